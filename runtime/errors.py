@@ -1,0 +1,28 @@
+"""The errors a caller can meet. Importable from everywhere; imports nothing.
+
+SlipwayError
+├── InputError            the caller's input is wrong; the message says what was found and allowed
+│   ├── DecodeError       the bytes are not media this project decodes
+│   └── TooLargeError     the input is over a stated limit
+└── ArtifactError         an artifact on disk is refused; the message names the file and the place in it
+"""
+
+
+class SlipwayError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class InputError(SlipwayError):
+    """The caller's input is wrong: HTTP 400, exit code 1."""
+
+
+class DecodeError(InputError):
+    """The bytes are not media this project decodes: truncated, of another kind, or empty."""
+
+
+class TooLargeError(InputError):
+    """The input is over a limit (bytes, pixels): HTTP 413, exit code 1."""
+
+
+class ArtifactError(SlipwayError):
+    """An artifact is missing, corrupt, incomplete or of a schema this runtime does not know."""

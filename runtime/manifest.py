@@ -1,0 +1,248 @@
+"""The artifact's own description: what `convert` writes and this runtime accepts, nothing else.
+
+Format and rules: artifacts/README.md. Field comments here are the reference for each field.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from runtime import strict_json
+from runtime.errors import ArtifactError
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+
+Dtype = Literal["uint8", "int64", "float32"]
+Task = Literal["image-classification", "image-feature-extraction", "image-segmentation"]
+Interpolation = Literal["nearest", "linear", "area", "cubic", "lanczos4", "linear_antialias"]
+MODEL_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One input or output of the graph."""
+
+    name: str
+    dtype: Dtype
+    shape: tuple[int | str, ...]  # a string is an axis of any size: "N" (batch) and so on
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """Scale to a fixed size (aspect ratio not kept), or until the shorter side fits (kept).
+
+    Exactly one of the two forms: `height` and `width`, or `shortest_side`.
+    """
+
+    interpolation: Interpolation  # OpenCV's terms; linear_antialias is what torchvision and PIL do
+    height: int | None = None  # px
+    width: int | None = None  # px
+    shortest_side: int | None = None  # px; the longer side is truncated to whole px as torchvision
+    op: Literal["resize"] = "resize"
+
+
+@dataclass(frozen=True, slots=True)
+class CenterCrop:
+    """Cut the middle out; an image smaller than the crop is refused."""
+
+    height: int  # px
+    width: int  # px
+    op: Literal["center_crop"] = "center_crop"
+
+
+@dataclass(frozen=True, slots=True)
+class Grayscale:
+    """RGB to one channel, weights 0.299, 0.587, 0.114 (ITU-R BT.601, as OpenCV and PIL)."""
+
+    op: Literal["grayscale"] = "grayscale"
+
+
+Step = Resize | CenterCrop | Grayscale
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """Everything needed to serve the model; also inside each ONNX file (metadata_props["spec"])."""
+
+    schema_version: int
+    id: str  # recipe file stem = directory = URL segment
+    task: Task
+    description: str
+    labels: tuple[str, ...]  # in output order; empty for tasks without classes
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    preprocess: tuple[Step, ...]  # geometry only, applied in order; numerics are in the graph
+    licence: str  # SPDX id, or what the owner of the weights states
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of the artifact, by name within its directory."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One file set that can serve the model."""
+
+    name: str  # "int8", "float"
+    precision: Literal["int8", "float"]
+    files: tuple[File, ...]  # the first is the ONNX file
+    cpu_features: tuple[str, ...]  # flags this variant needs; empty: any CPU
+    verification: Mapping[str, Any]  # what was measured on this very file
+    batch_invariant: bool  # row i of a batch equals row i alone
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Where the weights come from."""
+
+    origin: Literal["pretrained", "seeded"]  # seeded: untrained, predictions mean nothing
+    source: str  # file name or address
+    sha256: str  # of the checkpoint file; of the tensors where seeded
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """manifest.json: written last, so that its presence means the version is complete."""
+
+    schema_version: int
+    id: str
+    version: int
+    digest: str  # identity: of reference weights, spec, recipe and quantization choice
+    fingerprint: str  # of everything the conversion read; the same means nothing to do
+    spec: Spec
+    variants: tuple[Variant, ...]  # best first
+    golden: File
+    weights: Weights
+    recipe_sha256: str
+    calibration: str  # "synthetic", or the digest of the directory given
+    choice: Mapping[str, Any]  # the quantization chosen: settings and the nodes left in float
+    candidates: tuple[Mapping[str, Any], ...]  # every one tried, with its numbers
+    parity: Mapping[str, Any]  # reference framework against the float graph
+    tools: Mapping[str, str]  # versions that made it; equal versions promise equal files
+    onnxruntime_minimum: str
+
+    @property
+    def seeded(self) -> bool:
+        """True when the weights are untrained stand-ins."""
+        return self.weights.origin == "seeded"
+
+
+def parse_spec(text: str, where: str) -> Spec:
+    """Read a spec from JSON text.
+
+    Raises:
+        ArtifactError: not JSON, a newer schema, an unknown field, step or task, or steps that
+            contradict themselves; the message begins with `where`.
+    """
+    data = _load_json(text, where)
+    _check_schema_version(data, where)
+    spec = strict_json.parse(Spec, data, where)
+    _check_spec(spec, where)
+    return spec
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Read and check `manifest.json` of one version directory; file hashes are not read here.
+
+    Raises:
+        ArtifactError: missing, half-written, of a newer schema, or with a field out of place.
+    """
+    path = directory / MANIFEST
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ArtifactError(f"{directory} holds no {MANIFEST}: not an artifact, or half written") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}") from error
+    data = _load_json(text, str(path))
+    _check_schema_version(data, str(path))
+    manifest = strict_json.parse(Manifest, data, str(path))
+    _check_manifest(manifest, directory, str(path))
+    return manifest
+
+
+def verify_file(directory: Path, file: File) -> Path:
+    """Check size and sha256 of one file and give its path.
+
+    Raises:
+        ArtifactError: missing, or not the bytes the manifest names.
+    """
+    path = directory / file.name
+    try:
+        size_bytes = path.stat().st_size
+        if size_bytes != file.size_bytes:
+            raise ArtifactError(f"{path} has {size_bytes} bytes; the manifest says {file.size_bytes}")
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error}") from error
+    if found != file.sha256:
+        raise ArtifactError(f"{path} has sha256 {found}; the manifest says {file.sha256}")
+    return path
+
+
+def versions(model_directory: Path) -> list[Path]:
+    """Complete version directories of a model, oldest first; anything else there is ignored."""
+    if not model_directory.is_dir():
+        return []
+    found = [p for p in model_directory.iterdir() if p.name.isdecimal() and (p / MANIFEST).is_file()]
+    return sorted(found, key=lambda p: int(p.name))
+
+
+def _load_json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ArtifactError(f"{where} is not JSON: {error}") from error
+
+
+def _check_schema_version(data: Any, where: str) -> None:
+    found = data.get("schema_version") if isinstance(data, dict) else None
+    if found != SCHEMA_VERSION or isinstance(found, bool):
+        raise ArtifactError(f"{where}.schema_version is {found!r}; this runtime reads {SCHEMA_VERSION}")
+
+
+def _check_spec(spec: Spec, where: str) -> None:
+    if not MODEL_ID.fullmatch(spec.id):
+        raise ArtifactError(f"{where}.id is {spec.id!r}; allowed: {MODEL_ID.pattern}")
+    if not spec.inputs or not spec.outputs:
+        raise ArtifactError(f"{where}: a model has at least one input and one output")
+    for index, step in enumerate(spec.preprocess):
+        _check_step(step, f"{where}.preprocess[{index}]")
+
+
+def _check_step(step: Step, where: str) -> None:
+    if isinstance(step, Resize):
+        fixed = step.height is not None and step.width is not None and step.shortest_side is None
+        kept = step.height is None and step.width is None and step.shortest_side is not None
+        if not fixed and not kept:
+            raise ArtifactError(f"{where}: resize takes height and width, or shortest_side")
+    sizes = {n: getattr(step, n, None) for n in ("height", "width", "shortest_side")}
+    for name, size in sizes.items():
+        if size is not None and not 1 <= size <= 8192:
+            raise ArtifactError(f"{where}.{name} is {size}; allowed: 1 to 8192 px")
+
+
+def _check_manifest(manifest: Manifest, directory: Path, where: str) -> None:
+    _check_spec(manifest.spec, f"{where}.spec")
+    if manifest.id != manifest.spec.id:
+        raise ArtifactError(f"{where}.id is {manifest.id!r}; its spec says {manifest.spec.id!r}")
+    if not manifest.variants:
+        raise ArtifactError(f"{where}.variants is empty; a version has at least one")
+    files = [file for variant in manifest.variants for file in variant.files] + [manifest.golden]
+    for file in files:
+        # a name that climbs out of the directory would let a manifest read any file of the host
+        if file.name != Path(file.name).name or file.name in ("", ".", ".."):
+            raise ArtifactError(f"{where}: file name {file.name!r} is not a plain name in {directory}")
+    if any(not variant.files for variant in manifest.variants):
+        raise ArtifactError(f"{where}: a variant lists no files")

@@ -1,0 +1,149 @@
+"""An artifact, loaded: decode, preprocess, session, postprocess."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.decode import decode_image
+from runtime.errors import ArtifactError, InputError
+from runtime.manifest import (
+    Manifest,
+    Spec,
+    TensorSpec,
+    Variant,
+    parse_spec,
+    read_manifest,
+    verify_file,
+    versions,
+)
+from runtime.postprocess import Context, postprocess
+from runtime.preprocess import preprocess
+from runtime.resources import cpu_features
+from runtime.results import Result
+from runtime.session import Feeds, Session, SessionOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One version of a model, ready to answer. Safe to use from several threads at once."""
+
+    manifest: Manifest
+    spec: Spec  # the copy inside the ONNX file
+    variant: Variant  # the one this machine runs
+    session: Session
+
+    def predict(self, media: bytes | NDArray[np.uint8]) -> Result:
+        """Answer for one image.
+
+        Args:
+            media: an encoded file (JPEG, PNG, WebP, BMP, GIF), or (H, W, 3) uint8 RGB.
+
+        Raises:
+            InputError: the media cannot be decoded or does not fit; nothing was run.
+        """
+        image = decode_image(media) if isinstance(media, bytes) else _checked_image(media)
+        outputs = self.run({self.spec.inputs[0].name: self.preprocess(image)[np.newaxis]})
+        height, width = image.shape[:2]
+        context = Context(self.spec, self.manifest.digest, source_height=height, source_width=width)
+        return postprocess(outputs, context)
+
+    def preprocess(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB to the (H', W', C) uint8 that the graph takes."""
+        return preprocess(image, self.spec.preprocess)
+
+    def run(
+        self, feeds: Feeds, output_names: Sequence[str] | None = None
+    ) -> dict[str, NDArray[np.generic]]:
+        """Run the graph on tensors.
+
+        Args:
+            feeds: an array per input of the spec, of its dtype and shape.
+            output_names: outputs wanted, in that order; None for all.
+
+        Raises:
+            InputError: a tensor is missing, unknown, or of another dtype or shape.
+        """
+        _check_feeds(feeds, self.spec)
+        known = [output.name for output in self.spec.outputs]
+        for name in output_names or ():
+            if name not in known:
+                raise InputError(f"output {name!r} is unknown; {self.spec.id} has {', '.join(known)}")
+        return self.session.run(feeds, output_names or known)
+
+
+def load(path: str | Path, *, options: SessionOptions | None = None) -> Model:
+    """Load an artifact.
+
+    Args:
+        path: artifacts/<model> (its newest complete version) or artifacts/<model>/<version>.
+        options: of the session; None for the serving defaults.
+
+    Raises:
+        ArtifactError: no complete version there, or any part of it is refused.
+    """
+    directory = _version_directory(Path(path))
+    manifest = read_manifest(directory)
+    variant = choose_variant(manifest, cpu_features())
+    paths = [verify_file(directory, file) for file in variant.files]
+    session = Session(paths[0], options)
+    text = session.metadata.get("spec")
+    if text is None:
+        raise ArtifactError(f'{paths[0]} has no metadata_props["spec"]: not made by convert')
+    spec = parse_spec(text, f"{paths[0]}: spec")
+    if spec != manifest.spec:
+        raise ArtifactError(f"{paths[0]}: its spec differs from the one in {directory}/manifest.json")
+    return Model(manifest, spec, variant, session)
+
+
+def choose_variant(manifest: Manifest, features: frozenset[str]) -> Variant:
+    """The first variant that this CPU runs.
+
+    Raises:
+        ArtifactError: none does.
+    """
+    for variant in manifest.variants:
+        if not variant.cpu_features or features.intersection(variant.cpu_features):
+            return variant
+    needs = "; ".join(f"{v.name}: one of {', '.join(v.cpu_features)}" for v in manifest.variants)
+    raise ArtifactError(f"{manifest.id}/{manifest.version}: this CPU runs no variant ({needs})")
+
+
+def _version_directory(path: Path) -> Path:
+    if path.name.isdecimal():
+        return path
+    found = versions(path)
+    if not found:
+        raise ArtifactError(f"{path} holds no complete version; make one: python -m convert run")
+    return found[-1]
+
+
+def _check_feeds(feeds: Feeds, spec: Spec) -> None:
+    expected: Mapping[str, TensorSpec] = {tensor.name: tensor for tensor in spec.inputs}
+    for name in feeds:
+        if name not in expected:
+            raise InputError(f"input {name!r} is unknown; {spec.id} takes {', '.join(expected)}")
+    for name, tensor in expected.items():
+        if name not in feeds:
+            raise InputError(f"input {name!r} is missing; {spec.id} takes {', '.join(expected)}")
+        _check_tensor(feeds[name], tensor)
+
+
+def _check_tensor(array: NDArray[np.generic], tensor: TensorSpec) -> None:
+    if array.dtype != np.dtype(tensor.dtype):
+        raise InputError(f"input {tensor.name!r} is {array.dtype}; allowed: {tensor.dtype}")
+    fits = array.ndim == len(tensor.shape) and all(
+        found > 0 and (isinstance(allowed, str) or found == allowed)
+        for found, allowed in zip(array.shape, tensor.shape, strict=True)
+    )
+    if not fits:
+        allowed = ", ".join(str(axis) for axis in tensor.shape)
+        raise InputError(f"input {tensor.name!r} has shape {array.shape}; allowed: ({allowed})")
+
+
+def _checked_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise InputError(f"image is {image.dtype} {image.shape}; allowed: uint8 (H, W, 3), RGB")
+    return image

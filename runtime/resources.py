@@ -1,0 +1,46 @@
+"""What this process may use: CPUs and instruction sets. The container's limits, not the host's."""
+
+import os
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
+CPUINFO = Path("/proc/cpuinfo")
+
+
+def cpu_count(cgroup: Path = CGROUP) -> int:
+    """Whole CPUs this process may use, at least 1.
+
+    The smaller of the affinity mask and the cgroup quota (v2 `cpu.max`, v1 `cpu.cfs_*`), rounded
+    down: a thread more than the quota is throttled, and every other thread waits for it.
+    """
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    quota = _cpu_quota(cgroup)
+    allowed = min(affinity or 1, quota) if quota is not None else affinity or 1
+    return max(1, int(allowed))
+
+
+def cpu_features(cpuinfo: Path = CPUINFO) -> frozenset[str]:
+    """Instruction-set flags as the Linux kernel names them ("avx512_vnni"); empty where unknown."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return frozenset()
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), ":")
+    return frozenset(flags.partition(":")[2].split())
+
+
+def _cpu_quota(cgroup: Path) -> float | None:
+    v2 = _words(cgroup / "cpu.max")
+    if len(v2) == 2 and v2[0] != "max":
+        return float(v2[0]) / float(v2[1])
+    v1 = _words(cgroup / "cpu/cpu.cfs_quota_us"), _words(cgroup / "cpu/cpu.cfs_period_us")
+    if all(v1) and float(v1[0][0]) > 0:
+        return float(v1[0][0]) / float(v1[1][0])
+    return None
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").split()
+    except OSError:
+        return []

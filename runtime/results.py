@@ -1,0 +1,87 @@
+"""What a model answers: frozen dataclasses whose fields carry shape, dtype and unit.
+
+`to_json` of each gives plain Python values (the HTTP and --json form).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """Class probabilities of one input."""
+
+    labels: tuple[str, ...]  # K names, in the order of `probabilities`
+    probabilities: NDArray[np.float32]  # (K,) in [0, 1], sums to 1
+
+    @property
+    def label(self) -> str:
+        """Name of the most probable class."""
+        return self.labels[int(self.probabilities.argmax())]
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the most probable class, in [0, 1]."""
+        return float(self.probabilities.max())
+
+    def to_json(self) -> dict[str, Any]:
+        """`label`, `confidence` and `probabilities` by label, most probable first."""
+        order = np.argsort(-self.probabilities, kind="stable")
+        return {
+            "label": self.label,
+            "confidence": self.confidence,
+            "probabilities": {self.labels[i]: float(self.probabilities[i]) for i in order},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """A point on the unit sphere; the dot product of two is their cosine similarity.
+
+    Embeddings compare only within one model and digest, so both travel with the values.
+    """
+
+    model: str  # id of the model that made it
+    digest: str  # of the artifact that made it
+    values: NDArray[np.float32]  # (D,), L2 norm 1
+
+    def to_json(self) -> dict[str, Any]:
+        """`model`, `digest`, `dimensions` and the `embedding` as a list of D floats."""
+        return {
+            "model": self.model,
+            "digest": self.digest,
+            "dimensions": int(self.values.size),
+            "embedding": self.values.tolist(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Alpha:
+    """How much of each pixel is foreground."""
+
+    values: NDArray[np.float32]  # (H, W) in [0, 1], at the source image's size
+    raw_minimum: float  # of the network's mask before stretching to [0, 1]
+    raw_maximum: float  # close to raw_minimum: nothing was told apart, see `degenerate`
+
+    @property
+    def degenerate(self) -> bool:
+        """True when the network's mask was nearly constant, so its stretched form is noise."""
+        return self.raw_maximum - self.raw_minimum < 0.1
+
+    def to_json(self) -> dict[str, Any]:
+        """Size and summary; the pixels themselves travel as an image."""
+        height, width = self.values.shape
+        return {
+            "height": height,
+            "width": width,
+            "foreground_fraction": float(self.values.mean()),
+            "raw_minimum": self.raw_minimum,
+            "raw_maximum": self.raw_maximum,
+            "degenerate": self.degenerate,
+        }
+
+
+Result = Classification | Embedding | Alpha
