@@ -118,7 +118,6 @@ class Manifest:
     id: str
     version: int
     digest: str  # identity: of reference weights, spec, recipe and quantization choice
-    fingerprint: str  # of everything the conversion read; the same means nothing to do
     spec: Spec
     variants: tuple[Variant, ...]  # best first
     golden: File
