@@ -1,0 +1,76 @@
+"""MobileNetV2 in torch, with the state_dict keys of torchvision's `mobilenet_v2`.
+
+Source: Sandler et al., https://arxiv.org/abs/1801.04381, table 2; key layout and epsilon as
+torchvision 0.2x (`features.{0..18}`, `classifier.1`).
+"""
+
+import torch
+from torch import nn
+
+# (expansion, channels out, repeats, first stride) of the paper's table 2
+STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+EMBEDDING_SIZE = 1280
+# batch normalisation that closes each residual branch, for `convert.seeded`
+RESIDUAL_NORMS = ("features.*.conv.3.weight",)
+
+
+class MobileNetV2(nn.Module):
+    """Image to logits; `embed` stops before the classifier."""
+
+    def __init__(self, class_count: int = 1000) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [_conv_norm_relu(3, 32, kernel=3, stride=2)]
+        channels = 32
+        for expansion, out, repeats, first_stride in STAGES:
+            for index in range(repeats):
+                stride = first_stride if index == 0 else 1
+                layers.append(InvertedResidual(channels, out, stride=stride, expansion=expansion))
+                channels = out
+        layers.append(_conv_norm_relu(channels, EMBEDDING_SIZE, kernel=1))
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(EMBEDDING_SIZE, class_count))
+
+    def embed(self, image: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) normalised float32 to (N, 1280) pooled features."""
+        return self.features(image).mean([2, 3])
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) normalised float32 to (N, class_count) logits."""
+        return self.classifier(self.embed(image))
+
+
+class InvertedResidual(nn.Module):
+    """Expand, filter per channel, project; added to its input where the shapes allow."""
+
+    def __init__(self, channels: int, out: int, *, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = channels * expansion
+        expand = [] if expansion == 1 else [_conv_norm_relu(channels, hidden, kernel=1)]
+        self.conv = nn.Sequential(
+            *expand,
+            _conv_norm_relu(hidden, hidden, kernel=3, stride=stride, groups=hidden),
+            nn.Conv2d(hidden, out, 1, bias=False),
+            nn.BatchNorm2d(out),
+        )
+        self.residual = stride == 1 and channels == out
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) to (N, out, H / stride, W / stride)."""
+        return x + self.conv(x) if self.residual else self.conv(x)
+
+
+def _conv_norm_relu(
+    channels: int, out: int, *, kernel: int, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
+    convolution = nn.Conv2d(
+        channels, out, kernel, stride, padding=kernel // 2, groups=groups, bias=False
+    )
+    return nn.Sequential(convolution, nn.BatchNorm2d(out), nn.ReLU6(inplace=True))

@@ -1,0 +1,23 @@
+"""Why a conversion stops. Each is one sentence for the person at the terminal, exit code 1."""
+
+from runtime.errors import SlipwayError
+
+
+class ConvertError(SlipwayError):
+    """Base: the model was refused and nothing was packaged."""
+
+
+class RecipeError(ConvertError):
+    """A recipe file is missing, broken or contradicts itself."""
+
+
+class CheckpointError(ConvertError):
+    """A checkpoint is missing, damaged, of another architecture, or would have to run code."""
+
+
+class CalibrationError(ConvertError):
+    """The calibration media are too few or unreadable."""
+
+
+class VerificationError(ConvertError):
+    """What was produced does not do what the reference does."""
