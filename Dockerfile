@@ -1,0 +1,93 @@
+# Converts the models and holds what serves them; deploy/README.md says how to build and run it.
+#   docker build -t slipway .                          convert in the build, then serve
+#   docker build -t slipway --target serve-given .     serve artifacts/ as it lies in the context
+# Plain Dockerfile syntax, stages in order, so that BuildKit, podman and older buildah all build it.
+ARG BASE=docker.io/library/debian:bookworm-slim
+
+# --- what both kinds of installation need ------------------------------------------------------
+FROM ${BASE} AS python-build
+RUN apt-get update -qq \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends make python3-venv \
+    && rm -rf /var/lib/apt/lists/*
+# A mirror, or torch's CPU wheels: read by pip when given as --build-arg, else unset.
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG PIP_FIND_LINKS
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /slipway
+
+# --- the deployed packages: hashes checked, wheels only, then what serving never loads goes -----
+FROM python-build AS packages
+COPY requirements/deploy.txt requirements/
+RUN python3 -m venv /pip \
+    && /pip/bin/pip install --quiet --no-compile --require-hashes --only-binary :all: \
+        --target /packages -r requirements/deploy.txt
+# 280 MB become 221, and 10 of byte code come back (25 without the removal). Never opened by serving:
+#   29 MB libonnxruntime.so.*: the C API for other languages; the Python module holds its own copy
+#    5 MB onnxruntime's transformers, quantization and tools: conversion aids
+#   13 MB tests; 5 MB f2py, distutils, type stubs, headers, static libraries, console scripts
+# The last stage loads every artifact, so a release that starts to need one of these fails the build.
+RUN cd /packages \
+    && rm -r bin onnxruntime/transformers onnxruntime/quantization onnxruntime/tools \
+        onnxruntime/capi/libonnxruntime.so.* numpy/f2py numpy/distutils \
+    && find . -type d -name tests -prune -exec rm -r {} + \
+    && find . -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.h' -o -name '*.a' \) -delete \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash . \
+    && chmod -R a+rX .
+
+# --- the server without artifacts --------------------------------------------------------------
+FROM ${BASE} AS server
+RUN apt-get update -qq \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends python3 \
+    && rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/apt /var/log/dpkg.log
+COPY --from=packages /packages /usr/local/lib/python3.11/dist-packages
+WORKDIR /slipway
+COPY runtime/ runtime/
+COPY serve/ serve/
+COPY deploy/*.py deploy/
+# Byte code now: the root file system may be read-only and the user may not write. Checked by content,
+# so a file replaced in a derived image counts.
+RUN python3 -m compileall -q --invalidation-mode checked-hash . && chmod -R a+rX .
+# MALLOC_ARENA_MAX: glibc otherwise keeps a heap per thread, which a 512 MB host feels.
+ENV ORT_DISABLE_TELEMETRY=1 \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    MALLOC_ARENA_MAX=2 \
+    SLIPWAY_ARTIFACTS=/slipway/artifacts \
+    SLIPWAY_HOST=0.0.0.0 \
+    PORT=8000
+EXPOSE 8000
+# A number, so that Kubernetes can prove runAsNonRoot. Nothing in the image belongs to it.
+USER 10001:10001
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 \
+    CMD ["python3", "-m", "deploy.healthcheck"]
+CMD ["python3", "-m", "serve"]
+
+# --- artifacts that were converted before ------------------------------------------------------
+FROM python-build AS given
+COPY artifacts/ artifacts/
+RUN chmod -R a+rX artifacts
+
+FROM server AS serve-given
+COPY --from=given /slipway/artifacts artifacts
+RUN ["python3", "-m", "deploy.preflight"]
+
+# --- conversion: the frameworks stay in this stage ---------------------------------------------
+FROM python-build AS convert
+COPY Makefile ./
+COPY requirements/ requirements/
+RUN make .venv-convert/.installed
+COPY convert/ convert/
+COPY runtime/ runtime/
+# checkpoints/ may be absent: the pattern then matches nothing, and COPY still has a file to copy
+COPY Makefile checkpoint[s] checkpoints/
+ARG MODEL=""
+ARG WEIGHTS=pretrained
+RUN mkdir artifacts \
+    && make convert MODEL="${MODEL}" WEIGHTS="${WEIGHTS}" \
+    && chmod -R a+rX artifacts
+
+FROM server AS serve
+COPY --from=convert /slipway/artifacts artifacts
+RUN ["python3", "-m", "deploy.preflight"]

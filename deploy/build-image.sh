@@ -1,0 +1,39 @@
+#!/bin/sh
+# Build the container image with docker, podman or buildah: the first that works, or $ENGINE.
+#
+#   deploy/build-image.sh [argument of the builder ...]
+#   TAG=registry.example/slipway:1.2 MODEL=background_u2netp deploy/build-image.sh --no-cache
+#   deploy/build-image.sh --target serve-given       # artifacts/ as it is, nothing is converted
+#
+# TAG (default slipway), MODEL (empty: all) and WEIGHTS (default pretrained) come from the environment.
+set -eu
+cd "$(dirname "$0")/.."
+
+works() {
+    case "$1" in
+        docker) docker info ;;
+        *) "$1" --version ;;
+    esac >/dev/null 2>&1
+}
+
+if [ -z "${ENGINE:-}" ]; then
+    for candidate in docker podman buildah; do
+        if works "$candidate"; then
+            ENGINE="$candidate"
+            break
+        fi
+    done
+fi
+
+set -- --tag "${TAG:-slipway}" --build-arg "MODEL=${MODEL:-}" \
+    --build-arg "WEIGHTS=${WEIGHTS:-pretrained}" "$@" .
+
+case "${ENGINE:-}" in
+    docker) exec docker build "$@" ;;
+    # The OCI format has no HEALTHCHECK, Docker's has.
+    podman) exec podman build --format docker "$@" ;;
+    buildah) exec buildah build --format docker --layers "$@" ;;
+    "") echo "no working docker, podman or buildah found: install one (or start the docker daemon)" >&2 ;;
+    *) echo "ENGINE is '$ENGINE'; allowed: docker, podman, buildah" >&2 ;;
+esac
+exit 1
