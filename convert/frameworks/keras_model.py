@@ -1,0 +1,97 @@
+"""A Keras model as a `Network`."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from convert.checkpoint import check_keras_config, sniff
+from convert.errors import CheckpointError, ConvertError
+
+
+def import_keras() -> Any:
+    """Keras on TensorFlow, with settings that must precede the first import."""
+    # oneDNN's kernels corrupt the heap on separable convolutions and blur the reference arithmetic
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    import keras
+
+    return keras
+
+
+def load_keras(path: Path) -> Any:
+    """Load a Keras 2 .h5 or Keras 3 .keras file without running anything in it.
+
+    Raises:
+        CheckpointError: not a Keras file, damaged, or with layers that carry code.
+    """
+    kind = sniff(path)
+    if kind not in ("hdf5", "keras"):
+        raise CheckpointError(f"{path}: a {kind} file; this model is read from .h5 or .keras")
+    check_keras_config(path)
+    keras = import_keras()
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # h5py and Keras raise a dozen types for a damaged file
+        raise CheckpointError(f"{path}: Keras cannot load it: {str(error)[:300]}") from error
+
+
+class KerasNetwork:
+    """A Keras model with one image input (N, H, W, C) and one output."""
+
+    framework = "keras"
+
+    def __init__(self, model: Any) -> None:
+        """Wrap a loaded model.
+
+        Raises:
+            CheckpointError: the model is not one image in, one tensor out, of fixed size.
+        """
+        if len(model.inputs) != 1 or len(model.outputs) != 1:
+            found = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
+            raise CheckpointError(f"the Keras model has {found}; needed: one image in, one tensor out")
+        shape = tuple(model.inputs[0].shape)
+        if len(shape) != 4 or None in shape[1:]:
+            raise CheckpointError(f"the Keras model takes {shape}; needed: (None, height, width, channels)")
+        self._model = model
+        self.input_shape: tuple[int, int, int] = shape[1:]  # (H, W, C)
+        self.output_width = int(model.outputs[0].shape[-1])
+
+    @property
+    def ends_in_softmax(self) -> bool:
+        """True when the output already is a probability distribution."""
+        last = self._model.layers[-1]
+        activation = getattr(last, "activation", None)
+        return type(last).__name__ == "Softmax" or getattr(activation, "__name__", "") == "softmax"
+
+    def forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, H, W, C) float32 to the raw output, row by row so that memory stays flat."""
+        return np.concatenate([self._model(row[np.newaxis], training=False).numpy() for row in x])
+
+    def export(self) -> onnx.ModelProto:
+        """Through tf2onnx; see `Network.export`."""
+        import tensorflow as tf
+        import tf2onnx
+
+        from convert.graph import OPSET, free_batch, scale_resizes
+
+        signature = [tf.TensorSpec((None, *self.input_shape), tf.float32, name="x")]
+        function = tf.function(lambda x: self._model(x, training=False), input_signature=signature)
+        try:
+            # from_function: from_keras fails on Sequential models of Keras 3
+            model, _ = tf2onnx.convert.from_function(
+                function, input_signature=signature, opset=OPSET, inputs_as_nchw=["x"]
+            )
+        except Exception as error:  # tf2onnx raises ValueError, KeyError and its own types
+            raise ConvertError(f"tf2onnx cannot export the model: {str(error)[:300]}") from error
+        return scale_resizes(free_batch(model))
+
+    def weights(self) -> Mapping[str, NDArray[np.generic]]:
+        """Arrays by position: Keras numbers names with a process-wide counter."""
+        return {f"{i:03d}": weight.numpy() for i, weight in enumerate(self._model.weights)}

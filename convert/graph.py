@@ -1,0 +1,207 @@
+"""Graph surgery that every source needs: prune, simplify, make the batch axis free, canonicalise."""
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import helper, numpy_helper, shape_inference, version_converter
+
+from convert.errors import ConvertError
+
+OPSET = 17  # the newest of torch's tracing exporter; 13 is the least for per-channel QDQ
+IR_VERSION = 10  # read by every onnxruntime since 1.18
+
+
+def upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Bring a graph to OPSET.
+
+    Raises:
+        ConvertError: an operator cannot be brought there, or is not of the standard set.
+    """
+    domains = {opset.domain: opset.version for opset in model.opset_import}
+    custom = sorted({node.domain for node in model.graph.node} - {"", "ai.onnx"})
+    if custom:
+        raise ConvertError(f"the graph uses operators of {', '.join(custom)}; allowed: standard ONNX")
+    version = domains.get("", domains.get("ai.onnx", 0))
+    if version == OPSET:
+        return model
+    try:
+        return version_converter.convert_version(model, OPSET)
+    except Exception as error:  # the converter raises RuntimeError, and its own C++ types
+        raise ConvertError(f"opset {version} cannot be brought to {OPSET}: {error}") from error
+
+
+def prune(model: onnx.ModelProto, output: str) -> onnx.ModelProto:
+    """Keep one output and only what it needs; initializers listed as inputs are constants again."""
+    producers = {name: node for node in model.graph.node for name in node.output}
+    needed: set[str] = set()
+    pending = [output]
+    while pending:
+        name = pending.pop()
+        if name in needed:
+            continue
+        needed.add(name)
+        if name in producers:
+            pending.extend(filter(None, producers[name].input))
+    pruned = onnx.ModelProto()
+    pruned.CopyFrom(model)
+    graph = pruned.graph
+    constants = {tensor.name for tensor in graph.initializer}
+    _keep(graph.node, lambda node: needed.intersection(node.output))
+    _keep(graph.initializer, lambda tensor: tensor.name in needed)
+    _keep(graph.input, lambda value: value.name in needed and value.name not in constants)
+    _keep(graph.output, lambda value: value.name == output)
+    return pruned
+
+
+def free_batch(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Name the first axis of every input and output "N", and drop shapes inferred for another N."""
+    freed = onnx.ModelProto()
+    freed.CopyFrom(model)
+    del freed.graph.value_info[:]
+    for value in (*freed.graph.input, *freed.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "N"
+    return freed
+
+
+def scale_resizes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Replace the `sizes` of each Resize by constant `scales` where height and width are known.
+
+    `sizes` holds the batch axis too: as a constant it pins the batch to 1 (rembg's file), computed
+    by Shape, Slice and Concat it costs a dozen nodes per Resize (torch's exporter).
+    """
+    inferred = shape_inference.infer_shapes(simplify(model), data_prop=True)
+    shapes = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output)
+    }
+    for node in inferred.graph.node:
+        if node.op_type != "Resize" or len(node.input) < 4:
+            continue
+        before, after = shapes.get(node.input[0], []), shapes.get(node.output[0], [])
+        if len(before) != 4 or len(after) != 4 or 0 in (*before[2:], *after[2:]):
+            continue
+        scales = np.array([1, 1, after[2] / before[2], after[3] / before[3]], np.float32)
+        name = f"{node.output[0]}_scales"
+        inferred.graph.initializer.append(numpy_helper.from_array(scales, name))
+        node.input[1:] = ["", name]
+    del inferred.graph.value_info[:]
+    return simplify(inferred)
+
+
+def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Fold constants and batch normalisation with onnxruntime's hardware-independent passes."""
+    with tempfile.TemporaryDirectory(prefix="slipway-") as directory:
+        source, target = Path(directory, "in.onnx"), Path(directory, "out.onnx")
+        onnx.save(model, source)
+        options = ort.SessionOptions()
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(target)
+        options.log_severity_level = 3
+        try:
+            ort.InferenceSession(str(source), options, ["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's exceptions share no base class of their own
+            raise ConvertError(f"onnxruntime refuses the exported graph: {error}") from error
+        simplified = onnx.load(target)
+    # the optimiser lists domains that no node uses
+    used = {node.domain for node in simplified.graph.node}
+    _keep(simplified.opset_import, lambda opset: opset.domain in used)
+    return simplified
+
+
+def canonicalize(model: onnx.ModelProto, *, prefix: str = "") -> onnx.ModelProto:
+    """Name nodes and tensors by their place, and drop everything that says who exported them.
+
+    Exporters number names with process-wide counters and write source paths; equal weights must
+    give equal bytes. Nodes are put in an order that depends on the graph alone.
+
+    Args:
+        model: any graph of one main graph (no subgraphs are renamed).
+        prefix: of every new name, so that graphs can be joined.
+    """
+    graph = model.graph
+    nodes = _ordered(graph)
+    names: dict[str, str] = {value.name: value.name for value in graph.input}
+    for index, node in enumerate(nodes):
+        for position, name in enumerate(node.output):
+            if name:
+                names[name] = f"{prefix}{index:03d}_{node.op_type}" + (f"_{position}" * (position > 0))
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    initializers = []
+    for node in nodes:
+        for position, name in enumerate(node.input):
+            if name in tensors and name not in names:
+                names[name] = f"{names[node.output[0]]}.{position}"
+                initializers.append((names[name], tensors[name]))
+    renamed = [_renamed_node(node, names) for node in nodes]
+    outputs = [_renamed_value(value, names) for value in graph.output]
+    clean = helper.make_graph(
+        renamed,
+        "slipway",
+        list(graph.input),
+        outputs,
+        [_renamed_tensor(tensor, name) for name, tensor in initializers],
+    )
+    opsets = sorted(model.opset_import, key=lambda opset: opset.domain)
+    return helper.make_model(clean, opset_imports=opsets, ir_version=IR_VERSION)
+
+
+def initializers(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+    """The constants of the main graph, by name."""
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+
+
+def _ordered(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    # depth first from the outputs: the order follows the edges, not the exporter's numbering
+    producers = {name: node for node in graph.node for name in node.output if name}
+    ordered: list[onnx.NodeProto] = []
+    placed: set[int] = set()
+    stack = [(producers[value.name], False) for value in reversed(graph.output)]
+    while stack:
+        node, ready = stack.pop()
+        if id(node) in placed:
+            continue
+        if ready:
+            placed.add(id(node))
+            ordered.append(node)
+            continue
+        stack.append((node, True))
+        sources = [producers[name] for name in node.input if name in producers]
+        stack.extend((source, False) for source in reversed(sources))
+    return ordered
+
+
+def _renamed_node(node: onnx.NodeProto, names: dict[str, str]) -> onnx.NodeProto:
+    clean = onnx.NodeProto()
+    clean.CopyFrom(node)
+    clean.ClearField("doc_string")
+    clean.ClearField("metadata_props")
+    clean.name = names[next(filter(None, node.output))]
+    clean.input[:] = [names.get(name, name) for name in node.input]
+    clean.output[:] = [names.get(name, name) for name in node.output]
+    attributes = sorted(clean.attribute, key=lambda attribute: attribute.name)
+    del clean.attribute[:]
+    clean.attribute.extend(attributes)
+    return clean
+
+
+def _renamed_value(value: onnx.ValueInfoProto, names: dict[str, str]) -> onnx.ValueInfoProto:
+    clean = onnx.ValueInfoProto()
+    clean.CopyFrom(value)
+    clean.name = names.get(value.name, value.name)
+    clean.ClearField("doc_string")
+    return clean
+
+
+def _renamed_tensor(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
+    # through numpy: the same values may lie in raw_data or in float_data
+    return numpy_helper.from_array(numpy_helper.to_array(tensor), name)
+
+
+def _keep(repeated: Iterable, wanted) -> None:
+    kept = [item for item in repeated if wanted(item)]
+    del repeated[:]
+    repeated.extend(kept)

@@ -1,0 +1,68 @@
+"""mini-XCEPTION face emotion: any Keras classifier of one grey or RGB image, of whatever size.
+
+Source: oarriaga/face_classification; size, channels and class count come from the checkpoint.
+"""
+
+from pathlib import Path
+
+from convert.architectures.xception import mini_xception
+from convert.errors import CheckpointError
+from convert.frameworks.keras_model import KerasNetwork, import_keras, load_keras
+from convert.numerics import ImageInput, Probabilities
+from convert.recipe import Loaded, Recipe, Source, Tolerance
+from convert.seeded import sample_input, seed_keras
+from runtime.manifest import Grayscale, Resize
+
+LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # FER2013's order
+
+
+def _load(path: Path) -> Loaded:
+    network = KerasNetwork(load_keras(path))
+    if network.output_width != len(LABELS):
+        raise CheckpointError(
+            f"{path}: {network.output_width} classes; this recipe names {len(LABELS)}: "
+            f"{', '.join(LABELS)}. Copy the recipe file and change LABELS"
+        )
+    return _around(network)
+
+
+def _seed() -> Loaded:
+    import_keras()
+    model = mini_xception(side=64, class_count=len(LABELS))
+    loaded = _around(KerasNetwork(model))
+    seed_keras(model, sample_input(loaded, media="face"))
+    return loaded
+
+
+def _around(network: KerasNetwork) -> Loaded:
+    height, width, channels = network.input_shape
+    # upstream: grey, cv2.resize, then (x / 255 - 0.5) * 2
+    image = ImageInput(
+        height, width, channels, mean=(0.5,) * channels, std=(0.5,) * channels, layout="NHWC"
+    )
+    grey = (Grayscale(),) if channels == 1 else ()
+    return Loaded(
+        network=network,
+        image=image,
+        head=Probabilities(softmax=not network.ends_in_softmax),
+        preprocess=(*grey, Resize(height=height, width=width, interpolation="linear")),
+        labels=LABELS,
+    )
+
+
+RECIPE = Recipe(
+    task="image-classification",
+    description="Emotion of a face crop, seven classes (mini-XCEPTION trained on FER2013)",
+    licence="MIT",
+    load=_load,
+    seed=_seed,
+    tolerance=Tolerance(at_least={"top1_agreement": 0.99}, at_most={"probability_distance": 0.02}),
+    media="face",
+    source=Source(
+        "https://raw.githubusercontent.com/oarriaga/face_classification/"
+        "b861d21b0e76ca5514cdeb5b56a689b7318584f4/trained_models/emotion_models/"
+        "fer2013_mini_XCEPTION.102-0.66.hdf5",
+        sha256="59534287fdfb125e30a94400296c25ea9f5d706fca93dd8adbbbed916799ea0e",
+        licence="MIT",
+    ),
+)

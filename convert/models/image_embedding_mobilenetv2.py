@@ -1,0 +1,63 @@
+"""MobileNetV2 image embedding: pooled features of the ImageNet classifier, for similarity.
+
+Source: torchvision `mobilenet_v2`, weights IMAGENET1K_V1, and that weight set's own preprocessing.
+"""
+
+from pathlib import Path
+
+from convert.checkpoint import load_strictly, read_state_dict
+from convert.frameworks.torch_module import TorchNetwork
+from convert.numerics import ImageInput, UnitEmbedding
+from convert.recipe import Loaded, Recipe, Source, Tolerance
+from convert.seeded import sample_input, seed_torch
+from runtime.manifest import CenterCrop, Resize
+
+SIDE = 224
+
+
+def _load(path: Path) -> Loaded:
+    from convert.architectures.mobilenetv2 import MobileNetV2
+
+    state = read_state_dict(path)
+    module = MobileNetV2(class_count=len(state.get("classifier.1.bias", range(1000))))
+    load_strictly(module, state, path=path)
+    return _around(module)
+
+
+def _seed() -> Loaded:
+    from convert.architectures.mobilenetv2 import RESIDUAL_NORMS, MobileNetV2
+
+    module = MobileNetV2()
+    loaded = _around(module)
+    seed_torch(module, sample_input(loaded, media="scene"), residual_norms=RESIDUAL_NORMS)
+    return loaded
+
+
+def _around(module: object) -> Loaded:
+    return Loaded(
+        network=TorchNetwork(module, input_shape=(3, SIDE, SIDE), method="embed"),
+        image=ImageInput(SIDE, SIDE, 3, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+        head=UnitEmbedding(),
+        preprocess=(
+            Resize(shortest_side=256, interpolation="linear_antialias"),
+            CenterCrop(SIDE, SIDE),
+        ),
+    )
+
+
+RECIPE = Recipe(
+    task="image-feature-extraction",
+    description="1280-d image embedding for similarity (MobileNetV2 trained on ImageNet)",
+    licence="BSD-3-Clause",
+    load=_load,
+    seed=_seed,
+    tolerance=Tolerance(
+        at_least={"cosine_mean": 0.98, "cosine_p05": 0.96}, at_most={"pair_error": 0.015}
+    ),
+    media="scene",
+    source=Source(
+        "https://download.pytorch.org/models/mobilenet_v2-7ebf99e0.pth",
+        sha256=None,  # its name carries the first eight digits: 7ebf99e0
+        licence="BSD-3-Clause",
+    ),
+)

@@ -1,0 +1,123 @@
+"""A recipe: what is particular to one model. Adding a model is one file that defines RECIPE.
+
+Importing a recipe file must be instant: frameworks are imported inside its functions.
+"""
+
+import hashlib
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from convert.errors import RecipeError
+from convert.frameworks import Network
+from convert.numerics import Head, ImageInput
+from runtime.manifest import MODEL_ID, Step, Task
+
+MODELS = Path(__file__).parent / "models"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A network with everything around it that makes it answer the task."""
+
+    network: Network
+    image: ImageInput
+    head: Head
+    preprocess: tuple[Step, ...]
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far a quantized variant may be from the reference, by names of `convert.fidelity`."""
+
+    at_least: Mapping[str, float] = field(default_factory=dict)
+    at_most: Mapping[str, float] = field(default_factory=dict)
+
+    def violations(self, metrics: Mapping[str, float]) -> list[str]:
+        """One sentence for each bound that is not kept; NaN keeps none."""
+        low = [
+            f"{name} {metrics[name]:.4f} < {bound}"
+            for name, bound in self.at_least.items()
+            if not metrics[name] >= bound
+        ]
+        high = [
+            f"{name} {metrics[name]:.4f} > {bound}"
+            for name, bound in self.at_most.items()
+            if not metrics[name] <= bound
+        ]
+        return low + high
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Public weights that a recipe is pinned to."""
+
+    address: str
+    sha256: str | None  # None: no full hash is known
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One model: how its checkpoint loads, what surrounds the network, what is good enough."""
+
+    task: Task
+    description: str  # one sentence, shown by `convert list` and by the API
+    licence: str  # of the weights: SPDX id, or what their owner states
+    load: Callable[[Path], Loaded]  # checkpoint file to network; raises CheckpointError
+    tolerance: Tolerance
+    media: Literal["scene", "face"]  # which procedural images stand in for the user's
+    seed: Callable[[], Loaded] | None = None  # untrained stand-in; None: only a checkpoint will do
+    source: Source | None = None  # where pretrained weights are published
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeFile:
+    """A recipe and where it was read."""
+
+    id: str  # the file's stem
+    path: Path
+    sha256: str
+    recipe: Recipe
+
+
+def known() -> list[str]:
+    """Ids of the project's own recipes: the directory listing."""
+    return sorted(path.stem for path in MODELS.glob("*.py") if path.stem != "__init__")
+
+
+def find(model_id: str) -> RecipeFile:
+    """One of the project's own recipes.
+
+    Raises:
+        RecipeError: no such recipe; the known ones are listed.
+    """
+    if model_id not in known():
+        raise RecipeError(f"model {model_id!r} has no recipe; known: {', '.join(known())}")
+    return read(MODELS / f"{model_id}.py")
+
+
+def read(path: Path) -> RecipeFile:
+    """Run a recipe file and take its RECIPE.
+
+    Raises:
+        RecipeError: missing, a name that is no model id, fails to run, or defines no Recipe.
+    """
+    if not MODEL_ID.fullmatch(path.stem) or path.suffix != ".py":
+        raise RecipeError(f"{path}: the stem is the model id; allowed: {MODEL_ID.pattern}, ending .py")
+    spec = importlib.util.spec_from_file_location(f"slipway_recipe_{path.stem}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise RecipeError(f"{path}: no such recipe file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever the user's file raises
+        raise RecipeError(f"{path}: {type(error).__name__}: {error}") from error
+    recipe = getattr(module, "RECIPE", None)
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(f"{path}: RECIPE is {type(recipe).__name__}; needed: a convert.recipe.Recipe")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return RecipeFile(path.stem, path, digest, recipe)
