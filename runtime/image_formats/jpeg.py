@@ -1,0 +1,70 @@
+"""JPEG: segments up to the first scan."""
+
+import re
+import struct
+from collections.abc import Iterator
+
+from runtime.errors import DecodeError
+from runtime.image_formats.exif import read_orientation
+from runtime.image_formats.still import Still, bounded, check_size
+
+# 0xFF and a code that begins a segment: not a fill byte, stuffed zero, restart or TEM. What lies
+# between segments is skipped, as libjpeg does.
+_MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])")
+_SCAN, _APP1 = 0xDA, 0xE1
+_NOT_SEGMENTS = (0xD8, 0xD9)  # start and end of image
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Each scan of a progressive file is a pass over all coefficients, and 3 bytes can ask for one:
+# encoders write about ten, a file made to burn time thousands.
+_MAX_SCANS = 100
+
+
+def read_jpeg(data: bytes, *, max_pixels: int) -> Still:
+    """Read a JPEG.
+
+    A file without its end marker is refused, like one that ends earlier: the decoder cannot tell a
+    missing marker from missing rows, and would fill those with grey. Bytes after the marker are
+    fine: phones append previews and depth maps.
+    """
+    size, exif, scan = None, b"", 0
+    for marker, start, end in bounded("JPEG", _segments(data)):
+        if marker in _FRAMES:
+            size = _frame_size(data, start, max_pixels)
+        elif marker == _APP1 and not exif and data.startswith(b"Exif\0\0", start):
+            exif = data[start:end]
+        elif marker == _SCAN:
+            scan = end
+            break
+    if size is None:
+        raise DecodeError("JPEG has no frame header before its first scan")
+    _check_scans(data, scan)
+    return Still("JPEG", *size, file=data, orientation=read_orientation(exif))
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker code, start and end of the content."""
+    at = 2
+    while found := _MARKER.search(data, at):
+        marker = data[found.start() + 1]
+        if marker in _NOT_SEGMENTS:
+            break
+        (length,) = struct.unpack_from(">H", data, found.end())
+        at = found.end() + max(length, 2)
+        yield marker, found.end() + 2, at
+    raise DecodeError(f"JPEG of {len(data)} bytes ends before its first scan")
+
+
+def _frame_size(data: bytes, start: int, max_pixels: int) -> tuple[int, int]:
+    bits, height, width = struct.unpack_from(">BHH", data, start)
+    if bits != 8:
+        raise DecodeError(f"JPEG has {bits} bits per sample; allowed: 8")
+    check_size("JPEG", width, height, max_pixels=max_pixels)
+    return height, width
+
+
+def _check_scans(data: bytes, start: int) -> None:
+    if data.find(b"\xff\xd9", start) < 0:
+        raise DecodeError(f"JPEG of {len(data)} bytes is truncated: it has no end marker")
+    scans = 1 + data.count(b"\xff\xda", start)
+    if scans > _MAX_SCANS:
+        raise DecodeError(f"JPEG has {scans} scans; allowed: at most {_MAX_SCANS}")
