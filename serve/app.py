@@ -1,0 +1,101 @@
+"""The application: routes, error answers, and what lives as long as it does."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+import serve
+from runtime.resources import cpu_count
+from serve import protocol
+from serve.body import UploadBudget
+from serve.catalog import Catalog, find
+from serve.compose import OPTIONS
+from serve.errors import EXCEPTION_HANDLERS, json_response
+from serve.infer import HEADER_LENGTH
+from serve.inference import WorkerPool
+from serve.media import Form
+from serve.models import describe, facts_of, summarize
+from serve.settings import Settings
+from serve.state import State
+from serve.tasks import background, image_endpoint, predict, similarity
+
+BODIES_IN_MEMORY = 8  # as many of the largest size allowed, or more smaller ones
+ONE_IMAGE = Form(images=("image",))
+TWO_IMAGES = Form(images=("image_a", "image_b"))
+CUT_OUT = Form(images=("image",), options=OPTIONS)
+FACT_HEADERS = ("X-Model", "X-Model-Version", "X-Model-Digest", "X-Model-Weights", "X-Warnings")
+
+
+def create_app(settings: Settings, catalog: Catalog) -> Starlette:
+    """The server's ASGI application."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[State]:
+        budget = UploadBudget(BODIES_IN_MEMORY * settings.max_upload_bytes)
+        with WorkerPool(workers=cpu_count(), queue=settings.queue) as pool:
+            yield State(settings=settings, catalog=catalog, pool=pool, budget=budget)
+
+    app = Starlette(
+        routes=[*routes(settings), *protocol.routes()],
+        middleware=_middleware(settings),
+        exception_handlers=EXCEPTION_HANDLERS,
+        lifespan=lifespan,
+    )
+    # a redirect would be neither JSON nor followed by curl; an unknown path is a 404
+    app.router.redirect_slashes = False
+    return app
+
+
+def routes(settings: Settings) -> list[Route]:
+    """The routes for people."""
+    post = ["POST"]
+    face = image_endpoint(predict, ONE_IMAGE, settings.face_emotion_model)
+    pair = image_endpoint(similarity, TWO_IMAGES, settings.similarity_model)
+    mask = image_endpoint(background, CUT_OUT, settings.background_model)
+    return [
+        Route("/health", health),
+        Route("/v1/models", list_models),
+        Route("/v1/models/{model}", show_model),
+        Route("/v1/models/{model}", image_endpoint(predict, ONE_IMAGE), methods=post),
+        Route("/v1/face-emotion", face, methods=post),
+        Route("/v1/similarity", pair, methods=post),
+        Route("/v1/background", mask, methods=post),
+    ]
+
+
+async def health(request: Request[State]) -> Response:
+    """GET /health: the process answers, and with which models."""
+    models = {name: summarize(model) for name, model in request.state["catalog"].items()}
+    return json_response({"status": "ok", "version": serve.__version__, "models": models})
+
+
+async def list_models(request: Request[State]) -> Response:
+    """GET /v1/models: every model in full."""
+    catalog = request.state["catalog"]
+    return json_response({"models": [describe(model) for model in catalog.values()]})
+
+
+async def show_model(request: Request[State]) -> Response:
+    """GET /v1/models/{model}."""
+    model = find(request.state["catalog"], request.path_params["model"])
+    return json_response(describe(model), headers=facts_of(model).headers)
+
+
+def _middleware(settings: Settings) -> list[Middleware]:
+    if not settings.cors_origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("Content-Type", HEADER_LENGTH),
+            expose_headers=(*FACT_HEADERS, HEADER_LENGTH, "Retry-After"),
+        )
+    ]

@@ -1,0 +1,96 @@
+"""Request bodies into memory, never more of them than stated."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+
+from runtime.errors import TooLargeError
+from serve.errors import OverloadedError, UnsupportedMediaError
+from serve.integers import parse_integer
+
+
+@dataclass(slots=True)
+class Held:
+    """How many bytes of one body are in memory by now."""
+
+    size_bytes: int = 0
+
+
+class UploadBudget:
+    """Bytes of bodies in memory, of all requests together. Used on the event loop only.
+
+    The limit of one body does not bound many of them: 100 clients that send 10 MB each would.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        """Allow `limit_bytes` at once."""
+        self._limit_bytes = limit_bytes
+        self._used_bytes = 0
+
+    @contextmanager
+    def hold(self) -> Iterator[Held]:
+        """Account for one body until the block ends."""
+        held = Held()
+        try:
+            yield held
+        finally:
+            self._used_bytes -= held.size_bytes
+
+    def grow(self, held: Held, size_bytes: int) -> None:
+        """Add to what one body holds.
+
+        Raises:
+            OverloadedError: the bodies now in memory leave no room for it.
+        """
+        if self._used_bytes + size_bytes > self._limit_bytes:
+            raise OverloadedError(
+                f"request bodies of {self._used_bytes} bytes are being worked on; "
+                f"allowed at once: {self._limit_bytes} bytes; try again later"
+            )
+        self._used_bytes += size_bytes
+        held.size_bytes += size_bytes
+
+
+@asynccontextmanager
+async def received(
+    request: Request[Any], *, limit_bytes: int, budget: UploadBudget
+) -> AsyncIterator[bytes]:
+    """The whole body, in memory for as long as the block lasts.
+
+    Args:
+        request: its body is not read yet, so that a client that asked first (`Expect:
+            100-continue`) is refused before it sends.
+        limit_bytes: of this body; checked against Content-Length, then counted.
+        budget: shared by all requests.
+
+    Raises:
+        TooLargeError: the body is, or says it is, larger than the limit.
+        UnsupportedMediaError: it is compressed.
+        OverloadedError: too many bytes of other bodies are in memory.
+    """
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.strip().lower() != "identity":
+        raise UnsupportedMediaError(f"Content-Encoding is {encoding!r}; allowed: none")
+    announced = request.headers.get("content-length", "0")
+    if parse_integer(announced, 0, limit_bytes) is None:
+        raise _too_large(f"{announced} bytes", limit_bytes)
+    chunks: list[bytes] = []
+    with budget.hold() as held:
+        async with aclosing(request.stream()) as stream:
+            async for chunk in stream:
+                if held.size_bytes + len(chunk) > limit_bytes:
+                    raise _too_large(f"more than {limit_bytes} bytes", limit_bytes)
+                budget.grow(held, len(chunk))
+                chunks.append(chunk)
+        body = b"".join(chunks)
+        chunks.clear()  # or the body would be in memory twice for as long as it is worked on
+        yield body
+
+
+def _too_large(found: str, limit_bytes: int) -> TooLargeError:
+    return TooLargeError(
+        f"the request body is {found}; allowed: {limit_bytes} bytes (MAX_UPLOAD_SIZE)"
+    )

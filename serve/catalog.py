@@ -1,0 +1,90 @@
+"""Every model below the artifacts directory, loaded at the start; nothing is loaded later."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime import Model, load
+from runtime.errors import ArtifactError
+from runtime.manifest import Task
+from runtime.session import SessionOptions
+from serve.errors import NotFoundError
+
+Catalog = Mapping[str, Model]
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Which model answers a task route, and the variable that says so."""
+
+    variable: str
+    model: str
+    task: Task
+
+
+def load_catalog(artifacts: Path, *, threads: int, allow_seeded: bool) -> Catalog:
+    """Load the newest version of every model.
+
+    Args:
+        artifacts: each directory in it is a model; files and names that begin with "." are not.
+        threads: of onnxruntime within one run.
+        allow_seeded: take untrained weights too.
+
+    Raises:
+        ArtifactError: there is no model, one is refused, or one is seeded and that is not allowed.
+    """
+    models = {
+        path.name: _load_model(path, threads=threads, allow_seeded=allow_seeded)
+        for path in _model_directories(artifacts)
+    }
+    if not models:
+        raise ArtifactError(f"{artifacts} holds no model; make them: python -m convert run")
+    return models
+
+
+def find(catalog: Catalog, model_id: str) -> Model:
+    """The model of that id.
+
+    Raises:
+        NotFoundError: there is none; the message names those there are.
+    """
+    if model_id not in catalog:
+        raise NotFoundError(f"model {model_id!r} is unknown; known: {', '.join(catalog)}")
+    return catalog[model_id]
+
+
+def check_assignments(catalog: Catalog, assignments: tuple[Assignment, ...]) -> None:
+    """Refuse a task route whose model does another task; one that is absent is answered 404 later.
+
+    Raises:
+        ArtifactError: naming the variable, the model and both tasks.
+    """
+    for wanted in assignments:
+        model = catalog.get(wanted.model)
+        if model is not None and model.spec.task != wanted.task:
+            raise ArtifactError(
+                f"{wanted.variable} is {wanted.model!r}, a model for {model.spec.task}; "
+                f"allowed: one for {wanted.task}"
+            )
+
+
+def _model_directories(artifacts: Path) -> list[Path]:
+    try:
+        entries = sorted(artifacts.iterdir())
+    except OSError as error:
+        raise ArtifactError(
+            f"{artifacts} cannot be read ({error.strerror}); make it: python -m convert run"
+        ) from error
+    return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+
+
+def _load_model(path: Path, *, threads: int, allow_seeded: bool) -> Model:
+    model = load(path, options=SessionOptions(threads=threads))
+    if model.spec.id != path.name:
+        raise ArtifactError(f"{path} holds the model {model.spec.id!r}; allowed: {path.name!r}")
+    if model.manifest.seeded and not allow_seeded:
+        raise ArtifactError(
+            f"{path} has seeded weights: they are untrained and its answers mean nothing. "
+            "Convert real ones (--weights pretrained), or set SLIPWAY_ALLOW_SEEDED=1"
+        )
+    return model

@@ -1,0 +1,101 @@
+"""What the server may be told from outside: environment variables, read once at the start."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from runtime.errors import SlipwayError
+from runtime.manifest import MODEL_ID
+from serve.integers import parse_integer
+
+
+class SettingsError(SlipwayError):
+    """A setting is ill-formed; the message names it, what it holds and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting, with its default. README lists the variables."""
+
+    artifacts: Path = Path("artifacts")
+    host: str = "127.0.0.1"
+    port: int = 8000  # 0: one that the system picks
+    max_upload_bytes: int = 10 * 1024 * 1024  # of one request body; base64 JSON may be 4/3 of it
+    cors_origins: tuple[str, ...] = ()  # browsers of these origins may read the answers
+    allow_seeded: bool = False  # serve untrained weights
+    background_max_side_px: int = 1024  # longest side of the image that a mask is made from
+    threads: int = 1  # of onnxruntime within one run; runs themselves go in parallel
+    max_pixels: int = 50_000_000  # of one decoded image: 150 MB as RGB
+    queue: int = 64  # requests that may wait for a worker; one more is answered 429
+    face_emotion_model: str = "face_emotion_xception"
+    similarity_model: str = "image_embedding_mobilenetv2"
+    background_model: str = "background_u2netp"
+
+
+def from_environment(environ: Mapping[str, str]) -> Settings:
+    """Read the settings; a variable that is unset or empty keeps its default.
+
+    Raises:
+        SettingsError: a value is ill-formed or out of range.
+    """
+    default = Settings()
+    return Settings(
+        artifacts=Path(environ.get("SLIPWAY_ARTIFACTS") or default.artifacts),
+        host=environ.get("SLIPWAY_HOST") or default.host,
+        port=_integer(environ, "PORT", default.port, 0, 65535),
+        max_upload_bytes=_integer(environ, "MAX_UPLOAD_SIZE", default.max_upload_bytes, 1, 2**31),
+        cors_origins=_origins(environ, "CORS_ORIGINS"),
+        allow_seeded=_flag(environ, "SLIPWAY_ALLOW_SEEDED"),
+        background_max_side_px=_integer(
+            environ, "SLIPWAY_BACKGROUND_MAX_SIDE", default.background_max_side_px, 32, 8192
+        ),
+        threads=_integer(environ, "SLIPWAY_THREADS", default.threads, 1, 256),
+        max_pixels=_integer(environ, "SLIPWAY_MAX_PIXELS", default.max_pixels, 1, 2**30),
+        queue=_integer(environ, "SLIPWAY_QUEUE", default.queue, 0, 65536),
+        face_emotion_model=_model(
+            environ, "SLIPWAY_FACE_EMOTION_MODEL", default.face_emotion_model
+        ),
+        similarity_model=_model(environ, "SLIPWAY_SIMILARITY_MODEL", default.similarity_model),
+        background_model=_model(environ, "SLIPWAY_BACKGROUND_MODEL", default.background_model),
+    )
+
+
+def _integer(
+    environ: Mapping[str, str], name: str, default: int, minimum: int, maximum: int
+) -> int:
+    text = environ.get(name)
+    if not text:
+        return default
+    value = parse_integer(text, minimum, maximum)
+    if value is None:
+        raise SettingsError(f"{name} is {text!r}; allowed: an integer, {minimum} to {maximum}")
+    return value
+
+
+def _flag(environ: Mapping[str, str], name: str) -> bool:
+    text = environ.get(name) or "0"
+    if text not in ("0", "1"):
+        raise SettingsError(f"{name} is {text!r}; allowed: 0 or 1")
+    return text == "1"
+
+
+def _origins(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    origins = [part.strip() for part in (environ.get(name) or "").split(",") if part.strip()]
+    for origin in origins:
+        parts = urlsplit(origin)
+        well_formed = (
+            parts.scheme in ("http", "https") and origin == f"{parts.scheme}://{parts.netloc}"
+        )
+        if origin != "*" and not (well_formed and parts.netloc):
+            raise SettingsError(
+                f"{name} holds {origin!r}; allowed: * or scheme://host[:port], separated by commas"
+            )
+    return tuple(origins)
+
+
+def _model(environ: Mapping[str, str], name: str, default: str) -> str:
+    text = environ.get(name) or default
+    if not MODEL_ID.fullmatch(text):
+        raise SettingsError(f"{name} is {text!r}; allowed: a model id, {MODEL_ID.pattern}")
+    return text

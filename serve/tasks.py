@@ -1,0 +1,126 @@
+"""The task routes: images in, answers for people out."""
+
+import dataclasses
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.requests import Request
+from starlette.responses import Response
+
+from runtime import Model
+from runtime.decode import decode_image
+from runtime.results import Alpha, Embedding, Result
+from serve.body import received
+from serve.catalog import Assignment, find
+from serve.compose import MEDIA_TYPES, compose, limit_side, parse_background, scale_alpha
+from serve.media import Form, Upload, is_json, parse_upload
+from serve.models import facts_of, json_answer
+from serve.settings import Settings
+from serve.state import State
+
+JSON_MARGIN_BYTES = 4096  # of a base64 body: field names, options, the beginning of data URLs
+DEGENERATE_WARNING = "the mask is nearly constant: nothing stands out from its background"
+UNCALIBRATED = "no threshold was calibrated: compare cosines with each other, not with a limit"
+
+Answer = Callable[[Model, Upload, Settings], Response]  # runs in a worker
+Endpoint = Callable[[Request[State]], Awaitable[Response]]
+
+
+def assignments(settings: Settings) -> tuple[Assignment, ...]:
+    """Which model answers which task route, to be checked at the start."""
+    face, pair, mask = (
+        settings.face_emotion_model,
+        settings.similarity_model,
+        settings.background_model,
+    )
+    return (
+        Assignment("SLIPWAY_FACE_EMOTION_MODEL", face, "image-classification"),
+        Assignment("SLIPWAY_SIMILARITY_MODEL", pair, "image-feature-extraction"),
+        Assignment("SLIPWAY_BACKGROUND_MODEL", mask, "image-segmentation"),
+    )
+
+
+def image_endpoint(answer: Answer, form: Form, model_id: str | None = None) -> Endpoint:
+    """An endpoint that takes images in any of the three forms and answers from a worker.
+
+    Args:
+        answer: from the images to the response.
+        form: what the route takes.
+        model_id: who answers; None for the model that the path names.
+    """
+
+    async def respond(request: Request[State]) -> Response:
+        state = request.state
+        model = find(state["catalog"], model_id or request.path_params["model"])
+        content_type = request.headers.get("content-type", "")
+        limit_bytes = _body_limit(content_type, state["settings"])
+        async with received(request, limit_bytes=limit_bytes, budget=state["budget"]) as body:
+
+            def work() -> Response:
+                query = request.query_params.multi_items()
+                upload = parse_upload(body, content_type=content_type, query=query, form=form)
+                return answer(model, upload, state["settings"])
+
+            return await state["pool"].run(work)
+
+    return respond
+
+
+def predict(model: Model, upload: Upload, settings: Settings) -> Response:
+    """What a model says of one image."""
+    result = _result(model, _image(upload.images[0], settings))
+    return json_answer(facts_of(model, _result_warnings(result)), result.to_json())
+
+
+def similarity(model: Model, upload: Upload, settings: Settings) -> Response:
+    """How alike two images are, by the model's embeddings."""
+    first, second = (_embedding(model, _image(data, settings)) for data in upload.images)
+    # rounding may leave the dot product of two unit vectors just outside
+    cosine = float(np.clip(np.dot(first.values, second.values), -1.0, 1.0))
+    result = {"cosine": cosine, "calibration": "uncalibrated", "note": UNCALIBRATED}
+    return json_answer(facts_of(model), result)
+
+
+def background(model: Model, upload: Upload, settings: Settings) -> Response:
+    """The foreground cut out, at the size of the image."""
+    wanted = parse_background(upload.options)
+    image = _image(upload.images[0], settings)
+    mask = _result(model, limit_side(image, settings.background_max_side_px))
+    if not isinstance(mask, Alpha):
+        raise TypeError(f"{model.spec.id} gave {type(mask).__name__}; a cut-out needs Alpha")
+    height, width = image.shape[:2]
+    picture = compose(image, scale_alpha(mask.values, height=height, width=width), wanted)
+    headers = facts_of(model, _result_warnings(mask)).headers
+    return Response(picture, headers=headers, media_type=MEDIA_TYPES[wanted.format])
+
+
+def _body_limit(content_type: str, settings: Settings) -> int:
+    if not is_json(content_type):
+        return settings.max_upload_bytes
+    return -(-settings.max_upload_bytes // 3) * 4 + JSON_MARGIN_BYTES
+
+
+def _image(data: bytes, settings: Settings) -> NDArray[np.uint8]:
+    return decode_image(data, max_pixels=settings.max_pixels)
+
+
+def _embedding(model: Model, image: NDArray[np.uint8]) -> Embedding:
+    result = _result(model, image)
+    if not isinstance(result, Embedding):
+        raise TypeError(f"{model.spec.id} gave {type(result).__name__}; similarity needs Embedding")
+    return result
+
+
+def _result(model: Model, image: NDArray[np.uint8]) -> Result:
+    result = model.predict(image)
+    values = (getattr(result, field.name) for field in dataclasses.fields(result))
+    arrays = [value for value in values if isinstance(value, np.ndarray)]
+    # orjson would write null for them, and a client would take it for an answer
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ArithmeticError(f"{model.spec.id} gave values that are not finite numbers")
+    return result
+
+
+def _result_warnings(result: Result) -> tuple[str, ...]:
+    return (DEGENERATE_WARNING,) if isinstance(result, Alpha) and result.degenerate else ()

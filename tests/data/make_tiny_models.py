@@ -1,0 +1,245 @@
+"""Writes the tiny ONNX files beside this script. Needs `onnx`: the convert environment."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, checker, helper, numpy_helper
+
+HERE = Path(__file__).parent
+OPSET = 17
+IR_VERSION = 8
+ONNX_TYPES = {
+    "uint8": TensorProto.UINT8,
+    "int64": TensorProto.INT64,
+    "float32": TensorProto.FLOAT,
+}
+LABELS = ["dark", "grey", "bright"]
+SLOW_TURNS_PER_LEVEL = 10_000.0  # loop turns per grey level of the mean: 2.5 million for white
+
+Tensor = dict[str, Any]
+
+
+def tensor(name: str, dtype: str, *shape: int | str) -> Tensor:
+    """One entry of a spec's inputs or outputs."""
+    return {"name": name, "dtype": dtype, "shape": list(shape)}
+
+
+def spec(
+    model_id: str,
+    task: str,
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    *,
+    labels: Sequence[str] = (),
+    preprocess: Sequence[dict[str, Any]] = (),
+) -> dict[str, Any]:
+    """A spec as `convert` would write it."""
+    return {
+        "schema_version": 1,
+        "id": model_id,
+        "task": task,
+        "description": "made by hand for the tests",
+        "labels": list(labels),
+        "inputs": list(inputs),
+        "outputs": list(outputs),
+        "preprocess": list(preprocess),
+        "licence": "Apache-2.0",
+    }
+
+
+def constant(name: str, value: Any, dtype: Any = np.float32) -> NodeProto:
+    """A Constant node whose output is `name`."""
+    return helper.make_node(
+        "Constant", [], [name], value=numpy_helper.from_array(np.asarray(value, dtype))
+    )
+
+
+def resize(size: int) -> dict[str, Any]:
+    """A spec's step to a square of `size` px."""
+    return {
+        "op": "resize",
+        "interpolation": "linear",
+        "height": size,
+        "width": size,
+        "shortest_side": None,
+    }
+
+
+def mean_brightness(axes: Sequence[int]) -> list[NodeProto]:
+    """`image` to `mean` (N, 1), of the axes' 0-255 levels divided by 255."""
+    return [
+        helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["pixels"], ["levels"], axes=list(axes), keepdims=0),
+        constant("scale", 255.0),
+        helper.make_node("Div", ["levels", "scale"], ["mean"]),
+    ]
+
+
+def classify() -> list[NodeProto]:
+    """`mean` (N, 1) to `probabilities` (N, 3): softmax of -8 times the distance to each centre."""
+    return [
+        constant("centres", [[0.0, 0.5, 1.0]]),
+        helper.make_node("Sub", ["mean", "centres"], ["difference"]),
+        helper.make_node("Abs", ["difference"], ["distance"]),
+        constant("steepness", -8.0),
+        helper.make_node("Mul", ["distance", "steepness"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+
+
+def classifier() -> tuple[dict[str, Any], list[NodeProto]]:
+    """Mean brightness of a grey 8 x 8 image to three classes."""
+    facts = spec(
+        "face_emotion_xception",
+        "image-classification",
+        [tensor("image", "uint8", "N", 8, 8, 1)],
+        [tensor("probabilities", "float32", "N", 3)],
+        labels=LABELS,
+        preprocess=[resize(8), {"op": "grayscale"}],
+    )
+    return facts, [*mean_brightness((1, 2)), *classify()]
+
+
+def slow() -> tuple[dict[str, Any], list[NodeProto]]:
+    """The classifier again, after a loop that lasts as long as the image is bright."""
+    facts = spec(
+        "tiny_slow",
+        "image-classification",
+        [tensor("image", "uint8", "N", 8, 8, 1)],
+        [tensor("probabilities", "float32", "N", 3)],
+        labels=LABELS,
+        preprocess=[resize(8), {"op": "grayscale"}],
+    )
+    flag = helper.make_tensor_value_info("flag", TensorProto.BOOL, [])
+    turn = helper.make_tensor_value_info("turn", TensorProto.INT64, [])
+    before = helper.make_tensor_value_info("before", TensorProto.FLOAT, [])
+    after = helper.make_tensor_value_info("after", TensorProto.FLOAT, [])
+    again = helper.make_tensor_value_info("again", TensorProto.BOOL, [])
+    body = helper.make_graph(
+        [
+            helper.make_node("Cos", ["before"], ["after"]),
+            helper.make_node("Identity", ["flag"], ["again"]),
+        ],
+        "turn",
+        [turn, flag, before],
+        [again, after],
+    )
+    loop = [
+        helper.make_node("ReduceMean", ["levels"], ["level"], keepdims=0),
+        constant("turns_per_level", SLOW_TURNS_PER_LEVEL),
+        helper.make_node("Mul", ["level", "turns_per_level"], ["turns_float"]),
+        helper.make_node("Cast", ["turns_float"], ["turns"], to=TensorProto.INT64),
+        constant("start", 0.0),
+        helper.make_node("Loop", ["turns", "", "start"], ["spent"], body=body),
+        # used, or the optimiser would drop the loop
+        constant("nothing", 0.0),
+        helper.make_node("Mul", ["spent", "nothing"], ["zero"]),
+    ]
+    brightness = [*mean_brightness((1, 2))[:-1], *loop]
+    brightness.append(helper.make_node("Div", ["levels", "scale"], ["clean"]))
+    brightness.append(helper.make_node("Add", ["clean", "zero"], ["mean"]))
+    return facts, [*brightness, *classify()]
+
+
+def embedding() -> tuple[dict[str, Any], list[NodeProto]]:
+    """Mean colour of an 8 x 8 image, on the unit sphere."""
+    facts = spec(
+        "image_embedding_mobilenetv2",
+        "image-feature-extraction",
+        [tensor("image", "uint8", "N", 8, 8, 3)],
+        [tensor("embedding", "float32", "N", 3)],
+        preprocess=[resize(8)],
+    )
+    nodes = [
+        *mean_brightness((1, 2)),
+        helper.make_node("ReduceL2", ["mean"], ["length"], axes=[1], keepdims=1),
+        constant("smallest", 1e-6),
+        helper.make_node("Max", ["length", "smallest"], ["divisor"]),
+        helper.make_node("Div", ["mean", "divisor"], ["embedding"]),
+    ]
+    return facts, nodes
+
+
+def segmentation() -> tuple[dict[str, Any], list[NodeProto]]:
+    """Brightness of a 16 x 16 image, stretched to [0, 1]; zero where it is constant."""
+    facts = spec(
+        "background_u2netp",
+        "image-segmentation",
+        [tensor("image", "uint8", "N", 16, 16, 3)],
+        [tensor("alpha", "float32", "N", 16, 16), tensor("alpha_range", "float32", "N", 2)],
+        preprocess=[resize(16)],
+    )
+    nodes = [
+        *mean_brightness((3,)),
+        helper.make_node("ReduceMin", ["mean"], ["low"], axes=[1, 2], keepdims=1),
+        helper.make_node("ReduceMax", ["mean"], ["high"], axes=[1, 2], keepdims=1),
+        helper.make_node("Sub", ["high", "low"], ["spread"]),
+        constant("smallest", 1e-6),
+        helper.make_node("Max", ["spread", "smallest"], ["divisor"]),
+        helper.make_node("Sub", ["mean", "low"], ["above"]),
+        helper.make_node("Div", ["above", "divisor"], ["alpha"]),
+        helper.make_node("Concat", ["low", "high"], ["both"], axis=2),
+        constant("flat", [-1, 2], np.int64),
+        helper.make_node("Reshape", ["both", "flat"], ["alpha_range"]),
+    ]
+    return facts, nodes
+
+
+def tensors() -> tuple[dict[str, Any], list[NodeProto]]:
+    """Two inputs and two outputs of several dtypes; not an image model, only for the protocol."""
+    facts = spec(
+        "tiny_tensors",
+        "image-classification",
+        [tensor("values", "float32", "N", 2), tensor("counts", "int64", "N", 2)],
+        [tensor("quotients", "float32", "N", 2), tensor("doubled", "int64", "N", 2)],
+        labels=["first", "second"],
+    )
+    nodes = [
+        helper.make_node("Cast", ["counts"], ["divisors"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["values", "divisors"], ["quotients"]),
+        constant("two", 2, np.int64),
+        helper.make_node("Mul", ["counts", "two"], ["doubled"]),
+    ]
+    return facts, nodes
+
+
+def value_info(entry: Tensor) -> ValueInfoProto:
+    """An ONNX declaration of a spec's tensor."""
+    return helper.make_tensor_value_info(entry["name"], ONNX_TYPES[entry["dtype"]], entry["shape"])
+
+
+def build(facts: dict[str, Any], nodes: Sequence[NodeProto]) -> ModelProto:
+    """A checked model that carries its spec."""
+    graph = helper.make_graph(
+        list(nodes),
+        facts["id"],
+        [value_info(entry) for entry in facts["inputs"]],
+        [value_info(entry) for entry in facts["outputs"]],
+    )
+    opset = helper.make_operatorsetid("", OPSET)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
+    helper.set_model_props(model, {"spec": json.dumps(facts, separators=(",", ":"))})
+    checker.check_model(model, full_check=True)
+    return model
+
+
+def main() -> None:
+    """Write every file and print its size."""
+    makers = {
+        "tiny_classifier": classifier,
+        "tiny_embedding": embedding,
+        "tiny_segmentation": segmentation,
+        "tiny_tensors": tensors,
+        "tiny_slow": slow,
+    }
+    for name, make in makers.items():
+        data = build(*make()).SerializeToString(deterministic=True)
+        (HERE / f"{name}.onnx").write_bytes(data)
+        print(f"{name}.onnx {len(data)} bytes")
+
+
+if __name__ == "__main__":
+    main()
