@@ -37,6 +37,19 @@ RUN cd /packages \
 
 # --- the server without artifacts --------------------------------------------------------------
 FROM ${BASE} AS server
+# MALLOC_ARENA_MAX: glibc otherwise keeps a heap per thread, which a 512 MB host feels.
+ENV ORT_DISABLE_TELEMETRY=1 \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    MALLOC_ARENA_MAX=2 \
+    SLIPWAY_ARTIFACTS=/slipway/artifacts \
+    SLIPWAY_HOST=0.0.0.0 \
+    PORT=8000
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 \
+    CMD ["python3", "-m", "deploy.healthcheck"]
+CMD ["python3", "-m", "serve"]
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends python3 \
     && rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/apt /var/log/dpkg.log
@@ -48,21 +61,8 @@ COPY deploy/*.py deploy/
 # Byte code now: the root file system may be read-only and the user may not write. Checked by content,
 # so a file replaced in a derived image counts.
 RUN python3 -m compileall -q --invalidation-mode checked-hash . && chmod -R a+rX .
-# MALLOC_ARENA_MAX: glibc otherwise keeps a heap per thread, which a 512 MB host feels.
-ENV ORT_DISABLE_TELEMETRY=1 \
-    PYTHONUNBUFFERED=1 \
-    PYTHONDONTWRITEBYTECODE=1 \
-    MALLOC_ARENA_MAX=2 \
-    SLIPWAY_ARTIFACTS=/slipway/artifacts \
-    SLIPWAY_HOST=0.0.0.0 \
-    PORT=8000
-EXPOSE 8000
 # A number, so that Kubernetes can prove runAsNonRoot. Nothing in the image belongs to it.
 USER 10001:10001
-STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 \
-    CMD ["python3", "-m", "deploy.healthcheck"]
-CMD ["python3", "-m", "serve"]
 
 # --- artifacts that were converted before ------------------------------------------------------
 FROM python-build AS given

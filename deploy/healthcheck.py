@@ -9,14 +9,14 @@ import sys
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
 
-WILDCARDS = {"", "0.0.0.0", "::"}
+LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # where a wildcard is reached
 TIMEOUT_S = 4.0  # below the timeout of the HEALTHCHECK, so that the reason is still printed
 
 
 def address(environ: Mapping[str, str]) -> tuple[str, int]:
     """Host and port to ask, from the variables that the server listens by."""
     host = environ.get("SLIPWAY_HOST", "")
-    return ("127.0.0.1" if host in WILDCARDS else host), int(environ.get("PORT") or "8000")
+    return LOOPBACK.get(host, host), int(environ.get("PORT") or "8000")
 
 
 def failure(host: str, port: int) -> str | None:

@@ -1,0 +1,66 @@
+"""deploy/build-image.sh, with builders that only write down how they were called."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "deploy" / "build-image.sh"
+SYSTEM = "/usr/bin:/bin"
+
+
+def builder(folder: Path, name: str, *, works: bool = True) -> None:
+    """Put a program on the path that lists its arguments; one that does not work exits 1."""
+    program = folder / name
+    program.write_text(f"#!/bin/sh\n{'' if works else 'exit 1'}\nprintf '%s\\n' {name} \"$@\"\n")
+    program.chmod(0o755)
+
+
+def build(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/bin/sh", str(SCRIPT), *arguments],
+        env={"PATH": f"{folder}:{SYSTEM}", **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
+@pytest.fixture
+def no_real_builder(tmp_path: Path) -> Path:
+    """A path entry on which every known builder fails, whatever this machine has."""
+    for name in ("docker", "podman", "buildah"):
+        builder(tmp_path, name, works=False)
+    return tmp_path
+
+
+def test_the_first_builder_that_works_is_used(no_real_builder: Path) -> None:
+    builder(no_real_builder, "podman")
+    builder(no_real_builder, "buildah")
+    called = build(no_real_builder).stdout.splitlines()
+    assert called[:4] == ["podman", "build", "--format", "docker"]
+
+
+def test_a_named_builder_is_used_without_asking(no_real_builder: Path) -> None:
+    builder(no_real_builder, "podman")
+    builder(no_real_builder, "buildah")
+    assert build(no_real_builder, ENGINE="buildah").stdout.startswith("buildah\nbuild\n")
+
+
+def test_names_weights_and_extra_arguments_reach_the_builder(no_real_builder: Path) -> None:
+    builder(no_real_builder, "docker")
+    extra = ("--label", "note=two words")
+    called = build(no_real_builder, *extra, TAG="a/b:1", MODEL="m", WEIGHTS="seeded").stdout
+    assert called.splitlines() == [
+        *("docker", "build", "--tag", "a/b:1"),
+        *("--build-arg", "MODEL=m", "--build-arg", "WEIGHTS=seeded"),
+        *("--label", "note=two words", "."),
+    ]
+
+
+def test_no_builder_and_an_unknown_one_are_refused(no_real_builder: Path) -> None:
+    none, unknown = build(no_real_builder), build(no_real_builder, ENGINE="kaniko")
+    assert (none.returncode, unknown.returncode) == (1, 1)
+    assert "no working docker, podman or buildah" in none.stderr
+    assert "'kaniko'; allowed: docker, podman, buildah" in unknown.stderr
