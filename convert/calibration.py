@@ -1,0 +1,93 @@
+"""The inputs that ranges are observed on, and the disjoint ones that fidelity is measured on."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert import procedural
+from convert.errors import CalibrationError
+from convert.recipe import Recipe
+from runtime.decode import decode_image
+from runtime.errors import InputError
+from runtime.manifest import Step
+from runtime.preprocess import preprocess
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
+MINIMUM = 8  # images in a directory: four to observe, four to judge
+MAXIMUM = 64  # of each part
+SYNTHETIC_CALIBRATION, SYNTHETIC_EVALUATION = 32, 16
+
+Batch = NDArray[np.uint8]  # (N, H, W, C), preprocessed as served
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """Inputs of a conversion, already preprocessed."""
+
+    source: str  # "synthetic", or "sha256:..." of the directory's images
+    calibration: Batch
+    evaluation: Batch
+
+
+def synthetic(recipe: Recipe, steps: Sequence[Step]) -> Media:
+    """The project's own drawings."""
+    parts = [
+        _preprocessed(procedural.media(recipe.media, split, count), steps)
+        for split, count in (
+            (procedural.CALIBRATION, SYNTHETIC_CALIBRATION),
+            (procedural.EVALUATION, SYNTHETIC_EVALUATION),
+        )
+    ]
+    return Media("synthetic", *parts)
+
+
+def from_directory(directory: Path, steps: Sequence[Step]) -> Media:
+    """The user's images, below a directory.
+
+    Images are put in the order of their content hash, equal ones once, and dealt in turn to
+    calibration and evaluation, so that no image is in both, whatever its name.
+
+    Raises:
+        CalibrationError: not a directory, fewer than MINIMUM different images, or one unreadable.
+    """
+    contents = _contents(directory)
+    if len(contents) < MINIMUM:
+        raise CalibrationError(
+            f"{directory}: {len(contents)} different images ({', '.join(sorted(SUFFIXES))}); "
+            f"needed: at least {MINIMUM}"
+        )
+    digest = hashlib.sha256("".join(contents).encode()).hexdigest()
+    ordered = [contents[key] for key in sorted(contents)]
+    parts = [
+        np.stack([_read(path, steps) for path in ordered[first::2][:MAXIMUM]]) for first in (0, 1)
+    ]
+    return Media(f"sha256:{digest}", *parts)
+
+
+def directory_digest(directory: Path) -> str:
+    """Identity of the images below a directory, as in `Media.source`."""
+    return f"sha256:{hashlib.sha256(''.join(_contents(directory)).encode()).hexdigest()}"
+
+
+def _contents(directory: Path) -> dict[str, Path]:
+    """Paths by content hash, in hash order."""
+    if not directory.is_dir():
+        raise CalibrationError(f"{directory}: no such directory")
+    paths = (path for path in directory.rglob("*") if path.suffix.lower() in SUFFIXES)
+    hashed = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in sorted(paths)}
+    return dict(sorted(hashed.items()))
+
+
+def _read(path: Path, steps: Sequence[Step]) -> Batch:
+    try:
+        return preprocess(decode_image(path.read_bytes()), steps)
+    except InputError as error:
+        raise CalibrationError(f"{path}: {error}") from error
+
+
+def _preprocessed(images: Sequence[NDArray[np.uint8]], steps: Sequence[Step]) -> Batch:
+    return np.stack([preprocess(image, steps) for image in images])

@@ -1,0 +1,104 @@
+"""How close two sets of answers are, in the task's own terms.
+
+`measure` gives named metrics for tolerances and reports, and one `loss` (0 = equal) to rank by.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.manifest import Task
+
+Outputs = Mapping[str, NDArray[np.generic]]
+
+# share of foreground under which a reference mask is too small for IoU: a few hundred unsure pixels
+# there move it by tens of points; such images are judged by `mae` and `collapsed_fraction` alone
+JUDGED_AREA = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """Agreement of a candidate with the reference on the same inputs."""
+
+    metrics: Mapping[str, float]
+    loss: float  # 0 is equal; only for ranking candidates of one model
+
+
+def measure(task: Task, reference: Outputs, candidate: Outputs) -> Fidelity:
+    """Compare outputs of the same inputs, row by row.
+
+    Args:
+        task: decides the metrics.
+        reference, candidate: arrays by output name, all with the same first axis N.
+
+    Returns:
+        Fidelity: NaN in the candidate makes its metrics NaN and its loss infinite.
+    """
+    metrics, loss = _MEASURES[task](reference, candidate)
+    finite = all(bool(np.isfinite(array).all()) for array in candidate.values())
+    return Fidelity(metrics, loss if finite and np.isfinite(loss) else float("inf"))
+
+
+def max_abs_difference(reference: Outputs, candidate: Outputs) -> float:
+    """Largest absolute difference over all outputs; NaN anywhere gives infinity."""
+    differences = [np.abs(reference[name] - candidate[name]).max() for name in reference]
+    largest = float(np.max(differences))
+    return largest if np.isfinite(largest) else float("inf")
+
+
+def _classification(reference: Outputs, candidate: Outputs) -> tuple[dict[str, float], float]:
+    p, q = reference["probabilities"], candidate["probabilities"]
+    distance = float(np.abs(p - q).sum(axis=1).mean() / 2)
+    agreement = float((p.argmax(axis=1) == q.argmax(axis=1)).mean())
+    return {"top1_agreement": agreement, "probability_distance": distance}, distance
+
+
+def _embedding(reference: Outputs, candidate: Outputs) -> tuple[dict[str, float], float]:
+    p, q = reference["embedding"], candidate["embedding"]
+    # centred: embeddings of one net share a direction, which alone gives any two a high cosine
+    centre = p.mean(axis=0)
+    cosines = _cosine(p - centre, q - centre)
+    pairs = np.triu_indices(len(p), k=1)
+    error = float(np.abs((p @ p.T)[pairs] - (q @ q.T)[pairs]).mean()) if len(p) > 1 else 0.0
+    metrics = {
+        "cosine_mean": float(cosines.mean()),
+        "cosine_p05": float(np.percentile(cosines, 5)),
+        "pair_error": error,
+    }
+    return metrics, 1 - metrics["cosine_mean"]
+
+
+def _segmentation(reference: Outputs, candidate: Outputs) -> tuple[dict[str, float], float]:
+    p, q = reference["alpha"], candidate["alpha"]
+    pairs = [(a > 0.5, b > 0.5) for a, b in zip(p, q, strict=True)]
+    ious = np.array([_iou(a, b) for a, b in pairs if a.mean() >= JUDGED_AREA] or [1.0])
+    mae = float(np.abs(p - q).mean())
+    # a mask that stopped telling foreground apart, where the reference did
+    spread_p, spread_q = (np.diff(side["alpha_range"], axis=1)[:, 0] for side in (reference, candidate))
+    collapsed = float((spread_q < spread_p / 4).mean())
+    metrics = {
+        "iou_mean": float(ious.mean()),
+        "iou_p05": float(np.percentile(ious, 5)),
+        "mae": mae,
+        "collapsed_fraction": collapsed,
+    }
+    return metrics, mae + (1 - metrics["iou_mean"]) / 2
+
+
+def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    union = np.count_nonzero(a | b)
+    return float(np.count_nonzero(a & b) / union) if union else 1.0
+
+
+def _cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return np.einsum("nd,nd->n", a, b) / np.maximum(norms, 1e-12)
+
+
+_MEASURES: Mapping[Task, Callable[[Outputs, Outputs], tuple[dict[str, float], float]]] = {
+    "image-classification": _classification,
+    "image-feature-extraction": _embedding,
+    "image-segmentation": _segmentation,
+}

@@ -1,0 +1,160 @@
+"""The choice between quantized and float: inside the tolerance, really integer and faster, or float."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+
+from convert.calibration import Media
+from convert.errors import ConvertError
+from convert.fidelity import Fidelity, measure
+from convert.latency import medians_ms
+from convert.quantize import WEIGHTED, Quantizer, Setting, all_op_types
+from convert.recipe import Recipe, Tolerance
+from convert.search import Search, Trial
+from convert.verify import integer_operators, run_rows
+
+Precision = Literal["auto", "int8", "float"]
+
+CHALLENGE = 1.05  # how much faster than what stands a challenger must be: noise is no reason
+RUNGS: Mapping[str, tuple[str, ...]] = {"all operators": all_op_types(), "layers only": WEIGHTED}
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """The best graph found with one set of operators."""
+
+    name: str
+    trial: Trial
+    path: Path
+    tried: int  # graphs measured to find it
+    integer_operators: Mapping[str, int]  # none: onnxruntime folded it back to float
+    milliseconds: float  # at one thread
+    times_faster: float  # than float, in the same run
+
+    @property
+    def objections(self) -> list[str]:
+        """Why it may not be packaged; empty when it may."""
+        reasons = list(self.trial.violations)
+        if not self.integer_operators:
+            reasons.append("onnxruntime computes all of it in float")
+        if self.times_faster < CHALLENGE:
+            reasons.append(f"{self.times_faster:.2f} x the speed of float < {CHALLENGE}")
+        return reasons
+
+    def record(self) -> dict[str, Any]:
+        """Its line in the manifest's `candidates`."""
+        return {
+            "name": self.name,
+            "fidelity": dict(self.trial.fidelity.metrics),
+            "float_nodes": len(self.trial.setting.float_nodes),
+            "graphs_tried": self.tried,
+            "integer_operators": sum(self.integer_operators.values()),
+            "milliseconds": round(self.milliseconds, 3),
+            "times_faster": round(self.times_faster, 3),
+            "size_bytes": self.path.stat().st_size,
+            "objections": self.objections,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What will be packaged, and everything that was tried for it."""
+
+    int8: Path | None  # the quantized file; None: float serves
+    settings: Mapping[str, Any]  # part of the artifact's digest: no timings
+    candidates: tuple[Mapping[str, Any], ...]
+    reason: str
+
+
+def choose(
+    recipe: Recipe,
+    float_path: Path,
+    media: Media,
+    *,
+    precision: Precision,
+    judged: bool,
+) -> Choice:
+    """Search, measure and decide.
+
+    Args:
+        recipe: its task and tolerance.
+        float_path: the float graph; candidates are written beside it.
+        media: calibration observes the ranges, evaluation judges.
+        precision: "float" tries nothing; "int8" refuses where nothing qualifies.
+        judged: False for untrained weights, whose fidelity is reported and means nothing.
+
+    Raises:
+        ConvertError: precision is "int8" and nothing qualifies.
+    """
+    if precision == "float":
+        return Choice(None, {"precision": "float"}, (), "float was asked for")
+    tolerance = recipe.tolerance if judged else Tolerance()
+    found = list(_climb(recipe, float_path, media, tolerance))
+    float_ms, rungs = _timed(float_path, media, found)
+    records = (_float_record(float_path, float_ms), *(rung.record() for rung in rungs))
+    fit = [rung for rung in rungs if not rung.objections]
+    if fit:
+        best = fit[0]
+        for rung in fit[1:]:
+            best = rung if best.milliseconds > CHALLENGE * rung.milliseconds else best
+        return Choice(best.path, _settings(best), records, f"INT8 of {best.name}")
+    reason = "; ".join(f"INT8 of {rung.name}: {', '.join(rung.objections)}" for rung in rungs)
+    if precision == "int8":
+        raise ConvertError(f"INT8 was asked for and does not qualify: {reason}")
+    return Choice(None, {"precision": "float"}, records, reason)
+
+
+def _climb(
+    recipe: Recipe, float_path: Path, media: Media, tolerance: Tolerance
+) -> Iterator[tuple[str, Trial, Path, int]]:
+    """The best trial of each rung, with its file."""
+    quantizer = Quantizer(
+        onnx.load(float_path), ({"image": row[np.newaxis]} for row in media.calibration)
+    )
+    expected = run_rows(float_path, media.evaluation)
+    scratch = float_path.with_name("candidate.onnx")
+
+    def evaluate(setting: Setting) -> Fidelity:
+        onnx.save(quantizer.quantize(setting), scratch)
+        return measure(recipe.task, expected, run_rows(scratch, media.evaluation))
+
+    found: Trial | None = None
+    for name, op_types in RUNGS.items():
+        search = Search(evaluate, units=quantizer.units, tolerance=tolerance)
+        setting = Setting(op_types, found.setting.float_nodes if found else frozenset())
+        # what the first rung had to leave in float, a smaller set of operators has to as well
+        found = search.measure(setting) if found else search.run(setting)
+        best = found or search.best()
+        path = float_path.with_name(f"int8-{name.replace(' ', '-')}.onnx")
+        onnx.save(quantizer.quantize(best.setting), path)
+        yield name, best, path, len(search.trials)
+
+
+def _timed(
+    float_path: Path, media: Media, found: list[tuple[str, Trial, Path, int]]
+) -> tuple[float, list[Rung]]:
+    paths = [float_path, *(path for _, _, path, _ in found)]
+    float_ms, *times = medians_ms(paths, {"image": media.evaluation[:1]}, threads=1)
+    rungs = [
+        Rung(name, trial, path, tried, integer_operators(path), ms, float_ms / ms)
+        for (name, trial, path, tried), ms in zip(found, times, strict=True)
+    ]
+    return float_ms, rungs
+
+
+def _float_record(path: Path, milliseconds: float) -> dict[str, Any]:
+    size_bytes = path.stat().st_size
+    return {"name": "float", "milliseconds": round(milliseconds, 3), "size_bytes": size_bytes}
+
+
+def _settings(rung: Rung) -> dict[str, Any]:
+    setting = rung.trial.setting
+    return {
+        "precision": "int8",
+        "operators": rung.name,
+        "float_nodes": sorted(setting.float_nodes),
+    }

@@ -1,0 +1,37 @@
+"""Time of graphs against each other, in one run: machines are noisy, ratios less so."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from runtime.session import Feeds, Session, SessionOptions
+
+WARM_UP_RUNS = 2
+SECONDS = 1.5  # per graph
+MAX_ROUNDS = 200
+MIN_ROUNDS = 7
+
+
+def medians_ms(paths: Sequence[Path], feeds: Feeds, *, threads: int) -> list[float]:
+    """Median milliseconds of one run of each graph, at the serving options, taken in turns.
+
+    Args:
+        paths: ONNX files of the same inputs.
+        feeds: one sample.
+        threads: of a run.
+    """
+    sessions = [Session(path, SessionOptions(threads=threads)) for path in paths]
+    for session in sessions:
+        for _ in range(WARM_UP_RUNS):
+            session.run(feeds)
+    samples: list[list[float]] = [[] for _ in sessions]
+    start = time.perf_counter()
+    for done in range(MAX_ROUNDS):
+        if done >= MIN_ROUNDS and time.perf_counter() - start > SECONDS * len(sessions):
+            break
+        for session, taken in zip(sessions, samples, strict=True):
+            before = time.perf_counter()
+            session.run(feeds)
+            taken.append((time.perf_counter() - before) * 1000)
+    return [statistics.median(taken) for taken in samples]

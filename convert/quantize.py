@@ -1,0 +1,174 @@
+"""Static QDQ quantization of a float graph: ranges once, then as many candidates as wanted.
+
+UINT8 activations and per-channel INT8 weights: on x86 INT8 activations are slower than float.
+"""
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnxruntime.quantization import CalibrationMethod, QuantType
+from onnxruntime.quantization.calibrate import CalibrationDataReader, create_calibrator
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+
+from convert.errors import ConvertError
+from convert.graph import initializers
+from convert.numerics import PREFIX
+from runtime.session import Feeds
+
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One way to quantize a graph."""
+
+    op_types: tuple[str, ...]  # operators that become integer
+    float_nodes: frozenset[str] = frozenset()  # nodes that stay in float
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A layer with the activations that follow it: the smallest part that stays in float together.
+
+    A float layer between integer activations is quantized on both sides all the same.
+    """
+
+    nodes: tuple[str, ...]
+
+
+class Quantizer:
+    """Quantizes one float graph in any number of ways from ranges observed once."""
+
+    def __init__(self, model: onnx.ModelProto, feeds: Iterable[Feeds]) -> None:
+        """Observe the range of every tensor.
+
+        Args:
+            model: float graph, canonical names, numerics under PREFIX.
+            feeds: calibration inputs, one sample each; ranges are minimum and maximum over all.
+
+        Raises:
+            ConvertError: onnxruntime's calibrator refuses the graph.
+        """
+        self._model = _with_shapes(model)
+        self._ranges = _observe(self._model, feeds)
+        self.units = units(self._model)
+        self._tail = frozenset(_tail(self._model))
+
+    def quantize(self, setting: Setting) -> onnx.ModelProto:
+        """Insert QDQ pairs; numerics and the output's own activation always stay in float."""
+        copy = onnx.ModelProto()
+        copy.CopyFrom(self._model)
+        excluded = [
+            node.name
+            for node in copy.graph.node
+            if node.name.startswith(PREFIX)
+            or node.name in self._tail
+            or node.name in setting.float_nodes
+        ]
+        quantizer = QDQQuantizer(
+            copy,
+            per_channel=True,
+            reduce_range=False,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QUInt8,
+            tensors_range=self._ranges,
+            nodes_to_quantize=[],
+            nodes_to_exclude=excluded,
+            op_types_to_quantize=list(setting.op_types),
+            extra_options={},
+        )
+        with _quiet():
+            quantizer.quantize_model()
+        return quantizer.model.model
+
+
+def all_op_types() -> tuple[str, ...]:
+    """Every operator that onnxruntime quantizes with QDQ."""
+    return tuple(sorted({*QDQRegistry, *QLinearOpsRegistry}))
+
+
+def units(model: onnx.ModelProto) -> tuple[Unit, ...]:
+    """Partition the network's nodes into units, in graph order.
+
+    Every weighted operator begins one; another node belongs to the latest unit among its inputs'.
+    """
+    weights = initializers(model).keys()
+    groups: list[list[str]] = []
+    unit_of: dict[str, int] = {}
+    for node in model.graph.node:
+        if node.name.startswith(PREFIX):
+            continue
+        if node.op_type in WEIGHTED and any(name in weights for name in node.input):
+            groups.append([])
+            index = len(groups) - 1
+        else:
+            index = max((unit_of[name] for name in node.input if name in unit_of), default=-1)
+        if index < 0:
+            continue
+        groups[index].append(node.name)
+        unit_of.update(dict.fromkeys(node.output, index))
+    return tuple(Unit(tuple(group)) for group in groups)
+
+
+def _tail(model: onnx.ModelProto) -> Iterator[str]:
+    """Nodes after the last weighted operator: they make the answer itself and cost next to nothing."""
+    weights = initializers(model).keys()
+    consumed_by_layer: set[str] = set()
+    for node in reversed(model.graph.node):
+        leads_to_layer = any(name in consumed_by_layer for name in node.output)
+        is_layer = node.op_type in WEIGHTED and any(name in weights for name in node.input)
+        if is_layer or leads_to_layer:
+            consumed_by_layer.update(node.input)
+        if not is_layer and not leads_to_layer:
+            yield node.name
+
+
+def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    # the quantizer skips, without a word, a tensor whose type it does not know
+    return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+
+
+def _observe(model: onnx.ModelProto, feeds: Iterable[Feeds]) -> Any:
+    with tempfile.TemporaryDirectory(prefix="slipway-") as directory:
+        path = Path(directory, "float.onnx")
+        onnx.save(model, path)
+        try:
+            calibrator = create_calibrator(
+                path,
+                augmented_model_path=str(Path(directory, "augmented.onnx")),
+                calibrate_method=CalibrationMethod.MinMax,
+            )
+            calibrator.collect_data(_Reader(feeds))
+            return calibrator.compute_data()
+        except Exception as error:  # onnxruntime's exceptions share no base class of their own
+            raise ConvertError(f"calibration failed: {error}") from error
+
+
+class _Reader(CalibrationDataReader):
+    def __init__(self, feeds: Iterable[Feeds]) -> None:
+        self._feeds = iter(feeds)
+
+    def get_next(self) -> Any:
+        return next(self._feeds, None)
+
+
+class _quiet:  # noqa: N801 - used as a context, like its base
+    """The quantizer logs a warning per tensor that it leaves alone."""
+
+    def __enter__(self) -> None:
+        self._level = logging.root.level
+        logging.root.setLevel(logging.ERROR)
+        self._warnings = warnings.catch_warnings()
+        self._warnings.__enter__()
+        warnings.simplefilter("ignore")
+
+    def __exit__(self, *exception: object) -> None:
+        self._warnings.__exit__(*exception)
+        logging.root.setLevel(self._level)

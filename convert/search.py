@@ -1,0 +1,126 @@
+"""Which layers stay in float: the fewest that bring a quantized graph inside its tolerance.
+
+Sensitivity is measured on whole quantized graphs, not guessed from single tensors: a unit's damage
+depends on what is integer around it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from convert.fidelity import Fidelity
+from convert.quantize import Setting, Unit
+from convert.recipe import Tolerance
+
+BLOCKS = 8  # first partition of the network, in graph order
+BUDGET = 30  # graphs measured at most
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One quantized graph, measured."""
+
+    setting: Setting
+    fidelity: Fidelity
+    violations: tuple[str, ...]  # of the recipe's tolerance; empty: it qualifies
+
+    @property
+    def qualifies(self) -> bool:
+        """True inside the recipe's tolerance."""
+        return not self.violations
+
+
+class Search:
+    """Measures settings within a budget and remembers them."""
+
+    def __init__(
+        self,
+        evaluate: Callable[[Setting], Fidelity],
+        *,
+        units: Sequence[Unit],
+        tolerance: Tolerance,
+        budget: int = BUDGET,
+    ) -> None:
+        """Nothing is measured yet.
+
+        Args:
+            evaluate: quantizes and compares with the float graph; seconds per call.
+            units: of the graph, in its order.
+            tolerance: of the recipe.
+            budget: calls of `evaluate` at most.
+        """
+        self._evaluate = evaluate
+        self._units = units
+        self._tolerance = tolerance
+        self._budget = budget
+        self.trials: list[Trial] = []
+
+    @property
+    def exhausted(self) -> bool:
+        """True when the budget is spent."""
+        return len(self.trials) >= self._budget
+
+    def run(self, setting: Setting) -> Trial | None:
+        """The qualifying setting with the fewest float units found; None where none qualifies.
+
+        First the whole graph, then each block in float alone, then the best blocks together until
+        the tolerance is kept, then what is not needed of them goes back to integer.
+        """
+        whole = self._try(setting, frozenset())
+        if whole.qualifies:
+            return whole
+        ranked = self._rank_blocks(setting)
+        chosen: frozenset[int] = frozenset()
+        for block in ranked:
+            chosen |= block
+            if self.exhausted or len(chosen) == len(self._units):
+                return None
+            if self._try(setting, chosen).qualifies:
+                return self._shrink(setting, sorted(chosen))
+        return None
+
+    def best(self) -> Trial:
+        """The trial of least loss so far."""
+        return min(self.trials, key=lambda trial: trial.fidelity.loss)
+
+    def measure(self, setting: Setting) -> Trial:
+        """One setting as it stands; measured once, however often it is asked for."""
+        for trial in self.trials:
+            if trial.setting == setting:
+                return trial
+        fidelity = self._evaluate(setting)
+        violations = tuple(self._tolerance.violations(fidelity.metrics))
+        trial = Trial(setting, fidelity, violations)
+        self.trials.append(trial)
+        return trial
+
+    def _rank_blocks(self, setting: Setting) -> list[frozenset[int]]:
+        count = len(self._units)
+        size = max(1, -(-count // BLOCKS))
+        blocks = [frozenset(range(i, min(i + size, count))) for i in range(0, count, size)]
+        losses = {}
+        for block in blocks:
+            if not self.exhausted:
+                losses[block] = self._try(setting, block).fidelity.loss
+        return sorted(losses, key=lambda block: losses[block])
+
+    def _shrink(self, setting: Setting, chosen: list[int]) -> Trial:
+        """Delta debugging: drop ever smaller pieces as long as the rest still qualifies."""
+        kept = self._try(setting, frozenset(chosen))
+        pieces = 2
+        while len(chosen) > 1 and not self.exhausted:
+            size = -(-len(chosen) // pieces)
+            for start in range(0, len(chosen), size):
+                rest = chosen[:start] + chosen[start + size :]
+                trial = None if self.exhausted else self._try(setting, frozenset(rest))
+                if trial is not None and trial.qualifies:
+                    chosen, kept, pieces = rest, trial, max(pieces - 1, 2)
+                    break
+            else:
+                if size == 1:
+                    break
+                pieces = min(len(chosen), pieces * 2)
+        return kept
+
+    def _try(self, setting: Setting, indices: frozenset[int]) -> Trial:
+        nodes = frozenset(name for index in indices for name in self._units[index].nodes)
+        return self.measure(replace(setting, float_nodes=nodes))

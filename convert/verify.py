@@ -1,0 +1,68 @@
+"""What is measured on the very file that will serve, through the session that will serve it."""
+
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from convert.errors import VerificationError
+from convert.fidelity import Outputs, max_abs_difference
+from runtime.session import Session, SessionOptions
+
+PARITY_TOLERANCE = 1e-4  # reference framework against float graph, max abs over all outputs
+# batches may be summed in another order; past this a row depends on its companions
+BATCH_TOLERANCE = 1e-5
+BATCH = 3
+# operators that compute in integers, as onnxruntime names them after fusion
+INTEGER_OPERATOR = re.compile(r"QLinear\w+|QGemm|\w+Integer\w*|DynamicQuantize\w+|MatMulNBits")
+
+
+def run_rows(path: Path, image: NDArray[np.uint8], *, threads: int = 2) -> Outputs:
+    """Outputs of (N, H, W, C) images, one run per row, so that memory stays that of one."""
+    session = Session(path, SessionOptions(threads=threads))
+    rows = [session.run({"image": row[np.newaxis]}) for row in image]
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+
+def check_parity(reference: Outputs, path: Path, image: NDArray[np.uint8]) -> dict[str, float]:
+    """Reference framework against float graph, rows alone and in one batch.
+
+    Returns:
+        Largest absolute difference at each batch size.
+
+    Raises:
+        VerificationError: over PARITY_TOLERANCE, or the reference is constant, which proves nothing.
+    """
+    if len(image) > 1 and all(bool((a == a[:1]).all()) for a in reference.values()):
+        raise VerificationError("the reference gives the same output for every input")
+    alone = max_abs_difference(reference, run_rows(path, image))
+    batch = Session(path).run({"image": image[:BATCH]})
+    together = max_abs_difference({k: v[:BATCH] for k, v in reference.items()}, batch)
+    for size, difference in ((1, alone), (BATCH, together)):
+        if not difference <= PARITY_TOLERANCE:
+            raise VerificationError(
+                f"the float graph differs from the reference by {difference:.2e} at batch {size}; "
+                f"allowed: {PARITY_TOLERANCE:.0e}"
+            )
+    return {"max_abs_difference_batch_1": alone, f"max_abs_difference_batch_{BATCH}": together}
+
+
+def batch_invariant(path: Path, image: NDArray[np.uint8]) -> bool:
+    """True when row i of a batch equals row i alone."""
+    alone = run_rows(path, image[:BATCH])
+    together = Session(path, SessionOptions(threads=2)).run({"image": image[:BATCH]})
+    return max_abs_difference(alone, together) <= BATCH_TOLERANCE
+
+
+def integer_operators(path: Path) -> Mapping[str, int]:
+    """Integer operators, by type, in the graph as onnxruntime optimises it for this machine."""
+    with tempfile.TemporaryDirectory(prefix="slipway-") as directory:
+        optimized = Path(directory, "optimized.onnx")
+        Session(path, SessionOptions(threads=1, optimized_path=optimized))
+        nodes = onnx.load(optimized, load_external_data=False).graph.node
+    return Counter(node.op_type for node in nodes if INTEGER_OPERATOR.fullmatch(node.op_type))
