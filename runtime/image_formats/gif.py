@@ -8,7 +8,7 @@ from runtime.errors import DecodeError
 from runtime.image_formats.still import Placement, Still, bounded, check_size
 
 _SCREEN_BYTES = 13  # signature and logical screen descriptor
-_EXTENSION, _IMAGE, _END = 0x21, 0x2C, 0x3B
+_EXTENSION, _IMAGE, _END, _SUB_BLOCK = 0x21, 0x2C, 0x3B, 0x00
 _GRAPHIC_CONTROL = 0xF9
 _HAS_PALETTE, _INTERLACED = 0x80, 0x40
 _PALETTE_BYTES = 3 * 256
@@ -31,64 +31,53 @@ def read_gif(data: bytes, *, max_pixels: int) -> Still:
     """
     screen_width, screen_height, flags = struct.unpack_from("<HHB", data, 6)
     frame = _first_frame(data, _SCREEN_BYTES + _palette_bytes(flags))
-    left, top, frame_width, frame_height, frame_flags = struct.unpack_from(
-        "<4HB", data, frame.at + 1
-    )
-    width, height = max(screen_width, left + frame_width), max(screen_height, top + frame_height)
-    check_size("GIF", frame_width, frame_height, max_pixels=max_pixels)
+    left, top, columns, rows, frame_flags = struct.unpack_from("<4HB", data, frame.at + 1)
+    width, height = max(screen_width, left + columns), max(screen_height, top + rows)
+    check_size("GIF", columns, rows, max_pixels=max_pixels)
     check_size("GIF", width, height, max_pixels=max_pixels)
     palette = _palette(data, flags, frame.at + 10, frame_flags)
     red, green, blue = palette[3 * frame.transparent :][:3]
-    pixels = memoryview(data)[
-        slice(*_pixel_data(data, frame.at + 10 + _palette_bytes(frame_flags)))
-    ]
-    header = _header(frame_width, frame_height, palette, frame_flags & _INTERLACED)
-    return Still(
-        "GIF",
-        height,
-        width,
-        file=b"".join((header, pixels, bytes([_END]))),
-        placement=Placement(top, left, frame_height, frame_width, fill=(red, green, blue)),
-    )
+    pixels = memoryview(data)[_pixel_data(data, frame.at + 10 + _palette_bytes(frame_flags))]
+    header = _header(columns, rows, palette, frame_flags & _INTERLACED)
+    placement = Placement(top, left, rows, columns, fill=(red, green, blue))
+    file = b"".join((header, pixels, bytes([_END])))
+    return Still("GIF", height, width, file, placement=placement)
 
 
 def _first_frame(data: bytes, at: int) -> _Frame:
     """The first image descriptor, and the transparent colour of the control block before it."""
     transparent = 0
-    for block in bounded("GIF", _blocks(data, at)):
-        if data[block] == _IMAGE:
+    for kind, block in bounded("GIF", _parts(data, at)):
+        if kind == _IMAGE:
             return _Frame(block, transparent)
-        if data[block + 1] == _GRAPHIC_CONTROL and data[block + 3] & 1:
+        controls = kind == _EXTENSION and data[block + 1] == _GRAPHIC_CONTROL
+        if controls and data[block + 3] & 1:
             transparent = data[block + 6]
     raise DecodeError(f"GIF of {len(data)} bytes holds no image")
 
 
-def _blocks(data: bytes, at: int) -> Iterator[int]:
-    """Offsets of extensions, then of the first image; nothing when there is none."""
-    while data[at] == _EXTENSION:
-        yield at
-        at = _end_of_blocks(data, at + 2)
-    if data[at] == _IMAGE:
-        yield at
-    elif data[at] != _END:
-        raise DecodeError(f"GIF has a block of type {data[at]:#04x}; allowed: 0x21, 0x2c, 0x3b")
+def _parts(data: bytes, at: int) -> Iterator[tuple[int, int]]:
+    """Kind and offset of each extension, of the blocks in it, then of the image or the end."""
+    while (kind := data[at]) == _EXTENSION:
+        yield kind, at
+        for at in _sub_blocks(data, at + 2):  # noqa: B020 - goes on where the last block ends
+            yield _SUB_BLOCK, at
+    if kind not in (_IMAGE, _END):
+        raise DecodeError(f"GIF has a block of type {kind:#04x}; allowed: 0x21, 0x2c, 0x3b")
+    yield kind, at
 
 
-def _pixel_data(data: bytes, start: int) -> tuple[int, int]:
+def _pixel_data(data: bytes, start: int) -> slice:
     """From the code size to the end of the last block."""
     try:
-        return start, _end_of_blocks(data, start + 1)
+        *_, end = bounded("GIF", _sub_blocks(data, start + 1))
     except IndexError:
         raise DecodeError(f"GIF of {len(data)} bytes is truncated within its first frame") from None
-
-
-def _end_of_blocks(data: bytes, at: int) -> int:
-    for end in bounded("GIF", _sub_blocks(data, at)):
-        at = end
-    return at
+    return slice(start, end)
 
 
 def _sub_blocks(data: bytes, at: int) -> Iterator[int]:
+    """The end of each block, the empty one that closes them included."""
     while size := data[at]:
         at += size + 1
         yield at

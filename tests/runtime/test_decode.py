@@ -1,0 +1,273 @@
+import os
+import random
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from runtime.decode import decode_image
+from runtime.errors import DecodeError, InputError, SlipwayError
+from tests.runtime.pictures import encode, expected, oriented, png_chunk, rgb, rgba
+
+GREY = rgb().convert("L")
+PALETTE = rgb().quantize(64)
+BILEVEL = rgb().convert("1")
+GREY_16 = np.arange(64 * 32, dtype=np.uint16).reshape(32, 64) * 31
+
+
+def assert_as_pillow(data: bytes, *, tolerance: int = 0) -> None:
+    """No pixel differs by more levels; OpenCV and Pillow use the same libjpeg-turbo, hence 0."""
+    found, wanted = decode_image(data), expected(data)
+    assert found.dtype == np.uint8
+    assert found.shape == wanted.shape
+    assert np.abs(found.astype(int) - wanted).max() <= tolerance
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("JPEG", {}), ("PNG", {}), ("WEBP", {}), ("WEBP", {"lossless": True})],
+)
+def test_orientation_is_applied(kind: str, options: dict[str, bool], orientation: int) -> None:
+    data = encode(rgb(), kind, exif=oriented(orientation), **options)
+    assert_as_pillow(data)
+
+
+def test_orientation_6_by_hand() -> None:
+    picture = Image.fromarray(np.array([[[9, 9, 9], [90, 90, 90]]], np.uint8))
+    decoded = decode_image(encode(picture, "PNG", exif=oriented(6)))
+    assert decoded[:, :, 0].tolist() == [[9], [90]]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(encode(rgb(), "JPEG"), id="jpeg"),
+        pytest.param(encode(rgb(), "JPEG", progressive=True), id="jpeg-progressive"),
+        pytest.param(encode(rgb(), "JPEG", subsampling=0, quality=100), id="jpeg-444"),
+        pytest.param(encode(rgb(), "JPEG", keep_rgb=True), id="jpeg-rgb"),
+        pytest.param(encode(GREY, "JPEG"), id="jpeg-grey"),
+        pytest.param(encode(rgb(), "JPEG") + b"trailing bytes", id="jpeg-trailing"),
+        pytest.param(encode(rgb(), "PNG"), id="png"),
+        pytest.param(encode(rgba(), "PNG"), id="png-alpha"),
+        pytest.param(encode(GREY, "PNG"), id="png-grey"),
+        pytest.param(encode(rgba().convert("LA"), "PNG"), id="png-grey-alpha"),
+        pytest.param(encode(PALETTE, "PNG"), id="png-palette"),
+        pytest.param(encode(rgb().quantize(2), "PNG", bits=1), id="png-palette-1-bit"),
+        pytest.param(encode(PALETTE, "PNG", transparency=3), id="png-palette-transparent"),
+        pytest.param(encode(rgb(), "PNG", transparency=(0, 0, 255)), id="png-transparent-colour"),
+        pytest.param(encode(BILEVEL, "PNG"), id="png-bilevel"),
+        pytest.param(encode(rgb(), "PNG", save_all=True, append_images=[rgba()]), id="apng"),
+        pytest.param(
+            encode(rgba(), "PNG", save_all=True, append_images=[rgb()], default_image=True),
+            id="apng-default-image",
+        ),
+        pytest.param(encode(rgb(), "WEBP"), id="webp"),
+        pytest.param(encode(rgba(), "WEBP"), id="webp-alpha"),
+        pytest.param(encode(rgba(), "WEBP", lossless=True, exact=True), id="webp-lossless-alpha"),
+        pytest.param(
+            encode(rgb(), "WEBP", save_all=True, append_images=[GREY]), id="webp-animated"
+        ),
+        pytest.param(encode(rgb(), "BMP"), id="bmp"),
+        pytest.param(encode(rgba(), "BMP"), id="bmp-alpha"),
+        pytest.param(encode(PALETTE, "BMP"), id="bmp-palette"),
+        pytest.param(encode(BILEVEL, "BMP"), id="bmp-bilevel"),
+        pytest.param(encode(PALETTE, "GIF"), id="gif"),
+        pytest.param(encode(PALETTE, "GIF", interlace=1), id="gif-interlaced"),
+        pytest.param(encode(PALETTE, "GIF", transparency=3), id="gif-transparent"),
+        pytest.param(encode(GREY, "GIF"), id="gif-grey"),
+        pytest.param(
+            encode(PALETTE, "GIF", save_all=True, append_images=[rgb().quantize(8)]),
+            id="gif-animated",
+        ),
+    ],
+)
+def test_equals_pillow(data: bytes) -> None:
+    assert_as_pillow(data)
+
+
+def _plain(data: bytes) -> bytes:
+    return data
+
+
+def _ycck(data: bytes) -> bytes:
+    transform = data.index(b"Adobe") + 11
+    return data[:transform] + b"\2" + data[transform + 1 :]
+
+
+def _without_adobe(data: bytes) -> bytes:
+    name = data.index(b"Adobe")
+    length = int.from_bytes(data[name - 2 : name], "big")
+    return data[: name - 4] + data[name - 2 + length :]
+
+
+@pytest.mark.parametrize("edit", [_plain, _ycck, _without_adobe])
+def test_cmyk_jpeg(edit: Callable[[bytes], bytes]) -> None:
+    # 1: the two round the product of ink and black differently
+    assert_as_pillow(edit(encode(rgb().convert("CMYK"), "JPEG")), tolerance=1)
+
+
+def test_16_bit_grey_is_its_high_byte() -> None:
+    decoded = decode_image(encode(Image.fromarray(GREY_16), "PNG"))
+    np.testing.assert_array_equal(decoded, np.repeat((GREY_16 >> 8)[:, :, np.newaxis], 3, axis=2))
+
+
+def test_gif_frame_on_a_larger_screen() -> None:
+    data = bytearray(encode(PALETTE, "GIF"))
+    data[6:10] = bytes([80, 0, 60, 0])  # width, height
+    at = data.index(b"\x2c\0\0\0\0")
+    data[at + 1 : at + 5] = bytes([7, 0, 5, 0])  # left, top
+    assert_as_pillow(bytes(data))
+    assert decode_image(bytes(data)).shape == (60, 80, 3)
+
+
+def test_gif_frame_beyond_its_screen() -> None:
+    data = bytearray(encode(PALETTE, "GIF"))
+    data[6:10] = bytes([8, 0, 8, 0])
+    assert_as_pillow(bytes(data))
+
+
+def test_gif_index_beyond_its_palette() -> None:
+    data = encode(rgb().quantize(4), "GIF")
+    size = 3 << (data[10] & 7) + 1
+    halved = bytes([data[10] - 1]), data[13 : 13 + size // 2]
+    edited = data[:10] + halved[0] + data[11:13] + halved[1] + data[13 + size :]
+    assert {tuple(p) for p in decode_image(edited).reshape(-1, 3)} >= {(0, 0, 0)}
+
+
+def test_16_bit_bmp() -> None:
+    # 5 bits each: 31 is 255 and 16 is 131 (16 * 255 / 31), which OpenCV alone makes 248 and 128
+    header = b"BM" + (58).to_bytes(4, "little") + bytes(4) + (54).to_bytes(4, "little")
+    info = b"".join(n.to_bytes(4, "little") for n in (40, 2, 1, 1 | 16 << 16, 0, 4, 0, 0, 0, 0))
+    pixels = (31 << 10 | 16).to_bytes(2, "little") + (16 << 5).to_bytes(2, "little")
+    assert decode_image(header + info + pixels).tolist() == [[[255, 0, 131], [0, 131, 0]]]
+
+
+KINDS = {
+    "JPEG": encode(rgb(), "JPEG"),
+    "JPEG progressive": encode(rgb(), "JPEG", progressive=True),
+    "PNG": encode(rgb(), "PNG"),
+    "WebP": encode(rgb(), "WEBP"),
+    "WebP animated": encode(rgb(), "WEBP", save_all=True, append_images=[GREY]),
+    "BMP": encode(rgb(), "BMP"),
+    "GIF": encode(PALETTE, "GIF"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_truncated_is_refused(kind: str) -> None:
+    data = KINDS[kind]
+    # a GIF is whole without its last byte, the trailer
+    for kept in [*range(1, 80), len(data) // 2, len(data) * 9 // 10, len(data) - 2]:
+        with pytest.raises(DecodeError):
+            decode_image(data[:kept])
+
+
+def test_one_missing_byte_of_a_jpeg() -> None:
+    with pytest.raises(DecodeError, match="bytes is truncated: it has no end marker"):
+        decode_image(KINDS["JPEG"][:-1])
+
+
+def test_corrupt_pixels_are_refused() -> None:
+    data = bytearray(KINDS["PNG"])
+    data[len(data) // 2] ^= 0xFF  # the checksum of the chunk no longer fits
+    with pytest.raises(DecodeError, match="PNG of 56 x 40 px is truncated or corrupt"):
+        decode_image(bytes(data))
+
+
+def test_picture_of_another_size_than_its_header_is_refused() -> None:
+    # two frame headers: the reader goes by the last, libjpeg refuses the second
+    data = KINDS["JPEG"]
+    frame = data.index(b"\xff\xc0")
+    segment = bytearray(
+        data[frame : frame + 2 + int.from_bytes(data[frame + 2 : frame + 4], "big")]
+    )
+    segment[5:9] = b"\0\1\0\1"
+    with pytest.raises(DecodeError):
+        decode_image(data[:frame] + bytes(segment) + data[frame:])
+
+
+def test_text_and_profiles_reach_no_decompressor() -> None:
+    data = encode(rgb(), "PNG")
+    broken = png_chunk(b"zTXt", b"Comment\0\0" + bytes(100)) + png_chunk(
+        b"iCCP", b"x\0\0" + bytes(9)
+    )
+    np.testing.assert_array_equal(decode_image(data[:33] + broken + data[33:]), expected(data))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_flipped_bytes_raise_only_our_errors(kind: str) -> None:
+    rng = random.Random(kind)
+    for _ in range(60):
+        data = bytearray(KINDS[kind])
+        header_only = rng.random() < 0.6
+        for _ in range(rng.choice((1, 2, 8))):
+            at = rng.randrange(min(64, len(data)) if header_only else len(data))
+            data[at] = rng.choice((0, 127, 128, 255, rng.randrange(256)))
+        try:
+            decoded = decode_image(bytes(data), max_pixels=1_000_000)
+        except SlipwayError:
+            continue
+        assert decoded.dtype == np.uint8
+        assert decoded.shape[2] == 3
+
+
+def real_files() -> list[Path]:
+    root = os.environ.get("SLIPWAY_TEST_DATA")
+    folders = ("badmedia", "photos", "faces", "matting")
+    found = [path for name in folders for path in Path(root or "", "data", name).rglob("*")]
+    return sorted(path for path in found if root and path.is_file())
+
+
+needs_real_files = pytest.mark.skipif(not real_files(), reason="SLIPWAY_TEST_DATA is not set")
+
+
+def decoded_or_none(data: bytes) -> NDArray[np.uint8] | None:
+    try:
+        return decode_image(data)
+    except InputError:
+        return None
+
+
+def expected_or_none(data: bytes) -> NDArray[np.uint8] | None:
+    with warnings.catch_warnings(action="ignore"):  # Pillow's, about files that are odd on purpose
+        try:
+            return expected(data)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            return None
+
+
+@needs_real_files
+def test_real_files_equal_pillow_or_are_refused() -> None:
+    compared = 0
+    for path in real_files():
+        data = path.read_bytes()
+        found, wanted = decoded_or_none(data), expected_or_none(data)
+        if found is not None and wanted is not None:
+            np.testing.assert_array_equal(found, wanted, err_msg=path.name)
+            compared += 1
+    assert compared > 300
+
+
+@needs_real_files
+def test_real_files_that_only_one_decoder_reads() -> None:
+    allowed = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"GIF8", b"BM")
+    ours, theirs = set(), set()
+    for path in real_files():
+        data = path.read_bytes()
+        if not data.startswith(allowed):
+            assert decoded_or_none(data) is None, path.name
+            continue
+        found, wanted = decoded_or_none(data), expected_or_none(data)
+        if found is not None and wanted is None:
+            ours.add(path.name)
+        if found is None and wanted is not None:
+            theirs.add(path.name)
+    # a broken animation with a sound default picture; masks of twelve bits
+    assert ours == {"chunk_no_fctl.png", "rgb32bf.bmp"}
+    # rows that run over their end; a wrong checksum of the pixels
+    assert theirs == {"badrle.bmp", "xcsn0g01.png"}
