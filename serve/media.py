@@ -97,7 +97,8 @@ def _holds_image(part: Part, form: Form) -> bool:
 def _checked_files(files: Sequence[Part], form: Form) -> tuple[bytes, ...]:
     names = [part.name for part in files]
     if len(files) != len(form.images):
-        found = f"{len(files)} files ({', '.join(names)})" if files else "no file"
+        count = {0: "no file", 1: "1 file"}.get(len(files), f"{len(files)} files")
+        found = f"{count} ({', '.join(names)})" if files else count
         raise InputError(f"found {found}; needed: {_needed(form)}")
     for part in files:
         if not part.data:

@@ -1,0 +1,93 @@
+"""Complete artifact directories around the tiny graphs of tests/data."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from runtime.manifest import SCHEMA_VERSION, File, Manifest, Spec, Variant, Weights, parse_spec
+from runtime.session import Session, SessionOptions
+from runtime.strict_json import to_json
+
+DATA = Path(__file__).parent / "data"
+CLASSIFIER, EMBEDDING, SEGMENTATION = "tiny_classifier", "tiny_embedding", "tiny_segmentation"
+TENSORS, SLOW = "tiny_tensors", "tiny_slow"
+
+
+def write_artifact(
+    root: Path,
+    graph: str,
+    *,
+    origin: Literal["pretrained", "seeded"] = "pretrained",
+    calibration: str = "synthetic",
+    version: int = 1,
+    batch_invariant: bool = True,
+) -> Path:
+    """Write root/<model>/<version> for tests/data/<graph>.onnx.
+
+    Returns:
+        The version directory.
+    """
+    source = DATA / f"{graph}.onnx"
+    session = Session(source, SessionOptions(threads=1))
+    spec = parse_spec(session.metadata["spec"], str(source))
+    directory = root / spec.id / str(version)
+    directory.mkdir(parents=True)
+    (directory / "float.onnx").write_bytes(source.read_bytes())
+    _write_golden(directory / "golden.npz", session, spec)
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        id=spec.id,
+        version=version,
+        digest=hashlib.sha256(source.read_bytes()).hexdigest(),
+        spec=spec,
+        variants=(
+            Variant(
+                name="float",
+                precision="float",
+                files=(_file(directory / "float.onnx"),),
+                cpu_features=(),
+                verification={},
+                batch_invariant=batch_invariant,
+            ),
+        ),
+        golden=_file(directory / "golden.npz"),
+        weights=Weights(origin=origin, source="made by hand", sha256="0" * 64),
+        recipe_sha256="0" * 64,
+        calibration=calibration,
+        choice={},
+        candidates=(),
+        parity={},
+        tools={},
+        onnxruntime_minimum="1.20.0",
+    )
+    (directory / "manifest.json").write_text(json.dumps(to_json(manifest)), encoding="utf-8")
+    return directory
+
+
+def edit_manifest(directory: Path, changes: Mapping[str, Any]) -> None:
+    """Overwrite top-level fields of a manifest."""
+    path = directory / "manifest.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**content, **changes}), encoding="utf-8")
+
+
+def _write_golden(path: Path, session: Session, spec: Spec) -> None:
+    generator = np.random.default_rng(0)
+    feeds = {
+        tensor.name: generator.integers(
+            1, 200, [2 if isinstance(axis, str) else axis for axis in tensor.shape]
+        ).astype(tensor.dtype)
+        for tensor in spec.inputs
+    }
+    inputs = {f"input/{name}": array for name, array in feeds.items()}
+    outputs = {f"output/{name}": array for name, array in session.run(feeds).items()}
+    np.savez(path, allow_pickle=False, **inputs, **outputs)
+
+
+def _file(path: Path) -> File:
+    data = path.read_bytes()
+    return File(name=path.name, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))

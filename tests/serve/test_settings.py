@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+
+from serve.settings import Settings, SettingsError, from_environment
+
+
+def test_no_variable_gives_the_defaults() -> None:
+    assert from_environment({}) == Settings()
+
+
+def test_an_empty_variable_is_an_unset_one() -> None:
+    assert from_environment({"PORT": "", "CORS_ORIGINS": "", "SLIPWAY_HOST": ""}) == Settings()
+
+
+def test_every_variable_is_read() -> None:
+    environ = {
+        "PORT": "9000",
+        "MAX_UPLOAD_SIZE": "1024",
+        "CORS_ORIGINS": "https://a.example, http://b.example:8080",
+        "SLIPWAY_HOST": "0.0.0.0",
+        "SLIPWAY_ARTIFACTS": "/models",
+        "SLIPWAY_ALLOW_SEEDED": "1",
+        "SLIPWAY_BACKGROUND_MAX_SIDE": "512",
+        "SLIPWAY_THREADS": "2",
+        "SLIPWAY_MAX_PIXELS": "1000000",
+        "SLIPWAY_QUEUE": "3",
+        "SLIPWAY_FACE_EMOTION_MODEL": "faces",
+        "SLIPWAY_SIMILARITY_MODEL": "pairs",
+        "SLIPWAY_BACKGROUND_MODEL": "masks",
+    }
+    assert from_environment(environ) == Settings(
+        artifacts=Path("/models"),
+        host="0.0.0.0",
+        port=9000,
+        max_upload_bytes=1024,
+        cors_origins=("https://a.example", "http://b.example:8080"),
+        allow_seeded=True,
+        background_max_side_px=512,
+        threads=2,
+        max_pixels=1_000_000,
+        queue=3,
+        face_emotion_model="faces",
+        similarity_model="pairs",
+        background_model="masks",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("PORT", "80a", "0 to 65535"),
+        ("PORT", "65536", "0 to 65535"),
+        ("PORT", "-1", "0 to 65535"),
+        ("MAX_UPLOAD_SIZE", "10MB", "an integer, 1 to"),
+        ("MAX_UPLOAD_SIZE", "0", "an integer, 1 to"),
+        ("MAX_UPLOAD_SIZE", "9" * 5000, "an integer, 1 to"),
+        ("CORS_ORIGINS", "example.com", "scheme://host"),
+        ("CORS_ORIGINS", "https://a.example/path", "scheme://host"),
+        ("SLIPWAY_ALLOW_SEEDED", "yes", "0 or 1"),
+        ("SLIPWAY_THREADS", "0", "1 to 256"),
+        ("SLIPWAY_THREADS", "٣", "1 to 256"),
+        ("SLIPWAY_BACKGROUND_MODEL", "../x", "a model id"),
+    ],
+)
+def test_an_ill_formed_value_is_refused_by_name(name: str, value: str, allowed: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        from_environment({name: value})
+    message = str(caught.value)
+    assert message.startswith(name)
+    assert repr(value) in message
+    assert allowed in message
