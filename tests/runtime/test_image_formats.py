@@ -142,6 +142,12 @@ def test_endless_parts_are_refused(data: bytes) -> None:
         read_still(data, max_pixels=LIMIT)
 
 
+def test_text_and_profiles_reach_no_decompressor() -> None:
+    data = FILES["PNG"]
+    extra = png_chunk(b"zTXt", b"Comment\0\0" + bytes(9)) + png_chunk(b"iCCP", b"x\0\0" + bytes(9))
+    assert read_still(data[:33] + extra + data[33:], max_pixels=LIMIT).file == data
+
+
 def test_core_header_of_bmp() -> None:
     core = struct.pack("<2sIHHIIHHHH", b"BM", 0, 0, 0, 26, 12, 7, 3, 1, 24)
     still = read_still(core + bytes(72), max_pixels=21)
