@@ -176,6 +176,15 @@ def test_one_missing_byte_of_a_jpeg() -> None:
         decode_image(KINDS["JPEG"][:-1])
 
 
+def test_more_scans_of_a_plain_jpeg_are_not_decoded() -> None:
+    data = KINDS["JPEG"]
+    scan = data[data.index(b"\xff\xda") : -2]
+    black = scan[:14] + bytes(40)
+    np.testing.assert_array_equal(
+        decode_image(data[:-2] + black * 200 + data[-2:]), decode_image(data)
+    )
+
+
 def test_corrupt_pixels_are_refused() -> None:
     data = bytearray(KINDS["PNG"])
     data[len(data) // 2] ^= 0xFF  # the checksum of the chunk no longer fits
