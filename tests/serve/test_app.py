@@ -1,0 +1,164 @@
+"""The routes that describe, and what every route has in common."""
+
+import threading
+import time
+import tomllib
+from pathlib import Path
+
+import httpx
+import pytest
+
+import serve as package
+from serve.settings import Settings
+from tests.artifacts import CLASSIFIER, write_artifact
+from tests.serve.conftest import Serve, solid
+
+PROJECT = Path(__file__).parents[2]
+
+
+def test_the_version_is_the_projects() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert package.__version__ == project["project"]["version"]
+
+
+def test_health(client: httpx.Client) -> None:
+    response = client.get("/health")
+    assert response.status_code == 200
+    answer = response.json()
+    assert answer["status"] == "ok"
+    assert answer["version"] == package.__version__
+    assert answer["models"]["background_u2netp"] == {
+        "version": 1,
+        "variant": "float",
+        "weights": "pretrained",
+    }
+    assert len(answer["models"]) == 5
+
+
+def test_a_model_describes_itself(client: httpx.Client) -> None:
+    response = client.get("/v1/models/face_emotion_xception")
+    assert response.headers["x-model-weights"] == "pretrained"
+    answer = response.json()
+    assert len(answer.pop("digest")) == 64
+    assert answer == {
+        "id": "face_emotion_xception",
+        "task": "image-classification",
+        "description": "made by hand for the tests",
+        "version": 1,
+        "variant": "float",
+        "precision": "float",
+        "weights": {"origin": "pretrained", "source": "made by hand"},
+        "labels": ["dark", "grey", "bright"],
+        "inputs": [{"name": "image", "dtype": "uint8", "shape": ["N", 8, 8, 1]}],
+        "outputs": [{"name": "probabilities", "dtype": "float32", "shape": ["N", 3]}],
+        "preprocess": [
+            {"interpolation": "linear", "height": 8, "width": 8, "op": "resize"},
+            {"op": "grayscale"},
+        ],
+        "licence": "Apache-2.0",
+        "calibration": "verified on synthetic inputs only",
+        "warnings": [],
+    }
+
+
+def test_the_list_is_every_description(client: httpx.Client) -> None:
+    models = client.get("/v1/models").json()["models"]
+    assert [model["id"] for model in models] == sorted(client.get("/health").json()["models"])
+    assert models[1] == client.get("/v1/models/face_emotion_xception").json()
+
+
+def test_calibration_on_media_is_said_otherwise(tmp_path: Path, serve: Serve) -> None:
+    write_artifact(tmp_path, CLASSIFIER, calibration="c0ffee")
+    answer = serve(Settings(artifacts=tmp_path)).get("/v1/models/face_emotion_xception").json()
+    assert answer["calibration"] == "verified on the media whose digest is c0ffee"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_unknown_model(client: httpx.Client, method: str) -> None:
+    response = client.request(method, "/v1/models/nobody", content=solid(0, 0, 0))
+    assert response.status_code == 404
+    assert response.json()["error"] == (
+        "model 'nobody' is unknown; known: background_u2netp, face_emotion_xception, "
+        "image_embedding_mobilenetv2, tiny_slow, tiny_tensors"
+    )
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/health/", "/v1/voice", "/v2/models/x/y", "/v3"])
+def test_an_unknown_route(client: httpx.Client, path: str) -> None:
+    response = client.get(path)
+    assert response.status_code == 404
+    assert response.headers["content-type"] == "application/json"
+    message = response.json()["error"]
+    assert message.startswith(f"no route {path}; known: /health, /v1/background, ")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "/health", "GET, HEAD"),
+        ("GET", "/v1/face-emotion", "POST"),
+        ("DELETE", "/v1/models/face_emotion_xception", "GET, HEAD, POST"),
+        ("PUT", "/v2/models/face_emotion_xception/infer", "POST"),
+        ("POST", "/v2", "GET, HEAD"),
+    ],
+)
+def test_a_wrong_method(client: httpx.Client, method: str, path: str, allowed: str) -> None:
+    response = client.request(method, path)
+    assert response.status_code == 405
+    assert response.headers["allow"] == allowed
+    assert response.json() == {"error": f"method {method} on {path}; allowed: {allowed}"}
+
+
+def test_head_answers_without_a_body(client: httpx.Client) -> None:
+    for path in ("/health", "/v1/models", "/v2/health/live"):
+        response = client.head(path)
+        assert response.status_code == 200
+        assert response.content == b""
+
+
+def test_no_origin_is_allowed_by_default(client: httpx.Client) -> None:
+    response = client.get("/health", headers={"Origin": "https://a.example"})
+    assert "access-control-allow-origin" not in response.headers
+
+
+def test_cors_origins(artifacts: Path, serve: Serve) -> None:
+    client = serve(Settings(artifacts=artifacts, cors_origins=("https://a.example",)))
+    response = client.get("/health", headers={"Origin": "https://a.example"})
+    assert response.headers["access-control-allow-origin"] == "https://a.example"
+    exposed = response.headers["access-control-expose-headers"]
+    assert "Inference-Header-Content-Length" in exposed
+    assert "X-Model-Weights" in exposed
+    other = client.get("/health", headers={"Origin": "https://b.example"})
+    assert "access-control-allow-origin" not in other.headers
+    preflight = {
+        "Origin": "https://a.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type, inference-header-content-length",
+    }
+    assert client.options("/v1/face-emotion", headers=preflight).status_code == 200
+
+
+def test_a_full_queue_is_429_and_the_event_loop_stays_free(artifacts: Path, serve: Serve) -> None:
+    client = serve(Settings(artifacts=artifacts, queue=0))
+    answers: list[httpx.Response] = []
+    bright = solid(255, 255, 255)  # a run of about a second
+    base = str(client.base_url)
+
+    def ask() -> None:
+        answers.append(httpx.post(f"{base}/v1/models/tiny_slow", content=bright, timeout=30))
+
+    threads = [threading.Thread(target=ask) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    while not answers:
+        time.sleep(0.005)
+    assert client.get("/health").status_code == 200
+    assert {answer.status_code for answer in answers} == {429}  # the runs themselves still last
+    for thread in threads:
+        thread.join()
+    statuses = {answer.status_code for answer in answers}
+    assert statuses == {200, 429}
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.headers["retry-after"] == "1"
+    assert "no more are allowed" in refused.json()["error"]
+    assert client.post("/v1/face-emotion", content=bright).status_code == 200

@@ -1,0 +1,55 @@
+"""What becomes of exceptions."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from runtime.errors import (
+    ArtifactError,
+    DecodeError,
+    InputError,
+    SlipwayError,
+    TooLargeError,
+)
+from serve.errors import STATUS, NotFoundError, OverloadedError, UnsupportedMediaError
+from serve.settings import Settings
+from tests.artifacts import CLASSIFIER, write_artifact
+from tests.serve.conftest import Serve, solid
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (InputError, 400),
+        (DecodeError, 400),
+        (TooLargeError, 413),
+        (NotFoundError, 404),
+        (UnsupportedMediaError, 415),
+        (OverloadedError, 429),
+        (ArtifactError, None),
+    ],
+)
+def test_the_first_entry_that_fits_is_the_most_special(
+    error: type[SlipwayError], status: int | None
+) -> None:
+    found = next((code for kind, code in STATUS.items() if issubclass(error, kind)), None)
+    assert found == status
+
+
+def test_an_unexpected_error_is_500_without_details(
+    tmp_path: Path, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_artifact(tmp_path, CLASSIFIER)
+    # a classifier where a mask is needed: the check at the start is not part of create_app
+    client = serve(Settings(artifacts=tmp_path, background_model="face_emotion_xception"))
+    response = client.post("/v1/background", content=solid(0, 0, 0))
+    assert response.status_code == 500
+    assert response.headers["content-type"] == "application/json"
+    assert response.json() == {"error": "internal error"}
+    for _ in range(200):  # the log is written after the answer
+        if "a cut-out needs Alpha" in caplog.text:
+            break
+        time.sleep(0.01)
+    assert "a cut-out needs Alpha" in caplog.text
+    assert client.post("/v1/face-emotion", content=solid(0, 0, 0)).status_code == 200

@@ -1,0 +1,231 @@
+"""`python -m serve` as a process of its own, asked with curl."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.artifacts import CLASSIFIER, EMBEDDING, edit_manifest, write_artifact
+from tests.serve.conftest import half_white, png, solid
+
+PROJECT = Path(__file__).parents[2]
+CURL = shutil.which("curl")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server."""
+
+    process: subprocess.Popen[str]
+    url: str
+
+
+def start(*arguments: str, **environ: str) -> subprocess.Popen[str]:
+    settings = ("PORT", "MAX_UPLOAD_SIZE", "CORS_ORIGINS")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in settings and not name.startswith("SLIPWAY_")
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "serve", *arguments],
+        cwd=PROJECT,
+        env={**kept, **environ},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+@contextmanager
+def serving(*arguments: str, **environ: str) -> Iterator[Server]:
+    process = start(*arguments, "--port", "0", **environ)
+    try:
+        assert process.stderr is not None
+        seen = []
+        for line in process.stderr:
+            seen.append(line)
+            if found := re.search(r"listening on (http://127\.0\.0\.1:\d+)$", line.rstrip()):
+                yield Server(process, found[1])
+                break
+        else:
+            pytest.fail("".join(seen))
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def refused(*arguments: str, **environ: str) -> str:
+    """The one line of a server that does not start."""
+    process = start(*arguments, **environ)
+    _, message = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert message.count("\n") == 1
+    return message
+
+
+@pytest.fixture(scope="module")
+def server(artifacts: Path) -> Iterator[Server]:
+    with serving("--artifacts", str(artifacts)) as server:
+        yield server
+
+
+def curl(*arguments: str) -> tuple[int, str, bytes]:
+    """Status, Content-Type and body."""
+    if CURL is None:
+        pytest.skip("curl is not installed")
+    mark = "\n%{http_code} %{content_type}"
+    done = subprocess.run(
+        [CURL, "-sS", "-m", "20", "-w", mark, *arguments], check=True, capture_output=True
+    )
+    body, _, last = done.stdout.rpartition(b"\n")
+    status, _, content_type = last.decode().partition(" ")
+    return int(status), content_type, body
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/health",
+        "/v1/models",
+        "/v1/models/background_u2netp",
+        "/v2",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/v2/models/background_u2netp",
+        "/v2/models/background_u2netp/ready",
+    ],
+)
+def test_curl_gets(server: Server, path: str) -> None:
+    status, content_type, body = curl(server.url + path)
+    assert (status, content_type) == (200, "application/json")
+    assert json.loads(body)
+
+
+@pytest.mark.parametrize("form", ["multipart", "raw", "json"])
+@pytest.mark.parametrize(
+    ("path", "count", "kind"),
+    [
+        ("/v1/models/image_embedding_mobilenetv2", 1, "application/json"),
+        ("/v1/face-emotion", 1, "application/json"),
+        ("/v1/similarity", 2, "application/json"),
+        ("/v1/background", 1, "image/png"),
+        ("/v1/background?color=%23ff0000&format=jpeg", 1, "image/jpeg"),
+    ],
+)
+def test_curl_posts(
+    server: Server, tmp_path: Path, path: str, count: int, kind: str, form: str
+) -> None:
+    names = ["image"] if count == 1 else ["image_a", "image_b"]
+    image = png(half_white())
+    (tmp_path / "photo.png").write_bytes(image)
+    arguments = {
+        "multipart": [f"-F{name}=@{tmp_path}/photo.png" for name in names],
+        "raw": ["--data-binary", f"@{tmp_path}/body"],
+        "json": ["-H", "Content-Type: application/json", "-d", f"@{tmp_path}/body"],
+    }[form]
+    if form == "json":
+        encoded = base64.b64encode(image).decode()
+        (tmp_path / "body").write_text(json.dumps(dict.fromkeys(names, encoded)))
+    else:
+        (tmp_path / "body").write_bytes(image * count)
+    if form == "raw" and count == 2:
+        path = f"{path}?first_bytes={len(image)}"
+    status, content_type, body = curl(*arguments, server.url + path)
+    assert (status, content_type) == (200, kind), body
+    assert body
+
+
+def test_curl_uploads_ten_megabytes_with_expect(server: Server, tmp_path: Path) -> None:
+    image = solid(255, 255, 255)
+    large = tmp_path / "large.png"
+    large.write_bytes(image + b"\0" * (10 * 1024 * 1024 - len(image)))
+    post = ["-H", "Expect: 100-continue", "--data-binary", f"@{large}"]
+    status, _, body = curl(*post, f"{server.url}/v1/face-emotion")
+    assert (status, json.loads(body)["result"]["label"]) == (200, "bright")
+    large.write_bytes(image + b"\0" * (11 * 1024 * 1024))
+    status, content_type, body = curl(*post, f"{server.url}/v1/face-emotion")
+    assert (status, content_type) == (413, "application/json")
+    assert "allowed: 10485760 bytes" in json.loads(body)["error"]
+
+
+def test_sigterm_lets_a_running_request_finish(artifacts: Path) -> None:
+    with serving(SLIPWAY_ARTIFACTS=str(artifacts)) as server:
+        bright = solid(255, 255, 255)  # a run of about a second
+        head = f"POST /v1/models/tiny_slow HTTP/1.1\r\nHost: x\r\nContent-Length: {len(bright)}\r\n"
+        port = int(server.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            connection.sendall(head.encode() + b"\r\n" + bright)
+            time.sleep(0.2)
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+            with pytest.raises(httpx.ConnectError):
+                httpx.get(f"{server.url}/health")
+            answer = b""
+            while data := connection.recv(65536):
+                answer += data
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b'"label":"bright"' in answer
+        assert server.process.wait(timeout=10) == 0
+
+
+def test_telemetry_is_off_before_onnxruntime_is_imported() -> None:
+    code = (
+        "import sys, importlib.abc, os\n"
+        "class Watch(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'onnxruntime': print(os.environ.get('ORT_DISABLE_TELEMETRY'))\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        "import serve.__main__\n"
+    )
+    environ = {name: value for name, value in os.environ.items() if "TELEMETRY" not in name}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        env=environ,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "1\n"
+
+
+def test_bad_artifacts_end_it_with_one_line(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "holds no model; make them: python -m convert run" in refused("--artifacts", str(empty))
+    seeded = tmp_path / "seeded"
+    write_artifact(seeded, CLASSIFIER, origin="seeded")
+    assert "SLIPWAY_ALLOW_SEEDED=1" in refused("--artifacts", str(seeded))
+    with serving("--artifacts", str(seeded), SLIPWAY_ALLOW_SEEDED="1") as server:
+        assert httpx.get(f"{server.url}/health").status_code == 200
+    broken = tmp_path / "broken"
+    edit_manifest(write_artifact(broken, CLASSIFIER), {"schema_version": 2})
+    assert "manifest.json.schema_version is 2" in refused("--artifacts", str(broken))
+
+
+def test_bad_settings_end_it_with_one_line(artifacts: Path, tmp_path: Path) -> None:
+    assert refused("--port", "x").startswith("serve: PORT is 'x'; allowed: an integer, 0 to 65535")
+    assert "MAX_UPLOAD_SIZE is '10M'" in refused(MAX_UPLOAD_SIZE="10M")
+    write_artifact(tmp_path, EMBEDDING)
+    message = refused(
+        "--artifacts", str(tmp_path), SLIPWAY_BACKGROUND_MODEL="image_embedding_mobilenetv2"
+    )
+    assert "SLIPWAY_BACKGROUND_MODEL is 'image_embedding_mobilenetv2'" in message
+    with serving("--artifacts", str(artifacts)) as server:
+        port = server.url.rpartition(":")[2]
+        message = refused("--artifacts", str(artifacts), "--port", port)
+    assert message.startswith(f"serve: cannot listen on 127.0.0.1, port {port}: Address already in")
