@@ -1,0 +1,53 @@
+"""Command line of the converter: `python -m convert run`, `python -m convert list`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+NEEDED = ("onnx", "onnxruntime", "torch", "tensorflow", "tf2onnx")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; gives the exit code."""
+    options = _parser().parse_args(arguments)
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        print(
+            f"convert: {', '.join(missing)} not installed here. The converter has its own environment: "
+            "`make .venv-convert/.installed`, then `.venv-convert/bin/python -m convert` "
+            "(Linux on x86-64, Python 3.11 to 3.13)",
+            file=sys.stderr,
+        )
+        return 1
+    from convert.commands import list_models, run_models
+    from runtime.errors import SlipwayError
+
+    try:
+        return list_models() if options.command == "list" else run_models(options)
+    except SlipwayError as error:
+        print(f"convert: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("convert: interrupted; nothing half-written was left", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m convert", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="the models with a recipe")
+    run = commands.add_parser("run", help="convert models to verified ONNX artifacts")
+    run.add_argument("models", nargs="*", metavar="MODEL", help="ids; none: every known model")
+    run.add_argument("--recipe", type=Path, help="a recipe file of your own")
+    run.add_argument("--checkpoint", type=Path, help="weights of the one model named")
+    run.add_argument("--weights", choices=("pretrained", "seeded", "auto"), default="pretrained")
+    run.add_argument("--calibration", type=Path, metavar="DIR", help="images like those to be served")
+    run.add_argument("--precision", choices=("auto", "int8", "float"), default="auto")
+    run.add_argument("--out", type=Path, default=Path("artifacts"), metavar="DIR")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""What the command line does, and how it tells."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from convert import recipe
+from convert.errors import ConvertError
+from convert.pipeline import Job, Outcome
+from convert.runner import run
+
+HEADINGS = ("model", "weights", "parity", "precision", "MB before", "MB after", "x faster", "s")
+
+
+def list_models() -> int:
+    """Print every known model, one line each."""
+    for model_id in recipe.known():
+        found = recipe.find(model_id).recipe
+        print(f"{model_id:32} {found.task:26} {found.description}")
+    return 0
+
+
+def run_models(options: argparse.Namespace) -> int:
+    """Convert what was asked for; exit code 1 when any model was refused.
+
+    Raises:
+        ConvertError: the arguments contradict each other.
+    """
+    paths = _recipe_paths(options.models, options.recipe)
+    if options.checkpoint is not None and len(paths) != 1:
+        raise ConvertError(f"--checkpoint belongs to one model; {len(paths)} were asked for")
+    jobs = [
+        Job(path, options.out, options.weights, options.checkpoint, options.calibration, options.precision)
+        for path in paths
+    ]
+    outcomes = run(jobs, _progress)
+    _print_table(outcomes)
+    refused = [outcome for outcome in outcomes if outcome.status == "refused"]
+    for outcome in refused:
+        print(f"convert: {outcome.model} refused: {outcome.message}", file=sys.stderr)
+    return 1 if refused else 0
+
+
+def _recipe_paths(models: Sequence[str], own: Path | None) -> list[Path]:
+    paths = [recipe.find(model_id).path for model_id in models]
+    if own is not None:
+        paths.append(recipe.read(own).path)
+    return paths or [recipe.find(model_id).path for model_id in recipe.known()]
+
+
+def _progress(model_id: str, stage: str) -> None:
+    print(f"{model_id}: {stage}", flush=True)
+
+
+def _print_table(outcomes: Sequence[Outcome]) -> None:
+    rows = [HEADINGS, *(_row(outcome) for outcome in outcomes)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
+    print()
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _row(outcome: Outcome) -> tuple[str, ...]:
+    manifest = outcome.manifest
+    seconds = f"{outcome.seconds:.0f}"
+    if manifest is None:
+        return (outcome.model, outcome.status, *["-"] * 5, seconds)
+    best, plain = manifest.variants[0], manifest.variants[-1]
+    before, after = (sum(f.size_bytes for f in v.files) / 1e6 for v in (plain, best))
+    times = plain.verification["milliseconds"] / best.verification["milliseconds"]
+    parity = max(manifest.parity.values())
+    return (
+        outcome.model,
+        manifest.weights.origin,
+        f"{parity:.0e}",
+        best.precision,
+        f"{before:.1f}",
+        f"{after:.1f}",
+        f"{times:.1f}",
+        f"{seconds} ({outcome.status})",
+    )

@@ -1,0 +1,101 @@
+"""Golden samples, and each packaged variant measured for the manifest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from convert import procedural
+from convert.calibration import Media
+from convert.errors import VerificationError
+from convert.fidelity import Outputs, max_abs_difference, measure
+from convert.latency import medians_ms
+from convert.package import describe
+from convert.recipe import Recipe, Tolerance
+from convert.verify import batch_invariant, integer_operators, run_rows
+from runtime.decode import decode_image
+from runtime.manifest import Spec, Step, Variant
+from runtime.preprocess import preprocess
+
+GOLDEN_COUNT = 4
+# 8-bit products saturate in pairs on x86 without these; ARM's dot product does not saturate
+INT8_CPU_FEATURES = ("avx512_vnni", "avx_vnni", "asimddp")
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """Inputs and the reference framework's outputs, kept with the artifact."""
+
+    inputs: NDArray[np.uint8]  # (N, H, W, C)
+    outputs: Outputs
+
+
+def golden_samples(
+    recipe: Recipe, steps: Sequence[Step]
+) -> tuple[list[bytes], NDArray[np.uint8]]:
+    """Procedural images as PNG files, and what the served decoding and geometry make of them."""
+    images = procedural.media(recipe.media, procedural.GOLDEN, GOLDEN_COUNT)
+    encoded = [_png(image) for image in images]
+    return encoded, np.stack([preprocess(decode_image(data), steps) for data in encoded])
+
+
+def measure_variant(
+    name: Literal["int8", "float"],
+    path: Path,
+    spec: Spec,
+    media: Media,
+    reference: Outputs,
+    golden: Golden,
+    tolerance: Tolerance | None,
+) -> Variant:
+    """Measure one file as it will serve.
+
+    Args:
+        name: of the variant, and its precision.
+        path: the ONNX file, spec inside.
+        spec: its task decides the metrics.
+        media: the evaluation part is used.
+        reference: the framework's outputs of it.
+        golden: inputs and outputs kept with the artifact.
+        tolerance: None where fidelity is reported and not judged (untrained weights).
+
+    Raises:
+        VerificationError: outside the tolerance, or "int8" without integer operators.
+    """
+    found = run_rows(path, media.evaluation)
+    fidelity = measure(spec.task, reference, found)
+    violations = tolerance.violations(fidelity.metrics) if tolerance else []
+    operators = integer_operators(path)
+    if violations or (name == "int8" and not operators):
+        reasons = violations or ["it computes in float"]
+        raise VerificationError(f"{name}: {', '.join(reasons)}")
+    milliseconds = medians_ms([path], {"image": media.evaluation[:1]}, threads=1)[0]
+    return Variant(
+        name=name,
+        precision=name,
+        files=(describe(path),),
+        cpu_features=INT8_CPU_FEATURES if name == "int8" else (),
+        verification={
+            "inputs": len(media.evaluation),
+            "inputs_source": media.source,
+            "judged": tolerance is not None,
+            "fidelity": dict(fidelity.metrics),
+            "golden_max_abs_difference": max_abs_difference(
+                golden.outputs, run_rows(path, golden.inputs)
+            ),
+            "integer_operators": dict(operators),
+            "milliseconds": round(milliseconds, 3),
+        },
+        batch_invariant=batch_invariant(path, media.evaluation),
+    )
+
+
+def _png(image: NDArray[np.uint8]) -> bytes:
+    written, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not written:
+        raise VerificationError("OpenCV cannot encode PNG")
+    return data.tobytes()

@@ -1,0 +1,79 @@
+"""Whether a conversion has been done before: a hash of everything it reads, without running it."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+from convert.checkpoint import sha256
+from convert.package import digest, files
+from convert.recipe import RecipeFile
+from runtime.errors import ArtifactError
+from runtime.manifest import Manifest, read_manifest, verify_file
+
+ROOT = Path(__file__).parent.parent
+TOOLS = (
+    "onnxruntime", "onnx", "numpy", "opencv-python-headless", "torch", "tensorflow-cpu", "keras",
+    "tf2onnx",
+)  # fmt: skip
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of what makes an artifact: equal versions promise equal files."""
+    return {name: metadata.version(name) for name in TOOLS}
+
+
+def fingerprint(
+    recipe_file: RecipeFile, checkpoint: Path | None, calibration: str, precision: str
+) -> str:
+    """Hash of the recipe, checkpoint, calibration media, settings, this project's code and tools."""
+    sources = sorted(path for part in ("convert", "runtime") for path in (ROOT / part).rglob("*.py"))
+    code = {str(path.relative_to(ROOT)): sha256(path) for path in sources}
+    return digest(
+        {
+            "recipe": recipe_file.sha256,
+            "checkpoint": sha256(checkpoint) if checkpoint and checkpoint.is_file() else None,
+            "calibration": calibration,
+            "precision": precision,
+            "code": hashlib.sha256(json.dumps(code).encode()).hexdigest(),
+            "tools": tool_versions(),
+        }
+    )
+
+
+def recall(out: Path, model_id: str, key: str) -> Manifest | None:
+    """The version that this conversion made, if it is still there and whole."""
+    version = _read(_memory(out, model_id)).get(key)
+    if version is None:
+        return None
+    directory = out / model_id / str(version)
+    try:
+        manifest = read_manifest(directory)
+        for file in files(manifest):
+            verify_file(directory, file)
+    except ArtifactError:
+        return None  # damaged since: convert again, to a new version
+    return manifest
+
+
+def remember(out: Path, manifest: Manifest, key: str) -> None:
+    """Note which version a conversion made."""
+    path = _memory(out, manifest.id)
+    known = {**_read(path), key: manifest.version}
+    beside = path.with_suffix(".tmp")
+    beside.write_text(json.dumps(known, indent=1), encoding="utf-8")
+    os.replace(beside, path)
+
+
+def _memory(out: Path, model_id: str) -> Path:
+    return out / ".work" / f"{model_id}.fingerprints.json"
+
+
+def _read(path: Path) -> Mapping[str, int]:
+    try:
+        known: Mapping[str, int] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}  # a cache: losing it costs a conversion, not an artifact
+    return known

@@ -1,0 +1,150 @@
+"""The artifact on disk: written beside, under a lock, renamed when complete. See artifacts/README.md."""
+
+import fcntl
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from runtime import strict_json
+from runtime.manifest import MANIFEST, File, Manifest, Spec, read_manifest, verify_file, versions
+
+GOLDEN = "golden.npz"
+GOLDEN_LIMIT_BYTES = 1_000_000
+
+
+@contextmanager
+def locked(out: Path, model_id: str) -> Iterator[Path]:
+    """A scratch directory beside the artifacts, alone with this model until the context ends.
+
+    A second conversion of the same model waits. What a killed one left behind is removed here.
+    """
+    hidden = out / ".work"
+    hidden.mkdir(parents=True, exist_ok=True)
+    with (hidden / f"{model_id}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released by the kernel, also on kill -9
+        for stale in hidden.glob(f"{model_id}-*"):
+            shutil.rmtree(stale)
+        scratch = Path(tempfile.mkdtemp(prefix=f"{model_id}-", dir=hidden))
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_variant(source: Path, target: Path, spec: Spec) -> None:
+    """Copy an ONNX file with the spec inside it (metadata_props["spec"])."""
+    model = onnx.load(source)
+    del model.metadata_props[:]
+    entry = model.metadata_props.add()
+    entry.key, entry.value = "spec", json.dumps(strict_json.to_json(spec), sort_keys=True)
+    model.producer_name, model.producer_version = "slipway", ""
+    target.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def write_golden(
+    path: Path,
+    images: list[bytes],
+    feeds: Mapping[str, NDArray[np.generic]],
+    outputs: Mapping[str, NDArray[np.generic]],
+) -> int:
+    """Write as many golden samples as fit in GOLDEN_LIMIT_BYTES, at least one.
+
+    Args:
+        path: golden.npz.
+        images: the samples as PNG files, before preprocessing.
+        feeds: graph inputs by name, (N, ...).
+        outputs: the reference framework's outputs by name, (N, ...).
+
+    Returns:
+        How many samples were kept.
+    """
+    for count in range(len(images), 0, -1):
+        arrays: dict[str, NDArray[np.generic]] = {
+            **{f"media/{i}": np.frombuffer(image, np.uint8) for i, image in enumerate(images[:count])},
+            **{f"input/{name}": array[:count] for name, array in feeds.items()},
+            **{f"output/{name}": array[:count] for name, array in outputs.items()},
+        }
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub takes bool here
+        if buffer.tell() <= GOLDEN_LIMIT_BYTES or count == 1:
+            path.write_bytes(buffer.getvalue())
+            return count
+    raise ValueError("no golden samples")
+
+
+def describe(path: Path) -> File:
+    """Name, hash and size of a file, for the manifest."""
+    content = path.read_bytes()
+    return File(path.name, hashlib.sha256(content).hexdigest(), len(content))
+
+
+def digest(parts: Mapping[str, Any]) -> str:
+    """Identity of a conversion: sha256 of canonical JSON."""
+    text = json.dumps(strict_json.to_json(parts), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def existing(out: Path, model_id: str, wanted: str) -> Path | None:
+    """A complete version with this digest whose files are still what its manifest says."""
+    for directory in reversed(versions(out / model_id)):
+        manifest = read_manifest(directory)
+        if manifest.digest == wanted:
+            for file in files(manifest):
+                verify_file(directory, file)
+            return directory
+    return None
+
+
+def files(manifest: Manifest) -> list[File]:
+    """Every file that a manifest lists."""
+    return [file for variant in manifest.variants for file in variant.files] + [manifest.golden]
+
+
+def next_version(out: Path, model_id: str) -> int:
+    """One more than the highest number in use, complete or not."""
+    directory = out / model_id
+    taken = [int(p.name) for p in directory.iterdir() if p.name.isdecimal()] if directory.is_dir() else []
+    return max(taken, default=0) + 1
+
+
+def publish(scratch: Path, out: Path, manifest: Manifest) -> Path:
+    """Write the manifest last, flush everything, and rename the directory into place.
+
+    Raises:
+        OSError: the disk is full or the directory not writable; nothing appears under `out`.
+    """
+    text = json.dumps(strict_json.to_json(manifest), indent=1, sort_keys=False)
+    (scratch / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    read_manifest(scratch)  # what we write, the runtime reads
+    wanted = {MANIFEST, *(file.name for file in files(manifest))}
+    for path in scratch.iterdir():
+        if path.name not in wanted:
+            path.unlink()
+            continue
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+    target = out / manifest.id / str(manifest.version)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch.chmod(0o755)  # mkdtemp's 0700 would lock out the server's user
+    scratch.rename(target)
+    _fsync_directory(target.parent)
+    return target
+
+
+def _fsync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

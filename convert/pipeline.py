@@ -1,0 +1,216 @@
+"""One model through its stages: load, export, quantize, verify, package. Runs in its own process."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx
+
+from convert import calibration, package, recipe, weights
+from convert.calibration import Media
+from convert.checkpoint import sha256, tensors_digest
+from convert.describe import Golden, golden_samples, measure_variant
+from convert.errors import CheckpointError
+from convert.fidelity import Outputs
+from convert.fingerprint import fingerprint, recall, remember, tool_versions
+from convert.graph import canonicalize
+from convert.ladder import Choice, Precision, choose
+from convert.numerics import attach
+from convert.recipe import Loaded, RecipeFile
+from convert.verify import check_parity
+from convert.weights import WeightsMode
+from runtime.manifest import SCHEMA_VERSION, Manifest, Spec, Weights
+
+ONNXRUNTIME_MINIMUM = "1.18.0"  # the first to read convert.graph.IR_VERSION
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One conversion, as asked for."""
+
+    recipe_path: Path
+    out: Path
+    weights: WeightsMode = "pretrained"
+    checkpoint: Path | None = None
+    calibration: Path | None = None
+    precision: Precision = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a job: a row of the closing table."""
+
+    model: str
+    status: Literal["packaged", "unchanged", "refused"]
+    message: str  # the artifact's directory, or why it was refused
+    seconds: float
+    manifest: Manifest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The float graph, proved equal to the reference."""
+
+    path: Path
+    spec: Spec
+    reference: Outputs  # of the evaluation inputs, from the framework
+    parity: Mapping[str, float]
+
+
+def convert(job: Job, report: Report) -> Outcome:
+    """Run every stage.
+
+    Args:
+        job: what to convert.
+        report: called with each stage's name as it begins.
+
+    Raises:
+        ConvertError: a stage refused; nothing appeared under `job.out`.
+        OSError: disk full or not writable; as above.
+    """
+    start = time.perf_counter()
+    recipe_file = recipe.read(job.recipe_path)
+    found = weights.find(recipe_file, job.weights, job.checkpoint)
+    source = calibration.directory_digest(job.calibration) if job.calibration else "synthetic"
+    key = fingerprint(recipe_file, found.path, source, job.precision)
+    with package.locked(job.out, recipe_file.id) as scratch:
+        manifest, status = recall(job.out, recipe_file.id, key), "unchanged"
+        if manifest is None:
+            manifest, status = _run_stages(job, recipe_file, found, scratch, report)
+            remember(job.out, manifest, key)
+    directory = job.out / manifest.id / str(manifest.version)
+    return Outcome(manifest.id, status, str(directory), time.perf_counter() - start, manifest)
+
+
+def _run_stages(
+    job: Job, recipe_file: RecipeFile, found: weights.Found, scratch: Path, report: Report
+) -> tuple[Manifest, Literal["packaged", "unchanged"]]:
+    report("load")
+    loaded = _load(recipe_file, found)
+    media = _media(job, recipe_file, loaded)
+    report("export")
+    exported = _export(recipe_file, loaded, media, scratch)
+    report("quantize")
+    choice = choose(
+        recipe_file.recipe,
+        exported.path,
+        media,
+        precision=job.precision,
+        judged=found.origin == "pretrained",
+    )
+    report("verify")
+    manifest = _verify(job, recipe_file, found, loaded, media, exported, choice, scratch)
+    before = package.existing(job.out, manifest.id, manifest.digest)
+    if before is not None:
+        return package.read_manifest(before), "unchanged"
+    report("package")
+    package.publish(scratch, job.out, manifest)
+    return manifest, "packaged"
+
+
+def _load(recipe_file: RecipeFile, found: weights.Found) -> Loaded:
+    if found.path is not None:
+        loaded = recipe_file.recipe.load(found.path)
+    else:
+        assert recipe_file.recipe.seed is not None  # noqa: S101 - weights.find has checked
+        loaded = recipe_file.recipe.seed()
+    for name, array in loaded.network.weights().items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise CheckpointError(f"{found.path}: {name} holds NaN or infinity")
+    return loaded
+
+
+def _media(job: Job, recipe_file: RecipeFile, loaded: Loaded) -> Media:
+    if job.calibration is not None:
+        return calibration.from_directory(job.calibration, loaded.preprocess)
+    return calibration.synthetic(recipe_file.recipe, loaded.preprocess)
+
+
+def _reference(loaded: Loaded, image: np.ndarray) -> Outputs:
+    """The framework's answer, numerics by their plain formulas."""
+    return loaded.head.apply(loaded.network.forward(loaded.image.apply(image)))
+
+
+def _export(recipe_file: RecipeFile, loaded: Loaded, media: Media, scratch: Path) -> Exported:
+    reference = _reference(loaded, media.evaluation)
+    width = int(loaded.network.forward(loaded.image.apply(media.evaluation[:1])).shape[-1])
+    tensors = loaded.head.tensors(width, loaded.image)
+    core = canonicalize(loaded.network.export(), prefix="net/")
+    path = scratch / "exported.onnx"
+    onnx.save(attach(core, image=loaded.image, head=loaded.head, outputs=tensors), path)
+    spec = Spec(
+        schema_version=SCHEMA_VERSION,
+        id=recipe_file.id,
+        task=recipe_file.recipe.task,
+        description=recipe_file.recipe.description,
+        labels=loaded.labels,
+        inputs=(loaded.image.tensor,),
+        outputs=tensors,
+        preprocess=loaded.preprocess,
+        licence=recipe_file.recipe.licence,
+    )
+    return Exported(path, spec, reference, check_parity(reference, path, media.evaluation))
+
+
+def _verify(
+    job: Job,
+    recipe_file: RecipeFile,
+    found: weights.Found,
+    loaded: Loaded,
+    media: Media,
+    exported: Exported,
+    choice: Choice,
+    scratch: Path,
+) -> Manifest:
+    spec = exported.spec
+    images, inputs = golden_samples(recipe_file.recipe, loaded.preprocess)
+    outputs = _reference(loaded, inputs)
+    kept = package.write_golden(scratch / package.GOLDEN, images, {"image": inputs}, outputs)
+    golden = Golden(inputs[:kept], {name: array[:kept] for name, array in outputs.items()})
+    judged = recipe_file.recipe.tolerance if found.origin == "pretrained" else None
+    sources = {"int8": choice.int8, "float": exported.path}
+    variants = []
+    for name in ("int8", "float"):
+        if sources[name] is not None:
+            path = scratch / f"{name}.onnx"
+            package.write_variant(sources[name], path, spec)
+            variants.append(
+                measure_variant(name, path, spec, media, exported.reference, golden, judged)
+            )
+    weights_sha256 = tensors_digest(loaded.network.weights())
+    origin = Weights(
+        found.origin,
+        found.path.name if found.path else "numpy generator, untrained",
+        sha256(found.path) if found.path else weights_sha256,
+    )
+    identity = {
+        "weights": weights_sha256,
+        "spec": spec,
+        "recipe": recipe_file.sha256,
+        "origin": found.origin,
+        "choice": choice.settings,
+        "calibration": media.source,
+        "files": [file.sha256 for variant in variants for file in variant.files],
+    }
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        id=spec.id,
+        version=package.next_version(job.out, spec.id),
+        digest=package.digest(identity),
+        spec=spec,
+        variants=tuple(variants),
+        golden=package.describe(scratch / package.GOLDEN),
+        weights=origin,
+        recipe_sha256=recipe_file.sha256,
+        calibration=media.source,
+        choice={**choice.settings, "reason": choice.reason},
+        candidates=choice.candidates,
+        parity=exported.parity,
+        tools=tool_versions(),
+        onnxruntime_minimum=ONNXRUNTIME_MINIMUM,
+    )

@@ -1,0 +1,68 @@
+"""Jobs in processes of their own: torch and TensorFlow never meet, and a crash stops one model only."""
+
+import multiprocessing
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+
+from convert.pipeline import Job, Outcome, convert
+from runtime.errors import SlipwayError
+
+Progress = Callable[[str, str], None]  # model id, stage
+
+
+def run(jobs: Sequence[Job], progress: Progress) -> list[Outcome]:
+    """Run jobs one after the other: two at once would falsify each other's timings.
+
+    A refused model does not stop the next one; the caller decides the exit code.
+    """
+    return [_run_one(job, progress) for job in jobs]
+
+
+def _run_one(job: Job, progress: Progress) -> Outcome:
+    start = time.perf_counter()
+    model_id = job.recipe_path.stem
+    # spawn: TensorFlow and onnxruntime do not survive a fork
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(job, sender))
+    process.start()
+    sender.close()
+    try:
+        while True:
+            message = receiver.recv()
+            if isinstance(message, Outcome):
+                return message
+            if isinstance(message, _Refusal):
+                return _refused(model_id, message.reason, start)
+            progress(model_id, message)
+    except EOFError:
+        process.join()
+        reason = f"the process died (exit code {process.exitcode}): out of memory, or a crash in native code"
+        return _refused(model_id, reason, start)
+    finally:
+        if process.is_alive():
+            process.join(timeout=10)
+        if process.is_alive():
+            process.terminate()
+            process.join()
+
+
+class _Refusal:
+    """Why a job stopped, as it crosses the pipe."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+def _refused(model_id: str, reason: str, start: float) -> Outcome:
+    return Outcome(model_id, "refused", reason, time.perf_counter() - start)
+
+
+def _child(job: Job, sender: Connection) -> None:
+    try:
+        sender.send(convert(job, sender.send))
+    except SlipwayError as error:
+        sender.send(_Refusal(str(error)))
+    except OSError as error:
+        sender.send(_Refusal(f"{error.filename or job.out}: {error.strerror or error}"))
