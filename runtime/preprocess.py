@@ -1,6 +1,6 @@
 """Geometry: from a decoded image to the size the graph takes. Numerics are inside the graph."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -23,8 +23,8 @@ _OPENCV_INTERPOLATION = {
 # Of the source image, where only the shorter side is fixed: a photo of 5000 x 1 px would become one
 # of 1 280 000 x 256 px, a gigabyte.
 _MAX_ASPECT = 50
-_STRIP_VALUES = 1 << 20  # float32, 4 MiB: measured best of 1 to 16 MiB on 12 MP
-_MAX_STRIP_ROWS = 16  # a larger block multiplies more zeros
+# Filter weights held at once, 8 bytes each; a picture of 50 000 000 x 1 px has as many as pixels.
+_WEIGHTS_AT_ONCE = 1 << 16
 
 
 def preprocess(image: Image, steps: Sequence[Step]) -> Image:
@@ -151,45 +151,37 @@ def _turn(image: NDArray[Any]) -> NDArray[Any]:
 
 
 def _resample_rows(image: NDArray[Any], target: int) -> NDArray[Any]:
-    """(H, W, C) to (target, W, C) float32.
+    """(H, W, C) to (target, W, C) float32, the very same array where the height is right.
 
-    Strip by strip, as products of matrices: a strip fits the cache, and the whole image is never
-    in float (4 x its size).
+    Row by row, so that the image is never in float as a whole (4 x its size), and by einsum, which
+    stays in this thread: a product of matrices would wake BLAS' own threads for every image.
     """
     source = image.shape[0]
     if source == target:
         return image
     rows = image.reshape(source, -1)
     resampled = np.empty((target, rows.shape[1]), np.float32)
-    strip = _strip_rows(source / target, rows.shape[1])
-    for start in range(0, target, strip):
-        stop = min(start + strip, target)
-        first, weights = _triangle_weights(source, target, start, stop)
-        taken = rows[first : first + weights.shape[1]].astype(np.float32, copy=False)
-        np.dot(weights, taken, out=resampled[start:stop])
+    for row, (first, weights) in zip(resampled, _triangle_taps(source, target), strict=True):
+        taken = rows[first : first + len(weights)]
+        np.einsum("t,tk->k", weights, taken, out=row, dtype=np.float32)
     return resampled.reshape(target, *image.shape[1:])
 
 
-def _strip_rows(scale: float, row_values: int) -> int:
-    """Target rows to compute at once: neighbours share half of their source rows."""
-    return int(np.clip(_STRIP_VALUES / (max(scale, 1.0) * row_values) - 1, 1, _MAX_STRIP_ROWS))
+def _triangle_taps(source: int, target: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Per target row the first source row and the weights from there on, which sum to 1.
 
-
-def _triangle_weights(
-    source: int, target: int, start: int, stop: int
-) -> tuple[int, NDArray[np.float32]]:
-    """A triangle filter, as wide as the scale asks, for target rows start to stop.
-
-    Returns:
-        The first source row used, and (stop - start, source rows used) weights; each row sums to 1.
+    A triangle filter, as wide as the scale asks; rows beyond the edge are left out.
     """
     scale = source / target
     support = max(scale, 1.0)
-    centre = (np.arange(start, stop)[:, np.newaxis] + 0.5) * scale
-    first = np.maximum(np.trunc(centre - support + 0.5), 0)
-    last = np.minimum(np.trunc(centre + support + 0.5), source)
-    index = np.arange(int(first[0, 0]), int(last[-1, 0]))
-    weights = np.maximum(0.0, 1.0 - np.abs(index - centre + 0.5) / support)
-    weights[(index < first) | (index >= last)] = 0.0
-    weights /= weights.sum(axis=1, keepdims=True)
-    return int(first[0, 0]), weights.astype(np.float32)
+    step = max(1, int(_WEIGHTS_AT_ONCE / (2 * support + 1)))
+    for start in range(0, target, step):
+        centre = (np.arange(start, min(start + step, target)) + 0.5) * scale
+        first = np.maximum((centre - support + 0.5).astype(np.int64), 0)
+        last = np.minimum((centre + support + 0.5).astype(np.int64), source)
+        index = first[:, np.newaxis] + np.arange((last - first).max())
+        distance = np.abs(index + 0.5 - centre[:, np.newaxis]) / support
+        weights = np.where(index < last[:, np.newaxis], np.maximum(1.0 - distance, 0.0), 0.0)
+        weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+        for at, taps, used in zip(first, weights, last - first, strict=True):
+            yield int(at), taps[:used]
