@@ -1,7 +1,8 @@
 # Converts the models and holds what serves them; deploy/README.md says how to build and run it.
 #   docker build -t slipway .                          convert in the build, then serve
 #   docker build -t slipway --target serve-given .     serve artifacts/ as it lies in the context
-# Plain Dockerfile syntax, stages in order, so that BuildKit, podman and older buildah all build it.
+# Plain Dockerfile syntax for BuildKit, podman and buildah, which all skip the stages a target does not need.
+# (Docker's classic builder skips none and would stop at serve-given without artifacts.)
 ARG BASE=docker.io/library/debian:bookworm-slim
 
 # --- what both kinds of installation need ------------------------------------------------------

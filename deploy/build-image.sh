@@ -29,7 +29,8 @@ set -- --tag "${TAG:-slipway}" --build-arg "MODEL=${MODEL:-}" \
     --build-arg "WEIGHTS=${WEIGHTS:-pretrained}" "$@" .
 
 case "${ENGINE:-}" in
-    docker) exec docker build "$@" ;;
+    # BuildKit: the classic builder would also build the stages that are not asked for.
+    docker) DOCKER_BUILDKIT=1 exec docker build "$@" ;;
     # The OCI format has no HEALTHCHECK, Docker's has.
     podman) exec podman build --format docker "$@" ;;
     buildah) exec buildah build --format docker --layers "$@" ;;
