@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
+import cv2
 import uvicorn
 
 from runtime.errors import SlipwayError
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SlipwayError as error:
         print(f"serve: {error}", file=sys.stderr)
         return 1
+    # requests run side by side; OpenCV would give each decode every CPU of the host
+    cv2.setNumThreads(settings.threads)
     _announce(catalog, listener)
     config = uvicorn.Config(
         create_app(settings, catalog),

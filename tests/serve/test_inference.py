@@ -1,10 +1,24 @@
 import asyncio
 import threading
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from serve.errors import OverloadedError
 from serve.inference import WorkerPool
+
+PATIENCE_S = 5  # what is broken fails after this, and does not hang
+
+
+async def eventually(pool: WorkerPool, work: Callable[[], bool]) -> bool:
+    """Run as soon as there is a place: a worker gives its own back just after it answers."""
+    for _ in range(200):
+        try:
+            return await pool.run(work)
+        except OverloadedError:
+            await asyncio.sleep(0.005)
+    return False
 
 
 def test_functions_run_off_the_event_loop() -> None:
@@ -18,14 +32,15 @@ def test_functions_run_off_the_event_loop() -> None:
 def test_one_more_than_workers_and_queue_is_refused_and_places_come_back() -> None:
     async def scenario() -> list[bool]:
         gate = threading.Event()
+        work = partial(gate.wait, PATIENCE_S)
         with WorkerPool(workers=1, queue=1) as pool:
-            accepted = [asyncio.create_task(pool.run(gate.wait)) for _ in range(2)]
+            accepted = [asyncio.create_task(pool.run(work)) for _ in range(2)]
             await asyncio.sleep(0)
             with pytest.raises(OverloadedError, match="2 requests are running or waiting"):
-                await pool.run(gate.wait)
+                await pool.run(work)
             gate.set()
             answers = await asyncio.gather(*accepted)
-            return [*answers, await pool.run(gate.wait)]
+            return [*answers, await eventually(pool, work)]
 
     assert asyncio.run(scenario()) == [True, True, True]
 
@@ -36,21 +51,17 @@ def test_a_cancelled_caller_keeps_its_place_until_the_work_ends() -> None:
 
         def work() -> bool:
             started.set()
-            return gate.wait()
+            return gate.wait(PATIENCE_S)
 
         with WorkerPool(workers=1, queue=0) as pool:
             caller = asyncio.create_task(pool.run(work))
-            await asyncio.to_thread(started.wait)
+            await asyncio.to_thread(started.wait, PATIENCE_S)
             caller.cancel()
             await asyncio.gather(caller, return_exceptions=True)
             with pytest.raises(OverloadedError):
                 await pool.run(work)
             gate.set()
-            while True:
-                try:
-                    return await pool.run(work)
-                except OverloadedError:  # the worker is about to give its place back
-                    await asyncio.sleep(0.001)
+            return await eventually(pool, work)
 
     assert asyncio.run(scenario())
 
