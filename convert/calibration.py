@@ -19,7 +19,7 @@ from runtime.preprocess import preprocess
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 MINIMUM = 8  # images in a directory: four to observe, four to judge
 MAXIMUM = 64  # of each part
-SYNTHETIC_CALIBRATION, SYNTHETIC_EVALUATION = 32, 16
+SYNTHETIC_CALIBRATION, SYNTHETIC_EVALUATION = 64, 16
 
 Batch = NDArray[np.uint8]  # (N, H, W, C), preprocessed as served
 

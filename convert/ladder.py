@@ -1,7 +1,7 @@
 """The choice between quantized and float: inside the tolerance, really integer and faster, or float."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,8 +20,6 @@ from convert.verify import integer_operators, run_rows
 Precision = Literal["auto", "int8", "float"]
 
 CHALLENGE = 1.05  # how much faster than what stands a challenger must be: noise is no reason
-# share of the tolerance a search may use: unseen inputs do a little worse than those searched on
-SEARCHED_SHARE = 0.75
 RUNGS: Mapping[str, tuple[str, ...]] = {"all operators": all_op_types(), "layers only": WEIGHTED}
 
 
@@ -127,14 +125,13 @@ def _climb(
     found: Trial | None = None
     for name, op_types in RUNGS.items():
         setting = Setting(op_types, found.setting.float_nodes if found else frozenset())
-        search = Search(evaluate, units=quantizer.units, tolerance=tolerance.tightened(SEARCHED_SHARE))
+        search = Search(evaluate, units=quantizer.units, tolerance=tolerance)
         # what the first rung had to leave in float, a smaller set of operators has to as well
         found = search.measure(setting) if found else search.run(setting)
         best = found or search.best()
-        violations = tuple(tolerance.violations(best.fidelity.metrics))
         path = float_path.with_name(f"int8-{name.replace(' ', '-')}.onnx")
         onnx.save(quantizer.quantize(best.setting), path)
-        yield name, replace(best, violations=violations), path, len(search.trials)
+        yield name, best, path, len(search.trials)
 
 
 def _timed(

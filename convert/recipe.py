@@ -33,15 +33,8 @@ class Loaded:
 class Tolerance:
     """How far a quantized variant may be from the reference, by names of `convert.fidelity`."""
 
-    at_least: Mapping[str, float] = field(default_factory=dict)  # of metrics whose best is 1
-    at_most: Mapping[str, float] = field(default_factory=dict)  # of metrics whose best is 0
-
-    def tightened(self, share: float) -> "Tolerance":
-        """The same with only `share` of the allowed distance from perfect."""
-        return Tolerance(
-            {name: 1 - (1 - bound) * share for name, bound in self.at_least.items()},
-            {name: bound * share for name, bound in self.at_most.items()},
-        )
+    at_least: Mapping[str, float] = field(default_factory=dict)
+    at_most: Mapping[str, float] = field(default_factory=dict)
 
     def violations(self, metrics: Mapping[str, float]) -> list[str]:
         """One sentence for each bound that is not kept; NaN keeps none."""

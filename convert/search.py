@@ -13,6 +13,8 @@ from convert.recipe import Tolerance
 
 BLOCKS = 8  # first partition of the network, in graph order
 BUDGET = 30  # graphs measured at most
+# a unit more in float must take away this share of the loss: about what one costs in time
+WORTHWHILE = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,9 @@ class Search:
         """The qualifying setting with the fewest float units found; None where none qualifies.
 
         First the whole graph, then each block in float alone, then the best blocks together until
-        the tolerance is kept, then what is not needed of them goes back to integer.
+        the tolerance is kept, then what is not needed of them goes back to integer. A result that
+        just keeps the tolerance here would miss it on other inputs, so its neighbours follow it into
+        float as long as that is worthwhile.
         """
         whole = self._try(setting, frozenset())
         if whole.qualifies:
@@ -75,7 +79,7 @@ class Search:
             if self.exhausted or len(chosen) == len(self._units):
                 return None
             if self._try(setting, chosen).qualifies:
-                return self._shrink(setting, sorted(chosen))
+                return self._extend(setting, self._shrink(setting, sorted(chosen)))
         return None
 
     def best(self) -> Trial:
@@ -103,9 +107,8 @@ class Search:
                 losses[block] = self._try(setting, block).fidelity.loss
         return sorted(losses, key=lambda block: losses[block])
 
-    def _shrink(self, setting: Setting, chosen: list[int]) -> Trial:
+    def _shrink(self, setting: Setting, chosen: list[int]) -> frozenset[int]:
         """Delta debugging: drop ever smaller pieces as long as the rest still qualifies."""
-        kept = self._try(setting, frozenset(chosen))
         pieces = 2
         while len(chosen) > 1 and not self.exhausted:
             size = -(-len(chosen) // pieces)
@@ -113,13 +116,27 @@ class Search:
                 rest = chosen[:start] + chosen[start + size :]
                 trial = None if self.exhausted else self._try(setting, frozenset(rest))
                 if trial is not None and trial.qualifies:
-                    chosen, kept, pieces = rest, trial, max(pieces - 1, 2)
+                    chosen, pieces = rest, max(pieces - 1, 2)
                     break
             else:
                 if size == 1:
                     break
                 pieces = min(len(chosen), pieces * 2)
-        return kept
+        return frozenset(chosen)
+
+    def _extend(self, setting: Setting, chosen: frozenset[int]) -> Trial:
+        """Add the better neighbour, again and again, while it takes away enough of the loss."""
+        best = self._try(setting, chosen)
+        while not self.exhausted:
+            around = {i + step for i in chosen for step in (-1, 1)} - chosen
+            grown = [chosen | {i} for i in sorted(around) if 0 <= i < len(self._units)]
+            left = self._budget - len(self.trials)
+            tried = [(self._try(setting, indices), indices) for indices in grown[:left]]
+            better, indices = min(tried, key=lambda pair: pair[0].fidelity.loss)
+            if not better.qualifies or better.fidelity.loss > best.fidelity.loss * (1 - WORTHWHILE):
+                break
+            best, chosen = better, indices
+        return best
 
     def _try(self, setting: Setting, indices: frozenset[int]) -> Trial:
         nodes = frozenset(name for index in indices for name in self._units[index].nodes)

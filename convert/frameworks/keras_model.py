@@ -72,7 +72,7 @@ class KerasNetwork:
 
     def forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, H, W, C) float32 to the raw output, row by row so that memory stays flat."""
-        return np.concatenate([self._model(row[np.newaxis], training=False).numpy() for row in x])
+        return np.concatenate([self._call(row[np.newaxis]).numpy() for row in x])
 
     def export(self) -> onnx.ModelProto:
         """Through tf2onnx; see `Network.export`."""
@@ -82,7 +82,7 @@ class KerasNetwork:
         from convert.graph import OPSET, free_batch, scale_resizes
 
         signature = [tf.TensorSpec((None, *self.input_shape), tf.float32, name="x")]
-        function = tf.function(lambda x: self._model(x, training=False), input_signature=signature)
+        function = tf.function(self._call, input_signature=signature)
         try:
             # from_function: from_keras fails on Sequential models of Keras 3
             model, _ = tf2onnx.convert.from_function(
@@ -91,6 +91,11 @@ class KerasNetwork:
         except Exception as error:  # tf2onnx raises ValueError, KeyError and its own types
             raise ConvertError(f"tf2onnx cannot export the model: {str(error)[:300]}") from error
         return scale_resizes(free_batch(model))
+
+    def _call(self, x: Any) -> Any:
+        # a model saved with a list of inputs wants a list, and warns where it gets a tensor
+        inputs = [x] if isinstance(self._model.input, list) else x
+        return self._model(inputs, training=False)
 
     def weights(self) -> Mapping[str, NDArray[np.generic]]:
         """Arrays by position: Keras numbers names with a process-wide counter."""
