@@ -1,0 +1,1 @@
+"""Offline: checkpoints to verified, quantized ONNX artifacts. May import runtime, never serve."""

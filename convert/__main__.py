@@ -15,8 +15,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         print(
-            f"convert: {', '.join(missing)} not installed here. The converter has its own environment: "
-            "`make .venv-convert/.installed`, then `.venv-convert/bin/python -m convert` "
+            f"convert: {', '.join(missing)} not installed here. Conversion has an environment of "
+            "its own: `make .venv-convert/.installed`, then `.venv-convert/bin/python -m convert` "
             "(Linux on x86-64, Python 3.11 to 3.13)",
             file=sys.stderr,
         )
@@ -43,7 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--recipe", type=Path, help="a recipe file of your own")
     run.add_argument("--checkpoint", type=Path, help="weights of the one model named")
     run.add_argument("--weights", choices=("pretrained", "seeded", "auto"), default="pretrained")
-    run.add_argument("--calibration", type=Path, metavar="DIR", help="images like those to be served")
+    run.add_argument(
+        "--calibration", type=Path, metavar="DIR", help="images like those to be served"
+    )
     run.add_argument("--precision", choices=("auto", "int8", "float"), default="auto")
     run.add_argument("--out", type=Path, default=Path("artifacts"), metavar="DIR")
     return parser

@@ -1,4 +1,4 @@
-"""Checkpoints are data: read without running anything in them, refused with the reason otherwise."""
+"""Checkpoints are data: read without running anything in them, or refused with the reason."""
 
 import fnmatch
 import hashlib
@@ -19,7 +19,15 @@ LFS_MAGIC = b"version https://git-lfs"
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 SHOWN_KEYS = 4
 # Keras classes that execute or load something the file names
-KERAS_CODE = ("Lambda", "__lambda__", "function", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+KERAS_CODE = (
+    "Lambda",
+    "__lambda__",
+    "function",
+    "TFSMLayer",
+    "TorchModuleWrapper",
+    "JaxLayer",
+    "FlaxLayer",
+)
 
 
 def sha256(path: Path) -> str:
@@ -29,7 +37,7 @@ def sha256(path: Path) -> str:
 
 
 def sniff(path: Path) -> str:
-    """What kind of checkpoint a file is: "torch", "hdf5", "keras" or "onnx". By content, not by name.
+    """What kind of checkpoint a file is: "torch", "hdf5", "keras" or "onnx"; by content, not name.
 
     Raises:
         CheckpointError: missing, empty, a git-lfs pointer, or of no kind known here.
@@ -53,7 +61,8 @@ def sniff(path: Path) -> str:
     if head[0] == 0x08:
         return "onnx"
     raise CheckpointError(
-        f"{path}: begins with {head[:8]!r}; known kinds: torch (.pt, .pth), Keras (.h5, .keras), ONNX"
+        f"{path}: begins with {head[:8]!r}; "
+        "known kinds: torch (.pt, .pth), Keras (.h5, .keras), ONNX"
     )
 
 
@@ -75,8 +84,8 @@ def read_state_dict(path: Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         reason = str(error).split("\n")[0].split("Please file an issue")[0]
         raise CheckpointError(
-            f"{path}: holds more than tensors, and would have to run code to load ({reason[:200]}); "
-            "save its state_dict() instead"
+            f"{path}: holds more than tensors, and would have to run code to load "
+            f"({reason[:200]}); save its state_dict() instead"
         ) from error
     except Exception as error:  # a damaged zip or pickle fails in a dozen ways
         raise CheckpointError(f"{path}: damaged or truncated ({error})") from error
@@ -87,7 +96,9 @@ def read_state_dict(path: Path) -> dict[str, Any]:
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
 
 
-def load_strictly(module: Any, state: Mapping[str, Any], *, path: Path, ignore: tuple[str, ...] = ()) -> None:
+def load_strictly(
+    module: Any, state: Mapping[str, Any], *, path: Path, ignore: tuple[str, ...] = ()
+) -> None:
     """Put a state_dict into a torch module, every key and shape accounted for.
 
     Args:
@@ -113,7 +124,8 @@ def load_strictly(module: Any, state: Mapping[str, Any], *, path: Path, ignore: 
     for key, value in state.items():
         if value.shape != expected[key].shape:
             raise CheckpointError(
-                f"{path}: {key} has shape {tuple(value.shape)}; needed: {tuple(expected[key].shape)}"
+                f"{path}: {key} has shape {tuple(value.shape)}; "
+                f"needed: {tuple(expected[key].shape)}"
             )
     module.load_state_dict(dict(state), strict=False)
     module.eval()

@@ -31,7 +31,14 @@ def run_models(options: argparse.Namespace) -> int:
     if options.checkpoint is not None and len(paths) != 1:
         raise ConvertError(f"--checkpoint belongs to one model; {len(paths)} were asked for")
     jobs = [
-        Job(path, options.out, options.weights, options.checkpoint, options.calibration, options.precision)
+        Job(
+            path,
+            options.out,
+            options.weights,
+            options.checkpoint,
+            options.calibration,
+            options.precision,
+        )
         for path in paths
     ]
     outcomes = run(jobs, _progress)
@@ -58,7 +65,9 @@ def _print_table(outcomes: Sequence[Outcome]) -> None:
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
     print()
     for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 from convert import procedural
 from convert.calibration import Media
 from convert.errors import VerificationError
-from convert.fidelity import Outputs, max_abs_difference, measure
+from convert.fidelity import Outputs, measure
+from convert.ladder import Precision
 from convert.latency import medians_ms
 from convert.package import describe
 from convert.recipe import Recipe, Tolerance
@@ -34,9 +34,7 @@ class Golden:
     outputs: Outputs
 
 
-def golden_samples(
-    recipe: Recipe, steps: Sequence[Step]
-) -> tuple[list[bytes], NDArray[np.uint8]]:
+def golden_samples(recipe: Recipe, steps: Sequence[Step]) -> tuple[list[bytes], NDArray[np.uint8]]:
     """Procedural images as PNG files, and what the served decoding and geometry make of them."""
     images = procedural.media(recipe.media, procedural.GOLDEN, GOLDEN_COUNT)
     encoded = [_png(image) for image in images]
@@ -44,7 +42,7 @@ def golden_samples(
 
 
 def measure_variant(
-    name: Literal["int8", "float"],
+    name: Precision,
     path: Path,
     spec: Spec,
     media: Media,
@@ -84,14 +82,21 @@ def measure_variant(
             "inputs_source": media.source,
             "judged": tolerance is not None,
             "fidelity": dict(fidelity.metrics),
-            "golden_max_abs_difference": max_abs_difference(
-                golden.outputs, run_rows(path, golden.inputs)
-            ),
+            "golden": _differences(golden.outputs, run_rows(path, golden.inputs)),
             "integer_operators": dict(operators),
             "milliseconds": round(milliseconds, 3),
         },
         batch_invariant=batch_invariant(path, media.evaluation),
     )
+
+
+def _differences(reference: Outputs, found: Outputs) -> dict[str, dict[str, float]]:
+    """By output: what a server of this file may differ by from the golden outputs."""
+    absolute = {name: np.abs(reference[name] - found[name]) for name in reference}
+    return {
+        name: {"mean_abs": float(array.mean()), "max_abs": float(array.max())}
+        for name, array in absolute.items()
+    }
 
 
 def _png(image: NDArray[np.uint8]) -> bytes:

@@ -5,13 +5,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.manifest import Task
 
-Outputs = Mapping[str, NDArray[np.generic]]
+Outputs = Mapping[str, NDArray[Any]]
 
 # share of foreground under which a reference mask is too small for IoU: a few hundred unsure pixels
 # there move it by tens of points; such images are judged by `mae` and `collapsed_fraction` alone
@@ -31,7 +32,8 @@ def measure(task: Task, reference: Outputs, candidate: Outputs) -> Fidelity:
 
     Args:
         task: decides the metrics.
-        reference, candidate: arrays by output name, all with the same first axis N.
+        reference: arrays by output name, all with the same first axis N.
+        candidate: the same outputs of the graph to be judged.
 
     Returns:
         Fidelity: NaN in the candidate makes its metrics NaN and its loss infinite.
@@ -76,7 +78,9 @@ def _segmentation(reference: Outputs, candidate: Outputs) -> tuple[dict[str, flo
     ious = np.array([_iou(a, b) for a, b in pairs if a.mean() >= JUDGED_AREA] or [1.0])
     mae = float(np.abs(p - q).mean())
     # a mask that stopped telling foreground apart, where the reference did
-    spread_p, spread_q = (np.diff(side["alpha_range"], axis=1)[:, 0] for side in (reference, candidate))
+    spread_p, spread_q = (
+        np.diff(side["alpha_range"], axis=1)[:, 0] for side in (reference, candidate)
+    )
     collapsed = float((spread_q < spread_p / 4).mean())
     metrics = {
         "iou_mean": float(ious.mean()),

@@ -28,8 +28,10 @@ def tool_versions() -> dict[str, str]:
 def fingerprint(
     recipe_file: RecipeFile, checkpoint: Path | None, calibration: str, precision: str
 ) -> str:
-    """Hash of the recipe, checkpoint, calibration media, settings, this project's code and tools."""
-    sources = sorted(path for part in ("convert", "runtime") for path in (ROOT / part).rglob("*.py"))
+    """Hash of recipe, checkpoint, calibration media, settings, the project's code and tools."""
+    sources = sorted(
+        path for part in ("convert", "runtime") for path in (ROOT / part).rglob("*.py")
+    )
     code = {str(path.relative_to(ROOT)): sha256(path) for path in sources}
     return digest(
         {

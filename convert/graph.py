@@ -1,12 +1,14 @@
-"""Graph surgery that every source needs: prune, simplify, make the batch axis free, canonicalise."""
+"""Graph surgery that every source needs: prune, simplify, free the batch axis, canonicalise."""
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper, shape_inference, version_converter
 
 from convert.errors import ConvertError
@@ -24,7 +26,9 @@ def upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
     domains = {opset.domain: opset.version for opset in model.opset_import}
     custom = sorted({node.domain for node in model.graph.node} - {"", "ai.onnx"})
     if custom:
-        raise ConvertError(f"the graph uses operators of {', '.join(custom)}; allowed: standard ONNX")
+        raise ConvertError(
+            f"the graph uses operators of {', '.join(custom)}; allowed: standard ONNX"
+        )
     version = domains.get("", domains.get("ai.onnx", 0))
     if version == OPSET:
         return model
@@ -128,7 +132,9 @@ def canonicalize(model: onnx.ModelProto, *, prefix: str = "") -> onnx.ModelProto
     for index, node in enumerate(nodes):
         for position, name in enumerate(node.output):
             if name:
-                names[name] = f"{prefix}{index:03d}_{node.op_type}" + (f"_{position}" * (position > 0))
+                names[name] = f"{prefix}{index:03d}_{node.op_type}" + (
+                    f"_{position}" * (position > 0)
+                )
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     initializers = []
     for node in nodes:
@@ -149,7 +155,7 @@ def canonicalize(model: onnx.ModelProto, *, prefix: str = "") -> onnx.ModelProto
     return helper.make_model(clean, opset_imports=opsets, ir_version=IR_VERSION)
 
 
-def initializers(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+def initializers(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
     """The constants of the main graph, by name."""
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
@@ -201,7 +207,7 @@ def _renamed_tensor(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
     return numpy_helper.from_array(numpy_helper.to_array(tensor), name)
 
 
-def _keep(repeated: Iterable, wanted) -> None:
+def _keep(repeated: Any, wanted: Callable[[Any], object]) -> None:
     kept = [item for item in repeated if wanted(item)]
     del repeated[:]
     repeated.extend(kept)

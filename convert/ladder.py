@@ -1,4 +1,4 @@
-"""The choice between quantized and float: inside the tolerance, really integer and faster, or float."""
+"""Quantized or float: INT8 is packaged inside the tolerance, really integer, and faster."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ from convert.recipe import Recipe, Tolerance
 from convert.search import Search, Trial
 from convert.verify import integer_operators, run_rows
 
-Precision = Literal["auto", "int8", "float"]
+Precision = Literal["int8", "float"]
+Wanted = Literal["auto", "int8", "float"]
 
 CHALLENGE = 1.05  # how much faster than what stands a challenger must be: noise is no reason
 RUNGS: Mapping[str, tuple[str, ...]] = {"all operators": all_op_types(), "layers only": WEIGHTED}
@@ -75,7 +76,7 @@ def choose(
     float_path: Path,
     media: Media,
     *,
-    precision: Precision,
+    precision: Wanted,
     judged: bool,
 ) -> Choice:
     """Search, measure and decide.

@@ -1,8 +1,9 @@
-"""Numerics around a network: what turns decoded pixels into its input and its output into an answer.
+"""Numerics around a network: from decoded pixels to its input, from its output to an answer.
 
 Each operation is written twice, side by side: `apply` is the plain numpy formula of the reference
-(what upstream's own code does), `nodes` is the ONNX form that is packaged. The parity check compares
-the two on every conversion. None of these nodes is ever quantized: their names begin with PREFIX.
+(what upstream's own code does), `nodes` is the ONNX form that is packaged. The parity check
+compares the two on every conversion. None of these nodes is ever quantized: their names begin with
+PREFIX.
 """
 
 from collections.abc import Mapping
@@ -34,7 +35,7 @@ class ImageInput:
 
     height: int  # px
     width: int  # px
-    channels: Literal[1, 3]
+    channels: int  # 1 or 3
     mean: tuple[float, ...]  # per channel, after the division
     std: tuple[float, ...]
     divisor: Literal["255", "image_maximum"] = "255"  # the latter: of each image, at least 1
@@ -51,11 +52,12 @@ class ImageInput:
         pixels = image.astype(np.float32)
         if self.channel_order == "BGR":
             pixels = pixels[..., ::-1]
-        divisor = np.float32(255)
+        divisor: Array = np.array(255, np.float32)
         if self.divisor == "image_maximum":
             divisor = np.maximum(pixels.max(axis=(1, 2, 3), keepdims=True), np.float32(1))
         scaled = pixels / divisor
-        normalised = (scaled - np.float32(self.mean)) / np.float32(self.std)
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        normalised = (scaled - mean) / std
         if self.layout == "NCHW":
             normalised = normalised.transpose(0, 3, 1, 2)
         return np.ascontiguousarray(normalised, np.float32)
@@ -68,8 +70,12 @@ class ImageInput:
         """
         p = PREFIX
         nodes = [
-            helper.make_node("Transpose", ["image"], [p + "nchw"], p + "transpose", perm=[0, 3, 1, 2]),
-            helper.make_node("Cast", [p + "nchw"], [p + "float"], p + "cast", to=onnx.TensorProto.FLOAT),
+            helper.make_node(
+                "Transpose", ["image"], [p + "nchw"], p + "transpose", perm=[0, 3, 1, 2]
+            ),
+            helper.make_node(
+                "Cast", [p + "nchw"], [p + "float"], p + "cast", to=onnx.TensorProto.FLOAT
+            ),
         ]
         initializers, source, divisor = [], p + "float", 255.0
         if self.divisor == "image_maximum":
@@ -77,7 +83,12 @@ class ImageInput:
             initializers.append(_constant(p + "one", np.float32(1)))
             nodes += [
                 helper.make_node(
-                    "ReduceMax", [source], [p + "peak"], p + "reduce_max", axes=[1, 2, 3], keepdims=1
+                    "ReduceMax",
+                    [source],
+                    [p + "peak"],
+                    p + "reduce_max",
+                    axes=[1, 2, 3],
+                    keepdims=1,
                 ),
                 helper.make_node("Max", [p + "peak", p + "one"], [p + "divisor"], p + "max"),
                 helper.make_node("Div", [source, p + "divisor"], [p + "scaled"], p + "div"),
@@ -86,7 +97,9 @@ class ImageInput:
         weight, bias = self._convolution(divisor)
         initializers += [_constant(p + "weight", weight), _constant(p + "bias", bias)]
         inputs = [source, p + "weight", p + "bias"]
-        nodes.append(helper.make_node("Conv", inputs, [output], p + "normalize", kernel_shape=[1, 1]))
+        nodes.append(
+            helper.make_node("Conv", inputs, [output], p + "normalize", kernel_shape=[1, 1])
+        )
         return Fragment(tuple(nodes), tuple(initializers))
 
     def _convolution(self, divisor: float) -> tuple[Array, Array]:
@@ -162,7 +175,9 @@ class UnitEmbedding:
         p = PREFIX
         return Fragment(
             (
-                helper.make_node("ReduceL2", [source], [p + "norm"], p + "l2", axes=[1], keepdims=1),
+                helper.make_node(
+                    "ReduceL2", [source], [p + "norm"], p + "l2", axes=[1], keepdims=1
+                ),
                 helper.make_node("Max", [p + "norm", p + "tiny"], [p + "guarded"], p + "guard"),
                 helper.make_node("Div", [source, p + "guarded"], ["embedding"], p + "unit"),
             ),
@@ -230,7 +245,8 @@ def attach(
 
     Args:
         core: graph with one float32 input (N, C, H, W) and one output.
-        image, head: what the graph's input and outputs become.
+        image: what the graph's input becomes.
+        head: what makes the graph's outputs.
         outputs: as `head.tensors` gives them.
 
     Returns:

@@ -1,4 +1,7 @@
-"""The artifact on disk: written beside, under a lock, renamed when complete. See artifacts/README.md."""
+"""The artifact on disk: written beside under a lock, renamed when complete.
+
+Format: artifacts/README.md.
+"""
 
 import fcntl
 import hashlib
@@ -71,7 +74,10 @@ def write_golden(
     """
     for count in range(len(images), 0, -1):
         arrays: dict[str, NDArray[np.generic]] = {
-            **{f"media/{i}": np.frombuffer(image, np.uint8) for i, image in enumerate(images[:count])},
+            **{
+                f"media/{i}": np.frombuffer(image, np.uint8)
+                for i, image in enumerate(images[:count])
+            },
             **{f"input/{name}": array[:count] for name, array in feeds.items()},
             **{f"output/{name}": array[:count] for name, array in outputs.items()},
         }
@@ -114,7 +120,11 @@ def files(manifest: Manifest) -> list[File]:
 def next_version(out: Path, model_id: str) -> int:
     """One more than the highest number in use, complete or not."""
     directory = out / model_id
-    taken = [int(p.name) for p in directory.iterdir() if p.name.isdecimal()] if directory.is_dir() else []
+    taken = (
+        [int(p.name) for p in directory.iterdir() if p.name.isdecimal()]
+        if directory.is_dir()
+        else []
+    )
     return max(taken, default=0) + 1
 
 

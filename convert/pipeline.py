@@ -1,4 +1,4 @@
-"""One model through its stages: load, export, quantize, verify, package. Runs in its own process."""
+"""One model through its stages: load, export, quantize, verify, package."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from convert import calibration, package, recipe, weights
 from convert.calibration import Media
@@ -17,15 +18,17 @@ from convert.errors import CheckpointError
 from convert.fidelity import Outputs
 from convert.fingerprint import fingerprint, recall, remember, tool_versions
 from convert.graph import canonicalize
-from convert.ladder import Choice, Precision, choose
+from convert.ladder import Choice, Precision, Wanted, choose
 from convert.numerics import attach
 from convert.recipe import Loaded, RecipeFile
 from convert.verify import check_parity
 from convert.weights import WeightsMode
-from runtime.manifest import SCHEMA_VERSION, Manifest, Spec, Weights
+from runtime.manifest import SCHEMA_VERSION, Manifest, Spec, Weights, read_manifest
 
 ONNXRUNTIME_MINIMUM = "1.18.0"  # the first to read convert.graph.IR_VERSION
 
+Status = Literal["packaged", "unchanged", "refused"]
+UNCHANGED: Status = "unchanged"
 Report = Callable[[str], None]
 
 
@@ -38,7 +41,7 @@ class Job:
     weights: WeightsMode = "pretrained"
     checkpoint: Path | None = None
     calibration: Path | None = None
-    precision: Precision = "auto"
+    precision: Wanted = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Outcome:
     """What became of a job: a row of the closing table."""
 
     model: str
-    status: Literal["packaged", "unchanged", "refused"]
+    status: Status
     message: str  # the artifact's directory, or why it was refused
     seconds: float
     manifest: Manifest | None = None
@@ -79,8 +82,10 @@ def convert(job: Job, report: Report) -> Outcome:
     source = calibration.directory_digest(job.calibration) if job.calibration else "synthetic"
     key = fingerprint(recipe_file, found.path, source, job.precision)
     with package.locked(job.out, recipe_file.id) as scratch:
-        manifest, status = recall(job.out, recipe_file.id, key), "unchanged"
-        if manifest is None:
+        known = recall(job.out, recipe_file.id, key)
+        if known is not None:
+            manifest, status = known, UNCHANGED
+        else:
             manifest, status = _run_stages(job, recipe_file, found, scratch, report)
             remember(job.out, manifest, key)
     directory = job.out / manifest.id / str(manifest.version)
@@ -89,7 +94,7 @@ def convert(job: Job, report: Report) -> Outcome:
 
 def _run_stages(
     job: Job, recipe_file: RecipeFile, found: weights.Found, scratch: Path, report: Report
-) -> tuple[Manifest, Literal["packaged", "unchanged"]]:
+) -> tuple[Manifest, Status]:
     report("load")
     loaded = _load(recipe_file, found)
     media = _media(job, recipe_file, loaded)
@@ -107,7 +112,7 @@ def _run_stages(
     manifest = _verify(job, recipe_file, found, loaded, media, exported, choice, scratch)
     before = package.existing(job.out, manifest.id, manifest.digest)
     if before is not None:
-        return package.read_manifest(before), "unchanged"
+        return read_manifest(before), "unchanged"
     report("package")
     package.publish(scratch, job.out, manifest)
     return manifest, "packaged"
@@ -117,7 +122,7 @@ def _load(recipe_file: RecipeFile, found: weights.Found) -> Loaded:
     if found.path is not None:
         loaded = recipe_file.recipe.load(found.path)
     else:
-        assert recipe_file.recipe.seed is not None  # noqa: S101 - weights.find has checked
+        assert recipe_file.recipe.seed is not None
         loaded = recipe_file.recipe.seed()
     for name, array in loaded.network.weights().items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -131,7 +136,7 @@ def _media(job: Job, recipe_file: RecipeFile, loaded: Loaded) -> Media:
     return calibration.synthetic(recipe_file.recipe, loaded.preprocess)
 
 
-def _reference(loaded: Loaded, image: np.ndarray) -> Outputs:
+def _reference(loaded: Loaded, image: NDArray[np.uint8]) -> Outputs:
     """The framework's answer, numerics by their plain formulas."""
     return loaded.head.apply(loaded.network.forward(loaded.image.apply(image)))
 
@@ -173,12 +178,12 @@ def _verify(
     kept = package.write_golden(scratch / package.GOLDEN, images, {"image": inputs}, outputs)
     golden = Golden(inputs[:kept], {name: array[:kept] for name, array in outputs.items()})
     judged = recipe_file.recipe.tolerance if found.origin == "pretrained" else None
-    sources = {"int8": choice.int8, "float": exported.path}
+    sources: dict[Precision, Path | None] = {"int8": choice.int8, "float": exported.path}
     variants = []
-    for name in ("int8", "float"):
-        if sources[name] is not None:
+    for name, source in sources.items():
+        if source is not None:
             path = scratch / f"{name}.onnx"
-            package.write_variant(sources[name], path, spec)
+            package.write_variant(source, path, spec)
             variants.append(
                 measure_variant(name, path, spec, media, exported.reference, golden, judged)
             )

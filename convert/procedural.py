@@ -1,17 +1,18 @@
-"""Images drawn by the project: what calibration, verification and the demo use where nobody gave media.
+"""Images drawn by the project: calibration, verification and demo media where nobody gave any.
 
 Deterministic, and split by purpose: no image of one split occurs in another. They show that a
 pipeline works; results on them are a weaker word than results on photos.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
+Plane = NDArray[Any]  # float levels in [0, 1]
 Kind = Literal["scene", "face"]
 
 # splits; the number is part of every image's seed
@@ -57,13 +58,18 @@ def face(rng: np.random.Generator) -> Image:
     shade = _gradient(rng, unit, unit)[..., np.newaxis]
     relief = _texture(rng, unit, unit, contrast=0.1)
     canvas = canvas * (1 - head) + np.clip(skin * (0.45 + 0.7 * shade) + relief - 0.05, 0, 1) * head
-    hair = _ellipse(unit, (128, rng.uniform(10, 45)), (rng.uniform(80, 120), rng.uniform(30, 55)), 0)
+    hair = _ellipse(
+        unit, (128, rng.uniform(10, 45)), (rng.uniform(80, 120), rng.uniform(30, 55)), 0
+    )
     canvas = canvas * (1 - hair) + rng.uniform(0, 0.6, 3) * rng.uniform(0.2, 1) * hair
     canvas = _features(rng, canvas, dark=skin * rng.uniform(0.1, 0.4))
-    return cv2.resize(_exposed(rng, canvas), (side, side), interpolation=cv2.INTER_AREA)
+    small: Image = cv2.resize(
+        _exposed(rng, canvas), (side, side), interpolation=cv2.INTER_AREA
+    ).astype(np.uint8)
+    return small
 
 
-def _features(rng: np.random.Generator, canvas: NDArray[np.float64], *, dark: NDArray[np.float64]):
+def _features(rng: np.random.Generator, canvas: Plane, *, dark: Plane) -> Plane:
     image = np.ascontiguousarray(canvas, np.float32)
     ink = tuple(float(value) for value in dark)
     opening, brow_lift, brow_tilt = rng.uniform(4, 18), rng.uniform(-6, 14), rng.uniform(-12, 12)
@@ -76,7 +82,9 @@ def _features(rng: np.random.Generator, canvas: NDArray[np.float64], *, dark: ND
         y = eye_y - 20 - brow_lift
         inner, outer = (x - side * 20, y + brow_tilt), (x + side * 20, y - brow_tilt / 2)
         cv2.line(image, _point(inner), _point(outer), ink, 6, cv2.LINE_AA)
-    cv2.line(image, (128, _whole(eye_y + 12)), (_whole(rng.uniform(118, 138)), 152), ink, 3, cv2.LINE_AA)
+    cv2.line(
+        image, (128, _whole(eye_y + 12)), (_whole(rng.uniform(118, 138)), 152), ink, 3, cv2.LINE_AA
+    )
     x = np.linspace(-1, 1, 24)
     lip = 192 + curve * (x * x - 0.5) * -1
     upper = np.stack([128 + x * mouth_width, lip - gape * (1 - x * x) / 2], 1)
@@ -86,29 +94,31 @@ def _features(rng: np.random.Generator, canvas: NDArray[np.float64], *, dark: ND
     return image.astype(np.float64)
 
 
-def _background(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:
+def _background(rng: np.random.Generator, height: int, width: int) -> Plane:
     base = _gradient(rng, height, width)[..., np.newaxis] * rng.uniform(0.2, 1, 3)
     detail = _texture(rng, height, width, contrast=float(rng.uniform(0.0, 0.7)))
     return np.clip(base + rng.uniform(-0.2, 0.5) + detail - 0.3, 0, 1)
 
 
-def _gradient(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:
+def _gradient(rng: np.random.Generator, height: int, width: int) -> Plane:
     angle = rng.uniform(0, 2 * np.pi)
-    y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     ramp = np.cos(angle) * x + np.sin(angle) * y
     return (ramp - ramp.min()) / (ramp.max() - ramp.min())
 
 
-def _texture(rng: np.random.Generator, height: int, width: int, *, contrast: float):
+def _texture(rng: np.random.Generator, height: int, width: int, *, contrast: float) -> Plane:
     """(H, W, 3) noise of several scales, mostly grey as the world is."""
     total = np.zeros((height, width, 3))
     for cells in (3, 8, 24, 80):
-        grid = rng.uniform(0, 1, (cells, cells, 1)) * 0.7 + rng.uniform(0, 1, (cells, cells, 3)) * 0.3
+        grid = (
+            rng.uniform(0, 1, (cells, cells, 1)) * 0.7 + rng.uniform(0, 1, (cells, cells, 3)) * 0.3
+        )
         total += cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC) / (cells**0.4)
     return contrast * total / total.max()
 
 
-def _blob(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:
+def _blob(rng: np.random.Generator, height: int, width: int) -> Plane:
     """A closed smooth or angular outline as a soft (H, W, 1) mask."""
     corners = int(rng.integers(3, 12))
     angles = np.linspace(0, 2 * np.pi, corners, endpoint=False) + rng.uniform(0, 1)
@@ -124,14 +134,19 @@ def _blob(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float
     return _filled(height, width, [outline], rng.uniform(0.5, 2.5))
 
 
-def _figure(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:
+def _figure(rng: np.random.Generator, height: int, width: int) -> Plane:
     """A standing figure (head, trunk, limbs) as a soft (H, W, 1) mask."""
     size = height * rng.uniform(0.4, 0.9)
     foot = np.array([width * rng.uniform(0.3, 0.7), height * rng.uniform(0.85, 1.0)])
     hip, neck = foot - [0, size * 0.48], foot - [0, size * 0.82]
     mask = np.zeros((height, width), np.uint8)
     thick = max(2, _whole(size * 0.07))
-    for start, spread, reach in ((hip, 0.25, 0.48), (hip, 0.25, 0.48), (neck, 0.5, 0.4), (neck, 0.5, 0.4)):
+    for start, spread, reach in (
+        (hip, 0.25, 0.48),
+        (hip, 0.25, 0.48),
+        (neck, 0.5, 0.4),
+        (neck, 0.5, 0.4),
+    ):
         end = start + size * np.array([rng.uniform(-spread, spread), reach])
         cv2.line(mask, _point(start), _point(end), 255, thick, cv2.LINE_AA)
     cv2.line(mask, _point(hip), _point(neck), 255, thick * 2, cv2.LINE_AA)
@@ -140,23 +155,23 @@ def _figure(rng: np.random.Generator, height: int, width: int) -> NDArray[np.flo
     return cv2.GaussianBlur(mask, (0, 0), 1.0)[..., np.newaxis] / 255.0
 
 
-def _filled(height: int, width: int, outlines: list, softness: float) -> NDArray[np.float64]:
+def _filled(height: int, width: int, outlines: list, softness: float) -> Plane:
     mask = np.zeros((height, width), np.uint8)
     cv2.fillPoly(mask, [outline.round().astype(np.int32) for outline in outlines], 255, cv2.LINE_AA)
     return cv2.GaussianBlur(mask, (0, 0), softness)[..., np.newaxis] / 255.0
 
 
-def _ellipse(side: int, centre: tuple, axes: tuple, angle: float) -> NDArray[np.float64]:
+def _ellipse(side: int, centre: tuple, axes: tuple, angle: float) -> Plane:
     mask = np.zeros((side, side), np.uint8)
     cv2.ellipse(mask, _point(centre), _point(axes), angle, 0, 360, 255, -1, cv2.LINE_AA)
     return cv2.GaussianBlur(mask, (0, 0), 1.5)[..., np.newaxis] / 255.0
 
 
-def _draw_ellipse(image: NDArray[np.float32], centre: tuple, axes: tuple, colour: tuple) -> None:
+def _draw_ellipse(image: Plane, centre: tuple, axes: tuple, colour: tuple) -> None:
     cv2.ellipse(image, _point(centre), _point(axes), 0, 0, 360, colour, -1, cv2.LINE_AA)
 
 
-def _exposed(rng: np.random.Generator, canvas: NDArray[np.float64]) -> Image:
+def _exposed(rng: np.random.Generator, canvas: Plane) -> Image:
     """Light, blur and sensor noise; now and then under- or over-exposed, or grey."""
     if rng.random() < 0.12:
         canvas = canvas.mean(axis=2, keepdims=True).repeat(3, axis=2)
@@ -171,7 +186,7 @@ def _whole(value: float) -> int:
     return round(float(value))
 
 
-def _point(values: tuple | NDArray) -> tuple[int, int]:
+def _point(values: tuple | Plane) -> tuple[int, int]:
     return _whole(values[0]), _whole(values[1])
 
 

@@ -7,6 +7,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,7 @@ def units(model: onnx.ModelProto) -> tuple[Unit, ...]:
 
 
 def _tail(model: onnx.ModelProto) -> Iterator[str]:
-    """Nodes after the last weighted operator: they make the answer itself and cost next to nothing."""
+    """Nodes after the last weighted operator: they make the answer and cost next to nothing."""
     weights = initializers(model).keys()
     consumed_by_layer: set[str] = set()
     for node in reversed(model.graph.node):
@@ -159,16 +160,14 @@ class _Reader(CalibrationDataReader):
         return next(self._feeds, None)
 
 
-class _quiet:  # noqa: N801 - used as a context, like its base
-    """The quantizer logs a warning per tensor that it leaves alone."""
-
-    def __enter__(self) -> None:
-        self._level = logging.root.level
-        logging.root.setLevel(logging.ERROR)
-        self._warnings = warnings.catch_warnings()
-        self._warnings.__enter__()
-        warnings.simplefilter("ignore")
-
-    def __exit__(self, *exception: object) -> None:
-        self._warnings.__exit__(*exception)
-        logging.root.setLevel(self._level)
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The quantizer logs a warning for each tensor that it leaves alone."""
+    level = logging.root.level
+    logging.root.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.root.setLevel(level)

@@ -107,7 +107,9 @@ def read(path: Path) -> RecipeFile:
         RecipeError: missing, a name that is no model id, fails to run, or defines no Recipe.
     """
     if not MODEL_ID.fullmatch(path.stem) or path.suffix != ".py":
-        raise RecipeError(f"{path}: the stem is the model id; allowed: {MODEL_ID.pattern}, ending .py")
+        raise RecipeError(
+            f"{path}: the stem is the model id; allowed: {MODEL_ID.pattern}, ending .py"
+        )
     spec = importlib.util.spec_from_file_location(f"slipway_recipe_{path.stem}", path)
     if spec is None or spec.loader is None or not path.is_file():
         raise RecipeError(f"{path}: no such recipe file")
@@ -118,6 +120,8 @@ def read(path: Path) -> RecipeFile:
         raise RecipeError(f"{path}: {type(error).__name__}: {error}") from error
     recipe = getattr(module, "RECIPE", None)
     if not isinstance(recipe, Recipe):
-        raise RecipeError(f"{path}: RECIPE is {type(recipe).__name__}; needed: a convert.recipe.Recipe")
+        raise RecipeError(
+            f"{path}: RECIPE is {type(recipe).__name__}; needed: a convert.recipe.Recipe"
+        )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return RecipeFile(path.stem, path, digest, recipe)

@@ -1,4 +1,4 @@
-"""Jobs in processes of their own: torch and TensorFlow never meet, and a crash stops one model only."""
+"""Jobs in processes of their own: torch and TensorFlow never meet, a crash stops one model only."""
 
 import multiprocessing
 import time
@@ -38,7 +38,9 @@ def _run_one(job: Job, progress: Progress) -> Outcome:
             progress(model_id, message)
     except EOFError:
         process.join()
-        reason = f"the process died (exit code {process.exitcode}): out of memory, or a crash in native code"
+        reason = (
+            f"its process died (exit code {process.exitcode}): out of memory, or a native crash"
+        )
         return _refused(model_id, reason, start)
     finally:
         if process.is_alive():

@@ -66,8 +66,8 @@ class Search:
 
         First the whole graph, then each block in float alone, then the best blocks together until
         the tolerance is kept, then what is not needed of them goes back to integer. A result that
-        just keeps the tolerance here would miss it on other inputs, so its neighbours follow it into
-        float as long as that is worthwhile.
+        just keeps the tolerance here would miss it on other inputs, so its neighbours follow it
+        into float as long as that is worthwhile.
         """
         whole = self._try(setting, frozenset())
         if whole.qualifies:

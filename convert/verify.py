@@ -36,7 +36,7 @@ def check_parity(reference: Outputs, path: Path, image: NDArray[np.uint8]) -> di
         Largest absolute difference at each batch size.
 
     Raises:
-        VerificationError: over PARITY_TOLERANCE, or the reference is constant, which proves nothing.
+        VerificationError: over PARITY_TOLERANCE, or a constant reference, which proves nothing.
     """
     if len(image) > 1 and all(bool((a == a[:1]).all()) for a in reference.values()):
         raise VerificationError("the reference gives the same output for every input")

@@ -32,7 +32,9 @@ def find(recipe_file: RecipeFile, mode: WeightsMode, checkpoint: Path | None) ->
     """
     if mode == "seeded":
         if checkpoint is not None:
-            raise CheckpointError(f"--checkpoint {checkpoint} and --weights seeded exclude each other")
+            raise CheckpointError(
+                f"--checkpoint {checkpoint} and --weights seeded exclude each other"
+            )
         return _seeded(recipe_file)
     path = checkpoint or _placed(recipe_file.id)
     if path is not None:
@@ -42,8 +44,8 @@ def find(recipe_file: RecipeFile, mode: WeightsMode, checkpoint: Path | None) ->
     source = recipe_file.recipe.source
     hint = f" Published at {source.address} ({source.licence})." if source else ""
     raise CheckpointError(
-        f"{recipe_file.id}: no weights. Place them as {CHECKPOINTS}/{recipe_file.id}.pth (.h5, .keras, "
-        f".onnx: the kind is read from the content) or give --checkpoint PATH.{hint}"
+        f"{recipe_file.id}: no weights. Place them as {CHECKPOINTS}/{recipe_file.id}.pth "
+        f"(.h5, .keras, .onnx: the kind is read from the content) or give --checkpoint PATH.{hint}"
     )
 
 
@@ -57,5 +59,7 @@ def _placed(model_id: str) -> Path | None:
 
 def _seeded(recipe_file: RecipeFile) -> Found:
     if recipe_file.recipe.seed is None:
-        raise CheckpointError(f"{recipe_file.id}: the recipe has no seeded weights; give --checkpoint")
+        raise CheckpointError(
+            f"{recipe_file.id}: the recipe has no seeded weights; give --checkpoint"
+        )
     return Found("seeded", None)

@@ -1,4 +1,4 @@
-"""Runs Slipway artifacts with onnxruntime, numpy and OpenCV alone. Imports nothing of convert or serve."""
+"""Runs Slipway artifacts with onnxruntime, numpy and OpenCV alone."""
 
 import os
 

@@ -160,7 +160,9 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ArtifactError(f"{directory} holds no {MANIFEST}: not an artifact, or half written") from None
+        raise ArtifactError(
+            f"{directory} holds no {MANIFEST}: not an artifact, or half written"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{path} cannot be read: {error}") from error
     data = _load_json(text, str(path))
@@ -180,7 +182,9 @@ def verify_file(directory: Path, file: File) -> Path:
     try:
         size_bytes = path.stat().st_size
         if size_bytes != file.size_bytes:
-            raise ArtifactError(f"{path} has {size_bytes} bytes; the manifest says {file.size_bytes}")
+            raise ArtifactError(
+                f"{path} has {size_bytes} bytes; the manifest says {file.size_bytes}"
+            )
         with path.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
@@ -194,7 +198,9 @@ def versions(model_directory: Path) -> list[Path]:
     """Complete version directories of a model, oldest first; anything else there is ignored."""
     if not model_directory.is_dir():
         return []
-    found = [p for p in model_directory.iterdir() if p.name.isdecimal() and (p / MANIFEST).is_file()]
+    found = [
+        p for p in model_directory.iterdir() if p.name.isdecimal() and (p / MANIFEST).is_file()
+    ]
     return sorted(found, key=lambda p: int(p.name))
 
 
@@ -208,7 +214,9 @@ def _load_json(text: str, where: str) -> Any:
 def _check_schema_version(data: Any, where: str) -> None:
     found = data.get("schema_version") if isinstance(data, dict) else None
     if found != SCHEMA_VERSION or isinstance(found, bool):
-        raise ArtifactError(f"{where}.schema_version is {found!r}; this runtime reads {SCHEMA_VERSION}")
+        raise ArtifactError(
+            f"{where}.schema_version is {found!r}; this runtime reads {SCHEMA_VERSION}"
+        )
 
 
 def _check_spec(spec: Spec, where: str) -> None:
@@ -242,6 +250,8 @@ def _check_manifest(manifest: Manifest, directory: Path, where: str) -> None:
     for file in files:
         # a name that climbs out of the directory would let a manifest read any file of the host
         if file.name != Path(file.name).name or file.name in ("", ".", ".."):
-            raise ArtifactError(f"{where}: file name {file.name!r} is not a plain name in {directory}")
+            raise ArtifactError(
+                f"{where}: file name {file.name!r} is not a plain name in {directory}"
+            )
     if any(not variant.files for variant in manifest.variants):
         raise ArtifactError(f"{where}: a variant lists no files")

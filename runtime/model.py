@@ -70,7 +70,9 @@ class Model:
         known = [output.name for output in self.spec.outputs]
         for name in output_names or ():
             if name not in known:
-                raise InputError(f"output {name!r} is unknown; {self.spec.id} has {', '.join(known)}")
+                raise InputError(
+                    f"output {name!r} is unknown; {self.spec.id} has {', '.join(known)}"
+                )
         return self.session.run(feeds, output_names or known)
 
 
@@ -94,7 +96,9 @@ def load(path: str | Path, *, options: SessionOptions | None = None) -> Model:
         raise ArtifactError(f'{paths[0]} has no metadata_props["spec"]: not made by convert')
     spec = parse_spec(text, f"{paths[0]}: spec")
     if spec != manifest.spec:
-        raise ArtifactError(f"{paths[0]}: its spec differs from the one in {directory}/manifest.json")
+        raise ArtifactError(
+            f"{paths[0]}: its spec differs from the one in {directory}/manifest.json"
+        )
     return Model(manifest, spec, variant, session)
 
 

@@ -1,6 +1,6 @@
 """How a graph runs: the one place that knows onnxruntime.
 
-`convert` verifies and times candidates through this module, so that what is measured is what serves.
+`convert` verifies and times candidates through this module: what is measured is what serves.
 """
 
 from collections.abc import Mapping, Sequence

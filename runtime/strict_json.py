@@ -87,7 +87,9 @@ def _parse_union(members: tuple[Any, ...], value: object, where: str) -> Any:
         return _parse_tagged(members, value, where)
     allowed = tuple(m for m in members if isinstance(m, type))
     if not isinstance(value, allowed) or isinstance(value, bool):
-        raise ArtifactError(f"{where} is {value!r}; allowed: {_listed(m.__name__ for m in allowed)}")
+        raise ArtifactError(
+            f"{where} is {value!r}; allowed: {_listed(m.__name__ for m in allowed)}"
+        )
     return value
 
 

@@ -66,15 +66,15 @@ class U2Net(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) normalised float32 to (N, 1, H, W) in (0, 1)."""
-        encoded = [self.stage1(image)]
+        encoded = [self.get_submodule("stage1")(image)]
         for index in range(2, 7):
-            encoded.append(getattr(self, f"stage{index}")(_halve(encoded[-1])))
+            encoded.append(self.get_submodule(f"stage{index}")(_halve(encoded[-1])))
         x = encoded.pop()
-        sides = [self.side6(x)]
+        sides = [self.get_submodule("side6")(x)]
         for index in range(5, 0, -1):
             skip = encoded[index - 1]
-            x = getattr(self, f"stage{index}d")(torch.cat((_like(x, skip), skip), 1))
-            sides.insert(0, getattr(self, f"side{index}")(x))
+            x = self.get_submodule(f"stage{index}d")(torch.cat((_like(x, skip), skip), 1))
+            sides.insert(0, self.get_submodule(f"side{index}")(x))
         maps = [sides[0], *(_like(side, sides[0]) for side in sides[1:])]
         return torch.sigmoid(self.outconv(torch.cat(maps, 1)))
 
@@ -113,11 +113,11 @@ class ResidualU(nn.Module):
         entry = self.rebnconvin(x)
         levels = [self.rebnconv1(entry)]
         for level in range(2, self.depth):
-            levels.append(getattr(self, f"rebnconv{level}")(_halve(levels[-1])))
-        y = getattr(self, f"rebnconv{self.depth}")(levels[-1])
+            levels.append(self.get_submodule(f"rebnconv{level}")(_halve(levels[-1])))
+        y = self.get_submodule(f"rebnconv{self.depth}")(levels[-1])
         for level in range(self.depth - 1, 0, -1):
             skip = levels[level - 1]
-            y = getattr(self, f"rebnconv{level}d")(torch.cat((_like(y, skip), skip), 1))
+            y = self.get_submodule(f"rebnconv{level}d")(torch.cat((_like(y, skip), skip), 1))
         return y + entry
 
 

@@ -14,7 +14,7 @@ BIG_WIDTHS = (128, 256)
 
 
 def mini_xception(*, side: int, class_count: int) -> Any:
-    """Grey (N, side, side, 1) float32 to (N, class_count) probabilities; 58 k parameters at 64 px."""
+    """Grey (N, side, side, 1) float32 to (N, class_count) probabilities; 58 k parameters."""
     return _xception((8, 8), 1, MINI_WIDTHS, side, class_count)
 
 

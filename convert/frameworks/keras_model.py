@@ -55,10 +55,14 @@ class KerasNetwork:
         """
         if len(model.inputs) != 1 or len(model.outputs) != 1:
             found = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
-            raise CheckpointError(f"the Keras model has {found}; needed: one image in, one tensor out")
+            raise CheckpointError(
+                f"the Keras model has {found}; needed: one image in, one tensor out"
+            )
         shape = tuple(model.inputs[0].shape)
         if len(shape) != 4 or None in shape[1:]:
-            raise CheckpointError(f"the Keras model takes {shape}; needed: (None, height, width, channels)")
+            raise CheckpointError(
+                f"the Keras model takes {shape}; needed: (None, height, width, channels)"
+            )
         self._model = model
         self.input_shape: tuple[int, int, int] = shape[1:]  # (H, W, C)
         self.output_width = int(model.outputs[0].shape[-1])

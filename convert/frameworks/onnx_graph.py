@@ -1,4 +1,4 @@
-"""An ONNX file as a `Network`: the source is already a graph, the reference is that graph untouched."""
+"""An ONNX file as a `Network`: the source is a graph already, the reference is it untouched."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,7 +36,9 @@ class OnnxNetwork:
         except Exception as error:  # protobuf's and the checker's exceptions share no base
             raise CheckpointError(f"{path}: not a valid ONNX file: {str(error)[:300]}") from error
         if output >= len(model.graph.output):
-            raise CheckpointError(f"{path}: has {len(model.graph.output)} outputs; needed: {output + 1}")
+            raise CheckpointError(
+                f"{path}: has {len(model.graph.output)} outputs; needed: {output + 1}"
+            )
         self._model = prune(model, model.graph.output[output].name)
         dims = self._model.graph.input[0].type.tensor_type.shape.dim
         self.input_shape = tuple(dim.dim_value for dim in dims[1:])  # (C, H, W)

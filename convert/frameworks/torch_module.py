@@ -1,8 +1,9 @@
 """A torch module as a `Network`."""
 
-import io
+import tempfile
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,22 +53,23 @@ class TorchNetwork:
 
         from convert.graph import OPSET, free_batch, scale_resizes
 
-        buffer = io.BytesIO()
-        with warnings.catch_warnings():
+        with tempfile.TemporaryDirectory(prefix="slipway-") as directory, warnings.catch_warnings():
+            path = Path(directory, "traced.onnx")
             # the tracing exporter warns that it is the older one; it is ours on purpose: node names
             # without source paths, one second instead of ten, no weights beside the file
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 self._module,
                 (torch.zeros(1, *self._input_shape),),
-                buffer,
+                path,
                 input_names=["x"],
                 output_names=["y"],
                 dynamic_axes={"x": {0: "N"}, "y": {0: "N"}},
                 opset_version=OPSET,
                 dynamo=False,
             )
-        return scale_resizes(free_batch(onnx.load_from_string(buffer.getvalue())))
+            traced = onnx.load(path)
+        return scale_resizes(free_batch(traced))
 
     def weights(self) -> Mapping[str, NDArray[np.generic]]:
         """The state_dict as arrays."""
