@@ -18,7 +18,7 @@ export SLIPWAY_TEST_DATA ?= $(abspath ../shared)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo convert serve test lint bench image requirements clean
+.PHONY: help demo convert serve test lint bench image clean test-serve test-convert python-version
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,3 +40,38 @@ $(VENV_CONVERT)/.installed: requirements/convert.txt | python-version
 	@$(PYTHON) -m venv --clear $(VENV_CONVERT)
 	@$(VENV_CONVERT)/bin/pip install $(PIP_FLAGS) -r requirements/convert.txt
 	@touch $@
+
+demo: $(VENV)/.installed $(VENV_CONVERT)/.installed ## convert what there is, serve it on PORT, print curl lines; CHECK=1 tests and ends
+	@$(CONVERT) -m convert run $(MODEL) --weights auto --out $(ARTIFACTS)
+	@PORT=$(PORT) $(RUN) -m deploy.demo --artifacts $(ARTIFACTS) $(if $(CHECK),--check)
+
+convert: $(VENV_CONVERT)/.installed ## convert every model, or MODEL=id, with WEIGHTS=pretrained|seeded|auto
+	@$(CONVERT) -m convert run $(MODEL) --weights $(WEIGHTS) --out $(ARTIFACTS)
+
+serve: $(VENV)/.installed ## serve the artifacts on PORT
+	@PORT=$(PORT) $(RUN) -m serve --artifacts $(ARTIFACTS)
+
+test: lint test-serve test-convert ## lint, types, import rules and all tests
+
+test-serve: $(VENV)/.installed
+	@$(RUN) -m pytest tests --ignore tests/convert
+
+test-convert: $(VENV_CONVERT)/.installed
+	@$(CONVERT) -m pytest tests/convert
+
+lint: $(VENV)/.installed $(VENV_CONVERT)/.installed ## format, lint, import rules, types
+	@$(RUN) -m ruff format --check --quiet .
+	@$(RUN) -m ruff check --quiet .
+	@$(VENV)/bin/lint-imports --no-cache
+	@$(RUN) -m mypy
+	@$(CONVERT) -m mypy convert tests/convert
+
+bench: $(VENV)/.installed ## footprint, start-up, memory, and each model's latency, as a table and JSON
+	@$(RUN) -m benchmarks --artifacts $(ARTIFACTS) --json benchmarks/latest.json
+
+image: ## build the container image with docker, podman or buildah (BUILD_FLAGS="--target serve-given")
+	@MODEL="$(MODEL)" WEIGHTS="$(WEIGHTS)" deploy/build-image.sh $(BUILD_FLAGS)
+
+clean: ## remove environments, caches and samples; artifacts stay
+	@rm -rf $(VENV) $(VENV_CONVERT) samples .mypy_cache .ruff_cache .pytest_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

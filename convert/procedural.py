@@ -85,10 +85,10 @@ def _features(rng: np.random.Generator, canvas: Plane, *, dark: Plane) -> Plane:
     cv2.line(
         image, (128, _whole(eye_y + 12)), (_whole(rng.uniform(118, 138)), 152), ink, 3, cv2.LINE_AA
     )
-    x = np.linspace(-1, 1, 24)
-    lip = 192 + curve * (x * x - 0.5) * -1
-    upper = np.stack([128 + x * mouth_width, lip - gape * (1 - x * x) / 2], 1)
-    lower = np.stack([128 + x * mouth_width, lip + 5 + gape * (1 - x * x) / 2], 1)
+    t = np.linspace(-1, 1, 24)
+    lip = 192 + curve * (t * t - 0.5) * -1
+    upper = np.stack([128 + t * mouth_width, lip - gape * (1 - t * t) / 2], 1)
+    lower = np.stack([128 + t * mouth_width, lip + 5 + gape * (1 - t * t) / 2], 1)
     outline = np.concatenate([upper, lower[::-1]]).round().astype(np.int32)
     cv2.fillPoly(image, [outline], ink, cv2.LINE_AA)
     return image.astype(np.float64)
@@ -109,7 +109,7 @@ def _gradient(rng: np.random.Generator, height: int, width: int) -> Plane:
 
 def _texture(rng: np.random.Generator, height: int, width: int, *, contrast: float) -> Plane:
     """(H, W, 3) noise of several scales, mostly grey as the world is."""
-    total = np.zeros((height, width, 3))
+    total: Plane = np.zeros((height, width, 3))
     for cells in (3, 8, 24, 80):
         grid = (
             rng.uniform(0, 1, (cells, cells, 1)) * 0.7 + rng.uniform(0, 1, (cells, cells, 3)) * 0.3

@@ -1,7 +1,7 @@
 """The errors a caller can meet. Importable from everywhere; imports nothing.
 
 SlipwayError
-├── InputError            the caller's input is wrong; the message says what is allowed
+├── InputError            the caller's input is wrong; says what is allowed
 │   ├── DecodeError       the bytes are not media this project decodes
 │   └── TooLargeError     the input is over a stated limit
 └── ArtifactError         an artifact on disk is refused; the message names the file and the place in it
