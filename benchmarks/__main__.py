@@ -1,0 +1,75 @@
+"""`python -m benchmarks`: measure the artifacts, print a table, write JSON and a picture."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.picture import draw
+from benchmarks.report import Report, measure
+from benchmarks.table import render
+from benchmarks.timing import FULL, QUICK
+from runtime.errors import SlipwayError
+from runtime.strict_json import to_json
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and report.
+
+    Returns:
+        0; 1 where something could not be measured or, with --check, a limit is not kept.
+    """
+    given = _parser().parse_args(arguments)
+    try:
+        _check_writable(given.json, given.svg)
+        effort = QUICK if given.quick else FULL
+        report = measure(given.artifacts, effort, quick=given.quick)
+    except SlipwayError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
+    print(render(report))
+    if given.json:
+        text = json.dumps(report_json(report), indent=1, allow_nan=False)
+        given.json.write_text(text + "\n", encoding="utf-8")
+    if given.svg:
+        given.svg.write_text(draw(report), encoding="utf-8")
+    return 1 if given.check and not all(check.passed for check in report.checks) else 0
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """The report with its checks, as plain values."""
+    checks = [{**to_json(check), "passed": check.passed} for check in report.checks]
+    return {**to_json(report), "checks": checks}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure footprint, memory and latency of the artifacts, about two minutes.",
+    )
+    add = parser.add_argument
+    add(
+        "--artifacts",
+        metavar="DIR",
+        type=Path,
+        default=Path("artifacts"),
+        help="default: artifacts",
+    )
+    add("--json", metavar="FILE", type=Path, help="write every figure as JSON")
+    add("--svg", metavar="FILE", type=Path, help="write the latencies as a picture")
+    add("--quick", action="store_true", help="few runs: does it work, not how fast it is")
+    add("--check", action="store_true", help="exit code 1 where a limit is not kept")
+    return parser
+
+
+def _check_writable(*paths: Path | None) -> None:
+    """Tell before the measurement, not after it, that a folder is missing."""
+    for path in paths:
+        if path is not None and not path.parent.is_dir():
+            raise SlipwayError(f"{path} cannot be written: {path.parent} is not a directory")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""How long a model takes: its graphs, the whole path from bytes to result, and loading it."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import runtime
+from benchmarks.children import run_python
+from benchmarks.golden import Golden, read_golden
+from benchmarks.timing import Effort, Run, Summary, interleaved
+from runtime.manifest import Manifest, Variant, read_manifest, verify_file
+from runtime.model import choose_variant
+from runtime.resources import cpu_features
+from runtime.session import Session, SessionOptions
+
+THREADS = (1, 2)
+SERVING_THREADS = 1  # the server's default: requests run side by side instead
+MEGABYTE = 1e6
+_LOAD = """
+import sys, time, runtime
+from runtime.session import SessionOptions
+start = time.perf_counter()
+runtime.load(sys.argv[1], options=SessionOptions(threads=int(sys.argv[2])))
+print((time.perf_counter() - start) * 1000)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One graph at one number of threads."""
+
+    threads: int
+    latency: Summary  # of one sample
+    times_faster: float | None  # float's median over this one's; None where there is no float
+
+
+@dataclass(frozen=True, slots=True)
+class VariantReport:
+    """One packaged variant."""
+
+    name: str
+    precision: Literal["int8", "float"]
+    served: bool  # the one that the runtime picks on this machine
+    size_mb: float
+    timings: tuple[Timing, ...]
+
+    def at(self, threads: int) -> Timing | None:
+        """The timing at a number of threads; None where it was not taken."""
+        return next((timing for timing in self.timings if timing.threads == threads), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReport:
+    """Everything measured of one version of a model."""
+
+    id: str
+    version: int
+    task: str
+    weights: Literal["pretrained", "seeded"]
+    variants: tuple[VariantReport, ...]  # best first, as packaged
+    whole_path: Summary  # encoded file to result, served variant, SERVING_THREADS
+    load_ms: float  # in a new process, after its imports, files in the page cache; the median
+
+    @property
+    def served(self) -> VariantReport:
+        """The variant that answers on this machine."""
+        return next(variant for variant in self.variants if variant.served)
+
+
+def measure_model(directory: Path, effort: Effort, *, cpus: int) -> ModelReport:
+    """Measure one version directory.
+
+    Args:
+        directory: artifacts/<model>/<version>.
+        effort: how long.
+        cpus: more threads than these are not measured: they would wait for each other.
+
+    Raises:
+        ArtifactError: any part of the artifact is refused.
+    """
+    manifest = read_manifest(directory)
+    golden = read_golden(directory, manifest)
+    threads = [count for count in THREADS if count <= max(cpus, 1)]
+    return ModelReport(
+        id=manifest.id,
+        version=manifest.version,
+        task=manifest.spec.task,
+        weights=manifest.weights.origin,
+        variants=_variants(directory, manifest, golden, threads, effort),
+        whole_path=_whole_path(directory, golden, effort),
+        load_ms=_load_ms(directory, effort),
+    )
+
+
+def _variants(
+    directory: Path, manifest: Manifest, golden: Golden, threads: Sequence[int], effort: Effort
+) -> tuple[VariantReport, ...]:
+    """Every variant at every number of threads, all in one interleaved measurement."""
+    served = choose_variant(manifest, cpu_features())
+    cases = [(variant, count) for variant in manifest.variants for count in threads]
+    runs = [_graph(directory, variant, count, golden) for variant, count in cases]
+    measured = zip(cases, interleaved(runs, effort), strict=True)
+    latencies = {(variant.name, count): summary for (variant, count), summary in measured}
+    return tuple(
+        VariantReport(
+            name=variant.name,
+            precision=variant.precision,
+            served=variant == served,
+            size_mb=sum(file.size_bytes for file in variant.files) / MEGABYTE,
+            timings=tuple(_timing(latencies, variant.name, count) for count in threads),
+        )
+        for variant in manifest.variants
+    )
+
+
+def _graph(directory: Path, variant: Variant, threads: int, golden: Golden) -> Run:
+    paths = [verify_file(directory, file) for file in variant.files]
+    session = Session(paths[0], SessionOptions(threads=threads))
+    return lambda number: session.run(golden.feeds[number % len(golden.feeds)])
+
+
+def _timing(latencies: Mapping[tuple[str, int], Summary], name: str, threads: int) -> Timing:
+    latency, reference = latencies[name, threads], latencies.get(("float", threads))
+    ratio = reference.median_ms / latency.median_ms if reference is not None else None
+    return Timing(threads, latency, ratio)
+
+
+def _whole_path(directory: Path, golden: Golden, effort: Effort) -> Summary:
+    model = runtime.load(directory, options=SessionOptions(threads=SERVING_THREADS))
+    runs: list[Run] = [lambda number: model.predict(golden.media[number % len(golden.media)])]
+    return interleaved(runs, effort)[0]
+
+
+def _load_ms(directory: Path, effort: Effort) -> float:
+    arguments = str(directory.resolve()), str(SERVING_THREADS)
+    taken = [float(run_python(_LOAD, *arguments)) for _ in range(effort.process_starts)]
+    return statistics.median(taken)

@@ -1,0 +1,145 @@
+"""The latency figures of a report as an SVG picture: float and served variant at one thread.
+
+Plain shapes and text on a card of its own, so that it is legible on a page of any colour; a viewer
+that prefers dark gets the dark card. No scripts, no fonts from elsewhere.
+"""
+
+from collections.abc import Iterator
+from xml.sax.saxutils import escape
+
+from benchmarks.latency import ModelReport, VariantReport
+from benchmarks.report import Report
+from benchmarks.table import milliseconds
+
+THREADS = 1
+WIDTH, MARGIN = 840, 32
+HEADER, GROUP, FOOTER = 88, 76, 82
+BARS_X, BARS_WIDTH = 300, 300  # the longest bar of each model is this wide
+BAR, BAR_GAP = 20, 6
+NAME_CHARACTERS = 30  # what fits left of the bars in the widest of the fonts
+_STYLE = """
+    text { font-family: system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
+    .card { fill: #ffffff; stroke: #d0d7de; }
+    .rule { stroke: #d8dee4; }
+    .title { font-size: 20px; font-weight: 600; fill: #1f2328; }
+    .name { font-size: 13px; font-weight: 600; fill: #1f2328; }
+    .value { font-size: 13px; fill: #1f2328; }
+    .note { font-size: 12px; fill: #59636e; }
+    .ratio { font-size: 18px; font-weight: 600; fill: #0a58c2; text-anchor: end; }
+    .end { text-anchor: end; }
+    .float { fill: #afb8c1; }
+    .served { fill: #0969da; }
+    @media (prefers-color-scheme: dark) {
+      .card { fill: #0d1117; stroke: #30363d; }
+      .rule { stroke: #21262d; }
+      .title, .name, .value { fill: #e6edf3; }
+      .note { fill: #9198a1; }
+      .ratio { fill: #58a6ff; }
+      .float { fill: #57606a; }
+      .served { fill: #388bfd; }
+    }
+"""
+
+
+def draw(report: Report) -> str:
+    """The picture as SVG text."""
+    height = HEADER + GROUP * len(report.models) + FOOTER
+    title = "Time to run one input, 1 thread"
+    body = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
+        f'viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="title summary">',
+        f'  <title id="title">{title}</title>',
+        f'  <desc id="summary">{escape(_summary(report))}</desc>',
+        f"  <style>{_STYLE}  </style>",
+        f'  <rect class="card" x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1}" rx="10"/>',
+        _text("title", MARGIN, 42, title),
+        _text("note", MARGIN, 64, "Shorter is faster. Each model has a scale of its own."),
+    ]
+    for number, model in enumerate(report.models):
+        body += _group(model, HEADER + GROUP * number)
+    body += _footer(report, height - FOOTER)
+    return "\n".join([*body, "</svg>", ""])
+
+
+def _group(model: ModelReport, top: int) -> Iterator[str]:
+    bars = _bars(model)
+    longest = max(_median_ms(variant) for variant in bars)
+    yield f'  <line class="rule" x1="{MARGIN}" x2="{WIDTH - MARGIN}" y1="{top}" y2="{top}"/>'
+    yield _text("name", MARGIN, top + 33, _name(model))
+    yield _text("note", MARGIN, top + 52, _weights(model))
+    first = top + (GROUP - len(bars) * (BAR + BAR_GAP) + BAR_GAP) // 2
+    for number, variant in enumerate(bars):
+        y = first + number * (BAR + BAR_GAP)
+        width = max(2.0, BARS_WIDTH * _median_ms(variant) / longest)
+        kind = "served" if variant.served else "float"
+        size = f'width="{width:.1f}" height="{BAR}" rx="3"'
+        yield f'  <rect class="{kind}" x="{BARS_X}" y="{y}" {size}/>'
+        yield _text("value", BARS_X + width + 8, y + 15, _value(variant))
+    ratio, meaning = _verdict(model)
+    yield _text("ratio", WIDTH - MARGIN, top + 36, ratio)
+    yield _text("note end", WIDTH - MARGIN, top + 54, meaning)
+
+
+def _name(model: ModelReport) -> str:
+    fits = len(model.id) <= NAME_CHARACTERS
+    return model.id if fits else f"{model.id[: NAME_CHARACTERS - 3]}..."
+
+
+def _bars(model: ModelReport) -> list[VariantReport]:
+    """Float first, where it is not what serves anyway; then what serves."""
+    others = [v for v in model.variants if v.precision == "float" and not v.served]
+    return [*others, model.served]
+
+
+def _median_ms(variant: VariantReport) -> float:
+    timing = variant.at(THREADS)
+    if timing is None:
+        raise ValueError(f"{variant.name} was not measured at {THREADS} threads")
+    return timing.latency.median_ms
+
+
+def _value(variant: VariantReport) -> str:
+    return f"{variant.name.replace('int8', 'INT8')} {milliseconds(_median_ms(variant))} ms"
+
+
+def _verdict(model: ModelReport) -> tuple[str, str]:
+    timing = model.served.at(THREADS)
+    if model.served.precision == "float":
+        return "float", "is packaged"
+    if timing is None or timing.times_faster is None:
+        return "", ""
+    return f"{timing.times_faster:.2f} x", "float's speed"
+
+
+def _weights(model: ModelReport) -> str:
+    explained = "seeded, untrained" if model.weights == "seeded" else model.weights
+    return f"weights: {explained}"
+
+
+def _footer(report: Report, top: int) -> Iterator[str]:
+    machine, server = report.machine, report.server
+    frameworks = ", ".join(report.imports.frameworks) or "no training framework"
+    fewest = min(v.timings[0].latency.runs for model in report.models for v in _bars(model))
+    lines = (
+        f"Server with all of them loaded: ready in {server.ready_s:.1f} s, "
+        f"{server.used.resident_mb:.0f} MB of memory after use, "
+        f"{sum(report.packages_mb.values()):.0f} MB of packages, {frameworks}.",
+        f"{machine.cpu} ({', '.join(machine.dot_products) or 'no 8-bit dot products'}), "
+        f"onnxruntime {machine.onnxruntime}. Medians of {fewest} runs or more, in turns. "
+        f"{report.measured_at[:10]}",
+    )
+    yield f'  <line class="rule" x1="{MARGIN}" x2="{WIDTH - MARGIN}" y1="{top}" y2="{top}"/>'
+    for number, line in enumerate(lines):
+        yield _text("note", MARGIN, top + 34 + 22 * number, line)
+
+
+def _summary(report: Report) -> str:
+    models = (
+        f"{model.id} ({_weights(model)}): {', '.join(_value(v) for v in _bars(model))}"
+        for model in report.models
+    )
+    return "; ".join(models)
+
+
+def _text(kind: str, x: float, y: float, content: str) -> str:
+    return f'  <text class="{kind}" x="{x:g}" y="{y:g}">{escape(content)}</text>'

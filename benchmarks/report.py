@@ -1,0 +1,115 @@
+"""One benchmark: everything measured, and held against what the project promises."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+
+from benchmarks.footprint import Imports, measure_imports, package_sizes
+from benchmarks.golden import read_golden
+from benchmarks.latency import SERVING_THREADS, ModelReport, measure_model
+from benchmarks.machine import Machine, describe_machine
+from benchmarks.server import ServerReport, measure_server
+from benchmarks.timing import Effort
+from runtime.errors import ArtifactError
+from runtime.manifest import read_manifest, versions
+
+PACKAGES_LIMIT_MB = 330.0
+READY_LIMIT_S = 2.0
+RESIDENT_LIMIT_MB = 260.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A promise and what was found. MB are 10^6 bytes."""
+
+    name: str
+    value: float
+    limit: float  # passed at or below
+    unit: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the promise is kept."""
+        return self.value <= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `--json` writes."""
+
+    measured_at: str  # ISO 8601, UTC
+    quick: bool  # few runs: for trying out, not for quoting
+    machine: Machine
+    imports: Imports
+    packages_mb: Mapping[str, float]  # by package
+    server: ServerReport
+    models: tuple[ModelReport, ...]
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """The limits."""
+        packages_mb = sum(self.packages_mb.values())
+        resident_mb = self.server.used.resident_mb
+        return (
+            Check("frameworks that import loads", len(self.imports.frameworks), 0, ""),
+            Check("deployed packages on disk", packages_mb, PACKAGES_LIMIT_MB, "MB"),
+            Check("server ready after", self.server.ready_s, READY_LIMIT_S, "s"),
+            Check("VmRSS, every model used", resident_mb, RESIDENT_LIMIT_MB, "MB"),
+        )
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def measure(
+    artifacts: Path, effort: Effort, *, quick: bool, progress: Callable[[str], None] = _to_stderr
+) -> Report:
+    """Measure everything below an artifacts directory, the newest version of each model.
+
+    Args:
+        artifacts: what `convert` wrote.
+        effort: how long.
+        quick: told in the report.
+        progress: takes a line before each part.
+
+    Raises:
+        ArtifactError: there is no model, or one is refused.
+        BenchmarkError: a process did not do what it was started for.
+    """
+    directories = newest_versions(artifacts)
+    machine = describe_machine()
+    cv2.setNumThreads(SERVING_THREADS)  # as the server does; the pictures are decoded in one thread
+    progress("imports and packages")
+    imports, packages_mb = measure_imports(effort.process_starts), package_sizes()
+    progress("server")
+    server = measure_server(
+        artifacts,
+        {name: read_golden(path, read_manifest(path)).media for name, path in directories.items()},
+        process_starts=effort.process_starts,
+        clients=machine.cpus,
+    )
+    models = []
+    for name, path in directories.items():
+        progress(name)
+        models.append(measure_model(path, effort, cpus=machine.cpus))
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Report(now, quick, machine, imports, packages_mb, server, tuple(models))
+
+
+def newest_versions(artifacts: Path) -> dict[str, Path]:
+    """The newest complete version directory of each model, by model id.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    entries = sorted(artifacts.iterdir()) if artifacts.is_dir() else []
+    names = [entry for entry in entries if not entry.name.startswith(".")]
+    found = {entry.name: versions(entry)[-1] for entry in names if versions(entry)}
+    if not found:
+        raise ArtifactError(f"{artifacts} holds no model; make them: python -m convert run")
+    return found
