@@ -28,6 +28,13 @@ KERAS_CODE = (
     "JaxLayer",
     "FlaxLayer",
 )
+# parts of Keras that models are made of; others download, save or load at a file's will
+KERAS_PARTS = frozenset(
+    {
+        "activations", "constraints", "dtype_policies", "engine", "initializers", "layers",
+        "losses", "metrics", "models", "optimizers", "quantizers", "regularizers",
+    }
+)  # fmt: skip
 
 
 def sha256(path: Path) -> str:
@@ -139,7 +146,7 @@ def check_keras_config(path: Path) -> None:
             another file, no architecture at all, or damaged.
     """
     for class_name, module in _keras_classes(_keras_config(path)):
-        foreign = module is not None and module.split(".")[0] != "keras"
+        foreign = module is not None and not _is_part_of_keras(module)
         if foreign or class_name in KERAS_CODE:
             name = f"{module}.{class_name}" if module else class_name
             raise CheckpointError(
@@ -179,6 +186,8 @@ def _unwrapped(path: Path, loaded: Any) -> Mapping[str, Any]:
     if not isinstance(loaded, Mapping) or not loaded:
         raise CheckpointError(f"{path}: holds a {type(loaded).__name__}; needed: a state_dict")
     for name, value in loaded.items():
+        if not isinstance(name, str):
+            raise CheckpointError(f"{path}: {name!r} is no name; a state_dict has tensors by name")
         if not isinstance(value, torch.Tensor):
             raise CheckpointError(
                 f"{path}: {name!r} is a {type(value).__name__}; a state_dict holds tensors, "
@@ -200,20 +209,31 @@ def _some(what: str, keys: list[str]) -> str:
 
 def _keras_config(path: Path) -> Any:
     try:
-        if sniff(path) == "keras":
-            with zipfile.ZipFile(path) as archive:
-                return json.loads(archive.read("config.json"))
-        import h5py
-
-        with h5py.File(path) as file:
-            config = file.attrs.get("model_config")
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        config = _keras_config_text(path)
+        if config is not None:
+            return json.loads(config)
+    # h5py raises RuntimeError for some damage, json RecursionError, which is one too
+    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path}: damaged or truncated ({error})") from error
-    if config is None:
-        raise CheckpointError(
-            f"{path}: holds weights without an architecture; save the whole model (model.save)"
-        )
-    return json.loads(config)
+    raise CheckpointError(
+        f"{path}: holds weights without an architecture; save the whole model (model.save)"
+    )
+
+
+def _keras_config_text(path: Path) -> str | bytes | None:
+    if sniff(path) == "keras":
+        with zipfile.ZipFile(path) as archive:
+            return archive.read("config.json")
+    import h5py
+
+    with h5py.File(path) as file:
+        text: str | bytes | None = file.attrs.get("model_config")
+    return text
+
+
+def _is_part_of_keras(module: str) -> bool:
+    package, *parts = (part for part in module.split(".") if part != "src")
+    return package == "keras" and (not parts or parts[0] in KERAS_PARTS)
 
 
 def _keras_classes(config: Any) -> Iterator[tuple[str, str | None]]:
