@@ -1,0 +1,62 @@
+"""Fixtures of the conversion's tests. They need the convert environment."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.convert.command_line import succeed
+from tests.convert.keras_process import in_keras
+from tests.convert.tiny import write_recipe
+
+MODELS = ("face_emotion_xception", "image_embedding_mobilenetv2", "background_u2netp")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real checkpoints and media."""
+    found = os.environ.get("SLIPWAY_TEST_DATA")
+    if not found:
+        pytest.skip("SLIPWAY_TEST_DATA is not set: no real checkpoints and media at hand")
+    return Path(found)
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_recipe(tmp_path_factory.mktemp("recipe"))
+
+
+@pytest.fixture(scope="session")
+def keras_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keras checkpoints of every kind, good and bad; written by Keras in a process of its own."""
+    directory = tmp_path_factory.mktemp("keras")
+    in_keras("write_files", str(directory))
+    return directory
+
+
+@pytest.fixture(scope="session")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Artifacts of the project's three models with seeded weights, in float."""
+    directory = tmp_path_factory.mktemp("seeded")
+    arguments = ("--weights", "seeded", "--precision", "float", "--out", directory / "out")
+    succeed(*MODELS, *arguments, directory=directory)
+    return directory / "out"
+
+
+@pytest.fixture(scope="session")
+def pretrained_u2netp(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In float: the search for its INT8 takes minutes, and fidelity to upstream is float's."""
+    directory = tmp_path_factory.mktemp("u2netp")
+    checkpoint = shared / "checkpoints/u2netp.pth"
+    arguments = ("--checkpoint", checkpoint, "--precision", "float", "--out", directory / "out")
+    succeed("background_u2netp", *arguments, directory=directory)
+    return directory / "out/background_u2netp"
+
+
+@pytest.fixture(scope="session")
+def pretrained_xception(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("xception")
+    checkpoint = shared / "checkpoints/fer2013_mini_XCEPTION.102-0.66.hdf5"
+    arguments = ("--checkpoint", checkpoint, "--out", directory / "out")
+    succeed("face_emotion_xception", *arguments, directory=directory)
+    return directory / "out/face_emotion_xception"

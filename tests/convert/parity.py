@@ -1,0 +1,62 @@
+"""A loaded network's reference answers, and the float graph that the pipeline would package."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from convert.fidelity import Outputs, max_abs_difference
+from convert.graph import canonicalize
+from convert.numerics import attach
+from convert.recipe import Loaded
+from convert.verify import run_rows
+from runtime.decode import decode_image
+from runtime.preprocess import preprocess
+from runtime.session import Session
+
+Batch = NDArray[np.uint8]
+
+
+def read_images(paths: Sequence[Path], loaded: Loaded) -> Batch:
+    """Files as served: decoded and brought to the graph's size."""
+    images = (decode_image(path.read_bytes()) for path in paths)
+    return np.stack([preprocess(image, loaded.preprocess) for image in images])
+
+
+def expected(loaded: Loaded, batch: Batch) -> Outputs:
+    """The framework's answers, numerics by their plain formulas."""
+    return loaded.head.apply(loaded.network.forward(loaded.image.apply(batch)))
+
+
+def write_float_graph(loaded: Loaded, path: Path) -> onnx.ModelProto:
+    """The float graph with its numerics, as the pipeline exports it."""
+    raw = loaded.network.forward(loaded.image.apply(np.zeros(_one(loaded), np.uint8)))
+    tensors = loaded.head.tensors(raw.shape[-1], loaded.image)
+    core = canonicalize(loaded.network.export(), prefix="net/")
+    model = attach(core, image=loaded.image, head=loaded.head, outputs=tensors)
+    onnx.save(model, path)
+    return model
+
+
+def differences(loaded: Loaded, batch: Batch, scratch: Path) -> dict[str, float]:
+    """Largest absolute difference from the reference, rows alone and three at a time."""
+    path = scratch / "float.onnx"
+    write_float_graph(loaded, path)
+    return compared(expected(loaded, batch), path, batch)
+
+
+def compared(reference: Outputs, path: Path, batch: Batch) -> dict[str, float]:
+    """As `differences`, for a graph that is there already."""
+    session = Session(path)
+    together = [session.run({"image": batch[at : at + 3]}) for at in range(0, len(batch), 3)]
+    joined = {name: np.concatenate([run[name] for run in together]) for name in together[0]}
+    return {
+        "batch_1": max_abs_difference(reference, run_rows(path, batch)),
+        "batch_3": max_abs_difference(reference, joined),
+    }
+
+
+def _one(loaded: Loaded) -> tuple[int, ...]:
+    return (1, loaded.image.height, loaded.image.width, loaded.image.channels)
