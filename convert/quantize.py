@@ -4,6 +4,7 @@ UINT8 activations and per-channel INT8 weights: on x86 INT8 activations are slow
 """
 
 import logging
+import math
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationMethod, QuantType
 from onnxruntime.quantization.calibrate import CalibrationDataReader, create_calibrator
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
@@ -41,7 +43,8 @@ class Unit:
     A float layer between integer activations is quantized on both sides all the same.
     """
 
-    nodes: tuple[str, ...]
+    nodes: tuple[str, ...]  # the layer first
+    work: float  # its share of the network's multiplications, in [0, 1]
 
 
 class Quantizer:
@@ -100,22 +103,45 @@ def units(model: onnx.ModelProto) -> tuple[Unit, ...]:
 
     Every weighted operator begins one; another node belongs to the latest unit among its inputs'.
     """
-    weights = initializers(model).keys()
+    weights = initializers(model)
+    sizes = _sizes(model)
     groups: list[list[str]] = []
+    work: list[float] = []
     unit_of: dict[str, int] = {}
     for node in model.graph.node:
         if node.name.startswith(PREFIX):
             continue
-        if node.op_type in WEIGHTED and any(name in weights for name in node.input):
+        matrices = [weights[name] for name in node.input if name in weights]
+        if node.op_type in WEIGHTED and matrices:
             groups.append([])
             index = len(groups) - 1
+            work.append(_multiplications(node, matrices[0], sizes.get(node.output[0], 1)))
         else:
             index = max((unit_of[name] for name in node.input if name in unit_of), default=-1)
         if index < 0:
             continue
         groups[index].append(node.name)
         unit_of.update(dict.fromkeys(node.output, index))
-    return tuple(Unit(tuple(group)) for group in groups)
+    total = sum(work) or 1.0
+    return tuple(
+        Unit(tuple(group), share / total) for group, share in zip(groups, work, strict=True)
+    )
+
+
+def _multiplications(node: onnx.NodeProto, matrix: NDArray[Any], output_size: int) -> float:
+    """Of one layer and sample: each output value is a sum over the weights of its channel."""
+    transposed = any(a.name == "transB" and a.i for a in node.attribute)
+    by_row = node.op_type == "Conv" or (node.op_type == "Gemm" and transposed)
+    return output_size * matrix.size / matrix.shape[0 if by_row else -1]
+
+
+def _sizes(model: onnx.ModelProto) -> dict[str, int]:
+    """Values in each tensor of one sample, by name, where shapes are known."""
+    known = (*_with_shapes(model).graph.value_info, *model.graph.output)
+    return {
+        value.name: math.prod(dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim)
+        for value in known
+    }
 
 
 def _tail(model: onnx.ModelProto) -> Iterator[str]:

@@ -12,9 +12,11 @@ from convert.quantize import Setting, Unit
 from convert.recipe import Tolerance
 
 BLOCKS = 8  # first partition of the network, in graph order
-BUDGET = 30  # graphs measured at most
-# a unit more in float must take away this share of the loss: about what one costs in time
+BUDGET = 40  # graphs measured at most
+# a unit more in float must take away this share of the loss, and FLOAT_COST times its share of the
+# network's work: a float layer takes two to three times an integer one's time
 WORTHWHILE = 0.03
+FLOAT_COST = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ class Search:
         First the whole graph, then each block in float alone, then the best blocks together until
         the tolerance is kept, then what is not needed of them goes back to integer. A result that
         just keeps the tolerance here would miss it on other inputs, so its neighbours follow it
-        into float as long as that is worthwhile.
+        into float as long as that is worthwhile. Last, activations that need not be in float after a
+        float layer go back to integer: in float they move four times the memory.
         """
         whole = self._try(setting, frozenset())
         if whole.qualifies:
@@ -79,7 +82,7 @@ class Search:
             if self.exhausted or len(chosen) == len(self._units):
                 return None
             if self._try(setting, chosen).qualifies:
-                return self._extend(setting, self._shrink(setting, sorted(chosen)))
+                return self._trim(self._extend(setting, self._shrink(setting, sorted(chosen))))
         return None
 
     def best(self) -> Trial:
@@ -125,17 +128,34 @@ class Search:
         return frozenset(chosen)
 
     def _extend(self, setting: Setting, chosen: frozenset[int]) -> Trial:
-        """Add the better neighbour, again and again, while it takes away enough of the loss."""
+        """Add the most worthwhile neighbour, again and again, while there is one."""
         best = self._try(setting, chosen)
         while not self.exhausted:
-            around = {i + step for i in chosen for step in (-1, 1)} - chosen
-            grown = [chosen | {i} for i in sorted(around) if 0 <= i < len(self._units)]
-            left = self._budget - len(self.trials)
-            tried = [(self._try(setting, indices), indices) for indices in grown[:left]]
-            better, indices = min(tried, key=lambda pair: pair[0].fidelity.loss)
-            if not better.qualifies or better.fidelity.loss > best.fidelity.loss * (1 - WORTHWHILE):
+            around = {index + step for index in chosen for step in (-1, 1)} - chosen
+            gains = {}
+            for index in sorted(around):
+                if 0 <= index < len(self._units) and not self.exhausted:
+                    trial = self._try(setting, chosen | {index})
+                    needed = max(WORTHWHILE, FLOAT_COST * self._units[index].work)
+                    gains[index] = 1 - trial.fidelity.loss / best.fidelity.loss - needed
+            if not gains or max(gains.values()) < 0:
                 break
-            best, chosen = better, indices
+            chosen |= {max(gains, key=lambda index: gains[index])}
+            best = self._try(setting, chosen)
+        return best
+
+    def _trim(self, best: Trial) -> Trial:
+        """Give the trailing activations of each float unit back to integer where that costs nothing."""
+        limit = best.fidelity.loss * (1 + WORTHWHILE)
+        for unit in self._units:
+            for name in reversed(unit.nodes[1:]):
+                if self.exhausted or name not in best.setting.float_nodes:
+                    break
+                fewer = best.setting.float_nodes - {name}
+                trial = self.measure(replace(best.setting, float_nodes=fewer))
+                if not trial.qualifies or trial.fidelity.loss > limit:
+                    break
+                best = trial
         return best
 
     def _try(self, setting: Setting, indices: frozenset[int]) -> Trial:

@@ -4,7 +4,7 @@ SlipwayError
 ├── InputError            the caller's input is wrong; says what is allowed
 │   ├── DecodeError       the bytes are not media this project decodes
 │   └── TooLargeError     the input is over a stated limit
-└── ArtifactError         an artifact on disk is refused; the message names the file and the place in it
+└── ArtifactError         an artifact on disk is refused; it names the file and the place
 """
 
 
