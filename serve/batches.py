@@ -30,10 +30,15 @@ def run_in_chunks(
     rows = _batch_size(model, feeds)
     if rows is None:
         return model.run(feeds, output_names)
-    row_bytes = sum(array.nbytes for array in feeds.values()) // rows
-    size = max(1, CHUNK_BYTES // max(1, row_bytes)) if model.variant.batch_invariant else 1
+    total_bytes = sum(array.nbytes for array in feeds.values())
+    size = rows_per_run(total_bytes // rows, batch_invariant=model.variant.batch_invariant)
     runs = [model.run(chunk, output_names) for chunk in _chunks(feeds, rows, size)]
     return {name: np.concatenate([run[name] for run in runs]) for name in output_names}
+
+
+def rows_per_run(row_bytes: int, *, batch_invariant: bool) -> int:
+    """How many rows of that size run at once, at least 1."""
+    return max(1, CHUNK_BYTES // max(1, row_bytes)) if batch_invariant else 1
 
 
 def _batch_size(model: Model, feeds: Mapping[str, Array]) -> int | None:

@@ -31,6 +31,7 @@ def running(settings: Settings) -> Iterator[httpx.Client]:
         ws="none",
         lifespan="on",
         log_config=None,
+        timeout_graceful_shutdown=5,  # a test that fails may leave a connection open
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

@@ -4,7 +4,7 @@ import numpy as np
 
 import serve.batches
 from runtime import Model, load
-from serve.batches import run_in_chunks
+from serve.batches import rows_per_run, run_in_chunks
 from serve.tensors import Array
 from tests.artifacts import CLASSIFIER, TENSORS, write_artifact
 
@@ -26,6 +26,13 @@ def test_a_batch_in_chunks_equals_the_batch(tmp_path: Path) -> None:
     assert chunked.shape == (6000, 3)
     difference = np.asarray(chunked, np.float64) - np.asarray(whole, np.float64)
     assert np.abs(difference).max() <= 1e-6  # float32 sums in another order
+
+
+def test_rows_per_run() -> None:
+    assert rows_per_run(320 * 320 * 3, batch_invariant=True) == 1  # an image of u2netp
+    assert rows_per_run(224 * 224 * 3, batch_invariant=True) == 2
+    assert rows_per_run(10_000_000, batch_invariant=True) == 1
+    assert rows_per_run(64, batch_invariant=False) == 1
 
 
 def test_rows_run_alone_where_the_artifact_is_not_batch_invariant(tmp_path: Path) -> None:

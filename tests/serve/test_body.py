@@ -96,7 +96,9 @@ def head(length: int) -> bytes:
     ).encode()
 
 
-def test_a_client_that_leaves_harms_nobody(small: httpx.Client) -> None:
+def test_a_client_that_leaves_harms_nobody(
+    small: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
     with socket.create_connection(address(small), timeout=5) as connection:
         connection.sendall(head(50_000))
         connection.recv(100)
@@ -110,6 +112,7 @@ def test_a_client_that_leaves_harms_nobody(small: httpx.Client) -> None:
         connection.sendall(image)
         time.sleep(0.1)
     assert small.post(FACE, content=image).status_code == 200
+    assert "Exception" not in caplog.text
 
 
 def test_compressed_bodies_are_refused(client: httpx.Client) -> None:
@@ -141,7 +144,7 @@ def test_uploads_in_memory_are_bounded_together(small: httpx.Client) -> None:
         stalled = [await open_and_send(host, port) for _ in range(8)]
         await asyncio.sleep(0.1)
         reader, writer = await open_and_send(host, port)
-        answer = await reader.read(4096)
+        answer = await asyncio.wait_for(reader.read(4096), timeout=5)
         for _, other in [*stalled, (reader, writer)]:
             other.close()
             await other.wait_closed()

@@ -1,9 +1,12 @@
 """What becomes of exceptions."""
 
+import asyncio
 import time
 from pathlib import Path
 
 import pytest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
 from runtime.errors import (
     ArtifactError,
@@ -12,7 +15,14 @@ from runtime.errors import (
     SlipwayError,
     TooLargeError,
 )
-from serve.errors import STATUS, NotFoundError, OverloadedError, UnsupportedMediaError
+from serve.errors import (
+    EXCEPTION_HANDLERS,
+    STATUS,
+    NotFoundError,
+    OverloadedError,
+    UnsupportedMediaError,
+    answer_http_exception,
+)
 from serve.settings import Settings
 from tests.artifacts import CLASSIFIER, write_artifact
 from tests.serve.conftest import Serve, solid
@@ -35,6 +45,14 @@ def test_the_first_entry_that_fits_is_the_most_special(
 ) -> None:
     found = next((code for kind, code in STATUS.items() if issubclass(error, kind)), None)
     assert found == status
+
+
+def test_what_starlette_refuses_has_our_form() -> None:
+    assert EXCEPTION_HANDLERS[HTTPException] is answer_http_exception
+    request, error = Request({"type": "http"}), HTTPException(418, "no coffee", {"X-Pot": "tea"})
+    response = asyncio.run(answer_http_exception(request, error))
+    assert (response.status_code, response.body) == (418, b'{"error":"no coffee"}')
+    assert response.headers["x-pot"] == "tea"
 
 
 def test_an_unexpected_error_is_500_without_details(

@@ -3,7 +3,7 @@
 import base64
 import math
 import zlib
-from typing import Any
+from pathlib import Path
 
 import cv2
 import httpx
@@ -118,6 +118,15 @@ def test_a_cut_out_has_the_size_of_its_source(client: httpx.Client, size: tuple[
     assert np.all(pixels[:, -1, 3] == 255)
 
 
+def test_the_mask_is_made_from_a_smaller_image(artifacts: Path, serve: Serve) -> None:
+    # noise averages out where 1000 px become 10; the model would see it in the whole image
+    noise = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
+    limited = serve(Settings(artifacts=artifacts, background_max_side_px=10))
+    whole = serve(Settings(artifacts=artifacts))
+    assert limited.post(MASK, content=png(noise)).headers["x-warnings"] == DEGENERATE_WARNING
+    assert "x-warnings" not in whole.post(MASK, content=png(noise)).headers
+
+
 @pytest.mark.parametrize("colour", ["#336699", "336699", "#369", "%23336699", "369"])
 def test_a_colour_in_the_query(client: httpx.Client, colour: str) -> None:
     # written into the address as curl would: an unescaped # begins the fragment, so only %23 works
@@ -162,7 +171,7 @@ def test_a_mask_that_tells_nothing_apart_is_warned_of(client: httpx.Client) -> N
     assert answer["result"]["degenerate"] is True
 
 
-def test_seeded_weights_are_in_every_answer(tmp_path: Any, serve: Serve) -> None:
+def test_seeded_weights_are_in_every_answer(tmp_path: Path, serve: Serve) -> None:
     for graph in (CLASSIFIER, EMBEDDING, SEGMENTATION):
         write_artifact(tmp_path, graph, origin="seeded")
     client = serve(Settings(artifacts=tmp_path, allow_seeded=True))
@@ -207,7 +216,7 @@ def test_a_png_that_claims_60000_x_60000_px(client: httpx.Client) -> None:
     assert "60000" in response.json()["error"]
 
 
-def test_max_pixels_is_a_setting(artifacts: Any, serve: Serve) -> None:
+def test_max_pixels_is_a_setting(artifacts: Path, serve: Serve) -> None:
     client = serve(Settings(artifacts=artifacts, max_pixels=599))
     assert client.post(FACE, content=solid(0, 0, 0, height=20, width=30)).status_code == 413
     assert client.post(FACE, content=solid(0, 0, 0, height=20, width=29)).status_code == 200
@@ -223,7 +232,7 @@ def test_a_missing_second_image(client: httpx.Client) -> None:
     assert client.post(PAIR, content=image).status_code == 400
 
 
-def test_a_task_route_without_its_model(tmp_path: Any, serve: Serve) -> None:
+def test_a_task_route_without_its_model(tmp_path: Path, serve: Serve) -> None:
     write_artifact(tmp_path, CLASSIFIER)
     response = serve(Settings(artifacts=tmp_path)).post(MASK, content=solid(0, 0, 0))
     assert response.status_code == 404
