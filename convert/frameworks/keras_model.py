@@ -39,7 +39,8 @@ def load_keras(path: Path) -> Any:
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # h5py and Keras raise a dozen types for a damaged file
-        raise CheckpointError(f"{path}: Keras cannot load it: {str(error)[:300]}") from error
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{path}: Keras cannot load it: {reason}") from error
 
 
 class KerasNetwork:
@@ -47,8 +48,12 @@ class KerasNetwork:
 
     framework = "keras"
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, where: str = "the Keras model") -> None:
         """Wrap a loaded model.
+
+        Args:
+            model: keras.Model.
+            where: it was read from, the beginning of every message.
 
         Raises:
             CheckpointError: the model is not one image in, one tensor out, of fixed size.
@@ -56,12 +61,12 @@ class KerasNetwork:
         if len(model.inputs) != 1 or len(model.outputs) != 1:
             found = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
             raise CheckpointError(
-                f"the Keras model has {found}; needed: one image in, one tensor out"
+                f"{where}: the model has {found}; needed: one image in, one tensor out"
             )
         shape = tuple(model.inputs[0].shape)
-        if len(shape) != 4 or None in shape[1:]:
+        if len(shape) != 4 or None in shape[1:] or shape[3] not in (1, 3):
             raise CheckpointError(
-                f"the Keras model takes {shape}; needed: (None, height, width, channels)"
+                f"{where}: the model takes {shape}; needed: (None, height, width, 1 or 3)"
             )
         self._model = model
         self.input_shape: tuple[int, int, int] = shape[1:]  # (H, W, C)
@@ -69,10 +74,13 @@ class KerasNetwork:
 
     @property
     def ends_in_softmax(self) -> bool:
-        """True when the output already is a probability distribution."""
-        last = self._model.layers[-1]
-        activation = getattr(last, "activation", None)
-        return type(last).__name__ == "Softmax" or getattr(activation, "__name__", "") == "softmax"
+        """True when the output already is a probability distribution, told by its values.
+
+        Not by the last layer: softmax may be in a nested model, or before a Dropout.
+        """
+        noise = np.random.default_rng(0).uniform(-1, 1, (3, *self.input_shape))
+        output = self.forward(noise.astype(np.float32))
+        return bool((output >= 0).all() and np.abs(output.sum(axis=-1) - 1).max() < 1e-3)
 
     def forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, H, W, C) float32 to the raw output, row by row so that memory stays flat."""
@@ -98,7 +106,8 @@ class KerasNetwork:
 
     def _call(self, x: Any) -> Any:
         # a model saved with a list of inputs wants a list, and warns where it gets a tensor
-        inputs = [x] if isinstance(self._model.input, list) else x
+        # (a Sequential read from .h5 has no `input` before its first call)
+        inputs = [x] if isinstance(getattr(self._model, "input", None), list) else x
         return self._model(inputs, training=False)
 
     def weights(self) -> Mapping[str, NDArray[np.generic]]:

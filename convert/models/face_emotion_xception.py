@@ -17,7 +17,7 @@ LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # 
 
 
 def _load(path: Path) -> Loaded:
-    network = KerasNetwork(load_keras(path))
+    network = KerasNetwork(load_keras(path), where=str(path))
     if network.output_width != len(LABELS):
         raise CheckpointError(
             f"{path}: {network.output_width} classes; this recipe names {len(LABELS)}: "
