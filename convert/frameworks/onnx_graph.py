@@ -1,6 +1,6 @@
 """An ONNX file as a `Network`: the source is a graph already, the reference is it untouched."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,8 @@ class OnnxNetwork:
             output: which of its outputs is used; the others are pruned away.
 
         Raises:
-            CheckpointError: not an ONNX file, damaged, or without such an output.
+            CheckpointError: not an ONNX file, damaged, without such an output, or that output is
+                not made of one float32 image.
         """
         if sniff(path) != "onnx":
             raise CheckpointError(f"{path}: not an ONNX file")
@@ -34,14 +35,14 @@ class OnnxNetwork:
             model = onnx.load(path)
             onnx.checker.check_model(model)
         except Exception as error:  # protobuf's and the checker's exceptions share no base
-            raise CheckpointError(f"{path}: not a valid ONNX file: {str(error)[:300]}") from error
+            reason = " ".join(str(error).split())[:300]
+            raise CheckpointError(f"{path}: not a valid ONNX file: {reason}") from error
         if output >= len(model.graph.output):
             raise CheckpointError(
                 f"{path}: has {len(model.graph.output)} outputs; needed: {output + 1}"
             )
         self._model = prune(model, model.graph.output[output].name)
-        dims = self._model.graph.input[0].type.tensor_type.shape.dim
-        self.input_shape = tuple(dim.dim_value for dim in dims[1:])  # (C, H, W)
+        self.input_shape = _image_shape(self._model.graph.input, path)  # (C, H, W); 0: any
         self._session: ort.InferenceSession | None = None
 
     def forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -63,3 +64,19 @@ class OnnxNetwork:
     def weights(self) -> Mapping[str, NDArray[np.generic]]:
         """The file's initializers."""
         return initializers(self._model)
+
+
+def _image_shape(inputs: Sequence[onnx.ValueInfoProto], path: Path) -> tuple[int, ...]:
+    found = [
+        (value.name, value.type.tensor_type.elem_type, value.type.tensor_type.shape.dim)
+        for value in inputs
+    ]
+    if len(found) != 1 or found[0][1] != onnx.TensorProto.FLOAT or len(found[0][2]) != 4:
+        listed = ", ".join(
+            f"{name} {onnx.TensorProto.DataType.Name(kind).lower()} of {len(dims)} axes"
+            for name, kind, dims in found
+        )
+        raise CheckpointError(
+            f"{path}: takes {listed or 'nothing'}; needed: one float image (N, C, H, W)"
+        )
+    return tuple(dim.dim_value for dim in found[0][2][1:])
