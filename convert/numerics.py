@@ -114,6 +114,10 @@ class ImageInput:
 class Head(Protocol):
     """From the network's output to the task's outputs."""
 
+    def takes(self, image: ImageInput) -> tuple[int | str, ...]:
+        """The network's output shape that it takes; a string is an axis of any size."""
+        ...
+
     def tensors(self, width: int, image: ImageInput) -> tuple[TensorSpec, ...]:
         """The graph outputs; `width` is the last axis of the network's output."""
         ...
@@ -132,6 +136,11 @@ class Probabilities:
     """Class probabilities: softmax, or nothing where the network ends in one."""
 
     softmax: bool
+
+    def takes(self, image: ImageInput) -> tuple[int | str, ...]:
+        """One value per class."""
+        del image
+        return ("N", "K")
 
     def tensors(self, width: int, image: ImageInput) -> tuple[TensorSpec, ...]:
         """`probabilities` (N, K)."""
@@ -159,6 +168,11 @@ class Probabilities:
 @dataclass(frozen=True, slots=True)
 class UnitEmbedding:
     """Features scaled to L2 norm 1; an all-zero vector stays zero."""
+
+    def takes(self, image: ImageInput) -> tuple[int | str, ...]:
+        """One vector per image."""
+        del image
+        return ("N", "D")
 
     def tensors(self, width: int, image: ImageInput) -> tuple[TensorSpec, ...]:
         """`embedding` (N, D)."""
@@ -191,6 +205,10 @@ class StretchedAlpha:
 
     A constant map has nothing to stretch: it becomes 0 everywhere, and `alpha_range` shows it.
     """
+
+    def takes(self, image: ImageInput) -> tuple[int | str, ...]:
+        """One map of the image's size."""
+        return ("N", 1, image.height, image.width)
 
     def tensors(self, width: int, image: ImageInput) -> tuple[TensorSpec, ...]:
         """`alpha` (N, H, W) and `alpha_range` (N, 2), the raw minimum and maximum."""

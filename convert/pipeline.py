@@ -14,7 +14,7 @@ from convert import calibration, package, recipe, weights
 from convert.calibration import Media
 from convert.checkpoint import sha256, tensors_digest
 from convert.describe import Golden, golden_samples, measure_variant
-from convert.errors import CheckpointError
+from convert.errors import CheckpointError, RecipeError
 from convert.fidelity import Outputs
 from convert.fingerprint import fingerprint, recall, remember, tool_versions
 from convert.graph import canonicalize
@@ -127,7 +127,27 @@ def _load(recipe_file: RecipeFile, found: weights.Found) -> Loaded:
     for name, array in loaded.network.weights().items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise CheckpointError(f"{found.path}: {name} holds NaN or infinity")
+    _check_output(loaded, found.path or recipe_file.path, recipe_file)
     return loaded
+
+
+def _check_output(loaded: Loaded, where: Path, recipe_file: RecipeFile) -> None:
+    image = loaded.image
+    blank = np.zeros((1, image.height, image.width, image.channels), np.uint8)
+    given = loaded.network.forward(image.apply(blank)).shape
+    taken = loaded.head.takes(image)
+    fits = len(given) == len(taken) and all(
+        isinstance(allowed, str) or size == allowed
+        for size, allowed in zip(given, taken, strict=True)
+    )
+    if not fits:
+        needed = ", ".join(map(str, taken))
+        raise CheckpointError(f"{where}: the network gives {given}; needed: ({needed})")
+    count, classes = len(loaded.labels), given[-1]
+    if recipe_file.recipe.task == "image-classification" and count != classes:
+        raise RecipeError(
+            f"{recipe_file.path}: {count} labels; the network gives {classes} classes"
+        )
 
 
 def _media(job: Job, recipe_file: RecipeFile, loaded: Loaded) -> Media:
