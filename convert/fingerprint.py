@@ -75,7 +75,7 @@ def _memory(out: Path, model_id: str) -> Path:
 
 def _read(path: Path) -> Mapping[str, int]:
     try:
-        known: Mapping[str, int] = json.loads(path.read_text(encoding="utf-8"))
+        known = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}  # a cache: losing it costs a conversion, not an artifact
-    return known
+        known = None  # a cache: losing it costs a conversion, not an artifact
+    return known if isinstance(known, dict) else {}

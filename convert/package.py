@@ -20,6 +20,7 @@ import onnx
 from numpy.typing import NDArray
 
 from runtime import strict_json
+from runtime.errors import ArtifactError
 from runtime.manifest import MANIFEST, File, Manifest, Spec, read_manifest, verify_file, versions
 
 GOLDEN = "golden.npz"
@@ -36,9 +37,10 @@ def locked(out: Path, model_id: str) -> Iterator[Path]:
     hidden.mkdir(parents=True, exist_ok=True)
     with (hidden / f"{model_id}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released by the kernel, also on kill -9
-        for stale in hidden.glob(f"{model_id}-*"):
+        # no id holds a dot: another model's directory never looks like one of this model's
+        for stale in hidden.glob(f"{model_id}.scratch-*"):
             shutil.rmtree(stale)
-        scratch = Path(tempfile.mkdtemp(prefix=f"{model_id}-", dir=hidden))
+        scratch = Path(tempfile.mkdtemp(prefix=f"{model_id}.scratch-", dir=hidden))
         try:
             yield scratch
         finally:
@@ -102,13 +104,19 @@ def digest(parts: Mapping[str, Any]) -> str:
 
 
 def existing(out: Path, model_id: str, wanted: str) -> Path | None:
-    """A complete version with this digest whose files are still what its manifest says."""
+    """A complete version with this digest whose files are still what its manifest says.
+
+    Damaged versions, and those of another schema, are passed over: they keep their number.
+    """
     for directory in reversed(versions(out / model_id)):
-        manifest = read_manifest(directory)
-        if manifest.digest == wanted:
-            for file in files(manifest):
-                verify_file(directory, file)
-            return directory
+        try:
+            manifest = read_manifest(directory)
+            if manifest.digest == wanted:
+                for file in files(manifest):
+                    verify_file(directory, file)
+                return directory
+        except ArtifactError:
+            continue
     return None
 
 
@@ -144,6 +152,7 @@ def publish(scratch: Path, out: Path, manifest: Manifest) -> Path:
             continue
         with path.open("rb") as stream:
             os.fsync(stream.fileno())
+    _fsync_directory(scratch)
     target = out / manifest.id / str(manifest.version)
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch.chmod(0o755)  # mkdtemp's 0700 would lock out the server's user
