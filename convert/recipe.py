@@ -4,10 +4,11 @@ Importing a recipe file must be instant: frameworks are imported inside its func
 """
 
 import hashlib
-import importlib.util
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Literal
 
 from convert.errors import RecipeError
@@ -110,12 +111,16 @@ def read(path: Path) -> RecipeFile:
         raise RecipeError(
             f"{path}: the stem is the model id; allowed: {MODEL_ID.pattern}, ending .py"
         )
-    spec = importlib.util.spec_from_file_location(f"slipway_recipe_{path.stem}", path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise RecipeError(f"{path}: no such recipe file")
-    module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        content = path.read_bytes()
+    except OSError as error:
+        raise RecipeError(f"{path}: no such recipe file ({error.strerror})") from error
+    module = ModuleType(f"slipway_recipe_{path.stem}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    try:
+        # what runs is what is hashed: an import would take a cached file of equal date and size
+        exec(compile(content, path, "exec"), module.__dict__)
     except Exception as error:  # whatever the user's file raises
         raise RecipeError(f"{path}: {type(error).__name__}: {error}") from error
     recipe = getattr(module, "RECIPE", None)
@@ -123,5 +128,4 @@ def read(path: Path) -> RecipeFile:
         raise RecipeError(
             f"{path}: RECIPE is {type(recipe).__name__}; needed: a convert.recipe.Recipe"
         )
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return RecipeFile(path.stem, path, digest, recipe)
+    return RecipeFile(path.stem, path, hashlib.sha256(content).hexdigest(), recipe)
