@@ -66,5 +66,9 @@ def _child(job: Job, sender: Connection) -> None:
         sender.send(convert(job, sender.send))
     except SlipwayError as error:
         sender.send(_Refusal(str(error)))
+    except BrokenPipeError:
+        pass  # whoever asked is gone, and what was half done has been removed
     except OSError as error:
         sender.send(_Refusal(f"{error.filename or job.out}: {error.strerror or error}"))
+    except KeyboardInterrupt:
+        pass  # the terminal interrupts both processes; the parent tells
