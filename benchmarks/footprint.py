@@ -3,7 +3,7 @@
 import json
 import re
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -18,9 +18,10 @@ FRAMEWORKS = (
 )  # fmt: skip
 MEGABYTE = 1e6
 _IMPORT = """
-import sys, time
+import importlib, sys, time
 start = time.perf_counter()
-import serve.app, runtime
+for name in sys.argv[1:]:
+    importlib.import_module(name)
 seconds = time.perf_counter() - start
 import json
 names = sorted({name.partition(".")[0] for name in sys.modules})
@@ -31,15 +32,17 @@ _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Imports:
-    """What a clean interpreter does at `import serve.app, runtime`."""
+    """What a clean interpreter does at the import of serve.app and runtime."""
 
     seconds: float  # the median; the interpreter's own start is not in it
     frameworks: tuple[str, ...]  # of FRAMEWORKS, those that were loaded
 
 
-def measure_imports(process_starts: int) -> Imports:
+def measure_imports(
+    process_starts: int, modules: Sequence[str] = ("serve.app", "runtime")
+) -> Imports:
     """Import the deployed packages in new interpreters, at least one."""
-    found = [json.loads(run_python(_IMPORT)) for _ in range(process_starts)]
+    found = [json.loads(run_python(_IMPORT, *modules)) for _ in range(process_starts)]
     loaded = {name for one in found for name in one["modules"]}
     return Imports(
         seconds=statistics.median(one["seconds"] for one in found),

@@ -29,7 +29,7 @@ class Machine:
 
     @property
     def busy(self) -> bool:
-        """Others were at work: the figures are too high, ratios less so."""
+        """Others were at work a moment ago: figures may be too high, those of more threads most."""
         return self.load_average > 0.25 * self.cpus
 
 

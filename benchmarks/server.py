@@ -68,10 +68,10 @@ def measure_server(
     """
     ready_s = []
     for _ in range(process_starts - 1):
-        with _serving(artifacts) as server:
+        with serving(artifacts) as server:
             ready_s.append(server.ready_s)
     requests = [(model, data) for model, files in media.items() for data in files] * ROUNDS
-    with _serving(artifacts) as server:
+    with serving(artifacts) as server:
         at_start = read_memory(server.pid)
         for model, data in requests:
             _ask(server.port, model, data)
@@ -99,15 +99,21 @@ def read_memory(pid: int) -> Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class _Server:
+class Server:
+    """A running server."""
+
     pid: int
     port: int
     ready_s: float
 
 
 @contextmanager
-def _serving(artifacts: Path) -> Iterator[_Server]:
-    """A server until the block ends."""
+def serving(artifacts: Path) -> Iterator[Server]:
+    """A server until the block ends.
+
+    Raises:
+        BenchmarkError: it ends, or is not ready in START_TIMEOUT_S; with what it said.
+    """
     command = [sys.executable, "-m", "serve", "--artifacts", str(artifacts.resolve())]
     command += ["--host", HOST, "--port", "0"]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
@@ -117,7 +123,7 @@ def _serving(artifacts: Path) -> Iterator[_Server]:
         )
         try:
             port = _wait(process, log, start)
-            yield _Server(process.pid, port, time.perf_counter() - start)
+            yield Server(process.pid, port, time.perf_counter() - start)
         finally:
             _stop(process)
 

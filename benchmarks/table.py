@@ -47,7 +47,7 @@ def milliseconds(value: float) -> str:
 def _machine(machine: Machine) -> list[str]:
     dot_products = ", ".join(machine.dot_products) or "none"
     allocator = ", ".join(f"{k}={v}" for k, v in machine.allocator.items())
-    busy = ": BUSY, figures are too high" if machine.busy else ""
+    busy = ": BUSY, figures may be too high" if machine.busy else ""
     return [
         f"{machine.cpu}, {machine.cpus} CPUs, 8-bit dot products: {dot_products}",
         f"onnxruntime {machine.onnxruntime}, numpy {machine.numpy}, OpenCV {machine.opencv}, "

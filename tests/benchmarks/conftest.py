@@ -1,0 +1,52 @@
+"""Artifacts that can be measured: with encoded samples and, one of them, with two variants."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime.manifest import read_manifest
+from runtime.strict_json import to_json
+from tests.artifacts import CLASSIFIER, SEGMENTATION, edit_manifest, write_artifact
+from tests.serve.conftest import half_white, png, solid
+
+FACES, MASKS = "face_emotion_xception", "background_u2netp"  # the ids of those graphs
+MEDIA = (png(half_white()), solid(10, 200, 30, height=40, width=40))
+
+
+@pytest.fixture(scope="session")
+def measurable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a classifier of one variant and a seeded segmenter of two. Read only."""
+    root = tmp_path_factory.mktemp("measurable")
+    add_media(write_artifact(root, CLASSIFIER))
+    directory = write_artifact(root, SEGMENTATION, origin="seeded", version=3)
+    add_media(directory)
+    add_int8(directory)
+    (root / ".work").mkdir()
+    return root
+
+
+def add_media(directory: Path) -> None:
+    path = directory / "golden.npz"
+    with np.load(path) as arrays:
+        kept = dict(arrays)
+    media = {f"media/{i}": np.frombuffer(data, np.uint8) for i, data in enumerate(MEDIA)}
+    np.savez(path, allow_pickle=False, **kept, **media)
+    edit_manifest(directory, {"golden": file_entry(path)})
+
+
+def add_int8(directory: Path) -> None:
+    """Put an "int8" variant, in truth a copy of the float graph, before the float one."""
+    path = directory / "int8.onnx"
+    shutil.copyfile(directory / "float.onnx", path)
+    variant = to_json(read_manifest(directory).variants[0])
+    better = {**variant, "name": "int8", "precision": "int8", "files": [file_entry(path)]}
+    edit_manifest(directory, {"variants": [better, variant]})
+
+
+def file_entry(path: Path) -> dict[str, str | int]:
+    data = path.read_bytes()
+    entry = {"name": path.name, "sha256": hashlib.sha256(data).hexdigest()}
+    return {**entry, "size_bytes": len(data)}

@@ -1,0 +1,13 @@
+import pytest
+
+from benchmarks.children import run_python
+from benchmarks.errors import BenchmarkError
+
+
+def test_arguments_go_in_and_the_output_comes_back() -> None:
+    assert run_python("import sys, runtime; print(sys.argv[1:])", "a b", "c") == "['a b', 'c']\n"
+
+
+def test_a_failure_is_told_with_what_was_said() -> None:
+    with pytest.raises(BenchmarkError, match=r"ended with 3: no luck"):
+        run_python("import sys; print('no luck', file=sys.stderr); sys.exit(3)")

@@ -1,0 +1,76 @@
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from benchmarks.picture import BARS_WIDTH, BARS_X, WIDTH, draw
+from benchmarks.report import Report
+from tests.benchmarks.reports import FLOAT, QUANTIZED, model, report, variant
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def elements(drawn: Report, tag: str) -> list[ET.Element]:
+    return list(ET.fromstring(draw(drawn)).iter(SVG + tag))
+
+
+def bars(drawn: Report) -> list[tuple[str, float]]:
+    found = [rect for rect in elements(drawn, "rect") if rect.get("class") != "card"]
+    return [(str(rect.get("class")), float(str(rect.get("width")))) for rect in found]
+
+
+def texts(drawn: Report) -> list[str]:
+    return [str(text.text) for text in elements(drawn, "text")]
+
+
+def test_bars_are_as_long_as_the_latencies_of_each_model() -> None:
+    slowest = float(BARS_WIDTH)
+    assert bars(report(QUANTIZED, FLOAT)) == [
+        ("float", slowest),
+        ("served", pytest.approx(slowest * 100 / 250, abs=0.06)),
+        ("served", slowest),
+    ]
+
+
+def test_numbers_weights_and_machine_are_written() -> None:
+    found = texts(report())
+    assert {"float 250 ms", "INT8 100 ms", "2.50 x", "float 0.44 ms"} <= set(found)
+    assert found.count("weights: seeded, untrained") == 2
+    assert any(line.startswith("Made-up <CPU> (avx512_vnni)") for line in found)
+    assert any("200 MB of memory after use, 141 MB of packages" in line for line in found)
+
+
+def test_a_slower_variant_that_serves_has_the_longest_bar() -> None:
+    slow = model(
+        "slow",
+        variant("int8", median_ms=400.0, faster=0.5, served=True),
+        variant("float", median_ms=200.0, faster=1.0, served=False),
+    )
+    assert bars(report(slow)) == [("float", BARS_WIDTH / 2), ("served", float(BARS_WIDTH))]
+    assert "0.50 x" in texts(report(slow))
+
+
+def test_a_long_name_is_cut_where_the_bars_begin() -> None:
+    name = "an_id_of_sixty_four_characters_is_allowed_and_would_cover_a_bar_"
+    served = variant("int8", median_ms=1.0, faster=None, served=True)
+    drawn = next(
+        e for e in elements(report(model(name, served)), "text") if e.get("class") == "name"
+    )
+    assert str(drawn.text).endswith("...")
+    assert float(str(drawn.get("x"))) + len(str(drawn.text)) * 13 * 0.68 < BARS_X
+
+
+def test_nothing_leaves_the_card() -> None:
+    for rect in elements(report(), "rect"):
+        assert float(str(rect.get("x"))) + float(str(rect.get("width"))) <= WIDTH
+    for text in elements(report(), "text"):
+        if "end" not in str(text.get("class")) and text.get("class") != "ratio":
+            reach = len(str(text.text)) * 12 * 0.55  # the long lines are of the smallest font
+            assert float(str(text.get("x"))) + reach < WIDTH, text.text
+
+
+def test_the_picture_needs_nothing_from_elsewhere() -> None:
+    drawn = draw(report())
+    assert "http" not in drawn.replace("http://www.w3.org/2000/svg", "")
+    assert "prefers-color-scheme: dark" in drawn
+    for word in ("<script", "<image", "url(", "@import", "var("):
+        assert word not in drawn

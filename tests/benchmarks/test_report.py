@@ -1,0 +1,58 @@
+import dataclasses
+from pathlib import Path
+
+import cv2
+import pytest
+
+from benchmarks.footprint import Imports
+from benchmarks.report import measure, newest_versions
+from benchmarks.server import Memory
+from benchmarks.timing import Effort
+from runtime.errors import ArtifactError
+from tests.artifacts import CLASSIFIER, write_artifact
+from tests.benchmarks.conftest import FACES, MASKS
+from tests.benchmarks.reports import SERVER, report
+
+
+def test_checks_state_value_limit_and_verdict() -> None:
+    found = {check.name: check for check in report().checks}
+    assert all(check.passed for check in found.values())
+    packages = found["deployed packages on disk"]
+    assert (packages.value, packages.limit, packages.unit) == (141.0, 330.0, "MB")
+    assert found["VmRSS, every model used"].value == 200.0
+    assert found["server ready after"].limit == 2.0
+
+
+def test_each_limit_can_fail() -> None:
+    used = Memory(resident_mb=260.1, peak_mb=300.0)
+    slow = dataclasses.replace(SERVER, ready_s=2.01, used=used)
+    bad = report(server=slow, imports=Imports(seconds=9.0, frameworks=("torch",)))
+    heavy = dataclasses.replace(bad, packages_mb={"numpy": 331.0})
+    assert [check.passed for check in heavy.checks] == [False] * 4
+
+
+def test_newest_complete_versions_are_measured(tmp_path: Path) -> None:
+    for version in (2, 10):
+        write_artifact(tmp_path, CLASSIFIER, version=version)
+    (tmp_path / FACES / "11").mkdir()
+    (tmp_path / ".work").mkdir()
+    assert newest_versions(tmp_path) == {FACES: tmp_path / FACES / "10"}
+
+
+@pytest.mark.parametrize("name", ["", "absent"])
+def test_no_model_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ArtifactError, match="holds no model"):
+        newest_versions(tmp_path / name)
+
+
+def test_everything_is_measured(measurable: Path) -> None:
+    threads = cv2.getNumThreads()
+    effort = Effort(0.0, 2, 2, warm_up_rounds=1, process_starts=1)
+    lines: list[str] = []
+    try:
+        found = measure(measurable, effort, quick=True, progress=lines.append)
+    finally:
+        cv2.setNumThreads(threads)
+    assert [model.id for model in found.models] == [MASKS, FACES]
+    assert found.quick
+    assert lines == ["imports and packages", "server", MASKS, FACES]
