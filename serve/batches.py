@@ -8,8 +8,8 @@ from runtime import Model
 from serve.tensors import Array
 
 # A run's memory grows with its rows: 34 images fit a 10 MB body of u2netp, whose activations are
-# some 100 MB each. Below this size a batch runs whole; above it the rows run in turns. On a CPU that costs
-# little, and where the artifact is batch-invariant it changes nothing.
+# some 100 MB each. Below this size a batch runs whole; above it the rows run in turns. On a CPU
+# that costs little, and where the artifact is batch-invariant it changes nothing.
 CHUNK_BYTES = 320 * 1024
 
 
