@@ -66,6 +66,8 @@ class Search:
     def run(self, setting: Setting) -> Trial | None:
         """The qualifying setting with the fewest float units found; None where none qualifies.
 
+        What `setting` has in float stays there.
+
         First the whole graph, then each block in float alone, then the best blocks together until
         the tolerance is kept, then what is not needed of them goes back to integer. A result that
         just keeps the tolerance here would miss it on other inputs, so its neighbours follow it
@@ -160,4 +162,4 @@ class Search:
 
     def _try(self, setting: Setting, indices: frozenset[int]) -> Trial:
         nodes = frozenset(name for index in indices for name in self._units[index].nodes)
-        return self.measure(replace(setting, float_nodes=nodes))
+        return self.measure(replace(setting, float_nodes=setting.float_nodes | nodes))
