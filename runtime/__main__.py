@@ -1,0 +1,83 @@
+"""Command line of the runtime: `python -m runtime run ARTIFACT_DIR FILE [FILE ...] [--json]`."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from runtime.errors import SlipwayError
+from runtime.model import Model, load
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; gives the exit code: 1 when any file, or the artifact, was refused."""
+    options = _parser().parse_args(arguments)
+    try:
+        model = load(options.artifact)
+    except SlipwayError as error:
+        print(f"runtime: {error}", file=sys.stderr)
+        return 1
+    if model.manifest.seeded:
+        print(
+            f"runtime: {model.spec.id} has seeded weights: its answers mean nothing",
+            file=sys.stderr,
+        )
+    refused = 0
+    for path in options.files:
+        try:
+            answer = model.predict(path.read_bytes()).to_json()
+        except (SlipwayError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            print(f"runtime: {path}: {reason}", file=sys.stderr)
+            refused += 1
+            continue
+        print(_json_line(path, model, answer) if options.json else _text(path, answer), flush=True)
+    return 1 if refused else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m runtime", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="what a model says of images")
+    run.add_argument(
+        "artifact", type=Path, metavar="ARTIFACT_DIR", help="artifacts/<model>[/<version>]"
+    )
+    run.add_argument(
+        "files", type=Path, nargs="+", metavar="FILE", help="JPEG, PNG, WebP, BMP, GIF"
+    )
+    run.add_argument("--json", action="store_true", help="one JSON object a line, in full")
+    return parser
+
+
+def _json_line(path: Path, model: Model, answer: dict[str, Any]) -> str:
+    manifest = model.manifest
+    facts = {
+        "file": str(path),
+        "model": manifest.id,
+        "version": manifest.version,
+        "digest": manifest.digest,
+        "variant": model.variant.name,
+        "weights": manifest.weights.origin,
+    }
+    return json.dumps({**facts, "result": answer})
+
+
+def _text(path: Path, answer: dict[str, Any]) -> str:
+    """The answer on one line, long lists cut."""
+    return f"{path}: " + ", ".join(f"{name} {_short(value)}" for name, value in answer.items())
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, list):
+        return f"[{', '.join(_short(item) for item in value[:4])}, ...]"
+    if isinstance(value, dict):
+        return " ".join(f"{name}={_short(item)}" for name, item in value.items())
+    return str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
