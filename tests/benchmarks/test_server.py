@@ -57,4 +57,4 @@ def test_an_answer_that_is_no_success_is_told(measurable: Path) -> None:
 def test_memory_is_in_megabytes() -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     expected_mb = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-    assert read_memory(os.getpid()).resident_mb == pytest.approx(expected_mb, rel=0.05)
+    assert read_memory(os.getpid()).resident_mb == pytest.approx(expected_mb, rel=0.02)
