@@ -71,8 +71,8 @@ class Search:
         First the whole graph, then each block in float alone, then the best blocks together until
         the tolerance is kept, then what is not needed of them goes back to integer. A result that
         just keeps the tolerance here would miss it on other inputs, so its neighbours follow it
-        into float as long as that is worthwhile. Last, activations that need not be in float after a
-        float layer go back to integer: in float they move four times the memory.
+        into float as long as that is worthwhile. Last, activations that need not be in float after
+        a float layer go back to integer: in float they move four times the memory.
         """
         whole = self._try(setting, frozenset())
         if whole.qualifies:
@@ -147,7 +147,7 @@ class Search:
         return best
 
     def _trim(self, best: Trial) -> Trial:
-        """Give the trailing activations of each float unit back to integer where that costs nothing."""
+        """Give activations after a float layer back to integer where that costs nothing."""
         limit = best.fidelity.loss * (1 + WORTHWHILE)
         for unit in self._units:
             for name in reversed(unit.nodes[1:]):
