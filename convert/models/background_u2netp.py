@@ -71,7 +71,10 @@ RECIPE = Recipe(
     licence="Apache-2.0",
     load=_load,
     seed=_seed,
-    tolerance=Tolerance(at_least={"iou_mean": 0.99, "iou_p05": 0.97}, at_most={"mae": 0.004}),
+    tolerance=Tolerance(
+        at_least={"iou_mean": 0.99, "iou_p05": 0.97},
+        at_most={"mae": 0.004, "collapsed_fraction": 0.0},
+    ),
     media="scene",
     source=Source(
         "https://github.com/danielgatis/rembg/releases/download/v0.0.0/u2netp.onnx",
