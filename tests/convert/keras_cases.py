@@ -83,8 +83,8 @@ def seeded_twice() -> list[bool]:
 
 def ends_in_softmax(directory: str) -> dict[str, bool]:
     """What is seen of each head that `write_files` wrote."""
-    paths = sorted(Path(directory).glob("head-*.keras"))
-    return {path.stem: KerasNetwork(load_keras(path)).ends_in_softmax for path in paths}
+    paths = sorted(Path(directory).glob("head-*"))
+    return {path.name: KerasNetwork(load_keras(path)).ends_in_softmax for path in paths}
 
 
 def _write_family(folder: Path) -> None:
@@ -123,6 +123,7 @@ def _write_heads(folder: Path) -> None:
     heads["nested"] = keras.Sequential([keras.Input((16, 16, 1)), heads["dense"]])
     for name, model in heads.items():
         model.save(folder / f"head-{name}.keras")
+        model.save(folder / f"head-{name}.h5")
     grey(pooled(), layers.Dense(5)).save(folder / "five-classes.h5")
     grey(layers.Conv2D(CLASSES, 1)).save(folder / "map.h5")
     keras.Sequential([keras.Input((20,)), layers.Dense(CLASSES)]).save(folder / "vector.h5")

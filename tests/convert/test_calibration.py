@@ -1,0 +1,100 @@
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from convert import calibration, procedural
+from convert.calibration import directory_digest, from_directory, synthetic
+from convert.errors import CalibrationError
+from convert.models.image_embedding_mobilenetv2 import RECIPE
+from runtime.manifest import CenterCrop, Resize
+from runtime.preprocess import preprocess
+
+STEPS = (Resize("linear", height=8, width=6),)
+
+
+def write_images(directory: Path, count: int, *, suffix: str = ".png") -> Path:
+    directory.mkdir(exist_ok=True)
+    for index in range(count):
+        pixels = np.full((10, 12, 3), index, np.uint8)
+        assert cv2.imwrite(str(directory / f"{index:03d}{suffix}"), pixels)
+    return directory
+
+
+def levels(batch: np.ndarray) -> list[int]:
+    return sorted(int(row.flat[0]) for row in batch)
+
+
+def test_directory_is_split_into_disjoint_halves(tmp_path: Path) -> None:
+    media = from_directory(write_images(tmp_path / "images", 9), STEPS)
+    assert media.calibration.shape == (5, 8, 6, 3)
+    assert media.evaluation.shape == (4, 8, 6, 3)
+    assert sorted(levels(media.calibration) + levels(media.evaluation)) == list(range(9))
+
+
+def test_split_and_digest_follow_contents_not_names(tmp_path: Path) -> None:
+    directory = write_images(tmp_path / "images", 9)
+    renamed = tmp_path / "renamed"
+    for index, path in enumerate(sorted(directory.iterdir())):
+        target = renamed / "deeper" / f"{9 - index}.PNG"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    first, second = from_directory(directory, STEPS), from_directory(renamed, STEPS)
+    assert first.source == second.source == directory_digest(renamed)
+    assert first.source.startswith("sha256:")
+    np.testing.assert_array_equal(first.calibration, second.calibration)
+    np.testing.assert_array_equal(first.evaluation, second.evaluation)
+
+
+def test_equal_images_count_once_and_change_nothing(tmp_path: Path) -> None:
+    directory = write_images(tmp_path / "images", 8)
+    before = directory_digest(directory)
+    for path in sorted(directory.iterdir()):
+        shutil.copy(path, directory / f"copy-{path.name}")
+    assert directory_digest(directory) == before
+    media = from_directory(directory, STEPS)
+    assert len(media.calibration) + len(media.evaluation) == 8
+
+
+def test_another_image_is_another_digest(tmp_path: Path) -> None:
+    directory = write_images(tmp_path / "images", 8)
+    before = directory_digest(directory)
+    write_images(directory, 9)
+    assert directory_digest(directory) != before
+
+
+def test_too_few_images_are_refused(tmp_path: Path) -> None:
+    directory = write_images(tmp_path / "images", 7)
+    (directory / "notes.txt").write_text("no image")
+    with pytest.raises(CalibrationError, match=r"images: 7 different images .* at least 8"):
+        from_directory(directory, STEPS)
+
+
+def test_unreadable_image_is_named(tmp_path: Path) -> None:
+    directory = write_images(tmp_path / "images", 8)
+    (directory / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
+    with pytest.raises(CalibrationError, match=r"broken\.png: "):
+        from_directory(directory, STEPS)
+
+
+def test_no_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError, match=r"nowhere: no such directory"):
+        directory_digest(tmp_path / "nowhere")
+
+
+def test_at_most_so_many_images_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "MAXIMUM", 3)
+    media = from_directory(write_images(tmp_path / "images", 12), STEPS)
+    assert (len(media.calibration), len(media.evaluation)) == (3, 3)
+
+
+def test_synthetic_media_are_preprocessed_as_served() -> None:
+    steps = (Resize("linear_antialias", shortest_side=36), CenterCrop(32, 32))
+    media = synthetic(RECIPE, steps)
+    assert media.source == "synthetic"
+    assert media.calibration.shape == (calibration.SYNTHETIC_CALIBRATION, 32, 32, 3)
+    assert media.evaluation.shape == (calibration.SYNTHETIC_EVALUATION, 32, 32, 3)
+    drawn = procedural.media("scene", procedural.EVALUATION, 2)[1]
+    np.testing.assert_array_equal(media.evaluation[1], preprocess(drawn, steps))

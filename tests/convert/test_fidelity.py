@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from convert.fidelity import Outputs, max_abs_difference, measure
+from convert.models.background_u2netp import RECIPE
+from runtime.manifest import Task
+
+
+def array(values: object) -> NDArray[np.float32]:
+    return np.array(values, np.float32)
+
+
+def masks(*alphas: NDArray[np.float32], low: float = 0.0, high: float = 1.0) -> Outputs:
+    ranges = array([[low, high]] * len(alphas))
+    return {"alpha": np.stack(alphas), "alpha_range": ranges}
+
+
+def square(side: int, *, size: int = 20) -> NDArray[np.float32]:
+    alpha = np.zeros((size, size), np.float32)
+    alpha[:side, :side] = 1
+    return alpha
+
+
+@pytest.mark.parametrize(
+    ("task", "outputs"),
+    [
+        ("image-classification", {"probabilities": array([[0.2, 0.8], [0.9, 0.1]])}),
+        ("image-feature-extraction", {"embedding": array([[0.6, 0.8], [1, 0], [0, 1]])}),
+        ("image-segmentation", masks(square(5), square(9))),
+    ],
+)
+def test_equal_answers_lose_nothing(task: Task, outputs: Outputs) -> None:
+    fidelity = measure(task, outputs, outputs)
+    assert fidelity.loss == pytest.approx(0, abs=1e-6)
+    broken = {name: np.full_like(values, np.nan) for name, values in outputs.items()}
+    assert measure(task, outputs, broken).loss == float("inf")
+
+
+def test_classification_by_hand() -> None:
+    reference = {"probabilities": array([[0.6, 0.4], [0.1, 0.9]])}
+    candidate = {"probabilities": array([[0.4, 0.6], [0.1, 0.9]])}
+    fidelity = measure("image-classification", reference, candidate)
+    # total variation: half of |.2| + |.2|, over two rows
+    assert fidelity.metrics["probability_distance"] == pytest.approx(0.1)
+    assert fidelity.metrics["top1_agreement"] == 0.5
+    assert fidelity.loss == pytest.approx(0.1)
+
+
+def test_embeddings_are_compared_without_their_common_direction() -> None:
+    common = array([10, 0, 0])
+    reference = {"embedding": common + array([[0, 1, 0], [0, -1, 0]])}
+    candidate = {"embedding": common + array([[0, 0, 1], [0, 0, -1]])}
+    fidelity = measure("image-feature-extraction", reference, candidate)
+    assert fidelity.metrics["cosine_mean"] == pytest.approx(0, abs=1e-5)  # plain cosine: 0.99
+    assert fidelity.metrics["pair_error"] == pytest.approx(0, abs=1e-4)
+
+
+def test_pair_error_by_hand() -> None:
+    reference = {"embedding": array([[1, 0], [0, 1]])}
+    candidate = {"embedding": array([[1, 0], [0.6, 0.8]])}
+    fidelity = measure("image-feature-extraction", reference, candidate)
+    assert fidelity.metrics["pair_error"] == pytest.approx(0.6)
+
+
+def test_segmentation_by_hand() -> None:
+    fidelity = measure("image-segmentation", masks(square(10)), masks(square(5)))
+    assert fidelity.metrics["iou_mean"] == pytest.approx(25 / 100)
+    assert fidelity.metrics["mae"] == pytest.approx(75 / 400)
+    assert fidelity.metrics["collapsed_fraction"] == 0
+
+
+def test_constant_mask_fails_the_packaged_tolerance() -> None:
+    reference = masks(square(10), square(6))
+    constant = masks(square(0), square(0), low=0.4, high=0.4)
+    fidelity = measure("image-segmentation", reference, constant)
+    assert fidelity.metrics["collapsed_fraction"] == 1
+    assert fidelity.metrics["iou_mean"] == 0
+    assert any("iou_mean" in reason for reason in RECIPE.tolerance.violations(fidelity.metrics))
+
+
+def test_constant_mask_fails_where_all_foregrounds_are_too_small_to_judge_by_iou() -> None:
+    reference = masks(square(1, size=40), square(1, size=40))
+    constant = masks(square(0, size=40), square(0, size=40), low=0.4, high=0.4)
+    fidelity = measure("image-segmentation", reference, constant)
+    assert fidelity.metrics["iou_mean"] == 1  # nothing was judged
+    violations = RECIPE.tolerance.violations(fidelity.metrics)
+    assert any("collapsed_fraction" in reason for reason in violations)
+
+
+def test_small_foreground_is_left_out_of_iou_and_not_of_mae() -> None:
+    reference = masks(square(20, size=40), square(1, size=40))
+    candidate = masks(square(20, size=40), square(0, size=40))
+    fidelity = measure("image-segmentation", reference, candidate)
+    assert fidelity.metrics["iou_mean"] == 1
+    assert fidelity.metrics["mae"] == pytest.approx(1 / 3200)
+
+
+def test_max_abs_difference_is_over_all_outputs() -> None:
+    reference = {"a": array([1, 2]), "b": array([[5]])}
+    assert max_abs_difference(reference, {"a": array([1, 2.5]), "b": array([[4]])}) == 1
+    assert max_abs_difference(reference, reference) == 0
+    broken = {"a": array([1, np.nan]), "b": array([[5]])}
+    assert max_abs_difference(reference, broken) == float("inf")

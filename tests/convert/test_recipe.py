@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import pytest
+
+from convert.errors import RecipeError
+from convert.recipe import Tolerance, find, known, read
+from tests.convert.tiny import write_recipe
+
+
+def test_known_models_are_the_directory_listing() -> None:
+    models = known()
+    assert {"background_u2netp", "face_emotion_xception", "image_embedding_mobilenetv2"} <= {
+        *models
+    }
+    for model_id in models:
+        assert find(model_id).id == model_id
+
+
+def test_unknown_model_is_refused_and_the_known_are_listed() -> None:
+    with pytest.raises(RecipeError, match=r"'nobody' has no recipe; known: background_u2netp, "):
+        find("nobody")
+
+
+def test_recipe_outside_the_repository_is_read(tmp_path: Path) -> None:
+    path = write_recipe(tmp_path, model_id="my-model_2")
+    found = read(path)
+    assert (found.id, found.recipe.task) == ("my-model_2", "image-classification")
+
+
+def test_recipe_may_define_dataclasses_with_postponed_annotations(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    write_recipe(tmp_path, model_id="mine")
+    text = path.read_text(encoding="utf-8")
+    extra = "\n\n@dataclass(frozen=True, slots=True)\nclass Size:\n    height: int\n"
+    head = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+    path.write_text(head + text + extra, encoding="utf-8")
+    assert read(path).id == "mine"
+
+
+def test_what_runs_is_what_is_hashed(tmp_path: Path) -> None:
+    # two texts of one size within one second: a cached compilation would be taken for the second
+    first = read(write_recipe(tmp_path, distance=0.1))
+    second = read(write_recipe(tmp_path, distance=0.3))
+    assert second.recipe.tolerance.at_most == {"probability_distance": 0.3}
+    assert first.sha256 != second.sha256
+    assert [path.name for path in tmp_path.iterdir()] == [second.path.name]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("Mine.py", "", "the stem is the model id; allowed: "),
+        ("mine.txt", "", "the stem is the model id; allowed: "),
+        ("mine.py", "RECIPE = 3", "RECIPE is int; needed: a convert.recipe.Recipe"),
+        ("mine.py", "", "RECIPE is NoneType"),
+        ("mine.py", "1 / 0", "ZeroDivisionError: division by zero"),
+        ("mine.py", "import nothing_of_that_name", "ModuleNotFoundError"),
+        ("mine.py", "def", "SyntaxError"),
+    ],
+)
+def test_broken_recipe_files_are_refused(
+    tmp_path: Path, name: str, content: str, says: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(RecipeError) as caught:
+        read(path)
+    assert str(path) in str(caught.value)
+    assert says in str(caught.value)
+
+
+def test_missing_recipe_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"mine\.py: no such recipe file"):
+        read(tmp_path / "mine.py")
+
+
+def test_tolerance_names_each_bound_that_is_not_kept() -> None:
+    tolerance = Tolerance(at_least={"iou": 0.9, "cosine": 0.5}, at_most={"mae": 0.01})
+    assert tolerance.violations({"iou": 0.9, "cosine": 0.5, "mae": 0.01}) == []
+    assert tolerance.violations({"iou": 0.8, "cosine": 0.6, "mae": 0.02}) == [
+        "iou 0.8000 < 0.9",
+        "mae 0.0200 > 0.01",
+    ]
+
+
+def test_not_a_number_keeps_no_bound() -> None:
+    tolerance = Tolerance(at_least={"iou": 0.9}, at_most={"mae": 0.01})
+    assert len(tolerance.violations({"iou": float("nan"), "mae": float("nan")})) == 2
