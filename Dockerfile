@@ -40,14 +40,9 @@ RUN cd /packages \
 
 # --- the server without artifacts --------------------------------------------------------------
 FROM ${BASE} AS server
-# Memory that glibc gives back, for hosts of 512 MB: two background removals at a time peak at 470 MB
-# instead of 530 to 580, for 12 % more CPU (thresholds of 128 kB: 390 MB for 55 % more).
 ENV ORT_DISABLE_TELEMETRY=1 \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    MALLOC_ARENA_MAX=2 \
-    MALLOC_MMAP_THRESHOLD_=16777216 \
-    MALLOC_TRIM_THRESHOLD_=33554432 \
     SLIPWAY_ARTIFACTS=/slipway/artifacts \
     SLIPWAY_HOST=0.0.0.0 \
     PORT=8000

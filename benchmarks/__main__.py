@@ -11,6 +11,7 @@ from benchmarks.picture import draw
 from benchmarks.report import Report, measure
 from benchmarks.table import render
 from benchmarks.timing import FULL, QUICK
+from runtime.allocator import tune_allocator
 from runtime.errors import SlipwayError
 from runtime.strict_json import to_json
 
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; 1 where something could not be measured or, with --check, a limit is not kept.
     """
     given = _parser().parse_args(arguments)
+    tune_allocator()  # as the server does
     try:
         _check_writable(given.json, given.svg)
         effort = QUICK if given.quick else FULL

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 
 from convert.pipeline import Job, Outcome, convert
+from runtime.allocator import tune_allocator
 from runtime.errors import SlipwayError
 
 Progress = Callable[[str, str], None]  # model id, stage
@@ -62,6 +63,7 @@ def _refused(model_id: str, reason: str, start: float) -> Outcome:
 
 
 def _child(job: Job, sender: Connection) -> None:
+    tune_allocator()  # as the server: timings decide what is packaged
     try:
         sender.send(convert(job, sender.send))
     except SlipwayError as error:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from runtime.allocator import tune_allocator
 from runtime.errors import SlipwayError
 from runtime.model import Model, load
 
@@ -14,6 +15,7 @@ from runtime.model import Model, load
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code: 1 when any file, or the artifact, was refused."""
     options = _parser().parse_args(arguments)
+    tune_allocator()
     try:
         model = load(options.artifact)
     except SlipwayError as error:

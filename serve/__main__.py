@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import cv2
 import uvicorn
 
+from runtime.allocator import tune_allocator
 from runtime.errors import SlipwayError
 from serve.app import create_app
 from serve.catalog import Catalog, check_assignments, load_catalog
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # process 1 of a container has no default handlers and would ignore a stop while it loads
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
+    tune_allocator()
     try:
         settings = _settings(arguments)
         catalog = _load(settings)
