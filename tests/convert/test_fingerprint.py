@@ -1,0 +1,88 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from convert import fingerprint as module
+from convert.fingerprint import fingerprint, recall, remember, tool_versions
+from convert.recipe import RecipeFile, read
+from runtime.manifest import Manifest, read_manifest
+from tests.artifacts import CLASSIFIER, write_artifact
+from tests.convert.tiny import write_recipe
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> RecipeFile:
+    return read(write_recipe(tmp_path))
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> tuple[Path, Manifest]:
+    out = tmp_path / "out"
+    manifest = read_manifest(write_artifact(out, CLASSIFIER))
+    (out / ".work").mkdir()
+    remember(out, manifest, "key")
+    return out, manifest
+
+
+def test_everything_that_decides_the_result_decides_the_fingerprint(
+    recipe_file: RecipeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = tmp_path / "weights.pth"
+    checkpoint.write_bytes(b"one")
+    key = fingerprint(recipe_file, checkpoint, "synthetic", "auto")
+    assert fingerprint(recipe_file, checkpoint, "synthetic", "auto") == key
+    others = {
+        fingerprint(replace(recipe_file, sha256="0" * 64), checkpoint, "synthetic", "auto"),
+        fingerprint(recipe_file, None, "synthetic", "auto"),
+        fingerprint(recipe_file, checkpoint, "sha256:1", "auto"),
+        fingerprint(recipe_file, checkpoint, "synthetic", "int8"),
+    }
+    checkpoint.write_bytes(b"two")
+    others.add(fingerprint(recipe_file, checkpoint, "synthetic", "auto"))
+    checkpoint.write_bytes(b"one")
+    newer = {**tool_versions(), "onnxruntime": "9.9"}
+    monkeypatch.setattr(module, "tool_versions", lambda: newer)
+    others.add(fingerprint(recipe_file, checkpoint, "synthetic", "auto"))
+    assert key not in others
+    assert len(others) == 6
+
+
+def test_checkpoint_may_be_moved(recipe_file: RecipeFile, tmp_path: Path) -> None:
+    first, second = tmp_path / "a.pth", tmp_path / "deeper.pth"
+    for path in (first, second):
+        path.write_bytes(b"same")
+    keys = {fingerprint(recipe_file, path, "synthetic", "auto") for path in (first, second)}
+    assert len(keys) == 1
+
+
+def test_version_is_recalled(made: tuple[Path, Manifest]) -> None:
+    out, manifest = made
+    assert recall(out, manifest.id, "key") == manifest
+    assert recall(out, manifest.id, "another") is None
+    assert recall(out, "another", "key") is None
+
+
+def test_damaged_or_missing_version_is_not_recalled(made: tuple[Path, Manifest]) -> None:
+    out, manifest = made
+    graph = out / manifest.id / "1" / manifest.variants[0].files[0].name
+    graph.write_bytes(b"cut")
+    assert recall(out, manifest.id, "key") is None
+    (out / manifest.id / "1" / "manifest.json").unlink()
+    assert recall(out, manifest.id, "key") is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2]", "null", '{"key": "1/../../x"}'])
+def test_broken_memory_is_forgotten(made: tuple[Path, Manifest], content: str) -> None:
+    out, manifest = made
+    memory = out / ".work" / f"{manifest.id}.fingerprints.json"
+    memory.write_text(content)
+    assert recall(out, manifest.id, "key") is None
+    remember(out, manifest, "other")
+    assert recall(out, manifest.id, "other") == manifest
+
+
+def test_memory_keeps_earlier_conversions(made: tuple[Path, Manifest]) -> None:
+    out, manifest = made
+    remember(out, manifest, "second")
+    assert recall(out, manifest.id, "key") == recall(out, manifest.id, "second") == manifest

@@ -1,0 +1,86 @@
+from collections.abc import Callable
+
+import pytest
+
+from convert.fidelity import Fidelity
+from convert.quantize import Setting, Unit
+from convert.recipe import Tolerance
+from convert.search import Search
+
+COUNT = 40
+UNITS = tuple(Unit((f"conv{i}", f"relu{i}"), 1 / COUNT) for i in range(COUNT))
+SETTING = Setting(("Conv", "Relu"))
+TOLERANCE = Tolerance(at_most={"harm": 0.5})
+
+
+def harmed_by(*bad: int) -> Callable[[Setting], Fidelity]:
+    """Every unit costs a little in integer, the bad ones one each, activations nothing."""
+
+    def evaluate(setting: Setting) -> Fidelity:
+        integer = {i for i in range(COUNT) if f"conv{i}" not in setting.float_nodes}
+        harm = len(integer & {*bad}) + 0.001 * len(integer)
+        return Fidelity({"harm": harm}, harm)
+
+    return evaluate
+
+
+def search(evaluate: Callable[[Setting], Fidelity], *, budget: int = 60) -> Search:
+    return Search(evaluate, units=UNITS, tolerance=TOLERANCE, budget=budget)
+
+
+def float_layers(setting: Setting) -> set[int]:
+    return {int(name[4:]) for name in setting.float_nodes if name.startswith("conv")}
+
+
+def test_graph_that_qualifies_whole_is_taken_at_once() -> None:
+    tried = search(harmed_by())
+    found = tried.run(SETTING)
+    assert found is not None
+    assert found.setting.float_nodes == frozenset()
+    assert len(tried.trials) == 1
+
+
+@pytest.mark.parametrize("bad", [(7,), (7, 8), (3, 30), (0, 39), (4, 5, 21)])
+def test_bad_units_and_few_others_stay_in_float(bad: tuple[int, ...]) -> None:
+    tried = search(harmed_by(*bad))
+    found = tried.run(SETTING)
+    assert found is not None
+    assert found.qualifies
+    assert float_layers(found.setting) >= {*bad}
+    assert len(float_layers(found.setting)) <= len(bad) + 2
+    assert len(tried.trials) <= 60
+
+
+def test_nothing_qualifies_where_everything_harms() -> None:
+    tried = search(harmed_by(*range(COUNT)))
+    assert tried.run(SETTING) is None
+    losses = [trial.fidelity.loss for trial in tried.trials]
+    assert tried.best().fidelity.loss == min(losses)
+
+
+@pytest.mark.parametrize("budget", [1, 5, 9, 12, 20])
+def test_budget_is_kept(budget: int) -> None:
+    tried = search(harmed_by(3, 30), budget=budget)
+    found = tried.run(SETTING)
+    # the last settings agreed on are measured once more at most, to be returned
+    assert len(tried.trials) <= budget + 1
+    assert found is None or found.qualifies
+
+
+def test_a_setting_is_measured_once() -> None:
+    calls: list[Setting] = []
+
+    def evaluate(setting: Setting) -> Fidelity:
+        calls.append(setting)
+        return harmed_by(7)(setting)
+
+    tried = search(evaluate)
+    found = tried.run(SETTING)
+    assert found is not None
+    tried.measure(found.setting)
+    assert len(calls) == len(set(calls)) == len(tried.trials)
+
+
+def test_not_a_number_never_qualifies() -> None:
+    broken = search(lambda setting: Fidelity({"harm": float("nan")}, float("inf")))
+    assert broken.run(SETTING) is None
