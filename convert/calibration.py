@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from runtime.preprocess import preprocess
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 MINIMUM = 8  # images in a directory: four to observe, four to judge
 MAXIMUM = 64  # of each part
+ENOUGH = 32  # for ranges that hold for other images too
 SYNTHETIC_CALIBRATION, SYNTHETIC_EVALUATION = 64, 16
 
 Batch = NDArray[np.uint8]  # (N, H, W, C), preprocessed as served
@@ -66,6 +67,19 @@ def from_directory(directory: Path, steps: Sequence[Step]) -> Media:
         np.stack([_read(path, steps) for path in ordered[first::2][:MAXIMUM]]) for first in (0, 1)
     ]
     return Media(f"sha256:{digest}", *parts)
+
+
+def complete(media: Media, recipe: Recipe, steps: Sequence[Step]) -> Media:
+    """Add drawings to the calibration part where it has fewer than ENOUGH images.
+
+    The extremes of a handful of photos clip what other photos show: U-2-Net calibrated on four gave
+    IoU 0.984 on five others, and 0.990 with drawings added. Evaluation stays the user's own.
+    """
+    if len(media.calibration) >= ENOUGH:
+        return media
+    drawn = procedural.media(recipe.media, procedural.CALIBRATION, SYNTHETIC_CALIBRATION)
+    both = np.concatenate([media.calibration, _preprocessed(drawn, steps)])
+    return replace(media, calibration=both)
 
 
 def directory_digest(directory: Path) -> str:

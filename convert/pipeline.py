@@ -152,7 +152,8 @@ def _check_output(loaded: Loaded, where: Path, recipe_file: RecipeFile) -> None:
 
 def _media(job: Job, recipe_file: RecipeFile, loaded: Loaded) -> Media:
     if job.calibration is not None:
-        return calibration.from_directory(job.calibration, loaded.preprocess)
+        given = calibration.from_directory(job.calibration, loaded.preprocess)
+        return calibration.complete(given, recipe_file.recipe, loaded.preprocess)
     return calibration.synthetic(recipe_file.recipe, loaded.preprocess)
 
 

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -6,7 +7,13 @@ import numpy as np
 import pytest
 
 from convert import calibration, procedural
-from convert.calibration import directory_digest, from_directory, synthetic
+from convert.calibration import (
+    SYNTHETIC_CALIBRATION,
+    complete,
+    directory_digest,
+    from_directory,
+    synthetic,
+)
 from convert.errors import CalibrationError
 from convert.models.image_embedding_mobilenetv2 import RECIPE
 from runtime.manifest import CenterCrop, Resize
@@ -98,3 +105,13 @@ def test_synthetic_media_are_preprocessed_as_served() -> None:
     assert media.evaluation.shape == (calibration.SYNTHETIC_EVALUATION, 32, 32, 3)
     drawn = procedural.media("scene", procedural.EVALUATION, 2)[1]
     np.testing.assert_array_equal(media.evaluation[1], preprocess(drawn, steps))
+
+
+def test_drawings_are_added_to_a_small_set_and_only_to_its_calibration(tmp_path: Path) -> None:
+    given = from_directory(write_images(tmp_path / "images", 10), STEPS)
+    media = complete(given, RECIPE, STEPS)
+    assert len(media.calibration) == 5 + SYNTHETIC_CALIBRATION
+    assert (media.calibration[:5] == given.calibration).all()
+    assert (media.evaluation == given.evaluation).all()
+    enough = replace(given, calibration=np.concatenate([given.calibration] * 7))
+    assert complete(enough, RECIPE, STEPS) is enough
