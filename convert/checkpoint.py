@@ -4,6 +4,8 @@ import fnmatch
 import hashlib
 import json
 import pickle
+import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -86,13 +88,18 @@ def read_state_dict(path: Path) -> dict[str, Any]:
     if kind != "torch":
         raise CheckpointError(f"{path}: a {kind} file; this model is read from a torch state_dict")
     try:
-        # weights_only: an unpickler that knows tensors and containers and runs nothing else
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # of pickles by other tools than torch: tried all the same
+            # weights_only: an unpickler that knows tensors and containers and runs nothing else
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).split("\n")[0].split("Please file an issue")[0]
+        # torch writes half a page of advice around the one fact
+        found = re.search(r"[Uu]nsupported \w+:? (?:GLOBAL )?[\w.]+", str(error))
         raise CheckpointError(
             f"{path}: holds more than tensors, and would have to run code to load "
-            f"({reason[:200]}); save its state_dict() instead"
+            f"({found[0] if found else 'its pickle'}); save its state_dict() instead"
         ) from error
     except Exception as error:  # a damaged zip or pickle fails in a dozen ways
         raise CheckpointError(f"{path}: damaged or truncated ({error})") from error
