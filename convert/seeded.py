@@ -7,6 +7,8 @@ collapses to about 1e-15, and parity against it proves nothing.
 
 import fnmatch
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -38,7 +40,7 @@ def seed_torch(
     """
     import torch
 
-    with torch.no_grad():
+    with torch.no_grad(), _one_thread():
         for name, parameter in module.named_parameters():
             damping = RESIDUAL_DAMPING if _matches(name, residual_norms) else 1.0
             value = _values(name, tuple(parameter.shape), is_norm=parameter.ndim == 1)
@@ -64,6 +66,19 @@ def seed_keras(model: Any, samples: NDArray[np.float32]) -> None:
     for norm in norms:
         norm.momentum = 0.0
     model(samples, training=True)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums over a batch depend, in their last bits, on how many threads share them."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _values(name: str, shape: tuple[int, ...], *, is_norm: bool) -> NDArray[np.float32]:
