@@ -148,14 +148,14 @@ def test_pickle_that_runs_code_is_refused_and_does_not_run(
     path.write_bytes(saved(state, _use_new_zipfile_serialization=not legacy))
     text = refusal(read_state_dict, path)
     assert not planted.exists()
-    assert "would have to run code to load" in text
+    assert "would have to run code to load (Unsupported global: GLOBAL io.open)" in text
     assert "save its state_dict() instead" in text
 
 
 def test_plain_pickle_is_refused_and_does_not_run(path: Path, tmp_path: Path) -> None:
     planted = tmp_path / "planted"
     path.write_bytes(pickle.dumps(Plants(planted)))
-    refusal(read_state_dict, path)
+    assert "unsupported operand" in refusal(read_state_dict, path).lower()
     assert not planted.exists()
 
 

@@ -67,15 +67,23 @@ def test_manifest_says_seeded(seeded: Path, model_id: str) -> None:
 
 
 @pytest.mark.parametrize("model_id", TORCH)
-def test_values_are_the_same_twice_and_whatever_torch_drew_before(model_id: str) -> None:
+def test_values_repeat_whatever_torch_drew_before_on_any_threads(
+    model_id: str,
+) -> None:
     import torch
 
     seed = recipe.find(model_id).recipe.seed
     assert seed is not None
-    torch.manual_seed(1)
-    first = {name: array.copy() for name, array in seed().network.weights().items()}
-    torch.manual_seed(2)
-    second = seed().network.weights()
+    threads = torch.get_num_threads()
+    try:
+        torch.manual_seed(1)
+        torch.set_num_threads(1)
+        first = {name: array.copy() for name, array in seed().network.weights().items()}
+        torch.manual_seed(2)
+        torch.set_num_threads(2)
+        second = seed().network.weights()
+    finally:
+        torch.set_num_threads(threads)
     assert first.keys() == second.keys()
     for name, array in first.items():
         np.testing.assert_array_equal(second[name], array, err_msg=name)
