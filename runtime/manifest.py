@@ -207,7 +207,7 @@ def versions(model_directory: Path) -> list[Path]:
 def _load_json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of 5000 digits is a plain ValueError
         raise ArtifactError(f"{where} is not JSON: {error}") from error
 
 

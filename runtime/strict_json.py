@@ -97,7 +97,7 @@ def _parse_tagged(members: tuple[Any, ...], value: object, where: str) -> Any:
     entries = _expect(dict, value, where)
     by_op = {get_args(get_type_hints(member)["op"])[0]: member for member in members}
     op = entries.get("op")
-    if op not in by_op:
+    if not isinstance(op, str) or op not in by_op:
         raise ArtifactError(f"{where}.op is {op!r}; known ops: {_listed(sorted(by_op))}")
     return _parse_dataclass(by_op[op], entries, where)
 
