@@ -1,0 +1,167 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.errors import ArtifactError
+from runtime.manifest import (
+    File,
+    parse_spec,
+    read_manifest,
+    verify_file,
+    versions,
+)
+from tests.artifacts import CLASSIFIER, edit_manifest, write_artifact
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return write_artifact(tmp_path, CLASSIFIER)
+
+
+def content(directory: Path) -> Any:
+    return json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+
+
+def refusal(directory: Path, changes: dict[str, Any] | None = None) -> str:
+    edit_manifest(directory, changes or {})
+    with pytest.raises(ArtifactError) as caught:
+        read_manifest(directory)
+    text = str(caught.value)
+    assert str(directory / "manifest.json") in text
+    return text
+
+
+def test_manifest_is_read(directory: Path) -> None:
+    manifest = read_manifest(directory)
+    assert (manifest.id, manifest.version) == ("face_emotion_xception", 1)
+    assert manifest.variants[0].precision == "float"
+    assert not manifest.seeded
+
+
+def test_seeded_is_told_by_the_origin_of_the_weights(tmp_path: Path) -> None:
+    assert read_manifest(write_artifact(tmp_path, CLASSIFIER, origin="seeded")).seeded
+
+
+def test_directory_without_manifest_is_half_written(directory: Path) -> None:
+    (directory / "manifest.json").unlink()
+    with pytest.raises(ArtifactError, match=r"holds no manifest\.json: not an artifact, or half"):
+        read_manifest(directory)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[" * 100_000, '{"schema_version": ' + "1" * 5000 + "}", '{"a": "\\ud800"'],
+    ids=["empty", "cut", "deep", "long number", "cut string"],
+)
+def test_text_that_is_not_json_is_refused(directory: Path, text: str) -> None:
+    (directory / "manifest.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"manifest\.json is not JSON"):
+        read_manifest(directory)
+
+
+def test_bytes_that_are_no_text_are_refused(directory: Path) -> None:
+    (directory / "manifest.json").write_bytes(b"\xff\xfe{}")
+    with pytest.raises(ArtifactError, match=r"manifest\.json cannot be read"):
+        read_manifest(directory)
+
+
+@pytest.mark.parametrize("found", [2, 0, None, "1", True, 1.5])
+def test_other_schemas_are_refused_before_their_fields(directory: Path, found: object) -> None:
+    text = refusal(directory, {"schema_version": found, "field_of_tomorrow": 1})
+    assert f"schema_version is {found!r}; this runtime reads 1" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"colour": 1}, "manifest.json.colour is not a known field"),
+        ({"variants": []}, "variants is empty; a version has at least one"),
+        ({"id": "other"}, "id is 'other'; its spec says 'face_emotion_xception'"),
+        ({"version": "1"}, "manifest.json.version is '1' (str); allowed: int"),
+        ({"weights": {"origin": "found"}}, "manifest.json.weights."),
+        ({"golden": {"name": "g", "sha256": "0"}}, "manifest.json.golden.size_bytes is missing"),
+    ],
+)
+def test_fields_out_of_place_are_refused(
+    directory: Path, changes: dict[str, Any], says: str
+) -> None:
+    assert says in refusal(directory, changes)
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/b.onnx", "..", ".", ""])
+def test_file_names_cannot_leave_the_directory(directory: Path, name: str) -> None:
+    golden = {"name": name, "sha256": "0" * 64, "size_bytes": 1}
+    assert f"file name {name!r} is not a plain name" in refusal(directory, {"golden": golden})
+
+
+def test_variant_without_files_is_refused(directory: Path) -> None:
+    variant = {**content(directory)["variants"][0], "files": []}
+    assert "a variant lists no files" in refusal(directory, {"variants": [variant]})
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"id": "Face Emotion"}, "spec.id is 'Face Emotion'; allowed: "),
+        ({"id": "../up"}, "spec.id is '../up'; allowed: "),
+        ({"task": "juggling"}, "spec.task is 'juggling'; allowed: image-classification"),
+        ({"inputs": []}, "a model has at least one input and one output"),
+        ({"preprocess": [{"op": "pad"}]}, "preprocess[0].op is 'pad'; known ops: center_crop"),
+        (
+            {"preprocess": [{"op": "resize", "interpolation": "linear", "height": 3}]},
+            "preprocess[0]: resize takes height and width, or shortest_side",
+        ),
+        (
+            {"preprocess": [{"op": "resize", "interpolation": "linear"}]},
+            "preprocess[0]: resize takes height and width, or shortest_side",
+        ),
+        (
+            {"preprocess": [{"op": "center_crop", "height": 0, "width": 4}]},
+            "preprocess[0].height is 0; allowed: 1 to 8192 px",
+        ),
+        (
+            {"preprocess": [{"op": "resize", "interpolation": "linear", "shortest_side": 9000}]},
+            "preprocess[0].shortest_side is 9000; allowed: 1 to 8192 px",
+        ),
+        (
+            {"preprocess": [{"op": "resize", "interpolation": "best", "shortest_side": 9}]},
+            "preprocess[0].interpolation is 'best'; allowed: nearest",
+        ),
+        ({"schema_version": 2}, "spec.schema_version is 2; this runtime reads 1"),
+    ],
+)
+def test_specs_out_of_place_are_refused(
+    directory: Path, changes: dict[str, Any], says: str
+) -> None:
+    spec = {**content(directory)["spec"], **changes}
+    with pytest.raises(ArtifactError) as caught:
+        parse_spec(json.dumps(spec), "int8.onnx: spec")
+    assert str(caught.value).startswith("int8.onnx: ")
+    assert says in str(caught.value)
+
+
+def test_files_are_checked_by_size_and_hash(directory: Path) -> None:
+    file = read_manifest(directory).variants[0].files[0]
+    path = verify_file(directory, file)
+    data = path.read_bytes()
+    path.write_bytes(data[:-1])
+    with pytest.raises(ArtifactError, match=rf"has {len(data) - 1} bytes; the manifest says"):
+        verify_file(directory, file)
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(ArtifactError, match=r"has sha256 .*; the manifest says"):
+        verify_file(directory, file)
+    with pytest.raises(ArtifactError, match=r"nowhere\.onnx cannot be read"):
+        verify_file(directory, File("nowhere.onnx", "0" * 64, 1))
+
+
+def test_versions_are_complete_ones_in_order_of_number(tmp_path: Path) -> None:
+    for version in (10, 9, 2):
+        write_artifact(tmp_path, CLASSIFIER, version=version)
+    model = tmp_path / "face_emotion_xception"
+    (model / "11").mkdir()  # half written
+    (model / "notes").mkdir()
+    (model / "12").touch()
+    assert [path.name for path in versions(model)] == ["2", "9", "10"]
+    assert versions(tmp_path / "nowhere") == []

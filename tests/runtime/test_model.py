@@ -1,0 +1,151 @@
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import runtime
+from runtime.errors import ArtifactError, DecodeError, InputError
+from runtime.manifest import Variant, read_manifest
+from runtime.model import choose_variant
+from runtime.results import Alpha, Classification, Embedding
+from runtime.session import SessionOptions
+from tests.artifacts import CLASSIFIER, EMBEDDING, SEGMENTATION, edit_manifest, write_artifact
+
+ONE_THREAD = SessionOptions(threads=1)
+
+
+def png(image: np.ndarray) -> bytes:
+    written, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    assert written
+    return data.tobytes()
+
+
+def solid(level: int, *, height: int = 20, width: int = 30) -> np.ndarray:
+    return np.full((height, width, 3), level, np.uint8)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return write_artifact(tmp_path, CLASSIFIER)
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> runtime.Model:
+    directory = write_artifact(tmp_path_factory.mktemp("model"), CLASSIFIER)
+    return runtime.load(directory, options=ONE_THREAD)
+
+
+def test_file_and_array_give_the_same_answer(classifier: runtime.Model) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (17, 23, 3)).astype(np.uint8)
+    first, second = classifier.predict(image), classifier.predict(png(image))
+    assert isinstance(first, Classification)
+    assert isinstance(second, Classification)
+    np.testing.assert_array_equal(first.probabilities, second.probabilities)
+    assert first.probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_each_task_has_its_result(tmp_path: Path) -> None:
+    image = solid(90)
+    image[:10] = 200
+    kinds = {CLASSIFIER: Classification, EMBEDDING: Embedding, SEGMENTATION: Alpha}
+    for graph, kind in kinds.items():
+        model = runtime.load(write_artifact(tmp_path, graph), options=ONE_THREAD)
+        result = model.predict(image)
+        assert isinstance(result, kind)
+        if isinstance(result, Alpha):
+            assert result.values.shape == (20, 30)
+        if isinstance(result, Embedding):
+            assert result.digest == model.manifest.digest
+            assert np.linalg.norm(result.values) == pytest.approx(1, abs=1e-5)
+
+
+def test_newest_complete_version_is_loaded_unless_one_is_named(tmp_path: Path) -> None:
+    for version in (1, 2, 10):
+        directory = write_artifact(tmp_path, CLASSIFIER, version=version)
+    model = directory.parent
+    (model / "11").mkdir()
+    assert runtime.load(model).manifest.version == 10
+    assert runtime.load(str(model / "2")).manifest.version == 2
+    with pytest.raises(ArtifactError, match=r"11 holds no manifest\.json"):
+        runtime.load(model / "11")
+
+
+def test_no_version_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="holds no complete version; make one: python -m conv"):
+        runtime.load(tmp_path)
+
+
+def test_damaged_graph_is_refused_before_it_is_loaded(directory: Path) -> None:
+    path = directory / "float.onnx"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(ArtifactError, match=r"float\.onnx has sha256 .*; the manifest says"):
+        runtime.load(directory)
+
+
+def test_spec_that_differs_from_the_graphs_is_refused(directory: Path) -> None:
+    edit_manifest(directory, {"id": "another"})
+    content = read_manifest_text(directory).replace(
+        '"id": "face_emotion_xception"', '"id": "another"'
+    )
+    (directory / "manifest.json").write_text(content, encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"float\.onnx: its spec differs from the one in"):
+        runtime.load(directory)
+
+
+def read_manifest_text(directory: Path) -> str:
+    return (directory / "manifest.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("data", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
+def test_bytes_that_are_no_image_are_refused(classifier: runtime.Model, data: bytes) -> None:
+    with pytest.raises(DecodeError):
+        classifier.predict(data)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 1), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros((4, 4, 3), np.float32),
+    ],
+)
+def test_arrays_that_are_no_rgb_image_are_refused(
+    classifier: runtime.Model, image: np.ndarray
+) -> None:
+    with pytest.raises(InputError, match=r"allowed: uint8 \(H, W, 3\), RGB"):
+        classifier.predict(image)
+
+
+def test_tensors_that_do_not_fit_are_refused(classifier: runtime.Model) -> None:
+    tensor = classifier.spec.inputs[0]
+    shape = [1 if isinstance(axis, str) else axis for axis in tensor.shape]
+    good = np.zeros(shape, tensor.dtype)
+    refusals = {
+        "input 'x' is unknown": {tensor.name: good, "x": good},
+        f"input '{tensor.name}' is missing": {},
+        "is float32; allowed: uint8": {tensor.name: good.astype(np.float32)},
+        "has shape (1,); allowed: (N, ": {tensor.name: good.ravel()[:1]},
+        "has shape (0, ": {tensor.name: good[:0]},
+    }
+    for says, feeds in refusals.items():
+        with pytest.raises(InputError) as caught:
+            classifier.run(feeds)
+        assert says in str(caught.value)
+    with pytest.raises(InputError, match=r"output 'y' is unknown; .* has probabilities"):
+        classifier.run({tensor.name: good}, ["y"])
+
+
+def test_variant_is_the_first_that_the_cpu_runs(directory: Path) -> None:
+    manifest = read_manifest(directory)
+    plain = manifest.variants[0]
+    quick: Variant = replace(plain, name="int8", cpu_features=("avx512_vnni", "avx_vnni"))
+    both = replace(manifest, variants=(quick, plain))
+    assert choose_variant(both, frozenset({"avx_vnni", "fpu"})) is quick
+    assert choose_variant(both, frozenset({"fpu"})) is plain
+    with pytest.raises(ArtifactError, match=r"runs no variant \(int8: one of avx512_vnni"):
+        choose_variant(replace(manifest, variants=(quick,)), frozenset())
