@@ -13,8 +13,7 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    # one thread: on busy cores the threads of a framework wait for each other many times over
-    return {**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
+    return {**os.environ, "PYTHONPATH": str(PROJECT)}
 
 
 def convert(

@@ -9,6 +9,9 @@ from tests.convert.command_line import succeed
 from tests.convert.keras_process import in_keras
 from tests.convert.tiny import write_recipe
 
+# before torch is imported: on busy cores its threads wait for each other many times over
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 MODELS = ("face_emotion_xception", "image_embedding_mobilenetv2", "background_u2netp")
 
 
