@@ -119,6 +119,14 @@ def test_image_maximum_is_of_each_image_over_all_channels() -> None:
     np.testing.assert_allclose(found, expected, atol=TOLERANCE)
 
 
+def test_image_maximum_of_a_nearly_black_image() -> None:
+    image = ImageInput(1, 1, 3, (0.0,) * 3, (1.0,) * 3, divisor="image_maximum")
+    pixels = np.array([[[[2, 1, 0]]], [[[1, 0, 0]]]], np.uint8)
+    expected = np.array([[1, 0.5, 0], [1, 0, 0]], np.float32)
+    for found in (image.apply(pixels), through_image(image, pixels)):
+        np.testing.assert_allclose(found.reshape(2, 3), expected, atol=TOLERANCE)
+
+
 def test_softmax_by_hand() -> None:
     found = same(Probabilities(softmax=True), [[0, 0, 0, 0], [np.log(3), 0, -1e4, -1e4]])
     expected = np.array([[0.25] * 4, [0.75, 0.25, 0, 0]])

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from convert.errors import ConvertError
-from convert.numerics import PREFIX
+from convert.numerics import PREFIX, Probabilities
 from convert.quantize import Quantizer, Setting, all_op_types, units
 from convert.verify import integer_operators, run_rows
 from tests.convert import nets
@@ -82,6 +83,18 @@ def test_numerics_and_the_answers_own_activation_stay_in_float(path: Path) -> No
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     assert constants[normalize.input[1]].data_type == TensorProto.FLOAT
     assert producers["probabilities"] == "Softmax"
+
+
+def test_softmax_inside_the_network_stays_in_float(tmp_path: Path) -> None:
+    from torch import nn
+
+    net = nn.Sequential(nets.convolutions(layers=1), nn.Softmax(dim=1))
+    loaded = replace(nets.loaded(net), head=Probabilities(softmax=False))
+    write_float_graph(loaded, tmp_path / "exported.onnx")
+    model = quantizer(tmp_path / "exported.onnx").quantize(ALL)
+    softmax = next(node for node in model.graph.node if node.op_type == "Softmax")
+    readers = [node.op_type for node in model.graph.node if softmax.output[0] in node.input]
+    assert readers == ["Identity"]  # quantized, probabilities would come in steps of 1 / 255
 
 
 def test_float_nodes_stay_in_float(path: Path, tmp_path: Path) -> None:
