@@ -2,28 +2,50 @@
 
     python -m deploy.demo [--check] [--artifacts artifacts] [--samples samples]
 
-Listens on PORT (8000). With --check it asks the server everything (deploy.check) and ends with that
-exit code instead of staying.
+Listens on PORT (8000), which has to be free. With --check it asks the server everything
+(deploy.check) and ends with that exit code instead of staying.
 """
 
 import argparse
 import os
+import shlex
+import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from deploy.check import check, print_table
-from runtime.manifest import read_manifest, versions
+from runtime.errors import SlipwayError
+from runtime.manifest import Task, read_manifest, verify_file, versions
 
 START_S = 30
+STOP_S = 35  # the server gives requests in progress 30 s
+ENDED = 128 + signal.SIGTERM  # exit code of a shell's child that was told to end
 HOST = "127.0.0.1"
+# task route: which variable names its model, and who that is where it is unset
+OWNERS: Mapping[Task, tuple[str, str]] = {
+    "image-classification": ("SLIPWAY_FACE_EMOTION_MODEL", "face_emotion_xception"),
+    "image-feature-extraction": ("SLIPWAY_SIMILARITY_MODEL", "image_embedding_mobilenetv2"),
+    "image-segmentation": ("SLIPWAY_BACKGROUND_MODEL", "background_u2netp"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A model and the pictures to try it with."""
+
+    model: str
+    task: Task
+    pictures: tuple[Path, ...]
 
 
 def main() -> int:
@@ -33,24 +55,33 @@ def main() -> int:
     parser.add_argument("--artifacts", type=Path, default=Path("artifacts"))
     parser.add_argument("--samples", type=Path, default=Path("samples"))
     options = parser.parse_args()
-    port = os.environ.get("PORT", "8000")
-    url = f"http://{HOST}:{port}"
-    with serving(options.artifacts, port) as server:
-        if not _ready(url, server):
-            print(f"demo: the server did not come up on {url}", file=sys.stderr)
-            return 1
-        if options.check:
-            rows = check(url, options.artifacts)
-            print_table(rows)
-            problems = sum(1 for row in rows if row.problem)
-            print(f"{len(rows) - problems} of {len(rows)} as verified at conversion")
-            return 1 if problems else 0
-        write_samples(options.artifacts, options.samples)
-        print(_curl_lines(url, options.samples), flush=True)
-        try:
-            return server.wait()
-        except KeyboardInterrupt:
-            return 0
+    # the default handler would leave the server behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ENDED))
+    port = os.environ.get("PORT") or "8000"
+    try:
+        refuse_taken_port(port)
+        with serving(options.artifacts, port) as server:
+            return _with_server(server, f"http://{HOST}:{port}", options)
+    except SlipwayError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0 if not options.check else 1
+
+
+def refuse_taken_port(port: str) -> None:
+    """Make sure that nothing listens there: its answers would be taken for those of our server.
+
+    Raises:
+        SlipwayError: `port` is no port number, or is taken.
+    """
+    if not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise SlipwayError(f"PORT is {port!r}; allowed: 1 to 65535")
+    try:
+        socket.create_server((HOST, int(port))).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SlipwayError(f"cannot listen on {HOST}, port {port}: {reason}") from error
 
 
 @contextmanager
@@ -64,19 +95,79 @@ def serving(artifacts: Path, port: str) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.terminate()
-        process.wait(timeout=START_S)
+        try:
+            process.wait(timeout=STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
-def write_samples(artifacts: Path, samples: Path) -> None:
-    """The golden pictures of each artifact as <samples>/<model>-<i>.png."""
-    samples.mkdir(exist_ok=True)
+def write_samples(artifacts: Path, samples: Path) -> list[Sampled]:
+    """Write the golden pictures of each artifact as <samples>/<model>-<i>.png.
+
+    Raises:
+        ArtifactError: an artifact is not as its manifest says.
+    """
+    samples.mkdir(parents=True, exist_ok=True)
+    written = []
     for directory in sorted(path for path in artifacts.iterdir() if versions(path)):
         newest = versions(directory)[-1]
-        with np.load(newest / read_manifest(newest).golden.name) as golden:
-            for name in golden.files:
-                if name.startswith("media/"):
-                    path = samples / f"{directory.name}-{name.removeprefix('media/')}.png"
-                    path.write_bytes(golden[name].tobytes())
+        manifest = read_manifest(newest)
+        pictures = []
+        with np.load(verify_file(newest, manifest.golden)) as golden:
+            for name in (name for name in golden.files if name.startswith("media/")):
+                pictures.append(samples / f"{manifest.id}-{name.removeprefix('media/')}.png")
+                pictures[-1].write_bytes(golden[name].tobytes())
+        written.append(Sampled(manifest.id, manifest.spec.task, tuple(pictures)))
+    return written
+
+
+def curl_lines(url: str, models: Sequence[Sampled]) -> list[str]:
+    """What to type: the task route of the models that own one, /v1/models/<id> of the others."""
+    lines = [f"curl {url}/v1/models"]
+    for sampled in (sampled for sampled in models if sampled.pictures):
+        variable, default = OWNERS[sampled.task]
+        if sampled.model == (os.environ.get(variable) or default):
+            lines += _task_lines(url, sampled)
+        else:
+            lines.append(f"curl {_field('image', sampled, 0)} {url}/v1/models/{sampled.model}")
+    return lines
+
+
+def _task_lines(url: str, sampled: Sampled) -> list[str]:
+    image = _field("image", sampled, 0)
+    if sampled.task == "image-classification":
+        return [f"curl {image} {url}/v1/face-emotion"]
+    if sampled.task == "image-feature-extraction":
+        pair = f"{_field('image_a', sampled, 0)} {_field('image_b', sampled, 1)}"
+        return [f"curl {pair} {url}/v1/similarity"]
+    return [
+        f"curl {image} -o cut-out.png {url}/v1/background",
+        f"curl {image} -o on-blue.png '{url}/v1/background?color=%233366ff'",
+    ]
+
+
+def _field(name: str, sampled: Sampled, index: int) -> str:
+    # one picture is enough for a pair: it is as alike as can be
+    picture = sampled.pictures[min(index, len(sampled.pictures) - 1)]
+    return f"-F {shlex.quote(f'{name}=@{picture}')}"
+
+
+def _with_server(server: subprocess.Popen[bytes], url: str, options: argparse.Namespace) -> int:
+    if not _ready(url, server):
+        raise SlipwayError(f"the server did not come up on {url}")
+    if options.check:
+        rows = check(url, options.artifacts)
+        if server.poll() is not None:
+            raise SlipwayError(f"the server ended by itself with {server.returncode}")
+        print_table(rows)
+        problems = sum(1 for row in rows if row.problem)
+        print(f"{len(rows) - problems} of {len(rows)} as verified at conversion")
+        return 1 if problems else 0
+    lines = curl_lines(url, write_samples(options.artifacts, options.samples))
+    text = "".join(f"  {line}\n" for line in lines)
+    print(f"\nserving on {url} (end with Ctrl-C); try:\n\n{text}", flush=True)
+    return server.wait()
 
 
 def _ready(url: str, server: subprocess.Popen[bytes]) -> bool:
@@ -84,26 +175,10 @@ def _ready(url: str, server: subprocess.Popen[bytes]) -> bool:
     while time.monotonic() < deadline and server.poll() is None:
         try:
             with urllib.request.urlopen(f"{url}/v2/health/ready", timeout=1) as answer:
-                # the port's answer may be another program's: ours would still be starting, or dead
                 return bool(answer.status == 200 and server.poll() is None)
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
     return False
-
-
-def _curl_lines(url: str, samples: Path) -> str:
-    face = samples / "face_emotion_xception-0.png"
-    one, two = (samples / f"image_embedding_mobilenetv2-{i}.png" for i in (0, 1))
-    scene = samples / "background_u2netp-0.png"
-    return f"""
-serving on {url} (end with Ctrl-C); try:
-
-  curl {url}/v1/models
-  curl -F image=@{face} {url}/v1/face-emotion
-  curl -F image_a=@{one} -F image_b=@{two} {url}/v1/similarity
-  curl -F image=@{scene} -o cut-out.png {url}/v1/background
-  curl -F image=@{scene} -o on-blue.png '{url}/v1/background?color=%233366ff'
-"""
 
 
 if __name__ == "__main__":
