@@ -26,6 +26,9 @@ from serve.tensors import (
 )
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
+# Python objects that JSON may become: 10 MB of "{}," would take 400 MB. Numbers are not counted,
+# and an image of 640 x 480 px nested to its pixels needs some 308,000 lists.
+JSON_LIMITS = {b"{": 4096, b"[": 2**20, b'"': 2**16}
 UNSUPPORTED = ("shared_memory_region", "classification")  # parameters of extensions not offered
 
 
@@ -67,6 +70,7 @@ def parse_request(body: bytes, header_length: str | None, spec: Spec) -> InferRe
     length = _json_length(body, header_length)
     if header_length is not None and length == 0:
         return _parse_raw(body, spec)
+    _check_structure(body, length)
     try:
         content = orjson.loads(memoryview(body)[:length])
     except orjson.JSONDecodeError as error:
@@ -115,6 +119,16 @@ def _json_length(body: bytes, header_length: str | None) -> int:
             f"allowed: an integer, 0 to {len(body)}, the size of the body"
         )
     return length
+
+
+def _check_structure(body: bytes, length: int) -> None:
+    for mark, limit in JSON_LIMITS.items():
+        found = body.count(mark, 0, length)
+        if found > limit:
+            raise InputError(
+                f"the JSON has {found} of the character {mark.decode()}; allowed: {limit}; "
+                "binary tensors need none"
+            )
 
 
 def _parse_raw(body: bytes, spec: Spec) -> InferRequest:

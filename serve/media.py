@@ -15,6 +15,7 @@ from serve.integers import parse_integer
 from serve.multipart import Part, split_parts
 
 DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w.+=-]+)*;base64,")
+MAX_JSON_MARKS = 256  # a form of strings needs 4 quotes, a colon and a comma per field
 FIRST_BYTES = "first_bytes"  # query parameter: where the first of two files of a raw body ends
 
 
@@ -109,6 +110,13 @@ def _checked_files(files: Sequence[Part], form: Form) -> tuple[bytes, ...]:
 
 
 def _from_json(body: bytes, form: Form) -> tuple[tuple[bytes, ...], list[tuple[str, str]]]:
+    # base64 holds none of these; each may become a Python object of twenty times its size
+    marks = sum(body.count(mark) for mark in b'{[",')
+    if marks > MAX_JSON_MARKS:
+        raise InputError(
+            f'the JSON body has {marks} of the characters {{ [ " and comma; '
+            f"allowed: {MAX_JSON_MARKS}, as it is one object of strings"
+        )
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:

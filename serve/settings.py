@@ -26,7 +26,7 @@ class Settings:
     allow_seeded: bool = False  # serve untrained weights
     background_max_side_px: int = 1024  # longest side of the image that a mask is made from
     threads: int = 1  # of onnxruntime within one run; runs themselves go in parallel
-    max_pixels: int = 50_000_000  # of one decoded image: 150 MB as RGB
+    max_pixels: int = 16_000_000  # of one decoded image: 48 MB as RGB, some copies at a time
     queue: int = 64  # requests that may wait for a worker; one more is answered 429
     face_emotion_model: str = "face_emotion_xception"
     similarity_model: str = "image_embedding_mobilenetv2"

@@ -69,8 +69,16 @@ def image_endpoint(answer: Answer, form: Form, model_id: str | None = None) -> E
 
 def predict(model: Model, upload: Upload, settings: Settings) -> Response:
     """What a model says of one image."""
-    result = _result(model, _image(upload.images[0], settings))
-    return json_answer(facts_of(model, _result_warnings(result)), result.to_json())
+    image = _image(upload.images[0], settings)
+    height, width = image.shape[:2]
+    if model.spec.task == "image-segmentation":
+        image = limit_side(image, settings.background_max_side_px)
+    result = _result(model, image)
+    content = result.to_json()
+    if isinstance(result, Alpha):
+        # the mask is that of the image made smaller; at the photo's size it would be 4 B a pixel
+        content = {**content, "height": height, "width": width}
+    return json_answer(facts_of(model, _result_warnings(result)), content)
 
 
 def similarity(model: Model, upload: Upload, settings: Settings) -> Response:

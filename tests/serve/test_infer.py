@@ -162,3 +162,20 @@ def test_not_json() -> None:
     for body in (b"", b"{", b"\xff", b'{"a": NaN}', b"[" * 5000):
         with pytest.raises(InputError, match="the request is not JSON"):
             parse_request(body, None, SPEC)
+
+
+@pytest.mark.parametrize(
+    ("items", "limit"),
+    [(b"{}," * 4097, 4096), (b"[]," * (2**20 + 1), 2**20), (b'"",' * (2**15 + 1), 2**16)],
+)
+def test_json_of_many_values_is_refused_before_it_is_read(items: bytes, limit: int) -> None:
+    with pytest.raises(InputError, match=f"allowed: {limit}; binary"):
+        parse_request(b"[" + items, None, SPEC)
+
+
+def test_marks_within_binary_data_are_not_counted() -> None:
+    shape = [4096, 2]
+    values = {**VALUES, "shape": shape}
+    counts = np.full(shape, int.from_bytes(b"{" * 8), "<i8").tobytes()
+    content = {"inputs": [binary(values, 2**15), binary({**COUNTS, "shape": shape}, 2**16)]}
+    assert parse(content, b"{" * 2**15 + counts).feeds["counts"].shape == (4096, 2)

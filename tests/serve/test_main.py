@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,6 +181,38 @@ def test_sigterm_lets_a_running_request_finish(artifacts: Path) -> None:
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
         assert b'"label":"bright"' in answer
         assert server.process.wait(timeout=10) == 0
+
+
+def peak_mib(process: subprocess.Popen[str]) -> int:
+    """The most memory the process has had in RAM so far."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert found is not None
+    return int(found[1]) // 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize(
+    ("path", "body", "kind", "status", "limit_mib"),
+    [
+        # twice 14 MB of objects that would take 350 MB each; measured: 52 MiB
+        ("/v1/face-emotion", b'{"image":[' + b"{}," * 4_600_000 + b"{}]}", "json", 400, 120),
+        # twice 16 million pixels, where a float mask would add 64 MB; measured: 188 MiB
+        ("/v1/models/background_u2netp", solid(9, 9, 9, height=4000, width=4000), "x", 200, 225),
+    ],
+)
+def test_two_hostile_requests_take_little_memory(
+    artifacts: Path, path: str, body: bytes, kind: str, status: int, limit_mib: int
+) -> None:
+    with serving("--artifacts", str(artifacts)) as server, ThreadPoolExecutor(2) as clients:
+        before = peak_mib(server.process)
+        headers = {"Content-Type": f"application/{kind}"}
+        jobs = [
+            clients.submit(httpx.post, server.url + path, content=body, headers=headers, timeout=60)
+            for _ in range(2)
+        ]
+        assert [job.result().status_code for job in jobs] == [status, status]
+        assert peak_mib(server.process) - before < limit_mib
 
 
 def test_telemetry_is_off_before_onnxruntime_is_imported() -> None:

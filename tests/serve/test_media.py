@@ -168,3 +168,17 @@ def test_is_json() -> None:
     assert is_json("application/problem+json")
     assert not is_json("text/plain")
     assert not is_json("")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"image":[' + b"{}," * 300 + b"{}]}",
+        b'{"image":' + b"[" * 300 + b"]" * 300 + b"}",
+        b'{"image":[' + b"1," * 300 + b"1]}",
+        b"{" + b'"a":"b",' * 100 + b'"image":"AA=="}',
+    ],
+)
+def test_json_of_many_values_is_refused_before_it_is_read(body: bytes) -> None:
+    with pytest.raises(InputError, match=r"allowed: 256, as it is one object of strings"):
+        parse(body, "application/json")

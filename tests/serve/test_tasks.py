@@ -127,6 +127,16 @@ def test_the_mask_is_made_from_a_smaller_image(artifacts: Path, serve: Serve) ->
     assert "x-warnings" not in whole.post(MASK, content=png(noise)).headers
 
 
+def test_a_summary_is_of_the_smaller_image_with_the_size_of_its_source(
+    artifacts: Path, serve: Serve
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1000, 500, 3), np.uint8)
+    limited = serve(Settings(artifacts=artifacts, background_max_side_px=10))
+    answer = limited.post("/v1/models/background_u2netp", content=png(noise)).json()
+    assert (answer["result"]["height"], answer["result"]["width"]) == (1000, 500)
+    assert answer["warnings"] == [DEGENERATE_WARNING]
+
+
 @pytest.mark.parametrize("colour", ["#336699", "336699", "#369", "%23336699", "369"])
 def test_a_colour_in_the_query(client: httpx.Client, colour: str) -> None:
     # written into the address as curl would: an unescaped # begins the fragment, so only %23 works
