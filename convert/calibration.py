@@ -29,7 +29,7 @@ Batch = NDArray[np.uint8]  # (N, H, W, C), preprocessed as served
 class Media:
     """Inputs of a conversion, already preprocessed."""
 
-    source: str  # "synthetic", or "sha256:..." of the directory's images
+    source: str  # "synthetic", or "sha256:..." of the directory's images, and "+synthetic"
     calibration: Batch
     evaluation: Batch
 
@@ -79,7 +79,7 @@ def complete(media: Media, recipe: Recipe, steps: Sequence[Step]) -> Media:
         return media
     drawn = procedural.media(recipe.media, procedural.CALIBRATION, SYNTHETIC_CALIBRATION)
     both = np.concatenate([media.calibration, _preprocessed(drawn, steps)])
-    return replace(media, calibration=both)
+    return replace(media, source=f"{media.source}+synthetic", calibration=both)
 
 
 def directory_digest(directory: Path) -> str:
@@ -91,7 +91,11 @@ def _contents(directory: Path) -> dict[str, Path]:
     """Paths by content hash, in hash order."""
     if not directory.is_dir():
         raise CalibrationError(f"{directory}: no such directory")
-    paths = (path for path in directory.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = (
+        path
+        for path in directory.rglob("*")
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+    )
     hashed = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in sorted(paths)}
     return dict(sorted(hashed.items()))
 

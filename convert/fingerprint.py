@@ -8,10 +8,9 @@ from importlib import metadata
 from pathlib import Path
 
 from convert.checkpoint import sha256
-from convert.package import digest, files
+from convert.package import digest, existing
 from convert.recipe import RecipeFile
-from runtime.errors import ArtifactError
-from runtime.manifest import Manifest, read_manifest, verify_file
+from runtime.manifest import Manifest
 
 ROOT = Path(__file__).parent.parent
 TOOLS = (
@@ -46,24 +45,15 @@ def fingerprint(
 
 
 def recall(out: Path, model_id: str, key: str) -> Manifest | None:
-    """The version that this conversion made, if it is still there and whole."""
-    version = _read(_memory(out, model_id)).get(key)
-    if version is None:
-        return None
-    directory = out / model_id / str(version)
-    try:
-        manifest = read_manifest(directory)
-        for file in files(manifest):
-            verify_file(directory, file)
-    except ArtifactError:
-        return None  # damaged since: convert again, to a new version
-    return manifest
+    """What this conversion made, if it is the newest version still, and whole."""
+    digest_made = _read(_memory(out, model_id)).get(key)
+    return existing(out, model_id, digest_made) if digest_made else None
 
 
 def remember(out: Path, manifest: Manifest, key: str) -> None:
-    """Note which version a conversion made."""
+    """Note what a conversion made, by digest."""
     path = _memory(out, manifest.id)
-    known = {**_read(path), key: manifest.version}
+    known = {**_read(path), key: manifest.digest}
     beside = path.with_suffix(".tmp")
     beside.write_text(json.dumps(known, indent=1), encoding="utf-8")
     os.replace(beside, path)
@@ -73,7 +63,7 @@ def _memory(out: Path, model_id: str) -> Path:
     return out / ".work" / f"{model_id}.fingerprints.json"
 
 
-def _read(path: Path) -> Mapping[str, int]:
+def _read(path: Path) -> Mapping[str, str]:
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -21,7 +21,16 @@ from numpy.typing import NDArray
 
 from runtime import strict_json
 from runtime.errors import ArtifactError
-from runtime.manifest import MANIFEST, File, Manifest, Spec, read_manifest, verify_file, versions
+from runtime.manifest import (
+    MANIFEST,
+    VERSION,
+    File,
+    Manifest,
+    Spec,
+    read_manifest,
+    verify_file,
+    versions,
+)
 
 GOLDEN = "golden.npz"
 GOLDEN_LIMIT_BYTES = 1_000_000
@@ -103,21 +112,22 @@ def digest(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def existing(out: Path, model_id: str, wanted: str) -> Path | None:
-    """A complete version with this digest whose files are still what its manifest says.
+def existing(out: Path, model_id: str, wanted: str) -> Manifest | None:
+    """The newest complete version, if it has this digest and its files are intact.
 
-    Damaged versions, and those of another schema, are passed over: they keep their number.
+    An older one would not do: servers take the newest, so going back to earlier weights is a new
+    version too.
     """
-    for directory in reversed(versions(out / model_id)):
-        try:
-            manifest = read_manifest(directory)
-            if manifest.digest == wanted:
-                for file in files(manifest):
-                    verify_file(directory, file)
-                return directory
-        except ArtifactError:
-            continue
-    return None
+    found = versions(out / model_id)
+    if not found:
+        return None
+    try:
+        manifest = read_manifest(found[-1])
+        for file in files(manifest):
+            verify_file(found[-1], file)
+    except ArtifactError:
+        return None  # damaged, or of another schema: it keeps its number
+    return manifest if manifest.digest == wanted else None
 
 
 def files(manifest: Manifest) -> list[File]:
@@ -129,7 +139,7 @@ def next_version(out: Path, model_id: str) -> int:
     """One more than the highest number in use, complete or not."""
     directory = out / model_id
     taken = (
-        [int(p.name) for p in directory.iterdir() if p.name.isdecimal()]
+        [int(p.name) for p in directory.iterdir() if VERSION.fullmatch(p.name)]
         if directory.is_dir()
         else []
     )

@@ -23,7 +23,7 @@ from convert.numerics import attach
 from convert.recipe import Loaded, RecipeFile
 from convert.verify import check_parity
 from convert.weights import WeightsMode
-from runtime.manifest import SCHEMA_VERSION, Manifest, Spec, Weights, read_manifest
+from runtime.manifest import SCHEMA_VERSION, Manifest, Spec, Weights
 
 ONNXRUNTIME_MINIMUM = "1.18.0"  # the first to read convert.graph.IR_VERSION
 
@@ -112,7 +112,7 @@ def _run_stages(
     manifest = _verify(job, recipe_file, found, loaded, media, exported, choice, scratch)
     before = package.existing(job.out, manifest.id, manifest.digest)
     if before is not None:
-        return read_manifest(before), "unchanged"
+        return before, UNCHANGED
     report("package")
     package.publish(scratch, job.out, manifest)
     return manifest, "packaged"

@@ -39,6 +39,11 @@ class Tolerance:
 
     def violations(self, metrics: Mapping[str, float]) -> list[str]:
         """One sentence for each bound that is not kept; NaN keeps none."""
+        for name in (*self.at_least, *self.at_most):
+            if name not in metrics:
+                raise RecipeError(
+                    f"the tolerance names {name!r}; this task measures {', '.join(metrics)}"
+                )
         low = [
             f"{name} {metrics[name]:.4f} < {bound}"
             for name, bound in self.at_least.items()
@@ -121,7 +126,7 @@ def read(path: Path) -> RecipeFile:
     try:
         # what runs is what is hashed: an import would take a cached file of equal date and size
         exec(compile(content, path, "exec"), module.__dict__)
-    except Exception as error:  # whatever the user's file raises
+    except (Exception, SystemExit) as error:  # whatever the user's file raises
         raise RecipeError(f"{path}: {type(error).__name__}: {error}") from error
     recipe = getattr(module, "RECIPE", None)
     if not isinstance(recipe, Recipe):

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 
@@ -74,3 +75,7 @@ def _child(job: Job, sender: Connection) -> None:
         sender.send(_Refusal(f"{error.filename or job.out}: {error.strerror or error}"))
     except KeyboardInterrupt:
         pass  # the terminal interrupts both processes; the parent tells
+    except Exception as error:  # a recipe's own code, or a framework's
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{place.filename}:{place.lineno}"
+        sender.send(_Refusal(f"{type(error).__name__}: {error} ({where})"))

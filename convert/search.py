@@ -139,8 +139,9 @@ class Search:
                 if 0 <= index < len(self._units) and not self.exhausted:
                     trial = self._try(setting, chosen | {index})
                     needed = max(WORTHWHILE, FLOAT_COST * self._units[index].work)
-                    gains[index] = 1 - trial.fidelity.loss / best.fidelity.loss - needed
-            if not gains or max(gains.values()) < 0:
+                    allowed = best.fidelity.loss * (1 - needed)
+                    gains[index] = allowed - trial.fidelity.loss
+            if not gains or max(gains.values()) <= 0:
                 break
             chosen |= {max(gains, key=lambda index: gains[index])}
             best = self._try(setting, chosen)

@@ -20,7 +20,8 @@ MANIFEST = "manifest.json"
 Dtype = Literal["uint8", "int64", "float32"]
 Task = Literal["image-classification", "image-feature-extraction", "image-segmentation"]
 Interpolation = Literal["nearest", "linear", "area", "cubic", "lanczos4", "linear_antialias"]
-MODEL_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+MODEL_ID = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+VERSION = re.compile(r"[1-9][0-9]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Variant:
     name: str  # "int8", "float"
     precision: Literal["int8", "float"]
     files: tuple[File, ...]  # the first is the ONNX file
-    cpu_features: tuple[str, ...]  # flags this variant needs; empty: any CPU
+    cpu_features: tuple[str, ...]  # the CPU has one of these flags; empty: any CPU
     verification: Mapping[str, Any]  # what was measured on this very file
     batch_invariant: bool  # row i of a batch equals row i alone
 
@@ -199,7 +200,9 @@ def versions(model_directory: Path) -> list[Path]:
     if not model_directory.is_dir():
         return []
     found = [
-        p for p in model_directory.iterdir() if p.name.isdecimal() and (p / MANIFEST).is_file()
+        p
+        for p in model_directory.iterdir()
+        if VERSION.fullmatch(p.name) and (p / MANIFEST).is_file()
     ]
     return sorted(found, key=lambda p: int(p.name))
 

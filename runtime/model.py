@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from runtime.decode import decode_image
 from runtime.errors import ArtifactError, InputError
 from runtime.manifest import (
+    VERSION,
     Manifest,
     Spec,
     TensorSpec,
@@ -73,7 +74,16 @@ class Model:
                 raise InputError(
                     f"output {name!r} is unknown; {self.spec.id} has {', '.join(known)}"
                 )
-        return self.session.run(feeds, output_names or known)
+        wanted = output_names or known
+        rows = next(iter(feeds.values())).shape[0]
+        if self.variant.batch_invariant or rows == 1:
+            return self.session.run(feeds, wanted)
+        # a row would depend on its companions
+        alone = [
+            self.session.run({name: array[i : i + 1] for name, array in feeds.items()}, wanted)
+            for i in range(rows)
+        ]
+        return {name: np.concatenate([row[name] for row in alone]) for name in wanted}
 
 
 def load(path: str | Path, *, options: SessionOptions | None = None) -> Model:
@@ -88,6 +98,8 @@ def load(path: str | Path, *, options: SessionOptions | None = None) -> Model:
     """
     directory = _version_directory(Path(path))
     manifest = read_manifest(directory)
+    if directory.name != str(manifest.version):
+        raise ArtifactError(f"{directory}: its manifest says version {manifest.version}")
     variant = choose_variant(manifest, cpu_features())
     paths = [verify_file(directory, file) for file in variant.files]
     session = Session(paths[0], options)
@@ -116,7 +128,7 @@ def choose_variant(manifest: Manifest, features: frozenset[str]) -> Variant:
 
 
 def _version_directory(path: Path) -> Path:
-    if path.name.isdecimal():
+    if VERSION.fullmatch(path.name):
         return path
     found = versions(path)
     if not found:

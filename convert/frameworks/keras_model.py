@@ -69,6 +69,7 @@ class KerasNetwork:
                 f"{where}: the model takes {shape}; needed: (None, height, width, 1 or 3)"
             )
         self._model = model
+        self._where = where
         self.input_shape: tuple[int, int, int] = shape[1:]  # (H, W, C)
         self.output_width = int(model.outputs[0].shape[-1])
 
@@ -80,7 +81,13 @@ class KerasNetwork:
         """
         noise = np.random.default_rng(0).uniform(-1, 1, (3, *self.input_shape))
         output = self.forward(noise.astype(np.float32))
-        return bool((output >= 0).all() and np.abs(output.sum(axis=-1) - 1).max() < 1e-3)
+        is_distribution = bool((output >= 0).all() and np.abs(output.sum(axis=-1) - 1).max() < 1e-3)
+        if not is_distribution and (output >= 0).all() and (output <= 1).all():
+            raise CheckpointError(
+                f"{self._where}: the model gives values in [0, 1] that do not sum to 1: "
+                "independent labels (sigmoid); needed: one class of several (softmax, or logits)"
+            )
+        return is_distribution
 
     def forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, H, W, C) float32 to the raw output, row by row so that memory stays flat."""
@@ -102,6 +109,12 @@ class KerasNetwork:
             )
         except Exception as error:  # tf2onnx raises ValueError, KeyError and its own types
             raise ConvertError(f"tf2onnx cannot export the model: {str(error)[:300]}") from error
+        if len(model.graph.input) != 1:
+            names = ", ".join(value.name for value in model.graph.input[1:])
+            raise ConvertError(
+                f"tf2onnx leaves constants of the model as inputs ({names}): layers holding values "
+                "outside their weights (Normalization, for one) belong before the model"
+            )
         return scale_resizes(free_batch(model))
 
     def _call(self, x: Any) -> Any:

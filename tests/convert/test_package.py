@@ -136,20 +136,24 @@ def test_existing_is_found_by_digest_if_whole(out: Path, template: Path) -> None
     with locked(out, ID) as scratch:
         manifest = prepared(scratch, template)
         directory = publish(scratch, out, manifest)
-    assert existing(out, ID, manifest.digest) == directory
+    assert existing(out, ID, manifest.digest) == manifest
     assert existing(out, ID, "0" * 64) is None
     graph = directory / manifest.variants[0].files[0].name
     graph.write_bytes(graph.read_bytes()[:-1] + b"x")
     assert existing(out, ID, manifest.digest) is None
 
 
-def test_damaged_older_version_stops_nothing(out: Path, template: Path) -> None:
+def test_only_the_newest_version_counts_as_existing(out: Path, template: Path) -> None:
     for version in (1, 2):
         with locked(out, ID) as scratch:
-            directory = publish(scratch, out, prepared(scratch, template, version=version))
+            manifest = replace(prepared(scratch, template, version=version), digest=f"{version}")
+            directory = publish(scratch, out, manifest)
+    assert existing(out, ID, "2") == manifest
+    # servers take version 2: going back to what 1 was must make a version 3
+    assert existing(out, ID, "1") is None
     (directory / "manifest.json").write_text('{"schema_version": 99}')
-    found = existing(out, ID, read_manifest(out / ID / "1").digest)
-    assert found == out / ID / "1"
+    assert existing(out, ID, "2") is None
+    assert existing(out, ID, "1") is None
 
 
 def test_variant_carries_its_spec_and_nothing_of_its_exporter(tmp_path: Path) -> None:

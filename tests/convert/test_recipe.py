@@ -86,3 +86,9 @@ def test_tolerance_names_each_bound_that_is_not_kept() -> None:
 def test_not_a_number_keeps_no_bound() -> None:
     tolerance = Tolerance(at_least={"iou": 0.9}, at_most={"mae": 0.01})
     assert len(tolerance.violations({"iou": float("nan"), "mae": float("nan")})) == 2
+
+
+def test_tolerance_names_what_the_task_measures() -> None:
+    tolerance = Tolerance(at_least={"top1": 0.9})
+    with pytest.raises(RecipeError, match=r"names 'top1'; this task measures top1_agreement"):
+        tolerance.violations({"top1_agreement": 1.0})

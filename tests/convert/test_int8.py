@@ -1,0 +1,51 @@
+"""Real weights in INT8, on photos that calibration never saw (it saw drawings)."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convert.fidelity import measure
+from convert.verify import run_rows
+from runtime.decode import decode_image
+from runtime.manifest import read_manifest
+from runtime.preprocess import preprocess
+from tests.convert.command_line import succeed
+from tests.convert.test_models import matting
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def version(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """background_u2netp from upstream's weights, everything by default."""
+    directory = tmp_path_factory.mktemp("int8")
+    checkpoint = shared / "checkpoints/u2netp.pth"
+    succeed(
+        "background_u2netp", "--checkpoint", checkpoint, "--out", directory, directory=directory
+    )
+    return directory / "background_u2netp/1"
+
+
+def test_u2netp_is_packaged_in_int8_and_keeps_its_masks(version: Path, shared: Path) -> None:
+    manifest = read_manifest(version)
+    assert [variant.name for variant in manifest.variants] == ["int8", "float"]
+    assert manifest.variants[0].batch_invariant
+    paths = matting(shared)
+    images = [preprocess(decode_image(p.read_bytes()), manifest.spec.preprocess) for p in paths]
+    batch = np.stack(images)
+    reference, served = (run_rows(version / f"{name}.onnx", batch) for name in ("float", "int8"))
+    metrics = measure(manifest.spec.task, reference, served).metrics
+    print(f"u2netp INT8 on {len(paths)} photos: {metrics}")
+    assert len(paths) >= 9
+    assert metrics["iou_mean"] >= 0.985
+    assert metrics["mae"] <= 0.006
+
+
+def test_the_search_left_little_in_float(version: Path) -> None:
+    manifest = read_manifest(version)
+    chosen = next(c for c in manifest.candidates if c["name"] == manifest.choice["operators"])
+    assert chosen["integer_operators"] > 150
+    # a third of float's file, not half: the float layers are few
+    int8, plain = (sum(f.size_bytes for f in v.files) for v in manifest.variants)
+    assert int8 <= 0.45 * plain
