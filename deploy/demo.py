@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.check import check, print_table
+from deploy.check import check, report
 from runtime.errors import SlipwayError
 from runtime.manifest import Task, read_manifest, verify_file, versions
 
@@ -160,10 +160,7 @@ def _with_server(server: subprocess.Popen[bytes], url: str, options: argparse.Na
         rows = check(url, options.artifacts)
         if server.poll() is not None:
             raise SlipwayError(f"the server ended by itself with {server.returncode}")
-        print_table(rows)
-        problems = sum(1 for row in rows if row.problem)
-        print(f"{len(rows) - problems} of {len(rows)} as verified at conversion")
-        return 1 if problems else 0
+        return report(rows)
     lines = curl_lines(url, write_samples(options.artifacts, options.samples))
     text = "".join(f"  {line}\n" for line in lines)
     print(f"\nserving on {url} (end with Ctrl-C); try:\n\n{text}", flush=True)

@@ -1,0 +1,212 @@
+"""deploy.check against real servers: one that is right, and several that are not."""
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deploy.check import Row, check, main
+from runtime.errors import ArtifactError
+from runtime.manifest import SCHEMA_VERSION
+from tests.artifacts import (
+    CLASSIFIER,
+    EMBEDDING,
+    SEGMENTATION,
+    SLOW,
+    add_samples,
+    edit_manifest,
+    rewrite_golden,
+    write_artifact,
+)
+from tests.serve.conftest import half_white, png, solid
+from tests.serve.test_main import serving
+
+FACES, PAIRS, MASKS = "face_emotion_xception", "image_embedding_mobilenetv2", "background_u2netp"
+MEDIA = (png(half_white()), solid(10, 200, 30, height=40, width=40))
+FORMS = ("multipart", "raw", "JSON")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the server of this module serves: a model per task, and a second classifier."""
+    root = tmp_path_factory.mktemp("served")
+    for graph in (CLASSIFIER, EMBEDDING, SEGMENTATION):
+        add_samples(write_artifact(root, graph), *MEDIA)
+    add_samples(write_artifact(root, SLOW), solid(2, 2, 2))  # it takes long over bright ones
+    return root
+
+
+@pytest.fixture(scope="module")
+def url(served: Path) -> Iterator[str]:
+    with serving("--artifacts", str(served)) as server:
+        yield server.url
+
+
+@pytest.fixture
+def changed(served: Path, tmp_path: Path) -> Path:
+    """A copy of the artifacts, to make them differ from what the server has."""
+    shutil.copytree(served, tmp_path / "changed")
+    return tmp_path / "changed"
+
+
+def problems(rows: Sequence[Row]) -> dict[str, str]:
+    return {row.route: row.problem for row in rows if row.problem}
+
+
+def alter(directory: Path, array: str, *, by: float) -> None:
+    """Add a number to the first row of a golden array."""
+    with np.load(directory / "golden.npz") as stored:
+        arrays = dict(stored)
+    arrays[array][0] += by
+    rewrite_golden(directory, arrays)
+
+
+def set_verification(directory: Path, seen: object) -> None:
+    variant = json.loads((directory / "manifest.json").read_text())["variants"][0]
+    edit_manifest(directory, {"variants": [{**variant, "verification": seen}]})
+
+
+def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["check", *arguments])
+    return main()
+
+
+def test_a_right_server_passes(
+    url: str, served: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main(monkeypatch, "--url", url, "--artifacts", str(served)) == 0
+    *rows, last = capsys.readouterr().out.splitlines()[1:]
+    assert last == f"{len(rows)} of {len(rows)} as verified at conversion"
+    assert all(row.endswith(" ok") for row in rows)
+
+
+def test_every_form_of_every_route_is_asked_once(url: str, served: Path) -> None:
+    routes = [row.route for row in check(url, served)]
+    people = ("face-emotion", "similarity", "background")
+    models = (f"models/{model}" for model in (FACES, PAIRS, MASKS, "tiny_slow"))
+    for route in (*people, *models):
+        for form in FORMS:
+            assert routes.count(f"POST /v1/{route} ({form})") == 1
+    assert len(routes) == len(set(routes))
+
+
+@pytest.mark.parametrize(
+    ("model", "output", "route"),
+    [
+        (FACES, "probabilities", "/v1/face-emotion"),
+        (PAIRS, "embedding", "/v1/similarity"),
+        (MASKS, "alpha", "/v1/background"),
+    ],
+)
+def test_another_output_than_the_recorded_one_is_a_row(
+    url: str, changed: Path, model: str, output: str, route: str
+) -> None:
+    alter(changed / model / "1", f"output/{output}", by=0.01)
+    found = problems(check(url, changed))
+    assert {f"POST {route} ({form})" for form in FORMS} <= found.keys()
+    assert {
+        f"POST /v2/models/{model}/infer ({form})" for form in ("JSON", "binary")
+    } <= found.keys()
+    assert all(model in name or route in name for name in found)
+    assert "largest" in found[f"POST {route} (raw)"]
+
+
+def test_recorded_differences_are_allowed(url: str, changed: Path) -> None:
+    alter(changed / FACES / "1", "output/probabilities", by=0.01)
+    seen = {"golden": {"probabilities": {"mean_abs": 0.01, "max_abs": 0.01}}}
+    set_verification(changed / FACES / "1", seen)
+    assert problems(check(url, changed)) == {}
+
+
+def test_the_pair_is_two_pictures_where_there_are_two(url: str, changed: Path) -> None:
+    """The server's cosine of these two is 0.63: a pair of equals would give 1."""
+    with np.load(changed / PAIRS / "1" / "golden.npz") as golden:
+        first, second = golden["output/embedding"]
+    assert abs(float(first @ second)) < 0.9
+    add_samples(changed / PAIRS / "1", MEDIA[0])
+    routes = [row for row in check(url, changed) if "similarity" in row.route]
+    assert [row.problem for row in routes] == ["", "", ""]
+
+
+def test_other_labels_are_a_row_not_a_traceback(url: str, changed: Path) -> None:
+    path = changed / FACES / "1" / "manifest.json"
+    path.write_text(path.read_text().replace('"grey"', '"gray"'))
+    found = problems(check(url, changed))
+    assert found.keys() == {
+        f"POST /v1/{route} ({form})"
+        for route in ("face-emotion", f"models/{FACES}")
+        for form in FORMS
+    }
+
+
+def test_a_task_route_that_another_model_answers_is_not_asked_for_the_others(
+    served: Path,
+) -> None:
+    environ = {"SLIPWAY_FACE_EMOTION_MODEL": "tiny_slow"}
+    with serving("--artifacts", str(served), **environ) as server:
+        rows = check(server.url, served)
+    assert problems(rows) == {}
+    answers = [row.reply for row in rows if "/v1/face-emotion" in row.route]
+    assert [reply.headers["x-model"] for reply in answers] == ["tiny_slow"] * 3
+
+
+def test_another_version_of_the_model_is_named(url: str, changed: Path) -> None:
+    (changed / FACES / "1").rename(changed / FACES / "2")
+    edit_manifest(changed / FACES / "2", {"version": 2})
+    found = problems(check(url, changed))
+    assert found.keys() == {f"GET /v1/models/{FACES}"}
+    assert "serves version 1" in found[f"GET /v1/models/{FACES}"]
+
+
+def test_a_model_that_is_not_served_is_named(url: str, tmp_path: Path) -> None:
+    directory = write_artifact(tmp_path, CLASSIFIER)
+    add_samples(directory, *MEDIA)
+    other = tmp_path / "other" / "1"
+    directory.parent.rename(other.parent)
+    path = other / "manifest.json"
+    path.write_text(path.read_text().replace(FACES, "other"))
+    assert problems(check(url, tmp_path)).keys() == {"GET /v1/models/other"}
+
+
+def test_nobody_at_the_address_is_a_row(served: Path) -> None:
+    found = problems(check("http://127.0.0.1:9", served))
+    assert "GET /health" in found
+
+
+def test_golden_samples_of_another_hash_are_refused(url: str, changed: Path) -> None:
+    path = changed / FACES / "1" / "golden.npz"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ArtifactError, match=r"golden\.npz has sha256"):
+        check(url, changed)
+
+
+def test_differences_that_were_not_recorded_are_refused(url: str, changed: Path) -> None:
+    set_verification(changed / FACES / "1", {})
+    with pytest.raises(ArtifactError, match=r"verification\.golden lacks 'probabilities'"):
+        check(url, changed)
+
+
+@pytest.mark.parametrize("content", [None, "empty", "broken"])
+def test_no_artifacts_are_one_line(
+    content: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = tmp_path / "artifacts"
+    if content is not None:
+        root.mkdir()
+    if content == "broken":
+        (root / "model" / "1").mkdir(parents=True)
+        (root / "model" / "1" / "manifest.json").write_text(
+            f'{{"schema_version": {SCHEMA_VERSION}}}'
+        )
+    assert run_main(monkeypatch, "--url", "http://127.0.0.1:9", "--artifacts", str(root)) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("check: ")
+    assert message.count("\n") == 1

@@ -1,0 +1,183 @@
+"""deploy.demo as a process of its own, and the lines that it prints."""
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from deploy.demo import Sampled, curl_lines, write_samples
+from runtime.errors import ArtifactError
+from tests.artifacts import CLASSIFIER, EMBEDDING, SLOW, add_samples, write_artifact
+from tests.serve.conftest import half_white, png, solid
+from tests.serve.test_main import serving
+
+PROJECT = Path(__file__).parents[2]
+FACES, PAIRS, MASKS = "face_emotion_xception", "image_embedding_mobilenetv2", "background_u2netp"
+MEDIA = (png(half_white()), solid(10, 200, 30, height=40, width=40))
+URL = "http://127.0.0.1:8000"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("served")
+    for graph in (CLASSIFIER, EMBEDDING):
+        add_samples(write_artifact(root, graph), *MEDIA)
+    return root
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port
+
+
+@contextmanager
+def demo(*arguments: str, port: int | str) -> Iterator[subprocess.Popen[str]]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SLIPWAY_")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deploy.demo", *arguments],
+        cwd=PROJECT,
+        env={**kept, "PORT": str(port)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate(timeout=40)
+
+
+def outcome(*arguments: str, port: int | str) -> tuple[int, str, str]:
+    """Exit code, standard output and error of a demo that ends by itself."""
+    with demo(*arguments, port=port) as process:
+        out, error = process.communicate(timeout=60)
+        return process.returncode, out, error
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_check_passes_on_its_own_server_and_ends_it(served: Path) -> None:
+    port = free_port()
+    code, out, _ = outcome("--check", "--artifacts", str(served), port=port)
+    found = re.search(r"^(\d+) of (\d+) as verified at conversion$", out, re.MULTILINE)
+    assert code == 0
+    assert found is not None
+    assert found[1] == found[2]
+    assert not answers(port)
+
+
+def test_check_fails_where_another_server_has_the_port(served: Path) -> None:
+    with serving("--artifacts", str(served)) as other:
+        port = int(other.url.rpartition(":")[2])
+        code, out, error = outcome("--check", "--artifacts", str(served), port=port)
+        assert (code, out) == (1, "")
+        assert error.startswith(f"demo: cannot listen on 127.0.0.1, port {port}: ")
+        assert error.count("\n") == 1
+        assert other.process.poll() is None
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "eight"])
+def test_a_port_that_is_none_is_refused(served: Path, port: str) -> None:
+    code, _, error = outcome("--check", "--artifacts", str(served), port=port)
+    assert code == 1
+    assert error == f"demo: PORT is {port!r}; allowed: 1 to 65535\n"
+
+
+def test_artifacts_that_are_refused_end_the_demo(tmp_path: Path) -> None:
+    code, _, error = outcome("--check", "--artifacts", str(tmp_path), port=free_port())
+    assert code == 1
+    assert "demo: the server did not come up on" in error
+    assert "Traceback" not in error
+
+
+def test_sigterm_ends_the_server_too(served: Path, tmp_path: Path) -> None:
+    port = free_port()
+    arguments = ("--artifacts", str(served), "--samples", str(tmp_path))
+    with demo(*arguments, port=port) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "/v1/models" in line:
+                break
+        assert answers(port)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=40)  # standard error closes only when the server has ended
+        assert process.returncode == 128 + signal.SIGTERM
+    assert not answers(port)
+
+
+def test_the_lines_name_what_there_is(tmp_path: Path) -> None:
+    artifacts, samples = tmp_path / "artifacts", tmp_path / "some samples"
+    for graph in (CLASSIFIER, SLOW):
+        add_samples(write_artifact(artifacts, graph), solid(2, 2, 2))
+    lines = curl_lines(URL, write_samples(artifacts, samples))
+    assert [line.split()[-1] for line in lines] == [
+        f"{URL}/v1/models",
+        f"{URL}/v1/face-emotion",
+        f"{URL}/v1/models/tiny_slow",
+    ]
+    files = [
+        word.partition("=@")[2] for line in lines for word in shlex.split(line) if "=@" in word
+    ]
+    assert [Path(name).read_bytes() for name in files] == [solid(2, 2, 2)] * 2
+
+
+def test_the_lines_of_the_three_models() -> None:
+    sampled = [
+        Sampled(MASKS, "image-segmentation", (Path("m.png"),)),
+        Sampled(FACES, "image-classification", (Path("f.png"), Path("g.png"))),
+        Sampled(PAIRS, "image-feature-extraction", (Path("a.png"), Path("b.png"))),
+    ]
+    assert curl_lines(URL, sampled) == [
+        f"curl {URL}/v1/models",
+        f"curl -F image=@m.png -o cut-out.png {URL}/v1/background",
+        f"curl -F image=@m.png -o on-blue.png '{URL}/v1/background?color=%233366ff'",
+        f"curl -F image=@f.png {URL}/v1/face-emotion",
+        f"curl -F image_a=@a.png -F image_b=@b.png {URL}/v1/similarity",
+    ]
+
+
+def test_one_picture_is_both_of_a_pair() -> None:
+    line = curl_lines(URL, [Sampled(PAIRS, "image-feature-extraction", (Path("a.png"),))])[1]
+    assert line == f"curl -F image_a=@a.png -F image_b=@a.png {URL}/v1/similarity"
+
+
+def test_a_model_without_samples_has_no_line() -> None:
+    assert curl_lines(URL, [Sampled(FACES, "image-classification", ())]) == [
+        f"curl {URL}/v1/models"
+    ]
+
+
+def test_the_task_route_belongs_to_the_model_that_the_server_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SLIPWAY_FACE_EMOTION_MODEL", "other")
+    sampled = [
+        Sampled(model, "image-classification", (Path("f.png"),)) for model in (FACES, "other")
+    ]
+    assert [line.rpartition("/v1/")[2] for line in curl_lines(URL, sampled)[1:]] == [
+        f"models/{FACES}",
+        "face-emotion",
+    ]
+
+
+def test_samples_of_another_hash_are_not_written(tmp_path: Path) -> None:
+    artifacts = tmp_path / "artifacts"
+    directory = write_artifact(artifacts, CLASSIFIER)
+    with (directory / "golden.npz").open("ab") as stream:
+        stream.write(b"\0")
+    with pytest.raises(ArtifactError, match=r"golden\.npz has \d+ bytes"):
+        write_samples(artifacts, tmp_path / "samples")
