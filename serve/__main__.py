@@ -14,6 +14,7 @@ from runtime.allocator import tune_allocator
 from runtime.errors import SlipwayError
 from serve.app import create_app
 from serve.catalog import Catalog, check_assignments, load_catalog
+from serve.connections import BUSY_CONNECTIONS, BoundedProtocol
 from serve.models import SEEDED_WARNING
 from serve.settings import Settings, SettingsError, from_environment
 from serve.tasks import assignments
@@ -43,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _announce(catalog, listener)
     config = uvicorn.Config(
         create_app(settings, catalog),
-        http="httptools",
+        http=BoundedProtocol,
+        limit_concurrency=BUSY_CONNECTIONS,
         loop="asyncio",
         ws="none",
         lifespan="on",

@@ -1,5 +1,6 @@
 """Request bodies into memory, never more of them than stated."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 
 from runtime.errors import TooLargeError
-from serve.errors import OverloadedError, UnsupportedMediaError
+from serve.errors import OverloadedError, RequestTimeoutError, UnsupportedMediaError
 from serve.integers import parse_integer
 
 
@@ -56,7 +57,7 @@ class UploadBudget:
 
 @asynccontextmanager
 async def received(
-    request: Request[Any], *, limit_bytes: int, budget: UploadBudget
+    request: Request[Any], *, limit_bytes: int, timeout_s: float, budget: UploadBudget
 ) -> AsyncIterator[bytes]:
     """The whole body, in memory for as long as the block lasts.
 
@@ -64,11 +65,13 @@ async def received(
         request: its body is not read yet, so that a client that asked first (`Expect:
             100-continue`) is refused before it sends.
         limit_bytes: of this body; checked against Content-Length, then counted.
+        timeout_s: for the whole body to arrive.
         budget: shared by all requests.
 
     Raises:
         TooLargeError: the body is, or says it is, larger than the limit.
         UnsupportedMediaError: it is compressed.
+        RequestTimeoutError: it did not arrive in time.
         OverloadedError: too many bytes of other bodies are in memory.
     """
     encoding = request.headers.get("content-encoding", "identity")
@@ -77,17 +80,30 @@ async def received(
     announced = request.headers.get("content-length", "0")
     if parse_integer(announced, 0, limit_bytes) is None:
         raise _too_large(f"{announced} bytes", limit_bytes)
-    chunks: list[bytes] = []
     with budget.hold() as held:
-        async with aclosing(request.stream()) as stream:
-            async for chunk in stream:
-                if held.size_bytes + len(chunk) > limit_bytes:
-                    raise _too_large(f"more than {limit_bytes} bytes", limit_bytes)
-                budget.grow(held, len(chunk))
-                chunks.append(chunk)
-        body = b"".join(chunks)
-        chunks.clear()  # or the body would be in memory twice for as long as it is worked on
+        try:
+            async with asyncio.timeout(timeout_s):
+                body = await _receive(request, limit_bytes, budget, held)
+        except TimeoutError:
+            raise RequestTimeoutError(
+                f"{held.size_bytes} bytes of the request body arrived in {timeout_s} s; "
+                f"allowed: {timeout_s} s for the whole body (TIMEOUT)"
+            ) from None
         yield body
+
+
+async def _receive(
+    request: Request[Any], limit_bytes: int, budget: UploadBudget, held: Held
+) -> bytes:
+    chunks: list[bytes] = []
+    async with aclosing(request.stream()) as stream:
+        async for chunk in stream:
+            if held.size_bytes + len(chunk) > limit_bytes:
+                raise _too_large(f"more than {limit_bytes} bytes", limit_bytes)
+            budget.grow(held, len(chunk))
+            chunks.append(chunk)
+    # the chunks are gone after it, or the body would be in memory twice while it is worked on
+    return b"".join(chunks)
 
 
 def _too_large(found: str, limit_bytes: int) -> TooLargeError:

@@ -20,6 +20,10 @@ class UnsupportedMediaError(SlipwayError):
     """The body is encoded in a way this server does not read: HTTP 415."""
 
 
+class RequestTimeoutError(SlipwayError):
+    """The body did not arrive in time: HTTP 408, and the connection is closed."""
+
+
 class OverloadedError(SlipwayError):
     """All workers are busy and the queue is full: HTTP 429."""
 
@@ -29,10 +33,14 @@ STATUS: Mapping[type[SlipwayError], int] = {
     TooLargeError: 413,
     InputError: 400,
     NotFoundError: 404,
+    RequestTimeoutError: 408,
     UnsupportedMediaError: 415,
     OverloadedError: 429,
 }
-RETRY_AFTER_S = 1
+STATUS_HEADERS: Mapping[int, Mapping[str, str]] = {
+    408: {"Connection": "close"},
+    429: {"Retry-After": "1"},  # seconds
+}
 
 
 def json_response(
@@ -55,8 +63,7 @@ async def answer_slipway_error(request: Request, error: Exception) -> Response:
     status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), None)
     if status is None:
         raise error
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 429 else None
-    return error_response(str(error), status=status, headers=headers)
+    return error_response(str(error), status=status, headers=STATUS_HEADERS.get(status))
 
 
 async def answer_not_found(request: Request, error: Exception) -> Response:

@@ -56,8 +56,11 @@ async def model_infer(request: Request[State]) -> Response:
     """POST /v2/models/{model}/infer: run the graph on tensors."""
     model, state = _find(request), request.state
     header_length = request.headers.get(HEADER_LENGTH)
-    limit_bytes = state["settings"].max_upload_bytes
-    async with received(request, limit_bytes=limit_bytes, budget=state["budget"]) as body:
+    settings = state["settings"]
+    limit_bytes, timeout_s = settings.max_upload_bytes, settings.timeout_s
+    async with received(
+        request, limit_bytes=limit_bytes, timeout_s=timeout_s, budget=state["budget"]
+    ) as body:
         return await state["pool"].run(lambda: infer(model, body, header_length))
 
 

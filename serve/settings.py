@@ -27,6 +27,7 @@ class Settings:
     background_max_side_px: int = 1024  # longest side of the image that a mask is made from
     threads: int = 1  # of onnxruntime within one run; runs themselves go in parallel
     max_pixels: int = 16_000_000  # of one decoded image: 48 MB as RGB, some copies at a time
+    timeout_s: int = 30  # for a client to send a request
     queue: int = 64  # requests that may wait for a worker; one more is answered 429
     face_emotion_model: str = "face_emotion_xception"
     similarity_model: str = "image_embedding_mobilenetv2"
@@ -52,6 +53,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         ),
         threads=_integer(environ, "SLIPWAY_THREADS", default.threads, 1, 256),
         max_pixels=_integer(environ, "SLIPWAY_MAX_PIXELS", default.max_pixels, 1, 2**30),
+        timeout_s=_integer(environ, "TIMEOUT", default.timeout_s, 1, 3600),
         queue=_integer(environ, "SLIPWAY_QUEUE", default.queue, 0, 65536),
         face_emotion_model=_model(
             environ, "SLIPWAY_FACE_EMOTION_MODEL", default.face_emotion_model

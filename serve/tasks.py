@@ -55,7 +55,10 @@ def image_endpoint(answer: Answer, form: Form, model_id: str | None = None) -> E
         model = find(state["catalog"], model_id or request.path_params["model"])
         content_type = request.headers.get("content-type", "")
         limit_bytes = _body_limit(content_type, state["settings"])
-        async with received(request, limit_bytes=limit_bytes, budget=state["budget"]) as body:
+        timeout_s = state["settings"].timeout_s
+        async with received(
+            request, limit_bytes=limit_bytes, timeout_s=timeout_s, budget=state["budget"]
+        ) as body:
 
             def work() -> Response:
                 query = request.query_params.multi_items()

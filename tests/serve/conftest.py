@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from serve.app import create_app
 from serve.catalog import load_catalog
+from serve.connections import BoundedProtocol
 from serve.settings import Settings
 
 Serve = Callable[[Settings], httpx.Client]  # starts a server and gives its client
@@ -27,7 +28,7 @@ def running(settings: Settings) -> Iterator[httpx.Client]:
     config = uvicorn.Config(
         create_app(settings, catalog),
         port=0,
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

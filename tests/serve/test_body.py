@@ -164,3 +164,25 @@ async def open_and_send(host: str, port: int) -> tuple[asyncio.StreamReader, asy
     writer.write(start.encode() + b"x" * (LIMIT - 1))
     await writer.drain()
     return reader, writer
+
+
+def test_a_body_that_stalls_is_answered_408_and_its_budget_freed(
+    artifacts: Path, serve: Serve
+) -> None:
+    client = serve(Settings(artifacts=artifacts, max_upload_bytes=LIMIT, timeout_s=1))
+
+    async def scenario() -> list[bytes]:
+        stalled = [await open_and_send(*address(client)) for _ in range(8)]
+        answers = [await asyncio.wait_for(reader.read(), timeout=5) for reader, _ in stalled]
+        for _, writer in stalled:
+            writer.close()
+            await writer.wait_closed()
+        return answers
+
+    for answer in asyncio.run(scenario()):  # read() ends: the connection was closed
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert answer.endswith(
+            b'{"error":"99999 bytes of the request body arrived in 1 s; '
+            b'allowed: 1 s for the whole body (TIMEOUT)"}'
+        )
+    assert client.post(FACE, content=padded(LIMIT)).status_code == 200

@@ -20,6 +20,7 @@ from serve.errors import (
     STATUS,
     NotFoundError,
     OverloadedError,
+    RequestTimeoutError,
     UnsupportedMediaError,
     answer_http_exception,
 )
@@ -35,6 +36,7 @@ from tests.serve.conftest import Serve, solid
         (DecodeError, 400),
         (TooLargeError, 413),
         (NotFoundError, 404),
+        (RequestTimeoutError, 408),
         (UnsupportedMediaError, 415),
         (OverloadedError, 429),
         (ArtifactError, None),

@@ -35,7 +35,7 @@ class Server:
 
 
 def start(*arguments: str, **environ: str) -> subprocess.Popen[str]:
-    settings = ("PORT", "MAX_UPLOAD_SIZE", "CORS_ORIGINS")
+    settings = ("PORT", "MAX_UPLOAD_SIZE", "CORS_ORIGINS", "TIMEOUT")
     kept = {
         name: value
         for name, value in os.environ.items()
