@@ -11,6 +11,7 @@ from starlette.requests import Request
 from runtime.errors import TooLargeError
 from serve.errors import OverloadedError, RequestTimeoutError, UnsupportedMediaError
 from serve.integers import parse_integer
+from serve.quoting import cut, quoted
 
 
 @dataclass(slots=True)
@@ -76,10 +77,10 @@ async def received(
     """
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.strip().lower() != "identity":
-        raise UnsupportedMediaError(f"Content-Encoding is {encoding!r}; allowed: none")
+        raise UnsupportedMediaError(f"Content-Encoding is {quoted(encoding)}; allowed: none")
     announced = request.headers.get("content-length", "0")
     if parse_integer(announced, 0, limit_bytes) is None:
-        raise _too_large(f"{announced} bytes", limit_bytes)
+        raise _too_large(f"{cut(announced)} bytes", limit_bytes)
     with budget.hold() as held:
         try:
             async with asyncio.timeout(timeout_s):

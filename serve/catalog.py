@@ -9,6 +9,7 @@ from runtime.errors import ArtifactError
 from runtime.manifest import Task
 from runtime.session import SessionOptions
 from serve.errors import NotFoundError
+from serve.quoting import quoted
 
 Catalog = Mapping[str, Model]
 
@@ -49,7 +50,7 @@ def find(catalog: Catalog, model_id: str) -> Model:
         NotFoundError: there is none; the message names those there are.
     """
     if model_id not in catalog:
-        raise NotFoundError(f"model {model_id!r} is unknown; known: {', '.join(catalog)}")
+        raise NotFoundError(f"model {quoted(model_id)} is unknown; known: {', '.join(catalog)}")
     return catalog[model_id]
 
 

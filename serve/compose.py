@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import InputError
+from serve.quoting import quoted
 
 Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]  # red, green, blue, 0 to 255
 Format = Literal["png", "jpeg"]
 
 MEDIA_TYPES: Mapping[Format, str] = {"png": "image/png", "jpeg": "image/jpeg"}
+LONGEST_SIDES: Mapping[Format, int] = {"png": 1_000_000, "jpeg": 65_500}  # px, of the encoders
 JPEG_QUALITY = 90
 OPTIONS = ("color", "format")
 STRIP_ROWS = 256  # blended at once: 50 million pixels in float32 would take 600 MB
@@ -40,13 +42,27 @@ def parse_background(options: Mapping[str, str]) -> Background:
     formats: Mapping[str, Format] = {"png": "png", "jpeg": "jpeg", "jpg": "jpeg"}
     name = options.get("format", "png")
     if name.lower() not in formats:
-        raise InputError(f"format is {name!r}; allowed: png, jpeg")
+        raise InputError(f"format is {quoted(name)}; allowed: png, jpeg")
     if formats[name.lower()] == "jpeg" and colour is None:
         raise InputError(
             "format is 'jpeg' without color, but JPEG has no transparency; allowed: "
             "png, or jpeg with color=rrggbb"
         )
     return Background(colour, formats[name.lower()])
+
+
+def check_sides(height: int, width: int, background: Background) -> None:
+    """Refuse what the encoder would.
+
+    Raises:
+        InputError: a side is too long for the format.
+    """
+    longest = LONGEST_SIDES[background.format]
+    if max(height, width) > longest:
+        raise InputError(
+            f"image is {width} x {height} px; allowed: sides of {longest} px, "
+            f"as the answer's format is {background.format}"
+        )
 
 
 def limit_side(image: Image, longest_px: int) -> Image:
@@ -117,7 +133,9 @@ def blend(image: Image, alpha: Image, colour: Colour) -> Image:
 def _colour(text: str) -> Colour:
     match = HEX_COLOUR.fullmatch(text)
     if match is None:
-        raise InputError(f"color is {text!r}; allowed: #rrggbb or #rgb (# may be left out, or %23)")
+        raise InputError(
+            f"color is {quoted(text)}; allowed: #rrggbb or #rgb (# may be left out, or %23)"
+        )
     digits = match[1] if len(match[1]) == 6 else "".join(digit * 2 for digit in match[1])
     red, green, blue = bytes.fromhex(digits)
     return red, green, blue

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from starlette.types import ExceptionHandler
 
 from runtime.errors import InputError, SlipwayError, TooLargeError
+from serve.quoting import cut
 
 
 class NotFoundError(SlipwayError):
@@ -69,7 +70,7 @@ async def answer_slipway_error(request: Request, error: Exception) -> Response:
 async def answer_not_found(request: Request, error: Exception) -> Response:
     """No route has this path: name those there are."""
     known = sorted({route.path for route in request.app.routes if isinstance(route, Route)})
-    message = f"no route {request.url.path}; known: {', '.join(known)}"
+    message = f"no route {cut(request.url.path)}; known: {', '.join(known)}"
     return error_response(message, status=404)
 
 
@@ -83,7 +84,7 @@ async def answer_method_not_allowed(request: Request, error: Exception) -> Respo
         if isinstance(route, Route) and route.path_regex.match(path)
     )
     allowed = ", ".join(sorted(set().union(*matching)))
-    message = f"method {request.method} on {request.url.path}; allowed: {allowed}"
+    message = f"method {cut(request.method)} on {cut(request.url.path)}; allowed: {allowed}"
     return error_response(message, status=405, headers={"Allow": allowed})
 
 

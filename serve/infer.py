@@ -14,6 +14,7 @@ from serve.batches import run_in_chunks
 from serve.errors import json_response
 from serve.integers import parse_integer
 from serve.models import facts_of
+from serve.quoting import quoted
 from serve.tensors import (
     DATATYPES,
     Array,
@@ -78,7 +79,7 @@ def parse_request(body: bytes, header_length: str | None, spec: Spec) -> InferRe
     content = _object(content, "the request")
     request_id = content.get("id")
     if request_id is not None and not isinstance(request_id, str):
-        raise InputError(f"id is {request_id!r}; allowed: a string")
+        raise InputError(f"id is {quoted(request_id)}; allowed: a string")
     feeds = _parse_inputs(_objects(content, "inputs"), memoryview(body)[length:], spec)
     return InferRequest(request_id, feeds, _parse_outputs(content, spec))
 
@@ -115,7 +116,7 @@ def _json_length(body: bytes, header_length: str | None) -> int:
     length = parse_integer(header_length.strip(), 0, len(body))
     if length is None:
         raise InputError(
-            f"{HEADER_LENGTH} is {header_length!r}; "
+            f"{HEADER_LENGTH} is {quoted(header_length)}; "
             f"allowed: an integer, 0 to {len(body)}, the size of the body"
         )
     return length
@@ -174,7 +175,7 @@ def _parse_input(
         return from_json(declared, entry["data"]), 0
     if type(size) is not int or size != declared.size_bytes:
         raise InputError(
-            f"{place} has binary_data_size {size!r}; allowed: {declared.size_bytes}, "
+            f"{place} has binary_data_size {quoted(size)}; allowed: {declared.size_bytes}, "
             f"as its shape is {list(declared.shape)}"
         )
     if size > len(tail):
@@ -217,7 +218,7 @@ def _name(
 ) -> str:
     name = entry.get("name")
     if not isinstance(name, str) or name not in known:
-        raise InputError(f"{kind} {name!r} is unknown; known: {', '.join(known)}")
+        raise InputError(f"{kind} {quoted(name)} is unknown; known: {', '.join(known)}")
     if name in seen:
         raise InputError(f"{kind} {name!r} is given twice; allowed: once")
     return name
@@ -234,7 +235,7 @@ def _parameters(holder: Mapping[str, Any], place: str) -> Mapping[str, Any]:
 def _flag(parameters: Mapping[str, Any], name: str, default: bool, place: str) -> bool:
     value = parameters.get(name, default)
     if not isinstance(value, bool):
-        raise InputError(f"{name} of {place} is {value!r}; allowed: true or false")
+        raise InputError(f"{name} of {place} is {quoted(value)}; allowed: true or false")
     return value
 
 

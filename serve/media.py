@@ -13,6 +13,7 @@ from runtime.errors import InputError
 from serve.errors import UnsupportedMediaError
 from serve.integers import parse_integer
 from serve.multipart import Part, split_parts
+from serve.quoting import cut, quoted
 
 DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w.+=-]+)*;base64,")
 MAX_JSON_MARKS = 256  # a form of strings needs 4 quotes, a colon and a comma per field
@@ -79,7 +80,7 @@ def _from_multipart(
     media_type, parameters = parse_options_header(content_type)
     if media_type != b"multipart/form-data" or b"boundary" not in parameters:
         raise UnsupportedMediaError(
-            f"Content-Type is {content_type!r}; allowed: multipart/form-data with a boundary"
+            f"Content-Type is {quoted(content_type)}; allowed: multipart/form-data with a boundary"
         )
     try:
         parts = split_parts(body, parameters[b"boundary"])
@@ -99,11 +100,11 @@ def _checked_files(files: Sequence[Part], form: Form) -> tuple[bytes, ...]:
     names = [part.name for part in files]
     if len(files) != len(form.images):
         count = {0: "no file", 1: "1 file"}.get(len(files), f"{len(files)} files")
-        found = f"{count} ({', '.join(names)})" if files else count
+        found = f"{count} ({cut(', '.join(names))})" if files else count
         raise InputError(f"found {found}; needed: {_needed(form)}")
     for part in files:
         if not part.data:
-            raise InputError(f"file {part.name!r} is empty; needed: an encoded image")
+            raise InputError(f"file {quoted(part.name)} is empty; needed: an encoded image")
     if sorted(names) == sorted(form.images):
         files = sorted(files, key=lambda part: form.images.index(part.name))
     return tuple(part.data for part in files)
@@ -125,11 +126,13 @@ def _from_json(body: bytes, form: Form) -> tuple[tuple[bytes, ...], list[tuple[s
         raise InputError(f"the JSON body is {_kind(content)}; allowed: an object")
     for name, value in content.items():
         if not isinstance(value, str):
-            raise InputError(f"field {name!r} is {_kind(value)}; allowed: a string")
+            raise InputError(f"field {quoted(name)} is {_kind(value)}; allowed: a string")
     missing = [name for name in form.images if name not in content]
     if missing:
         found = ", ".join(content) or "no field"
-        raise InputError(f"{missing[0]!r} is missing (found: {found}); needed: {_needed(form)}")
+        raise InputError(
+            f"{missing[0]!r} is missing (found: {cut(found)}); needed: {_needed(form)}"
+        )
     images = tuple(_from_base64(name, content[name]) for name in form.images)
     return images, [(name, value) for name, value in content.items() if name not in form.images]
 
@@ -161,7 +164,7 @@ def _from_raw(body: bytes, split_at: Sequence[str], form: Form) -> tuple[bytes, 
     size = parse_integer(split_at[0], 1, last)
     if size is None:
         raise InputError(
-            f"{FIRST_BYTES} is {split_at[0]!r}; allowed: 1 to {last}, "
+            f"{FIRST_BYTES} is {quoted(split_at[0])}; allowed: 1 to {last}, "
             f"as the body has {len(body)} bytes"
         )
     return body[:size], body[size:]
@@ -172,9 +175,9 @@ def _checked_options(pairs: Sequence[tuple[str, str]], form: Form) -> dict[str, 
     for name, value in pairs:
         if name not in form.options:
             allowed = ", ".join((*form.images, *form.options))
-            raise InputError(f"field {name!r} is unknown; allowed: {allowed}")
+            raise InputError(f"field {quoted(name)} is unknown; allowed: {allowed}")
         if name in options:
-            raise InputError(f"field {name!r} is given twice; allowed: once")
+            raise InputError(f"field {quoted(name)} is given twice; allowed: once")
         options[name] = value
     return options
 

@@ -11,6 +11,7 @@ from serve.catalog import find
 from serve.errors import NotFoundError, json_response
 from serve.infer import HEADER_LENGTH, infer
 from serve.models import facts_of
+from serve.quoting import quoted
 from serve.state import State
 from serve.tensors import metadata
 
@@ -90,6 +91,6 @@ def _find(request: Request[State]) -> Model:
     version = request.path_params.get("version", served)
     if version != served:
         raise NotFoundError(
-            f"version {version!r} of model {model.spec.id!r} is not served; served: {served}"
+            f"version {quoted(version)} of model {model.spec.id!r} is not served; served: {served}"
         )
     return model

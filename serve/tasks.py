@@ -13,7 +13,14 @@ from runtime.decode import decode_image
 from runtime.results import Alpha, Embedding, Result
 from serve.body import received
 from serve.catalog import Assignment, find
-from serve.compose import MEDIA_TYPES, compose, limit_side, parse_background, scale_alpha
+from serve.compose import (
+    MEDIA_TYPES,
+    check_sides,
+    compose,
+    limit_side,
+    parse_background,
+    scale_alpha,
+)
 from serve.media import Form, Upload, is_json, parse_upload
 from serve.models import facts_of, json_answer
 from serve.settings import Settings
@@ -97,10 +104,11 @@ def background(model: Model, upload: Upload, settings: Settings) -> Response:
     """The foreground cut out, at the size of the image."""
     wanted = parse_background(upload.options)
     image = _image(upload.images[0], settings)
+    height, width = image.shape[:2]
+    check_sides(height, width, wanted)
     mask = _result(model, limit_side(image, settings.background_max_side_px))
     if not isinstance(mask, Alpha):
         raise TypeError(f"{model.spec.id} gave {type(mask).__name__}; a cut-out needs Alpha")
-    height, width = image.shape[:2]
     picture = compose(image, scale_alpha(mask.values, height=height, width=width), wanted)
     headers = facts_of(model, _result_warnings(mask)).headers
     return Response(picture, headers=headers, media_type=MEDIA_TYPES[wanted.format])

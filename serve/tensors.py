@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import InputError
 from runtime.manifest import Dtype, TensorSpec
+from serve.quoting import quoted
 
 Array = NDArray[np.generic]
 
@@ -55,17 +56,20 @@ def declare(spec: TensorSpec, *, datatype: Any, shape: Any) -> Declared:
     name, allowed = spec.name, metadata(spec)
     if datatype != DATATYPES[spec.dtype]:
         raise InputError(
-            f"input {name!r} has datatype {datatype!r}; allowed: {allowed['datatype']}"
+            f"input {name!r} has datatype {quoted(datatype)}; allowed: {allowed['datatype']}"
         )
     if not isinstance(shape, list) or any(type(axis) is not int or axis < 0 for axis in shape):
-        raise InputError(f"input {name!r} has shape {shape!r}; allowed: a list of integers >= 0")
+        raise InputError(
+            f"input {name!r} has shape {quoted(shape)}; allowed: a list of integers >= 0"
+        )
     fits = len(shape) == len(spec.shape) and all(
         found > 0 and wanted in (-1, found)
         for found, wanted in zip(shape, allowed["shape"], strict=True)
     )
     if not fits:
         raise InputError(
-            f"input {name!r} has shape {shape}; allowed: {allowed['shape']}, where -1 is any size"
+            f"input {name!r} has shape {quoted(shape)}; "
+            f"allowed: {allowed['shape']}, where -1 is any size"
         )
     return Declared(spec, tuple(shape))
 

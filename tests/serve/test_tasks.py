@@ -173,6 +173,26 @@ def test_bad_options(client: httpx.Client, params: dict[str, str], message: str)
     assert message in response.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("side", "kind", "params", "status"),
+    [
+        (65_500, "png", {"color": "fff", "format": "jpeg"}, 200),
+        (65_501, "png", {"color": "fff", "format": "jpeg"}, 400),
+        (70_000, "png", {}, 200),
+        (1_000_000, "bmp", {"color": "fff"}, 200),
+        (1_000_001, "bmp", {}, 400),
+    ],
+)
+def test_a_side_too_long_for_the_format_of_the_answer(
+    client: httpx.Client, side: int, kind: str, params: dict[str, str], status: int
+) -> None:
+    image = cv2.imencode(f".{kind}", np.zeros((1, side, 3), np.uint8))[1].tobytes()
+    response = client.post(MASK, content=image, params=params)
+    assert response.status_code == status
+    if status == 400:
+        assert f"image is {side} x 1 px; allowed: sides of" in response.json()["error"]
+
+
 def test_a_mask_that_tells_nothing_apart_is_warned_of(client: httpx.Client) -> None:
     image = solid(40, 40, 40)
     assert client.post(MASK, content=image).headers["x-warnings"] == DEGENERATE_WARNING
