@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 
 from deploy.check import Row, check, main
 from runtime.errors import ArtifactError
-from runtime.manifest import SCHEMA_VERSION
+from runtime.manifest import SCHEMA_VERSION, read_manifest
 from tests.artifacts import (
     CLASSIFIER,
     EMBEDDING,
@@ -140,6 +142,44 @@ def test_other_labels_are_a_row_not_a_traceback(url: str, changed: Path) -> None
         for route in ("face-emotion", f"models/{FACES}")
         for form in FORMS
     }
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"result": [], "outputs": {}},
+        {"result": {"probabilities": [], "embedding": "", "cosine": "x"}, "outputs": [1]},
+        {"result": {"foreground_fraction": None, "cosine": None}, "outputs": [{"name": "alpha"}]},
+    ],
+)
+def test_answers_of_another_structure_are_rows_not_tracebacks(
+    answer: dict[str, object], served: Path
+) -> None:
+    digests = {model: read_manifest(served / model / "1").digest for model in (FACES, PAIRS, MASKS)}
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            card = {"version": 1, "digest": digests.get(Path(self.path).name), "variant": "float"}
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({**card, **answer}).encode())
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        rows = check(f"http://127.0.0.1:{server.server_port}", served)
+        server.shutdown()
+        thread.join()
+    assert all(row.problem for row in rows if row.route.startswith("POST"))
+    assert sum(row.route.startswith("POST") for row in rows) == 3 * (2 + 3 + 3)
 
 
 def test_a_task_route_that_another_model_answers_is_not_asked_for_the_others(
