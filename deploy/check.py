@@ -9,14 +9,9 @@ Exit code 0 when all is as it was, 1 otherwise. Uses the deployed packages alone
 """
 
 import argparse
-import base64
-import http.client
 import json
 import math
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +21,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.client import BINARY, JSON, Body, Reply, ask, bodies
 from runtime.errors import ArtifactError, SlipwayError
 from runtime.manifest import Manifest, Task, read_manifest, verify_file, versions
 
 MARGIN = 1e-3  # for other CPUs' rounding of what stays in float
 EIGHT_BIT = 1 / 255  # alpha travels as a PNG
-TIMEOUT_S = 60
 MALFORMED = (AttributeError, KeyError, TypeError, ValueError)  # an answer of another structure
 ROUTES: Mapping[Task, str] = {
     "image-classification": "/v1/face-emotion",
@@ -43,7 +38,6 @@ OUTPUTS: Mapping[Task, str] = {
     "image-feature-extraction": "embedding",
     "image-segmentation": "alpha",
 }
-BINARY, JSON = "application/octet-stream", "application/json"
 
 Golden = Mapping[str, NDArray[Any]]
 
@@ -57,47 +51,6 @@ class Allowed:
 
 
 AllowedBy = Mapping[str, Allowed]  # by output
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """One way to send images."""
-
-    form: str  # for the table
-    content: bytes
-    content_type: str
-    query: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What the server said."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    milliseconds: float
-
-    def json(self) -> dict[str, Any]:
-        """The body parsed, up to its binary tensors; empty where it is not a JSON object."""
-        length = int(self.headers.get("inference-header-content-length", len(self.body)))
-        try:
-            value = json.loads(self.body[:length])
-        except ValueError:
-            return {}
-        return value if isinstance(value, dict) else {}
-
-    def tensors(self) -> dict[str, NDArray[Any]]:
-        """Outputs of an inference answer, JSON or binary float32, by name."""
-        at = int(self.headers.get("inference-header-content-length", 0))
-        found = {}
-        for output in self.json().get("outputs", []):
-            size_bytes = output.get("parameters", {}).get("binary_data_size", 0)
-            flat = np.frombuffer(self.body[at : at + size_bytes], "<f4")
-            flat = np.array(output["data"]) if "data" in output else flat
-            found[output["name"]] = flat.reshape(output["shape"])
-            at += size_bytes
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +126,8 @@ def _check_model(url: str, manifest: Manifest, golden: Golden) -> Iterator[Row]:
     yield from (_plain(url, f"/v2/models/{model}{end}") for end in ("", "/ready"))
     yield _infer(url, model, golden, allowed, binary=False)
     yield _infer(url, model, golden, allowed, binary=True)
-    for body in _bodies({"image": golden["media/0"].tobytes()}):
-        answer = _ask(url, f"/v1/models/{model}", body)
+    for body in bodies({"image": golden["media/0"].tobytes()}):
+        answer = ask(url, f"/v1/models/{model}", body)
         yield _judged(f"POST /v1/models/{model} ({body.form})", answer, golden, manifest, allowed)
     yield from _task_route(url, manifest, golden, allowed)
 
@@ -215,8 +168,8 @@ def _task_route(url: str, manifest: Manifest, golden: Golden, allowed: AllowedBy
     images = {"image": first}
     if manifest.spec.task == "image-feature-extraction":
         images = {"image_a": first, "image_b": golden.get("media/1", golden["media/0"]).tobytes()}
-    for body in _bodies(images):
-        answer = _ask(url, route + body.query, body)
+    for body in bodies(images):
+        answer = ask(url, route + body.query, body)
         # 404: its model is not served; without the header it failed, which may be this one's doing
         if answer.status == 404 or answer.headers.get("x-model", manifest.id) != manifest.id:
             return
@@ -227,24 +180,6 @@ def _task_route(url: str, manifest: Manifest, golden: Golden, allowed: AllowedBy
             yield _cut_out(label, answer, golden, allowed["alpha"])
         else:
             yield _judged(label, answer, golden, manifest, allowed)
-
-
-def _bodies(images: Mapping[str, bytes]) -> Iterator[Body]:
-    """One or two images in each form that the server takes."""
-    edge = "slipway-check"
-    parts = [
-        f'--{edge}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}.png"\r\n'
-        "Content-Type: image/png\r\n\r\n".encode()
-        + image
-        + b"\r\n"
-        for name, image in images.items()
-    ]
-    whole = b"".join(parts) + f"--{edge}--\r\n".encode()
-    yield Body("multipart", whole, f"multipart/form-data; boundary={edge}")
-    first, *more = images.values()
-    yield Body("raw", b"".join([first, *more]), BINARY, f"?first_bytes={len(first)}" * bool(more))
-    texts = {name: base64.b64encode(image).decode() for name, image in images.items()}
-    yield Body("JSON", json.dumps(texts).encode(), JSON)
 
 
 def _judged(
@@ -307,7 +242,7 @@ def _infer(url: str, model: str, golden: Golden, allowed: AllowedBy, *, binary: 
     text = json.dumps(head).encode()
     headers = {"Inference-Header-Content-Length": str(len(text))} if binary else {}
     form = "binary" if binary else "JSON"
-    reply = _ask(url, route, Body(form, text + tail, BINARY if binary else JSON), headers=headers)
+    reply = ask(url, route, Body(form, text + tail, BINARY if binary else JSON), headers=headers)
     label = f"POST {route} ({form})"
     try:
         outputs = reply.tensors()
@@ -341,32 +276,13 @@ def _compared(
 
 
 def _plain(url: str, route: str) -> Row:
-    reply = _ask(url, route)
+    reply = ask(url, route)
     return Row(f"GET {route}", reply, "" if reply.status == 200 else f"status {reply.status}")
 
 
 def _unreadable(route: str, reply: Reply, reason: str = "not the answer of this route") -> Row:
     reason = reason if reply.status == 200 else f"status {reply.status}"
     return Row(route, reply, f"{reason}: {reply.body[:120]!r}")
-
-
-def _ask(
-    url: str, route: str, body: Body | None = None, *, headers: Mapping[str, str] | None = None
-) -> Reply:
-    kind = {"Content-Type": body.content_type} if body else {}
-    sent = body.content if body else None
-    request = urllib.request.Request(url + route, sent, {**kind, **(headers or {})})
-    start = time.perf_counter()
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            status, found, content = answer.status, answer.headers, answer.read()
-    except urllib.error.HTTPError as error:
-        status, found, content = error.code, error.headers, error.read()
-    except (OSError, http.client.HTTPException) as error:
-        status, found, content = 0, {}, str(error).encode()
-    milliseconds = (time.perf_counter() - start) * 1000
-    lower = {name.lower(): value for name, value in found.items()}
-    return Reply(status, lower, content, milliseconds)
 
 
 def report(rows: Sequence[Row]) -> int:
