@@ -75,9 +75,10 @@ class Model:
                     f"output {name!r} is unknown; {self.spec.id} has {', '.join(known)}"
                 )
         wanted = output_names or known
-        rows = next(iter(feeds.values())).shape[0]
-        if self.variant.batch_invariant or rows == 1:
+        # a scalar has no rows to tell apart
+        if self.variant.batch_invariant or any(array.ndim == 0 for array in feeds.values()):
             return self.session.run(feeds, wanted)
+        rows = next(iter(feeds.values())).shape[0]
         # a row would depend on its companions
         alone = [
             self.session.run({name: array[i : i + 1] for name, array in feeds.items()}, wanted)

@@ -1,5 +1,7 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,7 +12,7 @@ from runtime.errors import ArtifactError, DecodeError, InputError
 from runtime.manifest import Variant, read_manifest
 from runtime.model import choose_variant
 from runtime.results import Alpha, Classification, Embedding
-from runtime.session import SessionOptions
+from runtime.session import Feeds, Session, SessionOptions
 from tests.artifacts import CLASSIFIER, EMBEDDING, SEGMENTATION, edit_manifest, write_artifact
 
 ONE_THREAD = SessionOptions(threads=1)
@@ -149,3 +151,24 @@ def test_variant_is_the_first_that_the_cpu_runs(directory: Path) -> None:
     assert choose_variant(both, frozenset({"fpu"})) is plain
     with pytest.raises(ArtifactError, match=r"runs no variant \(int8: one of avx512_vnni"):
         choose_variant(replace(manifest, variants=(quick,)), frozenset())
+
+
+@pytest.mark.parametrize(("batch_invariant", "runs"), [(True, 1), (False, 3)])
+def test_rows_run_alone_where_a_batch_would_change_them(
+    tmp_path: Path, batch_invariant: bool, runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = runtime.load(write_artifact(tmp_path, CLASSIFIER, batch_invariant=batch_invariant))
+    tensor = model.spec.inputs[0]
+    shape = [3, *(axis for axis in tensor.shape[1:] if isinstance(axis, int))]
+    batch = np.arange(np.prod(shape)).reshape(shape).astype(tensor.dtype)
+    sizes: list[int] = []
+    real = Session.run
+
+    def counted(self: Session, feeds: Feeds, names: Sequence[str] | None = None) -> Any:
+        sizes.append(len(next(iter(feeds.values()))))
+        return real(self, feeds, names)
+
+    monkeypatch.setattr(Session, "run", counted)
+    outputs = model.run({tensor.name: batch})
+    assert len(sizes) == runs
+    assert outputs["probabilities"].shape[0] == 3
