@@ -227,6 +227,10 @@ def _check_spec(spec: Spec, where: str) -> None:
         raise ArtifactError(f"{where}.id is {spec.id!r}; allowed: {MODEL_ID.pattern}")
     if not spec.inputs or not spec.outputs:
         raise ArtifactError(f"{where}: a model has at least one input and one output")
+    widths = [o.shape[-1] for o in spec.outputs if o.name == "probabilities" and o.shape]
+    for width in widths:
+        if isinstance(width, int) and width != len(spec.labels):
+            raise ArtifactError(f"{where}.labels has {len(spec.labels)}; probabilities: {width}")
     for index, step in enumerate(spec.preprocess):
         _check_step(step, f"{where}.preprocess[{index}]")
 

@@ -13,6 +13,7 @@ from runtime.manifest import Variant, read_manifest
 from runtime.model import choose_variant
 from runtime.results import Alpha, Classification, Embedding
 from runtime.session import Feeds, Session, SessionOptions
+from runtime.strict_json import to_json
 from tests.artifacts import CLASSIFIER, EMBEDDING, SEGMENTATION, edit_manifest, write_artifact
 
 ONE_THREAD = SessionOptions(threads=1)
@@ -172,3 +173,10 @@ def test_rows_run_alone_where_a_batch_would_change_them(
     outputs = model.run({tensor.name: batch})
     assert len(sizes) == runs
     assert outputs["probabilities"].shape[0] == 3
+
+
+def test_labels_that_do_not_match_the_probabilities_are_refused(directory: Path) -> None:
+    spec = to_json(read_manifest(directory).spec)
+    edit_manifest(directory, {"spec": {**spec, "labels": spec["labels"][:1]}})
+    with pytest.raises(ArtifactError, match=r"spec\.labels has 1; probabilities: \d"):
+        runtime.load(directory)
