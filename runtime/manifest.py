@@ -18,7 +18,10 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 
 Dtype = Literal["uint8", "int64", "float32"]
-Task = Literal["image-classification", "image-feature-extraction", "image-segmentation"]
+Task = Literal[
+    "image-classification", "image-feature-extraction", "image-segmentation", "object-detection"
+]
+Align = Literal["center", "top_left"]
 Interpolation = Literal["nearest", "linear", "area", "cubic", "lanczos4", "linear_antialias"]
 MODEL_ID = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 VERSION = re.compile(r"[1-9][0-9]*")
@@ -48,6 +51,19 @@ class Resize:
 
 
 @dataclass(frozen=True, slots=True)
+class Letterbox:
+    """Scale until the image just fits into (height, width), and fill what is left."""
+
+    height: int  # px
+    width: int  # px
+    interpolation: Interpolation
+    fill: int = 114  # grey level 0-255 of all channels; 114 is what YOLO is trained with
+    align: Align = "center"  # where the image lies on the canvas
+    enlarge: bool = True  # False: a smaller image keeps its size
+    op: Literal["letterbox"] = "letterbox"
+
+
+@dataclass(frozen=True, slots=True)
 class CenterCrop:
     """Cut the middle out; an image smaller than the crop is refused."""
 
@@ -63,7 +79,16 @@ class Grayscale:
     op: Literal["grayscale"] = "grayscale"
 
 
-Step = Resize | CenterCrop | Grayscale
+Step = Resize | Letterbox | CenterCrop | Grayscale
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """Which boxes of a detector are answered: the rest is done outside of the graph."""
+
+    score_threshold: float  # of [0, 1]; a box counts where its best score is above
+    iou_threshold: float  # of [0, 1]; a box that overlaps a better one of its class by more goes
+    max_detections: int  # per image, the best by score
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +104,7 @@ class Spec:
     outputs: tuple[TensorSpec, ...]
     preprocess: tuple[Step, ...]  # geometry only, applied in order; numerics are in the graph
     licence: str  # SPDX id, or what the owner of the weights states
+    suppression: Suppression | None = None  # of object-detection, and of no other task
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,12 +253,32 @@ def _check_spec(spec: Spec, where: str) -> None:
         raise ArtifactError(f"{where}.id is {spec.id!r}; allowed: {MODEL_ID.pattern}")
     if not spec.inputs or not spec.outputs:
         raise ArtifactError(f"{where}: a model has at least one input and one output")
-    widths = [o.shape[-1] for o in spec.outputs if o.name == "probabilities" and o.shape]
-    for width in widths:
-        if isinstance(width, int) and width != len(spec.labels):
-            raise ArtifactError(f"{where}.labels has {len(spec.labels)}; probabilities: {width}")
+    for output in spec.outputs:
+        width = output.shape[-1] if output.shape else None
+        named = output.name in ("probabilities", "scores")
+        if named and isinstance(width, int) and width != len(spec.labels):
+            raise ArtifactError(f"{where}.labels has {len(spec.labels)}; {output.name}: {width}")
+    _check_detector(spec, where)
     for index, step in enumerate(spec.preprocess):
         _check_step(step, f"{where}.preprocess[{index}]")
+
+
+def _check_detector(spec: Spec, where: str) -> None:
+    detects = spec.task == "object-detection"
+    if (spec.suppression is not None) != detects:
+        found = "missing" if detects else f"given for {spec.task}"
+        raise ArtifactError(f"{where}.suppression is {found}; object-detection alone has it")
+    if spec.suppression is None:
+        return
+    names = [output.name for output in spec.outputs]
+    if "boxes_xyxy" not in names or "scores" not in names:
+        raise ArtifactError(f"{where}.outputs has {', '.join(names)}; needed: boxes_xyxy, scores")
+    limits = {"score_threshold": (0, 1), "iou_threshold": (0, 1), "max_detections": (1, 1000)}
+    for name, (smallest, largest) in limits.items():
+        value = getattr(spec.suppression, name)
+        if not smallest <= value <= largest:
+            allowed = f"{smallest} to {largest}"
+            raise ArtifactError(f"{where}.suppression.{name} is {value}; allowed: {allowed}")
 
 
 def _check_step(step: Step, where: str) -> None:
@@ -245,6 +291,8 @@ def _check_step(step: Step, where: str) -> None:
     for name, size in sizes.items():
         if size is not None and not 1 <= size <= 8192:
             raise ArtifactError(f"{where}.{name} is {size}; allowed: 1 to 8192 px")
+    if isinstance(step, Letterbox) and not 0 <= step.fill <= 255:
+        raise ArtifactError(f"{where}.fill is {step.fill}; allowed: 0 to 255")
 
 
 def _check_manifest(manifest: Manifest, directory: Path, where: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import InputError, TooLargeError
-from runtime.manifest import CenterCrop, Grayscale, Interpolation, Resize, Step
+from runtime.manifest import CenterCrop, Grayscale, Interpolation, Letterbox, Resize, Step
 
 Image = NDArray[np.uint8]
 
@@ -80,6 +80,35 @@ def resize(image: Image, *, height: int, width: int, interpolation: Interpolatio
     return resized.reshape(height, width, image.shape[2]).astype(np.uint8, copy=False)
 
 
+def letterbox(image: Image, step: Letterbox) -> Image:
+    """Scale until the image just fits, keeping its aspect ratio, and fill the rest.
+
+    Args:
+        image: (H, W, C) uint8.
+        step: the canvas, its fill and where the image lies on it.
+
+    Returns:
+        (step.height, step.width, C) uint8.
+
+    Raises:
+        InputError: a side of the image is zero.
+
+    Source: the arithmetic of ultralytics' LetterBox.
+    """
+    if 0 in image.shape:
+        raise InputError(f"cannot letterbox an image of {image.shape}; allowed: sides of 1 px")
+    scale = min(step.height / image.shape[0], step.width / image.shape[1])
+    scale = scale if step.enlarge else min(scale, 1.0)
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    scaled = resize(image, height=height, width=width, interpolation=step.interpolation)
+    top, left = 0, 0
+    if step.align == "center":  # of an odd rest, the larger part goes below and to the right
+        top, left = (step.height - height) // 2, (step.width - width) // 2
+    canvas = np.full((step.height, step.width, image.shape[2]), step.fill, np.uint8)
+    canvas[top : top + height, left : left + width] = scaled
+    return canvas
+
+
 def center_crop(image: Image, *, height: int, width: int) -> Image:
     """Cut (height, width) px out of the middle of an (H, W, C) image.
 
@@ -112,6 +141,8 @@ def _apply(image: Image, step: Step) -> Image:
         case Resize():
             height, width = _target_size(image, step)
             return resize(image, height=height, width=width, interpolation=step.interpolation)
+        case Letterbox():
+            return letterbox(image, step)
         case CenterCrop():
             return center_crop(image, height=step.height, width=step.width)
         case Grayscale():

@@ -7,12 +7,32 @@ import pytest
 from runtime.errors import ArtifactError
 from runtime.manifest import (
     File,
+    Letterbox,
+    Suppression,
     parse_spec,
     read_manifest,
     verify_file,
     versions,
 )
 from tests.artifacts import CLASSIFIER, edit_manifest, write_artifact
+
+LETTERBOX = {"op": "letterbox", "interpolation": "linear", "height": 8, "width": 8}
+SUPPRESSION = {"score_threshold": 0.25, "iou_threshold": 0.7, "max_detections": 300}
+DETECTOR: dict[str, Any] = {
+    "schema_version": 1,
+    "id": "finder",
+    "task": "object-detection",
+    "description": "",
+    "labels": ["face"],
+    "inputs": [{"name": "image", "dtype": "uint8", "shape": ["N", 8, 8, 3]}],
+    "outputs": [
+        {"name": "boxes_xyxy", "dtype": "float32", "shape": ["N", 5, 4]},
+        {"name": "scores", "dtype": "float32", "shape": ["N", 5, 1]},
+    ],
+    "preprocess": [LETTERBOX],
+    "licence": "MIT",
+    "suppression": SUPPRESSION,
+}
 
 
 @pytest.fixture
@@ -129,7 +149,27 @@ def test_variant_without_files_is_refused(directory: Path) -> None:
             {"preprocess": [{"op": "resize", "interpolation": "best", "shortest_side": 9}]},
             "preprocess[0].interpolation is 'best'; allowed: nearest",
         ),
+        (
+            {"preprocess": [{**LETTERBOX, "fill": 256}]},
+            "preprocess[0].fill is 256; allowed: 0 to 255",
+        ),
+        (
+            {"preprocess": [{**LETTERBOX, "fill": -1}]},
+            "preprocess[0].fill is -1; allowed: 0 to 255",
+        ),
+        (
+            {"preprocess": [{**LETTERBOX, "height": 0}]},
+            "preprocess[0].height is 0; allowed: 1 to 8192 px",
+        ),
+        (
+            {"preprocess": [{**LETTERBOX, "align": "left"}]},
+            "preprocess[0].align is 'left'; allowed: center, top_left",
+        ),
         ({"schema_version": 2}, "spec.schema_version is 2; this runtime reads 1"),
+        (
+            {"suppression": SUPPRESSION},
+            "suppression is given for image-classification; object-detection alone has it",
+        ),
     ],
 )
 def test_specs_out_of_place_are_refused(
@@ -139,6 +179,45 @@ def test_specs_out_of_place_are_refused(
     with pytest.raises(ArtifactError) as caught:
         parse_spec(json.dumps(spec), "int8.onnx: spec")
     assert str(caught.value).startswith("int8.onnx: ")
+    assert says in str(caught.value)
+
+
+def test_detector_is_read_with_the_defaults_of_a_letterbox() -> None:
+    spec = parse_spec(json.dumps(DETECTOR), "spec")
+    assert spec.preprocess == (Letterbox(8, 8, "linear", fill=114, align="center", enlarge=True),)
+    assert spec.suppression == Suppression(0.25, 0.7, 300)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"suppression": None}, "spec.suppression is missing; object-detection alone has it"),
+        (
+            {"suppression": {**SUPPRESSION, "score_threshold": 1.5}},
+            "spec.suppression.score_threshold is 1.5; allowed: 0 to 1",
+        ),
+        (
+            {"suppression": {**SUPPRESSION, "iou_threshold": float("nan")}},
+            "spec.suppression.iou_threshold is nan; allowed: 0 to 1",
+        ),
+        (
+            {"suppression": {**SUPPRESSION, "max_detections": 0}},
+            "spec.suppression.max_detections is 0; allowed: 1 to 1000",
+        ),
+        (
+            {"suppression": {**SUPPRESSION, "max_detections": 2.5}},
+            "spec.suppression.max_detections is '2.5' (float); allowed: int",
+        ),
+        (
+            {"outputs": DETECTOR["outputs"][:1]},
+            "outputs has boxes_xyxy; needed: boxes_xyxy, scores",
+        ),
+        ({"labels": ["a", "b"]}, "spec.labels has 2; scores: 1"),
+    ],
+)
+def test_detectors_out_of_place_are_refused(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ArtifactError) as caught:
+        parse_spec(json.dumps({**DETECTOR, **changes}), "spec")
     assert says in str(caught.value)
 
 
