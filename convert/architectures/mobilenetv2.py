@@ -27,14 +27,14 @@ class MobileNetV2(nn.Module):
 
     def __init__(self, class_count: int = 1000) -> None:
         super().__init__()
-        layers: list[nn.Module] = [_conv_norm_relu(3, 32, kernel=3, stride=2)]
+        layers: list[nn.Module] = [conv_norm_relu6(3, 32, kernel=3, stride=2)]
         channels = 32
         for expansion, out, repeats, first_stride in STAGES:
             for index in range(repeats):
                 stride = first_stride if index == 0 else 1
                 layers.append(InvertedResidual(channels, out, stride=stride, expansion=expansion))
                 channels = out
-        layers.append(_conv_norm_relu(channels, EMBEDDING_SIZE, kernel=1))
+        layers.append(conv_norm_relu6(channels, EMBEDDING_SIZE, kernel=1))
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(EMBEDDING_SIZE, class_count))
 
@@ -53,10 +53,10 @@ class InvertedResidual(nn.Module):
     def __init__(self, channels: int, out: int, *, stride: int, expansion: int) -> None:
         super().__init__()
         hidden = channels * expansion
-        expand = [] if expansion == 1 else [_conv_norm_relu(channels, hidden, kernel=1)]
+        expand = [] if expansion == 1 else [conv_norm_relu6(channels, hidden, kernel=1)]
         self.conv = nn.Sequential(
             *expand,
-            _conv_norm_relu(hidden, hidden, kernel=3, stride=stride, groups=hidden),
+            conv_norm_relu6(hidden, hidden, kernel=3, stride=stride, groups=hidden),
             nn.Conv2d(hidden, out, 1, bias=False),
             nn.BatchNorm2d(out),
         )
@@ -67,9 +67,10 @@ class InvertedResidual(nn.Module):
         return x + self.conv(x) if self.residual else self.conv(x)
 
 
-def _conv_norm_relu(
+def conv_norm_relu6(
     channels: int, out: int, *, kernel: int, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
+    """Convolution padded to keep the size, batch normalisation, ReLU6; keys "0" and "1"."""
     convolution = nn.Conv2d(
         channels, out, kernel, stride, padding=kernel // 2, groups=groups, bias=False
     )
