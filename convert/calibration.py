@@ -4,17 +4,18 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert import procedural
 from convert.errors import CalibrationError
-from convert.recipe import Recipe
+from convert.recipe import Loaded, Recipe
 from runtime.decode import decode_image
 from runtime.errors import InputError
-from runtime.manifest import Step
 from runtime.preprocess import preprocess
+from runtime.session import Feeds
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 MINIMUM = 8  # images in a directory: four to observe, four to judge
@@ -22,7 +23,7 @@ MAXIMUM = 64  # of each part
 ENOUGH = 32  # for ranges that hold for other images too
 SYNTHETIC_CALIBRATION, SYNTHETIC_EVALUATION = 64, 16
 
-Batch = NDArray[np.uint8]  # (N, H, W, C), preprocessed as served
+Samples = tuple[Feeds, ...]  # arrays by graph input, preprocessed as served, batch axis 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +31,19 @@ class Media:
     """Inputs of a conversion, already preprocessed."""
 
     source: str  # "synthetic", or "sha256:..." of the directory's images, and "+synthetic"
-    calibration: Batch
-    evaluation: Batch
+    calibration: Samples
+    evaluation: Samples
 
 
-def synthetic(recipe: Recipe, steps: Sequence[Step]) -> Media:
+def joined(samples: Sequence[Feeds]) -> dict[str, NDArray[Any]]:
+    """Samples of equal shapes as one batch."""
+    return {name: np.concatenate([feeds[name] for feeds in samples]) for name in samples[0]}
+
+
+def synthetic(recipe: Recipe, loaded: Loaded) -> Media:
     """The project's own drawings."""
     parts = [
-        _preprocessed(procedural.media(recipe.media, split, count), steps)
+        preprocessed(procedural.media(recipe.media, split, count), loaded)
         for split, count in (
             (procedural.CALIBRATION, SYNTHETIC_CALIBRATION),
             (procedural.EVALUATION, SYNTHETIC_EVALUATION),
@@ -46,7 +52,7 @@ def synthetic(recipe: Recipe, steps: Sequence[Step]) -> Media:
     return Media("synthetic", *parts)
 
 
-def from_directory(directory: Path, steps: Sequence[Step]) -> Media:
+def from_directory(directory: Path, loaded: Loaded) -> Media:
     """The user's images, below a directory.
 
     Images are put in the order of their content hash, equal ones once, and dealt in turn to
@@ -63,13 +69,11 @@ def from_directory(directory: Path, steps: Sequence[Step]) -> Media:
         )
     digest = hashlib.sha256("".join(contents).encode()).hexdigest()
     ordered = [contents[key] for key in sorted(contents)]
-    parts = [
-        np.stack([_read(path, steps) for path in ordered[first::2][:MAXIMUM]]) for first in (0, 1)
-    ]
+    parts = [tuple(_read(path, loaded) for path in ordered[first::2][:MAXIMUM]) for first in (0, 1)]
     return Media(f"sha256:{digest}", *parts)
 
 
-def complete(media: Media, recipe: Recipe, steps: Sequence[Step]) -> Media:
+def complete(media: Media, recipe: Recipe, loaded: Loaded) -> Media:
     """Add drawings to the calibration part where it has fewer than ENOUGH images.
 
     The extremes of a handful of photos clip what other photos show: U-2-Net calibrated on four gave
@@ -78,7 +82,7 @@ def complete(media: Media, recipe: Recipe, steps: Sequence[Step]) -> Media:
     if len(media.calibration) >= ENOUGH:
         return media
     drawn = procedural.media(recipe.media, procedural.CALIBRATION, SYNTHETIC_CALIBRATION)
-    both = np.concatenate([media.calibration, _preprocessed(drawn, steps)])
+    both = (*media.calibration, *preprocessed(drawn, loaded))
     return replace(media, source=f"{media.source}+synthetic", calibration=both)
 
 
@@ -100,12 +104,18 @@ def _contents(directory: Path) -> dict[str, Path]:
     return dict(sorted(hashed.items()))
 
 
-def _read(path: Path, steps: Sequence[Step]) -> Batch:
+def preprocessed(images: Sequence[NDArray[np.uint8]], loaded: Loaded) -> Samples:
+    """(H, W, 3) uint8 RGB images as the graph's input."""
+    return tuple(_sample(image, loaded) for image in images)
+
+
+def _read(path: Path, loaded: Loaded) -> Feeds:
     try:
-        return preprocess(decode_image(path.read_bytes()), steps)
+        return _sample(decode_image(path.read_bytes()), loaded)
     except InputError as error:
         raise CalibrationError(f"{path}: {error}") from error
 
 
-def _preprocessed(images: Sequence[NDArray[np.uint8]], steps: Sequence[Step]) -> Batch:
-    return np.stack([preprocess(image, steps) for image in images])
+def _sample(image: NDArray[np.uint8], loaded: Loaded) -> Feeds:
+    (tensor,) = loaded.input.tensors
+    return {tensor.name: preprocess(image, loaded.preprocess)[np.newaxis]}

@@ -53,7 +53,7 @@ def _recipe_paths(models: Sequence[str], own: Path | None) -> list[Path]:
     paths = [recipe.find(model_id).path for model_id in models]
     if own is not None:
         paths.append(recipe.read(own).path)
-    return paths or [recipe.find(model_id).path for model_id in recipe.known()]
+    return paths or [recipe.find(model_id).path for model_id in recipe.defaults()]
 
 
 def _progress(model_id: str, stage: str) -> None:

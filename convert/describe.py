@@ -1,6 +1,5 @@
 """Golden samples, and each packaged variant measured for the manifest."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,17 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert import procedural
-from convert.calibration import Media
+from convert.calibration import Media, Samples, preprocessed
 from convert.errors import VerificationError
 from convert.fidelity import Outputs, measure
 from convert.ladder import Precision
 from convert.latency import medians_ms
 from convert.package import describe
-from convert.recipe import Recipe, Tolerance
+from convert.recipe import Loaded, Recipe, Tolerance
 from convert.verify import batch_invariant, integer_operators, run_rows
 from runtime.decode import decode_image
-from runtime.manifest import Spec, Step, Variant
-from runtime.preprocess import preprocess
+from runtime.manifest import Spec, Variant
 
 GOLDEN_COUNT = 4
 # 8-bit products saturate in pairs on x86 without these; ARM's dot product does not saturate
@@ -30,15 +28,15 @@ INT8_CPU_FEATURES = ("avx512_vnni", "avx_vnni", "asimddp")
 class Golden:
     """Inputs and the reference framework's outputs, kept with the artifact."""
 
-    inputs: NDArray[np.uint8]  # (N, H, W, C)
+    inputs: Samples
     outputs: Outputs
 
 
-def golden_samples(recipe: Recipe, steps: Sequence[Step]) -> tuple[list[bytes], NDArray[np.uint8]]:
+def golden_samples(recipe: Recipe, loaded: Loaded) -> tuple[list[bytes], Samples]:
     """Procedural images as PNG files, and what the served decoding and geometry make of them."""
     images = procedural.media(recipe.media, procedural.GOLDEN, GOLDEN_COUNT)
     encoded = [_png(image) for image in images]
-    return encoded, np.stack([preprocess(decode_image(data), steps) for data in encoded])
+    return encoded, preprocessed([decode_image(data) for data in encoded], loaded)
 
 
 def measure_variant(
@@ -55,7 +53,7 @@ def measure_variant(
     Args:
         name: of the variant, and its precision.
         path: the ONNX file, spec inside.
-        spec: its task decides the metrics.
+        spec: what is inside the file.
         media: the evaluation part is used.
         reference: the framework's outputs of it.
         golden: inputs and outputs kept with the artifact.
@@ -65,13 +63,13 @@ def measure_variant(
         VerificationError: outside the tolerance, or "int8" without integer operators.
     """
     found = run_rows(path, media.evaluation)
-    fidelity = measure(spec.task, reference, found)
+    fidelity = measure(reference, found, spec.suppression)
     violations = tolerance.violations(fidelity.metrics) if tolerance else []
     operators = integer_operators(path)
     if violations or (name == "int8" and not operators):
         reasons = violations or ["it computes in float"]
         raise VerificationError(f"{name}: {', '.join(reasons)}")
-    milliseconds = medians_ms([path], {"image": media.evaluation[:1]}, threads=1)[0]
+    milliseconds = medians_ms([path], media.evaluation[0], threads=1)[0]
     return Variant(
         name=name,
         precision=name,

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.manifest import Task
+from runtime.manifest import Suppression
 
 Outputs = Mapping[str, NDArray[Any]]
+Compared = tuple[dict[str, float], float]  # metrics, loss
 
 # share of foreground under which a reference mask is too small for IoU: a few hundred unsure pixels
 # there move it by tens of points; such images are judged by `mae` and `collapsed_fraction` alone
@@ -27,18 +28,26 @@ class Fidelity:
     loss: float  # 0 is equal; only for ranking candidates of one model
 
 
-def measure(task: Task, reference: Outputs, candidate: Outputs) -> Fidelity:
+def measure(
+    reference: Outputs, candidate: Outputs, suppression: Suppression | None = None
+) -> Fidelity:
     """Compare outputs of the same inputs, row by row.
 
     Args:
-        task: decides the metrics.
-        reference: arrays by output name, all with the same first axis N.
+        reference: arrays by output name, all with the same first axis N; the names decide what is
+            measured.
         candidate: the same outputs of the graph to be judged.
+        suppression: of a detector, as it serves.
 
     Returns:
         Fidelity: NaN in the candidate makes its metrics NaN and its loss infinite.
     """
-    metrics, loss = _MEASURES[task](reference, candidate)
+    metrics: dict[str, float] = {}
+    loss = 0.0
+    for name, compare in _COMPARISONS.items():
+        if name in reference:
+            found, lost = compare(reference, candidate, suppression)
+            metrics, loss = metrics | found, loss + lost
     finite = all(bool(np.isfinite(array).all()) for array in candidate.values())
     return Fidelity(metrics, loss if finite and np.isfinite(loss) else float("inf"))
 
@@ -50,14 +59,18 @@ def max_abs_difference(reference: Outputs, candidate: Outputs) -> float:
     return largest if np.isfinite(largest) else float("inf")
 
 
-def _classification(reference: Outputs, candidate: Outputs) -> tuple[dict[str, float], float]:
+def _classification(
+    reference: Outputs, candidate: Outputs, suppression: Suppression | None
+) -> Compared:
+    del suppression
     p, q = reference["probabilities"], candidate["probabilities"]
     distance = float(np.abs(p - q).sum(axis=1).mean() / 2)
     agreement = float((p.argmax(axis=1) == q.argmax(axis=1)).mean())
     return {"top1_agreement": agreement, "probability_distance": distance}, distance
 
 
-def _embedding(reference: Outputs, candidate: Outputs) -> tuple[dict[str, float], float]:
+def _embedding(reference: Outputs, candidate: Outputs, suppression: Suppression | None) -> Compared:
+    del suppression
     p, q = reference["embedding"], candidate["embedding"]
     # centred: embeddings of one net share a direction, which alone gives any two a high cosine
     centre = p.mean(axis=0)
@@ -72,7 +85,10 @@ def _embedding(reference: Outputs, candidate: Outputs) -> tuple[dict[str, float]
     return metrics, 1 - metrics["cosine_mean"]
 
 
-def _segmentation(reference: Outputs, candidate: Outputs) -> tuple[dict[str, float], float]:
+def _segmentation(
+    reference: Outputs, candidate: Outputs, suppression: Suppression | None
+) -> Compared:
+    del suppression
     p, q = reference["alpha"], candidate["alpha"]
     pairs = [(a > 0.5, b > 0.5) for a, b in zip(p, q, strict=True)]
     ious = np.array([_iou(a, b) for a, b in pairs if a.mean() >= JUDGED_AREA] or [1.0])
@@ -101,8 +117,14 @@ def _cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float3
     return np.einsum("nd,nd->n", a, b) / np.maximum(norms, 1e-12)
 
 
-_MEASURES: Mapping[Task, Callable[[Outputs, Outputs], tuple[dict[str, float], float]]] = {
-    "image-classification": _classification,
-    "image-feature-extraction": _embedding,
-    "image-segmentation": _segmentation,
+_COMPARISONS: Mapping[str, Callable[[Outputs, Outputs, Suppression | None], Compared]] = {
+    "probabilities": _classification,
+    "embedding": _embedding,
+    "alpha": _segmentation,
 }
+METRICS = (
+    *("top1_agreement", "probability_distance"),
+    *("cosine_mean", "cosine_p05", "pair_error"),
+    *("iou_mean", "iou_p05", "mae", "collapsed_fraction"),
+    *("box_recall", "box_iou_mean", "score_difference"),
+)

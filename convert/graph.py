@@ -1,7 +1,7 @@
 """Graph surgery that every source needs: prune, simplify, free the batch axis, canonicalise."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,14 @@ def upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
         raise ConvertError(f"opset {version} cannot be brought to {OPSET}: {error}") from error
 
 
-def prune(model: onnx.ModelProto, output: str) -> onnx.ModelProto:
-    """Keep one output and only what it needs; initializers listed as inputs are constants again."""
+def prune(model: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
+    """Keep these outputs, in this order, and only what they need.
+
+    Initializers listed as inputs are constants again.
+    """
     producers = {name: node for node in model.graph.node for name in node.output}
     needed: set[str] = set()
-    pending = [output]
+    pending = list(outputs)
     while pending:
         name = pending.pop()
         if name in needed:
@@ -57,8 +60,30 @@ def prune(model: onnx.ModelProto, output: str) -> onnx.ModelProto:
     _keep(graph.node, lambda node: needed.intersection(node.output))
     _keep(graph.initializer, lambda tensor: tensor.name in needed)
     _keep(graph.input, lambda value: value.name in needed and value.name not in constants)
-    _keep(graph.output, lambda value: value.name == output)
+    values = {value.name: value for value in graph.output}
+    kept = [values[name] for name in outputs]
+    del graph.output[:]
+    graph.output.extend(kept)
     return pruned
+
+
+def take_planes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same graph, taking its one (N, H, W, C) input as (N, C, H, W)."""
+    turned = onnx.ModelProto()
+    turned.CopyFrom(model)
+    graph = turned.graph
+    dims = graph.input[0].type.tensor_type.shape.dim
+    pixels, order = graph.input[0].name, [dims[0], dims[3], dims[1], dims[2]]
+    planes = f"{pixels}_planes"
+    transpose = helper.make_node("Transpose", [planes], [pixels], planes, perm=[0, 2, 3, 1])
+    nodes = [transpose, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    graph.input[0].name = planes
+    kept = [onnx.TensorShapeProto.Dimension.FromString(dim.SerializeToString()) for dim in order]
+    del dims[:]
+    dims.extend(kept)
+    return turned
 
 
 def free_batch(model: onnx.ModelProto) -> onnx.ModelProto:

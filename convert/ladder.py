@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import onnx
 
 from convert.calibration import Media
@@ -13,9 +12,10 @@ from convert.errors import ConvertError
 from convert.fidelity import Fidelity, measure
 from convert.latency import medians_ms
 from convert.quantize import WEIGHTED, Quantizer, Setting, all_op_types
-from convert.recipe import Recipe, Tolerance
+from convert.recipe import Tolerance
 from convert.search import Search, Trial
 from convert.verify import integer_operators, run_rows
+from runtime.manifest import Suppression
 
 Precision = Literal["int8", "float"]
 Wanted = Literal["auto", "int8", "float"]
@@ -72,29 +72,28 @@ class Choice:
 
 
 def choose(
-    recipe: Recipe,
     float_path: Path,
     media: Media,
     *,
-    precision: Wanted,
-    judged: bool,
+    tolerance: Tolerance,
+    suppression: Suppression | None = None,
+    precision: Wanted = "auto",
 ) -> Choice:
     """Search, measure and decide.
 
     Args:
-        recipe: its task and tolerance.
         float_path: the float graph; candidates are written beside it.
         media: calibration observes the ranges, evaluation judges.
+        tolerance: an empty one for untrained weights, whose fidelity means nothing.
+        suppression: of a detector, as it serves.
         precision: "float" tries nothing; "int8" refuses where nothing qualifies.
-        judged: False for untrained weights, whose fidelity is reported and means nothing.
 
     Raises:
         ConvertError: precision is "int8" and nothing qualifies.
     """
     if precision == "float":
         return Choice(None, {"precision": "float"}, (), "float was asked for")
-    tolerance = recipe.tolerance if judged else Tolerance()
-    found = list(_climb(recipe, float_path, media, tolerance))
+    found = list(_climb(float_path, media, tolerance, suppression))
     float_ms, rungs = _timed(float_path, media, found)
     records = (_float_record(float_path, float_ms), *(rung.record() for rung in rungs))
     fit = [rung for rung in rungs if not rung.objections]
@@ -110,18 +109,16 @@ def choose(
 
 
 def _climb(
-    recipe: Recipe, float_path: Path, media: Media, tolerance: Tolerance
+    float_path: Path, media: Media, tolerance: Tolerance, suppression: Suppression | None
 ) -> Iterator[tuple[str, Trial, Path, int]]:
     """The best trial of each rung, with its file."""
-    quantizer = Quantizer(
-        onnx.load(float_path), ({"image": row[np.newaxis]} for row in media.calibration)
-    )
+    quantizer = Quantizer(onnx.load(float_path), media.calibration)
     expected = run_rows(float_path, media.evaluation)
     scratch = float_path.with_name("candidate.onnx")
 
     def evaluate(setting: Setting) -> Fidelity:
         onnx.save(quantizer.quantize(setting), scratch)
-        return measure(recipe.task, expected, run_rows(scratch, media.evaluation))
+        return measure(expected, run_rows(scratch, media.evaluation), suppression)
 
     found: Trial | None = None
     for name, op_types in RUNGS.items():
@@ -139,7 +136,7 @@ def _timed(
     float_path: Path, media: Media, found: list[tuple[str, Trial, Path, int]]
 ) -> tuple[float, list[Rung]]:
     paths = [float_path, *(path for _, _, path, _ in found)]
-    float_ms, *times = medians_ms(paths, {"image": media.evaluation[:1]}, threads=1)
+    float_ms, *times = medians_ms(paths, media.evaluation[0], threads=1)
     rungs = [
         Rung(name, trial, path, tried, integer_operators(path), ms, float_ms / ms)
         for (name, trial, path, tried), ms in zip(found, times, strict=True)

@@ -1,17 +1,16 @@
 """One model through its stages: load, export, quantize, verify, package."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from convert import calibration, package, recipe, weights
-from convert.calibration import Media
+from convert.calibration import Media, Samples, joined
 from convert.checkpoint import sha256, tensors_digest
 from convert.describe import Golden, golden_samples, measure_variant
 from convert.errors import CheckpointError, RecipeError
@@ -20,7 +19,8 @@ from convert.fingerprint import fingerprint, recall, remember, tool_versions
 from convert.graph import canonicalize
 from convert.ladder import Choice, Precision, Wanted, choose
 from convert.numerics import attach
-from convert.recipe import Loaded, RecipeFile
+from convert.numerics.fragment import Shape
+from convert.recipe import Loaded, RecipeFile, Tolerance
 from convert.verify import check_parity
 from convert.weights import WeightsMode
 from runtime.manifest import SCHEMA_VERSION, Manifest, Spec, Weights
@@ -29,6 +29,7 @@ ONNXRUNTIME_MINIMUM = "1.18.0"  # the first to read convert.graph.IR_VERSION
 
 Status = Literal["packaged", "unchanged", "refused"]
 UNCHANGED: Status = "unchanged"
+LABELLED = ("probabilities", "scores")  # outputs with a value per class
 Report = Callable[[str], None]
 
 
@@ -101,12 +102,13 @@ def _run_stages(
     report("export")
     exported = _export(recipe_file, loaded, media, scratch)
     report("quantize")
+    judged = found.origin == "pretrained"
     choice = choose(
-        recipe_file.recipe,
         exported.path,
         media,
+        tolerance=recipe_file.recipe.tolerance if judged else Tolerance(),
+        suppression=loaded.suppression,
         precision=job.precision,
-        judged=found.origin == "pretrained",
     )
     report("verify")
     manifest = _verify(job, recipe_file, found, loaded, media, exported, choice, scratch)
@@ -132,53 +134,77 @@ def _load(recipe_file: RecipeFile, found: weights.Found) -> Loaded:
 
 
 def _check_output(loaded: Loaded, where: Path, recipe_file: RecipeFile) -> None:
-    image = loaded.image
-    blank = np.zeros((1, image.height, image.width, image.channels), np.uint8)
-    given = loaded.network.forward(image.apply(blank)).shape
-    taken = loaded.head.takes(image)
-    fits = len(given) == len(taken) and all(
-        isinstance(allowed, str) or size == allowed
-        for size, allowed in zip(given, taken, strict=True)
-    )
-    if not fits:
-        needed = ", ".join(map(str, taken))
-        raise CheckpointError(f"{where}: the network gives {given}; needed: ({needed})")
-    count, classes = len(loaded.labels), given[-1]
-    if recipe_file.recipe.task == "image-classification" and count != classes:
-        raise RecipeError(
-            f"{recipe_file.path}: {count} labels; the network gives {classes} classes"
+    given, inputs = _output_shapes(loaded), loaded.input.tensors
+    taken = loaded.head.takes(inputs)
+    if not _fit(given, taken):
+        found, needed = (", ".join(map(_written, shapes)) for shapes in (given, taken))
+        raise CheckpointError(f"{where}: the network gives {found}; needed: {needed}")
+    for tensor in loaded.head.tensors(given, inputs):
+        count, classes = len(loaded.labels), tensor.shape[-1]
+        if tensor.name in LABELLED and count != classes:
+            raise RecipeError(
+                f"{recipe_file.path}: {count} labels; the network gives {classes} classes"
+            )
+
+
+def _fit(given: Sequence[tuple[int, ...]], taken: Sequence[Shape]) -> bool:
+    return len(given) == len(taken) and all(
+        len(shape) == len(wanted)
+        and all(
+            isinstance(allowed, str) or size == allowed
+            for size, allowed in zip(shape, wanted, strict=True)
         )
+        for shape, wanted in zip(given, taken, strict=True)
+    )
+
+
+def _written(shape: Shape) -> str:
+    return f"({', '.join(map(str, shape))})"
+
+
+def _output_shapes(loaded: Loaded) -> list[tuple[int, ...]]:
+    """Of the network, for one blank sample."""
+    blank = [
+        np.zeros([1, *(size if isinstance(size, int) else 1 for size in tensor.shape[1:])], dtype)
+        for tensor in loaded.input.tensors
+        for dtype in [tensor.dtype]
+    ]
+    return [array.shape for array in loaded.network.forward(*loaded.input.apply(*blank))]
 
 
 def _media(job: Job, recipe_file: RecipeFile, loaded: Loaded) -> Media:
     if job.calibration is not None:
-        given = calibration.from_directory(job.calibration, loaded.preprocess)
-        return calibration.complete(given, recipe_file.recipe, loaded.preprocess)
-    return calibration.synthetic(recipe_file.recipe, loaded.preprocess)
+        given = calibration.from_directory(job.calibration, loaded)
+        return calibration.complete(given, recipe_file.recipe, loaded)
+    return calibration.synthetic(recipe_file.recipe, loaded)
 
 
-def _reference(loaded: Loaded, image: NDArray[np.uint8]) -> Outputs:
-    """The framework's answer, numerics by their plain formulas."""
-    return loaded.head.apply(loaded.network.forward(loaded.image.apply(image)))
+def _reference(loaded: Loaded, samples: Samples) -> Outputs:
+    """The framework's answers, numerics by their plain formulas."""
+    answers = []
+    for feeds in samples:
+        given = [feeds[tensor.name] for tensor in loaded.input.tensors]
+        answers.append(loaded.head.apply(*loaded.network.forward(*loaded.input.apply(*given))))
+    return joined(answers)
 
 
 def _export(recipe_file: RecipeFile, loaded: Loaded, media: Media, scratch: Path) -> Exported:
     reference = _reference(loaded, media.evaluation)
-    width = int(loaded.network.forward(loaded.image.apply(media.evaluation[:1])).shape[-1])
-    tensors = loaded.head.tensors(width, loaded.image)
+    tensors = loaded.head.tensors(_output_shapes(loaded), loaded.input.tensors)
     core = canonicalize(loaded.network.export(), prefix="net/")
     path = scratch / "exported.onnx"
-    onnx.save(attach(core, image=loaded.image, head=loaded.head, outputs=tensors), path)
+    onnx.save(attach(core, given=loaded.input, head=loaded.head, outputs=tensors), path)
     spec = Spec(
         schema_version=SCHEMA_VERSION,
         id=recipe_file.id,
-        task=recipe_file.recipe.task,
+        task=loaded.task or recipe_file.recipe.task,
         description=recipe_file.recipe.description,
         labels=loaded.labels,
-        inputs=(loaded.image.tensor,),
+        inputs=loaded.input.tensors,
         outputs=tensors,
         preprocess=loaded.preprocess,
         licence=recipe_file.recipe.licence,
+        suppression=loaded.suppression,
     )
     return Exported(path, spec, reference, check_parity(reference, path, media.evaluation))
 
@@ -194,10 +220,10 @@ def _verify(
     scratch: Path,
 ) -> Manifest:
     spec = exported.spec
-    images, inputs = golden_samples(recipe_file.recipe, loaded.preprocess)
-    outputs = _reference(loaded, inputs)
-    kept = package.write_golden(scratch / package.GOLDEN, images, {"image": inputs}, outputs)
-    golden = Golden(inputs[:kept], {name: array[:kept] for name, array in outputs.items()})
+    images, samples = golden_samples(recipe_file.recipe, loaded)
+    outputs = _reference(loaded, samples)
+    kept = package.write_golden(scratch / package.GOLDEN, images, joined(samples), outputs)
+    golden = Golden(samples[:kept], {name: array[:kept] for name, array in outputs.items()})
     judged = recipe_file.recipe.tolerance if found.origin == "pretrained" else None
     sources: dict[Precision, Path | None] = {"int8": choice.int8, "float": exported.path}
     variants = []

@@ -12,9 +12,10 @@ from types import ModuleType
 from typing import Literal
 
 from convert.errors import RecipeError
+from convert.fidelity import METRICS
 from convert.frameworks import Network
-from convert.numerics import Head, ImageInput
-from runtime.manifest import MODEL_ID, Step, Task
+from convert.numerics import Head, Input
+from runtime.manifest import MODEL_ID, Step, Suppression, Task
 
 MODELS = Path(__file__).parent / "models"
 
@@ -24,10 +25,12 @@ class Loaded:
     """A network with everything around it that makes it answer the task."""
 
     network: Network
-    image: ImageInput
+    input: Input
     head: Head
     preprocess: tuple[Step, ...]
-    labels: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()  # (): unknown; where the task has classes the user names them
+    task: Task | None = None  # None: the recipe's; else what this checkpoint can answer
+    suppression: Suppression | None = None  # of a detector
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +41,25 @@ class Tolerance:
     at_most: Mapping[str, float] = field(default_factory=dict)
 
     def violations(self, metrics: Mapping[str, float]) -> list[str]:
-        """One sentence for each bound that is not kept; NaN keeps none."""
+        """One sentence for each bound that is not kept; NaN keeps none.
+
+        A bound on an output that this checkpoint does not have is not judged: class centres, say.
+
+        Raises:
+            RecipeError: a bound that nothing measures.
+        """
         for name in (*self.at_least, *self.at_most):
-            if name not in metrics:
-                raise RecipeError(
-                    f"the tolerance names {name!r}; this task measures {', '.join(metrics)}"
-                )
+            if name not in METRICS:
+                raise RecipeError(f"the tolerance names {name!r}; measured: {', '.join(METRICS)}")
         low = [
             f"{name} {metrics[name]:.4f} < {bound}"
             for name, bound in self.at_least.items()
-            if not metrics[name] >= bound
+            if name in metrics and not metrics[name] >= bound
         ]
         high = [
             f"{name} {metrics[name]:.4f} > {bound}"
             for name, bound in self.at_most.items()
-            if not metrics[name] <= bound
+            if name in metrics and not metrics[name] <= bound
         ]
         return low + high
 
@@ -78,6 +85,7 @@ class Recipe:
     media: Literal["scene", "face"]  # which procedural images stand in for the user's
     seed: Callable[[], Loaded] | None = None  # untrained stand-in; None: only a checkpoint will do
     source: Source | None = None  # where pretrained weights are published
+    default: bool = True  # False: converted only when named
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,11 @@ class RecipeFile:
 def known() -> list[str]:
     """Ids of the project's own recipes: the directory listing."""
     return sorted(path.stem for path in MODELS.glob("*.py") if path.stem != "__init__")
+
+
+def defaults() -> list[str]:
+    """Ids of those that are converted when none is named."""
+    return [model_id for model_id in known() if find(model_id).recipe.default]
 
 
 def find(model_id: str) -> RecipeFile:

@@ -21,21 +21,21 @@ from runtime.preprocess import preprocess
 RESIDUAL_DAMPING = 0.2
 SAMPLE_COUNT = 8
 
+Samples = tuple[NDArray[Any], ...]  # an array per network input, (N, ...)
 
-def sample_input(loaded: Loaded, *, media: Literal["scene", "face"]) -> NDArray[np.float32]:
-    """Network input of SAMPLE_COUNT procedural images, for the estimates below."""
+
+def sample_input(loaded: Loaded, *, media: Literal["scene", "face"]) -> Samples:
+    """Network inputs of SAMPLE_COUNT procedural images, for the estimates below."""
     images = [preprocess(image, loaded.preprocess) for image in _samples(media)]
-    return loaded.image.apply(np.stack(images))
+    return loaded.input.apply(np.stack(images))
 
 
-def seed_torch(
-    module: Any, samples: NDArray[np.float32], *, residual_norms: tuple[str, ...] = ()
-) -> None:
+def seed_torch(module: Any, samples: Samples, *, residual_norms: tuple[str, ...] = ()) -> None:
     """Fill a torch module in place.
 
     Args:
         module: torch.nn.Module.
-        samples: (N, C, H, W) network inputs; its first method that maps them is `forward`.
+        samples: network inputs, (N, C, H, W) each; `forward` takes them.
         residual_norms: patterns of the weights that close a residual branch, damped.
     """
     import torch
@@ -50,11 +50,11 @@ def seed_torch(
         for norm in norms:
             norm.train()
             norm.momentum = 1.0  # one batch is the whole estimate
-        module(torch.from_numpy(samples))
+        module(*(torch.from_numpy(array) for array in samples))
     module.eval()
 
 
-def seed_keras(model: Any, samples: NDArray[np.float32]) -> None:
+def seed_keras(model: Any, samples: Samples) -> None:
     """Fill a Keras model in place; as `seed_torch`, names replaced by positions."""
     from keras import layers
 
@@ -65,7 +65,7 @@ def seed_keras(model: Any, samples: NDArray[np.float32]) -> None:
     norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
     for norm in norms:
         norm.momentum = 0.0
-    model(samples, training=True)
+    model(*samples, training=True)
 
 
 @contextmanager

@@ -3,16 +3,15 @@
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
+from convert.calibration import joined
 from convert.errors import VerificationError
 from convert.fidelity import Outputs, max_abs_difference
-from runtime.session import Session, SessionOptions
+from runtime.session import Feeds, Session, SessionOptions
 
 PARITY_TOLERANCE = 1e-4  # reference framework against float graph, max abs over all outputs
 # batches may be summed in another order; past this a row depends on its companions
@@ -22,14 +21,13 @@ BATCH = 3
 INTEGER_OPERATOR = re.compile(r"QLinear\w+|QGemm|\w+Integer\w*|DynamicQuantize\w+|MatMulNBits")
 
 
-def run_rows(path: Path, image: NDArray[np.uint8], *, threads: int = 2) -> Outputs:
-    """Outputs of (N, H, W, C) images, one run per row, so that memory stays that of one."""
+def run_rows(path: Path, samples: Sequence[Feeds], *, threads: int = 2) -> Outputs:
+    """Outputs of samples, one run each, so that memory stays that of one."""
     session = Session(path, SessionOptions(threads=threads))
-    rows = [session.run({"image": row[np.newaxis]}) for row in image]
-    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    return joined([session.run(feeds) for feeds in samples])
 
 
-def check_parity(reference: Outputs, path: Path, image: NDArray[np.uint8]) -> dict[str, float]:
+def check_parity(reference: Outputs, path: Path, samples: Sequence[Feeds]) -> dict[str, float]:
     """Reference framework against float graph, rows alone and in one batch.
 
     Returns:
@@ -38,10 +36,10 @@ def check_parity(reference: Outputs, path: Path, image: NDArray[np.uint8]) -> di
     Raises:
         VerificationError: over PARITY_TOLERANCE, or a constant reference, which proves nothing.
     """
-    if len(image) > 1 and all(bool((a == a[:1]).all()) for a in reference.values()):
+    if len(samples) > 1 and all(bool((a == a[:1]).all()) for a in reference.values()):
         raise VerificationError("the reference gives the same output for every input")
-    alone = max_abs_difference(reference, run_rows(path, image))
-    batch = Session(path).run({"image": image[:BATCH]})
+    alone = max_abs_difference(reference, run_rows(path, samples))
+    batch = Session(path).run(joined(samples[:BATCH]))
     together = max_abs_difference({k: v[:BATCH] for k, v in reference.items()}, batch)
     for size, difference in ((1, alone), (BATCH, together)):
         if not difference <= PARITY_TOLERANCE:
@@ -52,10 +50,10 @@ def check_parity(reference: Outputs, path: Path, image: NDArray[np.uint8]) -> di
     return {"max_abs_difference_batch_1": alone, f"max_abs_difference_batch_{BATCH}": together}
 
 
-def batch_invariant(path: Path, image: NDArray[np.uint8]) -> bool:
+def batch_invariant(path: Path, samples: Sequence[Feeds]) -> bool:
     """True when row i of a batch equals row i alone."""
-    alone = run_rows(path, image[:BATCH])
-    together = Session(path, SessionOptions(threads=2)).run({"image": image[:BATCH]})
+    alone = run_rows(path, samples[:BATCH])
+    together = Session(path, SessionOptions(threads=2)).run(joined(samples[:BATCH]))
     return max_abs_difference(alone, together) <= BATCH_TOLERANCE
 
 

@@ -4,7 +4,7 @@ One file per framework, all with the same three verbs; see `Network`.
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -12,16 +12,19 @@ from numpy.typing import NDArray
 
 
 class Network(Protocol):
-    """A network with one image input and one output, in its own framework."""
+    """A network in its own framework: tensors in, tensors out, all with the batch axis first."""
 
     framework: str  # "torch", "keras", "onnx": for messages and the manifest
 
-    def forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the reference: normalised input in the framework's layout to raw output."""
+    def forward(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+        """Run the reference: its inputs in the framework's layout to its raw outputs."""
         ...
 
     def export(self) -> onnx.ModelProto:
-        """Float graph at `convert.graph.OPSET`, input (N, C, H, W), batch axis free."""
+        """Float graph at `convert.graph.OPSET`: the same inputs and outputs in the same order.
+
+        Images are (N, C, H, W) whatever the framework's layout; the batch axis is free.
+        """
         ...
 
     def weights(self) -> Mapping[str, NDArray[np.generic]]:

@@ -80,7 +80,7 @@ class KerasNetwork:
         Not by the last layer: softmax may be in a nested model, or before a Dropout.
         """
         noise = np.random.default_rng(0).uniform(-1, 1, (3, *self.input_shape))
-        output = self.forward(noise.astype(np.float32))
+        (output,) = self.forward(noise.astype(np.float32))
         is_distribution = bool((output >= 0).all() and np.abs(output.sum(axis=-1) - 1).max() < 1e-3)
         if not is_distribution and (output >= 0).all() and (output <= 1).all():
             raise CheckpointError(
@@ -89,9 +89,10 @@ class KerasNetwork:
             )
         return is_distribution
 
-    def forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def forward(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
         """(N, H, W, C) float32 to the raw output, row by row so that memory stays flat."""
-        return np.concatenate([self._call(row[np.newaxis]).numpy() for row in x])
+        (x,) = inputs
+        return (np.concatenate([self._call(row[np.newaxis]).numpy() for row in x]),)
 
     def export(self) -> onnx.ModelProto:
         """Through tf2onnx; see `Network.export`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -10,20 +11,35 @@ from numpy.typing import NDArray
 
 from convert.checkpoint import sniff
 from convert.errors import CheckpointError
-from convert.graph import free_batch, initializers, prune, scale_resizes, upgrade
+from convert.graph import (
+    free_batch,
+    initializers,
+    prune,
+    scale_resizes,
+    take_planes,
+    upgrade,
+)
 
 
 class OnnxNetwork:
-    """One image input and one chosen output of an ONNX file."""
+    """One image input and chosen outputs of an ONNX file."""
 
     framework = "onnx"
 
-    def __init__(self, path: Path, *, output: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        outputs: Sequence[int | str] = (0,),
+        layout: Literal["NCHW", "NHWC"] = "NCHW",
+    ) -> None:
         """Read a file.
 
         Args:
             path: the ONNX file.
-            output: which of its outputs is used; the others are pruned away.
+            outputs: which of its outputs are used, by index or name, in the order wanted; the
+                others are pruned away.
+            layout: that its input has.
 
         Raises:
             CheckpointError: not an ONNX file, damaged, without such an output, or that output is
@@ -37,33 +53,48 @@ class OnnxNetwork:
         except Exception as error:  # protobuf's and the checker's exceptions share no base
             reason = " ".join(str(error).split())[:300]
             raise CheckpointError(f"{path}: not a valid ONNX file: {reason}") from error
-        if output >= len(model.graph.output):
-            raise CheckpointError(
-                f"{path}: has {len(model.graph.output)} outputs; needed: {output + 1}"
-            )
-        self._model = prune(model, model.graph.output[output].name)
-        self.input_shape = _image_shape(self._model.graph.input, path)  # (C, H, W); 0: any
+        names = [value.name for value in model.graph.output]
+        self._model = prune(model, [_output_name(names, wanted, path) for wanted in outputs])
+        self._layout = layout
+        shape = _image_shape(self._model.graph.input, path)
+        # (C, H, W); 0: any
+        self.input_shape = shape if layout == "NCHW" else (shape[2], *shape[:2])
         self._session: ort.InferenceSession | None = None
 
-    def forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, C, H, W) float32 to the raw output: the file as it came, no optimisation."""
+    def forward(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+        """(N, C, H, W) float32, or (N, H, W, C), to the raw outputs: the file as it came."""
         if self._session is None:
             options = ort.SessionOptions()
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
             self._session = ort.InferenceSession(
                 self._model.SerializeToString(), options, ["CPUExecutionProvider"]
             )
+        (x,) = inputs
         name = self._model.graph.input[0].name
-        return np.concatenate([self._session.run(None, {name: row[np.newaxis]})[0] for row in x])
+        rows = [self._session.run(None, {name: row[np.newaxis]}) for row in x]
+        return tuple(np.concatenate(arrays) for arrays in zip(*rows, strict=True))
 
     def export(self) -> onnx.ModelProto:
         """The graph brought to our opset, with a free batch axis; see `Network.export`."""
+        model = upgrade(self._model)
+        if self._layout == "NHWC":
+            model = take_planes(model)
         # sizes become scales while the batch is still what the file was made for
-        return scale_resizes(free_batch(scale_resizes(upgrade(self._model))))
+        return scale_resizes(free_batch(scale_resizes(model)))
 
     def weights(self) -> Mapping[str, NDArray[np.generic]]:
         """The file's initializers."""
         return initializers(self._model)
+
+
+def _output_name(names: Sequence[str], wanted: int | str, path: Path) -> str:
+    if isinstance(wanted, str):
+        if wanted not in names:
+            raise CheckpointError(f"{path}: has the outputs {', '.join(names)}; needed: {wanted}")
+        return wanted
+    if wanted >= len(names):
+        raise CheckpointError(f"{path}: has {len(names)} outputs; needed: {wanted + 1}")
+    return names[wanted]
 
 
 def _image_shape(inputs: Sequence[onnx.ValueInfoProto], path: Path) -> tuple[int, ...]:

@@ -16,15 +16,31 @@ class TorchNetwork:
 
     framework = "torch"
 
-    def __init__(self, module: Any, *, input_shape: tuple[int, int, int], method: str = "forward"):
+    def __init__(
+        self,
+        module: Any,
+        *,
+        input_shape: tuple[int, int, int] | None = None,
+        inputs: Mapping[str, tuple[int, ...]] | None = None,
+        outputs: int = 1,
+        method: str = "forward",
+    ):
         """Wrap a module.
 
         Args:
             module: torch.nn.Module, loaded; put into eval mode.
-            input_shape: (C, H, W) of one sample.
-            method: which of its methods maps input to output.
+            input_shape: (C, H, W) of one sample: the short form for a single image.
+            inputs: shape of one sample of each input, in the order that `method` takes them.
+            outputs: how many tensors `method` returns.
+            method: which of the module's methods maps inputs to outputs.
+
+        Raises:
+            ValueError: not exactly one of `input_shape` and `inputs`.
         """
         import torch
+
+        if (input_shape is None) == (inputs is None):
+            raise ValueError("TorchNetwork takes either input_shape or inputs")
 
         class Called(torch.nn.Module):
             """`method` as forward, which is what the exporter traces."""
@@ -33,19 +49,23 @@ class TorchNetwork:
                 super().__init__()
                 self.inner = module
 
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                return getattr(self.inner, method)(x)
+            def forward(self, *tensors: torch.Tensor) -> Any:
+                return getattr(self.inner, method)(*tensors)
 
         self._module = Called().eval()
-        self._input_shape = input_shape
+        self._inputs = dict(inputs) if inputs is not None else {"x": input_shape or ()}
+        self._outputs = ["y"] if outputs == 1 else [f"y{i}" for i in range(outputs)]
 
-    def forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, C, H, W) float32 to the raw output, row by row so that memory stays flat."""
+    def forward(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+        """Arrays (N, ...) to the raw outputs, row by row so that memory stays flat."""
         import torch
 
+        rows = []
         with torch.inference_mode():
-            rows = [self._module(torch.from_numpy(row[np.newaxis])).numpy() for row in x]
-        return np.concatenate(rows)
+            for row in zip(*inputs, strict=True):
+                given = self._module(*(torch.from_numpy(array[np.newaxis]) for array in row))
+                rows.append((given,) if isinstance(given, torch.Tensor) else tuple(given))
+        return tuple(torch.cat(tensors).numpy() for tensors in zip(*rows, strict=True))
 
     def export(self) -> onnx.ModelProto:
         """Trace to ONNX; see `Network.export`."""
@@ -53,6 +73,7 @@ class TorchNetwork:
 
         from convert.graph import OPSET, free_batch, scale_resizes
 
+        names = [*self._inputs, *self._outputs]
         with tempfile.TemporaryDirectory(prefix="slipway-") as directory, warnings.catch_warnings():
             path = Path(directory, "traced.onnx")
             # the tracing exporter warns that it is the older one; it is ours on purpose: node names
@@ -60,11 +81,11 @@ class TorchNetwork:
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 self._module,
-                (torch.zeros(1, *self._input_shape),),
+                tuple(torch.zeros(1, *shape) for shape in self._inputs.values()),
                 path,
-                input_names=["x"],
-                output_names=["y"],
-                dynamic_axes={"x": {0: "N"}, "y": {0: "N"}},
+                input_names=list(self._inputs),
+                output_names=self._outputs,
+                dynamic_axes={name: {0: "N"} for name in names},
                 opset_version=OPSET,
                 dynamo=False,
             )

@@ -25,7 +25,7 @@ def _load(path: Path) -> Loaded:
 
 
 def _from_onnx(path: Path) -> Network:
-    network = OnnxNetwork(path, output=0)
+    network = OnnxNetwork(path)
     if network.input_shape != (3, SIDE, SIDE):
         raise CheckpointError(f"{path}: takes {network.input_shape}; needed: (3, {SIDE}, {SIDE})")
     return network
@@ -51,7 +51,7 @@ def _seed() -> Loaded:
 def _around(network: Network) -> Loaded:
     return Loaded(
         network=network,
-        image=ImageInput(
+        input=ImageInput(
             SIDE,
             SIDE,
             3,

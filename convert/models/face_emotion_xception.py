@@ -43,7 +43,7 @@ def _around(network: KerasNetwork) -> Loaded:
     grey = (Grayscale(),) if channels == 1 else ()
     return Loaded(
         network=network,
-        image=image,
+        input=image,
         head=Probabilities(softmax=not network.ends_in_softmax),
         preprocess=(*grey, Resize(height=height, width=width, interpolation="linear")),
         labels=LABELS,

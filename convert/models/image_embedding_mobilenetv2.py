@@ -36,7 +36,7 @@ def _seed() -> Loaded:
 def _around(module: object) -> Loaded:
     return Loaded(
         network=TorchNetwork(module, input_shape=(3, SIDE, SIDE), method="embed"),
-        image=ImageInput(SIDE, SIDE, 3, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+        input=ImageInput(SIDE, SIDE, 3, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
         head=UnitEmbedding(),
         preprocess=(
             Resize(shortest_side=256, interpolation="linear_antialias"),

@@ -41,7 +41,7 @@ def parity(path: str, *images: str) -> dict[str, Any]:
     probabilities = expected(loaded, batch)["probabilities"]
     return {
         "differences": found,
-        "input": list(loaded.image.tensor.shape),
+        "input": list(loaded.input.tensors[0].shape),
         "spread": float(probabilities.std(axis=0).max()),
         "sums": probabilities.sum(axis=1).tolist(),
     }

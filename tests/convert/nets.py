@@ -9,6 +9,7 @@ from convert.frameworks.torch_module import TorchNetwork
 from convert.numerics import ImageInput, Probabilities
 from convert.recipe import Loaded, Recipe, Tolerance
 from runtime.manifest import Resize
+from tests.convert.parity import rows
 
 SIDE = 32
 CLASSES = 4
@@ -49,7 +50,7 @@ def stretched(net: Any, layer: int, factor: float = 1e4) -> Any:
 def loaded(net: Any) -> Loaded:
     return Loaded(
         network=TorchNetwork(net, input_shape=(3, SIDE, SIDE)),
-        image=ImageInput(SIDE, SIDE, 3, mean=(0.5,) * 3, std=(0.25,) * 3),
+        input=ImageInput(SIDE, SIDE, 3, mean=(0.5,) * 3, std=(0.25,) * 3),
         head=Probabilities(softmax=True),
         preprocess=(Resize("linear", height=SIDE, width=SIDE),),
         labels=tuple(f"class {i}" for i in range(CLASSES)),
@@ -74,4 +75,5 @@ def media(*, calibration: int = 6, evaluation: int = 6) -> Media:
     rng = np.random.default_rng(9)
     low = rng.integers(0, 256, (calibration + evaluation, 4, 4, 3), dtype=np.uint8)
     images = np.repeat(np.repeat(low, SIDE // 4, axis=1), SIDE // 4, axis=2)
-    return Media("synthetic", images[:calibration], images[calibration:])
+    samples = rows(images)
+    return Media("synthetic", samples[:calibration], samples[calibration:])

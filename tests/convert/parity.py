@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from convert.calibration import Samples
 from convert.fidelity import Outputs, max_abs_difference
 from convert.graph import canonicalize
 from convert.numerics import attach
@@ -25,17 +26,23 @@ def read_images(paths: Sequence[Path], loaded: Loaded) -> Batch:
     return np.stack([preprocess(image, loaded.preprocess) for image in images])
 
 
+def rows(batch: Batch) -> Samples:
+    """A batch of images as samples."""
+    return tuple({"image": row[np.newaxis]} for row in batch)
+
+
 def expected(loaded: Loaded, batch: Batch) -> Outputs:
     """The framework's answers, numerics by their plain formulas."""
-    return loaded.head.apply(loaded.network.forward(loaded.image.apply(batch)))
+    return loaded.head.apply(*loaded.network.forward(*loaded.input.apply(batch)))
 
 
 def write_float_graph(loaded: Loaded, path: Path) -> onnx.ModelProto:
     """The float graph with its numerics, as the pipeline exports it."""
-    raw = loaded.network.forward(loaded.image.apply(np.zeros(_one(loaded), np.uint8)))
-    tensors = loaded.head.tensors(raw.shape[-1], loaded.image)
+    blank = np.zeros([1, *loaded.input.tensors[0].shape[1:]], np.uint8)
+    raw = loaded.network.forward(*loaded.input.apply(blank))
+    tensors = loaded.head.tensors([array.shape for array in raw], loaded.input.tensors)
     core = canonicalize(loaded.network.export(), prefix="net/")
-    model = attach(core, image=loaded.image, head=loaded.head, outputs=tensors)
+    model = attach(core, given=loaded.input, head=loaded.head, outputs=tensors)
     onnx.save(model, path)
     return model
 
@@ -53,10 +60,6 @@ def compared(reference: Outputs, path: Path, batch: Batch) -> dict[str, float]:
     together = [session.run({"image": batch[at : at + 3]}) for at in range(0, len(batch), 3)]
     joined = {name: np.concatenate([run[name] for run in together]) for name in together[0]}
     return {
-        "batch_1": max_abs_difference(reference, run_rows(path, batch)),
+        "batch_1": max_abs_difference(reference, run_rows(path, rows(batch))),
         "batch_3": max_abs_difference(reference, joined),
     }
-
-
-def _one(loaded: Loaded) -> tuple[int, ...]:
-    return (1, loaded.image.height, loaded.image.width, loaded.image.channels)

@@ -31,16 +31,16 @@ def square(side: int, *, size: int = 20) -> NDArray[np.float32]:
     ],
 )
 def test_equal_answers_lose_nothing(task: Task, outputs: Outputs) -> None:
-    fidelity = measure(task, outputs, outputs)
+    fidelity = measure(outputs, outputs)
     assert fidelity.loss == pytest.approx(0, abs=1e-6)
     broken = {name: np.full_like(values, np.nan) for name, values in outputs.items()}
-    assert measure(task, outputs, broken).loss == float("inf")
+    assert measure(outputs, broken).loss == float("inf")
 
 
 def test_classification_by_hand() -> None:
     reference = {"probabilities": array([[0.6, 0.4], [0.1, 0.9]])}
     candidate = {"probabilities": array([[0.4, 0.6], [0.1, 0.9]])}
-    fidelity = measure("image-classification", reference, candidate)
+    fidelity = measure(reference, candidate)
     # total variation: half of |.2| + |.2|, over two rows
     assert fidelity.metrics["probability_distance"] == pytest.approx(0.1)
     assert fidelity.metrics["top1_agreement"] == 0.5
@@ -51,7 +51,7 @@ def test_embeddings_are_compared_without_their_common_direction() -> None:
     common = array([10, 0, 0])
     reference = {"embedding": common + array([[0, 1, 0], [0, -1, 0]])}
     candidate = {"embedding": common + array([[0, 0, 1], [0, 0, -1]])}
-    fidelity = measure("image-feature-extraction", reference, candidate)
+    fidelity = measure(reference, candidate)
     assert fidelity.metrics["cosine_mean"] == pytest.approx(0, abs=1e-5)  # plain cosine: 0.99
     assert fidelity.metrics["pair_error"] == pytest.approx(0, abs=1e-4)
 
@@ -59,12 +59,12 @@ def test_embeddings_are_compared_without_their_common_direction() -> None:
 def test_pair_error_by_hand() -> None:
     reference = {"embedding": array([[1, 0], [0, 1]])}
     candidate = {"embedding": array([[1, 0], [0.6, 0.8]])}
-    fidelity = measure("image-feature-extraction", reference, candidate)
+    fidelity = measure(reference, candidate)
     assert fidelity.metrics["pair_error"] == pytest.approx(0.6)
 
 
 def test_segmentation_by_hand() -> None:
-    fidelity = measure("image-segmentation", masks(square(10)), masks(square(5)))
+    fidelity = measure(masks(square(10)), masks(square(5)))
     assert fidelity.metrics["iou_mean"] == pytest.approx(25 / 100)
     assert fidelity.metrics["mae"] == pytest.approx(75 / 400)
     assert fidelity.metrics["collapsed_fraction"] == 0
@@ -73,7 +73,7 @@ def test_segmentation_by_hand() -> None:
 def test_constant_mask_fails_the_packaged_tolerance() -> None:
     reference = masks(square(10), square(6))
     constant = masks(square(0), square(0), low=0.4, high=0.4)
-    fidelity = measure("image-segmentation", reference, constant)
+    fidelity = measure(reference, constant)
     assert fidelity.metrics["collapsed_fraction"] == 1
     assert fidelity.metrics["iou_mean"] == 0
     assert any("iou_mean" in reason for reason in RECIPE.tolerance.violations(fidelity.metrics))
@@ -82,7 +82,7 @@ def test_constant_mask_fails_the_packaged_tolerance() -> None:
 def test_constant_mask_fails_where_all_foregrounds_are_too_small_to_judge_by_iou() -> None:
     reference = masks(square(1, size=40), square(1, size=40))
     constant = masks(square(0, size=40), square(0, size=40), low=0.4, high=0.4)
-    fidelity = measure("image-segmentation", reference, constant)
+    fidelity = measure(reference, constant)
     assert fidelity.metrics["iou_mean"] == 1  # nothing was judged
     violations = RECIPE.tolerance.violations(fidelity.metrics)
     assert any("collapsed_fraction" in reason for reason in violations)
@@ -91,7 +91,7 @@ def test_constant_mask_fails_where_all_foregrounds_are_too_small_to_judge_by_iou
 def test_small_foreground_is_left_out_of_iou_and_not_of_mae() -> None:
     reference = masks(square(20, size=40), square(1, size=40))
     candidate = masks(square(20, size=40), square(0, size=40))
-    fidelity = measure("image-segmentation", reference, candidate)
+    fidelity = measure(reference, candidate)
     assert fidelity.metrics["iou_mean"] == 1
     assert fidelity.metrics["mae"] == pytest.approx(1 / 3200)
 

@@ -64,7 +64,7 @@ def test_torch_export_equals_forward_at_any_batch() -> None:
     model = network.export()
     for count in (1, 3):
         batch = images(count)
-        np.testing.assert_allclose(run(model, batch), network.forward(batch), atol=TOLERANCE)
+        np.testing.assert_allclose(run(model, batch), network.forward(batch)[0], atol=TOLERANCE)
 
 
 def test_torch_method_other_than_forward() -> None:
@@ -86,23 +86,23 @@ def test_torch_dropout_is_off() -> None:
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.5)).train()
     network = torch_module.TorchNetwork(module, input_shape=(3, 8, 8))
     batch = images(1)
-    np.testing.assert_array_equal(network.forward(batch), batch.reshape(1, -1))
+    np.testing.assert_array_equal(network.forward(batch)[0], batch.reshape(1, -1))
 
 
 def test_onnx_static_batch_becomes_free(tmp_path: Path) -> None:
     network = OnnxNetwork(write_graph(tmp_path / "relu.onnx"))
     assert network.input_shape == (3, 8, 8)
     batch = images(3)
-    np.testing.assert_array_equal(network.forward(batch), np.maximum(batch, 0))
+    np.testing.assert_array_equal(network.forward(batch)[0], np.maximum(batch, 0))
     np.testing.assert_array_equal(run(network.export(), batch), np.maximum(batch, 0))
 
 
 def test_onnx_output_is_chosen(tmp_path: Path) -> None:
     path = write_graph(tmp_path / "two.onnx", outputs=2)
-    model = OnnxNetwork(path, output=1).export()
+    model = OnnxNetwork(path, outputs=[1]).export()
     assert [value.name for value in model.graph.output] == ["y1"]
     assert len(model.graph.node) == 1 + len([n for n in model.graph.node if n.op_type == "Sum"])
-    assert "has 2 outputs; needed: 3" in refusal(lambda: OnnxNetwork(path, output=2), path)
+    assert "has 2 outputs; needed: 3" in refusal(lambda: OnnxNetwork(path, outputs=[2]), path)
 
 
 @pytest.mark.parametrize(

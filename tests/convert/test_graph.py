@@ -95,7 +95,7 @@ def test_prune_keeps_what_one_output_needs() -> None:
     ]
     inputs = [value("x", [1, 3, 4, 4]), value("w", WEIGHT.shape), value("unused", WEIGHT.shape)]
     constants = {"w": WEIGHT, "unused": WEIGHT}
-    pruned = prune(model(nodes, constants, inputs=inputs, outputs=("b", "y")), "y")
+    pruned = prune(model(nodes, constants, inputs=inputs, outputs=("b", "y")), ["y"])
     assert [node.op_type for node in pruned.graph.node] == ["Conv", "Relu"]
     assert [entry.name for entry in pruned.graph.output] == ["y"]
     # an initializer listed as an input could be overwritten by a caller, and is never folded

@@ -112,7 +112,7 @@ def test_pathological_range_is_repaired_by_leaving_its_layers_in_float(
     loaded = nets.loaded(nets.stretched(nets.convolutions(), layer=2))
     path = graph(loaded)
     media = nets.media()
-    quantizer = Quantizer(onnx.load(path), ({"image": row[None]} for row in media.calibration))
+    quantizer = Quantizer(onnx.load(path), media.calibration)
     naive = path.with_name("naive.onnx")
     onnx.save(quantizer.quantize(Setting(all_op_types())), naive)
     reference = run_rows(path, media.evaluation)["probabilities"]

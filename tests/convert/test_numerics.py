@@ -45,8 +45,8 @@ def through_image(image: ImageInput, pixels: NDArray[np.uint8]) -> NDArray[np.fl
 def through_head(head: Head, raw: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
     fragment = head.nodes("raw")
     height, width = raw.shape[2:] if raw.ndim == 4 else (1, 1)
-    image = ImageInput(height, width, 3, MEAN, STD)
-    names = [tensor.name for tensor in head.tensors(raw.shape[-1], image)]
+    inputs = ImageInput(height, width, 3, MEAN, STD).tensors
+    names = [tensor.name for tensor in head.tensors([raw.shape], inputs)]
     graph = helper.make_graph(
         list(fragment.nodes),
         "g",
@@ -86,7 +86,7 @@ def test_image_formula_and_nodes_agree(
     pixels = np.random.default_rng(0).integers(0, 256, (3, 5, 7, channels)).astype(np.uint8)
     pixels[0] = 0  # black: nothing to divide by
     pixels[1] //= 9  # dark: its own maximum is far from 255
-    formula = image.apply(pixels)
+    (formula,) = image.apply(pixels)
     assert formula.dtype == np.float32
     assert formula.flags.c_contiguous
     planes = formula if layout == "NCHW" else formula.transpose(0, 3, 1, 2)
@@ -98,7 +98,7 @@ def test_image_by_hand() -> None:
     image = ImageInput(1, 1, 3, mean=(0.5, 0.0, 0.2), std=(0.5, 1.0, 0.1))
     pixels = np.array([[[[255, 51, 0]]]], np.uint8)
     expected = np.array([1.0, 0.2, -2.0])  # (1 - .5) / .5, (.2 - 0) / 1, (0 - .2) / .1
-    np.testing.assert_allclose(image.apply(pixels).ravel(), expected, atol=TOLERANCE)
+    np.testing.assert_allclose(image.apply(pixels)[0].ravel(), expected, atol=TOLERANCE)
     np.testing.assert_allclose(through_image(image, pixels).ravel(), expected, atol=TOLERANCE)
 
 
@@ -106,7 +106,7 @@ def test_bgr_by_hand_mean_is_of_the_networks_order() -> None:
     image = ImageInput(1, 1, 3, (0.1, 0.2, 0.3), (1.0, 1.0, 1.0), channel_order="BGR")
     pixels = np.array([[[[255, 0, 51]]]], np.uint8)
     expected = np.array([0.1, -0.2, 0.7])  # blue .2 - .1, green 0 - .2, red 1 - .3
-    np.testing.assert_allclose(image.apply(pixels).ravel(), expected, atol=TOLERANCE)
+    np.testing.assert_allclose(image.apply(pixels)[0].ravel(), expected, atol=TOLERANCE)
     np.testing.assert_allclose(through_image(image, pixels).ravel(), expected, atol=TOLERANCE)
 
 
@@ -114,7 +114,7 @@ def test_image_maximum_is_of_each_image_over_all_channels() -> None:
     image = ImageInput(1, 2, 3, (0.0,) * 3, (1.0,) * 3, divisor="image_maximum")
     pixels = np.array([[[[10, 20, 40], [0, 0, 0]]], [[[0, 0, 0], [0, 0, 0]]]], np.uint8)
     expected = np.array([[0.25, 0, 0.5, 0, 1, 0], [0] * 6], np.float32)
-    np.testing.assert_allclose(image.apply(pixels).reshape(2, 6), expected, atol=TOLERANCE)
+    np.testing.assert_allclose(image.apply(pixels)[0].reshape(2, 6), expected, atol=TOLERANCE)
     found = through_image(image, pixels).reshape(2, 6)
     np.testing.assert_allclose(found, expected, atol=TOLERANCE)
 
@@ -123,7 +123,7 @@ def test_image_maximum_of_a_nearly_black_image() -> None:
     image = ImageInput(1, 1, 3, (0.0,) * 3, (1.0,) * 3, divisor="image_maximum")
     pixels = np.array([[[[2, 1, 0]]], [[[1, 0, 0]]]], np.uint8)
     expected = np.array([[1, 0.5, 0], [1, 0, 0]], np.float32)
-    for found in (image.apply(pixels), through_image(image, pixels)):
+    for found in (image.apply(pixels)[0], through_image(image, pixels)):
         np.testing.assert_allclose(found.reshape(2, 3), expected, atol=TOLERANCE)
 
 
@@ -164,19 +164,27 @@ def test_nearly_constant_map_is_not_stretched_to_noise() -> None:
 
 
 @pytest.mark.parametrize(
-    ("head", "taken", "tensors"),
+    ("head", "shape", "taken", "tensors"),
     [
-        (Probabilities(softmax=True), ("N", "K"), {"probabilities": ("N", 9)}),
-        (UnitEmbedding(), ("N", "D"), {"embedding": ("N", 9)}),
-        (StretchedAlpha(), ("N", 1, 4, 9), {"alpha": ("N", 4, 9), "alpha_range": ("N", 2)}),
+        (Probabilities(softmax=True), (1, 9), ("N", "K"), {"probabilities": ("N", 9)}),
+        (UnitEmbedding(), (1, 9), ("N", "D"), {"embedding": ("N", 9)}),
+        (
+            StretchedAlpha(),
+            (1, 1, 4, 9),
+            ("N", 1, 4, 9),
+            {"alpha": ("N", 4, 9), "alpha_range": ("N", 2)},
+        ),
     ],
 )
 def test_heads_say_what_they_take_and_give(
-    head: Head, taken: tuple[int | str, ...], tensors: dict[str, tuple[int | str, ...]]
+    head: Head,
+    shape: tuple[int, ...],
+    taken: tuple[int | str, ...],
+    tensors: dict[str, tuple[int | str, ...]],
 ) -> None:
-    image = ImageInput(4, 9, 3, MEAN, STD)
-    assert head.takes(image) == taken
-    given = head.tensors(9, image)
+    inputs = ImageInput(4, 9, 3, MEAN, STD).tensors
+    assert head.takes(inputs) == (taken,)
+    given = head.tensors([shape], inputs)
     assert {tensor.name: tensor.shape for tensor in given} == tensors
     assert {tensor.dtype for tensor in given} == {"float32"}
 
@@ -193,7 +201,7 @@ def test_attach_puts_numerics_around_a_network() -> None:
         )
     )
     image, head = ImageInput(2, 2, 3, (0.0,) * 3, (1.0,) * 3), UnitEmbedding()
-    model = attach(core, image=image, head=head, outputs=head.tensors(3, image))
+    model = attach(core, given=image, head=head, outputs=head.tensors([(1, 3)], image.tensors))
     pixels = np.zeros((2, 2, 2, 3), np.uint8)
     pixels[0, ..., 0], pixels[0, ..., 2] = 30, 40
     found = run(model, {"image": pixels})["embedding"]

@@ -37,7 +37,7 @@ def network():
 def around(module):
     return Loaded(
         network=TorchNetwork(module, input_shape=(3, SIDE, SIDE)),
-        image=ImageInput(SIDE, SIDE, 3, mean=(0.5,) * 3, std=(0.25,) * 3),
+        input=ImageInput(SIDE, SIDE, 3, mean=(0.5,) * 3, std=(0.25,) * 3),
         head=Probabilities(softmax=True),
         preprocess=(Resize(height=SIDE, width=SIDE, interpolation="linear"),),
         labels=LABELS,

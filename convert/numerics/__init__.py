@@ -1,0 +1,28 @@
+"""Numerics around a network: from decoded media to its input, from its output to an answer.
+
+Each operation is written twice, side by side: `apply` is the plain numpy formula of the reference
+(what upstream's own code does), `nodes` is the ONNX form that is packaged. The parity check
+compares the two on every conversion. None of these nodes is ever quantized: their names begin with
+PREFIX.
+"""
+
+from convert.numerics.alpha import StretchedAlpha
+from convert.numerics.attach import attach
+from convert.numerics.boxes import Boxes
+from convert.numerics.embedding import UnitEmbedding
+from convert.numerics.fragment import PREFIX, Fragment, Head, Input
+from convert.numerics.image import ImageInput
+from convert.numerics.probabilities import Probabilities
+
+__all__ = [
+    "PREFIX",
+    "Boxes",
+    "Fragment",
+    "Head",
+    "ImageInput",
+    "Input",
+    "Probabilities",
+    "StretchedAlpha",
+    "UnitEmbedding",
+    "attach",
+]
