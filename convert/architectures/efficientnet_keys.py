@@ -1,0 +1,155 @@
+"""The EfficientNet family's sizes, and what its checkpoints name their tensors.
+
+Ours are torchvision's names (`features.1.0.block.0.0.weight`); timm's
+(`blocks.0.0.conv_dw.weight`) are renamed, as is a classifier that an owner replaced.
+
+Source: Tan and Le, https://arxiv.org/abs/1905.11946, table 1 and section 5.1; torchvision 0.29
+and timm 1.0.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+# (expansion, kernel, first stride, channels out, repeats) of the paper's table 1, before scaling
+STAGES = (
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 2),
+    (6, 5, 2, 40, 2),
+    (6, 3, 2, 80, 3),
+    (6, 5, 1, 112, 3),
+    (6, 5, 2, 192, 4),
+    (6, 3, 1, 320, 1),
+)
+STEM_WIDTH = 32
+HEAD_WIDTH = 1280
+
+# timm's names of modules, and ours
+TIMM_ENDS = {
+    "conv_stem": "features.0.0",
+    "bn1": "features.0.1",
+    "conv_head": "features.8.0",
+    "bn2": "features.8.1",
+}
+TIMM_FIRST_STAGE = {
+    "conv_dw": "0.0",
+    "bn1": "0.1",
+    "se.conv_reduce": "1.fc1",
+    "se.conv_expand": "1.fc2",
+    "conv_pw": "2.0",
+    "bn2": "2.1",
+}
+TIMM_STAGE = {
+    "conv_pw": "0.0",
+    "bn1": "0.1",
+    "conv_dw": "1.0",
+    "bn2": "1.1",
+    "se.conv_reduce": "2.fc1",
+    "se.conv_expand": "2.fc2",
+    "conv_pwl": "3.0",
+    "bn3": "3.1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How one of the family is scaled."""
+
+    name: str
+    width: float  # multiplies channels
+    depth: float  # multiplies repeats
+    side: int  # px; the resolution that the paper gives it
+
+    @property
+    def head_channels(self) -> int:
+        """Width of the pooled features."""
+        return self.channels(HEAD_WIDTH)
+
+    @property
+    def block_count(self) -> int:
+        """Blocks of all stages."""
+        return sum(self.repeats(repeats) for *_, repeats in STAGES)
+
+    def channels(self, base: int) -> int:
+        """Scaled to a multiple of 8, never more than a tenth less than asked for."""
+        scaled = base * self.width
+        rounded = max(8, int(scaled + 4) // 8 * 8)
+        return rounded + 8 if rounded < 0.9 * scaled else rounded
+
+    def repeats(self, base: int) -> int:
+        """Scaled, rounded up."""
+        return math.ceil(base * self.depth)
+
+
+B3 = Size("efficientnet_b3", 1.2, 1.4, 300)
+SIZES = (
+    Size("efficientnet_b0", 1.0, 1.0, 224),
+    Size("efficientnet_b1", 1.0, 1.1, 240),
+    Size("efficientnet_b2", 1.1, 1.2, 260),
+    B3,
+    Size("efficientnet_b4", 1.4, 1.8, 380),
+)
+
+
+def in_our_layout(state: Mapping[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
+    """Rename what timm and owners of a new classifier name differently; the rest stays as it is.
+
+    Args:
+        state: tensors by torchvision's or timm's names.
+
+    Returns:
+        The same tensors. A classifier of one layer, wherever it stands, is `classifier.1`.
+    """
+    if "conv_stem.weight" in state:
+        state = {from_timm(key): value for key, value in state.items()}
+    layers = {key.rpartition(".")[0] for key in state if key.startswith("classifier.")}
+    if len(layers) != 1:  # none, or more than a linear layer: loading it says so
+        return dict(state)
+    old = f"{layers.pop()}."
+    return {
+        f"classifier.1.{key.removeprefix(old)}" if key.startswith(old) else key: value
+        for key, value in state.items()
+    }
+
+
+def from_timm(key: str) -> str:
+    """One key of timm's layout in torchvision's; an unknown one stays as it is."""
+    module, _, tensor = key.rpartition(".")
+    if module in TIMM_ENDS:
+        return f"{TIMM_ENDS[module]}.{tensor}"
+    match = re.fullmatch(r"blocks\.([0-9]{1,2})\.([0-9]{1,2})\.(.+)", module)
+    if match is None:
+        return key
+    stage, index, part = match.groups()
+    names = TIMM_STAGE if int(stage) else TIMM_FIRST_STAGE
+    if part not in names:
+        return key
+    return f"features.{int(stage) + 1}.{index}.block.{names[part]}.{tensor}"
+
+
+def size_of(state: Mapping[str, "torch.Tensor"]) -> Size:
+    """Which of SIZES a state_dict in our layout is, by its blocks and pooled features.
+
+    Raises:
+        ValueError: none of them; the nearest is named. What has no such keys at all is taken for
+            B3: loading it then names what is missing.
+    """
+    head = state.get("features.8.0.weight")
+    blocks = sum(key.endswith(".fc1.weight") for key in state)
+    if head is None or head.ndim != 4 or not blocks:
+        return B3
+    found = (blocks, head.shape[0])
+    for size in SIZES:
+        if found == (size.block_count, size.head_channels):
+            return size
+    nearest = min(SIZES, key=lambda size: abs(size.block_count - blocks))
+    known = f"{SIZES[0].name} to {SIZES[-1].name}"
+    raise ValueError(
+        f"{blocks} blocks and {head.shape[0]} pooled features; known: {known}, of which "
+        f"{nearest.name} is nearest with {nearest.block_count} and {nearest.head_channels}"
+    )
