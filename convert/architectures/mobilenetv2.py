@@ -23,9 +23,9 @@ RESIDUAL_NORMS = ("features.*.conv.3.weight",)
 
 
 class MobileNetV2(nn.Module):
-    """Image to logits; `embed` stops before the classifier."""
+    """Image to logits; without classes, to pooled features."""
 
-    def __init__(self, class_count: int = 1000) -> None:
+    def __init__(self, class_count: int | None = 1000) -> None:
         super().__init__()
         layers: list[nn.Module] = [conv_norm_relu6(3, 32, kernel=3, stride=2)]
         channels = 32
@@ -36,14 +36,18 @@ class MobileNetV2(nn.Module):
                 channels = out
         layers.append(conv_norm_relu6(channels, EMBEDDING_SIZE, kernel=1))
         self.features = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(EMBEDDING_SIZE, class_count))
+        self.classifier = (
+            nn.Identity()
+            if class_count is None
+            else nn.Sequential(nn.Dropout(0.2), nn.Linear(EMBEDDING_SIZE, class_count))
+        )
 
     def embed(self, image: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) normalised float32 to (N, 1280) pooled features."""
         return self.features(image).mean([2, 3])
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) normalised float32 to (N, class_count) logits."""
+        """(N, 3, H, W) normalised float32 to (N, class_count) logits, or the features."""
         return self.classifier(self.embed(image))
 
 

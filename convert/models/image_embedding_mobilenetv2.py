@@ -1,5 +1,7 @@
 """MobileNetV2 image embedding: pooled features of the ImageNet classifier, for similarity.
 
+The classifier is not needed: checkpoints with any, or with none, convert.
+
 Source: torchvision `mobilenet_v2`, weights IMAGENET1K_V1, and that weight set's own preprocessing.
 """
 
@@ -18,16 +20,15 @@ SIDE = 224
 def _load(path: Path) -> Loaded:
     from convert.architectures.mobilenetv2 import MobileNetV2
 
-    state = read_state_dict(path)
-    module = MobileNetV2(class_count=len(state.get("classifier.1.bias", range(1000))))
-    load_strictly(module, state, path=path)
+    module = MobileNetV2(class_count=None)
+    load_strictly(module, read_state_dict(path), path=path, ignore=("classifier.*",))
     return _around(module)
 
 
 def _seed() -> Loaded:
     from convert.architectures.mobilenetv2 import RESIDUAL_NORMS, MobileNetV2
 
-    module = MobileNetV2()
+    module = MobileNetV2(class_count=None)
     loaded = _around(module)
     seed_torch(module, sample_input(loaded, media="scene"), residual_norms=RESIDUAL_NORMS)
     return loaded
@@ -35,7 +36,7 @@ def _seed() -> Loaded:
 
 def _around(module: object) -> Loaded:
     return Loaded(
-        network=TorchNetwork(module, input_shape=(3, SIDE, SIDE), method="embed"),
+        network=TorchNetwork(module, input_shape=(3, SIDE, SIDE)),
         input=ImageInput(SIDE, SIDE, 3, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
         head=UnitEmbedding(),
         preprocess=(
