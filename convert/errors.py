@@ -15,6 +15,10 @@ class CheckpointError(ConvertError):
     """A checkpoint is missing, damaged, of another architecture, or would have to run code."""
 
 
+class LabelsError(ConvertError):
+    """Class names are missing, given twice, or not those of the network."""
+
+
 class CalibrationError(ConvertError):
     """The calibration media are too few or unreadable."""
 

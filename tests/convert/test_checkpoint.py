@@ -114,8 +114,11 @@ def test_kind_is_told_by_content(path: Path, content: bytes, kind: str) -> None:
     [
         (b"", "the file is empty"),
         (POINTER, "git-lfs pointer"),
-        (bytes(range(200, 256)), "known kinds: torch (.pt, .pth), Keras (.h5, .keras), ONNX"),
-        (b"<!DOCTYPE html><html>404</html>", "known kinds"),
+        (
+            bytes(range(200, 256)),
+            "known kinds: torch (.pt, .pth), safetensors, Keras (.h5, .keras), ONNX",
+        ),
+        (b"<!DOCTYPE html><html>404</html>", "a web page saved under the name"),
         (saved({"a": torch.zeros(999)})[:2000], "damaged or truncated"),
         (keras_bytes("{}")[:-30], "damaged or truncated"),
     ],
@@ -167,8 +170,8 @@ def test_pickled_module_is_refused(path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (onnx_bytes(), "a onnx file; this model is read from a torch state_dict"),
-        (h5_bytes(None), "a hdf5 file; this model is read from a torch state_dict"),
+        (onnx_bytes(), "an ONNX file; this model is read from a torch state_dict"),
+        (h5_bytes(None), "an HDF5 file (Keras .h5); this model is read from a torch state_dict"),
         (saved([1, 2]), "holds a list; needed: a state_dict"),
         (saved({}), "holds a dict; needed: a state_dict"),
         (saved({"epoch": 3, "lr": 0.1}), "'epoch' is a int; a state_dict holds tensors"),

@@ -199,7 +199,7 @@ def bad_checkpoints(directory: Path, good: Path) -> dict[str, tuple[Path, str]]:
         "shape": ({**state, "10.bias": torch.zeros(5)}, "10.bias has shape (5,); needed: (3,)"),
         "other": ({"fc.weight": torch.zeros(2)}, "missing (0.bias, "),
         "code": (Plants(directory / "planted"), "would have to run code"),
-        "onnx": (b"\x08\x08" + bytes(64), "a onnx file; this model is read from a torch"),
+        "onnx": (b"\x08\x08" + bytes(64), "an ONNX file; this model is read from a torch"),
     }
     paths = {"missing": (directory / "nowhere.pth", "No such file")}
     for name, (value, says) in files.items():

@@ -1,0 +1,121 @@
+"""Which architecture a state_dict belongs to, by its keys: for refusals that say where to go."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+# 1: the same names and shapes; a family's neighbours (ResNet-101 for ResNet-50) stay below
+LEAST_SIMILARITY = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """One network, and the model that is converted from its checkpoints."""
+
+    name: str
+    model: str
+    build: Callable[[], Any]  # gives a torch.nn.Module
+    renamed: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict  # to our layout of keys
+
+
+def known() -> tuple[Architecture, ...]:
+    """Every architecture, none of them built."""
+    from convert.architectures.efficientnet import EfficientNet
+    from convert.architectures.efficientnet_keys import SIZES, in_our_layout
+    from convert.architectures.iresnet import LAYERS, IResNet
+    from convert.architectures.mobilefacenet import MobileFaceNet, PReluMobileFaceNet
+    from convert.architectures.mobilenetv2 import MobileNetV2
+    from convert.architectures.resnet import ResNet50
+    from convert.architectures.u2net import u2net, u2netp
+
+    efficientnets = (
+        Architecture(
+            size.name, "face_emotion_efficientnet_b3", partial(EfficientNet, size), in_our_layout
+        )
+        for size in SIZES
+    )
+    iresnets = (
+        Architecture(f"iresnet{depth}", "face_emotion_arcface", partial(IResNet, layers))
+        for depth, layers in LAYERS.items()
+    )
+    return (
+        *efficientnets,
+        *iresnets,
+        Architecture("mobilefacenet (foamliu)", "face_emotion_arcface", MobileFaceNet),
+        Architecture(
+            "mobilefacenet (InsightFace_Pytorch)", "face_emotion_arcface", PReluMobileFaceNet
+        ),
+        Architecture("mobilenet_v2", "image_embedding_mobilenetv2", MobileNetV2),
+        Architecture("resnet50", "image_embedding_resnet50", ResNet50),
+        Architecture("u2net", "background_u2net", u2net),
+        Architecture("u2netp", "background_u2netp", u2netp),
+    )
+
+
+def advice(state: Mapping[str, Any], *, path: Path, instead_of: Mapping[str, Any]) -> str:
+    """The sentence that ends a refusal: what to convert this checkpoint as; "" where unknown.
+
+    Args:
+        state: tensors by name, as the checkpoint has them.
+        path: of the checkpoint.
+        instead_of: the state_dict that was needed. Where both are nearest to one architecture, the
+            checkpoint is a damaged or changed one of the kind wanted, and there is no other place.
+    """
+    candidates = [(each, _built(each)) for each in known()]
+    found = _nearest(state, candidates)
+    if found is None or found is _nearest(instead_of, candidates):
+        return ""
+    return (
+        f". These look like the keys of {found.name}: "
+        f"`python -m convert run {found.model} --checkpoint {path}`"
+    )
+
+
+def nearest(state: Mapping[str, Any]) -> Architecture | None:
+    """The architecture whose keys and shapes a state_dict shares most; None where few are shared.
+
+    Args:
+        state: tensors by name; a prefix common to them is not held against them.
+    """
+    return _nearest(state, [(each, _built(each)) for each in known()])
+
+
+def _nearest(
+    state: Mapping[str, Any], candidates: list[tuple[Architecture, Shapes]]
+) -> Architecture | None:
+    scores = [(_similarity(state, each, shapes), each) for each, shapes in candidates]
+    score, found = max(scores, key=lambda pair: pair[0])
+    return found if score >= LEAST_SIMILARITY else None
+
+
+def _built(architecture: Architecture) -> Shapes:
+    import torch
+
+    with torch.device("meta"):  # shapes without memory
+        return _shapes(architecture.build().state_dict())
+
+
+def _similarity(state: Mapping[str, Any], architecture: Architecture, needed: Shapes) -> float:
+    """Share of names in common, halved where no shape agrees."""
+    from convert.checkpoint.keys import anchored
+
+    bare = anchored(architecture.renamed(state), min(needed))
+    given = _shapes(architecture.renamed(bare))
+    common = given.keys() & needed.keys()
+    if not common:
+        return 0.0
+    names = len(common) / len(given.keys() | needed.keys())
+    shapes = sum(given[name] == needed[name] for name in common) / len(common)
+    return names * (1 + shapes) / 2
+
+
+def _shapes(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {
+        key: tuple(tensor.shape)
+        for key, tensor in state.items()
+        if "num_batches_tracked" not in key
+    }

@@ -1,0 +1,27 @@
+"""Checkpoints are data: read without running anything in them, or refused with the reason.
+
+One file per step: `kinds` tells what a file is, `torch_file` and `keras_file` read it, `keys` and
+`strict` fit it into a network, `class_names` finds its labels, `digests` identifies it.
+"""
+
+from convert.checkpoint.class_names import labels_in, read_labels
+from convert.checkpoint.digests import sha256, tensors_digest
+from convert.checkpoint.keras_file import check_keras_config
+from convert.checkpoint.keys import anchored
+from convert.checkpoint.kinds import expect, sniff
+from convert.checkpoint.strict import load_strictly
+from convert.checkpoint.torch_file import read_checkpoint, read_state_dict
+
+__all__ = [
+    "anchored",
+    "check_keras_config",
+    "expect",
+    "labels_in",
+    "load_strictly",
+    "read_checkpoint",
+    "read_labels",
+    "read_state_dict",
+    "sha256",
+    "sniff",
+    "tensors_digest",
+]

@@ -1,0 +1,79 @@
+"""Class names that a training script saved beside the weights."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from convert.checkpoint.torch_file import read_checkpoint
+from convert.errors import CheckpointError, LabelsError
+from convert.labels import in_order
+
+NAMES = (
+    "class_names", "classes", "labels", "names", "idx_to_class", "class_to_idx", "id2label",
+    "label2id",
+)  # fmt: skip
+# where settings are kept that include them
+SETTINGS = ("config", "hyper_parameters", "hparams", "args", "meta")
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Class names of a torch file, in output order; () where it has none.
+
+    Read from the keys NAMES, beside the weights or among the settings: a list of names, or names
+    and indices by each other.
+
+    Raises:
+        CheckpointError: as `read_checkpoint`; names twice or with gaps; two keys that disagree.
+    """
+    return labels_in(read_checkpoint(path), path=path)
+
+
+def labels_in(loaded: Any, *, path: Path) -> tuple[str, ...]:
+    """As `read_labels`, of what `read_checkpoint` gave; `path` is named in messages."""
+    found: dict[str, tuple[str, ...]] = {}
+    for place, value in _candidates(loaded):
+        try:
+            found[place] = in_order(value)
+        except LabelsError as error:
+            raise CheckpointError(f"{path}: {place}: {error}") from error
+    if len(set(found.values())) > 1:
+        (first, one), (second, other) = _two_that_differ(found)
+        raise CheckpointError(
+            f"{path}: {first} says {', '.join(one)}, but {second} says {', '.join(other)}"
+        )
+    return next(iter(found.values()), ())
+
+
+def _candidates(loaded: Any) -> Iterator[tuple[str, Any]]:
+    for prefix, settings in _places(loaded):
+        for name in NAMES:
+            value = settings.get(name)
+            if _names_classes(value):
+                yield prefix + name, value
+
+
+def _places(loaded: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    if isinstance(loaded, Mapping):
+        yield "", loaded
+        for name in SETTINGS:
+            if isinstance(loaded.get(name), Mapping):
+                yield f"{name}.", loaded[name]
+
+
+def _names_classes(value: Any) -> bool:
+    """A list of text, or text by index or index by text: not a count, tensor or path."""
+    if isinstance(value, Mapping):
+        value = [*value.keys(), *value.values()]
+        return any(isinstance(each, str) for each in value) and all(
+            isinstance(each, int | str) for each in value
+        )
+    return (
+        isinstance(value, list | tuple)
+        and bool(value)
+        and all(isinstance(each, str) for each in value)
+    )
+
+
+def _two_that_differ(found: Mapping[str, tuple[str, ...]]) -> list[tuple[str, tuple[str, ...]]]:
+    first = next(iter(found.items()))
+    return [first, next(item for item in found.items() if item[1] != first[1])]

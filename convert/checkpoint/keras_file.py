@@ -1,0 +1,84 @@
+"""Keras files: what their layers would run, read from the configuration without loading it."""
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from convert.checkpoint.kinds import sniff
+from convert.errors import CheckpointError
+
+# Keras classes that execute or load something the file names
+KERAS_CODE = (
+    "Lambda",
+    "__lambda__",
+    "function",
+    "TFSMLayer",
+    "TorchModuleWrapper",
+    "JaxLayer",
+    "FlaxLayer",
+)
+# parts of Keras that models are made of; others download, save or load at a file's will
+KERAS_PARTS = frozenset(
+    {
+        "activations", "constraints", "dtype_policies", "engine", "initializers", "layers",
+        "losses", "metrics", "models", "optimizers", "quantizers", "regularizers",
+    }
+)  # fmt: skip
+
+
+def check_keras_config(path: Path) -> None:
+    """Refuse a Keras file whose layers would run code of their own.
+
+    Raises:
+        CheckpointError: a Lambda layer, a function or class from outside Keras, a layer that loads
+            another file, no architecture at all, or damaged.
+    """
+    for class_name, module in _keras_classes(_keras_config(path)):
+        foreign = module is not None and not _is_part_of_keras(module)
+        if foreign or class_name in KERAS_CODE:
+            name = f"{module}.{class_name}" if module else class_name
+            raise CheckpointError(
+                f"{path}: {name} would run code that the file brings; allowed: Keras's own layers"
+            )
+
+
+def _keras_config(path: Path) -> Any:
+    try:
+        config = _keras_config_text(path)
+        if config is not None:
+            return json.loads(config)
+    # h5py raises RuntimeError for some damage, json RecursionError, which is one too
+    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path}: damaged or truncated ({error})") from error
+    raise CheckpointError(
+        f"{path}: holds weights without an architecture; save the whole model (model.save)"
+    )
+
+
+def _keras_config_text(path: Path) -> str | bytes | None:
+    if sniff(path) == "keras":
+        with zipfile.ZipFile(path) as archive:
+            return archive.read("config.json")
+    import h5py
+
+    with h5py.File(path) as file:
+        text: str | bytes | None = file.attrs.get("model_config")
+    return text
+
+
+def _is_part_of_keras(module: str) -> bool:
+    package, *parts = (part for part in module.split(".") if part != "src")
+    return package == "keras" and (not parts or parts[0] in KERAS_PARTS)
+
+
+def _keras_classes(config: Any) -> Iterator[tuple[str, str | None]]:
+    if isinstance(config, dict):
+        if isinstance(config.get("class_name"), str):
+            yield config["class_name"], config.get("module")
+        for value in config.values():
+            yield from _keras_classes(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _keras_classes(value)
