@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from convert import recipe
-from convert.errors import CheckpointError
+from convert.errors import CheckpointError, LabelsError
 from convert.recipe import RecipeFile
 from convert.weights import Found, WeightsMode, find
 
@@ -69,3 +69,52 @@ def test_recipe_without_seed_needs_a_checkpoint(recipe_file: RecipeFile, mode: W
 def test_seeded_and_a_checkpoint_exclude_each_other(recipe_file: RecipeFile) -> None:
     with pytest.raises(CheckpointError, match=r"--checkpoint mine\.pth and --weights seeded"):
         find(recipe_file, "seeded", Path("mine.pth"))
+
+
+@pytest.mark.parametrize("ending", ["txt", "json"])
+def test_labels_file_beside_a_placed_checkpoint_is_no_second_checkpoint(
+    recipe_file: RecipeFile, ending: str
+) -> None:
+    place(f"{MODEL}.pth", f"{MODEL}.labels.{ending}")
+    found = find(recipe_file, "pretrained", None)
+    assert found.path == Path("checkpoints", f"{MODEL}.pth")
+    assert found.labels == Path("checkpoints", f"{MODEL}.labels.{ending}")
+
+
+def test_labels_file_alone_is_no_checkpoint(recipe_file: RecipeFile) -> None:
+    place(f"{MODEL}.labels.txt")
+    with pytest.raises(CheckpointError, match="no weights"):
+        find(recipe_file, "pretrained", None)
+
+
+def test_labels_beside_a_given_checkpoint_have_its_name(
+    recipe_file: RecipeFile, tmp_path: Path
+) -> None:
+    given = tmp_path / "run.7.best.pt"
+    (tmp_path / "run.7.best.labels.json").touch()
+    assert find(recipe_file, "pretrained", given).labels == tmp_path / "run.7.best.labels.json"
+
+
+def test_labels_given_come_before_those_beside(recipe_file: RecipeFile) -> None:
+    place(f"{MODEL}.pth", f"{MODEL}.labels.txt")
+    mine = Path("mine.txt")
+    assert find(recipe_file, "pretrained", None, mine).labels == mine
+    assert find(recipe_file, "seeded", None, mine) == Found("seeded", None, mine)
+    assert find(recipe_file, "seeded", None).labels is None
+
+
+def test_two_labels_files_are_refused(recipe_file: RecipeFile) -> None:
+    place(f"{MODEL}.pth", f"{MODEL}.labels.txt", f"{MODEL}.labels.json")
+    with pytest.raises(LabelsError, match=r"\.txt and .*\.json: two labels files"):
+        find(recipe_file, "pretrained", None)
+
+
+def test_directory_of_the_models_name_is_a_checkpoint(recipe_file: RecipeFile) -> None:
+    place(f"{MODEL}.labels.txt")
+    directory = Path("checkpoints", MODEL)
+    directory.mkdir()
+    expected = Found("pretrained", directory, Path("checkpoints", f"{MODEL}.labels.txt"))
+    assert find(recipe_file, "pretrained", None) == expected
+    Path("checkpoints", f"{MODEL}.pth").touch()
+    with pytest.raises(CheckpointError, match="several checkpoints"):
+        find(recipe_file, "pretrained", None)
