@@ -13,6 +13,13 @@ from typing import Any, Literal
 
 from runtime import strict_json
 from runtime.errors import ArtifactError
+from runtime.steps import CenterCrop as CenterCrop  # callers find all that a spec holds here
+from runtime.steps import Grayscale as Grayscale
+from runtime.steps import Interpolation as Interpolation
+from runtime.steps import Letterbox as Letterbox
+from runtime.steps import Resize as Resize
+from runtime.steps import Step as Step
+from runtime.steps import check_step
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -21,8 +28,6 @@ Dtype = Literal["uint8", "int64", "float32"]
 Task = Literal[
     "image-classification", "image-feature-extraction", "image-segmentation", "object-detection"
 ]
-Align = Literal["center", "top_left"]
-Interpolation = Literal["nearest", "linear", "area", "cubic", "lanczos4", "linear_antialias"]
 MODEL_ID = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 VERSION = re.compile(r"[1-9][0-9]*")
 
@@ -34,52 +39,6 @@ class TensorSpec:
     name: str
     dtype: Dtype
     shape: tuple[int | str, ...]  # a string is an axis of any size: "N" (batch) and so on
-
-
-@dataclass(frozen=True, slots=True)
-class Resize:
-    """Scale to a fixed size (aspect ratio not kept), or until the shorter side fits (kept).
-
-    Exactly one of the two forms: `height` and `width`, or `shortest_side`.
-    """
-
-    interpolation: Interpolation  # OpenCV's terms; linear_antialias is what torchvision and PIL do
-    height: int | None = None  # px
-    width: int | None = None  # px
-    shortest_side: int | None = None  # px; the longer side is truncated to whole px as torchvision
-    op: Literal["resize"] = "resize"
-
-
-@dataclass(frozen=True, slots=True)
-class Letterbox:
-    """Scale until the image just fits into (height, width), and fill what is left."""
-
-    height: int  # px
-    width: int  # px
-    interpolation: Interpolation
-    fill: int = 114  # grey level 0-255 of all channels; 114 is what YOLO is trained with
-    align: Align = "center"  # where the image lies on the canvas
-    enlarge: bool = True  # False: a smaller image keeps its size
-    op: Literal["letterbox"] = "letterbox"
-
-
-@dataclass(frozen=True, slots=True)
-class CenterCrop:
-    """Cut the middle out; an image smaller than the crop is refused."""
-
-    height: int  # px
-    width: int  # px
-    op: Literal["center_crop"] = "center_crop"
-
-
-@dataclass(frozen=True, slots=True)
-class Grayscale:
-    """RGB to one channel, weights 0.299, 0.587, 0.114 (ITU-R BT.601, as OpenCV and PIL)."""
-
-    op: Literal["grayscale"] = "grayscale"
-
-
-Step = Resize | Letterbox | CenterCrop | Grayscale
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +219,7 @@ def _check_spec(spec: Spec, where: str) -> None:
             raise ArtifactError(f"{where}.labels has {len(spec.labels)}; {output.name}: {width}")
     _check_detector(spec, where)
     for index, step in enumerate(spec.preprocess):
-        _check_step(step, f"{where}.preprocess[{index}]")
+        check_step(step, f"{where}.preprocess[{index}]")
 
 
 def _check_detector(spec: Spec, where: str) -> None:
@@ -270,29 +229,28 @@ def _check_detector(spec: Spec, where: str) -> None:
         raise ArtifactError(f"{where}.suppression is {found}; object-detection alone has it")
     if spec.suppression is None:
         return
-    names = [output.name for output in spec.outputs]
-    if "boxes_xyxy" not in names or "scores" not in names:
-        raise ArtifactError(f"{where}.outputs has {', '.join(names)}; needed: boxes_xyxy, scores")
     limits = {"score_threshold": (0, 1), "iou_threshold": (0, 1), "max_detections": (1, 1000)}
     for name, (smallest, largest) in limits.items():
         value = getattr(spec.suppression, name)
         if not smallest <= value <= largest:
             allowed = f"{smallest} to {largest}"
             raise ArtifactError(f"{where}.suppression.{name} is {value}; allowed: {allowed}")
+    _check_boxes(spec, where)
 
 
-def _check_step(step: Step, where: str) -> None:
-    if isinstance(step, Resize):
-        fixed = step.height is not None and step.width is not None and step.shortest_side is None
-        kept = step.height is None and step.width is None and step.shortest_side is not None
-        if not fixed and not kept:
-            raise ArtifactError(f"{where}: resize takes height and width, or shortest_side")
-    sizes = {n: getattr(step, n, None) for n in ("height", "width", "shortest_side")}
-    for name, size in sizes.items():
-        if size is not None and not 1 <= size <= 8192:
-            raise ArtifactError(f"{where}.{name} is {size}; allowed: 1 to 8192 px")
-    if isinstance(step, Letterbox) and not 0 <= step.fill <= 255:
-        raise ArtifactError(f"{where}.fill is {step.fill}; allowed: 0 to 255")
+def _check_boxes(spec: Spec, where: str) -> None:
+    if not spec.labels:
+        raise ArtifactError(f"{where}.labels is empty; a detector has at least one")
+    shapes = {output.name: output.shape for output in spec.outputs}
+    for name, last in (("boxes_xyxy", 4), ("scores", len(spec.labels))):
+        shape = shapes.get(name)
+        if shape is None:
+            raise ArtifactError(f"{where}.outputs lacks {name}; found: {', '.join(shapes)}")
+        if len(shape) != 3 or shape[-1] != last:
+            raise ArtifactError(f"{where}.outputs: {name} is {shape}; allowed: (N, A, {last})")
+    points = shapes.get("keypoints", ("N", "A", "P", 2))
+    if len(points) != 4 or points[-1] != 2:
+        raise ArtifactError(f"{where}.outputs: keypoints is {points}; allowed: (N, A, P, 2)")
 
 
 def _check_manifest(manifest: Manifest, directory: Path, where: str) -> None:

@@ -7,8 +7,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.detection import suppress, to_source
+from runtime.geometry import place
 from runtime.manifest import Spec, Task
-from runtime.results import Alpha, Classification, Embedding, Result
+from runtime.results import Alpha, Classification, Detections, Embedding, Result
 
 Outputs = Mapping[str, NDArray[np.generic]]
 
@@ -24,7 +26,11 @@ class Context:
 
 
 def postprocess(outputs: Outputs, context: Context) -> Result:
-    """Build the result of one input from outputs whose batch axis has size 1."""
+    """Build the result of one input from outputs whose batch axis has size 1.
+
+    Raises:
+        ArithmeticError: the model is broken: a detector's scores are not numbers.
+    """
     return BUILDERS[context.spec.task](outputs, context)
 
 
@@ -46,8 +52,27 @@ def _alpha(outputs: Outputs, context: Context) -> Alpha:
     return Alpha(values=scaled, raw_minimum=minimum, raw_maximum=maximum)
 
 
+def _detections(outputs: Outputs, context: Context) -> Detections:
+    spec, height, width = context.spec, context.source_height, context.source_width
+    assert spec.suppression is not None  # the manifest refuses a detector without
+    boxes, scores = (np.asarray(outputs[name][0], np.float32) for name in ("boxes_xyxy", "scores"))
+    points = np.asarray(outputs["keypoints"][0], np.float32) if "keypoints" in outputs else None
+    if np.isnan(scores).any():  # suppressed, they would look like an image of nothing
+        raise ArithmeticError(f"{spec.id} gave scores that are not numbers")
+    kept = suppress(boxes, scores, spec.suppression, points)
+    found = to_source(kept, place(height, width, spec.preprocess), height=height, width=width)
+    return Detections(
+        labels=spec.labels,
+        boxes_xyxy=found.boxes_xyxy,
+        scores=found.scores,
+        classes=found.classes,
+        keypoints=found.keypoints,
+    )
+
+
 BUILDERS: Mapping[Task, Callable[[Outputs, Context], Result]] = {
     "image-classification": _classification,
     "image-feature-extraction": _embedding,
     "image-segmentation": _alpha,
+    "object-detection": _detections,
 }

@@ -84,4 +84,30 @@ class Alpha:
         }
 
 
-Result = Classification | Embedding | Alpha
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """Boxes found in one image, best first. Empty arrays: nothing was found, which is no error."""
+
+    labels: tuple[str, ...]  # K names, what `classes` points into
+    boxes_xyxy: NDArray[np.float32]  # (M, 4) left, top, right, bottom; source px, within the image
+    scores: NDArray[np.float32]  # (M,) in [0, 1]
+    classes: NDArray[np.int64]  # (M,)
+    keypoints: NDArray[np.float32] | None  # (M, P, 2) x, y in source px; may be outside; None: none
+
+    def to_json(self) -> dict[str, Any]:
+        """`detections`: a list of `label`, `score`, `box` and, if there are any, `keypoints`."""
+        detections = [
+            {
+                "label": self.labels[kind],
+                "score": float(score),
+                "box": dict(zip(("x1", "y1", "x2", "y2"), box.tolist(), strict=True)),
+            }
+            for kind, score, box in zip(self.classes, self.scores, self.boxes_xyxy, strict=True)
+        ]
+        if self.keypoints is not None:
+            for detection, points in zip(detections, self.keypoints, strict=True):
+                detection["keypoints"] = points.tolist()
+        return {"detections": detections}
+
+
+Result = Classification | Embedding | Alpha | Detections

@@ -58,3 +58,19 @@ def png_header(width: int, height: int) -> bytes:
     """A PNG that claims a size and holds no pixels."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header)
+
+
+def noise(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
+    """Noise: the picture on which resizers differ most."""
+    generator = np.random.default_rng(height * 1000 + width)
+    return generator.integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+def grey(rows: list[list[int]]) -> NDArray[np.uint8]:
+    return np.array(rows, np.uint8)[:, :, np.newaxis]
+
+
+def pillow_bilinear(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    squeezed = image[:, :, 0] if image.shape[2] == 1 else image
+    resized = Image.fromarray(squeezed).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(resized).reshape(height, width, image.shape[2])

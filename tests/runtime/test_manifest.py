@@ -16,6 +16,11 @@ from runtime.manifest import (
 )
 from tests.artifacts import CLASSIFIER, edit_manifest, write_artifact
 
+
+def tensor(name: str, *shape: int | str) -> dict[str, Any]:
+    return {"name": name, "dtype": "float32", "shape": list(shape)}
+
+
 LETTERBOX = {"op": "letterbox", "interpolation": "linear", "height": 8, "width": 8}
 SUPPRESSION = {"score_threshold": 0.25, "iou_threshold": 0.7, "max_detections": 300}
 DETECTOR: dict[str, Any] = {
@@ -25,10 +30,7 @@ DETECTOR: dict[str, Any] = {
     "description": "",
     "labels": ["face"],
     "inputs": [{"name": "image", "dtype": "uint8", "shape": ["N", 8, 8, 3]}],
-    "outputs": [
-        {"name": "boxes_xyxy", "dtype": "float32", "shape": ["N", 5, 4]},
-        {"name": "scores", "dtype": "float32", "shape": ["N", 5, 1]},
-    ],
+    "outputs": [tensor("boxes_xyxy", "N", 5, 4), tensor("scores", "N", 5, 1)],
     "preprocess": [LETTERBOX],
     "licence": "MIT",
     "suppression": SUPPRESSION,
@@ -208,9 +210,23 @@ def test_detector_is_read_with_the_defaults_of_a_letterbox() -> None:
             {"suppression": {**SUPPRESSION, "max_detections": 2.5}},
             "spec.suppression.max_detections is '2.5' (float); allowed: int",
         ),
+        ({"outputs": DETECTOR["outputs"][:1]}, "outputs lacks scores; found: boxes_xyxy"),
         (
-            {"outputs": DETECTOR["outputs"][:1]},
-            "outputs has boxes_xyxy; needed: boxes_xyxy, scores",
+            {"outputs": [tensor("boxes_xyxy", "N", 5, 5), DETECTOR["outputs"][1]]},
+            "outputs: boxes_xyxy is ('N', 5, 5); allowed: (N, A, 4)",
+        ),
+        (
+            {"outputs": [DETECTOR["outputs"][0], tensor("scores", "N", 5, "K")]},
+            "outputs: scores is ('N', 5, 'K'); allowed: (N, A, 1)",
+        ),
+        (
+            {"outputs": [*DETECTOR["outputs"], tensor("keypoints", "N", 5, 10)]},
+            "outputs: keypoints is ('N', 5, 10); allowed: (N, A, P, 2)",
+        ),
+        ({"labels": []}, "spec.labels has 0; scores: 1"),
+        (
+            {"labels": [], "outputs": [DETECTOR["outputs"][0], tensor("scores", "N", 5, "K")]},
+            "spec.labels is empty; a detector has at least one",
         ),
         ({"labels": ["a", "b"]}, "spec.labels has 2; scores: 1"),
     ],

@@ -1,146 +1,12 @@
-from typing import get_args
-
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from runtime.errors import InputError
-from runtime.manifest import CenterCrop, Grayscale, Interpolation, Resize, Step
-from runtime.preprocess import center_crop, grayscale, preprocess, resize
-
-INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
-
-
-def picture(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
-    """Noise: the picture on which resizers differ most."""
-    noise = np.random.default_rng(height * 1000 + width)
-    return noise.integers(0, 256, (height, width, channels), dtype=np.uint8)
-
-
-def grey(rows: list[list[int]]) -> NDArray[np.uint8]:
-    return np.array(rows, np.uint8)[:, :, np.newaxis]
-
-
-def pillow_bilinear(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    squeezed = image[:, :, 0] if image.shape[2] == 1 else image
-    resized = Image.fromarray(squeezed).resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(resized).reshape(height, width, image.shape[2])
-
-
-@pytest.mark.parametrize(
-    ("interpolation", "halved"),
-    [
-        ("nearest", [0, 80]),  # the left one of each pair
-        ("linear", [20, 120]),  # the middle of each pair
-        ("area", [20, 120]),
-        # triangle of width 4: 3/7 0 + 3/7 40 + 1/7 80, and 1/7 40 + 3/7 80 + 3/7 160
-        ("linear_antialias", [29, 109]),
-        # 19/32 and -3/32 (a = -0.75), edges repeated: 23.75 - 7.5 and 142.5 - 3.75 - 15
-        ("cubic", [16, 124]),
-        # 0.620, -0.166, 0.060, -0.013: 24.8 - 13.3 + 9.6 - 2.0 and 49.6 - 6.7 + 80.2
-        ("lanczos4", [19, 123]),
-    ],
-)
-def test_resize_by_hand(interpolation: Interpolation, halved: list[int]) -> None:
-    image = grey([[0, 40, 80, 160]])
-    resized = resize(image, height=1, width=2, interpolation=interpolation)
-    assert resized.tolist() == [[[level] for level in halved]]
-
-
-def test_antialias_doubles_by_hand() -> None:
-    # enlarging is plain linear: weights 3/4 and 1/4, the edge alone outside of the centres
-    resized = resize(grey([[0, 100]]), height=1, width=4, interpolation="linear_antialias")
-    assert resized[0, :, 0].tolist() == [0, 25, 75, 100]
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(
-    ("source", "target"),
-    [
-        ((48, 64), (24, 32)),
-        ((48, 64), (23, 31)),
-        ((48, 64), (47, 65)),
-        ((48, 64), (96, 128)),
-        ((48, 64), (101, 131)),
-        ((48, 64), (48, 17)),
-        ((48, 64), (17, 64)),
-        ((48, 64), (200, 5)),
-        ((48, 64), (1, 1)),
-        ((1, 1), (7, 5)),
-        ((3, 500), (64, 64)),
-        ((500, 3), (64, 64)),
-        ((731, 517), (224, 224)),
-        ((300, 400), (256, 341)),
-        ((20000, 2), (256, 256)),
-        ((1, 5000), (224, 224)),
-    ],
-)
-def test_antialias_equals_pillow(
-    source: tuple[int, int], target: tuple[int, int], channels: int
-) -> None:
-    image = picture(*source, channels)
-    resized = resize(image, height=target[0], width=target[1], interpolation="linear_antialias")
-    wanted = pillow_bilinear(image, *target)
-    assert resized.dtype == np.uint8
-    # 1 level: Pillow rounds between its two passes, this does not
-    assert np.abs(resized.astype(int) - wanted).max() <= 1
-
-
-@pytest.mark.parametrize("level", [0, 1, 128, 254, 255])
-def test_antialias_keeps_a_flat_picture(level: int) -> None:
-    flat = np.full((97, 61, 3), level, np.uint8)
-    for height, width in ((13, 17), (200, 199)):
-        resized = resize(flat, height=height, width=width, interpolation="linear_antialias")
-        assert (resized == level).all()
-
-
-@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
-@pytest.mark.parametrize("channels", [1, 3])
-def test_resize_keeps_the_channels(interpolation: Interpolation, channels: int) -> None:
-    image = picture(30, 20, channels)
-    resized = resize(image, height=7, width=45, interpolation=interpolation)
-    assert resized.shape == (7, 45, channels)
-    assert resized.dtype == np.uint8
-
-
-@pytest.mark.parametrize(
-    ("interpolation", "constant"),
-    [
-        ("nearest", cv2.INTER_NEAREST),
-        ("linear", cv2.INTER_LINEAR),
-        ("area", cv2.INTER_AREA),
-        ("cubic", cv2.INTER_CUBIC),
-        ("lanczos4", cv2.INTER_LANCZOS4),
-    ],
-)
-def test_the_other_interpolations_are_those_of_opencv(
-    interpolation: Interpolation, constant: int
-) -> None:
-    image = picture(60, 45)
-    resized = resize(image, height=17, width=29, interpolation=interpolation)
-    np.testing.assert_array_equal(resized, cv2.resize(image, (29, 17), interpolation=constant))
-
-
-@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
-@pytest.mark.parametrize("shape", [(1, 5000, 3), (20000, 2, 3), (1, 1, 3), (2, 40000, 1)])
-def test_extreme_shapes(interpolation: Interpolation, shape: tuple[int, int, int]) -> None:
-    resized = resize(picture(*shape), height=48, width=64, interpolation=interpolation)
-    assert resized.shape == (48, 64, shape[2])
-
-
-@pytest.mark.parametrize(("height", "width"), [(0, 5), (5, 0), (-1, 5)])
-def test_resize_to_nothing_is_refused(height: int, width: int) -> None:
-    message = rf"an image of \(4, 6, 3\) to {height} x {width} .*at least 1 px"
-    with pytest.raises(InputError, match=message):
-        resize(picture(4, 6), height=height, width=width, interpolation="linear")
-
-
-@pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0, 3)])
-def test_resize_of_nothing_is_refused(shape: tuple[int, int, int]) -> None:
-    with pytest.raises(InputError, match="at least 1 px"):
-        resize(np.zeros(shape, np.uint8), height=3, width=3, interpolation="linear_antialias")
+from runtime.manifest import CenterCrop, Grayscale, Letterbox, Resize, Step
+from runtime.preprocess import center_crop, grayscale, letterbox, preprocess
+from tests.runtime.pictures import grey, noise, pillow_bilinear
 
 
 @pytest.mark.parametrize(
@@ -157,7 +23,7 @@ def test_resize_of_nothing_is_refused(shape: tuple[int, int, int]) -> None:
 )
 def test_shortest_side(source: tuple[int, int], side: int, expected: tuple[int, int]) -> None:
     step = Resize(interpolation="linear", shortest_side=side)
-    assert preprocess(picture(*source), [step]).shape == (*expected, 3)
+    assert preprocess(noise(*source), [step]).shape == (*expected, 3)
 
 
 @pytest.mark.parametrize("shape", [(1, 51), (51, 1), (1, 5000), (20000, 2), (0, 5)])
@@ -166,6 +32,57 @@ def test_shortest_side_of_a_strip_is_refused(shape: tuple[int, int]) -> None:
     message = f"image of {shape[1]} x {shape[0]} px is too narrow; allowed: sides of at most 50 : 1"
     with pytest.raises(InputError, match=message):
         preprocess(np.zeros((*shape, 3), np.uint8), [step])
+
+
+def test_letterbox_by_hand() -> None:
+    # 4 x 2 px into 5 x 3: scale 1.25, 2.5 rounds to even; of the odd rest, the larger part is below
+    image = np.full((2, 4, 1), 9, np.uint8)
+    fitted = letterbox(image, Letterbox(height=5, width=5, interpolation="linear", fill=7))
+    assert fitted[:, :, 0].tolist() == [[7] * 5, [9] * 5, [9] * 5, [7] * 5, [7] * 5]
+
+
+def test_letterbox_to_the_top_left() -> None:
+    image = np.full((4, 2, 3), 9, np.uint8)
+    step = Letterbox(height=4, width=6, interpolation="linear", align="top_left")
+    fitted = letterbox(image, step)
+    assert fitted.shape == (4, 6, 3)
+    assert (fitted[:, :2] == 9).all()
+    assert (fitted[:, 2:] == 114).all()
+
+
+@pytest.mark.parametrize(("enlarge", "filled"), [(True, 64), (False, 4)])
+def test_letterbox_enlarges_unless_told(enlarge: bool, filled: int) -> None:
+    image = np.full((2, 2, 3), 9, np.uint8)
+    step = Letterbox(height=8, width=8, interpolation="linear", enlarge=enlarge)
+    fitted = letterbox(image, step)
+    assert (fitted == 9).all(axis=2).sum() == filled
+    assert (fitted[3:5, 3:5] == 9).all()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [(480, 640), (667, 1000), (1000, 667), (333, 501), (33, 50), (640, 640), (1, 3000), (3000, 7)],
+)
+def test_letterbox_is_that_of_ultralytics(source: tuple[int, int]) -> None:
+    image = noise(*source)
+    height, width = source
+    ratio = min(320 / height, 416 / width)
+    size = max(1, round(width * ratio)), max(1, round(height * ratio))
+    x, y = (416 - size[0]) / 2, (320 - size[1]) / 2
+    top, bottom, left, right = (round(v) for v in (y - 0.1, y + 0.1, x - 0.1, x + 0.1))
+    scaled = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    grey_114 = (114, 114, 114)
+    wanted = cv2.copyMakeBorder(
+        scaled, top, bottom, left, right, cv2.BORDER_CONSTANT, value=grey_114
+    )
+    step = Letterbox(height=320, width=416, interpolation="linear")
+    np.testing.assert_array_equal(preprocess(image, [step]), wanted)
+
+
+def test_letterbox_of_nothing_is_refused() -> None:
+    step = Letterbox(height=8, width=8, interpolation="linear")
+    with pytest.raises(InputError, match="image of 5 x 0 px; allowed: sides of at least 1 px"):
+        preprocess(np.zeros((0, 5, 3), np.uint8), [step])
 
 
 def test_center_crop_by_hand() -> None:
@@ -186,7 +103,7 @@ def test_center_crop_rounds_half_to_even(size: int, crop: int, first: int) -> No
 def test_center_crop_beyond_the_image_is_refused(height: int, width: int) -> None:
     message = f"image of 4 x 4 px is smaller than the crop of {width} x {height} px"
     with pytest.raises(InputError, match=message):
-        center_crop(picture(4, 4), height=height, width=width)
+        center_crop(noise(4, 4), height=height, width=width)
 
 
 def test_grayscale_by_hand() -> None:
@@ -196,7 +113,7 @@ def test_grayscale_by_hand() -> None:
 
 
 def test_grayscale_equals_pillow() -> None:
-    image = picture(64, 64)
+    image = noise(64, 64)
     wanted = np.asarray(Image.fromarray(image).convert("L"))
     # 1 level: the weights are rounded to 15 bits in one and 16 in the other
     assert np.abs(grayscale(image)[:, :, 0].astype(int) - wanted).max() <= 1
@@ -214,7 +131,7 @@ def test_steps_run_in_order() -> None:
         CenterCrop(height=56, width=48),
         Grayscale(),
     ]
-    image = picture(128, 200)
+    image = noise(128, 200)
     wanted = grayscale(center_crop(pillow_bilinear(image, 64, 100), height=56, width=48))
     prepared = preprocess(image, steps)
     assert prepared.shape == (56, 48, 1)
@@ -224,5 +141,5 @@ def test_steps_run_in_order() -> None:
 
 
 def test_no_steps_make_no_copy() -> None:
-    image = picture(4, 4)
+    image = noise(4, 4)
     assert preprocess(image, []) is image
