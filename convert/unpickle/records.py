@@ -1,0 +1,177 @@
+"""What a pickle says, as inert records: nothing is imported, called or looked up at its will."""
+
+import io
+import pickle
+import pickletools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from convert.errors import CheckpointError
+
+# whatever of them a file names stays a name; another is a sign that the file is no checkpoint
+PACKAGES = (
+    "collections", "copyreg", "datetime", "models", "numpy", "pathlib", "torch", "ultralytics",
+    "utils",
+)  # fmt: skip
+NAMES = frozenset(
+    {
+        "_codecs.encode",  # bytes, as protocol 2 writes them
+        "argparse.Namespace",
+        "types.SimpleNamespace",
+        # getattr: of a method kept in a module, which is how a fused network is saved
+        *(f"builtins.{name}" for name in (
+            "bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "getattr",
+            "int", "list", "object", "range", "set", "slice", "str", "tuple",
+        )),
+    }
+)  # fmt: skip
+STORAGES = {
+    "DoubleStorage": "float64",
+    "FloatStorage": "float32",
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ShortStorage": "int16",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "BoolStorage": "bool",
+}
+
+
+class Record:
+    """What a pickle says of one object. Subclasses differ in `class_name` alone."""
+
+    class_name: ClassVar[str] = ""  # with its module, as the file names it
+    __slots__ = ("args", "items", "state")
+    args: tuple[Any, ...]  # what it would have been made from
+    items: dict[Any, Any]  # of a dictionary-like object
+    state: dict[Any, Any]  # its attributes
+
+    def __new__(cls, *args: Any, **_: Any) -> "Record":
+        """Note the arguments, whatever they are."""
+        record = super().__new__(cls)
+        record.args, record.items, record.state = args, {}, {}
+        return record
+
+    def __setstate__(self, state: Any) -> None:
+        # objects with slots have a pair: attributes, slots
+        for part in state if isinstance(state, tuple) else (state,):
+            if isinstance(part, dict):
+                self.state.update(part)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.items[key] = value
+
+    def append(self, value: Any) -> None:
+        """Drop an element of a list-like object: nothing that is read here is one."""
+
+    def extend(self, values: Any) -> None:
+        """As `append`."""
+
+
+class Storage(NamedTuple):
+    """Bytes of the zip that tensors view. A tuple: a pickle cannot change what was checked."""
+
+    dtype: str
+    key: str
+    elements: int
+
+
+def loads(data: bytes, *, path: Path) -> Any:
+    """Read a pickle into plain values, Records and Storages.
+
+    Args:
+        data: the pickle, of any protocol.
+        path: named in messages.
+
+    Raises:
+        CheckpointError: damaged, or naming anything but the parts of a checkpoint.
+    """
+    try:
+        _check_memo(data)
+        return _Unpickler(path, data).load()
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged pickle fails in a dozen ways
+        raise CheckpointError(
+            f"{path}: its pickle is damaged ({str(error)[:200] or type(error).__name__})"
+        ) from error
+
+
+def mapping(value: Any) -> Mapping[Any, Any] | None:
+    """The entries of a dict, an OrderedDict or a namespace; None: it is none of them."""
+    if isinstance(value, dict):
+        return value
+    if not isinstance(value, Record):
+        return None
+    name = value.class_name
+    if name in ("collections.OrderedDict", "collections.defaultdict"):
+        return value.items
+    return value.state if name.endswith("Namespace") else None
+
+
+def is_module(value: Any) -> bool:
+    """Whether a record is of a torch.nn.Module."""
+    return isinstance(value, Record) and mapping(value.state.get("_modules")) is not None
+
+
+def is_a(value: Any, class_name: str) -> bool:
+    """Whether a value is the record of an object of exactly that class."""
+    return isinstance(value, Record) and value.class_name == class_name
+
+
+def is_index(value: Any) -> bool:
+    """Whether a value can be a size or an offset: no bool, no Record, nothing huge."""
+    return type(value) is int and 0 <= value < 2**62
+
+
+class _Unpickler(pickle.Unpickler):
+    """Gives Records for all that a pickle names; there is nothing else that it could call."""
+
+    def __init__(self, path: Path, data: bytes) -> None:
+        super().__init__(io.BytesIO(data))
+        self._path = path
+        self._classes: dict[str, type[Record]] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        # Python 2's names, which protocol 2 is written with
+        module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)
+        full = f"{module}.{name}"
+        if module.partition(".")[0] not in PACKAGES and full not in NAMES:
+            raise CheckpointError(
+                f"{self._path}: refers to {full[:80]!r}, which is no part of a checkpoint; "
+                f"allowed: {', '.join(PACKAGES)} and plain containers. Nothing of it was run; "
+                "where you trust the file, save its state_dict() instead"
+            )
+        if full not in self._classes:
+            members = {"class_name": full, "__slots__": ()}
+            self._classes[full] = type("Record", (Record,), members)
+        return self._classes[full]
+
+    def persistent_load(self, pid: Any) -> Storage:
+        """("storage", storage class, key, device, count), as torch.save writes it."""
+        if not isinstance(pid, tuple) or len(pid) != 5 or pid[0] != "storage":
+            raise CheckpointError(f"{self._path}: refers to something else than a storage")
+        _, kind, key, _, count = pid
+        name = kind.class_name if isinstance(kind, type) and issubclass(kind, Record) else "nothing"
+        dtype = STORAGES.get(name.rpartition(".")[2])
+        if dtype is None:
+            raise CheckpointError(
+                f"{self._path}: a storage of {name[:80]!r}; allowed: {', '.join(STORAGES)}"
+            )
+        if not isinstance(key, str) or not is_index(count):
+            raise CheckpointError(f"{self._path}: a storage without a name or a size")
+        return Storage(dtype, key, count)
+
+
+def _check_memo(data: bytes) -> None:
+    """Refuse what makes Python's own unpickler ask for memory that the file does not account for.
+
+    It grows its memo to the largest index, however few there are: five bytes ask for 64 GB.
+    """
+    for opcode, argument, _ in pickletools.genops(data):
+        index = argument if isinstance(argument, int) else 0
+        if opcode.name in ("PUT", "LONG_BINPUT") and index > len(data):
+            raise ValueError(f"{opcode.name} {argument}")
