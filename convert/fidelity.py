@@ -4,12 +4,13 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.detection import suppress
 from runtime.manifest import Suppression
 
 Outputs = Mapping[str, NDArray[Any]]
@@ -18,6 +19,9 @@ Compared = tuple[dict[str, float], float]  # metrics, loss
 # share of foreground under which a reference mask is too small for IoU: a few hundred unsure pixels
 # there move it by tens of points; such images are judged by `mae` and `collapsed_fraction` alone
 JUDGED_AREA = 0.01
+# a box of the reference is found again where one of its class overlaps it so far, with such a score
+SAME_BOX, SCORE_MARGIN = 0.9, 0.05
+JUDGED_BOXES = 4  # per image, at least: where nothing is detected nothing could be lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,49 @@ def _segmentation(
     return metrics, mae + (1 - metrics["iou_mean"]) / 2
 
 
+def _detection(reference: Outputs, candidate: Outputs, suppression: Suppression | None) -> Compared:
+    assert suppression is not None  # the manifest refuses a detector without
+    served = _judged_threshold(reference["scores"], suppression)
+    found = replace(served, score_threshold=max(served.score_threshold - SCORE_MARGIN, 0.0))
+    ious, differences = [], []
+    for index in range(len(reference["scores"])):
+        expected, given = (
+            suppress(outputs["boxes_xyxy"][index], outputs["scores"][index], wanted)
+            for outputs, wanted in ((reference, served), (candidate, found))
+        )
+        for box, score, kind in zip(
+            expected.boxes_xyxy, expected.scores, expected.classes, strict=True
+        ):
+            same = given.classes == kind
+            overlaps = box_ious(box, given.boxes_xyxy[same])
+            best = int(overlaps.argmax()) if overlaps.size else -1
+            ious.append(float(overlaps[best]) if overlaps.size else 0.0)
+            distance = abs(float(given.scores[same][best] - score)) if overlaps.size else 1.0
+            differences.append(distance)
+    overlap, apart = np.array(ious or [1.0]), np.array(differences or [0.0])
+    metrics = {
+        "box_recall": float(((overlap >= SAME_BOX) & (apart <= SCORE_MARGIN)).mean()),
+        "box_iou_mean": float(overlap.mean()),
+        "score_difference": float(apart.mean()),
+    }
+    return metrics, 1 - metrics["box_iou_mean"] + metrics["score_difference"]
+
+
+def _judged_threshold(scores: NDArray[np.float32], suppression: Suppression) -> Suppression:
+    """Low enough that there is something to compare, where hardly anything is detected."""
+    best = np.sort(scores.max(axis=2), axis=None)
+    enough = max(0.0, float(best[-min(len(best), len(scores) * JUDGED_BOXES)]) - 1e-6)
+    return replace(suppression, score_threshold=min(suppression.score_threshold, enough))
+
+
+def box_ious(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Intersection over union of one xyxy box (4,) with (M, 4) others."""
+    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    shared = sides.clip(0).prod(axis=1)
+    areas = (others[:, 2:] - others[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
+    return shared / np.maximum(areas - shared, np.float32(1e-9))
+
+
 def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     union = np.count_nonzero(a | b)
     return float(np.count_nonzero(a & b) / union) if union else 1.0
@@ -121,6 +168,7 @@ _COMPARISONS: Mapping[str, Callable[[Outputs, Outputs, Suppression | None], Comp
     "probabilities": _classification,
     "embedding": _embedding,
     "alpha": _segmentation,
+    "boxes_xyxy": _detection,
 }
 METRICS = (
     *("top1_agreement", "probability_distance"),

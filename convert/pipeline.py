@@ -20,7 +20,7 @@ from convert.graph import canonicalize
 from convert.ladder import Choice, Precision, Wanted, choose
 from convert.numerics import attach
 from convert.numerics.fragment import Shape
-from convert.recipe import Loaded, RecipeFile, Tolerance
+from convert.recipe import Loaded, RecipeFile, Tolerance, output_shapes
 from convert.verify import check_parity
 from convert.weights import WeightsMode
 from runtime.manifest import SCHEMA_VERSION, Manifest, Spec, Weights
@@ -134,7 +134,7 @@ def _load(recipe_file: RecipeFile, found: weights.Found) -> Loaded:
 
 
 def _check_output(loaded: Loaded, where: Path, recipe_file: RecipeFile) -> None:
-    given, inputs = _output_shapes(loaded), loaded.input.tensors
+    given, inputs = output_shapes(loaded), loaded.input.tensors
     taken = loaded.head.takes(inputs)
     if not _fit(given, taken):
         found, needed = (", ".join(map(_written, shapes)) for shapes in (given, taken))
@@ -162,16 +162,6 @@ def _written(shape: Shape) -> str:
     return f"({', '.join(map(str, shape))})"
 
 
-def _output_shapes(loaded: Loaded) -> list[tuple[int, ...]]:
-    """Of the network, for one blank sample."""
-    blank = [
-        np.zeros([1, *(size if isinstance(size, int) else 1 for size in tensor.shape[1:])], dtype)
-        for tensor in loaded.input.tensors
-        for dtype in [tensor.dtype]
-    ]
-    return [array.shape for array in loaded.network.forward(*loaded.input.apply(*blank))]
-
-
 def _media(job: Job, recipe_file: RecipeFile, loaded: Loaded) -> Media:
     if job.calibration is not None:
         given = calibration.from_directory(job.calibration, loaded)
@@ -190,7 +180,7 @@ def _reference(loaded: Loaded, samples: Samples) -> Outputs:
 
 def _export(recipe_file: RecipeFile, loaded: Loaded, media: Media, scratch: Path) -> Exported:
     reference = _reference(loaded, media.evaluation)
-    tensors = loaded.head.tensors(_output_shapes(loaded), loaded.input.tensors)
+    tensors = loaded.head.tensors(output_shapes(loaded), loaded.input.tensors)
     core = canonicalize(loaded.network.export(), prefix="net/")
     path = scratch / "exported.onnx"
     onnx.save(attach(core, given=loaded.input, head=loaded.head, outputs=tensors), path)

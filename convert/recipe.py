@@ -11,6 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
+import numpy as np
+
 from convert.errors import RecipeError
 from convert.fidelity import METRICS
 from convert.frameworks import Network
@@ -31,6 +33,15 @@ class Loaded:
     labels: tuple[str, ...] = ()  # (): unknown; where the task has classes the user names them
     task: Task | None = None  # None: the recipe's; else what this checkpoint can answer
     suppression: Suppression | None = None  # of a detector
+
+
+def output_shapes(loaded: Loaded) -> list[tuple[int, ...]]:
+    """Shapes of the network's outputs for one blank sample; an axis of any size has 1."""
+    blank = [
+        np.zeros([1, *(n if isinstance(n, int) else 1 for n in tensor.shape[1:])], tensor.dtype)
+        for tensor in loaded.input.tensors
+    ]
+    return [array.shape for array in loaded.network.forward(*loaded.input.apply(*blank))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,9 +38,9 @@ class Probabilities:
 
     def nodes(self, *sources: str) -> Fragment:
         """One node."""
-        given = {"inputs": sources, "outputs": ["probabilities"]}
+        p, output = PREFIX, ["probabilities"]
         if self.softmax:
-            node = helper.make_node("Softmax", **given, name=PREFIX + "softmax", axis=1)
+            node = helper.make_node("Softmax", sources, output, p + "softmax", axis=1)
         else:
-            node = helper.make_node("Identity", **given, name=PREFIX + "identity")
+            node = helper.make_node("Identity", sources, output, p + "identity")
         return Fragment((node,))

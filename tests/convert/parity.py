@@ -11,7 +11,7 @@ from convert.calibration import Samples
 from convert.fidelity import Outputs, max_abs_difference
 from convert.graph import canonicalize
 from convert.numerics import attach
-from convert.recipe import Loaded
+from convert.recipe import Loaded, output_shapes
 from convert.verify import run_rows
 from runtime.decode import decode_image
 from runtime.preprocess import preprocess
@@ -38,9 +38,7 @@ def expected(loaded: Loaded, batch: Batch) -> Outputs:
 
 def write_float_graph(loaded: Loaded, path: Path) -> onnx.ModelProto:
     """The float graph with its numerics, as the pipeline exports it."""
-    blank = np.zeros([1, *loaded.input.tensors[0].shape[1:]], np.uint8)
-    raw = loaded.network.forward(*loaded.input.apply(blank))
-    tensors = loaded.head.tensors([array.shape for array in raw], loaded.input.tensors)
+    tensors = loaded.head.tensors(output_shapes(loaded), loaded.input.tensors)
     core = canonicalize(loaded.network.export(), prefix="net/")
     model = attach(core, given=loaded.input, head=loaded.head, outputs=tensors)
     onnx.save(model, path)

@@ -9,17 +9,26 @@ import pytest
 from convert import calibration, procedural
 from convert.calibration import (
     SYNTHETIC_CALIBRATION,
+    Samples,
     complete,
     directory_digest,
     from_directory,
+    joined,
     synthetic,
 )
 from convert.errors import CalibrationError
 from convert.models.image_embedding_mobilenetv2 import RECIPE
-from runtime.manifest import CenterCrop, Resize
+from convert.recipe import Loaded
+from runtime.manifest import CenterCrop, Resize, Step
 from runtime.preprocess import preprocess
+from tests.convert import nets
 
-STEPS = (Resize("linear", height=8, width=6),)
+
+def loaded(*steps: Step) -> Loaded:
+    return replace(nets.loaded(nets.convolutions(layers=1)), preprocess=steps)
+
+
+LOADED = loaded(Resize("linear", height=8, width=6))
 
 
 def write_images(directory: Path, count: int, *, suffix: str = ".png") -> Path:
@@ -30,14 +39,18 @@ def write_images(directory: Path, count: int, *, suffix: str = ".png") -> Path:
     return directory
 
 
-def levels(batch: np.ndarray) -> list[int]:
-    return sorted(int(row.flat[0]) for row in batch)
+def levels(samples: Samples) -> list[int]:
+    return sorted(int(feeds["image"].flat[0]) for feeds in samples)
+
+
+def same(first: Samples, second: Samples) -> bool:
+    return bool((joined(first)["image"] == joined(second)["image"]).all())
 
 
 def test_directory_is_split_into_disjoint_halves(tmp_path: Path) -> None:
-    media = from_directory(write_images(tmp_path / "images", 9), STEPS)
-    assert media.calibration.shape == (5, 8, 6, 3)
-    assert media.evaluation.shape == (4, 8, 6, 3)
+    media = from_directory(write_images(tmp_path / "images", 9), LOADED)
+    assert joined(media.calibration)["image"].shape == (5, 8, 6, 3)
+    assert joined(media.evaluation)["image"].shape == (4, 8, 6, 3)
     assert sorted(levels(media.calibration) + levels(media.evaluation)) == list(range(9))
 
 
@@ -48,11 +61,11 @@ def test_split_and_digest_follow_contents_not_names(tmp_path: Path) -> None:
         target = renamed / "deeper" / f"{9 - index}.PNG"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
-    first, second = from_directory(directory, STEPS), from_directory(renamed, STEPS)
+    first, second = from_directory(directory, LOADED), from_directory(renamed, LOADED)
     assert first.source == second.source == directory_digest(renamed)
     assert first.source.startswith("sha256:")
-    np.testing.assert_array_equal(first.calibration, second.calibration)
-    np.testing.assert_array_equal(first.evaluation, second.evaluation)
+    assert same(first.calibration, second.calibration)
+    assert same(first.evaluation, second.evaluation)
 
 
 def test_equal_images_count_once_and_change_nothing(tmp_path: Path) -> None:
@@ -61,7 +74,7 @@ def test_equal_images_count_once_and_change_nothing(tmp_path: Path) -> None:
     for path in sorted(directory.iterdir()):
         shutil.copy(path, directory / f"copy-{path.name}")
     assert directory_digest(directory) == before
-    media = from_directory(directory, STEPS)
+    media = from_directory(directory, LOADED)
     assert len(media.calibration) + len(media.evaluation) == 8
 
 
@@ -76,14 +89,14 @@ def test_too_few_images_are_refused(tmp_path: Path) -> None:
     directory = write_images(tmp_path / "images", 7)
     (directory / "notes.txt").write_text("no image")
     with pytest.raises(CalibrationError, match=r"images: 7 different images .* at least 8"):
-        from_directory(directory, STEPS)
+        from_directory(directory, LOADED)
 
 
 def test_unreadable_image_is_named(tmp_path: Path) -> None:
     directory = write_images(tmp_path / "images", 8)
     (directory / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
     with pytest.raises(CalibrationError, match=r"broken\.png: "):
-        from_directory(directory, STEPS)
+        from_directory(directory, LOADED)
 
 
 def test_no_directory_is_refused(tmp_path: Path) -> None:
@@ -93,25 +106,25 @@ def test_no_directory_is_refused(tmp_path: Path) -> None:
 
 def test_at_most_so_many_images_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibration, "MAXIMUM", 3)
-    media = from_directory(write_images(tmp_path / "images", 12), STEPS)
+    media = from_directory(write_images(tmp_path / "images", 12), LOADED)
     assert (len(media.calibration), len(media.evaluation)) == (3, 3)
 
 
 def test_synthetic_media_are_preprocessed_as_served() -> None:
     steps = (Resize("linear_antialias", shortest_side=36), CenterCrop(32, 32))
-    media = synthetic(RECIPE, steps)
+    media = synthetic(RECIPE, loaded(*steps))
     assert media.source == "synthetic"
-    assert media.calibration.shape == (calibration.SYNTHETIC_CALIBRATION, 32, 32, 3)
-    assert media.evaluation.shape == (calibration.SYNTHETIC_EVALUATION, 32, 32, 3)
+    assert joined(media.calibration)["image"].shape == (SYNTHETIC_CALIBRATION, 32, 32, 3)
+    assert len(media.evaluation) == calibration.SYNTHETIC_EVALUATION
     drawn = procedural.media("scene", procedural.EVALUATION, 2)[1]
-    np.testing.assert_array_equal(media.evaluation[1], preprocess(drawn, steps))
+    np.testing.assert_array_equal(media.evaluation[1]["image"][0], preprocess(drawn, steps))
 
 
 def test_drawings_are_added_to_a_small_set_and_only_to_its_calibration(tmp_path: Path) -> None:
-    given = from_directory(write_images(tmp_path / "images", 10), STEPS)
-    media = complete(given, RECIPE, STEPS)
+    given = from_directory(write_images(tmp_path / "images", 10), LOADED)
+    media = complete(given, RECIPE, LOADED)
     assert len(media.calibration) == 5 + SYNTHETIC_CALIBRATION
-    assert (media.calibration[:5] == given.calibration).all()
-    assert (media.evaluation == given.evaluation).all()
-    enough = replace(given, calibration=np.concatenate([given.calibration] * 7))
-    assert complete(enough, RECIPE, STEPS) is enough
+    assert same(media.calibration[:5], given.calibration)
+    assert media.evaluation == given.evaluation
+    enough = replace(given, calibration=given.calibration * 7)
+    assert complete(enough, RECIPE, LOADED) is enough

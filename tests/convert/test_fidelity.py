@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 
 from convert.fidelity import Outputs, max_abs_difference, measure
 from convert.models.background_u2netp import RECIPE
-from runtime.manifest import Task
+from runtime.manifest import Suppression
 
 
 def array(values: object) -> NDArray[np.float32]:
@@ -23,14 +23,14 @@ def square(side: int, *, size: int = 20) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize(
-    ("task", "outputs"),
+    "outputs",
     [
-        ("image-classification", {"probabilities": array([[0.2, 0.8], [0.9, 0.1]])}),
-        ("image-feature-extraction", {"embedding": array([[0.6, 0.8], [1, 0], [0, 1]])}),
-        ("image-segmentation", masks(square(5), square(9))),
+        ({"probabilities": array([[0.2, 0.8], [0.9, 0.1]])}),
+        ({"embedding": array([[0.6, 0.8], [1, 0], [0, 1]])}),
+        (masks(square(5), square(9))),
     ],
 )
-def test_equal_answers_lose_nothing(task: Task, outputs: Outputs) -> None:
+def test_equal_answers_lose_nothing(outputs: Outputs) -> None:
     fidelity = measure(outputs, outputs)
     assert fidelity.loss == pytest.approx(0, abs=1e-6)
     broken = {name: np.full_like(values, np.nan) for name, values in outputs.items()}
@@ -102,3 +102,32 @@ def test_max_abs_difference_is_over_all_outputs() -> None:
     assert max_abs_difference(reference, reference) == 0
     broken = {"a": array([1, np.nan]), "b": array([[5]])}
     assert max_abs_difference(reference, broken) == float("inf")
+
+
+SERVED = Suppression(score_threshold=0.25, iou_threshold=0.7, max_detections=10)
+
+
+def boxes(*rows: tuple[float, float, float, float], scores: object) -> Outputs:
+    return {"boxes_xyxy": array([rows]), "scores": array([scores])}
+
+
+def test_boxes_found_again_are_of_the_class_at_the_place_with_the_score() -> None:
+    places = ((0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10), (60, 0, 70, 10))
+    reference = boxes(*places, scores=[[0.9, 0], [0.9, 0], [0.9, 0], [0.9, 0]])
+    moved = ((0, 0, 10, 9.5), (20, 0, 30, 5), *places[2:])
+    candidate = boxes(*moved, scores=[[0.9, 0], [0.9, 0], [0.8, 0], [0, 0.9]])
+    fidelity = measure(reference, candidate, SERVED)
+    # the second lies elsewhere, the third has another score, the fourth is of another class
+    assert fidelity.metrics["box_recall"] == pytest.approx(0.25)
+    assert fidelity.metrics["box_iou_mean"] == pytest.approx((0.95 + 0.5 + 1 + 0) / 4)
+    assert fidelity.metrics["score_difference"] == pytest.approx((0 + 0 + 0.1 + 0) / 4, abs=1e-6)
+    equal = measure(reference, reference, SERVED)
+    assert equal.metrics["box_recall"] == 1
+    assert equal.loss == pytest.approx(0, abs=1e-6)
+
+
+def test_detector_that_lost_everything_is_seen_where_hardly_anything_was_detected() -> None:
+    places = ((0, 0, 10, 10), (20, 0, 30, 10))
+    reference = boxes(*places, scores=[[0.1, 0.02], [0.15, 0]])
+    silent = boxes(*places, scores=[[0, 0], [0, 0]])
+    assert measure(reference, silent, SERVED).metrics["box_recall"] == 0

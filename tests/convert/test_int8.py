@@ -35,7 +35,9 @@ def test_u2netp_is_packaged_in_int8_and_keeps_its_masks(version: Path, shared: P
     paths = matting(shared)
     images = [preprocess(decode_image(p.read_bytes()), manifest.spec.preprocess) for p in paths]
     batch = np.stack(images)
-    reference, served = (run_rows(version / f"{name}.onnx", rows(batch)) for name in ("float", "int8"))
+    reference, served = (
+        run_rows(version / f"{name}.onnx", rows(batch)) for name in ("float", "int8")
+    )
     metrics = measure(reference, served).metrics
     print(f"u2netp INT8 on {len(paths)} photos: {metrics}")
     assert len(paths) >= 9

@@ -39,8 +39,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, *milliseconds: float) -> None:
 
 
 def chosen(path: Path, tolerance: Tolerance, **options: Any) -> Choice:
-    wanted = {"precision": "auto", "judged": True, **options}
-    return choose(nets.recipe(tolerance), path, nets.media(), **wanted)
+    return choose(path, nets.media(), tolerance=tolerance, **options)
 
 
 def test_float_tries_nothing(graph: Callable[[Loaded], Path]) -> None:
@@ -95,14 +94,6 @@ def test_int8_that_cannot_qualify_is_refused_with_the_objections(
     choice = chosen(path, NEVER)
     assert choice.int8 is None
     assert "probability_distance" in choice.reason
-
-
-def test_untrained_weights_are_not_judged_by_fidelity(
-    graph: Callable[[Loaded], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    timed(monkeypatch, 10, 5, 5)
-    choice = chosen(graph(nets.loaded(nets.convolutions(layers=2))), NEVER, judged=False)
-    assert choice.int8 is not None
 
 
 def test_pathological_range_is_repaired_by_leaving_its_layers_in_float(

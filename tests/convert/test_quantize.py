@@ -24,7 +24,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def quantizer(path: Path) -> Quantizer:
-    return Quantizer(onnx.load(path), ({"image": row[None]} for row in nets.media().calibration))
+    return Quantizer(onnx.load(path), nets.media().calibration)
 
 
 def test_units_are_layers_with_the_activations_after_them(path: Path) -> None:

@@ -75,20 +75,26 @@ def test_missing_recipe_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_tolerance_names_each_bound_that_is_not_kept() -> None:
-    tolerance = Tolerance(at_least={"iou": 0.9, "cosine": 0.5}, at_most={"mae": 0.01})
-    assert tolerance.violations({"iou": 0.9, "cosine": 0.5, "mae": 0.01}) == []
-    assert tolerance.violations({"iou": 0.8, "cosine": 0.6, "mae": 0.02}) == [
-        "iou 0.8000 < 0.9",
+    tolerance = Tolerance(at_least={"iou_mean": 0.9, "cosine_mean": 0.5}, at_most={"mae": 0.01})
+    assert tolerance.violations({"iou_mean": 0.9, "cosine_mean": 0.5, "mae": 0.01}) == []
+    assert tolerance.violations({"iou_mean": 0.8, "cosine_mean": 0.6, "mae": 0.02}) == [
+        "iou_mean 0.8000 < 0.9",
         "mae 0.0200 > 0.01",
     ]
 
 
 def test_not_a_number_keeps_no_bound() -> None:
-    tolerance = Tolerance(at_least={"iou": 0.9}, at_most={"mae": 0.01})
-    assert len(tolerance.violations({"iou": float("nan"), "mae": float("nan")})) == 2
+    tolerance = Tolerance(at_least={"iou_mean": 0.9}, at_most={"mae": 0.01})
+    assert len(tolerance.violations({"iou_mean": float("nan"), "mae": float("nan")})) == 2
 
 
-def test_tolerance_names_what_the_task_measures() -> None:
+def test_bound_on_an_output_that_the_checkpoint_does_not_have_is_not_judged() -> None:
+    tolerance = Tolerance(at_least={"top1_agreement": 0.9, "cosine_mean": 0.9})
+    assert tolerance.violations({"cosine_mean": 0.95}) == []
+    assert tolerance.violations({"cosine_mean": 0.85}) == ["cosine_mean 0.8500 < 0.9"]
+
+
+def test_tolerance_names_what_is_measured() -> None:
     tolerance = Tolerance(at_least={"top1": 0.9})
-    with pytest.raises(RecipeError, match=r"names 'top1'; this task measures top1_agreement"):
+    with pytest.raises(RecipeError, match=r"names 'top1'; measured: top1_agreement"):
         tolerance.violations({"top1_agreement": 1.0})

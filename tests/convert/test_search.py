@@ -10,7 +10,7 @@ from convert.search import Search
 COUNT = 40
 UNITS = tuple(Unit((f"conv{i}", f"relu{i}"), 1 / COUNT) for i in range(COUNT))
 SETTING = Setting(("Conv", "Relu"))
-TOLERANCE = Tolerance(at_most={"harm": 0.5})
+TOLERANCE = Tolerance(at_most={"mae": 0.5})
 
 
 def harmed_by(*bad: int) -> Callable[[Setting], Fidelity]:
@@ -19,7 +19,7 @@ def harmed_by(*bad: int) -> Callable[[Setting], Fidelity]:
     def evaluate(setting: Setting) -> Fidelity:
         integer = {i for i in range(COUNT) if f"conv{i}" not in setting.float_nodes}
         harm = len(integer & {*bad}) + 0.001 * len(integer)
-        return Fidelity({"harm": harm}, harm)
+        return Fidelity({"mae": harm}, harm)
 
     return evaluate
 
@@ -82,5 +82,5 @@ def test_a_setting_is_measured_once() -> None:
 
 
 def test_not_a_number_never_qualifies() -> None:
-    broken = search(lambda setting: Fidelity({"harm": float("nan")}, float("inf")))
+    broken = search(lambda setting: Fidelity({"mae": float("nan")}, float("inf")))
     assert broken.run(SETTING) is None

@@ -97,8 +97,8 @@ def test_residual_branches_are_damped_and_statistics_are_of_the_samples() -> Non
 
     samples = np.random.default_rng(0).normal(2, 3, (8, 3, 9, 9)).astype(np.float32)
     plain, damped = net(), net()
-    seed_torch(plain, samples)
-    seed_torch(damped, samples, residual_norms=("1.weight",))
+    seed_torch(plain, (samples,))
+    seed_torch(damped, (samples,), residual_norms=("1.weight",))
     np.testing.assert_allclose(damped[1].weight.detach(), plain[1].weight.detach() * 0.2, rtol=1e-6)
     assert not plain.training
     import torch

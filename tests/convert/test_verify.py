@@ -1,4 +1,5 @@
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,12 @@ from convert.models.face_emotion_xception import RECIPE
 from convert.recipe import Tolerance
 from convert.verify import batch_invariant, check_parity, integer_operators, run_rows
 from runtime.manifest import Resize, Spec, TensorSpec
+from tests.convert import nets
+from tests.convert.parity import rows
 
 SIDE = 4
-IMAGES = np.random.default_rng(0).integers(0, 256, (5, SIDE, SIDE, 3)).astype(np.uint8)
+PIXELS = np.random.default_rng(0).integers(0, 256, (5, SIDE, SIDE, 3)).astype(np.uint8)
+SAMPLES = rows(PIXELS)
 
 
 def write(
@@ -94,7 +98,7 @@ def spec() -> Spec:
 
 
 def test_parity_is_measured_at_both_batch_sizes(tmp_path: Path) -> None:
-    found = check_parity(reference(IMAGES), mean(tmp_path / "a.onnx"), IMAGES)
+    found = check_parity(reference(PIXELS), mean(tmp_path / "a.onnx"), SAMPLES)
     assert set(found) == {"max_abs_difference_batch_1", "max_abs_difference_batch_3"}
     assert max(found.values()) < 1e-6
 
@@ -102,7 +106,7 @@ def test_parity_is_measured_at_both_batch_sizes(tmp_path: Path) -> None:
 def test_parity_over_the_tolerance_is_refused(tmp_path: Path) -> None:
     graph = mean(tmp_path / "a.onnx", offset=2e-4)
     with pytest.raises(VerificationError, match=r"by 2\.00e-04 at batch 1; allowed: 1e-04"):
-        check_parity(reference(IMAGES), graph, IMAGES)
+        check_parity(reference(PIXELS), graph, SAMPLES)
 
 
 def test_parity_of_a_batch_is_looked_at_too(tmp_path: Path) -> None:
@@ -111,38 +115,38 @@ def test_parity_of_a_batch_is_looked_at_too(tmp_path: Path) -> None:
     zeros = {"probabilities": np.zeros((5, 3), np.float32)}
     zeros["probabilities"][4] = 1e-6
     with pytest.raises(VerificationError, match="at batch 3"):
-        check_parity(zeros, graph, IMAGES)
+        check_parity(zeros, graph, SAMPLES)
 
 
 def test_parity_with_a_constant_reference_proves_nothing(tmp_path: Path) -> None:
     constant = {"probabilities": np.full((5, 3), 0.5, np.float32)}
     with pytest.raises(VerificationError, match="same output for every input"):
-        check_parity(constant, mean(tmp_path / "a.onnx"), IMAGES)
+        check_parity(constant, mean(tmp_path / "a.onnx"), SAMPLES)
 
 
 def test_parity_with_nan_is_refused(tmp_path: Path) -> None:
-    broken = reference(IMAGES)
+    broken = reference(PIXELS)
     broken["probabilities"][2, 1] = np.nan
     with pytest.raises(VerificationError, match="differs from the reference by inf"):
-        check_parity(broken, mean(tmp_path / "a.onnx"), IMAGES)
+        check_parity(broken, mean(tmp_path / "a.onnx"), SAMPLES)
 
 
 def test_row_that_depends_on_its_companions_is_seen(tmp_path: Path) -> None:
-    assert batch_invariant(mean(tmp_path / "a.onnx"), IMAGES)
-    assert not batch_invariant(centred_on_the_batch(tmp_path / "b.onnx"), IMAGES)
+    assert batch_invariant(mean(tmp_path / "a.onnx"), SAMPLES)
+    assert not batch_invariant(centred_on_the_batch(tmp_path / "b.onnx"), SAMPLES)
 
 
 def test_fake_int8_has_no_integer_operators(tmp_path: Path) -> None:
     path = fake_int8(tmp_path / "fake.onnx")
-    found = run_rows(path, IMAGES)["probabilities"]
-    np.testing.assert_allclose(found, reference(IMAGES)["probabilities"], atol=1e-5)
+    found = run_rows(path, SAMPLES)["probabilities"]
+    np.testing.assert_allclose(found, reference(PIXELS)["probabilities"], atol=1e-5)
     assert integer_operators(path) == {}
 
 
 def variant(path: Path, name: str, tolerance: Tolerance | None) -> object:
-    golden = Golden(IMAGES[:2], reference(IMAGES[:2]))
-    media = Media("synthetic", IMAGES, IMAGES)
-    return measure_variant(name, path, spec(), media, reference(IMAGES), golden, tolerance)  # type: ignore[arg-type]  # a precision
+    golden = Golden(SAMPLES[:2], reference(PIXELS[:2]))
+    media = Media("synthetic", SAMPLES, SAMPLES)
+    return measure_variant(name, path, spec(), media, reference(PIXELS), golden, tolerance)  # type: ignore[arg-type]  # a precision
 
 
 def test_fake_int8_is_refused(tmp_path: Path) -> None:
@@ -163,9 +167,9 @@ def test_variant_says_what_was_measured(tmp_path: Path) -> None:
         "float",
         centred_on_the_batch(tmp_path / "a.onnx"),
         spec(),
-        Media("sha256:1", IMAGES, IMAGES),
+        Media("sha256:1", SAMPLES, SAMPLES),
         {"probabilities": np.zeros((5, 3), np.float32)},
-        Golden(IMAGES[:2], {"probabilities": np.full((2, 3), 0.25, np.float32)}),
+        Golden(SAMPLES[:2], {"probabilities": np.full((2, 3), 0.25, np.float32)}),
         None,
     )
     assert not found.batch_invariant
@@ -185,7 +189,7 @@ def test_golden_samples_decode_to_what_the_graph_takes() -> None:
     from runtime.preprocess import preprocess
 
     steps = (Resize("linear", height=8, width=8),)
-    files, batch = golden_samples(RECIPE, steps)
-    assert batch.shape == (len(files), 8, 8, 3)
-    for data, row in zip(files, batch, strict=True):
-        np.testing.assert_array_equal(preprocess(decode_image(data), steps), row)
+    loaded = replace(nets.loaded(nets.convolutions(layers=1)), preprocess=steps)
+    files, samples = golden_samples(RECIPE, loaded)
+    for data, feeds in zip(files, samples, strict=True):
+        np.testing.assert_array_equal(preprocess(decode_image(data), steps), feeds["image"][0])
