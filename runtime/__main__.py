@@ -3,13 +3,14 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from runtime.allocator import tune_allocator
 from runtime.errors import SlipwayError
 from runtime.model import Model, load
+from runtime.results import Detections, Result
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,13 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     refused = 0
     for path in options.files:
         try:
-            answer = model.predict(path.read_bytes()).to_json()
-        except (SlipwayError, OSError) as error:
+            result = model.predict(path.read_bytes())
+        except (SlipwayError, OSError, ArithmeticError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             print(f"runtime: {path}: {reason}", file=sys.stderr)
             refused += 1
             continue
-        print(_json_line(path, model, answer) if options.json else _text(path, answer), flush=True)
+        print(_json_line(path, model, result) if options.json else _text(path, result), flush=True)
     return 1 if refused else 0
 
 
@@ -53,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _json_line(path: Path, model: Model, answer: dict[str, Any]) -> str:
+def _json_line(path: Path, model: Model, result: Result) -> str:
     manifest = model.manifest
     facts = {
         "file": str(path),
@@ -63,12 +64,21 @@ def _json_line(path: Path, model: Model, answer: dict[str, Any]) -> str:
         "variant": model.variant.name,
         "weights": manifest.weights.origin,
     }
-    return json.dumps({**facts, "result": answer})
+    return json.dumps({**facts, "result": result.to_json()})
 
 
-def _text(path: Path, answer: dict[str, Any]) -> str:
-    """The answer on one line, long lists cut."""
-    return f"{path}: " + ", ".join(f"{name} {_short(value)}" for name, value in answer.items())
+def _text(path: Path, result: Result) -> str:
+    """The answer on one line, long lists cut; a line more for each detection."""
+    if isinstance(result, Detections):
+        return "\n".join([f"{path}: {len(result.scores)} found", *_detection_lines(result)])
+    facts = (f"{name} {_short(value)}" for name, value in result.to_json().items())
+    return f"{path}: {', '.join(facts)}"
+
+
+def _detection_lines(result: Detections) -> Iterator[str]:
+    for found in result.to_json()["detections"]:
+        box = " ".join(f"{name}={value:.1f}" for name, value in found["box"].items())
+        yield f"  {found['label']} {found['score']:.4f} {box}"
 
 
 def _short(value: Any) -> str:

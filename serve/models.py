@@ -65,6 +65,7 @@ def summarize(model: Model) -> dict[str, Any]:
 def describe(model: Model) -> dict[str, Any]:
     """Everything a client may want to know before it asks the model."""
     manifest, spec = model.manifest, model.spec
+    suppression = {"suppression": to_json(spec.suppression)} if spec.suppression else {}
     return {
         "id": spec.id,
         "task": spec.task,
@@ -78,6 +79,7 @@ def describe(model: Model) -> dict[str, Any]:
         "inputs": to_json(spec.inputs),
         "outputs": to_json(spec.outputs),
         "preprocess": [_without_nulls(to_json(step)) for step in spec.preprocess],
+        **suppression,
         "licence": spec.licence,
         "calibration": _calibration(manifest),
         "warnings": _warnings(manifest),

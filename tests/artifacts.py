@@ -18,7 +18,7 @@ from runtime.strict_json import to_json
 
 DATA = Path(__file__).parent / "data"
 CLASSIFIER, EMBEDDING, SEGMENTATION = "tiny_classifier", "tiny_embedding", "tiny_segmentation"
-TENSORS, SLOW = "tiny_tensors", "tiny_slow"
+DETECTOR, TENSORS, SLOW = "tiny_detector", "tiny_tensors", "tiny_slow"
 
 
 def write_artifact(

@@ -4,14 +4,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.artifacts import CLASSIFIER, EMBEDDING, SEGMENTATION, SLOW, TENSORS, write_artifact
+from tests.artifacts import (
+    CLASSIFIER,
+    DETECTOR,
+    EMBEDDING,
+    SEGMENTATION,
+    SLOW,
+    TENSORS,
+    write_artifact,
+)
 
 
 @pytest.fixture(scope="session")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with every tiny model, as `convert` would leave it. Read only."""
     root = tmp_path_factory.mktemp("artifacts")
-    for graph in (CLASSIFIER, EMBEDDING, SEGMENTATION, TENSORS, SLOW):
+    for graph in (CLASSIFIER, EMBEDDING, SEGMENTATION, DETECTOR, TENSORS, SLOW):
         write_artifact(root, graph)
     (root / "README.md").write_text("files are no models")
     (root / ".cache").mkdir()

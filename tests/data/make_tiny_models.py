@@ -35,8 +35,9 @@ def spec(
     *,
     labels: Sequence[str] = (),
     preprocess: Sequence[dict[str, Any]] = (),
+    **more: dict[str, Any],
 ) -> dict[str, Any]:
-    """A spec as `convert` would write it."""
+    """A spec as `convert` would write it; `more` are the fields that not every task has."""
     return {
         "schema_version": 1,
         "id": model_id,
@@ -47,6 +48,7 @@ def spec(
         "outputs": list(outputs),
         "preprocess": list(preprocess),
         "licence": "Apache-2.0",
+        **more,
     }
 
 
@@ -188,6 +190,59 @@ def segmentation() -> tuple[dict[str, Any], list[NodeProto]]:
     return facts, nodes
 
 
+def detector() -> tuple[dict[str, Any], list[NodeProto]]:
+    """Two boxes around each of the 16 cells of a 16 x 16 image, as good as it is red and green.
+
+    The second is 0.25 px wider on each side and 0.9 times as good. The keypoint is the middle.
+    """
+    facts = spec(
+        "tiny_detector",
+        "object-detection",
+        [tensor("image", "uint8", "N", 16, 16, 3)],
+        [
+            tensor("boxes_xyxy", "float32", "N", 32, 4),
+            tensor("scores", "float32", "N", 32, 2),
+            tensor("keypoints", "float32", "N", 32, 1, 2),
+        ],
+        labels=["red", "green"],
+        preprocess=[
+            {"op": "letterbox", "interpolation": "linear", "height": 16, "width": 16, "fill": 114}
+        ],
+        suppression={"score_threshold": 0.6, "iou_threshold": 0.5, "max_detections": 20},
+    )
+    corners = [(x, y) for y in range(0, 16, 4) for x in range(0, 16, 4)]
+    cells = np.array([(x, y, x + 4, y + 4) for x, y in corners], np.float32)
+    boxes = np.concatenate([cells, cells + np.array([-0.25, -0.25, 0.25, 0.25], np.float32)])
+    nodes = [
+        helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["pixels"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node(
+            "AveragePool", ["planes"], ["levels"], kernel_shape=[4, 4], strides=[4, 4]
+        ),
+        constant("by_cell", [0, 3, 16], np.int64),
+        helper.make_node("Reshape", ["levels", "by_cell"], ["flat"]),
+        constant("counts", [2, 1], np.int64),
+        helper.make_node("Split", ["flat", "counts"], ["coloured", "blue"], axis=1),
+        constant("scale", 255.0),
+        helper.make_node("Div", ["coloured", "scale"], ["shares"]),
+        helper.make_node("Transpose", ["shares"], ["first"], perm=[0, 2, 1]),
+        constant("worse", 0.9),
+        helper.make_node("Mul", ["first", "worse"], ["second"]),
+        helper.make_node("Concat", ["first", "second"], ["scores"], axis=1),
+        # nothing of the image, but its batch axis
+        helper.make_node("ReduceMean", ["scores"], ["means"], axes=[2], keepdims=1),
+        constant("nothing", 0.0),
+        helper.make_node("Mul", ["means", "nothing"], ["zeros"]),
+        constant("all_boxes", boxes[np.newaxis]),
+        helper.make_node("Add", ["zeros", "all_boxes"], ["boxes_xyxy"]),
+        constant("last", [3], np.int64),
+        helper.make_node("Unsqueeze", ["zeros", "last"], ["rows"]),
+        constant("middles", boxes.reshape(1, 32, 2, 2).mean(axis=2, keepdims=True)),
+        helper.make_node("Add", ["rows", "middles"], ["keypoints"]),
+    ]
+    return facts, nodes
+
+
 def tensors() -> tuple[dict[str, Any], list[NodeProto]]:
     """Two inputs and two outputs of several dtypes; not an image model, only for the protocol."""
     facts = spec(
@@ -232,6 +287,7 @@ def main() -> None:
         "tiny_classifier": classifier,
         "tiny_embedding": embedding,
         "tiny_segmentation": segmentation,
+        "tiny_detector": detector,
         "tiny_tensors": tensors,
         "tiny_slow": slow,
     }

@@ -6,15 +6,25 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 import runtime
 from runtime.errors import ArtifactError, DecodeError, InputError
 from runtime.manifest import Variant, read_manifest
 from runtime.model import choose_variant
-from runtime.results import Alpha, Classification, Embedding
+from runtime.postprocess import Context, postprocess
+from runtime.results import Alpha, Classification, Detections, Embedding
 from runtime.session import Feeds, Session, SessionOptions
 from runtime.strict_json import to_json
-from tests.artifacts import CLASSIFIER, EMBEDDING, SEGMENTATION, edit_manifest, write_artifact
+from tests.artifacts import (
+    CLASSIFIER,
+    DETECTOR,
+    EMBEDDING,
+    SEGMENTATION,
+    edit_manifest,
+    write_artifact,
+)
+from tests.runtime.pictures import encode, oriented
 
 ONE_THREAD = SessionOptions(threads=1)
 
@@ -180,3 +190,73 @@ def test_labels_that_do_not_match_the_probabilities_are_refused(directory: Path)
     edit_manifest(directory, {"spec": {**spec, "labels": spec["labels"][:1]}})
     with pytest.raises(ArtifactError, match=r"spec\.labels has 1; probabilities: \d"):
         runtime.load(directory)
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> runtime.Model:
+    directory = write_artifact(tmp_path_factory.mktemp("detector"), DETECTOR)
+    return runtime.load(directory, options=ONE_THREAD)
+
+
+def spotted(*, height: int, width: int) -> np.ndarray:
+    """Grey, with a red rectangle left of the middle and a fainter green one in the corner below."""
+    image = solid(100, height=height, width=width)
+    image[height // 4 : height // 2, width // 4 : width // 2] = (255, 0, 0)
+    image[height // 4 * 3 :, width // 4 * 3 :] = (0, 204, 0)
+    return image
+
+
+def test_detections_are_in_pixels_of_the_source(detector: runtime.Model) -> None:
+    # 64 x 32 px on a canvas of 16 x 16: a quarter of the size, 4 px of padding above and below
+    image = solid(100, height=32, width=64)
+    image[:16, 16:32] = (255, 0, 0)
+    image[16:, 48:] = (0, 204, 0)
+    result = detector.predict(image)
+    assert isinstance(result, Detections)
+    assert result.labels == ("red", "green")
+    assert result.classes.tolist() == [0, 1]
+    assert result.scores.tolist() == pytest.approx([1.0, 0.8], abs=1e-6)
+    assert result.boxes_xyxy.tolist() == [[16, 0, 32, 16], [48, 16, 64, 32]]
+    assert result.keypoints is not None
+    assert result.keypoints.tolist() == [[[24, 8]], [[56, 24]]]
+
+
+def test_detections_as_json(detector: runtime.Model) -> None:
+    image = spotted(height=16, width=16)
+    first, second = detector.predict(image).to_json()["detections"]
+    assert first == {
+        "label": "red",
+        "score": 1.0,
+        "box": {"x1": 4.0, "y1": 4.0, "x2": 8.0, "y2": 8.0},
+        "keypoints": [[6.0, 6.0]],
+    }
+    assert (second["label"], second["box"]["x2"]) == ("green", 16.0)
+    assert detector.predict(solid(100)).to_json() == {"detections": []}
+
+
+def test_a_rotated_photo_is_answered_upright(detector: runtime.Model) -> None:
+    upright = spotted(height=64, width=48)
+    # orientation 6: to be turned clockwise by a quarter
+    stored = Image.fromarray(np.rot90(upright))
+    data = encode(stored, "PNG", exif=oriented(6))
+    turned, plain = detector.predict(data), detector.predict(upright)
+    assert turned.to_json() == plain.to_json()
+    assert len(plain.to_json()["detections"]) == 2
+
+
+def test_keypoints_are_only_answered_where_there_are_some(detector: runtime.Model) -> None:
+    context = Context(detector.spec, "", source_height=16, source_width=16)
+    image = spotted(height=16, width=16)[np.newaxis]
+    outputs = detector.run({"image": image}, ["boxes_xyxy", "scores"])
+    result = postprocess(outputs, context)
+    assert isinstance(result, Detections)
+    assert result.keypoints is None
+    assert "keypoints" not in result.to_json()["detections"][0]
+
+
+def test_scores_that_are_not_numbers_are_not_an_empty_answer(detector: runtime.Model) -> None:
+    context = Context(detector.spec, "", source_height=16, source_width=16)
+    outputs = detector.run({"image": np.zeros((1, 16, 16, 3), np.uint8)})
+    outputs["scores"] = np.full((1, 32, 2), np.nan, np.float32)
+    with pytest.raises(ArithmeticError, match="tiny_detector gave scores that are not numbers"):
+        postprocess(outputs, context)

@@ -32,7 +32,7 @@ def test_health(client: httpx.Client) -> None:
         "variant": "float",
         "weights": "pretrained",
     }
-    assert len(answer["models"]) == 5
+    assert len(answer["models"]) == 6
 
 
 def test_a_model_describes_itself(client: httpx.Client) -> None:
@@ -61,6 +61,14 @@ def test_a_model_describes_itself(client: httpx.Client) -> None:
     }
 
 
+def test_a_description_of_a_detector_tells_its_suppression(client: httpx.Client) -> None:
+    answer = client.get("/v1/models/tiny_detector").json()
+    rules = {"score_threshold": 0.6, "iou_threshold": 0.5, "max_detections": 20}
+    assert answer["suppression"] == rules
+    assert [output["name"] for output in answer["outputs"]] == ["boxes_xyxy", "scores", "keypoints"]
+    assert answer["preprocess"][0]["op"] == "letterbox"
+
+
 def test_the_list_is_every_description(client: httpx.Client) -> None:
     models = client.get("/v1/models").json()["models"]
     assert [model["id"] for model in models] == sorted(client.get("/health").json()["models"])
@@ -79,7 +87,7 @@ def test_an_unknown_model(client: httpx.Client, method: str) -> None:
     assert response.status_code == 404
     assert response.json()["error"] == (
         "model 'nobody' is unknown; known: background_u2netp, face_emotion_xception, "
-        "image_embedding_mobilenetv2, tiny_slow, tiny_tensors"
+        "image_embedding_mobilenetv2, tiny_detector, tiny_slow, tiny_tensors"
     )
 
 

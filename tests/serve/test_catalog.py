@@ -17,6 +17,7 @@ def test_every_model_directory_is_loaded(artifacts: Path) -> None:
         "background_u2netp",
         "face_emotion_xception",
         "image_embedding_mobilenetv2",
+        "tiny_detector",
         "tiny_slow",
         "tiny_tensors",
     ]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from runtime import load
 from serve.settings import Settings
 from tests.artifacts import CLASSIFIER, write_artifact
 from tests.serve.conftest import Serve
@@ -92,6 +93,20 @@ def test_an_unknown_model_or_version(client: httpx.Client, suffix: str) -> None:
     other = client.request(method, f"{TENSORS}/versions/2{suffix}")
     assert other.status_code == 404
     assert other.json() == {"error": "version '2' of model 'tiny_tensors' is not served; served: 1"}
+
+
+def test_a_detector_gives_its_tensors_as_they_are(client: httpx.Client, artifacts: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
+    entry = tensor("image", images, parameters={"binary_data_size": images.nbytes})
+    head = {"inputs": [entry], "parameters": {"binary_data_output": True}}
+    text = json.dumps(head).encode()
+    path = "/v2/models/tiny_detector/infer"
+    response = client.post(path, content=text + images.tobytes(), headers={LENGTH: str(len(text))})
+    content, arrays = read_binary(response)
+    wanted = load(artifacts / "tiny_detector").run({"image": images})
+    assert [output["name"] for output in content["outputs"]] == list(wanted)
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(arrays[name], array)
 
 
 def test_infer_with_json(client: httpx.Client) -> None:

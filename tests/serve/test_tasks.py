@@ -94,6 +94,26 @@ def test_an_embedding_carries_its_model(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("form", ["multipart", "json", "raw"])
+def test_detections_are_in_pixels_of_the_source(client: httpx.Client, form: str) -> None:
+    image = np.full((32, 64, 3), 100, np.uint8)  # on a canvas of 16 x 16, padded above and below
+    image[16:, :16] = (0, 255, 0)
+    image[:16, 16:32] = (204, 0, 0)
+    answer = send(client, "/v1/models/tiny_detector", form, [png(image)]).json()
+    assert (answer["model"], answer["warnings"]) == ("tiny_detector", [])
+    green, red = answer["result"]["detections"]
+    assert (green["label"], green["score"]) == ("green", pytest.approx(1.0, abs=1e-6))
+    assert green["box"] == {"x1": 0, "y1": 16, "x2": 16, "y2": 32}
+    assert green["keypoints"] == [[8, 24]]
+    assert (red["label"], red["score"]) == ("red", pytest.approx(0.8, abs=1e-6))
+    assert red["box"] == {"x1": 16, "y1": 0, "x2": 32, "y2": 16}
+
+
+def test_nothing_found_is_an_empty_list(client: httpx.Client) -> None:
+    answer = client.post("/v1/models/tiny_detector", content=solid(9, 9, 9)).json()
+    assert answer["result"] == {"detections": []}
+
+
+@pytest.mark.parametrize("form", ["multipart", "json", "raw"])
 def test_a_cut_out_is_a_png_with_transparency(client: httpx.Client, form: str) -> None:
     response = send(client, MASK, form, [png(half_white())])
     assert response.headers["content-type"] == "image/png"

@@ -1,0 +1,61 @@
+"""`python -m runtime run`, called in this process."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from runtime.__main__ import main
+from tests.artifacts import CLASSIFIER, DETECTOR, write_artifact
+
+
+@pytest.fixture
+def red_left(tmp_path: Path) -> Path:
+    """32 x 16 px; the left quarter of the lower half is red."""
+    image = np.zeros((16, 32, 3), np.uint8)
+    image[8:, :8] = (0, 0, 255)  # BGR, as OpenCV writes it
+    path = tmp_path / "red.png"
+    assert cv2.imwrite(str(path), image)
+    return path
+
+
+def test_detections_have_a_line_each(
+    tmp_path: Path, red_left: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    artifact = write_artifact(tmp_path / "artifacts", DETECTOR)
+    assert main(["run", str(artifact), str(red_left)]) == 0
+    # its middle row is all red on the canvas of half the size
+    assert capsys.readouterr().out.splitlines() == [
+        f"{red_left}: 1 found",
+        "  red 1.0000 x1=0.0 y1=8.0 x2=8.0 y2=16.0",
+    ]
+
+
+def test_detections_as_json_are_one_line(
+    tmp_path: Path, red_left: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    artifact = write_artifact(tmp_path / "artifacts", DETECTOR)
+    assert main(["run", str(artifact), str(red_left), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["model"] == "tiny_detector"
+    box = {"x1": 0.0, "y1": 8.0, "x2": 8.0, "y2": 16.0}
+    found = {"label": "red", "score": 1.0, "box": box, "keypoints": [[4.0, 12.0]]}
+    assert answer["result"] == {"detections": [found]}
+
+
+def test_a_file_that_is_refused_does_not_stop_the_others(
+    tmp_path: Path, red_left: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    artifact = write_artifact(tmp_path / "artifacts", CLASSIFIER)
+    missing = tmp_path / "nowhere.png"
+    assert main(["run", str(artifact), str(missing), str(red_left)]) == 1
+    captured = capsys.readouterr()
+    assert captured.err == f"runtime: {missing}: No such file or directory\n"
+    assert captured.out.startswith(f"{red_left}: label dark, confidence 0.")
+
+
+def test_an_artifact_that_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(tmp_path), "x.png"]) == 1
+    assert "holds no complete version" in capsys.readouterr().err
