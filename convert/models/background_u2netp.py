@@ -1,68 +1,27 @@
 """U2NETP background removal: from upstream's state_dict, or rembg's ONNX file of the same net.
 
-Source: xuebinqin/U-2-Net (network, `u2net_test.py` numerics: division by the image's own maximum,
-mean and deviation, then stretching the fused map); rembg's `u2netp.onnx` has seven outputs of which
-the first is that map.
+Source and numerics: `convert.saliency`.
 """
 
 from pathlib import Path
+from typing import Any
 
-from convert.checkpoint import load_strictly, read_state_dict, sniff
-from convert.errors import CheckpointError
-from convert.frameworks import Network
-from convert.frameworks.onnx_graph import OnnxNetwork
-from convert.frameworks.torch_module import TorchNetwork
-from convert.numerics import ImageInput, StretchedAlpha
+from convert import saliency
 from convert.recipe import Loaded, Recipe, Source, Tolerance
-from convert.seeded import sample_input, seed_torch
-from runtime.manifest import Resize
 
-SIDE = 320
+
+def _build() -> Any:
+    from convert.architectures.u2net import u2netp
+
+    return u2netp()
 
 
 def _load(path: Path) -> Loaded:
-    return _around(_from_onnx(path) if sniff(path) == "onnx" else _from_state_dict(path))
-
-
-def _from_onnx(path: Path) -> Network:
-    network = OnnxNetwork(path)
-    if network.input_shape != (3, SIDE, SIDE):
-        raise CheckpointError(f"{path}: takes {network.input_shape}; needed: (3, {SIDE}, {SIDE})")
-    return network
-
-
-def _from_state_dict(path: Path) -> Network:
-    from convert.architectures.u2net import u2netp
-
-    module = u2netp()
-    load_strictly(module, read_state_dict(path), path=path)
-    return TorchNetwork(module, input_shape=(3, SIDE, SIDE))
+    return saliency.load(path, _build)
 
 
 def _seed() -> Loaded:
-    from convert.architectures.u2net import u2netp
-
-    module = u2netp()
-    loaded = _around(TorchNetwork(module, input_shape=(3, SIDE, SIDE)))
-    seed_torch(module, sample_input(loaded, media="scene"))
-    return loaded
-
-
-def _around(network: Network) -> Loaded:
-    return Loaded(
-        network=network,
-        input=ImageInput(
-            SIDE,
-            SIDE,
-            3,
-            mean=(0.485, 0.456, 0.406),
-            std=(0.229, 0.224, 0.225),
-            divisor="image_maximum",
-        ),
-        head=StretchedAlpha(),
-        # not antialiased: closest to upstream's masks, IoU 0.992 against 0.979 to 0.981 for others
-        preprocess=(Resize(height=SIDE, width=SIDE, interpolation="linear"),),
-    )
+    return saliency.seed(_build)
 
 
 RECIPE = Recipe(

@@ -1,0 +1,44 @@
+"""U2NET background removal, the full net: from upstream's state_dict, or rembg's ONNX file of it.
+
+Source and numerics: `convert.saliency`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from convert import saliency
+from convert.recipe import Loaded, Recipe, Source, Tolerance
+
+
+def _build() -> Any:
+    from convert.architectures.u2net import u2net
+
+    return u2net()
+
+
+def _load(path: Path) -> Loaded:
+    return saliency.load(path, _build)
+
+
+def _seed() -> Loaded:
+    return saliency.seed(_build)
+
+
+RECIPE = Recipe(
+    task="image-segmentation",
+    description="Foreground alpha of a photo (U-2-Net, full: 176 MB in float)",
+    licence="Apache-2.0",
+    load=_load,
+    seed=_seed,
+    tolerance=Tolerance(
+        at_least={"iou_mean": 0.985, "iou_p05": 0.95},
+        at_most={"mae": 0.006, "collapsed_fraction": 0.0},
+    ),
+    media="scene",
+    default=False,  # 176 MB, and minutes on two cores
+    source=Source(
+        "https://github.com/danielgatis/rembg/releases/download/v0.0.0/u2net.onnx",
+        sha256=None,
+        licence="Apache-2.0",
+    ),
+)
