@@ -74,11 +74,20 @@ def read_state_dict(path: Path, *, anchors: tuple[str, ...] = ()) -> dict[str, A
     state = trained(_unwrapped(path, read_checkpoint(path)))
     for anchor in anchors:
         state = anchored(state, anchor)
+    return as_float32(state, path=path)
+
+
+def as_float32(state: Mapping[str, Any], *, path: Path) -> dict[str, Any]:
+    """The same tensors, floating point as float32.
+
+    Raises:
+        CheckpointError: NaN or infinity in one, or a shape that its values cannot fill.
+    """
     _check_sizes(path, state)
-    return {name: _as_float32(path, name, value) for name, value in state.items()}
+    return {name: _value(path, name, tensor) for name, tensor in state.items()}
 
 
-def _as_float32(path: Path, name: str, value: Any) -> Any:
+def _value(path: Path, name: str, value: Any) -> Any:
     if not value.is_floating_point():
         return value
     value = value.detach().float()
