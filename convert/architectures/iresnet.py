@@ -15,8 +15,6 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from convert.errors import CheckpointError
-
 SIDE = 112  # px: the fully connected layer takes a 7 x 7 map, no other size
 WIDTHS = (64, 128, 256, 512)
 LAYERS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 14, 3), 100: (3, 13, 30, 3)}
@@ -72,17 +70,13 @@ class Block(nn.Module):
 
 
 def layers_of(keys: Iterable[str]) -> tuple[int, ...]:
-    """Blocks in each of the four stages, counted from a state_dict's keys.
-
-    Raises:
-        CheckpointError: a stage without blocks.
-    """
+    """Blocks in each of the four stages, counted from a state_dict's keys; at least one."""
     found = (re.match(r"layer([1-4])\.(\d+)\.", key) for key in keys)
-    blocks = {(int(match[1]), int(match[2])) for match in found if match}
-    counts = tuple(sum(stage == index for stage, _ in blocks) for index in range(1, 5))
-    if 0 in counts:
-        raise CheckpointError(f"blocks in layer1 to layer4: {counts}; IResNet has some in each")
-    return counts
+    blocks = {match.groups() for match in found if match}
+    return tuple(
+        max(1, sum(stage == str(index) for stage, _ in blocks))
+        for index in range(1, len(WIDTHS) + 1)
+    )
 
 
 def _stage(channels: int, width: int, count: int) -> nn.Sequential:
