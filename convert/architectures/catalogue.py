@@ -1,12 +1,14 @@
 """Which architecture a state_dict belongs to, by its keys: for refusals that say where to go."""
 
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 Shapes = Mapping[str, tuple[int, ...]]
+Candidates = Sequence[tuple["Architecture", Shapes]]
 
 # 1: the same names and shapes; a family's neighbours (ResNet-101 for ResNet-50) stay below
 LEAST_SIMILARITY = 0.6
@@ -65,38 +67,34 @@ def advice(state: Mapping[str, Any], *, path: Path, instead_of: Mapping[str, Any
         instead_of: the state_dict that was needed. Where both are nearest to one architecture, the
             checkpoint is a damaged or changed one of the kind wanted, and there is no other place.
     """
-    candidates = [(each, _built(each)) for each in known()]
-    found = _nearest(state, candidates)
-    if found is None or found is _nearest(instead_of, candidates):
+    candidates = shapes_of(known())
+    found = nearest(state, candidates)
+    if found is None or found is nearest(instead_of, candidates):
         return ""
     return (
         f". These look like the keys of {found.name}: "
-        f"`python -m convert run {found.model} --checkpoint {path}`"
+        f"`python -m convert run {found.model} --checkpoint {shlex.quote(str(path))}`"
     )
 
 
-def nearest(state: Mapping[str, Any]) -> Architecture | None:
+def nearest(state: Mapping[str, Any], candidates: Candidates) -> Architecture | None:
     """The architecture whose keys and shapes a state_dict shares most; None where few are shared.
 
     Args:
         state: tensors by name; a prefix common to them is not held against them.
+        candidates: what `shapes_of` gave.
     """
-    return _nearest(state, [(each, _built(each)) for each in known()])
-
-
-def _nearest(
-    state: Mapping[str, Any], candidates: list[tuple[Architecture, Shapes]]
-) -> Architecture | None:
     scores = [(_similarity(state, each, shapes), each) for each, shapes in candidates]
     score, found = max(scores, key=lambda pair: pair[0])
     return found if score >= LEAST_SIMILARITY else None
 
 
-def _built(architecture: Architecture) -> Shapes:
+def shapes_of(architectures: Iterable[Architecture]) -> Candidates:
+    """Names and shapes of each one's tensors, without their memory: half a second for all."""
     import torch
 
-    with torch.device("meta"):  # shapes without memory
-        return _shapes(architecture.build().state_dict())
+    with torch.device("meta"):
+        return [(each, _shapes(each.build().state_dict())) for each in architectures]
 
 
 def _similarity(state: Mapping[str, Any], architecture: Architecture, needed: Shapes) -> float:

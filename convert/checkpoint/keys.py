@@ -27,22 +27,20 @@ def anchored(state: Mapping[str, Any], anchor: str) -> dict[str, Any]:
     """The part of a state_dict that belongs to the network which has the key `anchor`.
 
     Lightning and training scripts put `model.`, `net.`, `backbone.` and the like before all keys
-    of a network, and their losses' weights beside it. Where one key ends in `.<anchor>`, the keys
+    of a network, and their losses' weights beside it. Where a key ends in `.<anchor>`, the keys
     with the same prefix are taken, without it; nothing but BESIDE may be left over.
 
     Returns:
         The state as it is, where it has `anchor` itself, or no prefix fits.
     """
+    if anchor in state:
+        return dict(state)
     prefixes = {key.removesuffix(anchor) for key in state if key.endswith(f".{anchor}")}
-    if anchor in state or len(prefixes) != 1:
-        return dict(state)
-    prefix = prefixes.pop()
-    rest = [key for key in state if not key.startswith(prefix) and not matches(key, BESIDE)]
-    if rest:
-        return dict(state)
-    return {
-        key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)
-    }
+    for prefix in sorted(prefixes, key=len):  # `bn1.bias` also ends `model.layer1.0.bn1.bias`
+        rest = (key for key in state if not key.startswith(prefix))
+        if all(matches(key, BESIDE) for key in rest):
+            return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    return dict(state)
 
 
 def matches(key: str, patterns: Iterable[str]) -> bool:

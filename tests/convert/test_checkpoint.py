@@ -1,91 +1,41 @@
-import io
 import json
 import pickle
 import zipfile
-from collections import OrderedDict
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import onnx
 import pytest
 import torch  # noqa: TID253 - in a process without TensorFlow
-from onnx import TensorProto, helper
 
 from convert.checkpoint import (
     check_keras_config,
-    load_strictly,
+    expect,
     read_state_dict,
     sniff,
     tensors_digest,
 )
 from convert.errors import CheckpointError
-
-POINTER = (
-    b"version https://git-lfs.github.com/spec/v1\n"
-    b"oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
+from tests.convert.checkpoint_files import (
+    NOT_FOUND,
+    POINTER,
+    Plants,
+    h5_bytes,
+    keras_bytes,
+    network,
+    onnx_bytes,
+    refusal,
+    safetensors_bytes,
+    saved,
+    scripted,
 )
-
-
-class Plants:
-    """Pickled, it would create a file when loaded."""
-
-    def __init__(self, target: Path) -> None:
-        self._target = target
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return open, (str(self._target), "w")
-
-
-def network() -> torch.nn.Module:
-    return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
-
-
-def saved(state: object, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(state, buffer, **options)
-    return buffer.getvalue()
-
-
-def onnx_bytes() -> bytes:
-    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])
-    other = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])
-    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [value], [other])
-    return helper.make_model(graph).SerializeToString()
-
-
-def h5_bytes(config: object | None) -> bytes:
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        file.create_dataset("model_weights/kernel", data=np.ones((3, 3)))
-        if config is not None:
-            file.attrs["model_config"] = config if isinstance(config, str) else json.dumps(config)
-    return buffer.getvalue()
-
-
-def keras_bytes(config: str) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("config.json", config)
-        archive.writestr("model.weights.h5", b"")
-    return buffer.getvalue()
 
 
 def layer(class_name: str, **fields: Any) -> dict[str, Any]:
     inner = {"class_name": class_name, "config": {"name": "one"}, **fields}
     return {"class_name": "Sequential", "config": {"layers": [inner]}}
-
-
-def refusal(read: Callable[[Path], Any], path: Path) -> str:
-    with pytest.raises(CheckpointError) as caught:
-        read(path)
-    text = str(caught.value)
-    assert str(path) in text
-    assert "\n" not in text
-    assert len(text) < 500 + len(str(path))
-    return text
 
 
 @pytest.fixture
@@ -101,8 +51,20 @@ def path(tmp_path: Path) -> Path:
         (h5_bytes(None), "hdf5"),
         (keras_bytes("{}"), "keras"),
         (onnx_bytes(), "onnx"),
+        (scripted(network()), "torchscript"),
+        (safetensors_bytes({"a": torch.zeros(1)}), "safetensors"),
+        (safetensors_bytes({str(i): torch.zeros(1) for i in range(500)}), "safetensors"),
     ],
-    ids=["torch", "legacy torch", "hdf5", "keras", "onnx"],
+    ids=[
+        "torch",
+        "legacy torch",
+        "hdf5",
+        "keras",
+        "onnx",
+        "torchscript",
+        "safetensors",
+        "safetensors of many tensors",
+    ],
 )
 def test_kind_is_told_by_content(path: Path, content: bytes, kind: str) -> None:
     path.write_bytes(content)
@@ -118,11 +80,26 @@ def test_kind_is_told_by_content(path: Path, content: bytes, kind: str) -> None:
             bytes(range(200, 256)),
             "known kinds: torch (.pt, .pth), safetensors, Keras (.h5, .keras), ONNX",
         ),
-        (b"<!DOCTYPE html><html>404</html>", "a web page saved under the name"),
+        (NOT_FOUND, "a web page saved under the name of a checkpoint (404: Page not found); dow"),
+        (b"<?xml version='1.0'?><Error><Message>Access Denied</Message>", "(Access Denied); dow"),
+        (b'{"error": "Invalid username or password."}', "JSON text; needed: the weights"),
+        (b"\x1f\x8b\x08\x00" + bytes(60), "compressed with gzip; unpack it first"),
+        (b"\x1c\x00\x00\x00TFL3" + bytes(60), "a TensorFlow Lite model"),
         (saved({"a": torch.zeros(999)})[:2000], "damaged or truncated"),
         (keras_bytes("{}")[:-30], "damaged or truncated"),
     ],
-    ids=["empty", "git-lfs", "random", "html", "torch cut", "keras cut"],
+    ids=[
+        "empty",
+        "git-lfs",
+        "random",
+        "html",
+        "xml",
+        "json",
+        "gzip",
+        "tflite",
+        "torch cut",
+        "keras cut",
+    ],
 )
 def test_no_checkpoint_is_refused_with_the_reason(path: Path, content: bytes, says: str) -> None:
     path.write_bytes(content)
@@ -135,9 +112,56 @@ def test_zip_of_something_else_is_refused(path: Path) -> None:
     assert "neither a torch nor a Keras model" in refusal(sniff, path)
 
 
-def test_missing_file_and_directory_are_refused(tmp_path: Path) -> None:
+def test_missing_file_is_refused(tmp_path: Path) -> None:
     assert "No such file" in refusal(sniff, tmp_path / "nowhere.pth")
-    assert "directory" in refusal(sniff, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        ((), "a directory; give the file inside it"),
+        (("best.pt", "last.pt", "notes.md"), "give the file inside it: best.pt, last.pt"),
+        (("saved_model.pb", "variables"), "a TensorFlow SavedModel"),
+        (("data.pkl", "version"), "an unpacked torch file"),
+    ],
+)
+def test_directory_is_refused_with_what_to_give(
+    tmp_path: Path, names: tuple[str, ...], says: str
+) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    assert says in refusal(sniff, tmp_path)
+
+
+def test_other_kind_is_named_with_what_is_read_and_what_to_do(path: Path) -> None:
+    path.write_bytes(scripted(network()))
+    text = refusal(lambda p: expect(p, "hdf5", "keras"), path)
+    assert "a TorchScript archive; this model is read from .h5 or .keras; load it where" in text
+    assert "save its state_dict() instead" in refusal(read_state_dict, path)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9, 0.999])
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+def test_cut_torch_file_is_refused_wherever_it_is_cut(
+    path: Path, share: float, legacy: bool
+) -> None:
+    content = saved(
+        {"a": torch.ones(999), "b": torch.ones(9)}, _use_new_zipfile_serialization=not legacy
+    )
+    path.write_bytes(content[: int(len(content) * share)])
+    assert "damaged or truncated" in refusal(read_state_dict, path)
+
+
+def test_flipped_bytes_are_refused_or_read_but_never_crash(path: Path) -> None:
+    content = saved({"a": torch.ones(64), "epoch": 3})
+    generator = np.random.default_rng(5)
+    for _ in range(200):
+        damaged = bytearray(content)
+        for place in generator.integers(0, len(content), 4):
+            damaged[place] = generator.integers(0, 256)
+        path.write_bytes(damaged)
+        with suppress(CheckpointError):  # no other error, and no crash of the process
+            read_state_dict(path)
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
@@ -184,42 +208,6 @@ def test_pickled_module_is_refused(path: Path) -> None:
 def test_what_is_no_state_dict_is_refused(path: Path, content: bytes, says: str) -> None:
     path.write_bytes(content)
     assert says in refusal(read_state_dict, path)
-
-
-@pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict", "model"])
-def test_wrappers_and_data_parallel_prefixes_are_taken_off(path: Path, wrapper: str) -> None:
-    state = {f"module.{name}": value for name, value in network().state_dict().items()}
-    path.write_bytes(saved({wrapper: OrderedDict(state), "epoch": 4}))
-    module = network()
-    load_strictly(module, read_state_dict(path), path=path)
-    assert torch.equal(module.state_dict()["0.weight"], state["module.0.weight"])
-
-
-def test_half_precision_becomes_float32_and_integers_stay(path: Path) -> None:
-    path.write_bytes(saved({"a": torch.ones(2).half(), "b": torch.ones(2).long()}))
-    state = read_state_dict(path)
-    assert (state["a"].dtype, state["b"].dtype) == (torch.float32, torch.int64)
-
-
-def test_missing_and_unexpected_keys_are_named_together(path: Path) -> None:
-    state = {"0.weight": torch.zeros(4, 3, 3, 3), "fc.weight": torch.zeros(2), "z": torch.zeros(1)}
-    text = refusal(lambda p: load_strictly(network(), state, path=p), path)
-    assert "not the keys of Sequential" in text
-    assert "5 missing (0.bias, 1.bias, 1.running_mean, 1.running_var, ...)" in text
-    assert "2 unexpected (fc.weight, z)" in text
-    assert "3 keys found, 7 needed" in text
-
-
-def test_wrong_shape_is_named_with_both_shapes(path: Path) -> None:
-    state = {**network().state_dict(), "0.weight": torch.zeros(4, 1, 3, 3)}
-    text = refusal(lambda p: load_strictly(network(), state, path=p), path)
-    assert "0.weight has shape (4, 1, 3, 3); needed: (4, 3, 3, 3)" in text
-
-
-def test_ignored_and_batch_counting_keys_may_differ(path: Path) -> None:
-    state = {**network().state_dict(), "aux.head": torch.zeros(1)}
-    del state["1.num_batches_tracked"]
-    load_strictly(network(), state, path=path, ignore=("aux.*",))
 
 
 def test_keras_own_layers_pass(path: Path) -> None:
