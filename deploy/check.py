@@ -12,8 +12,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.client import BINARY, JSON, Body, Reply, ask, bodies
+from deploy.found import same_detections
+from deploy.rows import Allowed, Row, compared, report, unreadable
 from runtime.errors import ArtifactError, SlipwayError
 from runtime.manifest import Manifest, Task, read_manifest, verify_file, versions
 
-MARGIN = 1e-3  # for other CPUs' rounding of what stays in float
 EIGHT_BIT = 1 / 255  # alpha travels as a PNG
 MALFORMED = (AttributeError, KeyError, TypeError, ValueError)  # an answer of another structure
-ROUTES: Mapping[Task, str] = {
+ROUTES: Mapping[Task, str] = {  # of the tasks that have one
     "image-classification": "/v1/face-emotion",
     "image-feature-extraction": "/v1/similarity",
     "image-segmentation": "/v1/background",
@@ -37,41 +37,14 @@ OUTPUTS: Mapping[Task, str] = {
     "image-classification": "probabilities",
     "image-feature-extraction": "embedding",
     "image-segmentation": "alpha",
+    "object-detection": "scores",
 }
+IN_PIXELS = ("boxes_xyxy", "keypoints")  # compared as shares of the graph's side
 
 Golden = Mapping[str, NDArray[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """How far from the reference an answer may be, MARGIN aside."""
-
-    mean: float
-    largest: float
-
-
 AllowedBy = Mapping[str, Allowed]  # by output
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table."""
-
-    route: str
-    reply: Reply
-    problem: str = ""  # empty: as it should be
-    difference: float | None = None  # from the reference, largest absolute
-
-    def cells(self) -> tuple[str, ...]:
-        """Route, status, milliseconds, weights, difference, verdict."""
-        difference = "" if self.difference is None else f"{self.difference:.1e}"
-        weights = self.reply.headers.get("x-model-weights", "")
-        milliseconds = f"{self.reply.milliseconds:.1f}"
-        verdict = self.problem or "ok"
-        return self.route, str(self.reply.status), milliseconds, weights, difference, verdict
-
-
-HEADINGS = ("route", "status", "ms", "weights", "difference", "")
 
 
 def check(url: str, artifacts: Path) -> list[Row]:
@@ -96,16 +69,6 @@ def check(url: str, artifacts: Path) -> list[Row]:
     return rows
 
 
-def print_table(rows: Sequence[Row]) -> None:
-    """The rows, aligned."""
-    cells = [HEADINGS, *(row.cells() for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(HEADINGS))]
-    for line in cells:
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        )
-
-
 def _read_golden(directory: Path, manifest: Manifest) -> Golden:
     with np.load(verify_file(directory, manifest.golden)) as arrays:
         golden = dict(arrays)
@@ -124,11 +87,17 @@ def _check_model(url: str, manifest: Manifest, golden: Golden) -> Iterator[Row]:
     recorded = _recorded(manifest, card.reply.json()["variant"], golden)
     allowed = {o: Allowed(seen["mean_abs"], seen["max_abs"]) for o, seen in recorded.items()}
     yield from (_plain(url, f"/v2/models/{model}{end}") for end in ("", "/ready"))
-    yield _infer(url, model, golden, allowed, binary=False)
-    yield _infer(url, model, golden, allowed, binary=True)
+    for form in ("JSON", "binary"):
+        answer = _infer(url, model, golden, binary=form == "binary")
+        yield _tensors(f"POST /v2/models/{model}/infer ({form})", answer, golden, allowed)
+    tensors = answer
     for body in bodies({"image": golden["media/0"].tobytes()}):
         answer = ask(url, f"/v1/models/{model}", body)
-        yield _judged(f"POST /v1/models/{model} ({body.form})", answer, golden, manifest, allowed)
+        label = f"POST /v1/models/{model} ({body.form})"
+        if manifest.spec.task == "object-detection":
+            yield same_detections(label, answer, tensors, golden["media/0"], manifest)
+        else:
+            yield _judged(label, answer, golden, manifest, allowed)
     yield from _task_route(url, manifest, golden, allowed)
 
 
@@ -163,7 +132,9 @@ def _recorded(manifest: Manifest, variant: str, golden: Golden) -> Mapping[str, 
 
 def _task_route(url: str, manifest: Manifest, golden: Golden, allowed: AllowedBy) -> Iterator[Row]:
     """Rows of the task's route if this is the model that answers it; none otherwise."""
-    route = ROUTES[manifest.spec.task]
+    route = ROUTES.get(manifest.spec.task)
+    if route is None:
+        return
     first = golden["media/0"].tobytes()
     images = {"image": first}
     if manifest.spec.task == "image-feature-extraction":
@@ -195,9 +166,9 @@ def _judged(
             found = result[output]
         else:
             expected, found = np.array([expected.mean()]), [result["foreground_fraction"]]
-        return _compared(route, reply, expected, np.array(found, np.float64), allowed[output])
+        return compared(route, reply, expected, np.array(found, np.float64), allowed[output])
     except MALFORMED:
-        return _unreadable(route, reply)
+        return unreadable(route, reply)
 
 
 def _alike(route: str, reply: Reply, golden: Golden, seen: Allowed) -> Row:
@@ -206,10 +177,10 @@ def _alike(route: str, reply: Reply, golden: Golden, seen: Allowed) -> Row:
     try:
         cosine = np.array([reply.json()["result"]["cosine"]], np.float64)
     except MALFORMED:
-        return _unreadable(route, reply)
+        return unreadable(route, reply)
     # of unit vectors: the dot product moves by no more than both of them do
     moved = 2 * seen.mean * math.sqrt(first.size)
-    return _compared(route, reply, np.array([first @ second]), cosine, Allowed(moved, moved))
+    return compared(route, reply, np.array([first @ second]), cosine, Allowed(moved, moved))
 
 
 def _cut_out(route: str, reply: Reply, golden: Golden, seen: Allowed) -> Row:
@@ -217,15 +188,14 @@ def _cut_out(route: str, reply: Reply, golden: Golden, seen: Allowed) -> Row:
     picture = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if encoded.size else None
     source = cv2.imdecode(golden["media/0"], cv2.IMREAD_COLOR)
     if picture is None or source is None or picture.shape != (*source.shape[:2], 4):
-        return _unreadable(route, reply, "no PNG with transparency of the source's size")
+        return unreadable(route, reply, "no PNG with transparency of the source's size")
     size = (source.shape[1], source.shape[0])
     alpha = cv2.resize(golden["output/alpha"][0], size, interpolation=cv2.INTER_LINEAR)
     coarse = Allowed(seen.mean + EIGHT_BIT, seen.largest + EIGHT_BIT)
-    return _compared(route, reply, alpha, picture[:, :, 3] / 255, coarse)
+    return compared(route, reply, alpha, picture[:, :, 3] / 255, coarse)
 
 
-def _infer(url: str, model: str, golden: Golden, allowed: AllowedBy, *, binary: bool) -> Row:
-    route = f"/v2/models/{model}/infer"
+def _infer(url: str, model: str, golden: Golden, *, binary: bool) -> Reply:
     feeds = {name.removeprefix("input/"): golden[name][:1] for name in golden if "input/" in name}
     head: dict[str, Any] = {"inputs": []}
     tail = b""
@@ -241,56 +211,36 @@ def _infer(url: str, model: str, golden: Golden, allowed: AllowedBy, *, binary: 
         head["inputs"].append(entry)
     text = json.dumps(head).encode()
     headers = {"Inference-Header-Content-Length": str(len(text))} if binary else {}
-    form = "binary" if binary else "JSON"
-    reply = ask(url, route, Body(form, text + tail, BINARY if binary else JSON), headers=headers)
-    label = f"POST {route} ({form})"
+    body = Body("", text + tail, BINARY if binary else JSON)
+    return ask(url, f"/v2/models/{model}/infer", body, headers=headers)
+
+
+def _tensors(label: str, reply: Reply, golden: Golden, allowed: AllowedBy) -> Row:
+    """The outputs against the golden ones: the row of the worst."""
     try:
         outputs = reply.tensors()
     except MALFORMED:
-        return _unreadable(label, reply)
+        return unreadable(label, reply)
     rows = []
     for name in (key.removeprefix("output/") for key in golden if "output/" in key):
         if name not in outputs:
-            return _unreadable(label, reply, f"output {name} is missing")
-        expected = golden[f"output/{name}"][:1]
-        rows.append(_compared(label, reply, expected, outputs[name], allowed[name]))
+            return unreadable(label, reply, f"output {name} is missing")
+        unit = _side_px(golden) if name in IN_PIXELS else 1
+        expected, found = golden[f"output/{name}"][:1] / unit, outputs[name] / unit
+        seen = Allowed(allowed[name].mean / unit, allowed[name].largest / unit)
+        rows.append(compared(label, reply, expected, found, seen))
     return max(rows, key=lambda row: (row.problem, row.difference))
 
 
-def _compared(
-    route: str, reply: Reply, expected: NDArray[Any], found: NDArray[Any], allowed: Allowed
-) -> Row:
-    if reply.status != 200:
-        return _unreadable(route, reply)
-    if expected.shape != found.shape:
-        return Row(route, reply, f"shape {found.shape}; expected {expected.shape}")
-    differences = np.abs(expected - found)
-    mean, largest = float(differences.mean()), float(differences.max())
-    if mean <= allowed.mean + MARGIN and largest <= allowed.largest + MARGIN:
-        return Row(route, reply, difference=largest)
-    problem = (
-        f"mean {mean:.1e}, largest {largest:.1e}; "
-        f"allowed {allowed.mean + MARGIN:.1e} and {allowed.largest + MARGIN:.1e}"
-    )
-    return Row(route, reply, problem, largest)
+def _side_px(golden: Golden) -> int:
+    (image,) = (array for name, array in golden.items() if "input/" in name)
+    height, width = image.shape[1:3]
+    return max(int(height), int(width))
 
 
 def _plain(url: str, route: str) -> Row:
     reply = ask(url, route)
     return Row(f"GET {route}", reply, "" if reply.status == 200 else f"status {reply.status}")
-
-
-def _unreadable(route: str, reply: Reply, reason: str = "not the answer of this route") -> Row:
-    reason = reason if reply.status == 200 else f"status {reply.status}"
-    return Row(route, reply, f"{reason}: {reply.body[:120]!r}")
-
-
-def report(rows: Sequence[Row]) -> int:
-    """Print the table and how many rows are as they should be; gives the exit code."""
-    print_table(rows)
-    problems = sum(1 for row in rows if row.problem)
-    print(f"{len(rows) - problems} of {len(rows)} as verified at conversion")
-    return 1 if problems else 0
 
 
 def main() -> int:

@@ -23,7 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.check import check, report
+from deploy.check import check
+from deploy.rows import report
 from runtime.errors import SlipwayError
 from runtime.manifest import Task, read_manifest, verify_file, versions
 
@@ -31,7 +32,7 @@ START_S = 30
 STOP_S = 35  # the server gives requests in progress 30 s
 ENDED = 128 + signal.SIGTERM  # exit code of a shell's child that was told to end
 HOST = "127.0.0.1"
-# task route: which variable names its model, and who that is where it is unset
+# task routes: which variable names its model, and who that is where it is unset
 OWNERS: Mapping[Task, tuple[str, str]] = {
     "image-classification": ("SLIPWAY_FACE_EMOTION_MODEL", "face_emotion_xception"),
     "image-feature-extraction": ("SLIPWAY_SIMILARITY_MODEL", "image_embedding_mobilenetv2"),
@@ -126,7 +127,7 @@ def curl_lines(url: str, models: Sequence[Sampled]) -> list[str]:
     """What to type: the task route of the models that own one, /v1/models/<id> of the others."""
     lines = [f"curl {url}/v1/models"]
     for sampled in (sampled for sampled in models if sampled.pictures):
-        variable, default = OWNERS[sampled.task]
+        variable, default = OWNERS.get(sampled.task, ("", ""))
         if sampled.model == (os.environ.get(variable) or default):
             lines += _task_lines(url, sampled)
         else:

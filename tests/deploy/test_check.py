@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.check import Row, check, main
+from deploy.check import check, main
+from deploy.rows import Row
 from runtime.errors import ArtifactError
 from runtime.manifest import SCHEMA_VERSION, read_manifest
 from tests.artifacts import (
     CLASSIFIER,
+    DETECTOR,
     EMBEDDING,
     SEGMENTATION,
     SLOW,
@@ -35,7 +37,7 @@ FORMS = ("multipart", "raw", "JSON")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the server of this module serves: a model per task, and a second classifier."""
     root = tmp_path_factory.mktemp("served")
-    for graph in (CLASSIFIER, EMBEDDING, SEGMENTATION):
+    for graph in (CLASSIFIER, EMBEDDING, SEGMENTATION, DETECTOR):
         add_samples(write_artifact(root, graph), *MEDIA)
     add_samples(write_artifact(root, SLOW), solid(2, 2, 2))  # it takes long over bright ones
     return root
@@ -88,7 +90,7 @@ def test_a_right_server_passes(
 def test_every_form_of_every_route_is_asked_once(url: str, served: Path) -> None:
     routes = [row.route for row in check(url, served)]
     people = ("face-emotion", "similarity", "background")
-    models = (f"models/{model}" for model in (FACES, PAIRS, MASKS, "tiny_slow"))
+    models = (f"models/{model}" for model in (FACES, PAIRS, MASKS, "tiny_detector", "tiny_slow"))
     for route in (*people, *models):
         for form in FORMS:
             assert routes.count(f"POST /v1/{route} ({form})") == 1
@@ -114,6 +116,29 @@ def test_another_output_than_the_recorded_one_is_a_row(
     } <= found.keys()
     assert all(model in name or route in name for name in found)
     assert "largest" in found[f"POST {route} (raw)"]
+
+
+@pytest.mark.parametrize(("output", "by"), [("scores", 0.01), ("boxes_xyxy", 0.1)])
+def test_another_tensor_of_a_detector_is_a_row(
+    url: str, changed: Path, output: str, by: float
+) -> None:
+    alter(changed / "tiny_detector" / "1", f"output/{output}", by=by)
+    found = problems(check(url, changed))
+    routes = [f"POST /v2/models/tiny_detector/infer ({form})" for form in ("JSON", "binary")]
+    assert sorted(found) == routes
+
+
+def test_coordinates_may_differ_by_a_share_of_the_side(url: str, changed: Path) -> None:
+    alter(changed / "tiny_detector" / "1", "output/boxes_xyxy", by=0.015)  # of 16 px; allowed 0.016
+    assert problems(check(url, changed)) == {}
+
+
+def test_other_detections_than_the_tensors_say_are_a_row(url: str, changed: Path) -> None:
+    path = changed / "tiny_detector" / "1" / "manifest.json"
+    path.write_text(path.read_text().replace('"score_threshold": 0.6', '"score_threshold": 1.0'))
+    found = problems(check(url, changed))
+    assert sorted(found) == sorted(f"POST /v1/models/tiny_detector ({form})" for form in FORMS)
+    assert all(text.endswith("; the tensors say []") for text in found.values())
 
 
 def test_recorded_differences_are_allowed(url: str, changed: Path) -> None:
@@ -156,7 +181,8 @@ def test_other_labels_are_a_row_not_a_traceback(url: str, changed: Path) -> None
 def test_answers_of_another_structure_are_rows_not_tracebacks(
     answer: dict[str, object], served: Path
 ) -> None:
-    digests = {model: read_manifest(served / model / "1").digest for model in (FACES, PAIRS, MASKS)}
+    models = (FACES, PAIRS, MASKS, "tiny_detector")
+    digests = {model: read_manifest(served / model / "1").digest for model in models}
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -179,7 +205,7 @@ def test_answers_of_another_structure_are_rows_not_tracebacks(
         server.shutdown()
         thread.join()
     assert all(row.problem for row in rows if row.route.startswith("POST"))
-    assert sum(row.route.startswith("POST") for row in rows) == 3 * (2 + 3 + 3)
+    assert sum(row.route.startswith("POST") for row in rows) == 4 * (2 + 3) + 3 * 3
 
 
 def test_a_task_route_that_another_model_answers_is_not_asked_for_the_others(

@@ -155,6 +155,11 @@ def test_one_picture_is_both_of_a_pair() -> None:
     assert line == f"curl -F image_a=@a.png -F image_b=@a.png {URL}/v1/similarity"
 
 
+def test_a_task_without_a_route_is_asked_by_its_model() -> None:
+    line = curl_lines(URL, [Sampled("finder", "object-detection", (Path("f.png"),))])[1]
+    assert line == f"curl -F image=@f.png {URL}/v1/models/finder"
+
+
 def test_a_model_without_samples_has_no_line() -> None:
     assert curl_lines(URL, [Sampled(FACES, "image-classification", ())]) == [
         f"curl {URL}/v1/models"
