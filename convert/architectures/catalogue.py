@@ -33,6 +33,8 @@ def known() -> tuple[Architecture, ...]:
     from convert.architectures.mobilenetv2 import MobileNetV2
     from convert.architectures.resnet import ResNet50
     from convert.architectures.u2net import u2net, u2netp
+    from convert.architectures.yolov8 import SIZES as YOLO_SIZES
+    from convert.architectures.yolov8 import YoloV8, plan
 
     efficientnets = (
         Architecture(
@@ -44,9 +46,18 @@ def known() -> tuple[Architecture, ...]:
         Architecture(f"iresnet{depth}", "face_emotion_arcface", partial(IResNet, layers))
         for depth, layers in LAYERS.items()
     )
+    yolos = (
+        Architecture(
+            f"yolov8{size}",
+            "face_emotion_yolov8n",
+            partial(YoloV8, plan(size, class_count=80), height=64, width=64),
+        )
+        for size in YOLO_SIZES
+    )
     return (
         *efficientnets,
         *iresnets,
+        *yolos,
         Architecture("mobilefacenet (foamliu)", "face_emotion_arcface", MobileFaceNet),
         Architecture(
             "mobilefacenet (InsightFace_Pytorch)", "face_emotion_arcface", PReluMobileFaceNet

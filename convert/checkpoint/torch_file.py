@@ -1,6 +1,5 @@
 """Torch and safetensors files: read as data, floating point brought to float32."""
 
-import importlib
 import pickle
 import re
 import warnings
@@ -50,7 +49,8 @@ def read_checkpoint(path: Path) -> Any:
         found = re.search(r"[Uu]nsupported \w+:? (?:GLOBAL )?[\w.]+", str(error))
         raise CheckpointError(
             f"{path}: holds more than tensors, and would have to run code to load "
-            f"({found[0] if found else 'its pickle'}); save its state_dict() instead"
+            f"({found[0] if found else 'its pickle'}); "
+            f"{_instead(found[0] if found else '')}"
         ) from error
     except Exception as error:  # a damaged zip or pickle fails in a dozen ways
         reason = " ".join(str(error).split())[:300] or type(error).__name__
@@ -109,19 +109,19 @@ def _check_sizes(path: Path, state: Mapping[str, Any]) -> None:
             )
 
 
+def _instead(refused: str) -> str:
+    if " ultralytics." in refused:
+        return "`python -m convert run face_emotion_yolov8n` reads such files"
+    return "save its state_dict() instead"
+
+
 def _read_safetensors(path: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
     try:
-        safetensors = importlib.import_module("safetensors.torch")
-    except ImportError as error:
-        raise CheckpointError(
-            f"{path}: a safetensors file, and the package safetensors is not installed here; "
-            "install it, or save the weights with torch.save"
-        ) from error
-    try:
-        state: dict[str, Any] = safetensors.load_file(path)
+        return load_file(path)
     except Exception as error:  # SafetensorError, which is a bare Exception, and OSError
         raise CheckpointError(f"{path}: damaged or truncated ({error})") from error
-    return state
 
 
 def _unwrapped(path: Path, loaded: Any) -> Mapping[str, Any]:

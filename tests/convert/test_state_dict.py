@@ -288,7 +288,6 @@ def test_ignored_and_batch_counting_keys_may_differ(
 
 
 def test_safetensors_file_is_read(path: Path) -> None:
-    pytest.importorskip("safetensors", reason="safetensors is not installed")
     state = {"a": torch.tensor([1.5, 2.0]), "b": torch.ones(2, 2).bfloat16(), "c": torch.ones(1)}
     path.write_bytes(safetensors_bytes(prefixed("module.", state)))
     found = read_state_dict(path)
@@ -299,7 +298,6 @@ def test_safetensors_file_is_read(path: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
 def test_cut_safetensors_file_is_refused(path: Path, share: float) -> None:
-    pytest.importorskip("safetensors", reason="safetensors is not installed")
     content = safetensors_bytes({"a": torch.ones(999)})
     path.write_bytes(content[: int(len(content) * share)])
     assert "damaged or truncated" in refusal(read_state_dict, path)
