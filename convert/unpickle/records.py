@@ -5,7 +5,7 @@ import pickle
 import pickletools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeGuard
 
 from convert.errors import CheckpointError
 
@@ -112,12 +112,12 @@ def mapping(value: Any) -> Mapping[Any, Any] | None:
     return value.state if name.endswith("Namespace") else None
 
 
-def is_module(value: Any) -> bool:
+def is_module(value: Any) -> TypeGuard[Record]:
     """Whether a record is of a torch.nn.Module."""
     return isinstance(value, Record) and mapping(value.state.get("_modules")) is not None
 
 
-def is_a(value: Any, class_name: str) -> bool:
+def is_a(value: Any, class_name: str) -> TypeGuard[Record]:
     """Whether a value is the record of an object of exactly that class."""
     return isinstance(value, Record) and value.class_name == class_name
 
