@@ -33,6 +33,7 @@ class Loaded:
     labels: tuple[str, ...] = ()  # (): unknown; where the task has classes the user names them
     task: Task | None = None  # None: the recipe's; else what this checkpoint can answer
     suppression: Suppression | None = None  # of a detector
+    licence: str | None = None  # None: the recipe's; else what the checkpoint states
 
 
 def output_shapes(loaded: Loaded) -> list[tuple[int, ...]]:
