@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("models", nargs="*", metavar="MODEL", help="ids; none: every known model")
     run.add_argument("--recipe", type=Path, help="a recipe file of your own")
     run.add_argument("--checkpoint", type=Path, help="weights of the one model named")
+    run.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line, or JSON")
     run.add_argument("--weights", choices=("pretrained", "seeded", "auto"), default="pretrained")
     run.add_argument(
         "--calibration", type=Path, metavar="DIR", help="images like those to be served"

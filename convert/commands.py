@@ -28,8 +28,9 @@ def run_models(options: argparse.Namespace) -> int:
         ConvertError: the arguments contradict each other.
     """
     paths = _recipe_paths(options.models, options.recipe)
-    if options.checkpoint is not None and len(paths) != 1:
-        raise ConvertError(f"--checkpoint belongs to one model; {len(paths)} were asked for")
+    for name in ("checkpoint", "labels"):
+        if getattr(options, name) is not None and len(paths) != 1:
+            raise ConvertError(f"--{name} belongs to one model; {len(paths)} were asked for")
     jobs = [
         Job(
             path,
@@ -38,6 +39,7 @@ def run_models(options: argparse.Namespace) -> int:
             options.checkpoint,
             options.calibration,
             options.precision,
+            options.labels,
         )
         for path in paths
     ]

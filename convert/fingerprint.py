@@ -10,6 +10,7 @@ from pathlib import Path
 from convert.checkpoint import sha256
 from convert.package import digest, existing
 from convert.recipe import RecipeFile
+from convert.weights import Found
 from runtime.manifest import Manifest
 
 ROOT = Path(__file__).parent.parent
@@ -24,10 +25,8 @@ def tool_versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in TOOLS}
 
 
-def fingerprint(
-    recipe_file: RecipeFile, checkpoint: Path | None, calibration: str, precision: str
-) -> str:
-    """Hash of recipe, checkpoint, calibration media, settings, the project's code and tools."""
+def fingerprint(recipe_file: RecipeFile, found: Found, calibration: str, precision: str) -> str:
+    """Hash of recipe, checkpoint, labels, calibration media, settings, code and tools."""
     sources = sorted(
         path for part in ("convert", "runtime") for path in (ROOT / part).rglob("*.py")
     )
@@ -35,7 +34,8 @@ def fingerprint(
     return digest(
         {
             "recipe": recipe_file.sha256,
-            "checkpoint": sha256(checkpoint) if checkpoint and checkpoint.is_file() else None,
+            "checkpoint": _content(found.path),
+            "labels": _content(found.labels),
             "calibration": calibration,
             "precision": precision,
             "code": hashlib.sha256(json.dumps(code).encode()).hexdigest(),
@@ -57,6 +57,16 @@ def remember(out: Path, manifest: Manifest, key: str) -> None:
     beside = path.with_suffix(".tmp")
     beside.write_text(json.dumps(known, indent=1), encoding="utf-8")
     os.replace(beside, path)
+
+
+def _content(path: Path | None) -> str | None:
+    """Hash of a file, or of every file of a directory; a missing one is refused when it is read."""
+    if path is None or not path.exists():
+        return None
+    if path.is_file():
+        return sha256(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return digest({str(file.relative_to(path)): sha256(file) for file in files})
 
 
 def _memory(out: Path, model_id: str) -> Path:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,10 +13,11 @@ from convert import calibration, package, recipe, weights
 from convert.calibration import Media, Samples, joined
 from convert.checkpoint import sha256, tensors_digest
 from convert.describe import Golden, golden_samples, measure_variant
-from convert.errors import CheckpointError, RecipeError
+from convert.errors import CheckpointError, LabelsError
 from convert.fidelity import Outputs
 from convert.fingerprint import fingerprint, recall, remember, tool_versions
 from convert.graph import canonicalize
+from convert.labels import read_labels_file
 from convert.ladder import Choice, Precision, Wanted, choose
 from convert.numerics import attach
 from convert.numerics.fragment import Shape
@@ -43,6 +44,7 @@ class Job:
     checkpoint: Path | None = None
     calibration: Path | None = None
     precision: Wanted = "auto"
+    labels: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,9 @@ def convert(job: Job, report: Report) -> Outcome:
     """
     start = time.perf_counter()
     recipe_file = recipe.read(job.recipe_path)
-    found = weights.find(recipe_file, job.weights, job.checkpoint)
+    found = weights.find(recipe_file, job.weights, job.checkpoint, job.labels)
     source = calibration.directory_digest(job.calibration) if job.calibration else "synthetic"
-    key = fingerprint(recipe_file, found.path, source, job.precision)
+    key = fingerprint(recipe_file, found, source, job.precision)
     with package.locked(job.out, recipe_file.id) as scratch:
         known = recall(job.out, recipe_file.id, key)
         if known is not None:
@@ -129,22 +131,30 @@ def _load(recipe_file: RecipeFile, found: weights.Found) -> Loaded:
     for name, array in loaded.network.weights().items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise CheckpointError(f"{found.path}: {name} holds NaN or infinity")
-    _check_output(loaded, found.path or recipe_file.path, recipe_file)
+    _check_output(loaded, found.path or recipe_file.path)
+    if found.labels is not None:
+        loaded = replace(loaded, labels=read_labels_file(found.labels))
+    _check_labels(loaded, found, recipe_file)
     return loaded
 
 
-def _check_output(loaded: Loaded, where: Path, recipe_file: RecipeFile) -> None:
-    given, inputs = output_shapes(loaded), loaded.input.tensors
-    taken = loaded.head.takes(inputs)
+def _check_output(loaded: Loaded, where: Path) -> None:
+    given, taken = output_shapes(loaded), loaded.head.takes(loaded.input.tensors)
     if not _fit(given, taken):
         found, needed = (", ".join(map(_written, shapes)) for shapes in (given, taken))
         raise CheckpointError(f"{where}: the network gives {found}; needed: {needed}")
-    for tensor in loaded.head.tensors(given, inputs):
-        count, classes = len(loaded.labels), tensor.shape[-1]
-        if tensor.name in LABELLED and count != classes:
-            raise RecipeError(
-                f"{recipe_file.path}: {count} labels; the network gives {classes} classes"
-            )
+
+
+def _check_labels(loaded: Loaded, found: weights.Found, recipe_file: RecipeFile) -> None:
+    outputs = loaded.head.tensors(output_shapes(loaded), loaded.input.tensors)
+    counts = {output.shape[-1] for output in outputs if output.name in LABELLED}
+    where = found.labels or found.path or recipe_file.path
+    names = ", ".join(loaded.labels[:8])
+    for count in counts - {len(loaded.labels)}:
+        known = f"{len(loaded.labels)} labels ({names})" if names else "no labels"
+        raise LabelsError(
+            f"{where}: {known} for {count} classes; name them in a file, one a line: --labels FILE"
+        )
 
 
 def _fit(given: Sequence[tuple[int, ...]], taken: Sequence[Shape]) -> bool:
@@ -193,7 +203,7 @@ def _export(recipe_file: RecipeFile, loaded: Loaded, media: Media, scratch: Path
         inputs=loaded.input.tensors,
         outputs=tensors,
         preprocess=loaded.preprocess,
-        licence=recipe_file.recipe.licence,
+        licence=loaded.licence or recipe_file.recipe.licence,
         suppression=loaded.suppression,
     )
     return Exported(path, spec, reference, check_parity(reference, path, media.evaluation))

@@ -6,7 +6,6 @@ Source: oarriaga/face_classification; size, channels and class count come from t
 from pathlib import Path
 
 from convert.architectures.xception import mini_xception
-from convert.errors import CheckpointError
 from convert.frameworks.keras_model import KerasNetwork, import_keras, load_keras
 from convert.numerics import ImageInput, Probabilities
 from convert.recipe import Loaded, Recipe, Source, Tolerance
@@ -17,13 +16,7 @@ LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # 
 
 
 def _load(path: Path) -> Loaded:
-    network = KerasNetwork(load_keras(path), where=str(path))
-    if network.output_width != len(LABELS):
-        raise CheckpointError(
-            f"{path}: {network.output_width} classes; this recipe names {len(LABELS)}: "
-            f"{', '.join(LABELS)}. Copy the recipe file and change LABELS"
-        )
-    return _around(network)
+    return _around(KerasNetwork(load_keras(path), where=str(path)))
 
 
 def _seed() -> Loaded:
@@ -46,7 +39,7 @@ def _around(network: KerasNetwork) -> Loaded:
         input=image,
         head=Probabilities(softmax=not network.ends_in_softmax),
         preprocess=(*grey, Resize(height=height, width=width, interpolation="linear")),
-        labels=LABELS,
+        labels=LABELS if network.output_width == len(LABELS) else (),
     )
 
 

@@ -249,13 +249,19 @@ def test_bad_keras_checkpoints_leave_one_line_and_no_version(
         assert scratch_directories(out) == []
 
 
-def test_labels_that_are_not_the_networks_are_refused(tmp_path: Path) -> None:
-    recipe = write_recipe(tmp_path)
+def test_labels_that_are_not_the_networks_are_refused_and_can_be_named(tmp_path: Path) -> None:
+    recipe, labels, out = write_recipe(tmp_path), tmp_path / "labels.txt", tmp_path / "out"
     text = recipe.read_text(encoding="utf-8").replace("labels=LABELS,", "labels=LABELS[:2],")
     recipe.write_text(text, encoding="utf-8")
-    arguments = ("--recipe", recipe, "--weights", "seeded", "--out", tmp_path / "out")
+    arguments = ("--recipe", recipe, "--weights", "seeded", "--precision", "float", "--out", out)
     line = refuse(*arguments, directory=tmp_path)
-    assert f"{recipe}: 2 labels; the network gives 3 classes" in line
+    assert f"{recipe}: 2 labels (left, middle) for 3 classes; name them in a file" in line
+    labels.write_text("port\nahead\n")
+    line = refuse(*arguments, "--labels", labels, directory=tmp_path)
+    assert f"{labels}: 2 labels (port, ahead) for 3 classes" in line
+    labels.write_text("port\nahead\nstarboard\n")
+    succeed(*arguments, "--labels", labels, directory=tmp_path)
+    assert read_manifest(out / f"{recipe.stem}/1").spec.labels == ("port", "ahead", "starboard")
 
 
 @pytest.mark.parametrize(
@@ -263,7 +269,8 @@ def test_labels_that_are_not_the_networks_are_refused(tmp_path: Path) -> None:
     [
         (("nobody",), "model 'nobody' has no recipe; known: "),
         (("background_u2netp",), "background_u2netp: no weights. Place them as checkpoints/"),
-        (("--checkpoint", "x.pth"), "--checkpoint belongs to one model; 3 were asked for"),
+        (("--checkpoint", "x.pth"), "--checkpoint belongs to one model; "),
+        (("--labels", "x.txt"), "--labels belongs to one model; "),
         (("--recipe", "mine.py"), "mine.py: no such recipe file"),
         (
             ("background_u2netp", "--checkpoint", "x.pth", "--weights", "seeded"),

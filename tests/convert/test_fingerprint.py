@@ -6,6 +6,7 @@ import pytest
 from convert import fingerprint as module
 from convert.fingerprint import fingerprint, recall, remember, tool_versions
 from convert.recipe import RecipeFile, read
+from convert.weights import Found
 from runtime.manifest import Manifest, read_manifest
 from tests.artifacts import CLASSIFIER, write_artifact
 from tests.convert.tiny import write_recipe
@@ -30,29 +31,51 @@ def test_everything_that_decides_the_result_decides_the_fingerprint(
 ) -> None:
     checkpoint = tmp_path / "weights.pth"
     checkpoint.write_bytes(b"one")
-    key = fingerprint(recipe_file, checkpoint, "synthetic", "auto")
-    assert fingerprint(recipe_file, checkpoint, "synthetic", "auto") == key
+    labels = tmp_path / "labels.txt"
+    labels.write_text("left")
+    found = Found("pretrained", checkpoint)
+    key = fingerprint(recipe_file, found, "synthetic", "auto")
+    assert fingerprint(recipe_file, found, "synthetic", "auto") == key
     others = {
-        fingerprint(replace(recipe_file, sha256="0" * 64), checkpoint, "synthetic", "auto"),
-        fingerprint(recipe_file, None, "synthetic", "auto"),
-        fingerprint(recipe_file, checkpoint, "sha256:1", "auto"),
-        fingerprint(recipe_file, checkpoint, "synthetic", "int8"),
+        fingerprint(replace(recipe_file, sha256="0" * 64), found, "synthetic", "auto"),
+        fingerprint(recipe_file, Found("seeded", None), "synthetic", "auto"),
+        fingerprint(recipe_file, replace(found, labels=labels), "synthetic", "auto"),
+        fingerprint(recipe_file, found, "sha256:1", "auto"),
+        fingerprint(recipe_file, found, "synthetic", "int8"),
     }
+    labels.write_text("right")
+    others.add(fingerprint(recipe_file, replace(found, labels=labels), "synthetic", "auto"))
     checkpoint.write_bytes(b"two")
-    others.add(fingerprint(recipe_file, checkpoint, "synthetic", "auto"))
+    others.add(fingerprint(recipe_file, found, "synthetic", "auto"))
     checkpoint.write_bytes(b"one")
     newer = {**tool_versions(), "onnxruntime": "9.9"}
     monkeypatch.setattr(module, "tool_versions", lambda: newer)
-    others.add(fingerprint(recipe_file, checkpoint, "synthetic", "auto"))
+    others.add(fingerprint(recipe_file, found, "synthetic", "auto"))
     assert key not in others
-    assert len(others) == 6
+    assert len(others) == 8
+
+
+def test_any_file_of_a_checkpoint_directory_decides(
+    recipe_file: RecipeFile, tmp_path: Path
+) -> None:
+    directory = tmp_path / "model"
+    directory.mkdir()
+    keys = set()
+    for name, content in (("config.json", "{}"), ("model.bin", "one"), ("model.bin", "two")):
+        (directory / name).write_text(content)
+        found = Found("pretrained", directory)
+        keys.add(fingerprint(recipe_file, found, "synthetic", "auto"))
+    assert len(keys) == 3
 
 
 def test_checkpoint_may_be_moved(recipe_file: RecipeFile, tmp_path: Path) -> None:
     first, second = tmp_path / "a.pth", tmp_path / "deeper.pth"
     for path in (first, second):
         path.write_bytes(b"same")
-    keys = {fingerprint(recipe_file, path, "synthetic", "auto") for path in (first, second)}
+    keys = {
+        fingerprint(recipe_file, Found("pretrained", path), "synthetic", "auto")
+        for path in (first, second)
+    }
     assert len(keys) == 1
 
 
