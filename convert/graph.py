@@ -9,33 +9,11 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper, shape_inference, version_converter
+from onnx import helper, numpy_helper, shape_inference
 
 from convert.errors import ConvertError
 
-OPSET = 17  # the newest of torch's tracing exporter; 13 is the least for per-channel QDQ
 IR_VERSION = 10  # read by every onnxruntime since 1.18
-
-
-def upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Bring a graph to OPSET.
-
-    Raises:
-        ConvertError: an operator cannot be brought there, or is not of the standard set.
-    """
-    domains = {opset.domain: opset.version for opset in model.opset_import}
-    custom = sorted({node.domain for node in model.graph.node} - {"", "ai.onnx"})
-    if custom:
-        raise ConvertError(
-            f"the graph uses operators of {', '.join(custom)}; allowed: standard ONNX"
-        )
-    version = domains.get("", domains.get("ai.onnx", 0))
-    if version == OPSET:
-        return model
-    try:
-        return version_converter.convert_version(model, OPSET)
-    except Exception as error:  # the converter raises RuntimeError, and its own C++ types
-        raise ConvertError(f"opset {version} cannot be brought to {OPSET}: {error}") from error
 
 
 def prune(model: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:

@@ -21,7 +21,7 @@ class Network(Protocol):
         ...
 
     def export(self) -> onnx.ModelProto:
-        """Float graph at `convert.graph.OPSET`: the same inputs and outputs in the same order.
+        """Float graph at `convert.opset.OPSET`: the same inputs and outputs in the same order.
 
         Images are (N, C, H, W) whatever the framework's layout; the batch axis is free.
         """

@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from convert.checkpoint import check_keras_config, sniff
-from convert.errors import CheckpointError, ConvertError
+from convert.errors import CheckpointError
 
 
 def import_keras() -> Any:
@@ -96,27 +96,9 @@ class KerasNetwork:
 
     def export(self) -> onnx.ModelProto:
         """Through tf2onnx; see `Network.export`."""
-        import tensorflow as tf
-        import tf2onnx
+        from convert.frameworks.keras_export import export_call
 
-        from convert.graph import OPSET, free_batch, scale_resizes
-
-        signature = [tf.TensorSpec((None, *self.input_shape), tf.float32, name="x")]
-        function = tf.function(self._call, input_signature=signature)
-        try:
-            # from_function: from_keras fails on Sequential models of Keras 3
-            model, _ = tf2onnx.convert.from_function(
-                function, input_signature=signature, opset=OPSET, inputs_as_nchw=["x"]
-            )
-        except Exception as error:  # tf2onnx raises ValueError, KeyError and its own types
-            raise ConvertError(f"tf2onnx cannot export the model: {str(error)[:300]}") from error
-        if len(model.graph.input) != 1:
-            names = ", ".join(value.name for value in model.graph.input[1:])
-            raise ConvertError(
-                f"tf2onnx leaves constants of the model as inputs ({names}): layers holding values "
-                "outside their weights (Normalization, for one) belong before the model"
-            )
-        return scale_resizes(free_batch(model))
+        return export_call(self._call, self.input_shape)
 
     def _call(self, x: Any) -> Any:
         # a model saved with a list of inputs wants a list, and warns where it gets a tensor

@@ -17,8 +17,8 @@ from convert.graph import (
     prune,
     scale_resizes,
     take_planes,
-    upgrade,
 )
+from convert.opset import upgrade
 
 
 class OnnxNetwork:

@@ -71,7 +71,8 @@ class TorchNetwork:
         """Trace to ONNX; see `Network.export`."""
         import torch
 
-        from convert.graph import OPSET, free_batch, scale_resizes
+        from convert.graph import free_batch, scale_resizes
+        from convert.opset import OPSET
 
         names = [*self._inputs, *self._outputs]
         with tempfile.TemporaryDirectory(prefix="slipway-") as directory, warnings.catch_warnings():

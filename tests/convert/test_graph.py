@@ -9,15 +9,14 @@ from onnx import TensorProto, helper, numpy_helper
 from convert.errors import ConvertError
 from convert.graph import (
     IR_VERSION,
-    OPSET,
     canonicalize,
     free_batch,
     initializers,
     prune,
     scale_resizes,
     simplify,
-    upgrade,
 )
+from convert.opset import OPSET
 
 WEIGHT = np.arange(3 * 3, dtype=np.float32).reshape(3, 3, 1, 1)
 
@@ -70,21 +69,6 @@ def shared_stem(names: dict[str, str], *, swap: bool = False) -> onnx.ModelProto
         helper.make_node("Add", [n("r"), n("s")], ["y"], n("add")),
     ]
     return model(nodes, {n("w"): WEIGHT})
-
-
-def test_upgrade_brings_an_old_graph_to_our_opset() -> None:
-    # Squeeze took its axes as an attribute before opset 13
-    nodes = [helper.make_node("Unsqueeze", ["x"], ["y"], axes=[0])]
-    old = model(nodes, {}, opset=11)
-    upgraded = upgrade(old)
-    assert upgraded.opset_import[0].version == OPSET
-    np.testing.assert_array_equal(run(upgraded, picture())[0], picture()[np.newaxis])
-
-
-def test_upgrade_refuses_operators_outside_the_standard() -> None:
-    node = helper.make_node("Gelu", ["x"], ["y"], domain="com.microsoft")
-    with pytest.raises(ConvertError, match=r"operators of com\.microsoft; allowed: standard ONNX"):
-        upgrade(model([node], {}))
 
 
 def test_prune_keeps_what_one_output_needs() -> None:
