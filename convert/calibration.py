@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 
 from convert import procedural
 from convert.errors import CalibrationError
+from convert.modalities import MODALITIES, Modality
 from convert.recipe import Loaded, Recipe
-from runtime.decode import decode_image
 from runtime.errors import InputError
-from runtime.preprocess import preprocess
 from runtime.session import Feeds
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
-MINIMUM = 8  # images in a directory: four to observe, four to judge
+MINIMUM = 8  # files in a directory: four to observe, four to judge
 MAXIMUM = 64  # of each part
 ENOUGH = 32  # for ranges that hold for other images too
 SYNTHETIC_CALIBRATION, SYNTHETIC_EVALUATION = 64, 16
@@ -30,7 +28,7 @@ Samples = tuple[Feeds, ...]  # arrays by graph input, preprocessed as served, ba
 class Media:
     """Inputs of a conversion, already preprocessed."""
 
-    source: str  # "synthetic", or "sha256:..." of the directory's images, and "+synthetic"
+    source: str  # "synthetic", or "sha256:..." of the directory's files, and "+synthetic"
     calibration: Samples
     evaluation: Samples
 
@@ -42,8 +40,9 @@ def joined(samples: Sequence[Feeds]) -> dict[str, NDArray[Any]]:
 
 def synthetic(recipe: Recipe, loaded: Loaded) -> Media:
     """The project's own drawings."""
+    modality = MODALITIES[recipe.media]
     parts = [
-        preprocessed(procedural.media(recipe.media, split, count), loaded)
+        tuple(modality.sample(drawn, loaded) for drawn in modality.draw(split, count))
         for split, count in (
             (procedural.CALIBRATION, SYNTHETIC_CALIBRATION),
             (procedural.EVALUATION, SYNTHETIC_EVALUATION),
@@ -52,24 +51,29 @@ def synthetic(recipe: Recipe, loaded: Loaded) -> Media:
     return Media("synthetic", *parts)
 
 
-def from_directory(directory: Path, loaded: Loaded) -> Media:
-    """The user's images, below a directory.
+def from_directory(directory: Path, recipe: Recipe, loaded: Loaded) -> Media:
+    """The user's media, below a directory.
 
-    Images are put in the order of their content hash, equal ones once, and dealt in turn to
-    calibration and evaluation, so that no image is in both, whatever its name.
+    Files are put in the order of their content hash, equal ones once, and dealt in turn to
+    calibration and evaluation, so that none is in both, whatever its name.
 
     Raises:
-        CalibrationError: not a directory, fewer than MINIMUM different images, or one unreadable.
+        CalibrationError: not a directory, fewer than MINIMUM different files, or one unreadable.
     """
-    contents = _contents(directory)
+    modality = MODALITIES[recipe.media]
+    contents = _contents(directory, modality)
     if len(contents) < MINIMUM:
+        suffixes = ", ".join(sorted(modality.suffixes))
         raise CalibrationError(
-            f"{directory}: {len(contents)} different images ({', '.join(sorted(SUFFIXES))}); "
+            f"{directory}: {len(contents)} different {modality.noun} ({suffixes}); "
             f"needed: at least {MINIMUM}"
         )
     digest = hashlib.sha256("".join(contents).encode()).hexdigest()
     ordered = [contents[key] for key in sorted(contents)]
-    parts = [tuple(_read(path, loaded) for path in ordered[first::2][:MAXIMUM]) for first in (0, 1)]
+    parts = [
+        tuple(_read(path, modality, loaded) for path in ordered[first::2][:MAXIMUM])
+        for first in (0, 1)
+    ]
     return Media(f"sha256:{digest}", *parts)
 
 
@@ -81,41 +85,35 @@ def complete(media: Media, recipe: Recipe, loaded: Loaded) -> Media:
     """
     if len(media.calibration) >= ENOUGH:
         return media
-    drawn = procedural.media(recipe.media, procedural.CALIBRATION, SYNTHETIC_CALIBRATION)
-    both = (*media.calibration, *preprocessed(drawn, loaded))
+    modality = MODALITIES[recipe.media]
+    drawn = modality.draw(procedural.CALIBRATION, SYNTHETIC_CALIBRATION)
+    both = (*media.calibration, *(modality.sample(each, loaded) for each in drawn))
     return replace(media, source=f"{media.source}+synthetic", calibration=both)
 
 
-def directory_digest(directory: Path) -> str:
-    """Identity of the images below a directory, as in `Media.source`."""
-    return f"sha256:{hashlib.sha256(''.join(_contents(directory)).encode()).hexdigest()}"
+def directory_digest(directory: Path, recipe: Recipe) -> str:
+    """Identity of the media below a directory, as in `Media.source`."""
+    contents = _contents(directory, MODALITIES[recipe.media])
+    return f"sha256:{hashlib.sha256(''.join(contents).encode()).hexdigest()}"
 
 
-def _contents(directory: Path) -> dict[str, Path]:
+def _contents(directory: Path, modality: Modality) -> dict[str, Path]:
     """Paths by content hash, in hash order."""
     if not directory.is_dir():
         raise CalibrationError(f"{directory}: no such directory")
     paths = (
         path
         for path in directory.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+        if path.suffix.lower() in modality.suffixes
+        and path.is_file()
+        and not path.name.startswith(".")
     )
     hashed = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in sorted(paths)}
     return dict(sorted(hashed.items()))
 
 
-def preprocessed(images: Sequence[NDArray[np.uint8]], loaded: Loaded) -> Samples:
-    """(H, W, 3) uint8 RGB images as the graph's input."""
-    return tuple(_sample(image, loaded) for image in images)
-
-
-def _read(path: Path, loaded: Loaded) -> Feeds:
+def _read(path: Path, modality: Modality, loaded: Loaded) -> Feeds:
     try:
-        return _sample(decode_image(path.read_bytes()), loaded)
+        return modality.sample(modality.read(path.read_bytes()), loaded)
     except InputError as error:
         raise CalibrationError(f"{path}: {error}") from error
-
-
-def _sample(image: NDArray[np.uint8], loaded: Loaded) -> Feeds:
-    (tensor,) = loaded.input.tensors
-    return {tensor.name: preprocess(image, loaded.preprocess)[np.newaxis]}

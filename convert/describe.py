@@ -3,20 +3,18 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from convert import procedural
-from convert.calibration import Media, Samples, preprocessed
+from convert.calibration import Media, Samples
 from convert.errors import VerificationError
 from convert.fidelity import Outputs, measure
 from convert.ladder import Precision
 from convert.latency import medians_ms
+from convert.modalities import MODALITIES
 from convert.package import describe
 from convert.recipe import Loaded, Recipe, Tolerance
 from convert.verify import batch_invariant, integer_operators, run_rows
-from runtime.decode import decode_image
 from runtime.manifest import Spec, Variant
 
 GOLDEN_COUNT = 4
@@ -33,10 +31,10 @@ class Golden:
 
 
 def golden_samples(recipe: Recipe, loaded: Loaded) -> tuple[list[bytes], Samples]:
-    """Procedural images as PNG files, and what the served decoding and geometry make of them."""
-    images = procedural.media(recipe.media, procedural.GOLDEN, GOLDEN_COUNT)
-    encoded = [_png(image) for image in images]
-    return encoded, preprocessed([decode_image(data) for data in encoded], loaded)
+    """Drawings as files, and what the served decoding and geometry make of them."""
+    modality = MODALITIES[recipe.media]
+    files = [modality.encode(drawn) for drawn in modality.draw(procedural.GOLDEN, GOLDEN_COUNT)]
+    return files, tuple(modality.sample(modality.read(data), loaded) for data in files)
 
 
 def measure_variant(
@@ -95,10 +93,3 @@ def _differences(reference: Outputs, found: Outputs) -> dict[str, dict[str, floa
         name: {"mean_abs": float(array.mean()), "max_abs": float(array.max())}
         for name, array in absolute.items()
     }
-
-
-def _png(image: NDArray[np.uint8]) -> bytes:
-    written, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    if not written:
-        raise VerificationError("OpenCV cannot encode PNG")
-    return data.tobytes()

@@ -82,7 +82,8 @@ def convert(job: Job, report: Report) -> Outcome:
     start = time.perf_counter()
     recipe_file = recipe.read(job.recipe_path)
     found = weights.find(recipe_file, job.weights, job.checkpoint, job.labels)
-    source = calibration.directory_digest(job.calibration) if job.calibration else "synthetic"
+    given = job.calibration
+    source = calibration.directory_digest(given, recipe_file.recipe) if given else "synthetic"
     key = fingerprint(recipe_file, found, source, job.precision)
     with package.locked(job.out, recipe_file.id) as scratch:
         known = recall(job.out, recipe_file.id, key)
@@ -173,10 +174,11 @@ def _written(shape: Shape) -> str:
 
 
 def _media(job: Job, recipe_file: RecipeFile, loaded: Loaded) -> Media:
+    asked = recipe_file.recipe
     if job.calibration is not None:
-        given = calibration.from_directory(job.calibration, loaded)
-        return calibration.complete(given, recipe_file.recipe, loaded)
-    return calibration.synthetic(recipe_file.recipe, loaded)
+        given = calibration.from_directory(job.calibration, asked, loaded)
+        return calibration.complete(given, asked, loaded)
+    return calibration.synthetic(asked, loaded)
 
 
 def _reference(loaded: Loaded, samples: Samples) -> Outputs:

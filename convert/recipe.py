@@ -20,6 +20,7 @@ from convert.numerics import Head, Input
 from runtime.manifest import MODEL_ID, Step, Suppression, Task
 
 MODELS = Path(__file__).parent / "models"
+Kind = Literal["scene", "face"]  # see convert.modalities
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Recipe:
     licence: str  # of the weights: SPDX id, or what their owner states
     load: Callable[[Path], Loaded]  # checkpoint file to network; raises CheckpointError
     tolerance: Tolerance
-    media: Literal["scene", "face"]  # which procedural images stand in for the user's
+    media: Kind  # what it is asked about; drawings of that kind stand in for the user's
     seed: Callable[[], Loaded] | None = None  # untrained stand-in; None: only a checkpoint will do
     source: Source | None = None  # where pretrained weights are published
     default: bool = True  # False: converted only when named

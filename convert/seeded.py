@@ -9,14 +9,14 @@ import fnmatch
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.procedural import SAMPLES, media
-from convert.recipe import Loaded
-from runtime.preprocess import preprocess
+from convert.modalities import MODALITIES
+from convert.procedural import SAMPLES
+from convert.recipe import Kind, Loaded
 
 RESIDUAL_DAMPING = 0.2
 SAMPLE_COUNT = 8
@@ -24,10 +24,12 @@ SAMPLE_COUNT = 8
 Samples = tuple[NDArray[Any], ...]  # an array per network input, (N, ...)
 
 
-def sample_input(loaded: Loaded, *, media: Literal["scene", "face"]) -> Samples:
-    """Network inputs of SAMPLE_COUNT procedural images, for the estimates below."""
-    images = [preprocess(image, loaded.preprocess) for image in _samples(media)]
-    return loaded.input.apply(np.stack(images))
+def sample_input(loaded: Loaded, *, media: Kind) -> Samples:
+    """Network inputs of SAMPLE_COUNT drawings, for the estimates below."""
+    modality = MODALITIES[media]
+    drawn = [modality.sample(each, loaded) for each in modality.draw(SAMPLES, SAMPLE_COUNT)]
+    batch = (np.concatenate([f[tensor.name] for f in drawn]) for tensor in loaded.input.tensors)
+    return loaded.input.apply(*batch)
 
 
 def seed_torch(module: Any, samples: Samples, *, residual_norms: tuple[str, ...] = ()) -> None:
@@ -94,7 +96,3 @@ def _values(name: str, shape: tuple[int, ...], *, is_norm: bool) -> NDArray[np.f
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
-
-
-def _samples(kind: Literal["scene", "face"]) -> list[NDArray[np.uint8]]:
-    return media(kind, SAMPLES, SAMPLE_COUNT)

@@ -48,7 +48,7 @@ def same(first: Samples, second: Samples) -> bool:
 
 
 def test_directory_is_split_into_disjoint_halves(tmp_path: Path) -> None:
-    media = from_directory(write_images(tmp_path / "images", 9), LOADED)
+    media = from_directory(write_images(tmp_path / "images", 9), RECIPE, LOADED)
     assert joined(media.calibration)["image"].shape == (5, 8, 6, 3)
     assert joined(media.evaluation)["image"].shape == (4, 8, 6, 3)
     assert sorted(levels(media.calibration) + levels(media.evaluation)) == list(range(9))
@@ -61,8 +61,8 @@ def test_split_and_digest_follow_contents_not_names(tmp_path: Path) -> None:
         target = renamed / "deeper" / f"{9 - index}.PNG"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
-    first, second = from_directory(directory, LOADED), from_directory(renamed, LOADED)
-    assert first.source == second.source == directory_digest(renamed)
+    first, second = from_directory(directory, RECIPE, LOADED), from_directory(renamed, RECIPE, LOADED)
+    assert first.source == second.source == directory_digest(renamed, RECIPE)
     assert first.source.startswith("sha256:")
     assert same(first.calibration, second.calibration)
     assert same(first.evaluation, second.evaluation)
@@ -70,43 +70,43 @@ def test_split_and_digest_follow_contents_not_names(tmp_path: Path) -> None:
 
 def test_equal_images_count_once_and_change_nothing(tmp_path: Path) -> None:
     directory = write_images(tmp_path / "images", 8)
-    before = directory_digest(directory)
+    before = directory_digest(directory, RECIPE)
     for path in sorted(directory.iterdir()):
         shutil.copy(path, directory / f"copy-{path.name}")
-    assert directory_digest(directory) == before
-    media = from_directory(directory, LOADED)
+    assert directory_digest(directory, RECIPE) == before
+    media = from_directory(directory, RECIPE, LOADED)
     assert len(media.calibration) + len(media.evaluation) == 8
 
 
 def test_another_image_is_another_digest(tmp_path: Path) -> None:
     directory = write_images(tmp_path / "images", 8)
-    before = directory_digest(directory)
+    before = directory_digest(directory, RECIPE)
     write_images(directory, 9)
-    assert directory_digest(directory) != before
+    assert directory_digest(directory, RECIPE) != before
 
 
 def test_too_few_images_are_refused(tmp_path: Path) -> None:
     directory = write_images(tmp_path / "images", 7)
     (directory / "notes.txt").write_text("no image")
     with pytest.raises(CalibrationError, match=r"images: 7 different images .* at least 8"):
-        from_directory(directory, LOADED)
+        from_directory(directory, RECIPE, LOADED)
 
 
 def test_unreadable_image_is_named(tmp_path: Path) -> None:
     directory = write_images(tmp_path / "images", 8)
     (directory / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
     with pytest.raises(CalibrationError, match=r"broken\.png: "):
-        from_directory(directory, LOADED)
+        from_directory(directory, RECIPE, LOADED)
 
 
 def test_no_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match=r"nowhere: no such directory"):
-        directory_digest(tmp_path / "nowhere")
+        directory_digest(tmp_path / "nowhere", RECIPE)
 
 
 def test_at_most_so_many_images_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibration, "MAXIMUM", 3)
-    media = from_directory(write_images(tmp_path / "images", 12), LOADED)
+    media = from_directory(write_images(tmp_path / "images", 12), RECIPE, LOADED)
     assert (len(media.calibration), len(media.evaluation)) == (3, 3)
 
 
@@ -121,7 +121,7 @@ def test_synthetic_media_are_preprocessed_as_served() -> None:
 
 
 def test_drawings_are_added_to_a_small_set_and_only_to_its_calibration(tmp_path: Path) -> None:
-    given = from_directory(write_images(tmp_path / "images", 10), LOADED)
+    given = from_directory(write_images(tmp_path / "images", 10), RECIPE, LOADED)
     media = complete(given, RECIPE, LOADED)
     assert len(media.calibration) == 5 + SYNTHETIC_CALIBRATION
     assert same(media.calibration[:5], given.calibration)

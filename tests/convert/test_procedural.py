@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from convert.procedural import CALIBRATION, EVALUATION, GOLDEN, SAMPLES, Kind, media
+from convert.procedural import CALIBRATION, EVALUATION, GOLDEN, SAMPLES, media
+from convert.procedural.images import Kind
 
 SPLITS = (CALIBRATION, EVALUATION, GOLDEN, SAMPLES)
 

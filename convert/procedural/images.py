@@ -1,8 +1,4 @@
-"""Images drawn by the project: calibration, verification and demo media where nobody gave any.
-
-Deterministic, and split by purpose: no image of one split occurs in another. They show that a
-pipeline works; results on them are a weaker word than results on photos.
-"""
+"""Drawn images: scenes, and faces."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -14,9 +10,6 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 Plane = NDArray[Any]  # float levels in [0, 1]
 Kind = Literal["scene", "face"]
-
-# splits; the number is part of every image's seed
-CALIBRATION, EVALUATION, GOLDEN, SAMPLES = range(4)
 
 
 def media(kind: Kind, split: int, count: int) -> list[Image]:

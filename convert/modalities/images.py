@@ -1,0 +1,42 @@
+"""Images: (H, W, 3) uint8 RGB."""
+
+from functools import partial
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from convert import procedural
+from convert.errors import VerificationError
+from convert.modalities.modality import Modality
+from convert.recipe import Loaded
+from runtime.decode import decode_image
+from runtime.preprocess import preprocess
+from runtime.session import Feeds
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
+
+
+def images(kind: Literal["scene", "face"]) -> Modality:
+    """Photos of a kind: what is drawn where nobody gave any."""
+    return Modality(
+        noun="images",
+        suffixes=SUFFIXES,
+        draw=partial(procedural.media, kind),
+        read=decode_image,
+        encode=_png,
+        sample=_sample,
+    )
+
+
+def _sample(image: NDArray[np.uint8], loaded: Loaded) -> Feeds:
+    (tensor,) = loaded.input.tensors
+    return {tensor.name: preprocess(image, loaded.preprocess)[np.newaxis]}
+
+
+def _png(image: NDArray[Any]) -> bytes:
+    written, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not written:
+        raise VerificationError("OpenCV cannot encode PNG")
+    return data.tobytes()

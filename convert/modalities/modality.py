@@ -1,0 +1,20 @@
+"""What a kind of media is to a conversion."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from convert.recipe import Loaded
+from runtime.session import Feeds
+
+
+@dataclass(frozen=True, slots=True)
+class Modality:
+    """How media of one kind are made, read as served, and brought to a graph's input."""
+
+    noun: str  # in messages: "images"
+    suffixes: frozenset[str]  # of the files that count in a directory
+    draw: Callable[[int, int], list[Any]]  # split of `convert.procedural`, and how many
+    read: Callable[[bytes], Any]  # the served decoding; raises InputError
+    encode: Callable[[Any], bytes]  # a file that `read` gives back
+    sample: Callable[[Any, Loaded], Feeds]  # the served geometry; batch axis 1
