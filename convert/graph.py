@@ -1,7 +1,7 @@
 """Graph surgery that every source needs: prune, simplify, free the batch axis, canonicalise."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def prune(model: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
             continue
         needed.add(name)
         if name in producers:
-            pending.extend(filter(None, producers[name].input))
+            pending.extend(_names_read(producers[name]))
     pruned = onnx.ModelProto()
     pruned.CopyFrom(model)
     graph = pruned.graph
@@ -43,6 +43,11 @@ def prune(model: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
     del graph.output[:]
     graph.output.extend(kept)
     return pruned
+
+
+def has_subgraphs(model: onnx.ModelProto) -> bool:
+    """True where nodes hold graphs of their own: If, Loop, Scan."""
+    return any(True for node in model.graph.node for _ in _subgraphs(node))
 
 
 def take_planes(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -111,7 +116,8 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
         try:
             ort.InferenceSession(str(source), options, ["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions share no base class of their own
-            raise ConvertError(f"onnxruntime refuses the exported graph: {error}") from error
+            reason = " ".join(str(error).split())[:300]
+            raise ConvertError(f"onnxruntime refuses the exported graph: {reason}") from error
         simplified = onnx.load(target)
     # the optimiser lists domains that no node uses
     used = {node.domain for node in simplified.graph.node}
@@ -128,7 +134,12 @@ def canonicalize(model: onnx.ModelProto, *, prefix: str = "") -> onnx.ModelProto
     Args:
         model: any graph of one main graph (no subgraphs are renamed).
         prefix: of every new name, so that graphs can be joined.
+
+    Raises:
+        ConvertError: an output is an input or a constant; a node holds a graph of its own.
     """
+    if has_subgraphs(model):
+        raise ConvertError("the graph has branches or loops (If, Loop, Scan): fix what they hang on")
     graph = model.graph
     nodes = _ordered(graph)
     names: dict[str, str] = {value.name: value.name for value in graph.input}
@@ -163,11 +174,30 @@ def initializers(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
 
+def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def _names_read(node: onnx.NodeProto) -> Iterator[str]:
+    """Of a node and all that its subgraphs may take from around them."""
+    yield from filter(None, node.input)
+    for graph in _subgraphs(node):
+        yield from (value.name for value in graph.output)
+        for inner in graph.node:
+            yield from _names_read(inner)
+
+
 def _ordered(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     # depth first from the outputs: the order follows the edges, not the exporter's numbering
     producers = {name: node for node in graph.node for name in node.output if name}
     ordered: list[onnx.NodeProto] = []
     placed: set[int] = set()
+    for value in graph.output:
+        if value.name not in producers:
+            raise ConvertError(f"no operator computes the output {value.name!r}")
     stack = [(producers[value.name], False) for value in reversed(graph.output)]
     while stack:
         node, ready = stack.pop()

@@ -26,7 +26,7 @@ def upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     plain = inliner.inline_local_functions(model) if model.functions else model
     _refuse_custom(plain)
-    version = _version(plain)
+    version = opset_of(plain)
     if version == OPSET:
         return plain
     try:
@@ -38,6 +38,12 @@ def upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
     except Exception as error:  # the converter raises RuntimeError, and its own C++ types
         reason = " ".join(str(error).split()).rpartition("failed: ")[2][:200]
         raise _refusal(version, reason) from error
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """The version of standard ONNX that a graph is written in; 0: none."""
+    domains = {opset.domain: opset.version for opset in model.opset_import}
+    return domains.get("", domains.get("ai.onnx", 0))
 
 
 def standard_only(model: onnx.ModelProto, what: str) -> None:
@@ -59,11 +65,6 @@ def _refuse_custom(model: onnx.ModelProto) -> None:
             f"the graph uses the operators {names}; allowed: standard ONNX. "
             "Export it without vendor's operators and before any optimisation or quantization"
         )
-
-
-def _version(model: onnx.ModelProto) -> int:
-    domains = {opset.domain: opset.version for opset in model.opset_import}
-    return domains.get("", domains.get("ai.onnx", 0))
 
 
 def _standard(node: onnx.NodeProto) -> bool:

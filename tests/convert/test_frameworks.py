@@ -132,7 +132,7 @@ def test_damaged_onnx_is_refused(tmp_path: Path) -> None:
 def test_torch_file_where_onnx_is_wanted_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"a": torch.zeros(1)}, path)
-    assert "not an ONNX file" in refusal(lambda: OnnxNetwork(path), path)
+    assert "a torch file; this model is read from .onnx" in refusal(lambda: OnnxNetwork(path), path)
 
 
 @pytest.mark.parametrize(
