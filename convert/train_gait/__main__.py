@@ -1,0 +1,78 @@
+"""Train the default gait weights.
+
+    python -m convert.train_gait texts > texts.json     # what has to be embedded
+    python -m convert.train_gait train --embeddings embeddings.npz --out gait_student.pt
+    python -m convert.train_gait report --embeddings embeddings.npz --weights gait_student.pt
+
+embeddings.npz holds `texts` (n,) and `vectors` (n, 384): all-MiniLM-L6-v2, L2 norm 1.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from convert.conditions import read_conditions
+from convert.train_gait.evidence import all_texts, gather, read_embeddings
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one of the three commands."""
+    given = _parser().parse_args(arguments)
+    {"texts": _texts, "train": _train, "report": _report}[given.command](given)
+
+
+def _texts(_given: argparse.Namespace) -> None:
+    json.dump(all_texts(read_conditions()), sys.stdout, indent=0)
+
+
+def _train(given: argparse.Namespace) -> None:
+    import torch
+
+    from convert.architectures.gait_student import GaitStudent
+    from convert.train_gait.learn import Plan, save, train
+
+    torch.manual_seed(given.seed)
+    torch.set_num_threads(given.threads)
+    table = read_conditions()
+    evidence = gather(table, read_embeddings(given.embeddings, all_texts(table)))
+    student = GaitStudent()
+    plan = Plan(given.pose_steps, given.gait_steps, workers=given.workers, seed=given.seed)
+    train(student, evidence, plan, checkpoint=given.out.with_suffix(".part"), tell=_tell)
+    save(student, given.out)
+
+
+def _report(given: argparse.Namespace) -> None:
+    from convert.train_gait.report import report
+
+    table = read_conditions()
+    embeddings = read_embeddings(given.embeddings, all_texts(table))
+    for line in report(given.weights, table, embeddings, clips=given.clips):
+        _tell(line)
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m convert.train_gait", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("texts", help="print the texts to embed, as JSON")
+    train = commands.add_parser("train", help="make weights")
+    train.add_argument("--embeddings", type=Path, required=True)
+    train.add_argument("--out", type=Path, required=True)
+    train.add_argument("--pose-steps", type=int, default=400, help="of 128 frames each")
+    train.add_argument("--gait-steps", type=int, default=2000, help="of 12 clips each")
+    train.add_argument("--threads", type=int, default=1, help="that learn")
+    train.add_argument("--workers", type=int, default=1, help="processes that draw")
+    train.add_argument("--seed", type=int, default=0)
+    report = commands.add_parser("report", help="measure weights on walkers never trained on")
+    report.add_argument("--embeddings", type=Path, required=True)
+    report.add_argument("--weights", type=Path, required=True)
+    report.add_argument("--clips", type=int, default=600, help="walkers of each kind")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
