@@ -58,11 +58,13 @@ def lay_out(height: int, width: int, step: Step) -> Layout:
 def place(height: int, width: int, steps: Sequence[Step]) -> Placement:
     """Where an image of (height, width) px lies once all steps are done.
 
-    Scales are those of the sizes in whole px that were really made. (ultralytics takes boxes back
-    by the scale before rounding: up to half a graph px apart, at the far edge.)
+    Scales are those of the sizes in whole px that were really made: by the scale before rounding,
+    boxes would be off by up to half a graph px at the far edge.
 
     Raises:
         InputError: a step does not take an image of this size.
+
+    Source: of a letterbox, what ultralytics' scale_boxes undoes (8.4; earlier ones do not round).
     """
     scale_x, scale_y, left, top = 1.0, 1.0, 0.0, 0.0
     for step in steps:
