@@ -104,6 +104,22 @@ def test_max_abs_difference_is_over_all_outputs() -> None:
     assert max_abs_difference(reference, broken) == float("inf")
 
 
+@pytest.mark.parametrize("name", ["boxes_xyxy", "keypoints"])
+def test_difference_in_px_is_in_parts_of_the_largest_coordinate(name: str) -> None:
+    far = max_abs_difference({name: array([0, 500])}, {name: array([5, 500])})
+    assert far == pytest.approx(0.01)
+    assert max_abs_difference({name: array([0, 0.5])}, {name: array([0.25, 0.5])}) == 0.25
+
+
+def test_scores_of_no_box_do_not_differ() -> None:
+    reference = {"scores": array([0, 0.008, 0.5])}
+    assert max_abs_difference(reference, {"scores": array([0.01, 0, 0.5])}) == 0
+    found = max_abs_difference(reference, {"scores": array([0.03, 0, 0.5])})
+    assert found == pytest.approx(0.02)
+    broken = {"scores": array([np.nan, 0, 0.5])}
+    assert max_abs_difference(reference, broken) == float("inf")
+
+
 SERVED = Suppression(score_threshold=0.25, iou_threshold=0.7, max_detections=10)
 
 
