@@ -10,6 +10,7 @@ from convert.numerics.alpha import StretchedAlpha
 from convert.numerics.attach import attach
 from convert.numerics.boxes import Boxes
 from convert.numerics.embedding import UnitEmbedding
+from convert.numerics.faces import Faces
 from convert.numerics.fragment import PREFIX, Fragment, Head, Input
 from convert.numerics.image import ImageInput
 from convert.numerics.probabilities import Probabilities
@@ -17,6 +18,7 @@ from convert.numerics.probabilities import Probabilities
 __all__ = [
     "PREFIX",
     "Boxes",
+    "Faces",
     "Fragment",
     "Head",
     "ImageInput",
