@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from convert.checkpoint import check_keras_config, sniff
+from convert.checkpoint import check_keras_config, expect
 from convert.errors import CheckpointError
 
 
@@ -31,9 +31,7 @@ def load_keras(path: Path) -> Any:
     Raises:
         CheckpointError: not a Keras file, damaged, or with layers that carry code.
     """
-    kind = sniff(path)
-    if kind not in ("hdf5", "keras"):
-        raise CheckpointError(f"{path}: a {kind} file; this model is read from .h5 or .keras")
+    expect(path, "hdf5", "keras")
     check_keras_config(path)
     keras = import_keras()
     try:
@@ -71,6 +69,7 @@ class KerasNetwork:
         self._model = model
         self._where = where
         self.input_shape: tuple[int, int, int] = shape[1:]  # (H, W, C)
+        self.output_shape: tuple[int | None, ...] = tuple(model.outputs[0].shape[1:])
         self.output_width = int(model.outputs[0].shape[-1])
 
     @property

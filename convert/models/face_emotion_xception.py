@@ -6,6 +6,7 @@ Source: oarriaga/face_classification; size, channels and class count come from t
 from pathlib import Path
 
 from convert.architectures.xception import mini_xception
+from convert.errors import CheckpointError
 from convert.frameworks.keras_model import KerasNetwork, import_keras, load_keras
 from convert.numerics import ImageInput, Probabilities
 from convert.recipe import Loaded, Recipe, Source, Tolerance
@@ -16,7 +17,20 @@ LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # 
 
 
 def _load(path: Path) -> Loaded:
-    return _around(KerasNetwork(load_keras(path), where=str(path)))
+    network = KerasNetwork(load_keras(path), where=str(path))
+    _check_classes(network, path)
+    return _around(network)
+
+
+def _check_classes(network: KerasNetwork, path: Path) -> None:
+    shape = network.output_shape
+    if len(shape) == 1 and network.output_width > 1:
+        return
+    what = "a map, as segmentation has it" if len(shape) > 1 else "one value"
+    raise CheckpointError(
+        f"{path}: the model gives {what}, of shape {shape}; "
+        "needed: one value for each of at least two classes"
+    )
 
 
 def _seed() -> Loaded:

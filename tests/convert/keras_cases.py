@@ -126,6 +126,8 @@ def _write_heads(folder: Path) -> None:
         model.save(folder / f"head-{name}.h5")
     grey(pooled(), layers.Dense(5)).save(folder / "five-classes.h5")
     grey(layers.Conv2D(CLASSES, 1)).save(folder / "map.h5")
+    grey(layers.Conv2D(1, 1, activation="sigmoid")).save(folder / "mask.keras")
+    grey(pooled(), layers.Dense(1)).save(folder / "regression.h5")
     keras.Sequential([keras.Input((20,)), layers.Dense(CLASSES)]).save(folder / "vector.h5")
     keras.Sequential([keras.Input((None, None, 1)), pooled(), layers.Dense(CLASSES)]).save(
         folder / "any-size.keras"
