@@ -50,11 +50,20 @@ def _load(path: Path) -> Loaded:
     module = EfficientNet(
         size, class_count=class_count, arithmetic=_arithmetic(path, given, beside)
     )
-    load_strictly(module, state, path=path)
+    _fit(module, state, path=path, renamed=state.keys() != given.keys())
     height, width = _resolution(path, beside) or (size.side, size.side)
     return _around(
         module, height=height, width=width, labels=_labels(path, beside, count=class_count)
     )
+
+
+def _fit(module: object, state: Mapping[str, Any], *, path: Path, renamed: bool) -> None:
+    try:
+        load_strictly(module, state, path=path)
+    except CheckpointError as error:
+        if not renamed:
+            raise
+        raise CheckpointError(f"{error} (torchvision's names; the file's are timm's)") from error
 
 
 def _class_count(path: Path, state: Mapping[str, Any]) -> int:
