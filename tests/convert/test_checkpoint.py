@@ -278,6 +278,7 @@ def test_real_checkpoint_of_another_net_is_refused(shared: Path) -> None:
 def test_real_pickled_module_graph_is_refused(shared: Path) -> None:
     text = refusal(read_state_dict, shared / "checkpoints/yolov8n_coco_best.pt")
     assert "would have to run code to load" in text
+    assert "`python -m convert run face_emotion_yolov8n` reads such files" in text
 
 
 def test_onnx_bytes_are_valid() -> None:

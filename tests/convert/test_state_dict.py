@@ -2,6 +2,7 @@ import argparse
 import datetime
 import os
 from collections import OrderedDict
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -160,6 +161,8 @@ def test_anchor_tells_the_prefix_where_keys_are_looked_at_before_loading(
     assert_same(read_state_dict(path, anchors=("conv.weight", "0.weight")), state)
     assert anchored(state, "0.weight") == state
     assert anchored(state, "nowhere") == state
+    other = {"metric.weight": torch.zeros(1), "teacher.metric.weight": torch.zeros(1)}
+    assert anchored(other, "metric.weight") == other
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -277,6 +280,18 @@ def test_wrong_class_count_is_told_from_another_network(path: Path) -> None:
     text = refusal(lambda p: load_strictly(classifier(7), state, path=p), path)
     assert "1.weight has shape (8, 6); needed: (7, 6), and 1 more differ" in text
     assert text.endswith("the file has 8 classes, this model 7")
+
+
+@pytest.mark.parametrize("widths", [(5, 6, 9), (5, 8, 8)], ids=["three layers", "inside"])
+def test_wider_network_is_no_class_count(path: Path, widths: tuple[int, int, int]) -> None:
+    def layers(*widths: int) -> torch.nn.Module:
+        linear = (torch.nn.Linear(*pair, bias=False) for pair in pairwise(widths))
+        return torch.nn.Sequential(*linear)
+
+    state = layers(*widths, 7, 3).state_dict()
+    text = refusal(lambda p: load_strictly(layers(5, 6, 8, 7, 2), state, path=p), path)
+    assert "more differ" in text
+    assert "classes" not in text
 
 
 def test_ignored_and_batch_counting_keys_may_differ(
