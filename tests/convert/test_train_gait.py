@@ -1,0 +1,125 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch  # noqa: TID253 - in a process without TensorFlow
+from numpy.typing import NDArray
+
+from convert.architectures.gait_student import GaitStudent
+from convert.architectures.gait_tutor import Tutor
+from convert.checkpoint import load_strictly, read_state_dict
+from convert.conditions import read_conditions
+from convert.errors import ConvertError
+from convert.train_gait.evidence import (
+    PARAPHRASES,
+    Evidence,
+    all_texts,
+    gather,
+    phrases,
+    read_embeddings,
+)
+from convert.train_gait.examples import draw_clip, draw_moments, drawn, flat, spread
+from convert.train_gait.learn import LEVEL, save
+from convert.walkers import JOINTS, LABELS, SAMPLES, clip
+
+
+@pytest.fixture(scope="module")
+def evidence() -> Evidence:
+    """Stand-ins for embeddings: a direction of its own for each gait, and for none."""
+    related = tuple(np.eye(384, dtype=np.float32)[[i]] for i in range(len(LABELS)))
+    return Evidence(related, np.eye(384, dtype=np.float32)[[10]])
+
+
+def test_a_condition_comes_most_often_with_its_own_gait(evidence: Evidence) -> None:
+    rng = np.random.default_rng(0)
+    drawn_ones = np.stack([evidence.draw(rng, label=2) for _ in range(4000)])
+    kinds = Counter(int(v.argmax()) if v.any() else -1 for v in drawn_ones)
+    # 30 % know nothing, 15 % unrelated; of the rest 60 % match; binomial spread under 0.01
+    assert kinds[-1] / 4000 == pytest.approx(0.30, abs=0.03)
+    assert kinds[10] / 4000 == pytest.approx(0.15, abs=0.03)
+    assert kinds[2] / 4000 == pytest.approx(0.55 * 0.6, abs=0.03)
+    assert kinds[0] / 4000 == pytest.approx(0.55 * 0.4 / 5, abs=0.02)
+
+
+def test_a_known_condition_has_norm_one(evidence: Evidence) -> None:
+    rng = np.random.default_rng(0)
+    norms = [float(np.linalg.norm(evidence.draw(rng, label=1))) for _ in range(50)]
+    assert {round(norm, 4) for norm in norms} == {0.0, 1.0}
+
+
+def test_what_the_report_asks_is_never_trained_on() -> None:
+    table = read_conditions()
+    trained = {text for condition in table for text in phrases(condition)}
+    assert trained.isdisjoint(text for text, _ in PARAPHRASES)
+    assert trained.isdisjoint(condition.synonyms[-1] for condition in table)
+    assert trained < set(all_texts(table))
+
+
+def test_embeddings_are_gathered_behind_their_gait(tmp_path: Path) -> None:
+    table = read_conditions()
+    texts = all_texts(table)
+    vectors = np.random.default_rng(0).standard_normal((len(texts), 384)).astype(np.float32)
+    np.savez(tmp_path / "e.npz", texts=np.array(texts), vectors=vectors)
+    found = gather(table, read_embeddings(tmp_path / "e.npz", texts))
+    stroke = next(c for c in table if c.name == "Ischaemic stroke")
+    wanted = vectors[texts.index(stroke.text)]
+    assert (found.related[LABELS.index("hemiparetic")] == wanted).all(axis=1).any()
+    assert len(found.related) == len(LABELS)
+
+
+def test_missing_embeddings_are_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "e.npz", texts=np.array(["gout"]), vectors=np.zeros((1, 384)))
+    with pytest.raises(ConvertError, match="no embedding of 1 texts, the first is 'stroke'"):
+        read_embeddings(tmp_path / "e.npz", ["gout", "stroke"])
+
+
+def test_examples_say_what_is_drawn() -> None:
+    example, moments = draw_clip(1), draw_moments(1)
+    assert example.frames.shape == (16, 224, 224, 3)
+    assert LABELS[example.label] == "hemiparetic"
+    assert 0 < example.pose.mean() < 1  # sides of the picture
+    assert moments.frames.shape == (2, 224, 224, 3)
+    assert not np.allclose(moments.gait, example.gait)  # another walker
+    mean, deviation = spread(200)
+    assert mean.shape == deviation.shape == example.gait.shape
+    assert (deviation > 0).all()
+
+
+def test_batches_come_in_order_from_another_process() -> None:
+    batches = list(drawn(draw_moments, batch=2, steps=3, workers=1))
+    assert [len(batch) for batch in batches] == [2, 2, 2]
+    np.testing.assert_array_equal(batches[2][1].frames, draw_moments(5).frames)
+
+
+def test_saved_weights_take_levels_of_0_to_255(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    student = GaitStudent()
+    levels = torch.from_numpy(draw_clip(0).frames).permute(0, 3, 1, 2)[None].float()
+    condition = torch.zeros(1, 384)
+    with torch.no_grad():
+        for _ in range(20):  # until batch normalisation knows the levels
+            student(levels / LEVEL, condition)
+        student.eval()
+        save(student, tmp_path / "s.pt")
+        loaded = GaitStudent()
+        load_strictly(loaded, read_state_dict(tmp_path / "s.pt"), path=tmp_path / "s.pt")
+        expected, found = student(levels / LEVEL, condition), loaded(levels, condition)
+    # half precision has 11 bits, and its errors add up over 17 layers
+    torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
+    assert (tmp_path / "s.pt").stat().st_size < 2.3e6
+
+
+def test_the_tutor_asks_for_pose_and_parameters_too() -> None:
+    torch.manual_seed(0)
+    tutor = Tutor(GaitStudent(), joint_count=len(JOINTS), parameter_count=len(_any_parameters()))
+    frames = torch.rand(2, 16, 3, 224, 224)
+    logits, pose, gait = tutor(frames, torch.zeros(2, 384))
+    assert logits.shape == (2, len(LABELS))
+    assert pose.shape == (2, 16, 2 * len(JOINTS))
+    assert gait.shape == (2, len(_any_parameters()))
+    assert not torch.allclose(pose[0, 0], pose[0, 1])  # each frame has a pose of its own
+
+
+def _any_parameters() -> NDArray[np.float32]:
+    return flat(clip(SAMPLES, 0, side=32).gait)
