@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.checkpoint import load_strictly, read_state_dict
 from convert.train_gait.evidence import Evidence
 from convert.train_gait.examples import Example, draw_clip, draw_moments, drawn, spread
 from convert.walkers import FRAMES, JOINTS
@@ -82,6 +83,13 @@ def save(student: Any, path: Path) -> None:
     state["stem.0.weight"] /= LEVEL
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({key: value.half() for key, value in state.items()}, path)
+
+
+def restore(student: Any, path: Path) -> None:
+    """Go on from weights that `save` wrote."""
+    state = read_state_dict(path)
+    state["stem.0.weight"] *= LEVEL
+    load_strictly(student, state, path=path)
 
 
 def _learn(
