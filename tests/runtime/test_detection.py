@@ -110,6 +110,15 @@ def test_of_equals_the_first_wins() -> None:
     assert kept.classes.tolist() == [0, 0]
 
 
+def test_many_equals_are_kept_in_their_order() -> None:
+    # two levels in turns, as a sort that is not stable may leave one level alone as it is
+    corner = np.arange(5000, dtype=np.float32) * 20
+    boxes = np.stack([corner, corner, corner + 10, corner + 10], axis=1)
+    scores = np.resize(np.array([[0.5], [0.75]], np.float32), (5000, 1))
+    kept = suppress(boxes, scores, LOOSE)
+    np.testing.assert_array_equal(kept.boxes_xyxy, boxes[1:600:2])
+
+
 def test_the_best_are_kept_where_there_are_too_many() -> None:
     corner = np.arange(50, dtype=np.float32) * 20
     boxes = np.stack([corner, corner, corner + 10, corner + 10], axis=1)
