@@ -112,6 +112,8 @@ def _check_sizes(path: Path, state: Mapping[str, Any]) -> None:
 def _instead(refused: str) -> str:
     if " ultralytics." in refused:
         return "`python -m convert run face_emotion_yolov8n` reads such files"
+    if "operand" in refused:
+        return "a plain pickle, not torch's: save the state_dict with torch.save"
     return "save its state_dict() instead"
 
 
