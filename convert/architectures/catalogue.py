@@ -35,6 +35,7 @@ def known() -> tuple[Architecture, ...]:
     from convert.architectures.u2net import u2net, u2netp
     from convert.architectures.yolov8 import SIZES as YOLO_SIZES
     from convert.architectures.yolov8 import YoloV8, plan
+    from convert.architectures.yunet import YuNet
 
     efficientnets = (
         Architecture(
@@ -66,6 +67,7 @@ def known() -> tuple[Architecture, ...]:
         Architecture("resnet50", "image_embedding_resnet50", ResNet50),
         Architecture("u2net", "background_u2net", u2net),
         Architecture("u2netp", "background_u2netp", u2netp),
+        Architecture("yunet_n", "face_detector_yunet", YuNet),
     )
 
 

@@ -18,8 +18,8 @@ KEYPOINTS = 5
 STEM, WIDE = 16, 64
 # heads by the name that upstream's keys have, and values per cell, in the order of the outputs
 HEADS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 2 * KEYPOINTS}
-# the last convolution of each head, for `convert.seeded`: an exponential follows that of `bbox`
-HEAD_WEIGHTS = ("bbox_head.multi_level_*.conv2.weight",)
+# for `convert.seeded`: an exponential follows, and of noise it would have no end
+BOX_WEIGHTS = ("bbox_head.multi_level_bbox.*.weight",)
 
 
 class YuNet(nn.Module):

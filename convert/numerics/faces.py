@@ -83,8 +83,7 @@ class Faces:
                 constant("half", np.float32(0.5)),
                 constant("cells", cells),
                 constant("strides", strides),
-                constant("point_cells", cells[:, np.newaxis]),
-                constant("point_strides", strides[:, np.newaxis]),
+                constant("point_axis", np.array([1], np.int64)),
                 constant("point_shape", np.array([0, -1, KEYPOINTS, 2], np.int64)),
             ),
         )
@@ -131,9 +130,12 @@ def _boxes() -> tuple[onnx.NodeProto, ...]:
 def _points() -> tuple[onnx.NodeProto, ...]:
     p = PREFIX
     node = helper.make_node
-    pairs, placed = p + "pairs", p + "placed"
+    pairs, placed, axis = p + "pairs", p + "placed", p + "point_axis"
+    cells, strides = p + "point_cells", p + "point_strides"
     return (
         node("Reshape", [p + "points", p + "point_shape"], [pairs], pairs),
-        node("Add", [pairs, p + "point_cells"], [placed], placed),
-        node("Mul", [placed, p + "point_strides"], ["keypoints"], p + "keypoints"),
+        node("Unsqueeze", [p + "cells", axis], [cells], cells),  # folded when it is loaded
+        node("Unsqueeze", [p + "strides", axis], [strides], strides),
+        node("Add", [pairs, cells], [placed], placed),
+        node("Mul", [placed, strides], ["keypoints"], p + "keypoints"),
     )
