@@ -7,8 +7,9 @@ tell is taken from what training scripts leave beside the weights:
   FER2013's, in its order (a network trained from folders has them in alphabetical order: name them
   with a labels file);
 - `input_size` or `img_size`: the resolution trained at; else the one the paper gives that size;
-- `arch`, else the file's name: where it says `tf_efficientnet`, timm's copy of TensorFlow's
-  arithmetic is used, for which the same keys stand.
+- `arch`, as timm's training script writes it: `tf_efficientnet_b3` has the keys of
+  `efficientnet_b3` and computes otherwise (TensorFlow's padding and epsilon). A file that does not
+  say so is taken for ARCH: for a bare state_dict of the former, copy this recipe and change it.
 
 Source: torchvision `efficientnet_b3`, timm `efficientnet_b3` and `tf_efficientnet_b3`. Mean and
 deviation are ImageNet's; the whole crop is resized as `transforms.Resize((300, 300))` does.
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from convert.architectures.efficientnet import Arithmetic
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # FER2013's order
+ARCH = "efficientnet_b3"
 SIDE = 300  # px
 SIDES = range(32, 1025)  # px, that an input may have
 ANCHORS = ("features.0.0.weight", "conv_stem.weight")
@@ -47,21 +49,19 @@ def _load(path: Path) -> Loaded:
     except ValueError as error:
         raise CheckpointError(f"{path}: no EfficientNet that is known here: {error}") from error
     class_count = _class_count(path, state)
-    module = EfficientNet(
-        size, class_count=class_count, arithmetic=_arithmetic(path, given, beside)
-    )
-    _fit(module, state, path=path, renamed=state.keys() != given.keys())
+    module = EfficientNet(size, class_count=class_count, arithmetic=_arithmetic(given, beside))
+    _fit(module, state, path=path, is_timms="conv_stem.weight" in given)
     height, width = _resolution(path, beside) or (size.side, size.side)
     return _around(
         module, height=height, width=width, labels=_labels(path, beside, count=class_count)
     )
 
 
-def _fit(module: object, state: Mapping[str, Any], *, path: Path, renamed: bool) -> None:
+def _fit(module: object, state: Mapping[str, Any], *, path: Path, is_timms: bool) -> None:
     try:
         load_strictly(module, state, path=path)
     except CheckpointError as error:
-        if not renamed:
+        if not is_timms:
             raise
         raise CheckpointError(f"{error} (torchvision's names; the file's are timm's)") from error
 
@@ -75,11 +75,11 @@ def _class_count(path: Path, state: Mapping[str, Any]) -> int:
     return int(weight.shape[0])
 
 
-def _arithmetic(path: Path, state: Mapping[str, Any], beside: object) -> "Arithmetic":
+def _arithmetic(state: Mapping[str, Any], beside: object) -> "Arithmetic":
     from convert.architectures.efficientnet import PLAIN, TENSORFLOW
 
     named = [str(value) for value in _settings(beside, "arch") if "efficientnet" in str(value)]
-    is_tensorflows = "tf_efficientnet" in [*named, path.name][0]
+    is_tensorflows = "tf_efficientnet" in [*named, ARCH][0]
     return TENSORFLOW if is_tensorflows and "conv_stem.weight" in state else PLAIN
 
 

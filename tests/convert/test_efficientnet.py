@@ -11,6 +11,7 @@ import pytest
 import torch  # noqa: TID253 - in a process without TensorFlow
 from PIL import Image
 
+from convert import recipe
 from convert.architectures.efficientnet import (
     PLAIN,
     RESIDUAL_NORMS,
@@ -209,34 +210,37 @@ def test_classifier_of_two_layers_is_refused(state: dict[str, Any], tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("beside", "file_name", "arithmetic"),
+    ("beside", "arithmetic"),
     [
-        ({}, "weights.pth", "plain"),
-        ({"arch": "efficientnet_b0"}, "weights.pth", "plain"),
-        ({"arch": "tf_efficientnet_b0.ns_jft_in1k"}, "weights.pth", "tensorflow"),
-        ({"args": Namespace(arch="tf_efficientnet_b0")}, "weights.pth", "tensorflow"),
-        ({"arch": "emotions"}, "faces.tf_efficientnet_b0.pth", "tensorflow"),
-        ({}, "faces.tf_efficientnet_b0.pth", "tensorflow"),
-        ({"arch": "efficientnet_b0"}, "tf_efficientnet_b0.pth", "plain"),
+        ({}, "plain"),
+        ({"arch": "efficientnet_b0"}, "plain"),
+        ({"arch": "emotions"}, "plain"),
+        ({"arch": "tf_efficientnet_b0.ns_jft_in1k"}, "tensorflow"),
+        ({"args": Namespace(arch="tf_efficientnet_b0")}, "tensorflow"),
     ],
-    ids=["unsaid", "arch", "tf arch", "tf arch in args", "other arch", "file name", "both"],
+    ids=["unsaid", "arch", "other arch", "tf arch", "tf arch in args"],
 )
-def test_tensorflows_arithmetic_is_told_by_arch_or_file_name(
-    state: dict[str, Any],
-    tmp_path: Path,
-    beside: dict[str, Any],
-    file_name: str,
-    arithmetic: str,
+def test_tensorflows_arithmetic_is_told_by_arch(
+    state: dict[str, Any], tmp_path: Path, beside: dict[str, Any], arithmetic: str
 ) -> None:
-    loaded = RECIPE.load(write({"state_dict": in_timms(state), **beside}, tmp_path / file_name))
+    # the file's name decides nothing: renamed, it is the same checkpoint
+    path = write({"state_dict": in_timms(state), **beside}, tmp_path / "tf_efficientnet.pth")
     wanted = np.array(UPSTREAM["efficientnet_b0", arithmetic])
-    np.testing.assert_allclose(logits(loaded, 75), wanted, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(logits(RECIPE.load(path), 75), wanted, rtol=0, atol=1e-4)
 
 
-def test_torchvisions_layout_has_no_tensorflow_form(state: dict[str, Any], tmp_path: Path) -> None:
-    loaded = RECIPE.load(write(state, tmp_path / "tf_efficientnet_b0.pth"))
-    wanted = np.array(UPSTREAM["efficientnet_b0", "plain"])
-    np.testing.assert_allclose(logits(loaded, 75), wanted, rtol=0, atol=1e-4)
+def test_tensorflows_arithmetic_may_be_the_choice_of_a_copied_recipe(
+    state: dict[str, Any], tmp_path: Path
+) -> None:
+    original = recipe.find("face_emotion_efficientnet_b3").path.read_text(encoding="utf-8")
+    copy = tmp_path / "my_emotions.py"
+    copy.write_text(original.replace('ARCH = "', 'ARCH = "tf_'), encoding="utf-8")
+    load = recipe.read(copy).recipe.load
+    for renamed, arithmetic in ((in_timms, "tensorflow"), (dict, "plain")):
+        # torchvision's layout has no such form
+        loaded = load(write(renamed(state), tmp_path / "weights.pth"))
+        wanted = np.array(UPSTREAM["efficientnet_b0", arithmetic])
+        np.testing.assert_allclose(logits(loaded, 75), wanted, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -335,18 +339,23 @@ def test_truncated_file_is_refused(state: dict[str, Any], tmp_path: Path, share:
 
 
 @pytest.mark.parametrize(
-    ("size", "name"),
-    [(size, "weights.pth") for size in SIZES]
-    + [(size, "tf_efficientnet.pth") for size in (B0, B3)],
+    ("size", "arithmetic"),
+    [(size, "plain") for size in SIZES] + [(size, "tensorflow") for size in (B0, B3)],
     ids=lambda value: str(getattr(value, "name", value)),
 )
-def test_float_graph_equals_torch_at_every_size(tmp_path: Path, size: Size, name: str) -> None:
-    module = EfficientNet(size, class_count=7, arithmetic=TENSORFLOW if "tf" in name else PLAIN)
+def test_float_graph_equals_torch_at_every_size(
+    tmp_path: Path, size: Size, arithmetic: str
+) -> None:
+    module = EfficientNet(size, class_count=7, arithmetic=ARITHMETIC[arithmetic])
     batch = np.random.default_rng(1).integers(0, 256, (6, CHECKPOINT_SIDE, 75, 3), dtype=np.uint8)
     # statistics of these very pixels: what others give is not bounded
     seed_torch(module, NORMALISED.apply(batch), residual_norms=RESIDUAL_NORMS)
-    saved = {"state_dict": in_timms(module.state_dict()), "input_size": (CHECKPOINT_SIDE, 75)}
-    loaded = RECIPE.load(write(saved, tmp_path / name))
+    saved = {
+        "state_dict": in_timms(module.state_dict()),
+        "input_size": (CHECKPOINT_SIDE, 75),
+        "arch": "tf_efficientnet" if arithmetic == "tensorflow" else "efficientnet",
+    }
+    loaded = RECIPE.load(write(saved, tmp_path / "weights.pth"))
     found = differences(loaded, batch[:3], tmp_path)
     assert max(found.values()) <= 1e-4, found
     answers = expected(loaded, batch[:3])["probabilities"]
@@ -356,7 +365,7 @@ def test_float_graph_equals_torch_at_every_size(tmp_path: Path, size: Size, name
 def test_preprocessing_is_pillows() -> None:
     """`transforms.Resize((300, 300))` of an image in the usual training script."""
     step = Resize("linear_antialias", height=300, width=300)
-    for image in media("face", EVALUATION, 4):
+    for image in [*media("face", EVALUATION, 2), *media("scene", EVALUATION, 2)]:
         wanted = Image.fromarray(image).resize((300, 300), Image.Resampling.BILINEAR)
         found = preprocess(image, (step,)).astype(int)
         assert np.abs(found - np.asarray(wanted)).max() <= 1  # level of 255: rounding
