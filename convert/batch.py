@@ -33,6 +33,9 @@ def free_reshapes(model: onnx.ModelProto) -> onnx.ModelProto:
             kept = np.concatenate([[0], shape[1:]]).astype(np.int64)  # 0: as it comes
             graph.initializer.append(numpy_helper.from_array(kept, name))
             node.input[1] = name
+            others = [each for each in node.attribute if each.name != "allowzero"]
+            del node.attribute[:]
+            node.attribute.extend(others)
     return freed
 
 
@@ -44,9 +47,9 @@ def _first(value: onnx.ValueInfoProto) -> int:
 def _of_one_sample(
     node: onnx.NodeProto, constants: Mapping[str, NDArray[np.generic]]
 ) -> NDArray[np.generic] | None:
-    """The constant shape where it begins with 1; in one with `allowzero`, 0 has no such meaning."""
+    """The constant shape where it begins with 1; with `allowzero`, a 0 in it is no such word."""
     shape = constants.get(node.input[1])
-    literal = any(each.name == "allowzero" and each.i for each in node.attribute)
-    if shape is None or literal or shape.size < 2 or shape[0] != 1:
+    if shape is None or shape.size < 2 or shape[0] != 1:
         return None
-    return shape
+    literal = any(each.name == "allowzero" and each.i for each in node.attribute)
+    return None if literal and (shape == 0).any() else shape

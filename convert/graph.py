@@ -139,7 +139,7 @@ def canonicalize(model: onnx.ModelProto, *, prefix: str = "") -> onnx.ModelProto
         ConvertError: an output is an input or a constant; a node holds a graph of its own.
     """
     if has_subgraphs(model):
-        raise ConvertError("the graph has branches or loops (If, Loop, Scan): fix what they hang on")
+        raise ConvertError("the graph has branches or loops (If, Loop, Scan); allowed: none")
     graph = model.graph
     nodes = _ordered(graph)
     names: dict[str, str] = {value.name: value.name for value in graph.input}

@@ -11,7 +11,7 @@ from convert.errors import ConvertError
 OPSET = 17  # the newest of torch's tracing exporter; 13 is the least for per-channel QDQ
 LAST_WITHOUT_COORDINATES = 10  # newest opset whose Resize does not say which pixels it takes
 # onnx's converter has no way down for these, though their old forms do the same
-SAME = ("Pad", "Split")
+SAME = ("ConstantOfShape", "Pad", "Split")
 HIDDEN = "slipway.same"
 LISTED = 4  # operators named in a message
 
@@ -90,6 +90,8 @@ def _lowered(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
         if node.op_type in SAME:
             _lower(node, version)
             node.domain = HIDDEN
+        else:
+            _drop_new_attributes(node, version)
     lowered.opset_import.append(helper.make_opsetid(HIDDEN, 1))
     return lowered
 
@@ -121,6 +123,18 @@ def _lower(node: onnx.NodeProto, version: int) -> None:
         raise _refusal(version, "Pad of chosen axes, or that wraps")
     if "num_outputs" in attributes:  # into equal parts, which is what no sizes mean before
         node.attribute.remove(attributes["num_outputs"])
+
+
+def _drop_new_attributes(node: onnx.NodeProto, version: int) -> None:
+    """Those that OPSET does not have and that say what was always so."""
+    old, new = (onnx.defs.get_schema(node.op_type, at, "").attributes for at in (OPSET, version))
+    for attribute in [each for each in node.attribute if each.name not in old]:
+        default = new[attribute.name].default_value
+        if default.name:
+            value, usual = (helper.get_attribute_value(each) for each in (attribute, default))
+            if value != usual:
+                raise _refusal(version, f"{node.op_type} with {attribute.name} {value}")
+            node.attribute.remove(attribute)
 
 
 def _shown(model: onnx.ModelProto) -> onnx.ModelProto:

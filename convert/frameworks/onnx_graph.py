@@ -87,7 +87,10 @@ class OnnxNetwork:
         if self._layout == "NHWC":
             model = take_planes(model)
         # sizes become scales while the batch is still what the file was made for
-        return scale_resizes(free_batch(free_reshapes(scale_resizes(model))))
+        freed = scale_resizes(free_batch(free_reshapes(scale_resizes(model))))
+        if all(self.input_shape):
+            _check_batch(freed, self.input_shape, self._path)
+        return freed
 
     def weights(self) -> Mapping[str, NDArray[np.generic]]:
         """The file's initializers."""
@@ -170,10 +173,25 @@ def _without_subgraphs(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     return flat
 
 
+def _check_batch(model: onnx.ModelProto, shape: tuple[int, ...], path: Path) -> None:
+    """Some constants of a graph exported for one image hold only for one."""
+    given = model.graph.input[0].name
+    try:
+        outputs = _reference_session(model, path).run(None, {given: np.zeros((2, *shape), "f")})
+        alone = any(len(array) != 2 for array in outputs)
+    except Exception:  # onnxruntime's exceptions share no base class of their own
+        alone = True
+    if alone:
+        raise CheckpointError(
+            f"{path}: made for one image at a time; export it with a free batch axis "
+            "(torch: dynamic_axes={'x': {0: 'N'}}, or dynamic_shapes)"
+        )
+
+
 def _reference_session(model: onnx.ModelProto, path: Path) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what it logs as errors, it raises too
     try:
         return ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class of their own
