@@ -4,6 +4,7 @@ import io
 import json
 import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,3 +105,17 @@ def refusal(read: Callable[[Path], Any], path: Path) -> str:
     assert "\n" not in text
     assert len(text.replace(str(path), "")) < 500
     return text
+
+
+def prefixed(prefix: str, state: dict[str, torch.Tensor]) -> OrderedDict[str, torch.Tensor]:
+    return OrderedDict((prefix + name, value) for name, value in state.items())
+
+
+def plus_one(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value + 1 for name, value in state.items()}
+
+
+def assert_same(found: dict[str, Any], state: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == state.keys()
+    for name, value in state.items():
+        assert torch.equal(found[name], value), name
