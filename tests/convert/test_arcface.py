@@ -97,8 +97,9 @@ def test_cosine_probabilities_by_hand() -> None:
 def test_lengths_of_centres_and_features_do_not_matter() -> None:
     raw = np.random.default_rng(1).standard_normal((4, 8), dtype=np.float32)
     directions = np.random.default_rng(2).standard_normal((3, 8), dtype=np.float32)
-    first = CosineProbabilities(directions).apply(raw)
-    second = CosineProbabilities(directions * np.float32(7)).apply(raw * np.float32(0.01))
+    first = CosineProbabilities(directions, 2.0).apply(raw)
+    second = CosineProbabilities(directions * np.float32(7), 2.0).apply(raw * np.float32(0.01))
+    assert first["probabilities"].max() < 0.9  # not so sharp that lengths could hide
     for name in first:
         np.testing.assert_allclose(first[name], second[name], atol=1e-5, err_msg=name)
 
