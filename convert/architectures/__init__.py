@@ -2,6 +2,9 @@
 
 | file | network | key layout it follows |
 |---|---|---|
+| iresnet.py | IResNet-18, 34, 50, 100 | insightface `arcface_torch/backbones/iresnet.py` |
+| mobilefacenet.py | MobileFaceNet with ReLU6 | foamliu/MobileFaceNet `mobilefacenet.py` |
+| mobilefacenet.py | MobileFaceNet with PReLU | TreB1eN/InsightFace_Pytorch `model.py` |
 | mobilenetv2.py | MobileNetV2 (width 1.0) | torchvision `mobilenet_v2` |
 | u2net.py | U2NETP, U2NET | xuebinqin/U-2-Net `model/u2net.py` |
 | xception.py | mini- and big XCEPTION | Keras; oarriaga/face_classification `src/models/cnn.py` |
