@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from runtime.errors import InputError
-from runtime.steps import CenterCrop, Grayscale, Letterbox, Resize, Step
+from runtime.steps import (
+    CenterCrop,
+    Grayscale,
+    ImageStep,
+    Letterbox,
+    Resize,
+    Step,
+    image_steps,
+)
 
 # Of the source image, where only the shorter side is fixed: a photo of 5000 x 1 px would become one
 # of 1 280 000 x 256 px, a gigabyte.
@@ -36,7 +44,7 @@ class Placement:
     top: float
 
 
-def lay_out(height: int, width: int, step: Step) -> Layout:
+def lay_out(height: int, width: int, step: ImageStep) -> Layout:
     """What a step makes of an image of (height, width) px.
 
     Raises:
@@ -67,7 +75,7 @@ def place(height: int, width: int, steps: Sequence[Step]) -> Placement:
     Source: of a letterbox, what ultralytics' scale_boxes undoes (8.4; earlier ones do not round).
     """
     scale_x, scale_y, left, top = 1.0, 1.0, 0.0, 0.0
-    for step in steps:
+    for step in image_steps(steps):
         layout = lay_out(height, width, step)
         x, y = layout.width / width, layout.height / height
         scale_x, left = scale_x * x, left * x + layout.left

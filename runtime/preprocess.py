@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 from runtime.errors import InputError, TooLargeError
 from runtime.geometry import Layout, lay_out
 from runtime.resize import resize
-from runtime.steps import CenterCrop, Grayscale, Letterbox, Resize, Step
+from runtime.steps import (
+    CenterCrop,
+    Grayscale,
+    ImageStep,
+    Letterbox,
+    Resize,
+    Step,
+    image_steps,
+)
 
 Image = NDArray[np.uint8]
 
@@ -19,7 +27,7 @@ def preprocess(image: Image, steps: Sequence[Step]) -> Image:
 
     Args:
         image: (H, W, 3) uint8, RGB.
-        steps: from `Spec.preprocess`.
+        steps: from `Spec.preprocess`; those that are not about pictures are passed over.
 
     Returns:
         (H', W', C) uint8, contiguous, without the batch axis.
@@ -30,7 +38,7 @@ def preprocess(image: Image, steps: Sequence[Step]) -> Image:
     """
     shape = image.shape
     try:
-        for step in steps:
+        for step in image_steps(steps):
             image = _apply(image, step)
         return np.ascontiguousarray(image)
     except (MemoryError, cv2.error) as error:
@@ -87,7 +95,7 @@ def grayscale(image: Image) -> Image:
     return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:, :, np.newaxis].astype(np.uint8, copy=False)
 
 
-def _apply(image: Image, step: Step) -> Image:
+def _apply(image: Image, step: ImageStep) -> Image:
     match step:
         case Resize():
             to = _layout(image, step)
@@ -100,6 +108,6 @@ def _apply(image: Image, step: Step) -> Image:
             return grayscale(image)
 
 
-def _layout(image: Image, step: Step) -> Layout:
+def _layout(image: Image, step: ImageStep) -> Layout:
     height, width = image.shape[:2]
     return lay_out(height, width, step)

@@ -1,5 +1,9 @@
-"""The geometric steps a spec may list: a closed vocabulary. What they do: `runtime.preprocess`."""
+"""The steps a spec may list: a closed vocabulary.
 
+What they do: `runtime.preprocess` (images), `runtime.audio`, `runtime.video`, `runtime.wordpiece`.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,7 +56,52 @@ class Grayscale:
     op: Literal["grayscale"] = "grayscale"
 
 
-Step = Resize | Letterbox | CenterCrop | Grayscale
+@dataclass(frozen=True, slots=True)
+class Resample:
+    """Sound to one channel at this rate: the mean of the channels, then soxr's HQ filter."""
+
+    sampling_rate: int  # Hz
+    op: Literal["resample"] = "resample"
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFrames:
+    """Frames spread evenly over a clip, its first and its last among them.
+
+    Frame i is number int(i * (n - 1) / (count - 1)) of n; a clip of fewer gives all of its own in
+    order and repeats the last. The steps after it are applied to each frame.
+    """
+
+    count: int
+    op: Literal["sample_frames"] = "sample_frames"
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenize:
+    """Text to the ids of BERT's WordPiece, by the version's asset "vocabulary"."""
+
+    max_length: int  # tokens, [CLS] and [SEP] among them; a longer text is cut
+    lowercase: bool  # also takes accents off
+    op: Literal["tokenize"] = "tokenize"
+
+
+ImageStep = Resize | Letterbox | CenterCrop | Grayscale
+Step = ImageStep | Resample | SampleFrames | Tokenize
+
+_LIMITS: Mapping[str, tuple[int, int, str]] = {  # of numbers, in whichever step they stand
+    "height": (1, 8192, " px"),
+    "width": (1, 8192, " px"),
+    "shortest_side": (1, 8192, " px"),
+    "fill": (0, 255, ""),
+    "sampling_rate": (1000, 192_000, " Hz"),
+    "count": (1, 256, " frames"),
+    "max_length": (3, 8192, " tokens"),
+}
+
+
+def image_steps(steps: Sequence[Step]) -> tuple[ImageStep, ...]:
+    """Those that are done to one picture: all of an image task's, and each frame's of a video."""
+    return tuple(step for step in steps if isinstance(step, ImageStep))
 
 
 def check_step(step: Step, where: str) -> None:
@@ -66,9 +115,8 @@ def check_step(step: Step, where: str) -> None:
         kept = step.height is None and step.width is None and step.shortest_side is not None
         if not fixed and not kept:
             raise ArtifactError(f"{where}: resize takes height and width, or shortest_side")
-    sizes = {n: getattr(step, n, None) for n in ("height", "width", "shortest_side")}
-    for name, size in sizes.items():
-        if size is not None and not 1 <= size <= 8192:
-            raise ArtifactError(f"{where}.{name} is {size}; allowed: 1 to 8192 px")
-    if isinstance(step, Letterbox) and not 0 <= step.fill <= 255:
-        raise ArtifactError(f"{where}.fill is {step.fill}; allowed: 0 to 255")
+    for name, (smallest, largest, unit) in _LIMITS.items():
+        value = getattr(step, name, None)
+        if value is not None and not smallest <= value <= largest:
+            allowed = f"{smallest} to {largest}{unit}"
+            raise ArtifactError(f"{where}.{name} is {value}; allowed: {allowed}")

@@ -70,13 +70,18 @@ def _parse_dataclass(cls: Any, value: object, where: str) -> Any:
     unknown = [key for key in entries if key not in fields and not key.startswith("x_")]
     if unknown:
         raise ArtifactError(f"{where}.{unknown[0]} is not a known field; known: {_listed(fields)}")
-    required = {name for name, f in fields.items() if f.default is dataclasses.MISSING}
+    required = {name for name, f in fields.items() if not _has_default(f)}
     missing = sorted(required - entries.keys())
     if missing:
         raise ArtifactError(f"{where}.{missing[0]} is missing")
     hints = get_type_hints(cls)
     known = {key: item for key, item in entries.items() if key in fields}
     return cls(**{k: _parse(hints[k], item, f"{where}.{k}") for k, item in known.items()})
+
+
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    missing = dataclasses.MISSING
+    return field.default is not missing or field.default_factory is not missing
 
 
 def _parse_union(members: tuple[Any, ...], value: object, where: str) -> Any:

@@ -7,7 +7,7 @@ import pytest
 from runtime.errors import InputError
 from runtime.geometry import Layout, Placement, lay_out, place
 from runtime.preprocess import preprocess
-from runtime.steps import CenterCrop, Grayscale, Letterbox, Resize, Step
+from runtime.steps import CenterCrop, Grayscale, ImageStep, Letterbox, Resize, Step
 
 SQUARE = Letterbox(height=640, width=640, interpolation="linear")
 
@@ -32,7 +32,7 @@ SQUARE = Letterbox(height=640, width=640, interpolation="linear")
         ((30, 20), Grayscale(), Layout(30, 20, 0, 0, 30, 20)),
     ],
 )
-def test_layout_by_hand(source: tuple[int, int], step: Step, layout: Layout) -> None:
+def test_layout_by_hand(source: tuple[int, int], step: ImageStep, layout: Layout) -> None:
     assert lay_out(*source, step) == layout
 
 

@@ -260,3 +260,124 @@ def test_versions_are_complete_ones_in_order_of_number(tmp_path: Path) -> None:
     (model / "12").touch()
     assert [path.name for path in versions(model)] == ["2", "9", "10"]
     assert versions(tmp_path / "nowhere") == []
+
+
+def spec_of(task: str, *, inputs: list[Any], output: str, steps: list[Any]) -> dict[str, Any]:
+    return {
+        "schema_version": 1,
+        "id": "listener",
+        "task": task,
+        "description": "",
+        "labels": ["a", "b", "c"] if output == "probabilities" else [],
+        "inputs": inputs,
+        "outputs": [tensor(output, "N", 3)],
+        "preprocess": steps,
+        "licence": "MIT",
+    }
+
+
+def integers(name: str) -> dict[str, Any]:
+    return {"name": name, "dtype": "int64", "shape": ["N", "L"]}
+
+
+FRAMES = {"name": "frames", "dtype": "uint8", "shape": ["N", 4, 8, 8, 3]}
+RESIZE = {"op": "resize", "interpolation": "linear", "height": 8, "width": 8}
+SAMPLE = {"op": "sample_frames", "count": 4}
+RESAMPLE = {"op": "resample", "sampling_rate": 16_000}
+TOKENIZE = {"op": "tokenize", "max_length": 8, "lowercase": True}
+VOICE = spec_of(
+    "audio-classification",
+    inputs=[tensor("waveform", "N", "S")],
+    output="probabilities",
+    steps=[RESAMPLE],
+)
+GAIT = spec_of(
+    "video-classification",
+    inputs=[FRAMES, tensor("condition", "N", 384)],
+    output="probabilities",
+    steps=[SAMPLE, RESIZE],
+)
+TEXT = spec_of(
+    "sentence-similarity",
+    inputs=[integers("input_ids"), integers("attention_mask")],
+    output="embedding",
+    steps=[TOKENIZE],
+)
+
+
+@pytest.mark.parametrize("spec", [VOICE, GAIT, {**GAIT, "inputs": [FRAMES]}, TEXT])
+def test_sound_video_and_text_have_interfaces_of_their_own(spec: dict[str, Any]) -> None:
+    found = parse_spec(json.dumps(spec), "here")
+    assert [step.op for step in found.preprocess] == [s["op"] for s in spec["preprocess"]]
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ({**VOICE, "inputs": [tensor("sound", "N", "S")]}, "inputs are sound float32 of 2 axes"),
+        ({**VOICE, "inputs": [tensor("waveform", "N", 1, "S")]}, "waveform float32 of 3 axes"),
+        ({**VOICE, "outputs": [tensor("logits", "N", 3)]}, "gives probabilities of 2 axes"),
+        ({**VOICE, "labels": ["a"]}, "labels has 1; probabilities: 3"),
+        ({**TEXT, "inputs": [integers("input_ids")]}, "inputs are input_ids int64 of 2 axes"),
+        ({**VOICE, "preprocess": []}, "preprocess is empty; audio-classification allows one"),
+        ({**VOICE, "preprocess": [RESIZE]}, "preprocess is resize; audio-classification allows"),
+        ({**GAIT, "preprocess": [RESIZE, SAMPLE]}, "allows sample_frames, then steps of images"),
+        ({**GAIT, "preprocess": [SAMPLE, SAMPLE]}, "allows sample_frames, then steps of images"),
+        ({**TEXT, "preprocess": [TOKENIZE, TOKENIZE]}, "sentence-similarity allows one tokenize"),
+        ({**DETECTOR, "preprocess": [SAMPLE]}, "object-detection allows steps of images"),
+        (
+            {**VOICE, "preprocess": [{**RESAMPLE, "sampling_rate": 999}]},
+            "preprocess[0].sampling_rate is 999; allowed: 1000 to 192000 Hz",
+        ),
+        ({**GAIT, "preprocess": [{**SAMPLE, "count": 0}]}, "allowed: 1 to 256 frames"),
+        ({**TEXT, "preprocess": [{**TOKENIZE, "max_length": 2}]}, "allowed: 3 to 8192 tokens"),
+    ],
+)
+def test_interfaces_and_steps_of_another_task_are_refused(spec: dict[str, Any], says: str) -> None:
+    with pytest.raises(ArtifactError) as caught:
+        parse_spec(json.dumps(spec), "here")
+    assert says in str(caught.value)
+    assert str(caught.value).startswith("here.")
+
+
+def with_assets(directory: Path, spec: dict[str, Any], assets: dict[str, Any]) -> None:
+    edit_manifest(directory, {"id": spec["id"], "spec": spec, "assets": assets})
+
+
+def asset(name: str) -> dict[str, Any]:
+    return {"name": name, "sha256": "0" * 64, "size_bytes": 1}
+
+
+def test_assets_are_files_of_the_version(directory: Path) -> None:
+    with_assets(directory, TEXT, {"vocabulary": asset("vocab.txt")})
+    manifest = read_manifest(directory)
+    assert manifest.assets["vocabulary"].name == "vocab.txt"
+    assert [file.name for file in manifest.files] == ["float.onnx", "golden.npz", "vocab.txt"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "assets", "says"),
+    [
+        (TEXT, {}, "assets lacks vocabulary; sentence-similarity needs it"),
+        (TEXT, {"vocabulary": asset("../v")}, "file name '../v' is not a plain name"),
+        (VOICE, {"vocabulary": asset("v")}, "assets.vocabulary is unknown; audio-classification"),
+        (
+            {**GAIT, "inputs": [FRAMES]},
+            {"conditions": asset("c")},
+            "assets has conditions; the graph takes no condition",
+        ),
+    ],
+)
+def test_assets_that_do_not_fit_the_task_are_refused(
+    directory: Path, spec: dict[str, Any], assets: dict[str, Any], says: str
+) -> None:
+    with_assets(directory, spec, assets)
+    assert says in refusal(directory)
+
+
+def test_synthetic_weights_are_not_seeded(directory: Path) -> None:
+    weights = {"origin": "synthetic", "source": "drawings", "sha256": "0" * 64}
+    edit_manifest(directory, {"weights": weights})
+    manifest = read_manifest(directory)
+    assert not manifest.seeded
+    assert manifest.weights.origin == "synthetic"
