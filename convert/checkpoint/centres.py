@@ -37,7 +37,7 @@ class Embedder:
 
     anchor: str  # the key by which the backbone was found
     state: Tensors  # the dict that it lies in; its own keys without a prefix
-    beside: Tensors  # of other dicts, by place and key
+    beside: Tensors  # of other dicts, by place and key; as they are
     numbers: Mapping[str, float]  # settings, by place and key
 
 
@@ -61,7 +61,7 @@ def find_embedder(loaded: Any, anchors: Sequence[str], *, path: Path) -> Embedde
         None where no key is an anchor or ends in one. A running average comes first.
 
     Raises:
-        CheckpointError: NaN or infinity in a tensor.
+        CheckpointError: NaN or infinity in a tensor of that dict.
     """
     dicts = dict(_dicts(loaded))
     hits = {place: found for place, d in dicts.items() if (found := _anchored(d, anchors))}
@@ -74,7 +74,7 @@ def find_embedder(loaded: Any, anchors: Sequence[str], *, path: Path) -> Embedde
         f"{place}{key}": value
         for place, others in dicts.items()
         if place not in hits
-        for key, value in as_float32(others, path=path).items()
+        for key, value in others.items()
     }
     own = {key.removeprefix(prefix): value for key, value in state.items()}
     return Embedder(anchor, own, beside, dict(_numbers(loaded)))
@@ -97,7 +97,7 @@ def take_centres(
 
     Raises:
         CheckpointError: several matrices that could be the centres; a bias beside them, which
-            makes them a linear classifier; a scale that is no positive number.
+            makes them a linear classifier; NaN or infinity; a scale that is no positive number.
     """
     strangers = {key: value for key, value in embedder.state.items() if key not in set(own)}
     others = strangers | dict(embedder.beside)
@@ -118,7 +118,8 @@ def take_centres(
     # margins keep constants there too: head.cos_m, head.th
     head = {key for key in others if key == name or (part and key.startswith(part))}
     state = {key: value for key, value in embedder.state.items() if key not in head}
-    values = _upright(name, others[name], width)
+    # only now: what else lies beside may be a loss of infinity
+    values = _upright(name, as_float32({name: others[name]}, path=path)[name], width)
     if len(values) > MOST_CLASSES:
         return state, None
     return state, Centres(values, _scale({**embedder.numbers, **_scalars(others)}, part, path))

@@ -88,7 +88,7 @@ def _load(path: Path) -> Loaded:
         raise CheckpointError(f"{path}: no face embedding network that is known here")
     backbone = next(each for each in BACKBONES if each.anchor == embedder.anchor)
     closing = embedder.state.get(backbone.closing)
-    width = WIDTH if closing is None else len(closing)
+    width = WIDTH if closing is None else max(1, closing.numel())
     module = backbone.build(width, embedder.state)
     state, centres = take_centres(embedder, tuple(module.state_dict()), width, path=path)
     load_strictly(module, state, path=path, ignore=BESIDE)

@@ -261,7 +261,11 @@ def layouts(backbone: Mapping[str, Any], head: Any) -> dict[str, object]:
             "head.cos_m": head[0, 0],
         },
         "the head alone has a prefix": {**backbone, "arcface.weight": head},
-        "two dicts": {"backbone": dict(backbone), "head": {"kernel": head.T}, "epoch": 3},
+        "two dicts": {
+            "backbone": dict(backbone),
+            "head": {"kernel": head.T},
+            "best": {"loss": head[0, 0] * float("inf")},
+        },
         "a matrix": {"model": dict(backbone), "centers": head},
         "insightface": {
             "state_dict_backbone": {f"module.{k}": v for k, v in backbone.items()},
@@ -282,7 +286,7 @@ def layouts(backbone: Mapping[str, Any], head: Any) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("layout", sorted(layouts({}, np.zeros((7, 128)))))
+@pytest.mark.parametrize("layout", sorted(layouts({}, np.ones((7, 128)))))
 def test_centres_are_found_however_they_are_saved(
     backbone: dict[str, Any], layout: str, tmp_path: Path
 ) -> None:
@@ -376,7 +380,9 @@ def upstreams_answer(data: bytes, backbone: Mapping[str, Any], scale: float) -> 
     module = MobileFaceNet()
     module.load_state_dict(dict(backbone))
     pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), np.float32) / 255
-    mean, std = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+    mean, std = (
+        np.array(values, np.float32) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
     image = torch.from_numpy(((pixels - mean) / std).transpose(2, 0, 1)[np.newaxis])
     normalize = torch.nn.functional.normalize
     with torch.inference_mode():
