@@ -87,7 +87,7 @@ def _resolution(path: Path, beside: object) -> tuple[int, int] | None:
     """(height, width) in px that the checkpoint says it was trained at."""
     for value in _settings(beside, "input_size", "img_size"):
         sides = tuple(value[-2:]) if isinstance(value, list | tuple) else (value, value)
-        if len(sides) != 2 or not all(type(side) is int and side in SIDES for side in sides):
+        if len(sides) != 2 or not all(isinstance(side, int) and side in SIDES for side in sides):
             raise CheckpointError(
                 f"{path}: says that its input is of size {str(value)[:60]}; "
                 f"needed: {SIDES.start} to {SIDES.stop - 1} px, or height and width"
