@@ -20,7 +20,7 @@ from convert.train_gait.evidence import (
     read_embeddings,
 )
 from convert.train_gait.examples import draw_clip, draw_moments, drawn, flat, spread
-from convert.train_gait.learn import LEVEL, save
+from convert.train_gait.learn import LEVEL, restore, save
 from convert.walkers import JOINTS, LABELS, SAMPLES, clip
 
 
@@ -105,8 +105,12 @@ def test_saved_weights_take_levels_of_0_to_255(tmp_path: Path) -> None:
         loaded = GaitStudent()
         load_strictly(loaded, read_state_dict(tmp_path / "s.pt"), path=tmp_path / "s.pt")
         expected, found = student(levels / LEVEL, condition), loaded(levels, condition)
+        again = GaitStudent().eval()
+        restore(again, tmp_path / "s.pt")
+        resumed = again(levels / LEVEL, condition)
     # half precision has 11 bits, and its errors add up over 17 layers
     torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
+    torch.testing.assert_close(resumed, found, atol=1e-4, rtol=0)  # a power of two is exact
     assert (tmp_path / "s.pt").stat().st_size < 2.3e6
 
 

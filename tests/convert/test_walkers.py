@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -15,6 +17,8 @@ from convert.walkers import (
     VIEWS,
     clip,
 )
+from convert.walkers.camera import draw_camera, film
+from convert.walkers.drawing import Look, draw_look, paint
 from convert.walkers.gaits import MILDEST, draw_gait
 from convert.walkers.motion import ANKLE_HEIGHT, curve, walk
 
@@ -55,6 +59,23 @@ def test_frames_are_neither_blank_nor_still() -> None:
         frames = clip(EVALUATION, index).frames.astype(float)
         assert frames.std() > 5  # levels
         assert np.abs(np.diff(frames, axis=0)).mean() > 0.5  # levels between frames
+
+
+def test_the_walker_is_drawn_where_the_pose_says() -> None:
+    gait = draw_gait(np.random.default_rng(0), "normal", 0.0)
+    joints, path = walk(np.random.default_rng(0), gait, times=np.linspace(0, 1, 4))
+    camera = draw_camera(np.random.default_rng(0), VIEWS["side"])
+    lens = film(np.random.default_rng(0), camera, path, side=224)
+    looks = [_dressed_in(level) for level in (20.0, 235.0)]
+    (dark, pose), (light, _) = [
+        paint(np.random.default_rng(0), look, joints, lens) for look in looks
+    ]
+    for walker, joints_px in zip(light.max(-1) > dark.max(-1) + 50.0, pose, strict=True):
+        assert np.mean([walker[round(y), round(x)] for x, y in joints_px]) > 0.9
+        drawn = np.argwhere(walker)[:, ::-1]  # x, y
+        reach = 20  # px from the outermost joints to the rim of what is around them
+        assert (drawn > joints_px.min(0) - reach).all()
+        assert (drawn < joints_px.max(0) + reach).all()
 
 
 def test_more_frames_show_the_same_walk() -> None:
@@ -163,6 +184,12 @@ def _walk(label: str, *, seed: int) -> Joints:
     gait = draw_gait(np.random.default_rng(seed), label, 1.0)
     joints, _ = walk(np.random.default_rng(seed), gait, times=np.arange(0, 6, 1 / RATE_HZ))
     return {name: joints[:, index] for index, name in enumerate(JOINTS)}
+
+
+def _dressed_in(level: float) -> Look:
+    grey = (level, level, level)
+    look = draw_look(np.random.default_rng(0))
+    return replace(look, skin=grey, hair=grey, top=grey, bottom=grey, shoe=grey)
 
 
 def _angle(joints: Joints, side: str, parts: tuple[str, str, str]) -> NDArray[np.float64]:
