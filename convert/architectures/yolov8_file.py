@@ -67,13 +67,13 @@ def read_trained(path: Path) -> Trained:
     # by content: `unpickle.read` says what else a file is, where it is none of these
     file = unpickle.read(path) if zipfile.is_zipfile(path) else None
     module = _network(file.root) if file else None
+    settings = (mapping(file.root) if file else None) or {}
     if file is None or module is None:
-        return _plain(path)
+        return _plain(path, settings)
     _check_layers(path, module)
     parts = dict(unpickle.modules(file, module))
     epsilon = _epsilon(path, parts)
     state = unfolded(unpickle.state_dict(file, module), epsilon=epsilon)
-    settings = mapping(file.root) or {}
     return Trained(
         state=state,
         labels=_labels(path, module.state.get("names")),
@@ -105,12 +105,17 @@ def unfolded(
     return found
 
 
-def _plain(path: Path) -> Trained:
+def _plain(path: Path, settings: Mapping[Any, Any]) -> Trained:
     state = unfolded(with_our_prefix(read_state_dict(path)))
     for key, name in OTHERS:
         if key in state:
             raise CheckpointError(f"{path}: {name}; needed: YOLOv8 detection")
-    return Trained(state, labels_in(read_checkpoint(path), path=path), None, None)
+    return Trained(
+        state=state,
+        labels=labels_in(read_checkpoint(path), path=path),
+        side=_side(settings.get("train_args")),
+        licence=_licence(settings.get("license")),
+    )
 
 
 def _network(root: Any) -> Record | None:
