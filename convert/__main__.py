@@ -12,6 +12,26 @@ NEEDED = ("onnx", "onnxruntime", "torch", "tensorflow", "tf2onnx")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
     options = _parser().parse_args(arguments)
+    try:
+        return _list() if options.command == "list" else _run(options)
+    except KeyboardInterrupt:
+        print("convert: interrupted; nothing half-written was left", file=sys.stderr)
+        return 130
+
+
+def _list() -> int:
+    from convert.listing import lines
+
+    try:
+        for line in lines():
+            print(line)
+    except Exception as error:  # RecipeError; naming it here would import all of the runtime
+        print(f"convert: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         print(
@@ -21,26 +41,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    from convert.commands import list_models, run_models
+    from convert.commands import run_models
     from runtime.errors import SlipwayError
 
     try:
-        return list_models() if options.command == "list" else run_models(options)
+        return run_models(options)
     except SlipwayError as error:
         print(f"convert: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("convert: interrupted; nothing half-written was left", file=sys.stderr)
-        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m convert", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="the models with a recipe")
+    own = "A model of your own is one recipe file: convert/README.md."
+    commands.add_parser("list", help="the models with a recipe", epilog=own)
     run = commands.add_parser("run", help="convert models to verified ONNX artifacts")
     run.add_argument("models", nargs="*", metavar="MODEL", help="ids; none: every known model")
-    run.add_argument("--recipe", type=Path, help="a recipe file of your own")
+    run.add_argument("--recipe", type=Path, help="a file of your own: convert/README.md")
     run.add_argument("--checkpoint", type=Path, help="weights of the one model named")
     run.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line, or JSON")
     run.add_argument("--weights", choices=("pretrained", "seeded", "auto"), default="pretrained")

@@ -13,14 +13,6 @@ from convert.runner import run
 HEADINGS = ("model", "weights", "parity", "precision", "MB before", "MB after", "x faster", "s")
 
 
-def list_models() -> int:
-    """Print every known model, one line each."""
-    for model_id in recipe.known():
-        found = recipe.find(model_id).recipe
-        print(f"{model_id:32} {found.task:26} {found.description}")
-    return 0
-
-
 def run_models(options: argparse.Namespace) -> int:
     """Convert what was asked for; exit code 1 when any model was refused.
 

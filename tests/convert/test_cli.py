@@ -5,7 +5,6 @@ import pickle
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,6 @@ import runtime
 from convert.package import next_version
 from runtime.manifest import read_manifest, versions
 from tests.convert.command_line import (
-    PROJECT,
     command,
     convert,
     environment,
@@ -87,19 +85,6 @@ def wait_for(process: subprocess.Popen[str], stage: str) -> None:
         if line.rstrip().endswith(f": {stage}"):
             return
     pytest.fail(f"{stage} was not reached")
-
-
-def test_list_names_the_models_at_once() -> None:
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "convert", "list"],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert [line.split()[0] for line in done.stdout.splitlines()] == sorted(MODELS)
-    for framework in ("torch", "tensorflow", "keras"):
-        assert f"| {framework}\n" not in done.stderr.replace(" ", "").replace("|", "| ")
 
 
 def test_recipe_outside_the_repository_converts_with_its_checkpoint(packaged: Path) -> None:
