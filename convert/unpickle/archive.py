@@ -1,5 +1,6 @@
 """The zip that torch.save writes: `data.pkl`, `data/<key>` for each storage, `byteorder`."""
 
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.checkpoint import sniff
+from convert.checkpoint import expect
 from convert.errors import CheckpointError
 from convert.unpickle.records import loads
 
@@ -27,9 +28,7 @@ def read(path: Path) -> TorchFile:
     Raises:
         CheckpointError: not a torch zip, damaged, or naming anything but the parts of a checkpoint.
     """
-    kind = sniff(path)
-    if kind != "torch":
-        raise CheckpointError(f"{path}: a {kind} file; this model is read from a torch .pt file")
+    expect(path, "torch")
     if not zipfile.is_zipfile(path):
         raise CheckpointError(
             f"{path}: of torch's format before 1.6, which is not read here; "
@@ -37,11 +36,10 @@ def read(path: Path) -> TorchFile:
         )
     with opened(path) as archive:
         names = archive.namelist()
-        pickles = [name for name in names if name.count("/") == 1 and name.endswith("/data.pkl")]
-        data = archive.read(pickles[0]) if len(pickles) == 1 else b""
-    if not data or any("/code/" in name for name in names):
-        found = "a TorchScript archive" if data else f"{len(pickles)} files data.pkl"
-        raise CheckpointError(f"{path}: holds {found}; needed: a zip as torch.save writes it")
+        pickles = [name for name in names if re.fullmatch("[^/]*/data.pkl", name)]
+        if len(pickles) != 1:
+            raise CheckpointError(f"{path}: holds {len(pickles)} files data.pkl; needed: one")
+        data = archive.read(pickles[0])
     return TorchFile(path, loads(data, path=path), pickles[0].removesuffix("data.pkl"))
 
 

@@ -96,7 +96,8 @@ def loads(data: bytes, *, path: Path) -> Any:
         raise
     except Exception as error:  # a damaged pickle fails in a dozen ways
         raise CheckpointError(
-            f"{path}: its pickle is damaged ({str(error)[:200] or type(error).__name__})"
+            f"{path}: its pickle is damaged, or would have to run code to load "
+            f"({str(error)[:200] or type(error).__name__})"
         ) from error
 
 
