@@ -60,6 +60,62 @@ def predictions(path: str, *images: str) -> list[int]:
     return [int(index) for index in np.asarray(model(normalised)).argmax(axis=1)]
 
 
+def answer(path: str, image: str) -> list[float]:
+    """A model's own answer to an image file, decoded and resized by Keras and TensorFlow."""
+    keras = import_keras()
+    import tensorflow as tf
+
+    model = keras.models.load_model(path, compile=False)
+    pixels = keras.utils.img_to_array(keras.utils.load_img(image))
+    resized = tf.image.resize(pixels, model.input_shape[1:3], method="bilinear")
+    return [float(value) for value in np.asarray(model(resized[None]))[0]]
+
+
+def exports(directory: str) -> dict[str, dict[str, float]]:
+    """Reference against graph of models that hold more than weights, from both kinds of file."""
+    import onnxruntime as ort
+
+    folder = Path(directory)
+    _write_more_than_weights(folder)
+    batch = np.random.default_rng(4).uniform(0, 255, (3, 16, 16, 3)).astype(np.float32)
+    found = {}
+    for path in sorted(folder.glob("more-*")):
+        network = KerasNetwork(load_keras(path))
+        graph = network.export()
+        session = ort.InferenceSession(
+            graph.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        planes = np.ascontiguousarray(batch.transpose(0, 3, 1, 2))
+        (given,) = session.run(None, {session.get_inputs()[0].name: planes})
+        (reference,) = network.forward(batch)
+        found[path.name] = {
+            "inputs": len(graph.graph.input),
+            "difference": float(np.abs(given - reference).max()),
+            "spread": float(reference.std(axis=0).max()),
+        }
+    return found
+
+
+def unsupported() -> str:
+    """What is said of a layer without an ONNX form."""
+    keras = import_keras()
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()])
+
+    def fingerprint(x: Any) -> Any:
+        return keras.ops.cast(
+            keras.ops.bitwise_and(keras.ops.cast(model(x), "int32"), 3), "float32"
+        )
+
+    from convert.errors import ConvertError
+    from convert.frameworks.keras_export import export_call
+
+    try:
+        export_call(fingerprint, (8, 8, 1))
+    except ConvertError as error:
+        return str(error)
+    return ""
+
+
 def refusals(*paths: str) -> dict[str, str]:
     """By file name: the text of the CheckpointError that each gives; "" where it loads."""
     load = recipe.find(MODEL).recipe.load
@@ -140,6 +196,27 @@ def _write_heads(folder: Path) -> None:
     keras.Model([one, two], joined).save(folder / "two-images.keras")
 
 
+def _write_more_than_weights(folder: Path) -> None:
+    keras = import_keras()
+    from keras import layers
+
+    learned = layers.Normalization()
+    learned.adapt(np.random.default_rng(5).uniform(0, 255, (20, 8, 8, 3)))
+    fronts = {
+        "learned": [learned],
+        "given": [layers.Normalization(mean=[90.0, 100.0, 110.0], variance=[900.0, 800.0, 700.0])],
+        "both": [layers.Rescaling(1 / 255), layers.Normalization(mean=0.5, variance=0.1)],
+        "augmented": [layers.Rescaling(1 / 127.5, -1), layers.RandomFlip(), layers.RandomZoom(0.2)],
+        "nearest": [layers.Resizing(24, 24, interpolation="nearest")],
+        "gelu": [layers.Rescaling(1 / 255), layers.Conv2D(4, 3, activation="gelu")],
+    }
+    for name, front in fronts.items():
+        tail = [layers.Conv2D(4, 3), layers.GlobalMaxPooling2D(), layers.Dense(3)]
+        model = keras.Sequential([keras.Input((16, 16, 3)), *front, *tail])
+        model.save(folder / f"more-{name}.keras")
+        model.save(folder / f"more-{name}.h5")
+
+
 def _write_code(folder: Path) -> None:
     keras = import_keras()
     from keras import layers
@@ -165,7 +242,10 @@ def _write_code(folder: Path) -> None:
 def main() -> None:
     """Call the function named, print what it gives as the last line."""
     function, *arguments = sys.argv[1:]
-    known = (write_files, parity, predictions, refusals, seeded_twice, ends_in_softmax)
+    known = (
+        *(write_files, parity, predictions, answer, exports, unsupported),
+        *(refusals, seeded_twice, ends_in_softmax),
+    )
     call: Any = {each.__name__: each for each in known}[function]
     print(json.dumps(call(*arguments)))
 

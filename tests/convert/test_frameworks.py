@@ -156,6 +156,21 @@ def test_keras_family_loads_back_and_exports_equal(
     np.testing.assert_allclose(found["sums"], 1, atol=1e-5)
 
 
+def test_keras_values_outside_the_weights_are_in_the_graph(tmp_path: Path) -> None:
+    found = in_keras("exports", str(tmp_path))
+    assert len(found) == 12  # six models, as .keras and as .h5
+    for name, measured in found.items():
+        assert measured["inputs"] == 1, name
+        # of pixels up to 255, where a model does not scale them itself
+        assert measured["difference"] <= 1e-4 * max(1, measured["spread"]), name
+        assert measured["spread"] > 1e-3, name
+
+
+def test_keras_operators_without_an_onnx_form_are_named() -> None:
+    text = in_keras("unsupported")
+    assert text == "tf2onnx leaves TensorFlow operators without an ONNX form: BitwiseAnd"
+
+
 def test_keras_softmax_is_seen_wherever_it_is(keras_files: Path) -> None:
     found = in_keras("ends_in_softmax", str(keras_files))
     without = {name for name, ends in found.items() if not ends}
