@@ -111,7 +111,7 @@ def _run_stages(
         media,
         tolerance=recipe_file.recipe.tolerance if judged else Tolerance(),
         suppression=loaded.suppression,
-        precision=job.precision,
+        precision=recipe_file.recipe.precision if job.precision == "auto" else job.precision,
     )
     report("verify")
     manifest = _verify(job, recipe_file, found, loaded, media, exported, choice, scratch)

@@ -99,6 +99,7 @@ class Recipe:
     seed: Callable[[], Loaded] | None = None  # untrained stand-in; None: only a checkpoint will do
     source: Source | None = None  # where pretrained weights are published
     default: bool = True  # False: converted only when named
+    precision: Literal["auto", "float"] = "auto"  # "float": INT8 is tried only where asked for
 
 
 @dataclass(frozen=True, slots=True)

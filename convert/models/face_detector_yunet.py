@@ -1,5 +1,9 @@
 """YuNet face detector: from upstream's ONNX files, or its state_dict.
 
+Served in float: INT8 is 1.0 to 1.2 times as fast, and drawings hold no faces to see what it costs.
+Judged perfect on drawings, it found again none of the boxes of ten photos (box_recall; 0.81 with
+drawn faces); with 124 photos of faces nothing but float keeps the tolerance.
+
 The input is as large as the file's, SIDE where the file leaves that open. At 640 px all of 85 faces
 in ten photos are found again (12 to 250 px wide of 720 to 1280), 7 ms at one thread; at 480 px all,
 3.9 ms; at 320 px 84 with 4 false ones beside them, 1.6 ms.
@@ -89,8 +93,9 @@ RECIPE = Recipe(
     licence="Apache-2.0",
     load=_load,
     seed=_seed,
-    tolerance=Tolerance(at_least={"box_recall": 0.99}),
+    tolerance=Tolerance(at_least={"box_recall": 0.99, "box_iou_mean": 0.99}),
     media="scene",
+    precision="float",
     source=Source(
         "https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/"
         "0047ac24afb1a50a0c6105001c89d1b5b805dbf1/onnx/yunet_n_640_640.onnx",

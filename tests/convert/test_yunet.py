@@ -22,6 +22,7 @@ from convert.numerics import Faces
 from convert.recipe import Loaded
 from runtime.decode import decode_image
 from runtime.geometry import place
+from runtime.manifest import read_manifest
 from runtime.preprocess import preprocess
 from runtime.results import Detections
 from tests.convert.command_line import succeed
@@ -203,13 +204,24 @@ def test_seeded_float_graph_equals_torch(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def detector(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> runtime.Model:
-    """In float: the search for its INT8 takes minutes."""
+def converted(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("yunet")
     checkpoint = shared / "checkpoints" / FILES[0]
-    arguments = ("--checkpoint", checkpoint, "--precision", "float", "--out", directory / "out")
+    arguments = ("--checkpoint", checkpoint, "--out", directory / "out")
     succeed("face_detector_yunet", *arguments, directory=directory)
-    return runtime.load(directory / "out/face_detector_yunet")
+    return directory / "out/face_detector_yunet"
+
+
+@pytest.fixture(scope="session")
+def detector(converted: Path) -> runtime.Model:
+    return runtime.load(converted)
+
+
+@pytest.mark.slow
+def test_int8_is_not_tried_unasked(converted: Path) -> None:
+    manifest = read_manifest(converted / "1")
+    assert [variant.precision for variant in manifest.variants] == ["float"]
+    assert manifest.candidates == ()
 
 
 def by_opencv(checkpoint: Path, image: NDArray[np.uint8], model: runtime.Model) -> NDArray[Any]:
