@@ -8,5 +8,6 @@
 | mobilenetv2.py | MobileNetV2 (width 1.0) | torchvision `mobilenet_v2` |
 | u2net.py | U2NETP, U2NET | xuebinqin/U-2-Net `model/u2net.py` |
 | xception.py | mini- and big XCEPTION | Keras; oarriaga/face_classification `src/models/cnn.py` |
+| yolov8.py | YOLOv8 n to x, other widths | ultralytics 8 `cfg/models/v8/yolov8.yaml` |
 | yunet.py | YuNet, size n | ShiqiYu/libfacedetection.train `configs/yunet_n.py` |
 """
