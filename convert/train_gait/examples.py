@@ -36,15 +36,15 @@ def draw_moments(index: int) -> Example:
 
 
 def drawn(
-    draw: Callable[[int], Example], *, batch: int, steps: int, workers: int
+    draw: Callable[[int], Example], *, batch: int, steps: int, workers: int, first: int = 0
 ) -> Iterator[list[Example]]:
-    """Batches of examples number 0, 1, ..., drawn ahead by other processes."""
+    """Batches of examples number `first` and following, drawn ahead by other processes."""
     # spawned: a fork would share this process's torch threads
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         waiting: list[list[Future[Example]]] = []
         for step in range(steps + AHEAD):
             if step < steps:
-                numbers = range(step * batch, (step + 1) * batch)
+                numbers = range(first + step * batch, first + (step + 1) * batch)
                 waiting.append([pool.submit(draw, number) for number in numbers])
             if step >= AHEAD:
                 yield [future.result() for future in waiting.pop(0)]

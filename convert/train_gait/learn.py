@@ -37,6 +37,7 @@ class Plan:
     gait_steps: int
     rate: float = 2e-3  # learning rate at its highest
     decay: float = 0.02
+    first_clip: int = 0  # number of the first walker: later for who goes on from earlier weights
     workers: int = 1  # processes that draw
     seed: int = 0
 
@@ -54,7 +55,7 @@ def train(student: Any, evidence: Evidence, plan: Plan, *, checkpoint: Path, tel
     from convert.architectures.gait_tutor import Tutor
 
     mean, deviation = spread()
-    rng = np.random.default_rng(plan.seed)
+    rng = np.random.default_rng((plan.seed, plan.first_clip))
     bfloat16 = _knows_bfloat16()
     tutor = Tutor(student, joint_count=len(JOINTS), parameter_count=len(mean)).train()
 
@@ -69,7 +70,13 @@ def train(student: Any, evidence: Evidence, plan: Plan, *, checkpoint: Path, tel
     moments = drawn(draw_moments, batch=MOMENTS, steps=plan.pose_steps, workers=plan.workers)
     _learn(tutor, moments, of_moments, plan, plan.pose_steps, tell=tell)
     save(student, checkpoint)
-    clips = drawn(draw_clip, batch=CLIPS, steps=plan.gait_steps, workers=plan.workers)
+    clips = drawn(
+        draw_clip,
+        first=plan.first_clip,
+        batch=CLIPS,
+        steps=plan.gait_steps,
+        workers=plan.workers,
+    )
     _learn(tutor, clips, of_clips, plan, plan.gait_steps, tell=tell, checkpoint=checkpoint)
     student.eval()
 
