@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from convert.checkpoint import sha256
+from convert.frameworks.onnx_file import files_beside
 from convert.package import digest, existing
 from convert.recipe import RecipeFile
 from convert.weights import Found
@@ -60,11 +61,12 @@ def remember(out: Path, manifest: Manifest, key: str) -> None:
 
 
 def _content(path: Path | None) -> str | None:
-    """Hash of a file, or of every file of a directory; a missing one is refused when it is read."""
+    """Hash of a file with its weights beside it, or of a directory; a missing one is told later."""
     if path is None or not path.exists():
         return None
     if path.is_file():
-        return sha256(path)
+        beside = [file for file in files_beside(path) if file.is_file()]
+        return "".join(sha256(file) for file in (path, *beside))
     files = sorted(file for file in path.rglob("*") if file.is_file())
     return digest({str(file.relative_to(path)): sha256(file) for file in files})
 

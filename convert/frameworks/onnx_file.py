@@ -10,7 +10,7 @@ from onnx.external_data_helper import (
     uses_external_data,
 )
 
-from convert.checkpoint import expect
+from convert.checkpoint import expect, sniff
 from convert.errors import CheckpointError
 from convert.opset import opset_of
 
@@ -38,7 +38,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's exceptions share no base with ours
         raise _invalid(path, error) from error
-    beside = weight_files(model, path)
+    beside = _files_beside(model, path)
     missing = [file.name for file in beside if not file.is_file()]
     if missing:
         raise CheckpointError(
@@ -54,8 +54,17 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     return model
 
 
-def weight_files(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
-    """Files beside the model that hold its weights (external data), each once."""
+def files_beside(path: Path) -> tuple[Path, ...]:
+    """Files that hold an ONNX file's weights; none for a checkpoint of another kind, or damaged."""
+    try:
+        if sniff(path) != "onnx":
+            return ()
+        return _files_beside(onnx.load(path, load_external_data=False), path)
+    except Exception:  # protobuf's exceptions share no base with ours; `read_onnx` tells
+        return ()
+
+
+def _files_beside(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
     names = {
         ExternalDataInfo(tensor).location
         for tensor in model.graph.initializer

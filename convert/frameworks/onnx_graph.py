@@ -58,7 +58,7 @@ class OnnxNetwork:
         self._model = prune(whole, chosen)  # the reference
         self._layout = layout
         shape = _image_shape(self._model.graph.input, path)
-        _check_outputs(self._model.graph.output, path)
+        _check_outputs(self._model.graph, path)
         if size is not None:
             shape = _with_size(self._model, shape, size, layout, path)
         self._flat = _without_subgraphs(self._model, path)  # what is exported
@@ -107,17 +107,21 @@ def _output_name(names: Sequence[str], wanted: int | str, path: Path) -> str:
     return names[wanted]
 
 
-def _check_outputs(outputs: Sequence[onnx.ValueInfoProto], path: Path) -> None:
-    for value in outputs:
+def _check_outputs(graph: onnx.GraphProto, path: Path) -> None:
+    computed = {name for node in graph.node for name in node.output}
+    for value in graph.output:
         kind = value.type.WhichOneof("value")
-        if kind != "tensor_type":
+        if value.name not in computed:
+            found = "an input, or a constant"
+        elif kind != "tensor_type":
             found = f"a {(kind or 'value of no type').removesuffix('_type')}"
         elif value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
             found = _element(value)
         else:
             continue
         raise CheckpointError(
-            f"{path}: its output {value.name!r} is {found}; needed: a float tensor. "
+            f"{path}: its output {value.name!r} is {found}; "
+            "needed: a float tensor that it computes. "
             "Choose another in the recipe: OnnxNetwork(path, outputs=[...])"
         )
 
