@@ -2,11 +2,11 @@
 
 Served in float: INT8 is 1.0 to 1.2 times as fast, and drawings hold no faces to see what it costs.
 Judged perfect on drawings, it found again none of the boxes of ten photos (box_recall; 0.81 with
-drawn faces); with 124 photos of faces nothing but float keeps the tolerance.
+drawn faces). With 128 photos of faces no INT8 graph keeps the tolerance.
 
 The input is as large as the file's, SIDE where the file leaves that open. Of 85 faces that ten
-photos show at 1280 px, all are found at 640 px and one false one, 7 ms at one thread; all at 480 px,
-3.9 ms; 84 at 320 px and five false ones, 1.6 ms.
+photos show at 1280 px, 640 px finds all and one false one in 7 ms at one thread, 480 px the same in
+3.9 ms, 320 px 84 and five false ones in 1.6 ms.
 
 Source: ShiqiYu/libfacedetection.train (network; levels of 0 to 255 in BGR, padding with zeros);
 OpenCV's FaceDetectorYN (decoding), whose zoo distributes the same twelve outputs.
@@ -82,7 +82,7 @@ def _around(network: Network, height: int, width: int) -> Loaded:
         ),
         labels=("face",),
         # of 191 pictures that a face fills it finds 190, and 178 at a threshold of 0.7; OpenCV's
-        # default of 0.9 loses nearly all of them
+        # default of 0.9 finds next to none
         suppression=Suppression(score_threshold=0.6, iou_threshold=0.3, max_detections=750),
     )
 
