@@ -40,25 +40,25 @@ from tests.convert.parity import (
 from tests.convert.yolo_files import CLASSES, TINY, network, sized, upstreams, write, write_best
 
 UPSTREAM_TASKS = "ultralytics.nn.tasks"
-ANCHORS = [0, 37, 70, 83]  # two of the finest map, one of each other
-# of ultralytics 8.4.190's DetectionModel with seven classes, `filled`, second image of `noise(64)`:
-# corners in px, scores
+ANCHORS = [0, 300, 600, 750]  # two of the finest map, one of each other
+# of ultralytics 8.4.190's DetectionModel with seven classes, `filled`, second image of `noise(192)`
+# (the pooling block needs a map of more than two cells to be seen): corners in px, scores
 UPSTREAM = {
     "n": (
-        [4.0154, 3.856, 4.0557, 4.0174, 43.886, 36.5835, 44.2634, 35.7982,
-         40.1012, 23.7359, 40.6354, 23.6307, 46.9744, 47.2232, 48.1414, 48.312],
-        [0.557933, 0.555874, 0.530681, 0.550102, 0.479383, 0.502731, 0.524718,
-         0.56271, 0.500648, 0.470364, 0.203958, 0.447345, 0.576382, 0.415408,
-         0.4408, 0.628529, 0.447949, 0.42329, 0.505364, 0.592193, 0.507152,
-         0.48622, 0.457816, 0.4452, 0.495347, 0.482103, 0.463804, 0.50874],
+        [3.8101, 4.4381, 4.6532, 2.86, 98.6982, 103.8244, 99.7697, 96.1061,
+         7.1403, 35.4078, 9.8056, 37.2929, 18.0434, 176.4828, 7.0337, 169.7651],
+        [0.978579, 0.768968, 0.755284, 0.934084, 0.089533, 0.620511, 0.030835,
+         0.059388, 0.995011, 0.114856, 0.90689, 0.560988, 0.923628, 0.104315,
+         0.765605, 0.755716, 0.057557, 0.781083, 0.443759, 0.60347, 0.35251,
+         0.21265, 0.451528, 0.395906, 0.722978, 0.847074, 0.882356, 0.322951],
     ),
     "m": (
-        [2.7082, 7.8921, 3.7362, 4.185, 43.9217, 34.8685, 43.7458, 37.3021,
-         42.0031, 18.0698, 38.9865, 22.4715, 43.026, 50.2369, 45.9959, 53.422],
-        [0.994546, 0.98813, 0.759475, 0.013995, 0.999999, 0.998055, 0.999993,
-         1e-06, 0.038852, 0.765905, 0.004254, 0.999931, 1.0, 0.0,
-         1.0, 0.281285, 0.0, 0.0, 1.0, 1.0, 1.0,
-         0.015889, 0.999973, 3e-06, 0.966267, 0.0, 0.998734, 0.271131],
+        [4.0497, 7.9012, 3.7361, 4.5627, 100.0499, 98.8685, 100.5668, 101.3021,
+         10.604, 38.8663, 8.6478, 42.263, 4.749, 170.8188, 15.8006, 178.2674],
+        [1.0, 0.999992, 1.0, 0.004124, 1.0, 1.0, 1.0,
+         1.0, 1.0, 0.202077, 1.0, 1.0, 1.0, 0.0,
+         1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0,
+         0.0, 0.014794, 1.0, 0.0, 1.0, 0.028902, 1.0],
     ),
 }  # fmt: skip
 ODD = Plan(
@@ -105,12 +105,12 @@ def check_weights(loaded: Loaded, module: nn.Module, *, half: bool = False) -> N
 
 @pytest.mark.parametrize("size", UPSTREAM)
 def test_numbers_are_upstreams(size: str) -> None:
-    module = YoloV8(plan(size, class_count=7), height=64, width=64)
+    module = YoloV8(plan(size, class_count=7), height=192, width=192)
     module.load_state_dict(filled(module.state_dict()))
-    boxes, scores = answers(module, noise(64))
+    boxes, scores = answers(module, noise(192))
     corners, wanted = UPSTREAM[size]
-    np.testing.assert_allclose(boxes[1, ANCHORS].ravel(), corners, rtol=0, atol=2e-4)
-    np.testing.assert_allclose(scores[1, ANCHORS].ravel(), wanted, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(boxes[1, ANCHORS].ravel(), corners, rtol=0, atol=2e-3)
+    np.testing.assert_allclose(scores[1, ANCHORS].ravel(), wanted, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize(
