@@ -104,6 +104,17 @@ def test_max_abs_difference_is_over_all_outputs() -> None:
     assert max_abs_difference(reference, broken) == float("inf")
 
 
+def test_boxes_differ_in_parts_of_their_largest_coordinate() -> None:
+    reference: Outputs = {"boxes_xyxy": array([[[0, 0, 640, 320]]]), "scores": array([[[0.5]]])}
+    moved: Outputs = {**reference, "boxes_xyxy": array([[[0, 0, 640, 320.64]]])}
+    assert max_abs_difference(reference, moved) == pytest.approx(1e-3, rel=1e-3)
+    # of a box that is smaller than a pixel nothing is made larger
+    tiny: Outputs = {"boxes_xyxy": array([[[0, 0, 0.5, 0.5]]])}
+    assert max_abs_difference(tiny, {"boxes_xyxy": array([[[0, 0, 0.5, 0.4]]])}) == pytest.approx(
+        0.1, rel=1e-3
+    )
+
+
 @pytest.mark.parametrize("name", ["boxes_xyxy", "keypoints"])
 def test_difference_in_px_is_in_parts_of_the_largest_coordinate(name: str) -> None:
     far = max_abs_difference({name: array([0, 500])}, {name: array([5, 500])})
