@@ -78,4 +78,5 @@ def _child(job: Job, sender: Connection) -> None:
     except Exception as error:  # a recipe's own code, or a framework's
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{place.filename}:{place.lineno}"
-        sender.send(_Refusal(f"{type(error).__name__}: {error} ({where})"))
+        told = " ".join(str(error).split())  # onnxruntime's and TensorFlow's run over many lines
+        sender.send(_Refusal(f"{type(error).__name__}: {told} ({where})"))

@@ -338,5 +338,9 @@ def test_a_refusal_leaves_earlier_versions_and_nothing_else(tmp_path: Path) -> N
     for name in ("input", "custom", "for one"):  # refused while it loads, and after
         path = REFUSED[name][0](tmp_path / "bad.onnx")
         assert REFUSED[name][1] in refuse(*arguments, "--checkpoint", path, directory=tmp_path)
+    broken = '    raise ValueError("two\\nlines")\n    return Loaded('
+    recipe.write_text(RECIPE.replace("    return Loaded(", broken), encoding="utf-8")
+    said = refuse(*arguments, "--checkpoint", good, directory=tmp_path)
+    assert "own refused: ValueError: two lines (" in said
     assert {path: path.read_bytes() for path in (tmp_path / "out/own").rglob("*.*")} == before
     assert scratch_directories(tmp_path / "out") == []
