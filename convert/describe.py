@@ -1,40 +1,22 @@
-"""Golden samples, and each packaged variant measured for the manifest."""
+"""Each packaged variant, measured for the manifest."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from convert import procedural
-from convert.calibration import Media, Samples
+from convert.calibration import Media
 from convert.errors import VerificationError
 from convert.fidelity import Outputs, measure
+from convert.golden import Golden
 from convert.ladder import Precision
 from convert.latency import medians_ms
-from convert.modalities import MODALITIES
 from convert.package import describe
-from convert.recipe import Loaded, Recipe, Tolerance
+from convert.recipe import Tolerance
 from convert.verify import batch_invariant, integer_operators, run_rows
 from runtime.manifest import Spec, Variant
 
-GOLDEN_COUNT = 4
 # 8-bit products saturate in pairs on x86 without these; ARM's dot product does not saturate
 INT8_CPU_FEATURES = ("avx512_vnni", "avx_vnni", "asimddp")
-
-
-@dataclass(frozen=True, slots=True)
-class Golden:
-    """Inputs and the reference framework's outputs, kept with the artifact."""
-
-    inputs: Samples
-    outputs: Outputs
-
-
-def golden_samples(recipe: Recipe, loaded: Loaded) -> tuple[list[bytes], Samples]:
-    """Drawings as files, and what the served decoding and geometry make of them."""
-    modality = MODALITIES[recipe.media]
-    files = [modality.encode(drawn) for drawn in modality.draw(procedural.GOLDEN, GOLDEN_COUNT)]
-    return files, tuple(modality.sample(modality.read(data), loaded) for data in files)
 
 
 def measure_variant(
@@ -54,7 +36,7 @@ def measure_variant(
         spec: what is inside the file.
         media: the evaluation part is used.
         reference: the framework's outputs of it.
-        golden: inputs and outputs kept with the artifact.
+        golden: samples and outputs kept with the artifact.
         tolerance: None where fidelity is reported and not judged (untrained weights).
 
     Raises:
@@ -78,7 +60,7 @@ def measure_variant(
             "inputs_source": media.source,
             "judged": tolerance is not None,
             "fidelity": dict(fidelity.metrics),
-            "golden": _differences(golden.outputs, run_rows(path, golden.inputs)),
+            "golden": _differences(golden.outputs, run_rows(path, golden.samples)),
             "integer_operators": dict(operators),
             "milliseconds": round(milliseconds, 3),
         },

@@ -5,7 +5,6 @@ Format: artifacts/README.md.
 
 import fcntl
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -15,9 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from runtime import strict_json
 from runtime.errors import ArtifactError
@@ -31,9 +28,6 @@ from runtime.manifest import (
     verify_file,
     versions,
 )
-
-GOLDEN = "golden.npz"
-GOLDEN_LIMIT_BYTES = 1_000_000
 
 
 @contextmanager
@@ -64,40 +58,6 @@ def write_variant(source: Path, target: Path, spec: Spec) -> None:
     entry.key, entry.value = "spec", json.dumps(strict_json.to_json(spec), sort_keys=True)
     model.producer_name, model.producer_version = "slipway", ""
     target.write_bytes(model.SerializeToString(deterministic=True))
-
-
-def write_golden(
-    path: Path,
-    images: list[bytes],
-    feeds: Mapping[str, NDArray[np.generic]],
-    outputs: Mapping[str, NDArray[np.generic]],
-) -> int:
-    """Write as many golden samples as fit in GOLDEN_LIMIT_BYTES, at least one.
-
-    Args:
-        path: golden.npz.
-        images: the samples as PNG files, before preprocessing.
-        feeds: graph inputs by name, (N, ...).
-        outputs: the reference framework's outputs by name, (N, ...).
-
-    Returns:
-        How many samples were kept.
-    """
-    for count in range(len(images), 0, -1):
-        arrays: dict[str, NDArray[np.generic]] = {
-            **{
-                f"media/{i}": np.frombuffer(image, np.uint8)
-                for i, image in enumerate(images[:count])
-            },
-            **{f"input/{name}": array[:count] for name, array in feeds.items()},
-            **{f"output/{name}": array[:count] for name, array in outputs.items()},
-        }
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub takes bool here
-        if buffer.tell() <= GOLDEN_LIMIT_BYTES or count == 1:
-            path.write_bytes(buffer.getvalue())
-            return count
-    raise ValueError("no golden samples")
 
 
 def describe(path: Path) -> File:

@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 import onnx
 
-from convert import calibration, package, recipe, weights
+from convert import calibration, golden, package, recipe, weights
 from convert.calibration import Media, Samples, joined
 from convert.checkpoint import sha256, tensors_digest
-from convert.describe import Golden, golden_samples, measure_variant
+from convert.describe import measure_variant
 from convert.errors import CheckpointError, LabelsError
 from convert.fidelity import Outputs
 from convert.fingerprint import fingerprint, recall, remember, tool_versions
@@ -222,10 +222,10 @@ def _verify(
     scratch: Path,
 ) -> Manifest:
     spec = exported.spec
-    images, samples = golden_samples(recipe_file.recipe, loaded)
-    outputs = _reference(loaded, samples)
-    kept = package.write_golden(scratch / package.GOLDEN, images, joined(samples), outputs)
-    golden = Golden(samples[:kept], {name: array[:kept] for name, array in outputs.items()})
+    kept = scratch / golden.FILE
+    known = golden.write_golden(
+        kept, recipe_file.recipe, loaded, lambda samples: _reference(loaded, samples)
+    )
     judged = recipe_file.recipe.tolerance if found.origin == "pretrained" else None
     sources: dict[Precision, Path | None] = {"int8": choice.int8, "float": exported.path}
     variants = []
@@ -234,7 +234,7 @@ def _verify(
             path = scratch / f"{name}.onnx"
             package.write_variant(source, path, spec)
             variants.append(
-                measure_variant(name, path, spec, media, exported.reference, golden, judged)
+                measure_variant(name, path, spec, media, exported.reference, known, judged)
             )
     weights_sha256 = tensors_digest(loaded.network.weights())
     origin = Weights(
@@ -258,7 +258,7 @@ def _verify(
         digest=package.digest(identity),
         spec=spec,
         variants=tuple(variants),
-        golden=package.describe(scratch / package.GOLDEN),
+        golden=package.describe(kept),
         weights=origin,
         recipe_sha256=recipe_file.sha256,
         calibration=media.source,

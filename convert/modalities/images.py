@@ -15,6 +15,7 @@ from runtime.decode import decode_image
 from runtime.preprocess import preprocess
 from runtime.session import Feeds
 
+PLAIN_BLUR, PLAIN_STEP = 15, np.uint8(32)  # px; grey levels that become one
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 
 
@@ -25,6 +26,7 @@ def images(kind: Literal["scene", "face"]) -> Modality:
         suffixes=SUFFIXES,
         draw=partial(procedural.media, kind),
         read=decode_image,
+        plain=_plain,
         encode=_png,
         sample=_sample,
     )
@@ -33,6 +35,11 @@ def images(kind: Literal["scene", "face"]) -> Modality:
 def _sample(image: NDArray[np.uint8], loaded: Loaded) -> Feeds:
     (tensor,) = loaded.input.tensors
     return {tensor.name: preprocess(image, loaded.preprocess)[np.newaxis]}
+
+
+def _plain(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    smooth: NDArray[np.uint8] = cv2.medianBlur(image, PLAIN_BLUR).astype(np.uint8, copy=False)
+    return smooth // PLAIN_STEP * PLAIN_STEP
 
 
 def _png(image: NDArray[Any]) -> bytes:

@@ -16,5 +16,6 @@ class Modality:
     suffixes: frozenset[str]  # of the files that count in a directory
     draw: Callable[[int, int], list[Any]]  # split of `convert.procedural`, and how many
     read: Callable[[bytes], Any]  # the served decoding; raises InputError
+    plain: Callable[[Any], Any]  # the same with less in it, so that its file is small
     encode: Callable[[Any], bytes]  # a file that `read` gives back
     sample: Callable[[Any, Loaded], Feeds]  # the served geometry; batch axis 1

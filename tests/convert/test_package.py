@@ -6,20 +6,17 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 
 from convert import package
 from convert.package import (
-    GOLDEN_LIMIT_BYTES,
     describe,
     digest,
     existing,
     locked,
     next_version,
     publish,
-    write_golden,
     write_variant,
 )
 from runtime.errors import ArtifactError
@@ -170,30 +167,6 @@ def test_variant_carries_its_spec_and_nothing_of_its_exporter(tmp_path: Path) ->
     assert (found.producer_name, found.producer_version) == ("slipway", "")
     write_variant(tmp_path / "source.onnx", tmp_path / "again.onnx", spec)
     assert (tmp_path / "again.onnx").read_bytes() == (tmp_path / "float.onnx").read_bytes()
-
-
-def golden(path: Path, count: int, side: int) -> int:
-    noise = np.random.default_rng(0).integers(0, 256, (count, side, side, 3)).astype(np.uint8)
-    outputs = {"probabilities": np.ones((count, 3), np.float32)}
-    return write_golden(path, [b"png"] * count, {"image": noise}, outputs)
-
-
-def test_golden_keeps_samples_up_to_a_size(tmp_path: Path) -> None:
-    path = tmp_path / "golden.npz"
-    assert golden(path, 4, 300) == 3  # 270 kB each, and noise does not compress
-    assert path.stat().st_size <= GOLDEN_LIMIT_BYTES
-    with np.load(path) as arrays:
-        assert arrays["input/image"].shape == (3, 300, 300, 3)
-        assert arrays["output/probabilities"].shape == (3, 3)
-        assert arrays["media/2"].tobytes() == b"png"
-    assert golden(path, 4, 1000) == 1  # one at least
-
-
-def test_golden_repeats_byte_for_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    golden(tmp_path / "a.npz", 2, 8)
-    monkeypatch.setattr(time, "time", lambda: 2e9)
-    golden(tmp_path / "b.npz", 2, 8)
-    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
 def test_description_of_a_file(tmp_path: Path) -> None:

@@ -1,5 +1,4 @@
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +7,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from convert.calibration import Media
-from convert.describe import INT8_CPU_FEATURES, Golden, golden_samples, measure_variant
+from convert.describe import INT8_CPU_FEATURES, measure_variant
 from convert.errors import VerificationError
-from convert.models.face_emotion_xception import RECIPE
+from convert.golden import Golden
 from convert.recipe import Tolerance
 from convert.verify import batch_invariant, check_parity, integer_operators, run_rows
-from runtime.manifest import Resize, Spec, TensorSpec
-from tests.convert import nets
+from runtime.manifest import Spec, TensorSpec
 from tests.convert.parity import rows
 
 SIDE = 4
@@ -182,14 +180,3 @@ def test_variant_says_what_was_measured(tmp_path: Path) -> None:
     assert verification["golden"]["probabilities"] == {"mean_abs": 0.25, "max_abs": 0.25}
     assert verification["milliseconds"] > 0
     assert INT8_CPU_FEATURES  # an INT8 variant names what it needs
-
-
-def test_golden_samples_decode_to_what_the_graph_takes() -> None:
-    from runtime.decode import decode_image
-    from runtime.preprocess import preprocess
-
-    steps = (Resize("linear", height=8, width=8),)
-    loaded = replace(nets.loaded(nets.convolutions(layers=1)), preprocess=steps)
-    files, samples = golden_samples(RECIPE, loaded)
-    for data, feeds in zip(files, samples, strict=True):
-        np.testing.assert_array_equal(preprocess(decode_image(data), steps), feeds["image"][0])
