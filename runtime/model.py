@@ -1,13 +1,13 @@
 """An artifact, loaded: decode, preprocess, session, postprocess."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.decode import decode_image
+from runtime.assets import Assets, load_assets
 from runtime.errors import ArtifactError, InputError
 from runtime.manifest import (
     VERSION,
@@ -20,6 +20,7 @@ from runtime.manifest import (
     verify_file,
     versions,
 )
+from runtime.media import Bounds, Media, MediaContext, prepare
 from runtime.postprocess import Context, postprocess
 from runtime.preprocess import preprocess
 from runtime.resources import cpu_features
@@ -35,21 +36,31 @@ class Model:
     spec: Spec  # the copy inside the ONNX file
     variant: Variant  # the one this machine runs
     session: Session
+    assets: Assets = field(default_factory=Assets)
 
-    def predict(self, media: bytes | NDArray[np.uint8]) -> Result:
-        """Answer for one image.
+    def predict(
+        self, media: Media, *, condition: str | None = None, bounds: Bounds | None = None
+    ) -> Result:
+        """Answer for one input: an image, a sound, a clip or a text, as the spec's task says.
 
         Args:
-            media: an encoded file (JPEG, PNG, WebP, BMP, GIF), or (H, W, 3) uint8 RGB.
+            media: an encoded file (image: JPEG, PNG, WebP, BMP, GIF; sound: WAV, FLAC, Ogg, MP3;
+                clip: MP4, MOV, WebM, Matroska, AVI) or UTF-8 text; or decoded: an image (H, W, 3)
+                uint8 RGB, a waveform (S,) float32 at the spec's sampling rate, a clip
+                (n, H, W, 3) uint8 RGB, a str.
+            condition: of the person in a clip, by a name or synonym that the version knows; None
+                where nothing is known.
+            bounds: the largest media decoded; None for the defaults.
 
         Raises:
-            InputError: the media cannot be decoded or does not fit; nothing was run.
+            InputError: the media cannot be decoded or does not fit, or the condition is unknown;
+                nothing was run.
         """
-        image = decode_image(media) if isinstance(media, bytes) else _checked_image(media)
-        outputs = self.run({self.spec.inputs[0].name: self.preprocess(image)[np.newaxis]})
-        height, width = image.shape[:2]
-        context = Context(self.spec, self.manifest.digest, source_height=height, source_width=width)
-        return postprocess(outputs, context)
+        made = prepare(media, MediaContext(self.spec, self.assets, bounds or Bounds(), condition))
+        context = Context(
+            self.spec, self.manifest.digest, source_height=made.height, source_width=made.width
+        )
+        return postprocess(self.run(made.feeds), context)
 
     def preprocess(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB to the (H', W', C) uint8 that the graph takes."""
@@ -112,7 +123,7 @@ def load(path: str | Path, *, options: SessionOptions | None = None) -> Model:
         raise ArtifactError(
             f"{paths[0]}: its spec differs from the one in {directory}/manifest.json"
         )
-    return Model(manifest, spec, variant, session)
+    return Model(manifest, spec, variant, session, load_assets(directory, manifest))
 
 
 def choose_variant(manifest: Manifest, features: frozenset[str]) -> Variant:
@@ -158,9 +169,3 @@ def _check_tensor(array: NDArray[np.generic], tensor: TensorSpec) -> None:
     if not fits:
         allowed = ", ".join(str(axis) for axis in tensor.shape)
         raise InputError(f"input {tensor.name!r} has shape {array.shape}; allowed: ({allowed})")
-
-
-def _checked_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise InputError(f"image is {image.dtype} {image.shape}; allowed: uint8 (H, W, 3), RGB")
-    return image

@@ -21,7 +21,7 @@ class Context:
 
     spec: Spec
     digest: str
-    source_height: int  # px, of the image as decoded
+    source_height: int  # px, of the image as decoded; 0: no image
     source_width: int  # px
 
 
@@ -75,4 +75,7 @@ BUILDERS: Mapping[Task, Callable[[Outputs, Context], Result]] = {
     "image-feature-extraction": _embedding,
     "image-segmentation": _alpha,
     "object-detection": _detections,
+    "audio-classification": _classification,
+    "video-classification": _classification,
+    "sentence-similarity": _embedding,
 }

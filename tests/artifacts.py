@@ -5,27 +5,43 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime import load
 from runtime.decode import decode_image
-from runtime.manifest import SCHEMA_VERSION, File, Manifest, Spec, Variant, Weights, parse_spec
+from runtime.manifest import (
+    SCHEMA_VERSION,
+    File,
+    Manifest,
+    Origin,
+    Spec,
+    Variant,
+    Weights,
+    parse_spec,
+)
 from runtime.session import Session, SessionOptions
 from runtime.strict_json import to_json
 
 DATA = Path(__file__).parent / "data"
 CLASSIFIER, EMBEDDING, SEGMENTATION = "tiny_classifier", "tiny_embedding", "tiny_segmentation"
 DETECTOR, TENSORS, SLOW = "tiny_detector", "tiny_tensors", "tiny_slow"
+VOICE, GAIT, TEXT = "tiny_voice", "tiny_gait", "tiny_text"
+
+WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "slow", "##ly", "walk", "##ing", ".", "e")
+CONDITIONS = {  # names, synonyms, and the first value of the vector, which tiny_gait looks at
+    "Ischaemic stroke": (["stroke", "CVA"], 1.0),
+    "Parkinson's disease": (["paralysis agitans"], -1.0),
+}
 
 
 def write_artifact(
     root: Path,
     graph: str,
     *,
-    origin: Literal["pretrained", "seeded"] = "pretrained",
+    origin: Origin = "pretrained",
     calibration: str = "synthetic",
     version: int = 1,
     batch_invariant: bool = True,
@@ -67,6 +83,7 @@ def write_artifact(
         parity={},
         tools={},
         onnxruntime_minimum="1.20.0",
+        assets=_write_assets(directory, spec),
     )
     (directory / "manifest.json").write_text(json.dumps(to_json(manifest)), encoding="utf-8")
     return directory
@@ -120,6 +137,30 @@ def _write_golden(path: Path, session: Session, spec: Spec) -> None:
     inputs = {f"input/{name}": array for name, array in feeds.items()}
     outputs = {f"output/{name}": array for name, array in session.run(feeds).items()}
     np.savez(path, allow_pickle=False, **inputs, **outputs)
+
+
+def _write_assets(directory: Path, spec: Spec) -> dict[str, File]:
+    if spec.task == "sentence-similarity":
+        (directory / "vocab.txt").write_text("".join(f"{word}\n" for word in WORDS), "utf-8")
+        return {"vocabulary": _file(directory / "vocab.txt")}
+    if spec.task == "video-classification":
+        write_conditions(directory / "conditions.npz")
+        return {"conditions": _file(directory / "conditions.npz")}
+    return {}
+
+
+def write_conditions(path: Path, *, width: int = 6) -> None:
+    """CONDITIONS in the form of the asset; all values but the first are 0."""
+    embeddings = np.zeros((len(CONDITIONS), width), np.float32)
+    embeddings[:, 0] = [value for _, value in CONDITIONS.values()]
+    synonyms = [json.dumps(names) for names, _ in CONDITIONS.values()]
+    np.savez(
+        path,
+        allow_pickle=False,
+        names=np.array(list(CONDITIONS)),
+        synonyms=np.array(synonyms),
+        embeddings=embeddings,
+    )
 
 
 def _file(path: Path) -> File:

@@ -261,6 +261,72 @@ def tensors() -> tuple[dict[str, Any], list[NodeProto]]:
     return facts, nodes
 
 
+def voice() -> tuple[dict[str, Any], list[NodeProto]]:
+    """Mean loudness of a waveform, of any length, to three classes."""
+    facts = spec(
+        "voice_emotion_wav2vec2",
+        "audio-classification",
+        [tensor("waveform", "float32", "N", "S")],
+        [tensor("probabilities", "float32", "N", 3)],
+        labels=["quiet", "calm", "loud"],
+        preprocess=[{"op": "resample", "sampling_rate": 16_000}],
+    )
+    nodes = [
+        helper.make_node("Abs", ["waveform"], ["levels"]),
+        helper.make_node("ReduceMean", ["levels"], ["mean"], axes=[1], keepdims=1),
+    ]
+    return facts, [*nodes, *classify()]
+
+
+def gait() -> tuple[dict[str, Any], list[NodeProto]]:
+    """Brightness of the second frame plus the condition's first value, to three classes."""
+    facts = spec(
+        "gait_student",
+        "video-classification",
+        [tensor("frames", "uint8", "N", 4, 8, 8, 3), tensor("condition", "float32", "N", 6)],
+        [tensor("probabilities", "float32", "N", 3)],
+        labels=LABELS,
+        preprocess=[{"op": "sample_frames", "count": 4}, resize(8)],
+    )
+    nodes = [
+        constant("second", [1], np.int64),
+        helper.make_node("Gather", ["frames", "second"], ["frame"], axis=1),
+        helper.make_node("Cast", ["frame"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["pixels"], ["all"], axes=[2, 3, 4], keepdims=0),
+        constant("scale", 255.0),
+        helper.make_node("Div", ["all", "scale"], ["brightness"]),
+        constant("first", [0], np.int64),
+        helper.make_node("Gather", ["condition", "first"], ["prior"], axis=1),
+        helper.make_node("Add", ["brightness", "prior"], ["mean"]),
+    ]
+    return facts, [*nodes, *classify()]
+
+
+def text() -> tuple[dict[str, Any], list[NodeProto]]:
+    """Count of the tokens not masked, and a hundredth of their ids' sum, on the unit circle."""
+    facts = spec(
+        "clinical_text_minilm",
+        "sentence-similarity",
+        [tensor("input_ids", "int64", "N", "L"), tensor("attention_mask", "int64", "N", "L")],
+        [tensor("embedding", "float32", "N", 2)],
+        preprocess=[{"op": "tokenize", "max_length": 8, "lowercase": True}],
+    )
+    nodes = [
+        helper.make_node("Mul", ["input_ids", "attention_mask"], ["kept"]),
+        constant("along", [1], np.int64),
+        helper.make_node("ReduceSum", ["attention_mask", "along"], ["count"], keepdims=1),
+        helper.make_node("ReduceSum", ["kept", "along"], ["sum"], keepdims=1),
+        helper.make_node("Cast", ["count"], ["length"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["sum"], ["total"], to=TensorProto.FLOAT),
+        constant("hundred", 100.0),
+        helper.make_node("Div", ["total", "hundred"], ["share"]),
+        helper.make_node("Concat", ["length", "share"], ["both"], axis=1),
+        helper.make_node("ReduceL2", ["both"], ["norm"], axes=[1], keepdims=1),
+        helper.make_node("Div", ["both", "norm"], ["embedding"]),
+    ]
+    return facts, nodes
+
+
 def value_info(entry: Tensor) -> ValueInfoProto:
     """An ONNX declaration of a spec's tensor."""
     return helper.make_tensor_value_info(entry["name"], ONNX_TYPES[entry["dtype"]], entry["shape"])
@@ -290,6 +356,9 @@ def main() -> None:
         "tiny_detector": detector,
         "tiny_tensors": tensors,
         "tiny_slow": slow,
+        "tiny_voice": voice,
+        "tiny_gait": gait,
+        "tiny_text": text,
     }
     for name, make in makers.items():
         data = build(*make()).SerializeToString(deterministic=True)

@@ -1,0 +1,171 @@
+"""Clips to frames."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime.errors import DecodeError, InputError, TooLargeError
+from runtime.steps import Grayscale, Resize
+from runtime.video import Limits, frame_indices, sample_array, sample_frames
+from tests.runtime.recordings import shades, video
+
+LEVELS = range(10, 250, 8)  # 30 frames, each brighter than the one before
+SMALL = Resize("area", height=8, width=8)
+
+
+def levels(frames: np.ndarray) -> np.ndarray:
+    return np.asarray(frames.reshape(len(frames), -1).mean(axis=1))
+
+
+@pytest.mark.parametrize(
+    ("clip", "count", "indices"),
+    [
+        (16, 16, tuple(range(16))),
+        (31, 16, tuple(range(0, 31, 2))),
+        (100, 4, (0, 33, 66, 99)),
+        (6, 4, (0, 1, 3, 5)),
+        (3, 5, (0, 1, 2, 2, 2)),
+        (1, 3, (0, 0, 0)),
+        (9, 1, (0,)),
+    ],
+)
+def test_indices_by_hand(clip: int, count: int, indices: tuple[int, ...]) -> None:
+    assert frame_indices(clip, count) == indices
+
+
+def test_indices_are_those_of_the_division_in_floats() -> None:
+    for clip in range(16, 2000):
+        assert frame_indices(clip, 16) == tuple(int(i * (clip - 1) / 15) for i in range(16))
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec"),
+    [("mp4", "mp4v"), ("mov", "mp4v"), ("avi", "MJPG"), ("mkv", "mp4v"), ("webm", "VP80")],
+)
+def test_each_kind_is_decoded_in_order(tmp_path: Path, kind: str, codec: str) -> None:
+    data = video(shades(LEVELS), tmp_path, kind=kind, codec=codec)
+    taken = sample_frames(data, count=4)
+    assert (taken.clip_frames, taken.indices) == (30, (0, 9, 19, 29))
+    assert taken.frames.shape == (4, 48, 64, 3)
+    assert taken.frames.dtype == np.uint8
+    np.testing.assert_allclose(levels(taken.frames), [10, 82, 162, 242], atol=4)
+
+
+def test_frames_are_rgb_and_put_through_the_steps(tmp_path: Path) -> None:
+    clip = shades(LEVELS)
+    clip[..., 0], clip[..., 1:] = 200, 20  # red
+    data = video(clip, tmp_path, kind="avi", codec="MJPG")
+    coloured = sample_frames(data, count=2, steps=(SMALL,)).frames
+    assert coloured.shape == (2, 8, 8, 3)
+    np.testing.assert_allclose(coloured.mean(axis=(0, 1, 2)), [200, 20, 20], atol=6)
+    assert sample_frames(data, count=2, steps=(SMALL, Grayscale())).frames.shape == (2, 8, 8, 1)
+
+
+def test_short_clip_repeats_its_last_frame(tmp_path: Path) -> None:
+    taken = sample_frames(video(shades([20, 120, 220]), tmp_path), count=5)
+    assert taken.indices == (0, 1, 2, 2, 2)
+    np.testing.assert_allclose(levels(taken.frames), [20, 120, 220, 220, 220], atol=4)
+
+
+@pytest.mark.parametrize("share", [0.4, 0.7])
+def test_clip_that_ends_early_is_sampled_again_over_what_there_is(
+    tmp_path: Path, share: float
+) -> None:
+    whole = video(shades(range(200)), tmp_path, kind="avi", codec="MJPG")
+    taken = sample_frames(whole[: int(len(whole) * share)], count=4)
+    assert taken.clip_frames == pytest.approx(200 * share, abs=12)
+    assert taken.indices == frame_indices(taken.clip_frames, 4)
+    np.testing.assert_allclose(levels(taken.frames), taken.indices, atol=4)
+
+
+def test_decoded_clip_gives_the_same_frames() -> None:
+    taken = sample_array(shades(LEVELS), count=4, steps=(SMALL,))
+    np.testing.assert_array_equal(levels(taken.frames), [10, 82, 162, 242])
+
+
+@pytest.mark.parametrize("shape", [(0, 8, 8, 3), (5, 8, 8, 1), (8, 8, 3)])
+def test_decoded_clip_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"clip is uint8 .*; allowed: uint8 \(n, H, W, 3\), RGB"):
+        sample_array(np.zeros(shape, np.uint8), count=4)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "the video is empty; allowed: MP4, MOV, WebM, Matroska, AVI"),
+        (b"GIF89a" + bytes(40), "begins with bytes 47 49 46 38 39 61 00 00"),
+        (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "begins with bytes 23 45 58 54"),
+        (b"ffconcat version 1.0\nfile /etc/passwd\n", "begins with bytes 66 66 63 6f"),
+        (b"RIFF\x04\x00\x00\x00WAVE", "begins with bytes 52 49 46 46"),
+        (b"\x00\x00\x00\x18ftypmp42" + bytes(60), "the video cannot be decoded"),
+        (b"\x1a\x45\xdf\xa3" + bytes(60), "the video cannot be decoded"),
+        (b"RIFF\x04\x00\x00\x00AVI LIST", "the video cannot be decoded"),
+    ],
+)
+def test_what_is_no_video_is_refused(data: bytes, says: str) -> None:
+    with pytest.raises(DecodeError) as caught:
+        sample_frames(data, count=4)
+    assert says in str(caught.value)
+
+
+def test_damaged_clips_are_decoded_or_refused(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for kind, codec in (("mp4", "mp4v"), ("avi", "MJPG"), ("mkv", "mp4v")):
+        whole = np.frombuffer(video(shades(LEVELS), tmp_path, kind=kind, codec=codec), np.uint8)
+        for _ in range(8):
+            damaged = whole.copy()
+            places = generator.integers(16, whole.size, 30)
+            damaged[places] = generator.integers(0, 256, 30)
+            try:
+                taken = sample_frames(damaged.tobytes(), count=4, steps=(SMALL,))
+            except InputError:
+                continue
+            assert taken.frames.shape == (4, 8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        (Limits(frames=29), "the video has 30 frames; allowed: 29"),
+        (Limits(seconds=1.0), "the video is 1.2 s long; allowed: 1 s"),
+        (Limits(pixels=48 * 64 - 1), "frames of 64 x 48 px; allowed: 3071 px in all"),
+    ],
+)
+def test_limits(tmp_path: Path, limits: Limits, says: str) -> None:
+    data = video(shades(LEVELS), tmp_path)
+    with pytest.raises(TooLargeError) as caught:
+        sample_frames(data, count=4, limits=limits)
+    assert says in str(caught.value)
+
+
+def test_frames_are_counted_where_the_header_says_less(tmp_path: Path) -> None:
+    data = bytearray(video(shades(LEVELS), tmp_path, kind="avi", codec="MJPG"))
+    for chunk, offset in ((b"avih", 24), (b"strh", 40)):  # their counts of frames
+        at = data.index(chunk) + offset
+        assert int.from_bytes(data[at : at + 4], "little") == 30
+        data[at : at + 4] = (3).to_bytes(4, "little")
+    taken = sample_frames(bytes(data), count=4)
+    assert (taken.clip_frames, taken.indices) == (30, (0, 9, 19, 29))
+    with pytest.raises(TooLargeError, match="more frames than allowed: 20"):
+        sample_frames(bytes(data), count=4, limits=Limits(frames=20))
+
+
+def test_nothing_is_left_open(tmp_path: Path) -> None:
+    data = video(shades(LEVELS), tmp_path)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        sample_frames(data, count=4)
+        with pytest.raises(DecodeError):
+            sample_frames(data[:100], count=4)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_refusals_write_nothing_to_stderr(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = video(shades(LEVELS), tmp_path, kind="avi", codec="MJPG")
+    sample_frames(data[: len(data) // 2], count=4)
+    with pytest.raises(DecodeError):
+        sample_frames(b"\x00\x00\x00\x18ftypmp42" + bytes(60), count=4)
+    assert capfd.readouterr().err == ""
