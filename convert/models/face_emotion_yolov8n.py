@@ -1,12 +1,12 @@
 """YOLOv8 face emotion: an owner's detector, of any class count; sizes n to x convert.
 
 The file is what ultralytics saves (`best.pt`), read without running anything in it, or a state_dict
-of the same network. Class names, input size and licence are the file's own; a state_dict has none
-of them: it is taken for 640 px, and its classes are named with a labels file.
+of the same network. Class names, input size and licence are the file's own. What a file does not
+say: 640 px, and classes are named with a labels file.
 
 Source: ultralytics 8; its letterbox and the thresholds of its `predict` (score 0.25, IoU 0.7, 300
-boxes). Its letterbox for files pads to a multiple of 32 only, this one to the square it is trained
-on: boxes near its threshold may differ.
+boxes) with `rect=False`. Without it upstream pads a file to a multiple of 32 px only, this recipe
+always to the square that it is trained on: boxes near the threshold may differ.
 """
 
 from pathlib import Path
