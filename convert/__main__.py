@@ -59,7 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="convert models to verified ONNX artifacts")
     run.add_argument("models", nargs="*", metavar="MODEL", help="ids; none: every known model")
     run.add_argument("--recipe", type=Path, help="a file of your own: convert/README.md")
-    run.add_argument("--checkpoint", type=Path, help="weights of the one model named")
+    run.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="PATH",
+        help="weights of the one model named: a file, a folder, or hf:owner/name[@revision]",
+    )
     run.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line, or JSON")
     run.add_argument("--weights", choices=("pretrained", "seeded", "auto"), default="pretrained")
     run.add_argument(

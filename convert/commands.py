@@ -1,11 +1,13 @@
 """What the command line does, and how it tells."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from convert import recipe
+from convert.download import Store
 from convert.errors import ConvertError
 from convert.pipeline import Job, Outcome
 from convert.runner import run
@@ -35,7 +37,7 @@ def run_models(options: argparse.Namespace) -> int:
         )
         for path in paths
     ]
-    outcomes = run(jobs, _progress)
+    outcomes = run(jobs, _progress, Store.from_environment(os.environ))
     _print_table(outcomes)
     refused = [outcome for outcome in outcomes if outcome.status == "refused"]
     for outcome in refused:

@@ -25,3 +25,7 @@ class CalibrationError(ConvertError):
 
 class VerificationError(ConvertError):
     """What was produced does not do what the reference does."""
+
+
+class SourceError(CheckpointError):
+    """A public source was not reached, or gave no file; what it gave was not wrong."""

@@ -23,7 +23,7 @@ from convert.numerics import attach
 from convert.numerics.fragment import Shape
 from convert.recipe import Loaded, RecipeFile, Tolerance, output_shapes
 from convert.verify import check_parity
-from convert.weights import WeightsMode
+from convert.weights import Found, WeightsMode
 from runtime.manifest import SCHEMA_VERSION, Manifest, Spec, Weights
 
 ONNXRUNTIME_MINIMUM = "1.18.0"  # the first to read convert.graph.IR_VERSION
@@ -45,6 +45,7 @@ class Job:
     calibration: Path | None = None
     precision: Wanted = "auto"
     labels: Path | None = None
+    found: Found | None = None  # weights that were fetched for it; None: looked for here
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def convert(job: Job, report: Report) -> Outcome:
     """
     start = time.perf_counter()
     recipe_file = recipe.read(job.recipe_path)
-    found = weights.find(recipe_file, job.weights, job.checkpoint, job.labels)
+    found = job.found or weights.find(recipe_file, job.weights, job.checkpoint, job.labels)
     given = job.calibration
     source = calibration.directory_digest(given, recipe_file.recipe) if given else "synthetic"
     key = fingerprint(recipe_file, found, source, job.precision)
@@ -239,7 +240,7 @@ def _verify(
     weights_sha256 = tensors_digest(loaded.network.weights())
     origin = Weights(
         found.origin,
-        found.path.name if found.path else "numpy generator, untrained",
+        found.address or (found.path.name if found.path else "numpy generator, untrained"),
         sha256(found.path) if found.path else weights_sha256,
     )
     identity = {

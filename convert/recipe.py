@@ -17,6 +17,7 @@ from convert.errors import RecipeError
 from convert.fidelity import METRICS
 from convert.frameworks import Network
 from convert.numerics import Head, Input
+from convert.sources import AnySource
 from runtime.manifest import MODEL_ID, Step, Suppression, Task
 
 MODELS = Path(__file__).parent / "models"
@@ -78,15 +79,6 @@ class Tolerance:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """Public weights that a recipe is pinned to."""
-
-    address: str
-    sha256: str | None  # None: no full hash is known
-    licence: str
-
-
-@dataclass(frozen=True, slots=True)
 class Recipe:
     """One model: how its checkpoint loads, what surrounds the network, what is good enough."""
 
@@ -97,7 +89,7 @@ class Recipe:
     tolerance: Tolerance
     media: Kind  # what it is asked about; drawings of that kind stand in for the user's
     seed: Callable[[], Loaded] | None = None  # untrained stand-in; None: only a checkpoint will do
-    source: Source | None = None  # where pretrained weights are published
+    source: AnySource | None = None  # where pretrained weights are published
     default: bool = True  # False: converted only when named
     precision: Literal["auto", "float"] = "auto"  # "float": INT8 is tried only where asked for
 

@@ -4,21 +4,50 @@ import multiprocessing
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection
 
+from convert import recipe, weights
+from convert.download import Store
 from convert.pipeline import Job, Outcome, convert
+from convert.sources import AnySource
 from runtime.allocator import tune_allocator
 from runtime.errors import SlipwayError
 
 Progress = Callable[[str, str], None]  # model id, stage
 
 
-def run(jobs: Sequence[Job], progress: Progress) -> list[Outcome]:
+def run(jobs: Sequence[Job], progress: Progress, store: Store | None = None) -> list[Outcome]:
     """Run jobs one after the other: two at once would falsify each other's timings.
 
-    A refused model does not stop the next one; the caller decides the exit code.
+    Published weights are fetched here, not in the processes: a host that does not answer costs one
+    wait in a run. A refused model does not stop the next one; the caller decides the exit code.
+
+    Args:
+        jobs: what to convert.
+        progress: told each model's stages.
+        store: fetches published weights; None: only what the user gave or placed counts.
     """
-    return [_run_one(job, progress) for job in jobs]
+    if store is not None:
+        store.probe(source for job in jobs if (source := _missing(job)) is not None)
+    return [_with_weights(job, progress, store) for job in jobs]
+
+
+def _missing(job: Job) -> AnySource | None:
+    return weights.missing(recipe.read(job.recipe_path), job.weights, job.checkpoint)
+
+
+def _with_weights(job: Job, progress: Progress, store: Store | None) -> Outcome:
+    start = time.perf_counter()
+    fetch = store.fetch if store else None
+    try:
+        recipe_file = recipe.read(job.recipe_path)
+        found = weights.find(recipe_file, job.weights, job.checkpoint, job.labels, fetch)
+    except SlipwayError as error:
+        return _refused(job.recipe_path.stem, str(error), start)
+    if found.note:
+        progress(job.recipe_path.stem, f"seeded weights ({found.note})")
+    return _run_one(replace(job, found=found), progress)
 
 
 def _run_one(job: Job, progress: Progress) -> Outcome:

@@ -1,5 +1,7 @@
 """Fixtures of more than one package."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,10 @@ from tests.artifacts import (
     TENSORS,
     write_artifact,
 )
+
+# tests see neither the network nor what this machine has fetched; their processes inherit both
+os.environ["SLIPWAY_OFFLINE"] = "1"
+os.environ["XDG_CACHE_HOME"] = str(Path(tempfile.gettempdir(), "slipway-tests-without-a-cache"))
 
 
 @pytest.fixture(scope="session")

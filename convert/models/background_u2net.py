@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from convert import saliency
-from convert.recipe import Loaded, Recipe, Source, Tolerance
+from convert.recipe import Loaded, Recipe, Tolerance
+from convert.sources import Source
 
 
 def _build() -> Any:
@@ -38,7 +39,7 @@ RECIPE = Recipe(
     default=False,  # 176 MB, and minutes on two cores
     source=Source(
         "https://github.com/danielgatis/rembg/releases/download/v0.0.0/u2net.onnx",
-        sha256=None,
+        md5="60024c5c889badc19c04ad937298a77b",
         licence="Apache-2.0",
     ),
 )

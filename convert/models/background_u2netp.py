@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from convert import saliency
-from convert.recipe import Loaded, Recipe, Source, Tolerance
+from convert.recipe import Loaded, Recipe, Tolerance
+from convert.sources import Source
 
 
 def _build() -> Any:
@@ -37,7 +38,7 @@ RECIPE = Recipe(
     media="scene",
     source=Source(
         "https://github.com/danielgatis/rembg/releases/download/v0.0.0/u2netp.onnx",
-        sha256=None,
+        md5="8e83ca70e441ab06c318d82300c84806",
         licence="Apache-2.0",
     ),
 )

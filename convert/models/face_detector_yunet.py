@@ -21,8 +21,9 @@ from convert.frameworks import Network
 from convert.frameworks.onnx_graph import OnnxNetwork
 from convert.frameworks.torch_module import TorchNetwork
 from convert.numerics import Faces, ImageInput
-from convert.recipe import Loaded, Recipe, Source, Tolerance
+from convert.recipe import Loaded, Recipe, Tolerance
 from convert.seeded import sample_input, seed_torch
+from convert.sources import Source
 from runtime.manifest import Letterbox, Suppression
 
 SIDE = 640  # px
@@ -100,6 +101,7 @@ RECIPE = Recipe(
         "https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/"
         "0047ac24afb1a50a0c6105001c89d1b5b805dbf1/onnx/yunet_n_640_640.onnx",
         sha256="25a606a145a5b6d7271ae138fbd00eba91dad8b83222ae3f2c7ecd0f4a7b0e31",
+        size_bytes=317_466,
         licence="Apache-2.0",
     ),
 )

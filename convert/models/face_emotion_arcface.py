@@ -23,8 +23,9 @@ from convert.errors import CheckpointError
 from convert.frameworks.torch_module import TorchNetwork
 from convert.numerics import Head, ImageInput, UnitEmbedding
 from convert.numerics.cosine import CosineProbabilities
-from convert.recipe import Loaded, Recipe, Source, Tolerance
+from convert.recipe import Loaded, Recipe, Tolerance
 from convert.seeded import sample_input, seed_torch
+from convert.sources import Source
 from runtime.manifest import Resize
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # FER2013's order
@@ -150,6 +151,7 @@ RECIPE = Recipe(
         "https://raw.githubusercontent.com/foamliu/MobileFaceNet/"
         "a6cc9032a659b615f477833e1a70b5e7931bcccc/weights/mobilefacenet.pt",
         sha256="90a00ba1d8b0b688af3deb731ed53dca582e6106805d1bc3cfdef55f570493f4",
+        size_bytes=4_135_271,
         licence="Apache-2.0",
     ),
 )

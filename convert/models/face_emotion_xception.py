@@ -9,8 +9,9 @@ from convert.architectures.xception import mini_xception
 from convert.errors import CheckpointError
 from convert.frameworks.keras_model import KerasNetwork, import_keras, load_keras
 from convert.numerics import ImageInput, Probabilities
-from convert.recipe import Loaded, Recipe, Source, Tolerance
+from convert.recipe import Loaded, Recipe, Tolerance
 from convert.seeded import sample_input, seed_keras
+from convert.sources import Source
 from runtime.manifest import Grayscale, Resize
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # FER2013's order
@@ -70,6 +71,7 @@ RECIPE = Recipe(
         "b861d21b0e76ca5514cdeb5b56a689b7318584f4/trained_models/emotion_models/"
         "fer2013_mini_XCEPTION.102-0.66.hdf5",
         sha256="59534287fdfb125e30a94400296c25ea9f5d706fca93dd8adbbbed916799ea0e",
+        size_bytes=872_856,
         licence="MIT",
     ),
 )

@@ -10,8 +10,9 @@ from pathlib import Path
 from convert.checkpoint import load_strictly, read_state_dict
 from convert.frameworks.torch_module import TorchNetwork
 from convert.numerics import ImageInput, UnitEmbedding
-from convert.recipe import Loaded, Recipe, Source, Tolerance
+from convert.recipe import Loaded, Recipe, Tolerance
 from convert.seeded import sample_input, seed_torch
+from convert.sources import Source
 from runtime.manifest import CenterCrop, Resize
 
 SIDE = 224
@@ -58,7 +59,7 @@ RECIPE = Recipe(
     media="scene",
     source=Source(
         "https://download.pytorch.org/models/mobilenet_v2-7ebf99e0.pth",
-        sha256=None,  # its name carries the first eight digits: 7ebf99e0
+        sha256_prefix="7ebf99e0",
         licence="BSD-3-Clause",
     ),
 )

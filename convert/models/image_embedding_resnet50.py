@@ -11,8 +11,9 @@ from pathlib import Path
 from convert.checkpoint import load_strictly, read_state_dict
 from convert.frameworks.torch_module import TorchNetwork
 from convert.numerics import ImageInput, UnitEmbedding
-from convert.recipe import Loaded, Recipe, Source, Tolerance
+from convert.recipe import Loaded, Recipe, Tolerance
 from convert.seeded import sample_input, seed_torch
+from convert.sources import Source
 from runtime.manifest import CenterCrop, Resize
 
 SIDE = 224
@@ -59,7 +60,7 @@ RECIPE = Recipe(
     media="scene",
     source=Source(
         "https://download.pytorch.org/models/resnet50-11ad3fa6.pth",
-        sha256=None,  # its name carries the first eight digits: 11ad3fa6
+        sha256_prefix="11ad3fa6",
         licence="BSD-3-Clause",
     ),
 )
