@@ -1,0 +1,69 @@
+"""The runtime's waveforms against librosa's: what the models were trained on."""
+
+import io
+import os
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+
+from runtime.audio import decode_audio
+from runtime.errors import InputError
+from tests.runtime.recordings import sound, tone
+
+# librosa's own warnings, of numpy's and audioread's changes
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+RATE = 16_000
+FOLDERS = ("speech", "badmedia/audio_pydub", "badmedia/audio_scipy", "badmedia/audio_tinytag")
+
+
+def noisy(rate: int, channels: int, seconds: float = 0.7) -> np.ndarray:
+    generator = np.random.default_rng(rate)
+    base = tone(seconds=seconds, rate=rate)[:, np.newaxis]
+    return (base + 0.2 * generator.uniform(-1, 1, (base.size, channels))).astype(np.float32)
+
+
+def same(data: bytes, source: Path | io.BytesIO) -> None:
+    expected, _ = librosa.load(source, sr=RATE, mono=True)
+    found = decode_audio(data, sampling_rate=RATE, max_seconds=600)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("rate", [8000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000])
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_every_rate_and_channel_count(rate: int, channels: int) -> None:
+    data = sound(noisy(rate, channels), rate=rate)
+    same(data, io.BytesIO(data))
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype"),
+    [("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")],
+)
+def test_every_coder(kind: str, subtype: str) -> None:
+    rate = 48_000 if subtype == "OPUS" else 44_100
+    data = sound(noisy(rate, 2), rate=rate, kind=kind, subtype=subtype)
+    same(data, io.BytesIO(data))
+
+
+def test_real_and_malformed_files() -> None:
+    given = os.environ.get("SLIPWAY_TEST_DATA")
+    if not given:
+        pytest.skip("SLIPWAY_TEST_DATA names no folder")
+    files = [p for f in FOLDERS for p in sorted((Path(given) / "data" / f).iterdir())]
+    files += sorted((Path(given) / "data" / "speech" / "emodb").rglob("*.wav"))[:8]
+    decoded = 0
+    for path in files:
+        if not path.is_file() or path.stat().st_size > 5_000_000:
+            continue
+        data = path.read_bytes()
+        try:
+            decode_audio(data, sampling_rate=RATE, max_seconds=600)
+        except InputError:
+            continue
+        same(data, path)
+        decoded += 1
+    assert decoded >= 30
