@@ -1,14 +1,19 @@
 """A torch module as a `Network`."""
 
+import os
+import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+
+from convert.errors import ConvertError, RecipeError
 
 
 class TorchNetwork:
@@ -64,11 +69,15 @@ class TorchNetwork:
         with torch.inference_mode():
             for row in zip(*inputs, strict=True):
                 given = self._module(*(torch.from_numpy(array[np.newaxis]) for array in row))
-                rows.append((given,) if isinstance(given, torch.Tensor) else tuple(given))
+                rows.append(self._tensors(given))
         return tuple(torch.cat(tensors).numpy() for tensors in zip(*rows, strict=True))
 
     def export(self) -> onnx.ModelProto:
-        """Trace to ONNX; see `Network.export`."""
+        """Trace to ONNX; see `Network.export`.
+
+        Raises:
+            ConvertError: an operator has no ONNX form, or the module computes outside torch.
+        """
         import torch
 
         from convert.graph import free_batch, scale_resizes
@@ -80,19 +89,54 @@ class TorchNetwork:
             # the tracing exporter warns that it is the older one; it is ours on purpose: node names
             # without source paths, one second instead of ten, no weights beside the file
             warnings.simplefilter("ignore")
-            torch.onnx.export(
-                self._module,
-                tuple(torch.zeros(1, *shape) for shape in self._inputs.values()),
-                path,
-                input_names=list(self._inputs),
-                output_names=self._outputs,
-                dynamic_axes={name: {0: "N"} for name in names},
-                opset_version=OPSET,
-                dynamo=False,
-            )
+            try:
+                with (
+                    _without_stdout()
+                ):  # a failure prints the whole graph, past Python's sys.stdout
+                    torch.onnx.export(
+                        self._module,
+                        tuple(torch.zeros(1, *shape) for shape in self._inputs.values()),
+                        path,
+                        input_names=list(self._inputs),
+                        output_names=self._outputs,
+                        dynamic_axes={name: {0: "N"} for name in names},
+                        opset_version=OPSET,
+                        dynamo=False,
+                    )
+            except Exception as error:  # torch's exporter, and whatever the module raises
+                reason = " ".join(str(error).split())[:300]
+                raise ConvertError(f"torch cannot export the module: {reason}") from error
             traced = onnx.load(path)
         return scale_resizes(free_batch(traced))
+
+    def _tensors(self, given: Any) -> tuple[Any, ...]:
+        """What the module returned, one tensor per output."""
+        import torch
+
+        several = tuple(given) if isinstance(given, tuple | list) else (given,)
+        if len(several) != len(self._outputs) or not all(map(torch.is_tensor, several)):
+            found = ", ".join(type(each).__name__ for each in several)
+            raise RecipeError(
+                f"the module returns {found}; the recipe says {len(self._outputs)} tensors: "
+                "TorchNetwork(outputs=...), or method=... of a method that returns them"
+            )
+        return several
 
     def weights(self) -> Mapping[str, NDArray[np.generic]]:
         """The state_dict as arrays."""
         return {name: tensor.numpy() for name, tensor in self._module.state_dict().items()}
+
+
+@contextmanager
+def _without_stdout() -> Iterator[None]:
+    """Native code's standard output to nowhere."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)

@@ -7,7 +7,7 @@ import pytest
 import torch  # noqa: TID253 - in a process without TensorFlow
 from onnx import TensorProto, helper
 
-from convert.errors import CheckpointError
+from convert.errors import CheckpointError, ConvertError, RecipeError
 from convert.frameworks import torch_module
 from convert.frameworks.onnx_graph import OnnxNetwork
 from tests.convert.keras_process import in_keras
@@ -80,6 +80,36 @@ def test_torch_method_other_than_forward() -> None:
     expected = batch.mean(axis=(2, 3)) * 2
     np.testing.assert_allclose(network.forward(batch)[0], expected, atol=TOLERANCE)
     np.testing.assert_allclose(run(network.export(), batch), expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("returned", "says"),
+    [
+        (lambda x: {"logits": x}, "the module returns dict; the recipe says 1 tensors"),
+        (lambda x: (x, x), "the module returns Tensor, Tensor; the recipe says 1 tensors"),
+        (lambda x: x.numpy(), "the module returns ndarray; the recipe says 1 tensors"),
+    ],
+    ids=["dict", "two", "numpy"],
+)
+def test_torch_module_that_returns_something_else_is_refused(
+    returned: Callable[[torch.Tensor], object], says: str
+) -> None:
+    class Net(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> object:
+            return returned(x)
+
+    with pytest.raises(RecipeError, match=says):
+        torch_module.TorchNetwork(Net(), input_shape=(3, 8, 8)).forward(images(1))
+
+
+def test_torch_operator_without_an_onnx_form_is_named(capfd: pytest.CaptureFixture[str]) -> None:
+    class Net(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.svdvals(x.mean(1))
+
+    with pytest.raises(ConvertError, match=r"torch cannot export the module: .*linalg_svdvals"):
+        torch_module.TorchNetwork(Net(), input_shape=(3, 8, 8)).export()
+    assert capfd.readouterr() == ("", "")  # torch would print the graph
 
 
 def test_torch_dropout_is_off() -> None:

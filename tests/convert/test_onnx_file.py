@@ -328,6 +328,7 @@ RECIPE = Recipe(
 """
 
 
+@pytest.mark.slow  # five conversions, each a process
 def test_a_refusal_leaves_earlier_versions_and_nothing_else(tmp_path: Path) -> None:
     recipe = tmp_path / "own.py"
     recipe.write_text(RECIPE, encoding="utf-8")
