@@ -90,9 +90,7 @@ class TorchNetwork:
             # without source paths, one second instead of ten, no weights beside the file
             warnings.simplefilter("ignore")
             try:
-                with (
-                    _without_stdout()
-                ):  # a failure prints the whole graph, past Python's sys.stdout
+                with _without_stdout():
                     torch.onnx.export(
                         self._module,
                         tuple(torch.zeros(1, *shape) for shape in self._inputs.values()),
@@ -129,7 +127,7 @@ class TorchNetwork:
 
 @contextmanager
 def _without_stdout() -> Iterator[None]:
-    """Native code's standard output to nowhere."""
+    """Native output to nowhere: where the exporter fails, it prints the whole graph."""
     sys.stdout.flush()
     kept = os.dup(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
