@@ -35,14 +35,25 @@ def fingerprint(recipe_file: RecipeFile, found: Found, calibration: str, precisi
     return digest(
         {
             "recipe": recipe_file.sha256,
-            "checkpoint": _content(found.path),
-            "labels": _content(found.labels),
+            "checkpoint": content_digest(found.path),
+            "labels": content_digest(found.labels),
             "calibration": calibration,
             "precision": precision,
             "code": hashlib.sha256(json.dumps(code).encode()).hexdigest(),
             "tools": tool_versions(),
         }
     )
+
+
+def content_digest(path: Path | None) -> str | None:
+    """Hash of a file with its weights beside it, or of a directory; a missing one is told later."""
+    if path is None or not path.exists():
+        return None
+    if path.is_file():
+        beside = [file for file in files_beside(path) if file.is_file()]
+        return "".join(sha256(file) for file in (path, *beside))
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return digest({str(file.relative_to(path)): sha256(file) for file in files})
 
 
 def recall(out: Path, model_id: str, key: str) -> Manifest | None:
@@ -58,17 +69,6 @@ def remember(out: Path, manifest: Manifest, key: str) -> None:
     beside = path.with_suffix(".tmp")
     beside.write_text(json.dumps(known, indent=1), encoding="utf-8")
     os.replace(beside, path)
-
-
-def _content(path: Path | None) -> str | None:
-    """Hash of a file with its weights beside it, or of a directory; a missing one is told later."""
-    if path is None or not path.exists():
-        return None
-    if path.is_file():
-        beside = [file for file in files_beside(path) if file.is_file()]
-        return "".join(sha256(file) for file in (path, *beside))
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    return digest({str(file.relative_to(path)): sha256(file) for file in files})
 
 
 def _memory(out: Path, model_id: str) -> Path:

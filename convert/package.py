@@ -19,8 +19,10 @@ import onnx
 from runtime import strict_json
 from runtime.errors import ArtifactError
 from runtime.manifest import (
+    CONDITIONS,
     MANIFEST,
     VERSION,
+    VOCABULARY,
     File,
     Manifest,
     Spec,
@@ -28,6 +30,8 @@ from runtime.manifest import (
     verify_file,
     versions,
 )
+
+ASSETS = {VOCABULARY: "vocab.txt", CONDITIONS: "conditions.npz"}  # file name by role
 
 
 @contextmanager
@@ -58,6 +62,21 @@ def write_variant(source: Path, target: Path, spec: Spec) -> None:
     entry.key, entry.value = "spec", json.dumps(strict_json.to_json(spec), sort_keys=True)
     model.producer_name, model.producer_version = "slipway", ""
     target.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def write_assets(directory: Path, assets: Mapping[str, bytes]) -> dict[str, File]:
+    """Write what the runtime needs beside the graph.
+
+    Args:
+        directory: of the version.
+        assets: content by role, of ASSETS.
+    """
+    entries = {}
+    for role, content in assets.items():
+        path = directory / ASSETS[role]
+        path.write_bytes(content)
+        entries[role] = describe(path)
+    return entries
 
 
 def describe(path: Path) -> File:
@@ -92,7 +111,7 @@ def existing(out: Path, model_id: str, wanted: str) -> Manifest | None:
 
 def files(manifest: Manifest) -> list[File]:
     """Every file that a manifest lists."""
-    return [file for variant in manifest.variants for file in variant.files] + [manifest.golden]
+    return list(manifest.files)
 
 
 def next_version(out: Path, model_id: str) -> int:

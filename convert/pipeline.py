@@ -15,7 +15,7 @@ from convert.checkpoint import sha256, tensors_digest
 from convert.describe import measure_variant
 from convert.errors import CheckpointError, LabelsError
 from convert.fidelity import Outputs
-from convert.fingerprint import fingerprint, recall, remember, tool_versions
+from convert.fingerprint import content_digest, fingerprint, recall, remember, tool_versions
 from convert.graph import canonicalize
 from convert.labels import read_labels_file
 from convert.ladder import Choice, Precision, Wanted, choose
@@ -106,7 +106,7 @@ def _run_stages(
     report("export")
     exported = _export(recipe_file, loaded, media, scratch)
     report("quantize")
-    judged = found.origin == "pretrained"
+    judged = found.origin != "seeded"
     choice = choose(
         exported.path,
         media,
@@ -227,7 +227,7 @@ def _verify(
     known = golden.write_golden(
         kept, recipe_file.recipe, loaded, lambda samples: _reference(loaded, samples)
     )
-    judged = recipe_file.recipe.tolerance if found.origin == "pretrained" else None
+    judged = None if found.origin == "seeded" else recipe_file.recipe.tolerance
     sources: dict[Precision, Path | None] = {"int8": choice.int8, "float": exported.path}
     variants = []
     for name, source in sources.items():
@@ -237,11 +237,12 @@ def _verify(
             variants.append(
                 measure_variant(name, path, spec, media, exported.reference, known, judged)
             )
+    assets = package.write_assets(scratch, loaded.assets)
     weights_sha256 = tensors_digest(loaded.network.weights())
     origin = Weights(
         found.origin,
         found.address or (found.path.name if found.path else "numpy generator, untrained"),
-        sha256(found.path) if found.path else weights_sha256,
+        _checkpoint_digest(found.path) or weights_sha256,
     )
     identity = {
         "weights": weights_sha256,
@@ -251,6 +252,7 @@ def _verify(
         "choice": choice.settings,
         "calibration": media.source,
         "files": [file.sha256 for variant in variants for file in variant.files],
+        "assets": {role: file.sha256 for role, file in assets.items()},
     }
     return Manifest(
         schema_version=SCHEMA_VERSION,
@@ -268,4 +270,9 @@ def _verify(
         parity=exported.parity,
         tools=tool_versions(),
         onnxruntime_minimum=ONNXRUNTIME_MINIMUM,
+        assets=assets,
     )
+
+
+def _checkpoint_digest(path: Path | None) -> str | None:
+    return sha256(path) if path is not None and path.is_file() else content_digest(path)

@@ -21,7 +21,7 @@ from convert.sources import AnySource
 from runtime.manifest import MODEL_ID, Step, Suppression, Task
 
 MODELS = Path(__file__).parent / "models"
-Kind = Literal["scene", "face"]  # see convert.modalities
+Kind = Literal["scene", "face", "voice", "walker", "sentence"]  # see convert.modalities
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Loaded:
     task: Task | None = None  # None: the recipe's; else what this checkpoint can answer
     suppression: Suppression | None = None  # of a detector
     licence: str | None = None  # None: the recipe's; else what the checkpoint states
+    assets: Mapping[str, bytes] = field(default_factory=dict)  # further files, by role
 
 
 def output_shapes(loaded: Loaded) -> list[tuple[int, ...]]:
