@@ -1,6 +1,6 @@
 """An artifact, loaded: decode, preprocess, session, postprocess."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from runtime.assets import Assets, load_assets
 from runtime.errors import ArtifactError, InputError
+from runtime.feeds import check_feeds
 from runtime.manifest import (
     VERSION,
     Manifest,
     Spec,
-    TensorSpec,
     Variant,
     parse_spec,
     read_manifest,
@@ -78,7 +78,7 @@ class Model:
         Raises:
             InputError: a tensor is missing, unknown, or of another dtype or shape.
         """
-        _check_feeds(feeds, self.spec)
+        check_feeds(feeds, self.spec, self.assets)
         known = [output.name for output in self.spec.outputs]
         for name in output_names or ():
             if name not in known:
@@ -146,26 +146,3 @@ def _version_directory(path: Path) -> Path:
     if not found:
         raise ArtifactError(f"{path} holds no complete version; make one: python -m convert run")
     return found[-1]
-
-
-def _check_feeds(feeds: Feeds, spec: Spec) -> None:
-    expected: Mapping[str, TensorSpec] = {tensor.name: tensor for tensor in spec.inputs}
-    for name in feeds:
-        if name not in expected:
-            raise InputError(f"input {name!r} is unknown; {spec.id} takes {', '.join(expected)}")
-    for name, tensor in expected.items():
-        if name not in feeds:
-            raise InputError(f"input {name!r} is missing; {spec.id} takes {', '.join(expected)}")
-        _check_tensor(feeds[name], tensor)
-
-
-def _check_tensor(array: NDArray[np.generic], tensor: TensorSpec) -> None:
-    if array.dtype != np.dtype(tensor.dtype):
-        raise InputError(f"input {tensor.name!r} is {array.dtype}; allowed: {tensor.dtype}")
-    fits = array.ndim == len(tensor.shape) and all(
-        found > 0 and (isinstance(allowed, str) or found == allowed)
-        for found, allowed in zip(array.shape, tensor.shape, strict=True)
-    )
-    if not fits:
-        allowed = ", ".join(str(axis) for axis in tensor.shape)
-        raise InputError(f"input {tensor.name!r} has shape {array.shape}; allowed: ({allowed})")
