@@ -32,7 +32,7 @@ _BELIEVABLE_FPS = (1.0, 240.0)  # of a header; outside, it is not asked how long
 class Limits:
     """The largest clip that is taken."""
 
-    frames: int = 1800  # walked; a minute at 30 a second
+    frames: int = 3600  # walked; a minute at 60 a second
     seconds: float = 60.0  # told from the header, where its frame rate can be believed
     pixels: int = 4096 * 2304  # of one frame
 

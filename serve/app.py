@@ -15,20 +15,22 @@ from runtime.resources import cpu_count
 from serve import protocol
 from serve.body import UploadBudget
 from serve.catalog import Catalog, find
-from serve.compose import OPTIONS
 from serve.errors import EXCEPTION_HANDLERS, json_response
 from serve.infer import HEADER_LENGTH
 from serve.inference import WorkerPool
-from serve.media import Form
 from serve.models import describe, facts_of, summarize
 from serve.settings import Settings
 from serve.state import State
-from serve.tasks import background, image_endpoint, predict, similarity
+from serve.tasks import (
+    CUT_OUT,
+    TWO_IMAGES,
+    background,
+    media_endpoint,
+    predict,
+    similarity,
+)
 
 BODIES_IN_MEMORY = 8  # as many of the largest size allowed, or more smaller ones
-ONE_IMAGE = Form(images=("image",))
-TWO_IMAGES = Form(images=("image_a", "image_b"))
-CUT_OUT = Form(images=("image",), options=OPTIONS)
 FACT_HEADERS = ("X-Model", "X-Model-Version", "X-Model-Digest", "X-Model-Weights", "X-Warnings")
 
 
@@ -55,15 +57,20 @@ def create_app(settings: Settings, catalog: Catalog) -> Starlette:
 def routes(settings: Settings) -> list[Route]:
     """The routes for people."""
     post = ["POST"]
-    face = image_endpoint(predict, ONE_IMAGE, settings.face_emotion_model)
-    pair = image_endpoint(similarity, TWO_IMAGES, settings.similarity_model)
-    mask = image_endpoint(background, CUT_OUT, settings.background_model)
+    face = media_endpoint(predict, model_id=settings.face_emotion_model)
+    voice = media_endpoint(predict, model_id=settings.voice_emotion_model)
+    gait = media_endpoint(predict, model_id=settings.gait_model)
+    pair = media_endpoint(similarity, form=TWO_IMAGES, model_id=settings.similarity_model)
+    mask = media_endpoint(background, form=CUT_OUT, model_id=settings.background_model)
     return [
         Route("/health", health),
         Route("/v1/models", list_models),
         Route("/v1/models/{model}", show_model),
-        Route("/v1/models/{model}", image_endpoint(predict, ONE_IMAGE), methods=post),
+        Route("/v1/models/{model}", media_endpoint(predict), methods=post),
         Route("/v1/face-emotion", face, methods=post),
+        Route("/v1/voice-emotion", voice, methods=post),
+        Route("/v1/gait", gait, methods=post),
+        Route("/predict", gait, methods=post),  # where deployments before this one had it
         Route("/v1/similarity", pair, methods=post),
         Route("/v1/background", mask, methods=post),
     ]

@@ -8,8 +8,8 @@ import orjson
 from starlette.responses import Response
 
 from runtime import Model
-from runtime.errors import InputError
-from runtime.manifest import Spec, TensorSpec
+from runtime.errors import InputError, TooLargeError
+from runtime.manifest import Resample, Spec, TensorSpec
 from serve.batches import run_in_chunks
 from serve.errors import json_response
 from serve.integers import parse_integer
@@ -50,18 +50,22 @@ class InferRequest:
     outputs: tuple[WantedOutput, ...]  # in the order of the response
 
 
-def infer(model: Model, body: bytes, header_length: str | None) -> Response:
+def infer(
+    model: Model, body: bytes, header_length: str | None, *, max_audio_s: float = 30.0
+) -> Response:
     """Answer one infer request.
 
     Args:
         model: who answers.
         body: JSON, then the bytes of the binary inputs.
         header_length: the header that says where the JSON ends; None where all of it is JSON.
+        max_audio_s: longest waveform.
 
     Raises:
         InputError: the message names the tensor and says what is allowed.
     """
     request = parse_request(body, header_length, model.spec)
+    _check_waveform(request.feeds, model.spec, max_audio_s)
     outputs = run_in_chunks(model, request.feeds, [wanted.name for wanted in request.outputs])
     return encode_response(model, request, outputs)
 
@@ -108,6 +112,15 @@ def encode_response(model: Model, request: InferRequest, outputs: Mapping[str, A
     head = orjson.dumps(content)
     headers[HEADER_LENGTH] = str(len(head))
     return Response(b"".join([head, *tail]), 200, headers, "application/octet-stream")
+
+
+def _check_waveform(feeds: Mapping[str, Array], spec: Spec, max_audio_s: float) -> None:
+    for step in spec.preprocess:
+        if isinstance(step, Resample):
+            samples, longest = feeds["waveform"].shape[-1], int(max_audio_s * step.sampling_rate)
+            if samples > longest:
+                allowed = f"{longest}, {max_audio_s:g} s"
+                raise TooLargeError(f"input 'waveform' has {samples} samples; allowed: {allowed}")
 
 
 def _json_length(body: bytes, header_length: str | None) -> int:

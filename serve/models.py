@@ -12,6 +12,7 @@ from runtime.strict_json import to_json
 from serve.errors import json_response
 
 SEEDED_WARNING = "weights are seeded: untrained, the result means nothing"
+SYNTHETIC_WARNING = "weights are synthetic: trained on drawings, not a medical device"
 SYNTHETIC = "verified on synthetic inputs only"
 
 
@@ -23,7 +24,7 @@ class Facts:
     version: int
     digest: str
     variant: str
-    weights: str  # "pretrained" or "seeded"
+    weights: str  # "pretrained", "seeded" or "synthetic"
     warnings: tuple[str, ...]  # sentences, ASCII
 
     @property
@@ -66,6 +67,8 @@ def describe(model: Model) -> dict[str, Any]:
     """Everything a client may want to know before it asks the model."""
     manifest, spec = model.manifest, model.spec
     suppression = {"suppression": to_json(spec.suppression)} if spec.suppression else {}
+    known = model.assets.conditions
+    conditions = {"conditions": known.names} if known else {}
     return {
         "id": spec.id,
         "task": spec.task,
@@ -80,6 +83,7 @@ def describe(model: Model) -> dict[str, Any]:
         "outputs": to_json(spec.outputs),
         "preprocess": [_without_nulls(to_json(step)) for step in spec.preprocess],
         **suppression,
+        **conditions,
         "licence": spec.licence,
         "calibration": _calibration(manifest),
         "warnings": _warnings(manifest),
@@ -87,7 +91,8 @@ def describe(model: Model) -> dict[str, Any]:
 
 
 def _warnings(manifest: Manifest) -> tuple[str, ...]:
-    return (SEEDED_WARNING,) if manifest.seeded else ()
+    warnings = {"seeded": (SEEDED_WARNING,), "synthetic": (SYNTHETIC_WARNING,)}
+    return warnings.get(manifest.weights.origin, ())
 
 
 def _calibration(manifest: Manifest) -> str:

@@ -27,11 +27,15 @@ class Settings:
     background_max_side_px: int = 1024  # longest side of the image that a mask is made from
     threads: int = 1  # of onnxruntime within one run; runs themselves go in parallel
     max_pixels: int = 16_000_000  # of one decoded image: 48 MB as RGB, some copies at a time
+    max_audio_s: int = 30  # of one sound: the memory of attention grows with its square
+    max_video_s: int = 60  # of one clip, and 60 frames for each of its seconds
     timeout_s: int = 30  # for a client to send a request
     queue: int = 64  # requests that may wait for a worker; one more is answered 429
     face_emotion_model: str = "face_emotion_xception"
     similarity_model: str = "image_embedding_mobilenetv2"
     background_model: str = "background_u2netp"
+    voice_emotion_model: str = "voice_emotion_wav2vec2"
+    gait_model: str = "gait_student"
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
@@ -53,6 +57,8 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         ),
         threads=_integer(environ, "SLIPWAY_THREADS", default.threads, 1, 256),
         max_pixels=_integer(environ, "SLIPWAY_MAX_PIXELS", default.max_pixels, 1, 2**30),
+        max_audio_s=_integer(environ, "SLIPWAY_MAX_AUDIO_SECONDS", default.max_audio_s, 1, 3600),
+        max_video_s=_integer(environ, "SLIPWAY_MAX_VIDEO_SECONDS", default.max_video_s, 1, 3600),
         timeout_s=_integer(environ, "TIMEOUT", default.timeout_s, 1, 3600),
         queue=_integer(environ, "SLIPWAY_QUEUE", default.queue, 0, 65536),
         face_emotion_model=_model(
@@ -60,6 +66,10 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         ),
         similarity_model=_model(environ, "SLIPWAY_SIMILARITY_MODEL", default.similarity_model),
         background_model=_model(environ, "SLIPWAY_BACKGROUND_MODEL", default.background_model),
+        voice_emotion_model=_model(
+            environ, "SLIPWAY_VOICE_EMOTION_MODEL", default.voice_emotion_model
+        ),
+        gait_model=_model(environ, "SLIPWAY_GAIT_MODEL", default.gait_model),
     )
 
 

@@ -1,7 +1,7 @@
-"""The task routes: images in, answers for people out."""
+"""The task routes: media in, answers for people out."""
 
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +10,16 @@ from starlette.responses import Response
 
 from runtime import Model
 from runtime.decode import decode_image
+from runtime.errors import InputError
+from runtime.manifest import Task
+from runtime.media import Bounds, Media
 from runtime.results import Alpha, Embedding, Result
+from runtime.video import Limits
 from serve.body import received
 from serve.catalog import Assignment, find
 from serve.compose import (
     MEDIA_TYPES,
+    OPTIONS,
     check_sides,
     compose,
     limit_side,
@@ -30,36 +35,49 @@ JSON_MARGIN_BYTES = 4096  # of a base64 body: field names, options, the beginnin
 DEGENERATE_WARNING = "the mask is nearly constant: nothing stands out from its background"
 UNCALIBRATED = "no threshold was calibrated: compare cosines with each other, not with a limit"
 
+FRAMES_PER_SECOND = 60  # of a clip, at most: what the newest phones take
+CONDITION = ("condition", "clinical_condition")  # two names of one option; the second is the older
+
+ONE_IMAGE, TWO_IMAGES = Form(("image",)), Form(("image_a", "image_b"))
+CUT_OUT = Form(("image",), OPTIONS)
+FORMS: Mapping[Task, Form] = {  # of what is no image
+    "audio-classification": Form(("audio",), noun="sound"),
+    "video-classification": Form(("video",), CONDITION, noun="video"),
+    "sentence-similarity": Form(("text",), noun="text", is_text=True),
+}
+
 Answer = Callable[[Model, Upload, Settings], Response]  # runs in a worker
 Endpoint = Callable[[Request[State]], Awaitable[Response]]
 
 
 def assignments(settings: Settings) -> tuple[Assignment, ...]:
     """Which model answers which task route, to be checked at the start."""
-    face, pair, mask = (
-        settings.face_emotion_model,
-        settings.similarity_model,
-        settings.background_model,
-    )
+    face, voice = settings.face_emotion_model, settings.voice_emotion_model
+    pair, mask = settings.similarity_model, settings.background_model
     return (
         Assignment("SLIPWAY_FACE_EMOTION_MODEL", face, "image-classification"),
+        Assignment("SLIPWAY_VOICE_EMOTION_MODEL", voice, "audio-classification"),
+        Assignment("SLIPWAY_GAIT_MODEL", settings.gait_model, "video-classification"),
         Assignment("SLIPWAY_SIMILARITY_MODEL", pair, "image-feature-extraction"),
         Assignment("SLIPWAY_BACKGROUND_MODEL", mask, "image-segmentation"),
     )
 
 
-def image_endpoint(answer: Answer, form: Form, model_id: str | None = None) -> Endpoint:
-    """An endpoint that takes images in any of the three forms and answers from a worker.
+def media_endpoint(
+    answer: Answer, *, form: Form | None = None, model_id: str | None = None
+) -> Endpoint:
+    """An endpoint that takes media in any of the three forms and answers from a worker.
 
     Args:
-        answer: from the images to the response.
-        form: what the route takes.
+        answer: from the media to the response.
+        form: what the route takes; None: what the model's task does.
         model_id: who answers; None for the model that the path names.
     """
 
     async def respond(request: Request[State]) -> Response:
         state = request.state
         model = find(state["catalog"], model_id or request.path_params["model"])
+        taken = form or FORMS.get(model.spec.task, ONE_IMAGE)
         content_type = request.headers.get("content-type", "")
         limit_bytes = _body_limit(content_type, state["settings"])
         timeout_s = state["settings"].timeout_s
@@ -69,7 +87,7 @@ def image_endpoint(answer: Answer, form: Form, model_id: str | None = None) -> E
 
             def work() -> Response:
                 query = request.query_params.multi_items()
-                upload = parse_upload(body, content_type=content_type, query=query, form=form)
+                upload = parse_upload(body, content_type=content_type, query=query, form=taken)
                 return answer(model, upload, state["settings"])
 
             return await state["pool"].run(work)
@@ -78,8 +96,15 @@ def image_endpoint(answer: Answer, form: Form, model_id: str | None = None) -> E
 
 
 def predict(model: Model, upload: Upload, settings: Settings) -> Response:
-    """What a model says of one image."""
-    image = _image(upload.images[0], settings)
+    """What a model says of one image, sound, clip or text."""
+    if model.spec.task in FORMS:
+        condition = _condition(upload.options)
+        result = _result(model, upload.files[0], condition=condition, bounds=_bounds(settings))
+        known = model.assets.conditions
+        told = {"condition": known.find(condition) if known and condition else None}
+        taken = told if model.spec.task == "video-classification" else {}
+        return json_answer(facts_of(model), {**result.to_json(), **taken})
+    image = _image(upload.files[0], settings)
     height, width = image.shape[:2]
     if model.spec.task == "image-segmentation":
         image = limit_side(image, settings.background_max_side_px)
@@ -93,7 +118,7 @@ def predict(model: Model, upload: Upload, settings: Settings) -> Response:
 
 def similarity(model: Model, upload: Upload, settings: Settings) -> Response:
     """How alike two images are, by the model's embeddings."""
-    first, second = (_embedding(model, _image(data, settings)) for data in upload.images)
+    first, second = (_embedding(model, _image(data, settings)) for data in upload.files)
     # rounding may leave the dot product of two unit vectors just outside
     cosine = float(np.clip(np.dot(first.values, second.values), -1.0, 1.0))
     result = {"cosine": cosine, "calibration": "uncalibrated", "note": UNCALIBRATED}
@@ -103,7 +128,7 @@ def similarity(model: Model, upload: Upload, settings: Settings) -> Response:
 def background(model: Model, upload: Upload, settings: Settings) -> Response:
     """The foreground cut out, at the size of the image."""
     wanted = parse_background(upload.options)
-    image = _image(upload.images[0], settings)
+    image = _image(upload.files[0], settings)
     height, width = image.shape[:2]
     check_sides(height, width, wanted)
     mask = _result(model, limit_side(image, settings.background_max_side_px))
@@ -124,6 +149,19 @@ def _image(data: bytes, settings: Settings) -> NDArray[np.uint8]:
     return decode_image(data, max_pixels=settings.max_pixels)
 
 
+def _bounds(settings: Settings) -> Bounds:
+    seconds = settings.max_video_s
+    video = Limits(FRAMES_PER_SECOND * seconds, seconds, min(settings.max_pixels, Limits().pixels))
+    return Bounds(settings.max_pixels, settings.max_audio_s, video)
+
+
+def _condition(options: Mapping[str, str]) -> str | None:
+    given = {options[name].strip() for name in CONDITION if name in options}
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(CONDITION)} differ; allowed: one of them")
+    return next(iter(given), "") or None
+
+
 def _embedding(model: Model, image: NDArray[np.uint8]) -> Embedding:
     result = _result(model, image)
     if not isinstance(result, Embedding):
@@ -131,8 +169,10 @@ def _embedding(model: Model, image: NDArray[np.uint8]) -> Embedding:
     return result
 
 
-def _result(model: Model, image: NDArray[np.uint8]) -> Result:
-    result = model.predict(image)
+def _result(
+    model: Model, media: Media, *, condition: str | None = None, bounds: Bounds | None = None
+) -> Result:
+    result = model.predict(media, condition=condition, bounds=bounds)
     values = (getattr(result, field.name) for field in dataclasses.fields(result))
     arrays = [value for value in values if isinstance(value, np.ndarray)]
     # orjson would write null for them, and a client would take it for an answer

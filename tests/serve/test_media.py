@@ -7,8 +7,8 @@ from runtime.errors import InputError
 from serve.errors import UnsupportedMediaError
 from serve.media import Form, Upload, is_json, parse_upload
 
-ONE = Form(images=("image",), options=("color", "format"))
-TWO = Form(images=("image_a", "image_b"))
+ONE = Form(files=("image",), options=("color", "format"))
+TWO = Form(files=("image_a", "image_b"))
 TYPE = "multipart/form-data; boundary=xx"
 PNG, JPEG = b"\x89PNG\r\n\x1a\n--xx\x00", b"\xff\xd8\xff\r\n"
 
@@ -46,11 +46,11 @@ def test_a_raw_body_is_the_image_whatever_its_type() -> None:
 
 
 def test_multipart_takes_any_field_name_of_a_file() -> None:
-    assert parse(multipart(part("photo", PNG)), TYPE).images == (PNG,)
+    assert parse(multipart(part("photo", PNG)), TYPE).files == (PNG,)
 
 
 def test_multipart_takes_a_documented_name_without_a_file_name() -> None:
-    assert parse(multipart(part("image", PNG, filename=None)), TYPE).images == (PNG,)
+    assert parse(multipart(part("image", PNG, filename=None)), TYPE).files == (PNG,)
 
 
 def test_multipart_text_fields_are_options() -> None:
@@ -60,27 +60,27 @@ def test_multipart_text_fields_are_options() -> None:
 
 def test_two_files_come_in_the_documented_order() -> None:
     body = multipart(part("image_b", JPEG), part("image_a", PNG))
-    assert parse(body, TYPE, TWO).images == (PNG, JPEG)
+    assert parse(body, TYPE, TWO).files == (PNG, JPEG)
     body = multipart(part("x", JPEG), part("x", PNG))
-    assert parse(body, TYPE, TWO).images == (JPEG, PNG)
+    assert parse(body, TYPE, TWO).files == (JPEG, PNG)
 
 
 def test_base64_json() -> None:
     upload = as_json({"image": encoded(PNG), "format": "png"})
     assert upload == Upload((PNG,), {"format": "png"})
-    assert as_json({"image_b": encoded(JPEG), "image_a": encoded(PNG)}, TWO).images == (PNG, JPEG)
+    assert as_json({"image_b": encoded(JPEG), "image_a": encoded(PNG)}, TWO).files == (PNG, JPEG)
 
 
 @pytest.mark.parametrize(
     "prefix", ["data:image/png;base64,", "data:;base64,", "data:a/b;c=d;base64,"]
 )
 def test_data_urls(prefix: str) -> None:
-    assert as_json({"image": prefix + encoded(PNG)}).images == (PNG,)
+    assert as_json({"image": prefix + encoded(PNG)}).files == (PNG,)
 
 
 def test_a_raw_body_of_two_files_is_split_where_the_query_says() -> None:
     query = [("first_bytes", str(len(PNG)))]
-    assert parse(PNG + JPEG, form=TWO, query=query).images == (PNG, JPEG)
+    assert parse(PNG + JPEG, form=TWO, query=query).files == (PNG, JPEG)
 
 
 def test_options_come_from_the_query_too() -> None:
@@ -106,7 +106,7 @@ def test_options_come_from_the_query_too() -> None:
         (PNG, "", TWO, [("first_bytes", "13")], "first_bytes is '13'; allowed: 1 to 12"),
         (PNG, "", TWO, [("first_bytes", "9" * 5000)], "allowed: 1 to 12"),
         (PNG, "", TWO, [("first_bytes", "1")] * 2, "found it 2 times"),
-        (PNG, "", ONE, [("first_bytes", "1")], "allowed only where two images"),
+        (PNG, "", ONE, [("first_bytes", "1")], "allowed only where two files"),
         (PNG, "", ONE, [("colour", "red")], "'colour' is unknown; allowed: image, color, format"),
         (PNG, "", ONE, [("color", "a"), ("color", "b")], "'color' is given twice"),
     ],

@@ -29,6 +29,10 @@ def test_every_variable_is_read() -> None:
         "SLIPWAY_FACE_EMOTION_MODEL": "faces",
         "SLIPWAY_SIMILARITY_MODEL": "pairs",
         "SLIPWAY_BACKGROUND_MODEL": "masks",
+        "SLIPWAY_VOICE_EMOTION_MODEL": "voices",
+        "SLIPWAY_GAIT_MODEL": "walks",
+        "SLIPWAY_MAX_AUDIO_SECONDS": "7",
+        "SLIPWAY_MAX_VIDEO_SECONDS": "8",
     }
     assert from_environment(environ) == Settings(
         artifacts=Path("/models"),
@@ -45,6 +49,10 @@ def test_every_variable_is_read() -> None:
         face_emotion_model="faces",
         similarity_model="pairs",
         background_model="masks",
+        voice_emotion_model="voices",
+        gait_model="walks",
+        max_audio_s=7,
+        max_video_s=8,
     )
 
 
@@ -58,6 +66,9 @@ def test_every_variable_is_read() -> None:
         ("MAX_UPLOAD_SIZE", "0", "an integer, 1 to"),
         ("MAX_UPLOAD_SIZE", "9" * 5000, "an integer, 1 to"),
         ("TIMEOUT", "0", "1 to 3600"),
+        ("SLIPWAY_MAX_AUDIO_SECONDS", "0", "1 to 3600"),
+        ("SLIPWAY_MAX_VIDEO_SECONDS", "1.5", "1 to 3600"),
+        ("SLIPWAY_GAIT_MODEL", "Gait", "a model id"),
         ("CORS_ORIGINS", "example.com", "scheme://host"),
         ("CORS_ORIGINS", "https://a.example/path", "scheme://host"),
         ("SLIPWAY_ALLOW_SEEDED", "yes", "0 or 1"),
