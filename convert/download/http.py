@@ -120,6 +120,9 @@ class Network:
                 headers={"User-Agent": "slipway", "Accept-Encoding": "identity", **headers},
             )
             response = connection.getresponse()
+            if late.is_set():  # headers that are cut off look like headers that end
+                response.close()
+                raise TimeoutError
         except SourceError:
             connection.close()
             raise
@@ -139,7 +142,8 @@ class Network:
             return f"no complete answer within {self.answer_s:g} s"
         if isinstance(error, TimeoutError):
             return f"no answer for {self.stall_s:g} s"
-        return f"no answer ({error or type(error).__name__})"
+        said = " ".join(str(error).split()) or type(error).__name__  # a server's words: any
+        return f"no answer ({said})"
 
     def _dialled(self, address: str) -> tuple[str, int]:
         host, port, _ = _split(address, self.schemes)

@@ -79,6 +79,8 @@ def _attempt(
             raise SourceError(f"{address}: it ends before what was kept of it; run again")
         begin, size = _joint(response, path, start, expected, address)
         _check_size(size, expected, address)
+        if size is None and not (expected.pinned or response.chunked):
+            raise SourceError(f"{address}: no length and no hash tell when the file is whole")
         _check_space(path, (size or 0) - begin)
         if begin == 0:
             _write_note(path, response)

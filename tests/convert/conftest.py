@@ -1,11 +1,15 @@
 """Fixtures of the conversion's tests. They need the convert environment."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from convert.download import Store
 from tests.convert.command_line import succeed
+from tests.convert.downloads import new_store
+from tests.convert.file_server import Server, serving
 from tests.convert.keras_process import in_keras
 from tests.convert.tiny import write_recipe
 
@@ -63,3 +67,15 @@ def pretrained_xception(shared: Path, tmp_path_factory: pytest.TempPathFactory) 
     arguments = ("--checkpoint", checkpoint, "--out", directory / "out")
     succeed("face_emotion_xception", *arguments, directory=directory)
     return directory / "out/face_emotion_xception"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """An HTTP server of files, which does what a test tells it to."""
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return new_store(tmp_path)

@@ -1,0 +1,46 @@
+"""What tests of the downloader share: its file, a store on a test's network, what a refusal is."""
+
+import hashlib
+import io
+from pathlib import Path
+
+import pytest
+
+from convert.download import Network, Store
+from convert.errors import CheckpointError, SourceError
+from convert.sources import Source
+from tests.convert.file_server import CONTENT
+
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+MD5 = hashlib.md5(CONTENT).hexdigest()
+HALF = len(CONTENT) // 2
+
+
+def new_store(tmp_path: Path) -> Store:
+    """As in another run."""
+    network = Network(connect_s=1.0, stall_s=0.3, answer_s=0.6, schemes=("http",))
+    return Store(tmp_path / "cache", network, io.StringIO())
+
+
+def source(address: str, *, pinned: bool = True) -> Source:
+    return Source(address, licence="MIT", sha256=SHA256 if pinned else None)
+
+
+def refusal(store: Store, wanted: Source, kind: type[CheckpointError] = SourceError) -> str:
+    """One clear sentence, and nothing that could be taken for a checkpoint."""
+    with pytest.raises(CheckpointError) as caught:
+        store.fetch(wanted)
+    assert type(caught.value) is kind
+    text = str(caught.value)
+    assert "\n" not in text
+    assert [p for p in store.root.glob("*/*") if ".partial" not in p.parent.name] == []
+    assert list(store.root.glob("*.json")) == []
+    return text
+
+
+def succeeds(store: Store, wanted: Source) -> None:
+    """A later run brings the whole file, and leaves nothing else."""
+    path = store.fetch(wanted).path
+    assert path.read_bytes() == CONTENT
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    assert list(store.root.glob("*.partial*")) == []
