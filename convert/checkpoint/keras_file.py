@@ -27,6 +27,9 @@ KERAS_PARTS = frozenset(
     }
 )  # fmt: skip
 
+# arithmetic between layers, as `x + 1` saves it; `core` and `function` call what the file brings
+KERAS_OPERATIONS = frozenset({"image", "linalg", "math", "nn", "numpy"})
+
 
 def check_keras_config(path: Path) -> None:
     """Refuse a Keras file whose layers would run code of their own.
@@ -70,6 +73,8 @@ def _keras_config_text(path: Path) -> str | bytes | None:
 
 def _is_part_of_keras(module: str) -> bool:
     package, *parts = (part for part in module.split(".") if part != "src")
+    if parts[:1] == ["ops"]:
+        return package == "keras" and len(parts) == 2 and parts[1] in KERAS_OPERATIONS
     return package == "keras" and (not parts or parts[0] in KERAS_PARTS)
 
 

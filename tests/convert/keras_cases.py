@@ -215,6 +215,11 @@ def _write_more_than_weights(folder: Path) -> None:
         model = keras.Sequential([keras.Input((16, 16, 3)), *front, *tail])
         model.save(folder / f"more-{name}.keras")
         model.save(folder / f"more-{name}.h5")
+    pixels = keras.Input((16, 16, 3))
+    scaled = keras.ops.relu6(pixels / 127.5 - 1)  # arithmetic is saved as operations, in .keras
+    features = layers.GlobalMaxPooling2D()(layers.Conv2D(4, 3)(scaled))
+    model = keras.Model(pixels, layers.Dense(3)(features * 2))
+    model.save(folder / "more-arithmetic.keras")
 
 
 def _write_code(folder: Path) -> None:
@@ -228,6 +233,9 @@ def _write_code(folder: Path) -> None:
     def double(x: Any) -> Any:
         return x * 2
 
+    image = keras.Input((8, 8, 1))
+    called = keras.ops.vectorized_map(double, image)
+    keras.Model(image, layers.Flatten()(called)).save(folder / "code-map.keras")
     for name, layer in (
         ("lambda", layers.Lambda(double)),
         ("nested-lambda", layers.TimeDistributed(layers.Lambda(double))),
