@@ -1,0 +1,138 @@
+"""What the report says of each model, read from the manifests. The JSON is these dataclasses."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convert.report import history
+from runtime.errors import ArtifactError
+from runtime.manifest import MODEL_ID, Manifest, Variant, Weights, read_manifest, versions
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One variant: its size, and its time for one input at one thread."""
+
+    name: str
+    precision: str
+    size_bytes: int
+    milliseconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """The newest version of one model."""
+
+    id: str
+    version: int
+    digest: str
+    task: str
+    description: str
+    licence: str
+    labels: tuple[str, ...]
+    weights: Weights
+    calibration: str
+    parity: float
+    precision: str
+    reason: str
+    fidelity: Mapping[str, float]
+    judged: bool
+    inputs: int
+    inputs_source: str
+    before: Measured
+    after: Measured
+    seconds: float | None
+    converted_at: str | None
+    candidates: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A model that the last run was asked for and did not package."""
+
+    id: str
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A model's directory whose newest version says nothing that can be read."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a report says."""
+
+    schema_version: int
+    models: tuple[ModelFacts, ...]
+    refused: tuple[Refused, ...]
+    unreadable: tuple[Unreadable, ...]
+
+
+def gather(out: Path, refused: Iterable[Refused] = ()) -> Facts:
+    """Look at every model of an artifacts directory.
+
+    Args:
+        out: the directory; what is no model in it is ignored.
+        refused: of the last run.
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
+    models, unreadable = [], []
+    for directory in sorted(path for path in out.iterdir() if MODEL_ID.fullmatch(path.name)):
+        complete = versions(directory)
+        if not complete:
+            continue
+        try:
+            models.append(_facts(out, read_manifest(complete[-1])))
+        except ArtifactError as error:
+            unreadable.append(Unreadable(directory.name, str(error)))
+        except (KeyError, TypeError, ValueError) as error:  # what was measured is free-form
+            reason = f"{complete[-1]}: the manifest lacks a measurement ({error!r})"
+            unreadable.append(Unreadable(directory.name, reason))
+    return Facts(SCHEMA_VERSION, tuple(models), tuple(refused), tuple(unreadable))
+
+
+def _facts(out: Path, manifest: Manifest) -> ModelFacts:
+    served, made = manifest.variants[0], history.recall(out, manifest)
+    verification = served.verification
+    return ModelFacts(
+        id=manifest.id,
+        version=manifest.version,
+        digest=manifest.digest,
+        task=manifest.spec.task,
+        description=manifest.spec.description,
+        licence=manifest.spec.licence,
+        labels=manifest.spec.labels,
+        weights=manifest.weights,
+        calibration=manifest.calibration,
+        parity=max(float(value) for value in manifest.parity.values()),
+        precision=served.precision,
+        reason=str(manifest.choice["reason"]),
+        fidelity={name: float(value) for name, value in verification["fidelity"].items()},
+        judged=bool(verification["judged"]),
+        inputs=int(verification["inputs"]),
+        inputs_source=str(verification["inputs_source"]),
+        before=_measured(manifest.variants[-1]),  # float, packaged beside any other
+        after=_measured(served),
+        seconds=made.seconds if made else None,
+        converted_at=made.at if made else None,
+        candidates=manifest.candidates,
+    )
+
+
+def _measured(variant: Variant) -> Measured:
+    return Measured(
+        variant.name,
+        variant.precision,
+        sum(file.size_bytes for file in variant.files),
+        float(variant.verification["milliseconds"]),
+    )

@@ -1,0 +1,228 @@
+"""The report as one HTML page: no scripts, nothing from elsewhere, readable on a phone."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from convert.report.facts import Facts, ModelFacts, Refused, Unreadable
+from convert.report.markup import foreign, link, listed, text
+from convert.report.plots import megabytes, milliseconds, size_bars, time_bars
+
+STYLE = Path(__file__).with_name("style.css")
+COLUMNS = (
+    *("Model", "Weights", "Licence", "Parity", "Served as", "Fidelity", "Size", "Latency"),
+    "Converted in",
+)
+ORIGINS: Mapping[str, tuple[str, str]] = {
+    "pretrained": ("pretrained", ""),
+    "seeded": ("seeded", "Untrained stand-ins: the answers mean nothing."),
+    "synthetic": ("synthetic", "Learnt from drawings, never from people."),
+}
+MEANINGS: Mapping[str, str] = {
+    "top1_agreement": "share of inputs with the same likeliest class",
+    "probability_distance": "half the sum of differences between probabilities, mean",
+    "cosine_mean": "cosine between embeddings of the same input, mean",
+    "cosine_p05": "the same, the worst twentieth begins here",
+    "pair_error": "how far the similarity of two inputs moves, mean",
+    "iou_mean": "overlap of the masks (intersection over union), mean",
+    "iou_p05": "the same, the worst twentieth begins here",
+    "mae": "difference of alpha, mean",
+    "collapsed_fraction": "share of masks that no longer tell foreground apart",
+    "box_recall": "share of boxes found again in place, with a like score",
+    "box_iou_mean": "overlap of a box with the one found again, mean",
+    "score_difference": "difference between their scores, mean",
+}
+SHOWN_LABELS = 40
+# an escape that fails would still run nothing and fetch nothing
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+def draw(facts: Facts) -> str:
+    """The page; equal facts give equal text."""
+    return "\n".join(
+        [
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{text(POLICY)}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            '<meta name="color-scheme" content="light dark">',
+            "<title>Slipway: conversion report</title>",
+            f"<style>\n{STYLE.read_text(encoding='utf-8')}</style>\n</head>\n<body>\n<main>",
+            f'<h1>Conversion report</h1>\n<p class="lead">{text(_summary(facts))}</p>',
+            _refusals("Refused in the last run", facts.refused),
+            _refusals("Cannot be read", facts.unreadable),
+            _table(facts.models),
+            _glossary(facts.models),
+            "</main>\n</body>\n</html>\n",
+        ]
+    )
+
+
+def _summary(facts: Facts) -> str:
+    count = len(facts.models)
+    if not count:
+        return "No model has been packaged yet."
+    origins = Counter(model.weights.origin for model in facts.models)
+    weights = ", ".join(f"{number} {origin}" for origin, number in origins.most_common())
+    int8 = sum(model.precision == "int8" for model in facts.models)
+    models = "1 model" if count == 1 else f"{count} models"
+    return f"{models}, {int8} served in INT8. Weights: {weights}."
+
+
+def _refusals(title: str, models: Iterable[Refused | Unreadable]) -> str:
+    items = [f"<strong>{text(each.id)}</strong>: {foreign(each.reason)}" for each in models]
+    if not items:
+        return ""
+    return f'<section class="refused">\n<h2>{text(title)}</h2>\n{listed(items)}\n</section>'
+
+
+def _table(models: Iterable[ModelFacts]) -> str:
+    # roles are said again: on a narrow screen rows become blocks, and blocks are no table to a
+    # screen reader
+    heads = "".join(f'<th scope="col" role="columnheader">{text(each)}</th>' for each in COLUMNS)
+    bodies = "\n".join(_body(model) for model in models)
+    if not bodies:
+        return ""
+    return (
+        '<table role="table">\n<caption>The newest version of each model. Size and latency are of '
+        "the float graph and of what serves; latency is the median of one input at one thread, on "
+        "the machine that converted.</caption>\n"
+        f'<thead role="rowgroup"><tr role="row">{heads}</tr></thead>\n{bodies}\n</table>'
+    )
+
+
+def _body(model: ModelFacts) -> str:
+    first = (
+        f'<th scope="row" role="rowheader"><span class="id">{text(model.id)}</span> '
+        f'<span class="note">version {model.version}</span>'
+        f'<p class="note">{foreign(model.description)}</p></th>'
+    )
+    cells = (
+        _weights(model),
+        foreign(model.licence),
+        f"{model.parity:.0e}",
+        _precision(model),
+        _fidelity(model),
+        size_bars(_variants(model)) + _ratio(_smaller(model)),
+        time_bars(_variants(model)) + _ratio(_faster(model)),
+        _duration(model),
+    )
+    rest = "".join(
+        f'<td role="cell" data-label="{text(name)}">{cell}</td>'
+        for name, cell in zip(COLUMNS[1:], cells, strict=True)
+    )
+    return (
+        f'<tbody role="rowgroup">\n<tr role="row">{first}{rest}</tr>\n'
+        f'<tr role="row" class="more"><td role="cell" colspan="{len(COLUMNS)}">{_more(model)}</td>'
+        "</tr>\n</tbody>"
+    )
+
+
+def _weights(model: ModelFacts) -> str:
+    name, warning = ORIGINS[model.weights.origin]
+    note = f'<p class="warning">{text(warning)}</p>' if warning else ""
+    source = f'<p class="note source">{link(model.weights.source)}</p>'
+    return f'<span class="badge {text(name)}">{text(name)}</span>{note}{source}'
+
+
+def _precision(model: ModelFacts) -> str:
+    name = model.precision.replace("int8", "INT8")
+    return f'<strong>{text(name)}</strong><p class="note">{text(model.reason)}</p>'
+
+
+def _fidelity(model: ModelFacts) -> str:
+    judged = "" if model.judged else '<p class="warning">Not judged: the weights are untrained.</p>'
+    inputs = f'<p class="note">{model.inputs} inputs, {text(model.inputs_source[:15])}</p>'
+    return _metrics(model.fidelity) + judged + inputs
+
+
+def _metrics(fidelity: Mapping[str, Any]) -> str:
+    items = [f'<span class="metric">{text(k)}</span> {_number(v)}' for k, v in fidelity.items()]
+    return listed(items)
+
+
+def _number(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float | int) else text(value)
+
+
+def _variants(model: ModelFacts) -> tuple[Any, ...]:
+    return (model.after,) if model.before == model.after else (model.before, model.after)
+
+
+def _smaller(model: ModelFacts) -> str:
+    if model.before == model.after or not model.before.size_bytes:
+        return ""
+    return f"{model.after.size_bytes / model.before.size_bytes:.2f} x the size"
+
+
+def _faster(model: ModelFacts) -> str:
+    if model.before == model.after or not model.after.milliseconds:
+        return ""
+    return f"{model.before.milliseconds / model.after.milliseconds:.2f} x as fast"
+
+
+def _ratio(sentence: str) -> str:
+    return f'<p class="ratio">{text(sentence)}</p>' if sentence else ""
+
+
+def _duration(model: ModelFacts) -> str:
+    if model.seconds is None:
+        return '<span class="note">not known</span>'
+    day = (model.converted_at or "")[:10]
+    return f'{model.seconds:.0f} s<p class="note">{text(day)}</p>'
+
+
+def _more(model: ModelFacts) -> str:
+    shown = ", ".join(foreign(label) for label in model.labels[:SHOWN_LABELS])
+    left = len(model.labels) - SHOWN_LABELS
+    classes = f"<p>Classes: {shown}{f' and {left} more' if left > 0 else ''}</p>" if shown else ""
+    facts = (
+        f'<p class="note">{text(model.task)}; calibration: {text(model.calibration)}; '
+        f"weights sha256 {text(model.weights.sha256)}; digest {text(model.digest)}</p>"
+    )
+    tried = len(model.candidates)
+    summary = f"{tried} candidates tried" if tried else "Details; no candidate was tried"
+    return (
+        f"<details><summary>{summary}<span class='sr'> for {text(model.id)}</span></summary>"
+        f"{_candidates(model)}{classes}{facts}</details>"
+    )
+
+
+def _candidates(model: ModelFacts) -> str:
+    if not model.candidates:
+        return ""
+    names = ("Candidate", "Latency", "Size", "Fidelity to float", "Objections")
+    heads = "".join(f'<th scope="col" role="columnheader">{name}</th>' for name in names)
+    rows = "\n".join(_candidate(names, each) for each in model.candidates)
+    return (
+        f'<table role="table" class="candidates"><thead role="rowgroup"><tr role="row">{heads}</tr>'
+        f'</thead><tbody role="rowgroup">\n{rows}\n</tbody></table>'
+    )
+
+
+def _candidate(names: tuple[str, ...], tried: Mapping[str, Any]) -> str:
+    objections = [foreign(each) for each in tried.get("objections", ())]
+    cells = (
+        milliseconds(float(tried["milliseconds"])),
+        megabytes(float(tried["size_bytes"])),
+        _metrics(tried["fidelity"]) if "fidelity" in tried else "",
+        listed(objections) if objections else "none",
+    )
+    rest = "".join(
+        f'<td role="cell" data-label="{name}">{cell}</td>'
+        for name, cell in zip(names[1:], cells, strict=True)
+    )
+    return f'<tr role="row"><th scope="row" role="rowheader">{text(tried["name"])}</th>{rest}</tr>'
+
+
+def _glossary(models: Iterable[ModelFacts]) -> str:
+    measured = dict.fromkeys(name for model in models for name in model.fidelity)
+    known = [(name, MEANINGS[name]) for name in measured if name in MEANINGS]
+    if not known:
+        return ""
+    entries = "".join(f"<dt>{text(name)}</dt><dd>{text(said)}</dd>" for name, said in known)
+    parity = (
+        "<dt>Parity</dt><dd>largest difference between the outputs of the reference framework and "
+        "of the float graph</dd>"
+    )
+    return f"<section>\n<h2>What was measured</h2>\n<dl>{parity}{entries}</dl>\n</section>"
