@@ -1,9 +1,10 @@
 """The gait student: sixteen frames and a clinical embedding to gait logits; a design of our own.
 
-Each frame alone goes through plain 2-D convolutions, which onnxruntime computes fastest in 8 bits;
-then convolutions over time see how each place of the picture changes. The clinical embedding
-scales and shifts the features (FiLM; Perez et al., https://arxiv.org/abs/1709.07871). Nothing known
-about the patient is an embedding of zeros, and leaves the features exactly as they are.
+Each frame alone goes through plain 2-D convolutions, which onnxruntime computes fastest in 8 bits,
+and ends as the places of the walker's joints. How these move, freed from where in the picture and
+how large the walker is, goes through convolutions over time. There the clinical embedding scales
+and shifts the features (FiLM; Perez et al., https://arxiv.org/abs/1709.07871). Nothing known about
+the patient is an embedding of zeros, and leaves the features exactly as they are.
 """
 
 from itertools import pairwise
@@ -12,12 +13,14 @@ import torch
 from torch import nn
 
 FRAMES, SIDE = 16, 224
+JOINT_COUNT = 19
 CONDITION_SIZE = 384
 GRID = 7  # places that a frame is reduced to, in each direction
-WIDTHS = (32, 64, 96, 128)  # channels at 1/4, 1/8, 1/16 and 1/32 of the frame's side
+WIDTHS = (32, 64, 128, 128)  # channels at 1/4, 1/8, 1/16 and 1/32 of the frame's side
+MOVEMENT = 128  # channels over time
 HIDDEN = 32  # values that the clinical embedding is reduced to
 # batch normalisation that closes each residual branch, for `convert.seeded`
-RESIDUAL_NORMS = ("stages.*.1.2.weight", "temporal.*.2.weight")
+RESIDUAL_NORMS = ("stages.*.1.norm.weight", "temporal.*.norm.weight")
 
 
 class GaitStudent(nn.Module):
@@ -25,19 +28,19 @@ class GaitStudent(nn.Module):
 
     def __init__(self, class_count: int = 6) -> None:
         super().__init__()
-        self.stem = _conv_norm_relu(3, WIDTHS[0], kernel=(8, 8), stride=4, padding=(2, 2))
+        self.stem = _conv_norm_relu(3, WIDTHS[0], kernel=(4, 4), stride=4, padding=(0, 0))
         self.stages = nn.Sequential(
             *(
                 nn.Sequential(_conv_norm_relu(before, after, stride=2), Residual(after))
                 for before, after in pairwise(WIDTHS)
             )
         )
-        channels = WIDTHS[-1]
-        self.temporal = nn.Sequential(*(Residual(channels, over_time=True) for _ in range(2)))
-        self.film = Film(2 * channels)
-        self.mix = _conv_norm_relu(2 * channels, channels, kernel=(3, 1), padding=(1, 0))
-        self.dropout = nn.Dropout(0.2)
-        self.classifier = nn.Linear(2 * channels, class_count)
+        self.joints = Joints(WIDTHS[-1])
+        self.moves = _conv_norm_relu(2 * JOINT_COUNT, MOVEMENT, kernel=(3, 1), padding=(1, 0))
+        self.film = Film(MOVEMENT)
+        self.temporal = nn.Sequential(*(Residual(MOVEMENT, over_time=True) for _ in range(3)))
+        self.dropout = nn.Dropout(0.1)
+        self.classifier = nn.Linear(2 * MOVEMENT, class_count)
 
     def forward(self, frames: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Logits of each class.
@@ -50,26 +53,43 @@ class GaitStudent(nn.Module):
         Returns:
             (N, class_count) float32.
         """
-        return self.classify(self.weigh(self.follow(self.watch(frames)), condition))
+        return self.judge(self.locate(frames), condition)
 
-    def watch(self, frames: torch.Tensor) -> torch.Tensor:
-        """(N, 16, 3, 224, 224) frames to (N, C, 16, places), each frame alone."""
-        x = self.stages(self.stem(frames.reshape(-1, 3, SIDE, SIDE)))
-        return x.reshape(-1, FRAMES, WIDTHS[-1], GRID * GRID).transpose(1, 2)
+    def locate(self, frames: torch.Tensor) -> torch.Tensor:
+        """(N, 16, 3, 224, 224) frames to (N, 16, 2, J): x and y of each joint, in sides."""
+        x = self.joints(self.stages(self.stem(frames.reshape(-1, 3, SIDE, SIDE))))
+        return x.reshape(-1, FRAMES, 2, JOINT_COUNT)
 
-    def follow(self, seen: torch.Tensor) -> torch.Tensor:
-        """(N, C, 16, places) to (N, 2 C, 16, 1): how places change, then the places together."""
-        x = self.temporal(seen)
-        return torch.cat([x.mean(3, keepdim=True), x.amax(3, keepdim=True)], 1)
+    def judge(self, pose: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        """(N, 16, 2, J) joints and (N, 384) embedding to (N, class_count) logits."""
+        centred = pose - pose.mean((1, 3), keepdim=True)
+        # how tall the walker is in the picture; never nothing, were all joints in one place
+        size = centred[:, :, 1:].abs().mean((1, 2, 3), keepdim=True) + 0.01
+        moves = (centred / size).reshape(-1, FRAMES, 2 * JOINT_COUNT, 1).transpose(1, 2)
+        x = self.temporal(self.film(self.moves(moves), condition))
+        x = torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
+        return self.classifier(self.dropout(x))
 
-    def weigh(self, followed: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        """(N, 2 C, 16, 1) features and (N, 384) embedding to (N, 2 C) of the whole walk."""
-        x = self.mix(self.film(followed, condition))
-        return torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
 
-    def classify(self, summary: torch.Tensor) -> torch.Tensor:
-        """(N, 2 C) to (N, class_count) logits."""
-        return self.classifier(self.dropout(summary))
+class Joints(nn.Module):
+    """Where each joint is: every place of the grid says how far off, the likeliest count."""
+
+    centres: torch.Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.likely = nn.Conv2d(channels, JOINT_COUNT, 1)
+        self.offset = nn.Conv2d(channels, 2 * JOINT_COUNT, 1)
+        middles = (torch.arange(GRID) + 0.5) / GRID
+        y, x = torch.meshgrid(middles, middles, indexing="ij")
+        centres = torch.stack([x.flatten(), y.flatten()])[:, None]
+        self.register_buffer("centres", centres, persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C, 7, 7) features to (B, 2, J) x and y, in sides of the picture."""
+        likely = torch.softmax(self.likely(x).reshape(-1, 1, JOINT_COUNT, GRID * GRID), 3)
+        offset = self.offset(x).reshape(-1, 2, JOINT_COUNT, GRID * GRID)
+        return (likely * (offset + self.centres)).sum(3)
 
 
 class Residual(nn.Module):

@@ -1,69 +1,90 @@
-"""Drawn walkers with all that the student is taught about them."""
+"""Drawn walkers with what the student is taught about them."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from multiprocessing import get_context
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.walkers import FRAMES, LABELS, SIDE, TRAINING, clip
-from convert.walkers.gaits import MILDEST, Gait, draw_gait
+from convert.walkers import JOINTS, LABELS, SIDE, TRAINING, Clip, clip
 
 AHEAD = 4  # batches drawn ahead
-APART = 1_000_000  # walkers whose single frames are shown: none of those whose clips are
+APART = 1_000_000  # between the walkers of moments, tracks and clips: none is shown twice
+SIDEWAYS = 0.6  # sine of the azimuth from which near and far are plainer than left and right
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One clip and its answers."""
+    """A walker."""
 
     frames: NDArray[np.uint8]  # (T, side, side, 3)
+    pose: NDArray[np.float32]  # (T, 2, J) x and y in sides of the picture
     label: int
-    pose: NDArray[np.float32]  # (T, J, 2) in sides of the picture
-    gait: NDArray[np.float32]  # (P,) parameters as `flat` gives them
-
-
-def draw_clip(index: int) -> Example:
-    """Walker `index` of the training split."""
-    return _example(index, FRAMES)
 
 
 def draw_moments(index: int) -> Example:
-    """Two frames of another walker: for poses, many walkers teach more than many moments."""
-    return _example(APART + index, 2)
+    """Two frames of a walker: for poses, many walkers teach more than many moments."""
+    return _example(clip(TRAINING, APART + index, frame_count=2))
 
 
-def drawn(
-    draw: Callable[[int], Example], *, batch: int, steps: int, workers: int, first: int = 0
-) -> Iterator[list[Example]]:
-    """Batches of examples number `first` and following, drawn ahead by other processes."""
+def draw_track(index: int) -> Example:
+    """A walk as joints alone, without frames."""
+    return _example(clip(TRAINING, 2 * APART + index, painted=False))
+
+
+def draw_clip(index: int) -> Example:
+    """A whole clip."""
+    return _example(clip(TRAINING, index))
+
+
+def drawn(draw: Callable[[int], T], *, batch: int, count: int, workers: int) -> Iterator[list[T]]:
+    """`count` batches of examples number 0, 1, ..., drawn ahead by other processes."""
     # spawned: a fork would share this process's torch threads
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        waiting: list[list[Future[Example]]] = []
-        for step in range(steps + AHEAD):
-            if step < steps:
-                numbers = range(first + step * batch, first + (step + 1) * batch)
-                waiting.append([pool.submit(draw, number) for number in numbers])
-            if step >= AHEAD:
+        waiting: list[list[Future[T]]] = []
+        for number in range(count + AHEAD):
+            if number < count:
+                wanted = range(number * batch, (number + 1) * batch)
+                waiting.append([pool.submit(draw, index) for index in wanted])
+            if number >= AHEAD:
                 yield [future.result() for future in waiting.pop(0)]
 
 
-def flat(gait: Gait) -> NDArray[np.float32]:
-    """(P,) all parameters of a gait."""
-    return np.hstack(astuple(gait)).astype(np.float32)
+def by_sight(walk: Clip) -> NDArray[np.float32]:
+    """(T, 2, J) pose in sides of the picture, with the limbs told apart as one can see them.
+
+    From the side, `left` becomes the side near the camera; from before and behind, the one on the
+    left of the picture. Which leg is anatomically the left one hardly shows in a frame: a network
+    asked for it answers with the middle between both legs.
+    """
+    azimuth = np.radians(walk.camera.azimuth)
+    from_the_side = abs(np.sin(azimuth)) > SIDEWAYS
+    swapped = np.sin(azimuth) < 0 if from_the_side else np.cos(azimuth) > 0
+    order = other_side() if swapped else list(range(len(JOINTS)))
+    return (walk.pose[:, order] / SIDE).transpose(0, 2, 1).astype(np.float32)
 
 
-def spread(count: int = 3000) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(P,) mean and (P,) standard deviation of the parameters over walkers of all classes."""
-    rng = np.random.default_rng(0)
-    gaits = [draw_gait(rng, LABELS[i % len(LABELS)], rng.uniform(MILDEST, 1)) for i in range(count)]
-    parameters = np.stack([flat(gait) for gait in gaits])
-    return parameters.mean(0), parameters.std(0)
+def other_side() -> list[int]:
+    """For each joint, the one of the other side."""
+    swap = {"left": "right", "right": "left"}
+    names = ("_".join(swap.get(part, part) for part in joint.split("_")) for joint in JOINTS)
+    return [JOINTS.index(name) for name in names]
 
 
-def _example(index: int, frame_count: int) -> Example:
-    walk = clip(TRAINING, index, frame_count=frame_count)
-    pose = (walk.pose / SIDE).astype(np.float32)
-    return Example(walk.frames, LABELS.index(walk.label), pose, flat(walk.gait))
+def shaken(rng: np.random.Generator, poses: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, T, 2, J) poses as uncertain as those that a network sees: noise, and joints misplaced."""
+    shape = (len(poses), 1, 1, 1)
+    noise = rng.uniform(0, 0.02, shape) * rng.standard_normal(poses.shape)
+    misplaced = rng.uniform(0, 0.015, shape) * rng.standard_normal(
+        (len(poses), 1, *poses.shape[2:])
+    )
+    return (poses + noise + misplaced).astype(np.float32)
+
+
+def _example(walk: Clip) -> Example:
+    return Example(walk.frames, by_sight(walk), LABELS.index(walk.label))

@@ -1,11 +1,12 @@
-"""The training loop: one core draws, one learns.
+"""The training: one core draws, one learns.
 
-First the student learns to see where joints are, from single frames; then gaits, from clips. Every
-walker is seen once, so what it gets right before it learns from it is what it knows of strangers.
+First the student learns to see where joints are, from single frames. Then to judge walks, from
+joints alone, which costs a thousandth of drawing and seeing them. Last from joints as it sees them
+itself, with all its own mistakes.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,22 @@ from numpy.typing import NDArray
 
 from convert.checkpoint import load_strictly, read_state_dict
 from convert.train_gait.evidence import Evidence
-from convert.train_gait.examples import Example, draw_clip, draw_moments, drawn, spread
-from convert.walkers import FRAMES, JOINTS
+from convert.train_gait.examples import (
+    Example,
+    draw_clip,
+    draw_moments,
+    draw_track,
+    drawn,
+    shaken,
+)
+from convert.walkers import FRAMES, SIDE
 
-CLIPS, MOMENTS = 12, 64  # examples of a step
-POSE_WEIGHT, GAIT_WEIGHT = 20.0, 0.5
+MOMENTS, TRACKS, CLIPS = 64, 250, 8  # examples of a batch
 # levels are divided while learning so that the first weights are as large as all others, and the
 # weights instead of the levels afterwards: by a power of two, exact in half precision
 LEVEL = 64.0
+SHARP = 0.02  # sides of the picture: errors of joints above it count as they are, below squared
 SHOWN = 50  # steps between two lines of progress
-SAVED = 250  # steps between two checkpoints
 
 Tell = Callable[[str], None]
 
@@ -33,13 +40,22 @@ Tell = Callable[[str], None]
 class Plan:
     """How long and how fast."""
 
-    pose_steps: int
-    gait_steps: int
+    pose_steps: int  # of 128 frames
+    tracks: int  # walks as joints alone
+    clips: int  # walks as the student sees them
+    epochs: int = 12  # how often each track comes, twice: before and after the clips
     rate: float = 2e-3  # learning rate at its highest
     decay: float = 0.02
-    first_clip: int = 0  # number of the first walker: later for who goes on from earlier weights
     workers: int = 1  # processes that draw
     seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Walks:
+    """Many walks as joints."""
+
+    poses: NDArray[np.float32]  # (n, 16, 2, J)
+    labels: NDArray[np.int64]  # (n,)
 
 
 def train(student: Any, evidence: Evidence, plan: Plan, *, checkpoint: Path, tell: Tell) -> None:
@@ -49,36 +65,68 @@ def train(student: Any, evidence: Evidence, plan: Plan, *, checkpoint: Path, tel
         student: a GaitStudent.
         evidence: embedded phrases.
         plan: how long.
-        checkpoint: written now and then for whoever watches.
+        checkpoint: written after each part.
         tell: takes lines of progress.
     """
-    from convert.architectures.gait_tutor import Tutor
-
-    mean, deviation = spread()
-    rng = np.random.default_rng((plan.seed, plan.first_clip))
-    bfloat16 = _knows_bfloat16()
-    tutor = Tutor(student, joint_count=len(JOINTS), parameter_count=len(mean)).train()
-
-    def of_moments(batch: Sequence[Example]) -> tuple[list[Any], float]:
-        return [_pose_loss(tutor, batch, bfloat16=bfloat16)], 0.0
-
-    def of_clips(batch: Sequence[Example]) -> tuple[list[Any], float]:
-        condition = np.stack([evidence.draw(rng, example.label) for example in batch])
-        truth = np.stack([(example.gait - mean) / deviation for example in batch])
-        return _clip_losses(tutor, batch, condition, truth, bfloat16=bfloat16)
-
-    moments = drawn(draw_moments, batch=MOMENTS, steps=plan.pose_steps, workers=plan.workers)
-    _learn(tutor, moments, of_moments, plan, plan.pose_steps, tell=tell)
+    learn_poses(student, plan, tell=tell)
     save(student, checkpoint)
-    clips = drawn(
-        draw_clip,
-        first=plan.first_clip,
-        batch=CLIPS,
-        steps=plan.gait_steps,
-        workers=plan.workers,
+    tracks = _walks(
+        drawn(draw_track, batch=TRACKS, count=plan.tracks // TRACKS, workers=plan.workers)
     )
-    _learn(tutor, clips, of_clips, plan, plan.gait_steps, tell=tell, checkpoint=checkpoint)
+    learn_walks(student, tracks, None, evidence, plan, tell=tell)
+    save(student, checkpoint)
+    clips = drawn(draw_clip, batch=CLIPS, count=plan.clips // CLIPS, workers=plan.workers)
+    seen = _walks(_as_seen(student, clips))
+    learn_walks(student, tracks, seen, evidence, plan, tell=tell)
     student.eval()
+
+
+def learn_poses(student: Any, plan: Plan, *, tell: Tell) -> None:
+    """Teach where the joints are."""
+    import torch
+    from torch.nn import functional
+
+    bfloat16 = _knows_bfloat16()
+
+    def error(batch: Sequence[Example]) -> tuple[Any, float]:
+        # single frames stand in the places of a clip's: each goes through the convolutions alone
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            found = student.locate(levels(batch)).float().flatten(0, 1)
+        wanted = torch.from_numpy(np.concatenate([example.pose for example in batch]))
+        loss = functional.smooth_l1_loss(found, wanted, beta=SHARP)
+        return loss, SIDE * float((found.detach() - wanted).abs().mean())
+
+    moments = drawn(draw_moments, batch=MOMENTS, count=plan.pose_steps, workers=plan.workers)
+    student.train()
+    _learn(student, moments, error, plan, plan.pose_steps, measure="px", tell=tell)
+
+
+def learn_walks(
+    student: Any,
+    tracks: Walks,
+    seen: Walks | None,
+    evidence: Evidence,
+    plan: Plan,
+    *,
+    tell: Tell,
+) -> None:
+    """Teach to judge walks; half of them as seen, where there are such."""
+    import torch
+    from torch.nn import functional
+
+    rng = np.random.default_rng((plan.seed, seen is not None))
+
+    def error(batch: Walks) -> tuple[Any, float]:
+        condition = np.stack([evidence.draw(rng, label) for label in batch.labels])
+        logits = student.judge(torch.from_numpy(batch.poses), torch.from_numpy(condition))
+        labels = torch.from_numpy(batch.labels)
+        right = float((logits.argmax(1) == labels).float().mean())
+        return functional.cross_entropy(logits, labels), right
+
+    student.train()
+    steps = plan.epochs * (len(tracks.labels) // TRACKS)
+    batches = (_mixed(rng, tracks, seen) for _ in range(steps))
+    _learn(student, batches, error, plan, steps, measure="right", tell=tell)
 
 
 def save(student: Any, path: Path) -> None:
@@ -99,84 +147,76 @@ def restore(student: Any, path: Path) -> None:
     load_strictly(student, state, path=path)
 
 
-def _learn(
-    tutor: Any,
-    batches: Iterable[Sequence[Example]],
-    losses_of: Callable[[Sequence[Example]], tuple[list[Any], float]],
-    plan: Plan,
-    steps: int,
-    *,
-    tell: Tell,
-    checkpoint: Path | None = None,
-) -> None:
-    import torch
-
-    optimizer = torch.optim.AdamW(tutor.parameters(), plan.rate, weight_decay=plan.decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, plan.rate, total_steps=steps + 1, pct_start=0.15
-    )
-    seen, begin = [], time.monotonic()
-    for step, batch in enumerate(batches, 1):
-        losses, right = losses_of(batch)
-        optimizer.zero_grad()
-        sum(losses).backward()
-        torch.nn.utils.clip_grad_norm_(tutor.parameters(), 5.0)
-        optimizer.step()
-        schedule.step()
-        seen.append([right, *(loss.item() for loss in losses)])
-        if step % SHOWN == 0:
-            right, *means = np.mean(seen[-2 * SHOWN :], axis=0)
-            shown = " ".join(f"{value:.3f}" for value in means)
-            spent = time.monotonic() - begin
-            tell(f"step {step}/{steps} losses {shown} right {right:.3f} {spent:.0f} s")
-        if checkpoint is not None and step % SAVED == 0:
-            save(tutor.student, checkpoint)
-
-
-def _pose_loss(tutor: Any, batch: Sequence[Example], *, bfloat16: bool) -> Any:
-    import torch
-    from torch.nn import functional
-
-    # single frames stand in the places of a clip's: each goes through the convolutions alone
-    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-        pose = tutor.locate(tutor.student.watch(_levels(batch))).float()
-    truth = np.concatenate([example.pose for example in batch])
-    return POSE_WEIGHT * functional.mse_loss(pose.flatten(0, 1), torch.from_numpy(truth).flatten(1))
-
-
-def _clip_losses(
-    tutor: Any,
-    batch: Sequence[Example],
-    condition: NDArray[np.float32],
-    truth: NDArray[np.float32],
-    *,
-    bfloat16: bool,
-) -> tuple[list[Any], float]:
-    """What is wrong with class, pose and parameters; share of the classes that is right."""
-    import torch
-    from torch.nn import functional
-
-    # bfloat16 has float's range, so losses need no scaling; twice as fast where the CPU knows it
-    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-        answers = tutor(_levels(batch), torch.from_numpy(condition))
-    logits, pose, gait = (answer.float() for answer in answers)
-    labels = torch.tensor([example.label for example in batch])
-    poses = torch.from_numpy(np.stack([example.pose for example in batch])).flatten(2)
-    losses = [
-        functional.cross_entropy(logits, labels),
-        POSE_WEIGHT * functional.mse_loss(pose, poses),
-        GAIT_WEIGHT * functional.mse_loss(gait, torch.from_numpy(truth)),
-    ]
-    return losses, float((logits.argmax(1) == labels).float().mean())
-
-
-def _levels(batch: Sequence[Example]) -> Any:
-    """(N, T, 3, H, W) float32."""
+def levels(batch: Sequence[Example]) -> Any:
+    """(N, 16, 3, H, W) float32 of the frames of a batch, one after the other, as learned from."""
     import torch
 
     frames = torch.from_numpy(np.concatenate([example.frames for example in batch]))
     planes = frames.permute(0, 3, 1, 2).contiguous().float().div_(LEVEL)
     return planes.reshape(-1, FRAMES, *planes.shape[1:])
+
+
+def _learn(
+    student: Any,
+    batches: Iterable[Any],
+    error: Callable[[Any], tuple[Any, float]],
+    plan: Plan,
+    steps: int,
+    *,
+    measure: str,
+    tell: Tell,
+) -> None:
+    import torch
+
+    optimizer = torch.optim.AdamW(student.parameters(), plan.rate, weight_decay=plan.decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, plan.rate, total_steps=steps + 1, pct_start=0.15
+    )
+    seen, begin = [], time.monotonic()
+    for step, batch in enumerate(batches, 1):
+        loss, measured = error(batch)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(student.parameters(), 5.0)
+        optimizer.step()
+        schedule.step()
+        seen.append((loss.item(), measured))
+        if step % SHOWN == 0:
+            shown, of = np.mean(seen[-SHOWN:], axis=0)
+            spent = time.monotonic() - begin
+            tell(f"step {step}/{steps} loss {shown:.4f} {measure} {of:.3f} {spent:.0f} s")
+
+
+def _as_seen(student: Any, batches: Iterable[Sequence[Example]]) -> Iterator[list[Example]]:
+    """The same walks with the joints where the student sees them."""
+    import torch
+
+    student.eval()
+    for batch in batches:
+        with torch.inference_mode():
+            poses = student.locate(levels(batch)).numpy()
+        yield [
+            Example(example.frames[:0], pose, example.label)
+            for example, pose in zip(batch, poses, strict=True)
+        ]
+
+
+def _walks(batches: Iterable[Sequence[Example]]) -> Walks:
+    examples = [example for batch in batches for example in batch]
+    poses = np.stack([example.pose for example in examples])
+    return Walks(poses, np.array([example.label for example in examples]))
+
+
+def _mixed(rng: np.random.Generator, tracks: Walks, seen: Walks | None) -> Walks:
+    """A batch at random, joints of tracks as uncertain as they will be."""
+    picked = rng.integers(len(tracks.labels), size=TRACKS)
+    poses, labels = shaken(rng, tracks.poses[picked]), tracks.labels[picked]
+    if seen is None:
+        return Walks(poses, labels)
+    others = rng.integers(len(seen.labels), size=TRACKS)
+    return Walks(
+        np.concatenate([poses, seen.poses[others]]), np.concatenate([labels, seen.labels[others]])
+    )
 
 
 def _knows_bfloat16() -> bool:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from convert.checkpoint import load_strictly, read_state_dict
 from convert.conditions import Condition
 from convert.train_gait.evidence import PARAPHRASES
-from convert.walkers import HELD_OUT, LABELS, UNSEEN, Clip, View, clip
+from convert.train_gait.examples import by_sight
+from convert.walkers import HELD_OUT, LABELS, SIDE, UNSEEN, Clip, View, clip
 
 CLEAR = 0.6  # severity from which a class is plain
 NOISE = 25.0  # standard deviation in levels of 255; training saw up to 9
@@ -24,7 +25,8 @@ Probabilities = NDArray[np.float64]  # (n, K)
 class Watched:
     """Clips as the student sees them before it is told anything about the patient."""
 
-    features: Any  # torch (n, 2 C, 16, 1)
+    poses: NDArray[np.float32]  # (n, 16, 2, J)
+    error_px: float  # mean over joints and both directions
     labels: NDArray[np.int64]  # (n,)
     severities: NDArray[np.float64]  # (n,)
 
@@ -65,16 +67,19 @@ def watch(
     """Show held-out walkers to a student."""
     import torch
 
-    features, labels, severities = [], [], []
+    poses, errors, labels, severities = [], [], [], []
     for index in range(first, first + count):
         walk = clip(HELD_OUT, index, view=view)
         frames = walk.frames if spoil is None else spoil(walk, index)
         levels = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].float()
         with torch.inference_mode():
-            features.append(student.follow(student.watch(levels)))
+            poses.append(student.locate(levels).numpy())
+        errors.append(SIDE * np.abs(poses[-1][0] - by_sight(walk)).mean())
         labels.append(LABELS.index(walk.label))
         severities.append(walk.severity)
-    return Watched(torch.cat(features), np.array(labels), np.array(severities))
+    return Watched(
+        np.concatenate(poses), float(np.mean(errors)), np.array(labels), np.array(severities)
+    )
 
 
 def judge(student: Any, watched: Watched, condition: NDArray[np.float32] | None) -> Probabilities:
@@ -84,7 +89,7 @@ def judge(student: Any, watched: Watched, condition: NDArray[np.float32] | None)
     told = np.zeros(384, np.float32) if condition is None else condition
     rows = torch.from_numpy(np.tile(told, (len(watched.labels), 1)))
     with torch.inference_mode():
-        logits = student.classify(student.weigh(watched.features, rows))
+        logits = student.judge(torch.from_numpy(watched.poses), rows)
         return torch.softmax(logits, 1).numpy().astype(np.float64)
 
 
@@ -98,7 +103,8 @@ def accuracy(name: str, student: Any, watched: Watched) -> Iterator[str]:
     )
     yield (
         f"{name}: accuracy {right.mean():.3f} of {len(right)} "
-        f"(clear {right[clear].mean():.3f}, mild {right[mild].mean():.3f}); {each}"
+        f"(clear {right[clear].mean():.3f}, mild {right[mild].mean():.3f}); {each}; "
+        f"joints {watched.error_px:.1f} px off"
     )
 
 

@@ -59,20 +59,21 @@ def draw_look(rng: np.random.Generator) -> Look:
     )
 
 
-def paint(rng: np.random.Generator, look: Look, joints: Points, lens: Lens) -> tuple[Image, Points]:
+def paint(
+    rng: np.random.Generator, look: Look, pixels: Points, depths: Points, lens: Lens
+) -> Image:
     """Draw every moment.
 
     Args:
         rng: surroundings, light and sensor.
         look: the walker's.
-        joints: (T, J, 3) in the order of JOINTS.
-        lens: projects them.
+        pixels: (T, J, 2) where each of JOINTS is in the picture, px.
+        depths: (T, J) how far each is from the camera, body heights.
+        lens: the camera, for what is behind the walker.
 
     Returns:
-        frames: (T, side, side, 3) uint8 RGB.
-        pose: (T, J, 2) where the joints are, px.
+        (T, side, side, 3) uint8 RGB.
     """
-    pixels, depths = lens.project(joints)
     wall = _wall(rng, lens)
     light = rng.uniform(-1, 1, 2)
     frames = []
@@ -83,7 +84,7 @@ def paint(rng: np.random.Generator, look: Look, joints: Points, lens: Lens) -> t
         _shadow(canvas, spots, scale)
         _figure(canvas, look, spots, far, scale=scale, light=light)
         frames.append(canvas)
-    return _developed(rng, np.stack(frames)), pixels
+    return _developed(rng, np.stack(frames))
 
 
 def _limbs(look: Look) -> list[Limb]:

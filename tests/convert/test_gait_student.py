@@ -3,7 +3,7 @@ import onnxruntime
 import pytest
 import torch  # noqa: TID253 - in a process without TensorFlow
 
-from convert.architectures.gait_student import FRAMES, SIDE, GaitStudent
+from convert.architectures.gait_student import FRAMES, SIDE, GaitStudent, Joints
 from convert.frameworks.torch_module import TorchNetwork
 from convert.walkers import SAMPLES, clip
 
@@ -24,11 +24,11 @@ def student() -> GaitStudent:
 
 
 def test_it_is_small(student: GaitStudent) -> None:
-    assert sum(p.numel() for p in student.parameters()) < 1_200_000  # 2.4 MB in half precision
+    assert sum(p.numel() for p in student.parameters()) < 1_300_000  # 2.6 MB in half precision
 
 
 def test_nothing_known_leaves_the_features_as_they_are(student: GaitStudent) -> None:
-    features = torch.rand(2, 256, FRAMES, 1)
+    features = torch.rand(2, 128, FRAMES, 1)
     with torch.inference_mode():
         assert torch.equal(student.film(features, torch.zeros(2, 384)), features)
         assert not torch.allclose(student.film(features, _conditions(2)), features)
@@ -46,6 +46,34 @@ def test_clip_order_of_frames_and_condition_all_matter(student: GaitStudent) -> 
     assert logits.shape == (1, 6)
     for other in others:
         assert (other - logits).abs().max() > 1e-3
+
+
+def test_where_and_how_large_the_walker_is_does_not_matter(student: GaitStudent) -> None:
+    pose, condition = torch.rand(2, FRAMES, 2, 19), _conditions(2)
+    with torch.inference_mode():
+        here, moved, smaller, other = (
+            student.judge(poses, condition)
+            for poses in (pose, 0.1 + pose, 0.5 * pose, pose.flip(1))
+        )
+        torch.testing.assert_close(moved, here, atol=1e-3, rtol=0)  # float32 sums
+        # the guard against a size of nothing weighs more on smaller walkers
+        assert (smaller - here).abs().max() < 0.5 * (other - here).abs().max()
+        assert student.judge(0 * pose, condition).isfinite().all()
+
+
+def test_joints_are_found_where_features_point(student: GaitStudent) -> None:
+    joints = Joints(4)
+    with torch.no_grad():
+        for parameter in joints.parameters():
+            parameter.zero_()
+        joints.likely.weight[:, 0] = 50.0  # the first channel says where
+        joints.get_parameter("offset.bias")[:19] = 0.01  # to the right of the place's middle
+        features = torch.zeros(1, 4, 7, 7)
+        features[0, 0, 2, 5] = 1.0  # third row, sixth column
+        found = joints(features)
+    assert found.shape == (1, 2, 19)
+    torch.testing.assert_close(found[0, 0], torch.full((19,), 5.5 / 7 + 0.01))
+    torch.testing.assert_close(found[0, 1], torch.full((19,), 2.5 / 7))
 
 
 def test_rows_do_not_depend_on_each_other(student: GaitStudent) -> None:

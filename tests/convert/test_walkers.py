@@ -67,9 +67,8 @@ def test_the_walker_is_drawn_where_the_pose_says() -> None:
     camera = draw_camera(np.random.default_rng(0), VIEWS["side"])
     lens = film(np.random.default_rng(0), camera, path, side=224)
     looks = [_dressed_in(level) for level in (20.0, 235.0)]
-    (dark, pose), (light, _) = [
-        paint(np.random.default_rng(0), look, joints, lens) for look in looks
-    ]
+    pose, depths = lens.project(joints)
+    dark, light = [paint(np.random.default_rng(0), look, pose, depths, lens) for look in looks]
     for walker, joints_px in zip(light.max(-1) > dark.max(-1) + 50.0, pose, strict=True):
         assert np.mean([walker[round(y), round(x)] for x, y in joints_px]) > 0.9
         drawn = np.argwhere(walker)[:, ::-1]  # x, y
