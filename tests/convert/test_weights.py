@@ -4,9 +4,11 @@ from pathlib import Path
 import pytest
 
 from convert import recipe
-from convert.errors import CheckpointError, LabelsError
+from convert.download import Fetched
+from convert.errors import CheckpointError, LabelsError, SourceError
 from convert.recipe import RecipeFile
-from convert.weights import Found, WeightsMode, find
+from convert.sources import AnySource, HubSource, Source
+from convert.weights import Found, WeightsMode, find, missing
 
 MODEL = "background_u2netp"
 MODES: tuple[WeightsMode, ...] = ("pretrained", "auto")
@@ -118,3 +120,105 @@ def test_directory_of_the_models_name_is_a_checkpoint(recipe_file: RecipeFile) -
     Path("checkpoints", f"{MODEL}.pth").touch()
     with pytest.raises(CheckpointError, match="several checkpoints"):
         find(recipe_file, "pretrained", None)
+
+
+# ---- published weights
+
+ADDRESS = "https://example.org/net.onnx"
+
+
+class Publisher:
+    """Answers what a fetch would, and notes what it was asked for."""
+
+    def __init__(self, error: CheckpointError | None = None) -> None:
+        self.asked: list[AnySource] = []
+        self._error = error
+
+    def __call__(self, source: AnySource) -> Fetched:
+        self.asked.append(source)
+        if self._error is not None:
+            raise self._error
+        return Fetched(Path("cache/net.onnx"), ADDRESS)
+
+
+def test_published_weights_are_the_last_resort(recipe_file: RecipeFile) -> None:
+    publisher = Publisher()
+    for mode in MODES:
+        found = find(recipe_file, mode, None, fetch=publisher)
+        assert found == Found("pretrained", Path("cache/net.onnx"), None, ADDRESS)
+    assert publisher.asked == [recipe_file.recipe.source] * 2
+    find(recipe_file, "seeded", None, fetch=publisher)
+    find(recipe_file, "auto", Path("mine.pth"), fetch=publisher)
+    place(f"{MODEL}.pth")
+    assert find(recipe_file, "auto", None, fetch=publisher).address is None
+    assert len(publisher.asked) == 2
+
+
+def test_what_is_missing_is_known_before_it_is_fetched(recipe_file: RecipeFile) -> None:
+    assert missing(recipe_file, "auto", None) == recipe_file.recipe.source
+    assert missing(recipe_file, "seeded", None) is None
+    assert missing(recipe_file, "pretrained", Path("mine.pth")) is None
+    place(f"{MODEL}.pth")
+    assert missing(recipe_file, "auto", None) is None
+
+
+def test_unreachable_source_seeds_in_auto_and_says_why(recipe_file: RecipeFile) -> None:
+    publisher = Publisher(SourceError("example.org did not answer"))
+    found = find(recipe_file, "auto", None, fetch=publisher)
+    assert found == Found("seeded", None, note="example.org did not answer")
+    with pytest.raises(CheckpointError, match="give --checkpoint"):
+        find(unseeded(recipe_file), "auto", None, fetch=publisher)
+
+
+def test_unreachable_source_names_the_file_to_place(recipe_file: RecipeFile) -> None:
+    publisher = Publisher(SourceError("example.org did not answer"))
+    with pytest.raises(CheckpointError) as caught:
+        find(recipe_file, "pretrained", None, fetch=publisher)
+    assert f"Place them as checkpoints/{MODEL}.pth" in str(caught.value)
+    assert str(caught.value).endswith("(Apache-2.0): example.org did not answer")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_other_weights_than_published_are_never_replaced(
+    recipe_file: RecipeFile, mode: WeightsMode
+) -> None:
+    publisher = Publisher(CheckpointError("sha256 a found; b expected"))
+    with pytest.raises(CheckpointError, match="sha256 a found; b expected"):
+        find(recipe_file, mode, None, fetch=publisher)
+
+
+def test_repository_of_the_users_choice_has_the_files_of_the_recipe(
+    recipe_file: RecipeFile,
+) -> None:
+    ours = HubSource("ours/net", "MIT", ("config.json",), ("a.bin",), ("b.json",), package="p/q")
+    of_hub = replace(recipe_file, recipe=replace(recipe_file.recipe, source=ours))
+    publisher = Publisher()
+    find(of_hub, "pretrained", Path("hf:me/my-net.2@v1"), fetch=publisher)
+    find(of_hub, "auto", Path("hf:me/net"), fetch=publisher)
+    tagged, plain = publisher.asked
+    assert isinstance(tagged, HubSource)
+    assert isinstance(plain, HubSource)
+    assert (tagged.repository, tagged.revision) == ("me/my-net.2", "v1")
+    assert (plain.repository, plain.revision, plain.package) == ("me/net", None, None)
+    assert (plain.files, plain.one_of, plain.optional) == (ours.files, ours.one_of, ours.optional)
+
+
+def test_repository_that_cannot_be_had_is_refused_in_every_mode(recipe_file: RecipeFile) -> None:
+    with pytest.raises(CheckpointError, match="reads no repository; --checkpoint takes a PATH"):
+        find(recipe_file, "pretrained", Path("hf:me/net"), fetch=Publisher())
+    ours = HubSource("ours/net", "MIT", ("config.json",))
+    of_hub = replace(recipe_file, recipe=replace(recipe_file.recipe, source=ours))
+    for mode in MODES:
+        with pytest.raises(SourceError, match="did not answer"):
+            find(of_hub, mode, Path("hf:me/net"), fetch=Publisher(SourceError("did not answer")))
+    for given in ("hf:", "hf:net", "hf:me/../net", "hf:me/net/x"):
+        with pytest.raises(CheckpointError, match=r"allowed: hf:owner/name\[@revision\]"):
+            find(of_hub, "pretrained", Path(given), fetch=Publisher())
+
+
+@pytest.mark.parametrize("model_id", recipe.known())
+def test_sources_of_the_recipes_are_verifiable(model_id: str) -> None:
+    source = recipe.find(model_id).recipe.source
+    if isinstance(source, Source):
+        assert source.address.startswith("https://")
+        assert source.expected.pinned
