@@ -22,6 +22,8 @@ from runtime.manifest import MODEL_ID, Step, Suppression, Task
 
 MODELS = Path(__file__).parent / "models"
 Kind = Literal["scene", "face", "voice", "walker", "sentence"]  # see convert.modalities
+# of a blank sample's axes of any size, where 1 is too few: networks of sound take 25 ms or more
+BLANK_SIZES: Mapping[str, int] = {"S": 16_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,16 @@ class Loaded:
 
 
 def output_shapes(loaded: Loaded) -> list[tuple[int, ...]]:
-    """Shapes of the network's outputs for one blank sample; an axis of any size has 1."""
+    """Shapes of the network's outputs for one blank sample; free axes have 1, or BLANK_SIZES."""
     blank = [
-        np.zeros([1, *(n if isinstance(n, int) else 1 for n in tensor.shape[1:])], tensor.dtype)
+        np.zeros([1, *map(_blank_size, tensor.shape[1:])], tensor.dtype)
         for tensor in loaded.input.tensors
     ]
     return [array.shape for array in loaded.network.forward(*loaded.input.apply(*blank))]
+
+
+def _blank_size(axis: int | str) -> int:
+    return axis if isinstance(axis, int) else BLANK_SIZES.get(axis, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +73,22 @@ class Tolerance:
             if name not in METRICS:
                 raise RecipeError(f"the tolerance names {name!r}; measured: {', '.join(METRICS)}")
         low = [
-            f"{name} {metrics[name]:.4f} < {bound}"
+            _sentence(name, metrics[name], f"< {bound}")
             for name, bound in self.at_least.items()
             if name in metrics and not metrics[name] >= bound
         ]
         high = [
-            f"{name} {metrics[name]:.4f} > {bound}"
+            _sentence(name, metrics[name], f"> {bound}")
             for name, bound in self.at_most.items()
             if name in metrics and not metrics[name] <= bound
         ]
         return low + high
+
+
+def _sentence(name: str, found: float, beyond: str) -> str:
+    if np.isnan(found):
+        return f"{name} cannot be told on these inputs: give --calibration with such as it serves"
+    return f"{name} {found:.4f} {beyond}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from convert.numerics.faces import Faces
 from convert.numerics.fragment import PREFIX, Fragment, Head, Input
 from convert.numerics.image import ImageInput
 from convert.numerics.probabilities import Probabilities
+from convert.numerics.tokens import Tokens
+from convert.numerics.waveform import WaveformInput
 
 __all__ = [
     "PREFIX",
@@ -25,6 +27,8 @@ __all__ = [
     "Input",
     "Probabilities",
     "StretchedAlpha",
+    "Tokens",
     "UnitEmbedding",
+    "WaveformInput",
     "attach",
 ]
