@@ -4,8 +4,15 @@ from collections.abc import Mapping
 
 from convert.modalities.images import images
 from convert.modalities.modality import Modality
+from convert.modalities.sentences import sentences
+from convert.modalities.voices import voices
 from convert.recipe import Kind
 
-MODALITIES: Mapping[Kind, Modality] = {"scene": images("scene"), "face": images("face")}
+MODALITIES: Mapping[Kind, Modality] = {
+    "scene": images("scene"),
+    "face": images("face"),
+    "voice": voices(),
+    "sentence": sentences(),
+}
 
 __all__ = ["MODALITIES", "Modality"]

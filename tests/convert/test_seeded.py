@@ -8,7 +8,8 @@ import pytest
 
 import runtime
 from convert import recipe
-from convert.procedural import EVALUATION, media
+from convert.modalities import MODALITIES
+from convert.procedural import EVALUATION
 from convert.seeded import seed_torch
 from runtime.manifest import read_manifest
 from tests.convert.conftest import MODELS
@@ -36,7 +37,7 @@ def layer_outputs(path: Path, batch: np.ndarray) -> dict[str, np.ndarray]:
 def test_no_layer_collapses_or_explodes(seeded: Path, model_id: str) -> None:
     model = runtime.load(seeded / model_id)
     kind = recipe.find(model_id).recipe.media
-    batch = np.stack([model.preprocess(image) for image in media(kind, EVALUATION, 4)])
+    batch = np.stack([model.preprocess(image) for image in MODALITIES[kind].draw(EVALUATION, 4)])
     path = seeded / model_id / "1" / model.variant.files[0].name
     spreads = {name: float(array.std()) for name, array in layer_outputs(path, batch).items()}
     assert len(spreads) > 10
@@ -49,7 +50,7 @@ def test_no_layer_collapses_or_explodes(seeded: Path, model_id: str) -> None:
 def test_answers_differ_between_inputs(seeded: Path, model_id: str) -> None:
     model = runtime.load(seeded / model_id)
     kind = recipe.find(model_id).recipe.media
-    batch = np.stack([model.preprocess(image) for image in media(kind, EVALUATION, 6)])
+    batch = np.stack([model.preprocess(image) for image in MODALITIES[kind].draw(EVALUATION, 6)])
     first = model.spec.outputs[0].name
     answers = np.asarray(model.run({"image": batch})[first], np.float32).reshape(6, -1)
     distances = np.abs(answers[:, np.newaxis] - answers[np.newaxis]).mean(axis=2)
