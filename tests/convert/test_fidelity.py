@@ -1,9 +1,12 @@
+import math
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from convert.fidelity import Outputs, max_abs_difference, measure
+from convert.fidelity import BOX_METRICS, Outputs, max_abs_difference, measure
 from convert.models.background_u2netp import RECIPE
+from convert.recipe import Tolerance
 from runtime.manifest import Suppression
 
 
@@ -131,6 +134,7 @@ def test_scores_of_no_box_do_not_differ() -> None:
     assert max_abs_difference(reference, broken) == float("inf")
 
 
+HEIGHTS = (0.95, 0.5, 1, 1) * 2
 SERVED = Suppression(score_threshold=0.25, iou_threshold=0.7, max_detections=10)
 
 
@@ -139,10 +143,13 @@ def boxes(*rows: tuple[float, float, float, float], scores: object) -> Outputs:
 
 
 def test_boxes_found_again_are_of_the_class_at_the_place_with_the_score() -> None:
-    places = ((0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10), (60, 0, 70, 10))
-    reference = boxes(*places, scores=[[0.9, 0], [0.9, 0], [0.9, 0], [0.9, 0]])
-    moved = ((0, 0, 10, 9.5), (20, 0, 30, 5), *places[2:])
-    candidate = boxes(*moved, scores=[[0.9, 0], [0.9, 0], [0.8, 0], [0, 0.9]])
+    # four boxes, each twice: far apart, and all of the first class
+    places = [(20.0 * i, 0.0, 20.0 * i + 10, 10.0) for i in range(8)]
+    reference = boxes(*places, scores=[[0.9, 0]] * 8)
+    moved = [
+        (x1, y1, x2, y2 * height) for (x1, y1, x2, y2), height in zip(places, HEIGHTS, strict=True)
+    ]
+    candidate = boxes(*moved, scores=[[0.9, 0], [0.9, 0], [0.8, 0], [0, 0.9]] * 2)
     fidelity = measure(reference, candidate, SERVED)
     # the second lies elsewhere, the third has another score, the fourth is of another class
     assert fidelity.metrics["box_recall"] == pytest.approx(0.25)
@@ -153,8 +160,18 @@ def test_boxes_found_again_are_of_the_class_at_the_place_with_the_score() -> Non
     assert equal.loss == pytest.approx(0, abs=1e-6)
 
 
-def test_detector_that_lost_everything_is_seen_where_hardly_anything_was_detected() -> None:
+def test_inputs_with_hardly_a_box_tell_nothing_but_rank_candidates() -> None:
     places = ((0, 0, 10, 10), (20, 0, 30, 10))
-    reference = boxes(*places, scores=[[0.1, 0.02], [0.15, 0]])
+    reference = boxes(*places, scores=[[0.9, 0.02], [0.15, 0]])
     silent = boxes(*places, scores=[[0, 0], [0, 0]])
-    assert measure(reference, silent, SERVED).metrics["box_recall"] == 0
+    fidelity = measure(reference, silent, SERVED)
+    assert all(math.isnan(fidelity.metrics[name]) for name in BOX_METRICS)
+    assert fidelity.loss > 1
+    assert measure(reference, reference, SERVED).loss == pytest.approx(0, abs=1e-6)
+    (sentence,) = Tolerance(at_least={"box_recall": 0.9}).violations(fidelity.metrics)
+    assert sentence.startswith("box_recall cannot be told on these inputs: give --calibration")
+
+
+def test_images_without_any_box_do_not_stop_the_search() -> None:
+    nothing = boxes((0, 0, 0, 0), scores=[[0, 0]])
+    assert measure(nothing, nothing, SERVED).loss == 0

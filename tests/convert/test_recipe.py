@@ -17,7 +17,9 @@ def test_known_models_are_the_directory_listing() -> None:
 
 
 def test_unknown_model_is_refused_and_the_known_are_listed() -> None:
-    with pytest.raises(RecipeError, match=r"'nobody' has no recipe; known: background_u2netp, "):
+    with pytest.raises(
+        RecipeError, match=r"'nobody' has no recipe; known: background_u2net, background_u2netp, "
+    ):
         find("nobody")
 
 
