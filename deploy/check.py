@@ -32,13 +32,24 @@ ROUTES: Mapping[Task, str] = {  # of the tasks that have one
     "image-classification": "/v1/face-emotion",
     "image-feature-extraction": "/v1/similarity",
     "image-segmentation": "/v1/background",
+    "audio-classification": "/v1/voice-emotion",
+    "video-classification": "/v1/gait",
+}
+FIELDS: Mapping[Task, str] = {  # what a route calls its file, where that is no image
+    "audio-classification": "audio",
+    "video-classification": "video",
+    "sentence-similarity": "text",
 }
 OUTPUTS: Mapping[Task, str] = {
     "image-classification": "probabilities",
     "image-feature-extraction": "embedding",
     "image-segmentation": "alpha",
     "object-detection": "scores",
+    "audio-classification": "probabilities",
+    "video-classification": "probabilities",
+    "sentence-similarity": "embedding",
 }
+DATATYPES = {"uint8": "UINT8", "int64": "INT64", "float32": "FP32"}
 IN_PIXELS = ("boxes_xyxy", "keypoints")  # compared as shares of the graph's side
 
 Golden = Mapping[str, NDArray[Any]]
@@ -91,8 +102,8 @@ def _check_model(url: str, manifest: Manifest, golden: Golden) -> Iterator[Row]:
         answer = _infer(url, model, golden, binary=form == "binary")
         yield _tensors(f"POST /v2/models/{model}/infer ({form})", answer, golden, allowed)
     tensors = answer
-    for body in bodies({"image": golden["media/0"].tobytes()}):
-        answer = ask(url, f"/v1/models/{model}", body)
+    for body in _first_sample(golden, manifest.spec.task):
+        answer = ask(url, f"/v1/models/{model}{body.query}", body)
         label = f"POST /v1/models/{model} ({body.form})"
         if manifest.spec.task == "object-detection":
             yield same_detections(label, answer, tensors, golden["media/0"], manifest)
@@ -135,11 +146,11 @@ def _task_route(url: str, manifest: Manifest, golden: Golden, allowed: AllowedBy
     route = ROUTES.get(manifest.spec.task)
     if route is None:
         return
-    first = golden["media/0"].tobytes()
-    images = {"image": first}
+    asked = _first_sample(golden, manifest.spec.task)
     if manifest.spec.task == "image-feature-extraction":
-        images = {"image_a": first, "image_b": golden.get("media/1", golden["media/0"]).tobytes()}
-    for body in bodies(images):
+        first, second = golden["media/0"], golden.get("media/1", golden["media/0"])
+        asked = bodies({"image_a": first.tobytes(), "image_b": second.tobytes()})
+    for body in asked:
         answer = ask(url, route + body.query, body)
         # 404: its model is not served; without the header it failed, which may be this one's doing
         if answer.status == 404 or answer.headers.get("x-model", manifest.id) != manifest.id:
@@ -151,6 +162,12 @@ def _task_route(url: str, manifest: Manifest, golden: Golden, allowed: AllowedBy
             yield _cut_out(label, answer, golden, allowed["alpha"])
         else:
             yield _judged(label, answer, golden, manifest, allowed)
+
+
+def _first_sample(golden: Golden, task: Task) -> Iterator[Body]:
+    options = {"condition": str(golden["condition/0"])} if "condition/0" in golden else {}
+    files = {FIELDS.get(task, "image"): golden["media/0"].tobytes()}
+    return bodies(files, options, is_text=task == "sentence-similarity")
 
 
 def _judged(
@@ -202,7 +219,8 @@ def _infer(url: str, model: str, golden: Golden, *, binary: bool) -> Reply:
     if binary:
         head["parameters"] = {"binary_data_output": True}
     for name, array in feeds.items():
-        entry: dict[str, Any] = {"name": name, "shape": array.shape, "datatype": "UINT8"}
+        datatype = DATATYPES[array.dtype.name]
+        entry: dict[str, Any] = {"name": name, "shape": array.shape, "datatype": datatype}
         if binary:
             entry["parameters"] = {"binary_data_size": array.nbytes}
             tail += array.tobytes()

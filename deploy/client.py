@@ -5,6 +5,7 @@ import http.client
 import json
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ BINARY, JSON = "application/octet-stream", "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """One way to send images."""
+    """One way to send media."""
 
     form: str  # for the table
     content: bytes
@@ -58,22 +59,36 @@ class Reply:
         return found
 
 
-def bodies(images: Mapping[str, bytes]) -> Iterator[Body]:
-    """One or two images in each form that the server takes."""
-    edge = "slipway-check"
+def bodies(
+    files: Mapping[str, bytes], options: Mapping[str, str] | None = None, *, is_text: bool = False
+) -> Iterator[Body]:
+    """One or two files in each form that the server takes.
+
+    Args:
+        files: by field name.
+        options: text fields beside them.
+        is_text: JSON holds the file as it is, not its base64.
+    """
+    edge, options = "slipway-check", options or {}
+    named = [(f'"{name}"; filename="{name}"', content) for name, content in files.items()]
+    named += [(f'"{name}"', value.encode()) for name, value in options.items()]
     parts = [
-        f'--{edge}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}.png"\r\n'
-        "Content-Type: image/png\r\n\r\n".encode()
-        + image
+        f"--{edge}\r\nContent-Disposition: form-data; name={name}\r\n\r\n".encode()
+        + content
         + b"\r\n"
-        for name, image in images.items()
+        for name, content in named
     ]
     whole = b"".join(parts) + f"--{edge}--\r\n".encode()
     yield Body("multipart", whole, f"multipart/form-data; boundary={edge}")
-    first, *more = images.values()
-    yield Body("raw", b"".join([first, *more]), BINARY, f"?first_bytes={len(first)}" * bool(more))
-    texts = {name: base64.b64encode(image).decode() for name, image in images.items()}
-    yield Body("JSON", json.dumps(texts).encode(), JSON)
+    first, *more = files.values()
+    query = {**({"first_bytes": str(len(first))} if more else {}), **options}
+    asked = f"?{urllib.parse.urlencode(query)}" if query else ""
+    yield Body("raw", b"".join([first, *more]), BINARY, asked)
+    texts = {
+        name: content.decode() if is_text else base64.b64encode(content).decode()
+        for name, content in files.items()
+    }
+    yield Body("JSON", json.dumps({**texts, **options}).encode(), JSON)
 
 
 def ask(

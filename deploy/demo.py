@@ -1,4 +1,4 @@
-"""`make demo`: serve the artifacts, write sample pictures, print curl lines that work with them.
+"""`make demo`: serve the artifacts, write sample media, print curl lines that work with them.
 
     python -m deploy.demo [--check] [--artifacts artifacts] [--samples samples]
 
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.check import check
+from deploy.check import FIELDS, ROUTES, check
 from deploy.rows import report
 from runtime.errors import SlipwayError
 from runtime.manifest import Task, read_manifest, verify_file, versions
@@ -37,16 +37,19 @@ OWNERS: Mapping[Task, tuple[str, str]] = {
     "image-classification": ("SLIPWAY_FACE_EMOTION_MODEL", "face_emotion_xception"),
     "image-feature-extraction": ("SLIPWAY_SIMILARITY_MODEL", "image_embedding_mobilenetv2"),
     "image-segmentation": ("SLIPWAY_BACKGROUND_MODEL", "background_u2netp"),
+    "audio-classification": ("SLIPWAY_VOICE_EMOTION_MODEL", "voice_emotion_wav2vec2"),
+    "video-classification": ("SLIPWAY_GAIT_MODEL", "gait_student"),
 }
+SUFFIXES = {b"\x89PNG": ".png", b"RIFF": ".wav", b"fLaC": ".flac", b"\x1a\x45\xdf\xa3": ".mkv"}
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """A model and the pictures to try it with."""
+    """A model and the files to try it with."""
 
     model: str
     task: Task
-    pictures: tuple[Path, ...]
+    files: tuple[Path, ...]
 
 
 def main() -> int:
@@ -104,7 +107,7 @@ def serving(artifacts: Path, port: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def write_samples(artifacts: Path, samples: Path) -> list[Sampled]:
-    """Write the golden pictures of each artifact as <samples>/<model>-<i>.png.
+    """Write the golden media of each artifact as <samples>/<model>-<i>.<suffix>.
 
     Raises:
         ArtifactError: an artifact is not as its manifest says.
@@ -114,31 +117,42 @@ def write_samples(artifacts: Path, samples: Path) -> list[Sampled]:
     for directory in sorted(path for path in artifacts.iterdir() if versions(path)):
         newest = versions(directory)[-1]
         manifest = read_manifest(newest)
-        pictures = []
+        files = []
         with np.load(verify_file(newest, manifest.golden)) as golden:
             for name in (name for name in golden.files if name.startswith("media/")):
-                pictures.append(samples / f"{manifest.id}-{name.removeprefix('media/')}.png")
-                pictures[-1].write_bytes(golden[name].tobytes())
-        written.append(Sampled(manifest.id, manifest.spec.task, tuple(pictures)))
+                content = golden[name].tobytes()
+                stem = f"{manifest.id}-{name.removeprefix('media/')}"
+                files.append(samples / f"{stem}{_suffix(content)}")
+                files[-1].write_bytes(content)
+        written.append(Sampled(manifest.id, manifest.spec.task, tuple(files)))
     return written
+
+
+def _suffix(content: bytes) -> str:
+    if content[8:11] == b"AVI":
+        return ".avi"
+    if content[4:8] == b"ftyp":
+        return ".mp4"
+    return next((s for start, s in SUFFIXES.items() if content.startswith(start)), ".txt")
 
 
 def curl_lines(url: str, models: Sequence[Sampled]) -> list[str]:
     """What to type: the task route of the models that own one, /v1/models/<id> of the others."""
     lines = [f"curl {url}/v1/models"]
-    for sampled in (sampled for sampled in models if sampled.pictures):
+    for sampled in (sampled for sampled in models if sampled.files):
         variable, default = OWNERS.get(sampled.task, ("", ""))
         if sampled.model == (os.environ.get(variable) or default):
             lines += _task_lines(url, sampled)
         else:
-            lines.append(f"curl {_field('image', sampled, 0)} {url}/v1/models/{sampled.model}")
+            field = _field(FIELDS.get(sampled.task, "image"), sampled, 0)
+            lines.append(f"curl {field} {url}/v1/models/{sampled.model}")
     return lines
 
 
 def _task_lines(url: str, sampled: Sampled) -> list[str]:
-    image = _field("image", sampled, 0)
-    if sampled.task == "image-classification":
-        return [f"curl {image} {url}/v1/face-emotion"]
+    image = _field(FIELDS.get(sampled.task, "image"), sampled, 0)
+    if sampled.task in ("image-classification", "audio-classification", "video-classification"):
+        return [f"curl {image} {url}{ROUTES[sampled.task]}"]
     if sampled.task == "image-feature-extraction":
         pair = f"{_field('image_a', sampled, 0)} {_field('image_b', sampled, 1)}"
         return [f"curl {pair} {url}/v1/similarity"]
@@ -149,9 +163,9 @@ def _task_lines(url: str, sampled: Sampled) -> list[str]:
 
 
 def _field(name: str, sampled: Sampled, index: int) -> str:
-    # one picture is enough for a pair: it is as alike as can be
-    picture = sampled.pictures[min(index, len(sampled.pictures) - 1)]
-    return f"-F {shlex.quote(f'{name}=@{picture}')}"
+    # one file is enough for a pair: it is as alike as can be
+    file = sampled.files[min(index, len(sampled.files) - 1)]
+    return f"-F {shlex.quote(f'{name}=@{file}')}"
 
 
 def _with_server(server: subprocess.Popen[bytes], url: str, options: argparse.Namespace) -> int:

@@ -12,6 +12,11 @@ from runtime.errors import SlipwayError
 from runtime.model import Model, load
 from runtime.results import Detections, Result
 
+CAUTIONS = {  # by the origin of the weights
+    "seeded": "its answers mean nothing",
+    "synthetic": "trained on drawings, not a medical device",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code: 1 when any file, or the artifact, was refused."""
@@ -22,15 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SlipwayError as error:
         print(f"runtime: {error}", file=sys.stderr)
         return 1
-    if model.manifest.seeded:
-        print(
-            f"runtime: {model.spec.id} has seeded weights: its answers mean nothing",
-            file=sys.stderr,
-        )
+    origin = model.manifest.weights.origin
+    if origin in CAUTIONS:
+        print(f"runtime: {model.spec.id} has {origin} weights: {CAUTIONS[origin]}", file=sys.stderr)
     refused = 0
     for path in options.files:
         try:
-            result = model.predict(path.read_bytes())
+            result = model.predict(path.read_bytes(), condition=options.condition)
         except (SlipwayError, OSError, ArithmeticError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             print(f"runtime: {path}: {reason}", file=sys.stderr)
@@ -43,13 +46,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m runtime", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="what a model says of images")
+    run = commands.add_parser("run", help="what a model says of images, sounds, clips or texts")
     run.add_argument(
         "artifact", type=Path, metavar="ARTIFACT_DIR", help="artifacts/<model>[/<version>]"
     )
     run.add_argument(
-        "files", type=Path, nargs="+", metavar="FILE", help="JPEG, PNG, WebP, BMP, GIF"
+        "files",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="as the model's task says: JPEG, PNG, WebP, BMP, GIF; WAV, FLAC, Ogg, MP3; "
+        "MP4, MOV, WebM, Matroska, AVI; UTF-8 text",
     )
+    run.add_argument("--condition", help="of the person in a clip, by a name the model knows")
     run.add_argument("--json", action="store_true", help="one JSON object a line, in full")
     return parser
 

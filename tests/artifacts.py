@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime import load
-from runtime.decode import decode_image
 from runtime.manifest import (
     SCHEMA_VERSION,
     File,
@@ -22,6 +21,7 @@ from runtime.manifest import (
     Weights,
     parse_spec,
 )
+from runtime.media import Bounds, MediaContext, prepare
 from runtime.session import Session, SessionOptions
 from runtime.strict_json import to_json
 
@@ -96,21 +96,26 @@ def edit_manifest(directory: Path, changes: Mapping[str, Any]) -> None:
     path.write_text(json.dumps({**content, **changes}), encoding="utf-8")
 
 
-def add_samples(directory: Path, *media: bytes) -> None:
-    """Make encoded images, and what the model answers to them, the golden samples.
+def add_samples(directory: Path, *media: bytes, condition: str | None = None) -> None:
+    """Make encoded media, and what the model answers to them, the golden samples.
 
     Args:
-        directory: of a version whose model takes an image; its verification becomes "no different".
-        media: encoded images, at least one.
+        directory: of a version; its verification becomes "no different".
+        media: encoded, at least one; all of one length where the graph takes several.
+        condition: that all of them are asked with.
     """
     model = load(directory)
-    images = np.stack([model.preprocess(decode_image(data)) for data in media])
-    outputs = model.run({model.spec.inputs[0].name: images})
+    context = MediaContext(model.spec, model.assets, Bounds(), condition)
+    each = [prepare(data, context).feeds for data in media]
+    feeds = {name: np.concatenate([one[name] for one in each]) for name in each[0]}
+    outputs = model.run(feeds)
+    named = {f"condition/{i}": np.array(condition) for i in range(len(media)) if condition}
     rewrite_golden(
         directory,
         {
             **{f"media/{i}": np.frombuffer(data, np.uint8) for i, data in enumerate(media)},
-            f"input/{model.spec.inputs[0].name}": images,
+            **named,
+            **{f"input/{name}": array for name, array in feeds.items()},
             **{f"output/{name}": array for name, array in outputs.items()},
         },
     )

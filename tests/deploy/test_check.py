@@ -18,17 +18,22 @@ from tests.artifacts import (
     CLASSIFIER,
     DETECTOR,
     EMBEDDING,
+    GAIT,
     SEGMENTATION,
     SLOW,
+    TEXT,
+    VOICE,
     add_samples,
     edit_manifest,
     rewrite_golden,
     write_artifact,
 )
+from tests.runtime.recordings import shades, sound, tone, video
 from tests.serve.conftest import half_white, png, solid
 from tests.serve.test_main import serving
 
 FACES, PAIRS, MASKS = "face_emotion_xception", "image_embedding_mobilenetv2", "background_u2netp"
+VOICES, GAITS, TEXTS = "voice_emotion_wav2vec2", "gait_student", "clinical_text_minilm"
 MEDIA = (png(half_white()), solid(10, 200, 30, height=40, width=40))
 FORMS = ("multipart", "raw", "JSON")
 
@@ -40,6 +45,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for graph in (CLASSIFIER, EMBEDDING, SEGMENTATION, DETECTOR):
         add_samples(write_artifact(root, graph), *MEDIA)
     add_samples(write_artifact(root, SLOW), solid(2, 2, 2))  # it takes long over bright ones
+    add_samples(write_artifact(root, VOICE), sound(tone()), sound(tone(level=0.1)))
+    clip = video(shades(range(0, 250, 10)), root, kind="avi", codec="MJPG")
+    add_samples(write_artifact(root, GAIT, origin="synthetic"), clip, condition="stroke")
+    add_samples(write_artifact(root, TEXT), 'Slowly "walking", é.'.encode())
     return root
 
 
@@ -89,8 +98,9 @@ def test_a_right_server_passes(
 
 def test_every_form_of_every_route_is_asked_once(url: str, served: Path) -> None:
     routes = [row.route for row in check(url, served)]
-    people = ("face-emotion", "similarity", "background")
-    models = (f"models/{model}" for model in (FACES, PAIRS, MASKS, "tiny_detector", "tiny_slow"))
+    people = ("face-emotion", "similarity", "background", "voice-emotion", "gait")
+    names = (FACES, PAIRS, MASKS, VOICES, GAITS, TEXTS, "tiny_detector", "tiny_slow")
+    models = (f"models/{model}" for model in names)
     for route in (*people, *models):
         for form in FORMS:
             assert routes.count(f"POST /v1/{route} ({form})") == 1
@@ -103,6 +113,9 @@ def test_every_form_of_every_route_is_asked_once(url: str, served: Path) -> None
         (FACES, "probabilities", "/v1/face-emotion"),
         (PAIRS, "embedding", "/v1/similarity"),
         (MASKS, "alpha", "/v1/background"),
+        (VOICES, "probabilities", "/v1/voice-emotion"),
+        (GAITS, "probabilities", "/v1/gait"),
+        (TEXTS, "embedding", f"/v1/models/{TEXTS}"),
     ],
 )
 def test_another_output_than_the_recorded_one_is_a_row(

@@ -15,7 +15,17 @@ import pytest
 
 from deploy.demo import Sampled, curl_lines, write_samples
 from runtime.errors import ArtifactError
-from tests.artifacts import CLASSIFIER, EMBEDDING, SLOW, add_samples, write_artifact
+from tests.artifacts import (
+    CLASSIFIER,
+    EMBEDDING,
+    GAIT,
+    SLOW,
+    TEXT,
+    VOICE,
+    add_samples,
+    write_artifact,
+)
+from tests.runtime.recordings import shades, sound, tone, video
 from tests.serve.conftest import half_white, png, solid
 from tests.serve.test_main import serving
 
@@ -133,6 +143,20 @@ def test_the_lines_name_what_there_is(tmp_path: Path) -> None:
         word.partition("=@")[2] for line in lines for word in shlex.split(line) if "=@" in word
     ]
     assert [Path(name).read_bytes() for name in files] == [solid(2, 2, 2)] * 2
+
+
+def test_the_lines_of_sounds_clips_and_texts(tmp_path: Path) -> None:
+    artifacts, samples = tmp_path / "artifacts", tmp_path / "samples"
+    clip = video(shades([9] * 9), tmp_path, kind="avi", codec="MJPG")
+    for graph, media in ((VOICE, sound(tone())), (GAIT, clip), (TEXT, b"walk")):
+        add_samples(write_artifact(artifacts, graph), media)
+    assert curl_lines(URL, write_samples(artifacts, samples)) == [
+        f"curl {URL}/v1/models",
+        f"curl -F text=@{samples}/clinical_text_minilm-0.txt {URL}/v1/models/clinical_text_minilm",
+        f"curl -F video=@{samples}/gait_student-0.avi {URL}/v1/gait",
+        f"curl -F audio=@{samples}/voice_emotion_wav2vec2-0.wav {URL}/v1/voice-emotion",
+    ]
+    assert (samples / "gait_student-0.avi").read_bytes() == clip
 
 
 def test_the_lines_of_the_three_models() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from runtime.__main__ import main
-from tests.artifacts import CLASSIFIER, DETECTOR, write_artifact
+from tests.artifacts import CLASSIFIER, DETECTOR, GAIT, TEXT, write_artifact
+from tests.runtime.recordings import shades, video
 
 
 @pytest.fixture
@@ -59,3 +60,27 @@ def test_a_file_that_is_refused_does_not_stop_the_others(
 def test_an_artifact_that_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(tmp_path), "x.png"]) == 1
     assert "holds no complete version" in capsys.readouterr().err
+
+
+def test_a_clip_is_asked_with_its_condition_and_the_weights_say_what_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    artifact = write_artifact(tmp_path / "artifacts", GAIT, origin="synthetic")
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(video(shades([0] * 5), tmp_path))
+    assert main(["run", str(artifact), str(clip), "--condition", "stroke"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith(f"{clip}: label bright, confidence 0.98")
+    caution = "trained on drawings, not a medical device"
+    assert captured.err == f"runtime: gait_student has synthetic weights: {caution}\n"
+    assert main(["run", str(artifact), str(clip), "--condition", "gout"]) == 1
+    assert f"{clip}: condition 'gout' is unknown; known: Isch" in capsys.readouterr().err
+
+
+def test_a_text_file_is_embedded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    artifact = write_artifact(tmp_path / "artifacts", TEXT)
+    text = tmp_path / "text.txt"
+    text.write_text("slow walk", encoding="utf-8")
+    assert main(["run", str(artifact), str(text), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["result"]["embedding"] == pytest.approx([0.99910, 0.04246], abs=1e-5)
