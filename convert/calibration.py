@@ -34,8 +34,16 @@ class Media:
 
 
 def joined(samples: Sequence[Feeds]) -> dict[str, NDArray[Any]]:
-    """Samples of equal shapes as one batch."""
+    """Samples as one batch: of equal shapes, or texts, whose mask lets them be padded."""
+    if "attention_mask" in samples[0]:
+        longest = max(feeds["attention_mask"].shape[1] for feeds in samples)
+        samples = [{name: _padded(array, longest) for name, array in s.items()} for s in samples]
     return {name: np.concatenate([feeds[name] for feeds in samples]) for name in samples[0]}
+
+
+def _padded(array: NDArray[Any], length: int) -> NDArray[Any]:
+    """(1, L) to (1, length), filled with zeros."""
+    return np.pad(array, ((0, 0), (0, length - array.shape[1])))
 
 
 def synthetic(recipe: Recipe, loaded: Loaded) -> Media:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.calibration import joined
 from convert.modalities import MODALITIES
 from convert.procedural import SAMPLES
 from convert.recipe import Kind, Loaded
@@ -28,8 +29,8 @@ def sample_input(loaded: Loaded, *, media: Kind) -> Samples:
     """Network inputs of SAMPLE_COUNT drawings, for the estimates below."""
     modality = MODALITIES[media]
     drawn = [modality.sample(each, loaded) for each in modality.draw(SAMPLES, SAMPLE_COUNT)]
-    batch = (np.concatenate([f[tensor.name] for f in drawn]) for tensor in loaded.input.tensors)
-    return loaded.input.apply(*batch)
+    batch = joined(drawn)
+    return loaded.input.apply(*(batch[tensor.name] for tensor in loaded.input.tensors))
 
 
 def seed_torch(module: Any, samples: Samples, *, residual_norms: tuple[str, ...] = ()) -> None:

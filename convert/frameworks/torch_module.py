@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from convert.errors import ConvertError, RecipeError
 
+TRACED = 8  # values along an axis of any size, of what the exporter traces with
+
 
 class TorchNetwork:
     """An nn.Module in eval mode."""
@@ -26,7 +28,8 @@ class TorchNetwork:
         module: Any,
         *,
         input_shape: tuple[int, int, int] | None = None,
-        inputs: Mapping[str, tuple[int, ...]] | None = None,
+        inputs: Mapping[str, tuple[int | str, ...]] | None = None,
+        dtypes: Mapping[str, str] | None = None,
         outputs: int = 1,
         method: str = "forward",
     ):
@@ -35,7 +38,9 @@ class TorchNetwork:
         Args:
             module: torch.nn.Module, loaded; put into eval mode.
             input_shape: (C, H, W) of one sample: the short form for a single image.
-            inputs: shape of one sample of each input, in the order that `method` takes them.
+            inputs: shape of one sample of each input, in the order that `method` takes them; a
+                string is an axis of any size.
+            dtypes: of inputs that are not float32, by name: "int64".
             outputs: how many tensors `method` returns.
             method: which of the module's methods maps inputs to outputs.
 
@@ -59,6 +64,7 @@ class TorchNetwork:
 
         self._module = Called().eval()
         self._inputs = dict(inputs) if inputs is not None else {"x": input_shape or ()}
+        self._dtypes = dict(dtypes or {})
         self._outputs = ["y"] if outputs == 1 else [f"y{i}" for i in range(outputs)]
 
     def forward(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
@@ -83,7 +89,9 @@ class TorchNetwork:
         from convert.graph import free_batch, scale_resizes
         from convert.opset import OPSET
 
-        names = [*self._inputs, *self._outputs]
+        axes = {name: {0: "N"} for name in (*self._inputs, *self._outputs)}
+        for name, shape in self._inputs.items():
+            axes[name] |= {i: size for i, size in enumerate(shape, 1) if isinstance(size, str)}
         with tempfile.TemporaryDirectory(prefix="slipway-") as directory, warnings.catch_warnings():
             path = Path(directory, "traced.onnx")
             # the tracing exporter warns that it is the older one; it is ours on purpose: node names
@@ -93,11 +101,11 @@ class TorchNetwork:
                 with _without_stdout():
                     torch.onnx.export(
                         self._module,
-                        tuple(torch.zeros(1, *shape) for shape in self._inputs.values()),
+                        tuple(map(self._blank, self._inputs)),
                         path,
                         input_names=list(self._inputs),
                         output_names=self._outputs,
-                        dynamic_axes={name: {0: "N"} for name in names},
+                        dynamic_axes=axes,
                         opset_version=OPSET,
                         dynamo=False,
                     )
@@ -106,6 +114,13 @@ class TorchNetwork:
                 raise ConvertError(f"torch cannot export the module: {reason}") from error
             traced = onnx.load(path)
         return scale_resizes(free_batch(traced))
+
+    def _blank(self, name: str) -> Any:
+        """One sample of zeros to trace with."""
+        import torch
+
+        sizes = (TRACED if isinstance(size, str) else size for size in self._inputs[name])
+        return torch.zeros(1, *sizes, dtype=getattr(torch, self._dtypes.get(name, "float32")))
 
     def _tensors(self, given: Any) -> tuple[Any, ...]:
         """What the module returned, one tensor per output."""
