@@ -1,6 +1,8 @@
 """Sound files to waveforms. That they equal librosa's: tests/convert/test_sound_oracle.py."""
 
+import os
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,3 +139,20 @@ def test_length_in_a_header_that_lies_allocates_nothing() -> None:
     at = data.index(b"data")
     data[at + 4 : at + 8] = struct.pack("<I", 0xFFFFFFF0)
     assert decode_audio(bytes(data), sampling_rate=RATE).size == RATE
+
+
+@pytest.mark.skipif("SLIPWAY_TEST_DATA" not in os.environ, reason="SLIPWAY_TEST_DATA is not set")
+def test_real_speech_and_malformed_files_are_decoded_or_refused() -> None:
+    data = Path(os.environ["SLIPWAY_TEST_DATA"]) / "data"
+    speech = sorted((data / "speech").rglob("*.*"))
+    malformed = sorted(p for p in (data / "badmedia").glob("audio_*/*") if p.is_file())
+    for path in speech:
+        waveform = decode_audio(path.read_bytes(), sampling_rate=RATE)
+        assert 0.01 < np.abs(waveform).max() < 1.2, path
+    refused = 0
+    for path in malformed:
+        try:
+            decode_audio(path.read_bytes(), sampling_rate=RATE)
+        except InputError:
+            refused += 1
+    assert len(malformed) > refused > 20

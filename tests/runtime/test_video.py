@@ -1,7 +1,9 @@
 """Clips to frames."""
 
+import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -169,3 +171,38 @@ def test_refusals_write_nothing_to_stderr(
     with pytest.raises(DecodeError):
         sample_frames(b"\x00\x00\x00\x18ftypmp42" + bytes(60), count=4)
     assert capfd.readouterr().err == ""
+
+
+REAL = {  # frames that each holds
+    "har_walking.mp4": 462,
+    "mma_test.avi": 164,
+    "mp_walking.mp4": 144,
+    "please.mkv": 73,
+    "realshort.mp4": 36,
+}
+
+
+@pytest.mark.skipif("SLIPWAY_TEST_DATA" not in os.environ, reason="SLIPWAY_TEST_DATA is not set")
+@pytest.mark.parametrize("name", REAL)
+def test_real_clips_give_the_frames_that_a_plain_walk_gives(name: str) -> None:
+    path = Path(os.environ["SLIPWAY_TEST_DATA"]) / "data" / "video" / name
+    taken = sample_frames(path.read_bytes(), count=16, steps=(SMALL,))
+    assert taken.clip_frames == REAL[name]
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    small = []
+    while (read := capture.read())[0]:
+        small.append(cv2.resize(read[1], (8, 8), interpolation=cv2.INTER_AREA)[..., ::-1])
+    capture.release()
+    assert len(small) == REAL[name]
+    np.testing.assert_array_equal(taken.frames, [small[i] for i in frame_indices(len(small), 16)])
+
+
+@pytest.mark.skipif("SLIPWAY_TEST_DATA" not in os.environ, reason="SLIPWAY_TEST_DATA is not set")
+def test_real_clip_over_a_minute_and_files_without_video_are_refused() -> None:
+    data = Path(os.environ["SLIPWAY_TEST_DATA"]) / "data"
+    long = (data / "video" / "one-by-one-person-detection.mp4").read_bytes()
+    with pytest.raises(TooLargeError, match=r"the video is 139\.4 s long; allowed: 60 s"):
+        sample_frames(long, count=16)
+    for name in ("badmedia/audio_pydub/test5.webm", "badmedia/audio_tinytag/alac_file.m4a"):
+        with pytest.raises(DecodeError, match="the video cannot be decoded"):
+            sample_frames((data / name).read_bytes(), count=16)
