@@ -74,18 +74,18 @@ def test_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) 
 
 def test_mute_host_costs_one_wait_in_a_run(mute: int, store: Store) -> None:
     assert store.network is not None
-    store.network.connect_s = 0.4
+    store.network.connect_s = 0.8
     start = time.monotonic()
     texts = {refusal(store, source(f"http://127.0.0.1:{mute}/{name}")) for name in "abc"}
-    assert time.monotonic() - start < 1.0
-    assert texts == {"127.0.0.1 did not answer within 0.4 s"}
+    assert time.monotonic() - start < 2.0
+    assert texts == {"127.0.0.1 did not answer within 0.8 s"}
 
 
 def test_mute_hosts_together_cost_one_wait(
     mute: int, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert store.network is not None
-    store.network.connect_s = 0.5
+    store.network.connect_s = 0.8
     hosts = [f"{name}.example" for name in "abc"]
     addresses = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", mute))]
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: addresses)
@@ -94,7 +94,7 @@ def test_mute_hosts_together_cost_one_wait(
     store.probe(sources)
     for each in sources:
         refusal(store, each)
-    assert time.monotonic() - start < 1.5
+    assert time.monotonic() - start < 2.0
     assert sorted(store.network.unreachable) == hosts
 
 
