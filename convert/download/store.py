@@ -11,6 +11,7 @@ The record lies beside the files: deleting them does not make other files accept
 """
 
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -119,6 +120,8 @@ class Store:
         directory = self._directory(source)
         shutil.rmtree(directory, ignore_errors=True)
         partial.rename(directory)
+        for stale in self.root.glob(f"{glob.escape(directory.name)}.partial*"):
+            shutil.rmtree(stale)
         return self._fetched(source, record)
 
     def _damage(self, source: AnySource, record: Record | None) -> str | None:

@@ -128,7 +128,7 @@ def test_pinned_hash_of_a_file_counts_from_the_first_download(
 
 def test_half_a_repository_is_none(server: Server, tmp_path: Path) -> None:
     store = hub_store(server, tmp_path)
-    publish(server, FILES)
+    publish(server, {**FILES, "preprocessor_config.json": b"{}"})
     server.serve(f"/owner/name/resolve/{COMMIT}/model.safetensors", status(500))
     with pytest.raises(SourceError, match="status 500"):
         store.fetch(REPOSITORY)
@@ -138,6 +138,7 @@ def test_half_a_repository_is_none(server: Server, tmp_path: Path) -> None:
     fetched = store.fetch(REPOSITORY)
     assert content_of(fetched.path) == {"config.json": b'{"b": 1}', "pytorch_model.bin": b"x"}
     assert fetched.address.endswith(NEXT)
+    assert list(store.root.glob("*.partial*")) == []
 
 
 def test_named_revision_is_asked_for(server: Server, tmp_path: Path) -> None:
