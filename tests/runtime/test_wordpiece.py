@@ -34,6 +34,12 @@ def test_tokens_by_hand(text: str, tokens: list[str]) -> None:
     assert [WORDS[i] for i in found] == ["[CLS]", *tokens, "[SEP]"]
 
 
+def test_word_of_over_a_hundred_characters_is_unknown_as_a_whole() -> None:
+    known = WordPiece({**VOCABULARY, "##e": len(WORDS)}, lowercase=True)
+    assert known.encode("e" * 100, max_length=256).tolist() == [2, 10, *[11] * 99, 3]
+    assert known.encode("e" * 101, max_length=256).tolist() == [2, 1, 3]
+
+
 def test_case_and_accents_stay_where_they_count() -> None:
     found = WordPiece(VOCABULARY, lowercase=False).encode("slow Slow \u00e9", max_length=64)
     assert [WORDS[i] for i in found[1:-1]] == ["slow", "[UNK]", "[UNK]"]
