@@ -4,9 +4,10 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-from convert import recipe
+from convert import recipe, report
 from convert.download import Store
 from convert.errors import ConvertError
 from convert.pipeline import Job, Outcome
@@ -42,7 +43,31 @@ def run_models(options: argparse.Namespace) -> int:
     refused = [outcome for outcome in outcomes if outcome.status == "refused"]
     for outcome in refused:
         print(f"convert: {outcome.model} refused: {outcome.message}", file=sys.stderr)
-    return 1 if refused else 0
+    told = _report(options.out, outcomes, datetime.now(UTC))
+    if told and not refused:  # what keeps a report from being written has been told of the models
+        print(f"convert: {told}", file=sys.stderr)
+    return 1 if refused or told else 0
+
+
+def _report(out: Path, outcomes: Sequence[Outcome], now: datetime) -> str | None:
+    """Write the report of all that is in `out`; gives why it could not be."""
+    refused = [
+        report.Refused(outcome.model, outcome.message, outcome.seconds)
+        for outcome in outcomes
+        if outcome.status == "refused"
+    ]
+    try:
+        for outcome in outcomes:
+            made = outcome.manifest
+            if made is not None and outcome.status == "packaged":
+                at = now.isoformat(timespec="seconds")
+                note = report.Made(made.version, made.digest, outcome.seconds, at)
+                report.remember(out, made.id, note)
+        page = report.publish(out, refused)
+    except OSError as error:
+        return f"no report: {error.filename or out}: {error.strerror or error}"
+    print(f"\nreport: {page}")
+    return None
 
 
 def _recipe_paths(models: Sequence[str], own: Path | None) -> list[Path]:

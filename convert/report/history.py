@@ -1,6 +1,6 @@
 """When a version was made and how long it took: no part of an artifact, and no two runs agree.
 
-    <out>/.work/<model>.made.json    of the newest version
+<out>/.work/<model>.made.json    of the newest version
 """
 
 import json

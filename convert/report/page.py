@@ -12,7 +12,7 @@ from convert.report.plots import megabytes, milliseconds, size_bars, time_bars
 STYLE = Path(__file__).with_name("style.css")
 COLUMNS = (
     *("Model", "Weights", "Licence", "Parity", "Served as", "Fidelity", "Size", "Latency"),
-    "Converted in",
+    "Took",
 )
 ORIGINS: Mapping[str, tuple[str, str]] = {
     "pretrained": ("pretrained", ""),
@@ -70,7 +70,10 @@ def _summary(facts: Facts) -> str:
 
 
 def _refusals(title: str, models: Iterable[Refused | Unreadable]) -> str:
-    items = [f"<strong>{text(each.id)}</strong>: {foreign(each.reason)}" for each in models]
+    items = [
+        f"<strong>{text(each.id)}</strong>: {foreign(each.reason.removeprefix(f'{each.id}: '))}"
+        for each in models
+    ]
     if not items:
         return ""
     return f'<section class="refused">\n<h2>{text(title)}</h2>\n{listed(items)}\n</section>'
@@ -94,14 +97,14 @@ def _table(models: Iterable[ModelFacts]) -> str:
 def _body(model: ModelFacts) -> str:
     first = (
         f'<th scope="row" role="rowheader"><span class="id">{text(model.id)}</span> '
-        f'<span class="note">version {model.version}</span>'
+        f'<span class="note version">version {model.version}</span>'
         f'<p class="note">{foreign(model.description)}</p></th>'
     )
     cells = (
         _weights(model),
         foreign(model.licence),
         f"{model.parity:.0e}",
-        _precision(model),
+        f"<strong>{text(model.precision.replace('int8', 'INT8'))}</strong>",
         _fidelity(model),
         size_bars(_variants(model)) + _ratio(_smaller(model)),
         time_bars(_variants(model)) + _ratio(_faster(model)),
@@ -125,11 +128,6 @@ def _weights(model: ModelFacts) -> str:
     return f'<span class="badge {text(name)}">{text(name)}</span>{note}{source}'
 
 
-def _precision(model: ModelFacts) -> str:
-    name = model.precision.replace("int8", "INT8")
-    return f'<strong>{text(name)}</strong><p class="note">{text(model.reason)}</p>'
-
-
 def _fidelity(model: ModelFacts) -> str:
     judged = "" if model.judged else '<p class="warning">Not judged: the weights are untrained.</p>'
     inputs = f'<p class="note">{model.inputs} inputs, {text(model.inputs_source[:15])}</p>'
@@ -137,7 +135,10 @@ def _fidelity(model: ModelFacts) -> str:
 
 
 def _metrics(fidelity: Mapping[str, Any]) -> str:
-    items = [f'<span class="metric">{text(k)}</span> {_number(v)}' for k, v in fidelity.items()]
+    items = [
+        f'<span class="metric">{text(name)}</span> <span class="value">{_number(value)}</span>'
+        for name, value in fidelity.items()
+    ]
     return listed(items)
 
 
@@ -167,9 +168,9 @@ def _ratio(sentence: str) -> str:
 
 def _duration(model: ModelFacts) -> str:
     if model.seconds is None:
-        return '<span class="note">not known</span>'
+        return '<span class="note took">not known</span>'
     day = (model.converted_at or "")[:10]
-    return f'{model.seconds:.0f} s<p class="note">{text(day)}</p>'
+    return f'{model.seconds:.0f} s<p class="note took">{text(day)}</p>'
 
 
 def _more(model: ModelFacts) -> str:
@@ -183,6 +184,7 @@ def _more(model: ModelFacts) -> str:
     tried = len(model.candidates)
     summary = f"{tried} candidates tried" if tried else "Details; no candidate was tried"
     return (
+        f'<p class="note">Choice: {foreign(model.reason)}</p>'
         f"<details><summary>{summary}<span class='sr'> for {text(model.id)}</span></summary>"
         f"{_candidates(model)}{classes}{facts}</details>"
     )

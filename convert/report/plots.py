@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from convert.report.facts import Measured
 from convert.report.markup import text
 
-WIDTH, BAR, ROW = 190, 10, 26  # px; a row is a line of text and its bar
+WIDTH, BAR, ROW = 126, 10, 26  # px; a row is a line of text and its bar
 
 
 def size_bars(variants: Sequence[Measured]) -> str:

@@ -61,8 +61,8 @@ def tree(out: Path) -> dict[str, bytes]:
     """Every file of the versions, with its content."""
     return {
         str(path.relative_to(out)): path.read_bytes()
-        for path in sorted(out.rglob("*"))
-        if path.is_file() and ".work" not in path.parts
+        for path in sorted(out.glob("[!.]*/**/*"))
+        if path.is_file()
     }
 
 
