@@ -11,6 +11,8 @@ from serve.tensors import Array
 # some 100 MB each. Below this size a batch runs whole; above it the rows run in turns. On a CPU
 # that costs little, and where the artifact is batch-invariant it changes nothing.
 CHUNK_BYTES = 320 * 1024
+# A row of 256 tokens is 4 kB with its mask, and some 8 MB in MiniLM: six times as much for a byte.
+TOKEN_WEIGHT = 8
 
 
 def run_in_chunks(
@@ -30,10 +32,15 @@ def run_in_chunks(
     rows = _batch_size(model, feeds)
     if rows is None:
         return model.run(feeds, output_names)
-    total_bytes = sum(array.nbytes for array in feeds.values())
-    size = rows_per_run(total_bytes // rows, batch_invariant=model.variant.batch_invariant)
+    size = rows_per_run(row_cost(feeds, rows), batch_invariant=model.variant.batch_invariant)
     runs = [model.run(chunk, output_names) for chunk in _chunks(feeds, rows, size)]
     return {name: np.concatenate([run[name] for run in runs]) for name in output_names}
+
+
+def row_cost(feeds: Mapping[str, Array], rows: int) -> int:
+    """What a row counts, in bytes of pixels that would take as much memory in a run."""
+    weighed = (a.nbytes * (TOKEN_WEIGHT if a.dtype == np.int64 else 1) for a in feeds.values())
+    return sum(weighed) // rows
 
 
 def rows_per_run(row_bytes: int, *, batch_invariant: bool) -> int:

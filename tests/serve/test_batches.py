@@ -4,7 +4,7 @@ import numpy as np
 
 import serve.batches
 from runtime import Model, load
-from serve.batches import rows_per_run, run_in_chunks
+from serve.batches import row_cost, rows_per_run, run_in_chunks
 from serve.tensors import Array
 from tests.artifacts import CLASSIFIER, TENSORS, write_artifact
 
@@ -33,6 +33,13 @@ def test_rows_per_run() -> None:
     assert rows_per_run(224 * 224 * 3, batch_invariant=True) == 2
     assert rows_per_run(10_000_000, batch_invariant=True) == 1
     assert rows_per_run(64, batch_invariant=False) == 1
+
+
+def test_tokens_weigh_more_than_pixels() -> None:
+    ids = np.zeros((500, 256), np.int64)
+    cost = row_cost({"input_ids": ids, "attention_mask": ids}, 500)
+    assert rows_per_run(cost, batch_invariant=True) == 10
+    assert row_cost({"image": np.zeros((3, 8, 8, 1), np.uint8)}, 3) == 64
 
 
 def test_rows_run_alone_where_the_artifact_is_not_batch_invariant(tmp_path: Path) -> None:
