@@ -1,4 +1,4 @@
-"""Command line of the converter: `python -m convert run`, `python -m convert list`."""
+"""Command line of the converter: `python -m convert run`, `list` and `doctor`."""
 
 import argparse
 import sys
@@ -13,13 +13,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        return _list() if options.command == "list" else _run(options)
+        return {"list": _list, "run": _run, "doctor": _doctor}[options.command](options)
     except KeyboardInterrupt:
         print("convert: interrupted; nothing half-written was left", file=sys.stderr)
         return 130
 
 
-def _list() -> int:
+def _list(_: argparse.Namespace) -> int:
     from convert.listing import lines
 
     try:
@@ -29,6 +29,12 @@ def _list() -> int:
         print(f"convert: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from convert.doctor import examine
+
+    return examine(options)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -57,6 +63,13 @@ def _parser() -> argparse.ArgumentParser:
     own = "A model of your own is one recipe file: convert/README.md."
     commands.add_parser("list", help="the models with a recipe", epilog=own)
     run = commands.add_parser("run", help="convert models to verified ONNX artifacts")
+    doctor = commands.add_parser("doctor", help="say what is missing before a long run")
+    for command in (run, doctor):  # the same question, asked before
+        _add_arguments(command)
+    return parser
+
+
+def _add_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument("models", nargs="*", metavar="MODEL", help="ids; none: every known model")
     run.add_argument("--recipe", type=Path, help="a file of your own: convert/README.md")
     run.add_argument(
@@ -72,7 +85,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--precision", choices=("auto", "int8", "float"), default="auto")
     run.add_argument("--out", type=Path, default=Path("artifacts"), metavar="DIR")
-    return parser
 
 
 if __name__ == "__main__":

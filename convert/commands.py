@@ -22,10 +22,6 @@ def run_models(options: argparse.Namespace) -> int:
     Raises:
         ConvertError: the arguments contradict each other.
     """
-    paths = _recipe_paths(options.models, options.recipe)
-    for name in ("checkpoint", "labels"):
-        if getattr(options, name) is not None and len(paths) != 1:
-            raise ConvertError(f"--{name} belongs to one model; {len(paths)} were asked for")
     jobs = [
         Job(
             path,
@@ -36,7 +32,7 @@ def run_models(options: argparse.Namespace) -> int:
             options.precision,
             options.labels,
         )
-        for path in paths
+        for path in recipe_paths(options)
     ]
     outcomes = run(jobs, _progress, Store.from_environment(os.environ))
     _print_table(outcomes)
@@ -70,11 +66,21 @@ def _report(out: Path, outcomes: Sequence[Outcome], now: datetime) -> str | None
     return None
 
 
-def _recipe_paths(models: Sequence[str], own: Path | None) -> list[Path]:
-    paths = [recipe.find(model_id).path for model_id in models]
-    if own is not None:
-        paths.append(recipe.read(own).path)
-    return paths or [recipe.find(model_id).path for model_id in recipe.defaults()]
+def recipe_paths(options: argparse.Namespace) -> list[Path]:
+    """The recipe files of the models that were asked for.
+
+    Raises:
+        RecipeError: no such recipe, or one that does not run.
+        ConvertError: weights or labels for several models.
+    """
+    paths = [recipe.find(model_id).path for model_id in options.models]
+    if options.recipe is not None:
+        paths.append(recipe.read(options.recipe).path)
+    paths = paths or [recipe.find(model_id).path for model_id in recipe.defaults()]
+    for name in ("checkpoint", "labels"):
+        if getattr(options, name) is not None and len(paths) != 1:
+            raise ConvertError(f"--{name} belongs to one model; {len(paths)} were asked for")
+    return paths
 
 
 def _progress(model_id: str, stage: str) -> None:

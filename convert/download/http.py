@@ -55,6 +55,15 @@ class Network:
                     if reached is not None:
                         reached.close()
 
+    def silence(self, address: str) -> str | None:
+        """Why the host of an address, or the proxy to it, cannot be reached; None: it answers."""
+        host, port = self._dialled(address)
+        reached = self._reach(host, port)
+        if reached is None:
+            return f"{host} {self.unreachable[host]}"
+        reached.close()
+        return None
+
     @contextmanager
     def get(self, address: str, headers: Mapping[str, str] | None = None) -> Iterator[HTTPResponse]:
         """Ask, and follow redirects; the answer has status 200, 206 or 416.

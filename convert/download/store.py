@@ -77,6 +77,27 @@ class Store:
             missing = [s for s in sources if not (self._directory(s).is_dir() or installed(s))]
             self.network.probe([s.address if isinstance(s, Source) else self.hub for s in missing])
 
+    def kept(self, source: AnySource) -> Fetched | None:
+        """What is here already, not verified; None: `fetch` would fetch it.
+
+        Raises:
+            CheckpointError: its record cannot be read.
+        """
+        folder = installed(source)
+        if folder is not None:
+            return _of_package(folder, source)
+        record = self._record(source)
+        directory = self._directory(source)
+        if record is None or not all((directory / name).is_file() for name in record.files):
+            return None
+        return self._fetched(source, record)
+
+    def unreachable(self, source: AnySource) -> str | None:
+        """Why `fetch` would reach nobody; None: the host answers."""
+        if self.network is None:
+            return f"not here, and {OFFLINE} is set"
+        return self.network.silence(source.address if isinstance(source, Source) else self.hub)
+
     def fetch(self, source: AnySource) -> Fetched:
         """The weights of a source: kept from an earlier time, or fetched now.
 
@@ -86,7 +107,7 @@ class Store:
         """
         folder = installed(source)
         if folder is not None:
-            return Fetched(folder, f"Python package {folder.parent.name}, {source.address}")
+            return _of_package(folder, source)
         if self.network is None and not self._directory(source).is_dir():
             raise SourceError(f"{source.address}: not here, and {OFFLINE} is set")
         try:
@@ -194,3 +215,7 @@ class Store:
     def _beside(self, source: AnySource, ending: str) -> Path:
         directory = self._directory(source)
         return directory.with_name(directory.name + ending)
+
+
+def _of_package(folder: Path, source: AnySource) -> Fetched:
+    return Fetched(folder, f"Python package {folder.parent.name}, {source.address}")

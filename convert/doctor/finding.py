@@ -1,0 +1,24 @@
+"""What was looked at, and how it is told."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["ok", "note", "missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: `missing` stops a conversion, `note` is worth knowing before it."""
+
+    level: Level
+    subject: str
+    text: str  # what was found and, unless ok, what to do
+
+    def __str__(self) -> str:
+        return f"{self.level:8} {self.subject}: {' '.join(self.text.split())}"
+
+
+def missing(findings: Iterable[Finding]) -> int:
+    """How many of them stop a conversion."""
+    return sum(finding.level == "missing" for finding in findings)
