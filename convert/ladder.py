@@ -1,7 +1,7 @@
 """Quantized or float: INT8 is packaged inside the tolerance, really integer, and faster."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,18 @@ Precision = Literal["int8", "float"]
 Wanted = Literal["auto", "int8", "float"]
 
 CHALLENGE = 1.05  # how much faster than what stands a challenger must be: noise is no reason
-RUNGS: Mapping[str, tuple[str, ...]] = {"all operators": all_op_types(), "layers only": WEIGHTED}
+DYNAMIC_CHALLENGE = 1.15  # of one that loses what makes a batch: rows that do not depend on others
+RUNGS: Mapping[str, Setting] = {
+    "all operators": Setting(all_op_types()),
+    "layers only": Setting(WEIGHTED),
+}
+# of transformers: between their products lie sums, norms and a softmax, which are float's. Integer
+# softmax and sums cost more than they save, so all operators are not tried
+PRODUCT_RUNGS: Mapping[str, Setting] = {
+    "layers of weights": Setting(WEIGHTED, products="inputs"),
+    "layers of weights, dynamic MatMul": Setting(WEIGHTED, products="dynamic"),
+}
+MOSTLY_PRODUCTS = 0.5  # share of MatMul in the multiplications from which on those rungs are tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,11 @@ class Rung:
     integer_operators: Mapping[str, int]  # none: onnxruntime folded it back to float
     milliseconds: float  # at one thread
     times_faster: float  # than float, in the same run
+
+    @property
+    def challenge(self) -> float:
+        """How much faster it must be than what stands."""
+        return DYNAMIC_CHALLENGE if self.trial.setting.products == "dynamic" else CHALLENGE
 
     @property
     def objections(self) -> list[str]:
@@ -100,7 +116,7 @@ def choose(
     if fit:
         best = fit[0]
         for rung in fit[1:]:
-            best = rung if best.milliseconds > CHALLENGE * rung.milliseconds else best
+            best = rung if best.milliseconds > rung.challenge * rung.milliseconds else best
         return Choice(best.path, _settings(best), records, f"INT8 of {best.name}")
     reason = "; ".join(f"INT8 of {rung.name}: {', '.join(rung.objections)}" for rung in rungs)
     if precision == "int8":
@@ -121,15 +137,19 @@ def _climb(
         return measure(expected, run_rows(scratch, media.evaluation), suppression)
 
     found: Trial | None = None
-    for name, op_types in RUNGS.items():
-        setting = Setting(op_types, found.setting.float_nodes if found else frozenset())
+    for name, rung in _rungs(quantizer).items():
+        setting = replace(rung, float_nodes=found.setting.float_nodes if found else frozenset())
         search = Search(evaluate, units=quantizer.units, tolerance=tolerance)
         # what the first rung had to leave in float, a smaller set of operators has to as well
         found = search.measure(setting) if found else search.run(setting)
         best = found or search.best()
-        path = float_path.with_name(f"int8-{name.replace(' ', '-')}.onnx")
+        path = float_path.with_name(f"int8-{name.replace(', ', '-').replace(' ', '-')}.onnx")
         onnx.save(quantizer.quantize(best.setting), path)
         yield name, best, path, len(search.trials)
+
+
+def _rungs(quantizer: Quantizer) -> Mapping[str, Setting]:
+    return PRODUCT_RUNGS if quantizer.product_share > MOSTLY_PRODUCTS else RUNGS
 
 
 def _timed(

@@ -1,23 +1,26 @@
-"""Static QDQ quantization of a float graph: ranges once, then as many candidates as wanted.
+"""Quantization of a float graph: ranges once, then as many candidates as wanted.
 
 UINT8 activations and per-channel INT8 weights: on x86 INT8 activations are slower than float.
+Static QDQ pairs, or where a setting says so a range of MatMul's input measured at each run.
 """
 
 import logging
 import math
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import onnx
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationMethod, QuantType
 from onnxruntime.quantization.calibrate import CalibrationDataReader, create_calibrator
+from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from onnxruntime.quantization.quant_utils import QuantizationMode
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from convert.errors import ConvertError
@@ -26,6 +29,10 @@ from convert.numerics import PREFIX
 from runtime.session import Feeds
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+# how MatMul becomes integer. "whole": as any operator. "inputs": where one factor is a weight, and
+# the product stays in float, as what follows in a transformer wants it. "dynamic": as "inputs", the
+# range of the other factor measured at each run: over the whole batch, so that rows depend on it
+Products = Literal["whole", "inputs", "dynamic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,7 @@ class Setting:
 
     op_types: tuple[str, ...]  # operators that become integer
     float_nodes: frozenset[str] = frozenset()  # nodes that stay in float
+    products: Products = "whole"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +58,7 @@ class Unit:
 class Quantizer:
     """Quantizes one float graph in any number of ways from ranges observed once."""
 
-    def __init__(self, model: onnx.ModelProto, feeds: Iterable[Feeds]) -> None:
+    def __init__(self, model: onnx.ModelProto, feeds: Sequence[Feeds]) -> None:
         """Observe the range of every tensor.
 
         Args:
@@ -62,20 +70,38 @@ class Quantizer:
         """
         self._model = _with_shapes(model)
         self._ranges = _observe(self._model, feeds)
-        self.units = units(self._model)
+        self.units = units(self._model, feeds[0])
         self._tail = frozenset(_tail(self._model))
 
+    @property
+    def product_share(self) -> float:
+        """Share of MatMul with weights in the multiplications: most, in a transformer."""
+        products = {node.name for node in self._model.graph.node if node.op_type == "MatMul"}
+        return sum(unit.work for unit in self.units if unit.nodes[0] in products)
+
     def quantize(self, setting: Setting) -> onnx.ModelProto:
-        """Insert QDQ pairs; numerics and the output's own activation always stay in float."""
+        """Insert integers; numerics and the output's own activation always stay in float."""
+        excluded = list(self._excluded(setting))
+        static = self._static(setting, excluded)
+        return _dynamic(static, excluded) if setting.products == "dynamic" else static
+
+    def _excluded(self, setting: Setting) -> Iterator[str]:
+        weights = {tensor.name for tensor in self._model.graph.initializer}
+        for node in self._model.graph.node:
+            of_activations = node.op_type == "MatMul" and not weights.intersection(node.input)
+            if (
+                node.name.startswith(PREFIX)
+                or node.name in self._tail
+                or node.name in setting.float_nodes
+                or (of_activations and setting.products != "whole")
+            ):
+                yield node.name
+
+    def _static(self, setting: Setting, excluded: list[str]) -> onnx.ModelProto:
         copy = onnx.ModelProto()
         copy.CopyFrom(self._model)
-        excluded = [
-            node.name
-            for node in copy.graph.node
-            if node.name.startswith(PREFIX)
-            or node.name in self._tail
-            or node.name in setting.float_nodes
-        ]
+        left = {"MatMul"} if setting.products == "dynamic" else set()
+        answers_in_float = ["MatMul"] if setting.products == "inputs" else []
         quantizer = QDQQuantizer(
             copy,
             per_channel=True,
@@ -85,8 +111,8 @@ class Quantizer:
             tensors_range=self._ranges,
             nodes_to_quantize=[],
             nodes_to_exclude=excluded,
-            op_types_to_quantize=list(setting.op_types),
-            extra_options={},
+            op_types_to_quantize=[name for name in setting.op_types if name not in left],
+            extra_options={"OpTypesToExcludeOutputQuantization": answers_in_float},
         )
         with _quiet():
             quantizer.quantize_model()
@@ -98,13 +124,17 @@ def all_op_types() -> tuple[str, ...]:
     return tuple(sorted({*QDQRegistry, *QLinearOpsRegistry}))
 
 
-def units(model: onnx.ModelProto) -> tuple[Unit, ...]:
+def units(model: onnx.ModelProto, feeds: Feeds) -> tuple[Unit, ...]:
     """Partition the network's nodes into units, in graph order.
 
     Every weighted operator begins one; another node belongs to the latest unit among its inputs'.
+
+    Args:
+        model: as of `Quantizer`.
+        feeds: one sample, whose sizes decide how much work a layer is.
     """
     weights = initializers(model)
-    sizes = _sizes(model)
+    sizes = _sizes(model, feeds)
     groups: list[list[str]] = []
     work: list[float] = []
     unit_of: dict[str, int] = {}
@@ -135,9 +165,17 @@ def _multiplications(node: onnx.NodeProto, matrix: NDArray[Any], output_size: in
     return output_size * matrix.size / matrix.shape[0 if by_row else -1]
 
 
-def _sizes(model: onnx.ModelProto) -> dict[str, int]:
+def _sizes(model: onnx.ModelProto, feeds: Feeds) -> dict[str, int]:
     """Values in each tensor of one sample, by name, where shapes are known."""
-    known = (*_with_shapes(model).graph.value_info, *model.graph.output)
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    del fixed.graph.value_info[:]  # of any size
+    for value in fixed.graph.input:
+        for dim, size in zip(
+            value.type.tensor_type.shape.dim, feeds[value.name].shape, strict=True
+        ):
+            dim.dim_value = size
+    known = (*_with_shapes(fixed).graph.value_info, *model.graph.output)
     return {
         value.name: math.prod(dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim)
         for value in known
@@ -162,7 +200,28 @@ def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
 
 
-def _observe(model: onnx.ModelProto, feeds: Iterable[Feeds]) -> Any:
+def _dynamic(model: onnx.ModelProto, excluded: list[str]) -> onnx.ModelProto:
+    """Integer MatMul of an activation, by its range in each run, and a weight; in place."""
+    quantizer = ONNXQuantizer(
+        model,
+        per_channel=True,
+        reduce_range=False,
+        mode=QuantizationMode.IntegerOps,
+        static=False,
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType.QUInt8,
+        tensors_range=None,
+        nodes_to_quantize=[],
+        nodes_to_exclude=excluded,
+        op_types_to_quantize=["MatMul"],
+        extra_options={"MatMulConstBOnly": True},
+    )
+    with _quiet():
+        quantizer.quantize_model()
+    return quantizer.model.model
+
+
+def _observe(model: onnx.ModelProto, feeds: Sequence[Feeds]) -> Any:
     with tempfile.TemporaryDirectory(prefix="slipway-") as directory:
         path = Path(directory, "float.onnx")
         onnx.save(model, path)
@@ -179,7 +238,7 @@ def _observe(model: onnx.ModelProto, feeds: Iterable[Feeds]) -> Any:
 
 
 class _Reader(CalibrationDataReader):
-    def __init__(self, feeds: Iterable[Feeds]) -> None:
+    def __init__(self, feeds: Sequence[Feeds]) -> None:
         self._feeds = iter(feeds)
 
     def get_next(self) -> Any:

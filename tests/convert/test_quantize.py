@@ -28,7 +28,7 @@ def quantizer(path: Path) -> Quantizer:
 
 
 def test_units_are_layers_with_the_activations_after_them(path: Path) -> None:
-    found = units(onnx.shape_inference.infer_shapes(onnx.load(path)))
+    found = units(onnx.load(path), nets.media().calibration[0])
     kinds = [[name.rpartition("_")[2] for name in unit.nodes] for unit in found]
     assert [kind[0] for kind in kinds] == ["Conv", "Conv", "Conv", "Gemm"]
     assert kinds[0][1] == "Relu"
@@ -38,7 +38,7 @@ def test_units_are_layers_with_the_activations_after_them(path: Path) -> None:
 
 
 def test_work_is_the_share_of_multiplications(path: Path) -> None:
-    found = units(onnx.shape_inference.infer_shapes(onnx.load(path)))
+    found = units(onnx.load(path), nets.media().calibration[0])
     # per position: 27 x 32, then twice 288 x 32; the linear layer is next to nothing
     whole = 27 + 288 + 288
     shares = [unit.work for unit in found]
