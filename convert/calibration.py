@@ -46,6 +46,21 @@ def _padded(array: NDArray[Any], length: int) -> NDArray[Any]:
     return np.pad(array, ((0, 0), (0, length - array.shape[1])))
 
 
+def companions(samples: Sequence[Feeds], count: int) -> list[int]:
+    """Indices of samples that make a batch: of equal shapes, one of them again where too few are.
+
+    Texts are of one batch whatever their length; see `joined`.
+    """
+    if "attention_mask" in samples[0]:
+        return list(range(min(count, len(samples))))
+    by_shapes: dict[tuple[Any, ...], list[int]] = {}
+    for index, feeds in enumerate(samples):
+        shapes = tuple(array.shape for array in feeds.values())
+        by_shapes.setdefault(shapes, []).append(index)
+    most = max(by_shapes.values(), key=len)
+    return most[:count] if len(most) > 1 else most * count
+
+
 def synthetic(recipe: Recipe, loaded: Loaded) -> Media:
     """The project's own drawings."""
     modality = MODALITIES[recipe.media]
