@@ -11,8 +11,8 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-import soundfile  # type: ignore[import-untyped]  # it ships no type information
-import soxr  # type: ignore[import-untyped]  # nor does it
+import soundfile
+import soxr
 from numpy.typing import NDArray
 
 from runtime.errors import DecodeError, InputError, TooLargeError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import soundfile  # type: ignore[import-untyped]  # it ships no type information
+import soundfile
 from numpy.typing import NDArray
 
 
