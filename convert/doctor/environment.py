@@ -34,13 +34,9 @@ def look(version: tuple[int, int] = sys.version_info[:2]) -> Iterator[Finding]:
 
 def pins(directory: Path) -> dict[str, str]:
     """Package to version, as the lists of requirements have them."""
-    found = {}
-    for name in LISTS:
-        path = directory / name
-        if path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            found.update(match.groups() for line in lines if (match := _PIN.match(line)))
-    return found
+    lists = [directory / name for name in LISTS if (directory / name).is_file()]
+    lines = [line for path in lists for line in path.read_text(encoding="utf-8").splitlines()]
+    return {match[1]: match[2] for line in lines if (match := _PIN.match(line))}
 
 
 def packages(

@@ -30,10 +30,11 @@ def publish(out: Path, refused: Iterable[Refused] = ()) -> Path:
     with (hidden / f"{PAGE}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released by the kernel, also on kill -9
         facts = gather(out, refused)
-        for name, text in ((DATA, as_json(facts)), (PAGE, page.draw(facts))):
-            beside = hidden / f"{name}.tmp"
-            beside.write_text(text, encoding="utf-8", errors="replace")  # lone surrogates
-            os.replace(beside, out / name)
+        texts = {DATA: as_json(facts), PAGE: page.draw(facts)}
+        for name, text in texts.items():
+            (hidden / f"{name}.tmp").write_text(text, encoding="utf-8")
+        for name in texts:  # once there is room for both
+            os.replace(hidden / f"{name}.tmp", out / name)
     return out / PAGE
 
 
