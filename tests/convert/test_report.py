@@ -232,7 +232,7 @@ def test_kinds_of_weights_are_told_apart_in_words(tmp_path: Path) -> None:
     for origin in ("pretrained", "seeded", "synthetic"):
         out = tmp_path / origin
         variants = (unjudged if origin == "seeded" else int8, variant("float", 1, 1.0, 1.0))
-        weights = Weights(origin, "somewhere", "c")  # type: ignore[arg-type]  # a loop over Origin
+        weights = Weights(origin, "somewhere", "c")
         write(out, manifest(weights=weights, variants=variants))
         shown, data = publish(out)
         assert data["models"][0]["weights"]["origin"] == origin
