@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import onnx
 
+from convert.blocks import ONNXRUNTIME_MINIMUM
 from convert.calibration import Media
 from convert.errors import ConvertError
 from convert.fidelity import Fidelity, measure
@@ -30,6 +31,7 @@ RUNGS: Mapping[str, Setting] = {
 # softmax and sums cost more than they save, so all operators are not tried
 PRODUCT_RUNGS: Mapping[str, Setting] = {
     "layers of weights": Setting(WEIGHTED, products="inputs"),
+    "layers of weights, MatMul by blocks": Setting(WEIGHTED, products="blocks"),
     "layers of weights, dynamic MatMul": Setting(WEIGHTED, products="dynamic"),
 }
 MOSTLY_PRODUCTS = 0.5  # share of MatMul in the multiplications from which on those rungs are tried
@@ -136,16 +138,28 @@ def _climb(
         onnx.save(quantizer.quantize(setting), scratch)
         return measure(expected, run_rows(scratch, media.evaluation), suppression)
 
-    found: Trial | None = None
+    searched: Trial | None = None
     for name, rung in _rungs(quantizer).items():
-        setting = replace(rung, float_nodes=found.setting.float_nodes if found else frozenset())
         search = Search(evaluate, units=quantizer.units, tolerance=tolerance)
-        # what the first rung had to leave in float, a smaller set of operators has to as well
-        found = search.measure(setting) if found else search.run(setting)
-        best = found or search.best()
+        if searched is None:
+            searched = search.run(rung)
+            found = searched or search.best()
+        else:
+            found = _after(searched, rung, search)
         path = float_path.with_name(f"int8-{name.replace(', ', '-').replace(' ', '-')}.onnx")
-        onnx.save(quantizer.quantize(best.setting), path)
-        yield name, best, path, len(search.trials)
+        onnx.save(quantizer.quantize(found.setting), path)
+        yield name, found, path, len(search.trials)
+
+
+def _after(searched: Trial, rung: Setting, search: Search) -> Trial:
+    """A rung without a search of its own, after one that had one.
+
+    What that one had to leave in float, a smaller set of operators has to as well. Blocks have
+    ranges of their own, and mostly need nothing in float.
+    """
+    if rung.products == "blocks" and (whole := search.measure(rung)).qualifies:
+        return whole
+    return search.measure(replace(rung, float_nodes=searched.setting.float_nodes))
 
 
 def _rungs(quantizer: Quantizer) -> Mapping[str, Setting]:
@@ -171,8 +185,10 @@ def _float_record(path: Path, milliseconds: float) -> dict[str, Any]:
 
 def _settings(rung: Rung) -> dict[str, Any]:
     setting = rung.trial.setting
+    needs = {"onnxruntime_minimum": ONNXRUNTIME_MINIMUM} if setting.products == "blocks" else {}
     return {
         "precision": "int8",
         "operators": rung.name,
         "float_nodes": sorted(setting.float_nodes),
+        **needs,
     }

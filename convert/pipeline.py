@@ -269,7 +269,7 @@ def _verify(
         candidates=choice.candidates,
         parity=exported.parity,
         tools=tool_versions(),
-        onnxruntime_minimum=ONNXRUNTIME_MINIMUM,
+        onnxruntime_minimum=choice.settings.get("onnxruntime_minimum", ONNXRUNTIME_MINIMUM),
         assets=assets,
     )
 

@@ -23,16 +23,19 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import QuantizationMode
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
+from convert.blocks import quantize_products
 from convert.errors import ConvertError
 from convert.graph import initializers
 from convert.numerics import PREFIX
+from convert.tables import quantize_tables
 from runtime.session import Feeds
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 # how MatMul becomes integer. "whole": as any operator. "inputs": where one factor is a weight, and
 # the product stays in float, as what follows in a transformer wants it. "dynamic": as "inputs", the
-# range of the other factor measured at each run: over the whole batch, so that rows depend on it
-Products = Literal["whole", "inputs", "dynamic"]
+# range of the other factor measured at each run: over the whole batch, so that rows depend on it.
+# "blocks": as "dynamic", over a few values of a row at a time
+Products = Literal["whole", "inputs", "dynamic", "blocks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Quantizer:
         Raises:
             ConvertError: onnxruntime's calibrator refuses the graph.
         """
-        self._model = _with_shapes(model)
+        self._model = _with_shapes(quantize_tables(model))
         self._ranges = _observe(self._model, feeds)
         self.units = units(self._model, feeds[0])
         self._tail = frozenset(_tail(self._model))
@@ -83,6 +86,8 @@ class Quantizer:
         """Insert integers; numerics and the output's own activation always stay in float."""
         excluded = list(self._excluded(setting))
         static = self._static(setting, excluded)
+        if setting.products == "blocks":
+            return quantize_products(static, frozenset(excluded))
         return _dynamic(static, excluded) if setting.products == "dynamic" else static
 
     def _excluded(self, setting: Setting) -> Iterator[str]:
@@ -100,7 +105,7 @@ class Quantizer:
     def _static(self, setting: Setting, excluded: list[str]) -> onnx.ModelProto:
         copy = onnx.ModelProto()
         copy.CopyFrom(self._model)
-        left = {"MatMul"} if setting.products == "dynamic" else set()
+        left = {"MatMul"} if setting.products in ("dynamic", "blocks") else set()
         answers_in_float = ["MatMul"] if setting.products == "inputs" else []
         quantizer = QDQQuantizer(
             copy,
