@@ -17,7 +17,7 @@ from runtime.manifest import Manifest
 ROOT = Path(__file__).parent.parent
 TOOLS = (
     "onnxruntime", "onnx", "numpy", "opencv-python-headless", "torch", "tensorflow-cpu", "keras",
-    "tf2onnx",
+    "tf2onnx", "transformers", "optimum-onnx", "soundfile", "soxr",
 )  # fmt: skip
 
 
@@ -37,6 +37,7 @@ def fingerprint(recipe_file: RecipeFile, found: Found, calibration: str, precisi
             "recipe": recipe_file.sha256,
             "checkpoint": content_digest(found.path),
             "labels": content_digest(found.labels),
+            "reads": [content_digest(path) for path in recipe_file.recipe.reads()],
             "calibration": calibration,
             "precision": precision,
             "code": hashlib.sha256(json.dumps(code).encode()).hexdigest(),

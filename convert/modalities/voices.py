@@ -8,7 +8,7 @@ import soundfile  # type: ignore[import-untyped]  # it ships no type information
 from numpy.typing import NDArray
 
 from convert.modalities.modality import Modality
-from convert.procedural.voices import SAMPLING_RATE, STEPS, media
+from convert.procedural.voices import SAMPLING_RATE, media
 from convert.recipe import Loaded
 from runtime.audio import decode_audio, resample
 from runtime.manifest import Resample
@@ -53,7 +53,5 @@ def _sample(sound: bytes | NDArray[np.float32], loaded: Loaded) -> Feeds:
 
 def _wav(waveform: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
-    # as integers: from floats libsndfile makes steps of another size than it reads
-    levels = (waveform * STEPS).astype(np.int16)
-    soundfile.write(buffer, levels, SAMPLING_RATE, format="WAV", subtype="PCM_16")
+    soundfile.write(buffer, waveform, SAMPLING_RATE, format="WAV", subtype="PCM_16")
     return buffer.getvalue()
