@@ -94,7 +94,9 @@ def from_directory(directory: Path, recipe: Recipe, loaded: Loaded) -> Media:
     digest = hashlib.sha256("".join(contents).encode()).hexdigest()
     ordered = [contents[key] for key in sorted(contents)]
     parts = [
-        tuple(_read(path, modality, loaded) for path in ordered[first::2][:MAXIMUM])
+        tuple(
+            _read(n, path, modality, loaded) for n, path in enumerate(ordered[first::2][:MAXIMUM])
+        )
         for first in (0, 1)
     ]
     return Media(f"sha256:{digest}", *parts)
@@ -135,8 +137,8 @@ def _contents(directory: Path, modality: Modality) -> dict[str, Path]:
     return dict(sorted(hashed.items()))
 
 
-def _read(path: Path, modality: Modality, loaded: Loaded) -> Feeds:
+def _read(number: int, path: Path, modality: Modality, loaded: Loaded) -> Feeds:
     try:
-        return modality.sample(modality.read(path.read_bytes()), loaded)
+        return modality.sample(modality.tell(modality.read(path.read_bytes()), number), loaded)
     except InputError as error:
         raise CalibrationError(f"{path}: {error}") from error

@@ -11,6 +11,7 @@ from typing import Any
 from convert.errors import RecipeError
 
 CONDITIONS = Path(__file__).parent / "models" / "gait_conditions.json"
+PLACED = Path("checkpoints", "gait_student.conditions.json")  # the user's table
 FIELDS = ("name", "synonyms", "description", "gait")
 
 
@@ -27,6 +28,11 @@ class Condition:
     def text(self) -> str:
         """What is embedded when the condition is chosen by name."""
         return f"{self.name}. {self.description}"
+
+
+def placed_conditions() -> Path:
+    """The user's table where there is one, else the project's."""
+    return PLACED if PLACED.is_file() else CONDITIONS
 
 
 def read_conditions(path: Path = CONDITIONS) -> tuple[Condition, ...]:

@@ -49,12 +49,12 @@ def write_golden(
         answer: the reference framework.
     """
     for plain in (False, True):
-        files, samples = golden_samples(recipe, loaded, plain=plain)
+        files, samples, told = golden_samples(recipe, loaded, plain=plain)
         outputs = answer(samples)
         if plain:
             outputs = {name: _rounded(name, array) for name, array in outputs.items()}
         for count in range(len(files), 0, -1):
-            content = _packed(files[:count], samples[:count], outputs, count)
+            content = _packed(files[:count], samples[:count], outputs, told[:count])
             if len(content) <= LIMIT_BYTES or (plain and count == 1):
                 path.write_bytes(content)
                 return Golden(samples[:count], {n: array[:count] for n, array in outputs.items()})
@@ -63,19 +63,24 @@ def write_golden(
 
 def golden_samples(
     recipe: Recipe, loaded: Loaded, *, plain: bool = False
-) -> tuple[list[bytes], Samples]:
-    """Drawings as files, and what the served decoding and geometry make of them."""
+) -> tuple[list[bytes], Samples, list[str | None]]:
+    """Drawings as files, what the served decoding and geometry make of them, and conditions."""
     modality = MODALITIES[recipe.media]
     drawn = modality.draw(procedural.GOLDEN, COUNT)
     files = [modality.encode(modality.plain(each) if plain else each) for each in drawn]
-    return files, tuple(modality.sample(modality.read(data), loaded) for data in files)
+    media = [modality.tell(modality.read(data), number) for number, data in enumerate(files)]
+    samples = tuple(modality.sample(each, loaded) for each in media)
+    return files, samples, [modality.told(each, loaded) for each in media]
 
 
-def _packed(files: Sequence[bytes], samples: Samples, outputs: Outputs, count: int) -> bytes:
+def _packed(
+    files: Sequence[bytes], samples: Samples, outputs: Outputs, told: Sequence[str | None]
+) -> bytes:
     arrays: dict[str, NDArray[Any]] = {
         **{f"media/{i}": np.frombuffer(data, np.uint8) for i, data in enumerate(files)},
         **{f"input/{name}": array for name, array in joined(samples).items()},
-        **{f"output/{name}": array[:count] for name, array in outputs.items()},
+        **{f"output/{name}": array[: len(files)] for name, array in outputs.items()},
+        **{f"condition/{i}": np.array(name) for i, name in enumerate(told) if name is not None},
     }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub takes bool here

@@ -103,6 +103,8 @@ class Recipe:
     media: Kind  # what it is asked about; drawings of that kind stand in for the user's
     seed: Callable[[], Loaded] | None = None  # untrained stand-in; None: only a checkpoint will do
     source: AnySource | None = None  # where pretrained weights are published
+    drawn: Path | None = None  # weights in the repository, learnt from drawings
+    reads: Callable[[], tuple[Path, ...]] = tuple  # files and folders beside the checkpoint
     default: bool = True  # False: converted only when named
     precision: Literal["auto", "float"] = "auto"  # "float": INT8 is tried only where asked for
 

@@ -18,13 +18,14 @@ REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 HUB = "hf:"  # --checkpoint hf:owner/name[@revision]
 Fetch = Callable[[AnySource], Fetched]  # raises SourceError, CheckpointError
 LABELS = tuple(f".labels{ending}" for ending in ENDINGS)
+BESIDE = (*LABELS, ".conditions.json")  # what may be placed beside a checkpoint
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """Where the weights of one conversion come from."""
 
-    origin: Literal["pretrained", "seeded"]
+    origin: Literal["pretrained", "seeded", "synthetic"]
     path: Path | None  # a file, or a directory as Hugging Face has them; None: seeded
     labels: Path | None = None  # class names of the user's; None: the checkpoint's or the recipe's
     address: str | None = None  # where it was published, if it was fetched
@@ -65,6 +66,8 @@ def find(
     path = checkpoint or _placed(recipe_file.id)
     if path is not None:
         return Found("pretrained", path, labels or _labels_beside(path))
+    if recipe_file.recipe.drawn is not None and recipe_file.recipe.drawn.is_file():
+        return Found("synthetic", recipe_file.recipe.drawn, labels)
     return _published(recipe_file, mode, labels, fetch)
 
 
@@ -138,7 +141,7 @@ def _placed(model_id: str) -> Path | None:
 
 def _candidates(model_id: str) -> list[Path]:
     placed = [
-        path for path in sorted(CHECKPOINTS.glob(f"{model_id}.*")) if not path.name.endswith(LABELS)
+        path for path in sorted(CHECKPOINTS.glob(f"{model_id}.*")) if not path.name.endswith(BESIDE)
     ]
     directory = CHECKPOINTS / model_id
     return [*placed, directory] if directory.is_dir() else placed

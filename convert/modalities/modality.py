@@ -8,6 +8,16 @@ from convert.recipe import Loaded
 from runtime.session import Feeds
 
 
+def _unchanged(medium: Any, number: int) -> Any:
+    del number
+    return medium
+
+
+def _nothing(medium: Any, loaded: Loaded) -> str | None:
+    del medium, loaded
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Modality:
     """How media of one kind are made, read as served, and brought to a graph's input."""
@@ -19,3 +29,6 @@ class Modality:
     plain: Callable[[Any], Any]  # the same with less in it, so that its file is small
     encode: Callable[[Any], bytes]  # a file that `read` gives back
     sample: Callable[[Any, Loaded], Feeds]  # the served geometry; batch axis 1
+    # the same, with what is known about the patient number so and so; and how the model calls that
+    tell: Callable[[Any, int], Any] = _unchanged
+    told: Callable[[Any, Loaded], str | None] = _nothing

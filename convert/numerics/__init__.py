@@ -12,6 +12,7 @@ from convert.numerics.boxes import Boxes
 from convert.numerics.embedding import UnitEmbedding
 from convert.numerics.faces import Faces
 from convert.numerics.fragment import PREFIX, Fragment, Head, Input
+from convert.numerics.frames import FramesInput
 from convert.numerics.image import ImageInput
 from convert.numerics.probabilities import Probabilities
 from convert.numerics.tokens import Tokens
@@ -22,6 +23,7 @@ __all__ = [
     "Boxes",
     "Faces",
     "Fragment",
+    "FramesInput",
     "Head",
     "ImageInput",
     "Input",
