@@ -143,7 +143,11 @@ def test_disk_and_directory(tmp_path: Path) -> None:
     assert machine.writable(out).level == "ok"
     assert not out.exists()
     (tmp_path / "not").write_text("a file")
-    assert machine.writable(out).level == "missing"
+    blocked = machine.writable(out)
+    assert (blocked.level, blocked.text) == (
+        "missing",
+        f"{tmp_path / 'not'} is a file; give --out DIR",
+    )
 
 
 def test_placed_file_is_told_with_its_kind_and_size(
