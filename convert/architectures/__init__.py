@@ -2,7 +2,9 @@
 
 | file | network | key layout it follows |
 |---|---|---|
+| bert.py | BERT encoder of sentence embedders | Hugging Face `BertModel` |
 | efficientnet.py | EfficientNet-B0 to B4 | torchvision `efficientnet_b*`; timm's by efficientnet_keys.py |
+| gait_student.py | gait student | our own |
 | iresnet.py | IResNet-18, 34, 50, 100 | insightface `arcface_torch/backbones/iresnet.py` |
 | mobilefacenet.py | MobileFaceNet with ReLU6 | foamliu/MobileFaceNet `mobilefacenet.py` |
 | mobilefacenet.py | MobileFaceNet with PReLU | TreB1eN/InsightFace_Pytorch `model.py` |
@@ -10,6 +12,6 @@
 | resnet.py | ResNet-50 (stride in the 3 x 3) | torchvision `resnet50` |
 | u2net.py | U2NETP, U2NET | xuebinqin/U-2-Net `model/u2net.py` |
 | xception.py | mini- and big XCEPTION | Keras; oarriaga/face_classification `src/models/cnn.py` |
-| yolov8.py | YOLOv8 n to x, other widths | ultralytics 8 `cfg/models/v8/yolov8.yaml` |
+| yolov8.py, yolov8_plan.py | YOLOv8 n to x, other widths; yolov8_file.py reads its files | ultralytics 8 `cfg/models/v8/yolov8.yaml` |
 | yunet.py | YuNet, size n | ShiqiYu/libfacedetection.train `configs/yunet_n.py` |
 """
