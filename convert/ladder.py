@@ -154,10 +154,10 @@ def _climb(
 def _after(searched: Trial, rung: Setting, search: Search) -> Trial:
     """A rung without a search of its own, after one that had one.
 
-    What that one had to leave in float, a smaller set of operators has to as well. Blocks have
-    ranges of their own, and mostly need nothing in float.
+    It may need nothing in float: a smaller set of operators does less damage, and blocks have
+    ranges of their own. Else what the first rung had to leave in float, this one has to as well.
     """
-    if rung.products == "blocks" and (whole := search.measure(rung)).qualifies:
+    if rung.products != "dynamic" and (whole := search.measure(rung)).qualifies:
         return whole
     return search.measure(replace(rung, float_nodes=searched.setting.float_nodes))
 
