@@ -129,7 +129,8 @@ def _weights(model: ModelFacts) -> str:
 
 
 def _fidelity(model: ModelFacts) -> str:
-    judged = "" if model.judged else '<p class="warning">Not judged: the weights are untrained.</p>'
+    why = "the weights are untrained" if model.weights.origin == "seeded" else "reported only"
+    judged = "" if model.judged else f'<p class="warning">Not judged: {text(why)}.</p>'
     inputs = f'<p class="note">{model.inputs} inputs, {text(model.inputs_source[:15])}</p>'
     return _metrics(model.fidelity) + judged + inputs
 
