@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert import recipe, weights
-from convert.conditions import Condition
+from convert.conditions import Condition, placed_conditions, read_conditions
 from convert.download import Store
 from convert.modalities import MODALITIES
+from runtime.manifest import CONDITIONS
 
 TEXT_MODEL = "clinical_text_minilm"
 
@@ -31,6 +32,26 @@ def find_encoder() -> Path:
     found = weights.find(recipe.find(TEXT_MODEL), "pretrained", None, fetch=store.fetch)
     assert found.path is not None  # pretrained weights lie somewhere
     return found.path
+
+
+def condition_assets() -> dict[str, bytes]:
+    """What a model that takes a condition has as `Loaded.assets`: the conditions with a name.
+
+    Raises:
+        CheckpointError: there is no text model.
+        RecipeError: the table of conditions is not one.
+    """
+    table = read_conditions(placed_conditions())
+    return {CONDITIONS: conditions_file(table, find_encoder())}
+
+
+def condition_sources() -> tuple[Path, ...]:
+    """What those assets are made from, for `Recipe.reads`.
+
+    Raises:
+        CheckpointError: there is no text model.
+    """
+    return placed_conditions(), find_encoder()
 
 
 def embed(texts: Sequence[str], folder: Path) -> NDArray[np.float32]:

@@ -2,8 +2,7 @@
 
 The default weights are the project's own. They learnt from drawn walkers (`convert.train_gait`) and
 have never seen a person. An owner's checkpoint of the same architecture brings its class names, or
-they are named with a labels file; another architecture is a recipe of its own that calls
-`around` (convert/README.md shows one).
+they are named with a labels file; another architecture is a recipe of its own, see convert/GAIT.md.
 
 The table of conditions is gait_conditions.json beside this file; another of the same form counts
 where it is placed as checkpoints/gait_student.conditions.json.
@@ -12,15 +11,14 @@ where it is placed as checkpoints/gait_student.conditions.json.
 from pathlib import Path
 
 from convert.checkpoint import load_strictly, read_labels, read_state_dict
-from convert.conditions import placed_conditions, read_conditions
 from convert.errors import CheckpointError
 from convert.frameworks.torch_module import TorchNetwork
 from convert.numerics import FramesInput, Probabilities
 from convert.recipe import Loaded, Recipe, Tolerance
 from convert.seeded import sample_input, seed_torch
-from convert.text_embedding import conditions_file, find_encoder
+from convert.text_embedding import condition_assets, condition_sources
 from convert.walkers import FRAMES, LABELS, SIDE
-from runtime.manifest import CONDITIONS, Letterbox, SampleFrames
+from runtime.manifest import Letterbox, SampleFrames
 
 CONDITION_SIZE = 384
 DRAWN = Path(__file__).with_suffix(".pt")  # learnt from drawings
@@ -35,21 +33,20 @@ def _load(path: Path) -> Loaded:
         raise CheckpointError(f"{path}: no {CLASSIFIER}; this model is read from a GaitStudent's")
     module = GaitStudent(class_count=len(state[CLASSIFIER]))
     load_strictly(module, state, path=path)
-    return around(module, labels=LABELS if path == DRAWN else read_labels(path))
+    return _around(module, labels=LABELS if path == DRAWN else read_labels(path))
 
 
 def _seed() -> Loaded:
     from convert.architectures.gait_student import RESIDUAL_NORMS, GaitStudent
 
     module = GaitStudent(class_count=len(LABELS))
-    loaded = around(module, labels=LABELS)
+    loaded = _around(module, labels=LABELS)
     seed_torch(module, sample_input(loaded, media="walker"), residual_norms=RESIDUAL_NORMS)
     return loaded
 
 
-def around(module: object, *, labels: tuple[str, ...]) -> Loaded:
-    """What surrounds a network of (N, 16, 3, 224, 224) levels of 0 to 255 and (N, 384)."""
-    table = read_conditions(placed_conditions())
+def _around(module: object, *, labels: tuple[str, ...]) -> Loaded:
+    """What surrounds the network."""
     shapes = {"clip": (FRAMES, 3, SIDE, SIDE), "patient": (CONDITION_SIZE,)}
     return Loaded(
         network=TorchNetwork(module, inputs=shapes),
@@ -57,12 +54,8 @@ def around(module: object, *, labels: tuple[str, ...]) -> Loaded:
         head=Probabilities(softmax=True),
         preprocess=(SampleFrames(FRAMES), Letterbox(SIDE, SIDE, "linear_antialias")),
         labels=labels,
-        assets={CONDITIONS: conditions_file(table, find_encoder())},
+        assets=condition_assets(),
     )
-
-
-def _reads() -> tuple[Path, ...]:
-    return placed_conditions(), find_encoder()
 
 
 RECIPE = Recipe(
@@ -74,5 +67,5 @@ RECIPE = Recipe(
     tolerance=Tolerance(at_least={"top1_agreement": 0.98}, at_most={"probability_distance": 0.02}),
     media="walker",
     drawn=DRAWN,
-    reads=_reads,
+    reads=condition_sources,
 )
