@@ -4,7 +4,7 @@ import io
 from typing import Any
 
 import numpy as np
-import soundfile  # type: ignore[import-untyped]  # it ships no type information
+import soundfile
 from numpy.typing import NDArray
 
 from convert.modalities.modality import Modality
