@@ -8,11 +8,13 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
+from convert.calibration import joined
 from convert.errors import CheckpointError, LabelsError
 from convert.graph import canonicalize
 from convert.numerics import attach
 from convert.procedural.voices import voice
 from convert.recipe import Loaded, find, output_shapes
+from convert.verify import batch_invariant, check_parity
 from runtime.session import Session
 from tests.convert.voice_folders import GROUP, LABELS, STABLE, edit, voice_module, write_folder
 
@@ -60,6 +62,9 @@ def test_graph_is_transformers(
         answers.append(found)
         reference = expected(module, waveform, standardize=standardize)
         np.testing.assert_allclose(found, reference, atol=TOLERANCE, rtol=0)
+        given = loaded.network.forward(*loaded.input.apply(waveform[np.newaxis]))
+        ours = loaded.head.apply(*given)["probabilities"]
+        np.testing.assert_allclose(ours, reference, atol=1e-5, rtol=0)
     assert np.ptp(np.concatenate(answers), axis=0).max() > 0.02, "answers differ between voices"
     assert loaded.labels == LABELS
 
@@ -212,3 +217,22 @@ def test_tensorflow_stays_out() -> None:
         "sys.exit('tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_recordings_of_several_lengths_calibrate_and_judge(tmp_path: Path, shared: Path) -> None:
+    from convert import calibration
+
+    loaded = RECIPE.load(write_folder(tmp_path, voice_module(**GROUP)))
+    media = calibration.from_directory(shared / "data/speech/emodb", RECIPE, loaded)
+    path = tmp_path / "graph.onnx"
+    export(loaded, path)
+    answers = [
+        loaded.head.apply(*loaded.network.forward(*loaded.input.apply(feeds["waveform"])))
+        for feeds in media.evaluation
+    ]
+
+    found = check_parity(joined(answers), path, media.evaluation)
+
+    assert len({feeds["waveform"].shape for feeds in media.evaluation}) > 1
+    assert max(found.values()) <= TOLERANCE
+    assert batch_invariant(path, media.evaluation)
