@@ -223,7 +223,7 @@ def test_recordings_of_several_lengths_calibrate_and_judge(tmp_path: Path, share
     from convert import calibration
 
     loaded = RECIPE.load(write_folder(tmp_path, voice_module(**GROUP)))
-    media = calibration.from_directory(shared / "data/speech/emodb", RECIPE, loaded)
+    media = calibration.from_directory(shared / "data/speech", RECIPE, loaded)
     path = tmp_path / "graph.onnx"
     export(loaded, path)
     answers = [
