@@ -42,6 +42,11 @@ def draw_clip(index: int) -> Example:
     return _example(clip(TRAINING, index))
 
 
+def draw_fresh_clip(index: int) -> Example:
+    """A whole clip of somebody else."""
+    return _example(clip(TRAINING, 3 * APART + index))
+
+
 def drawn(draw: Callable[[int], T], *, batch: int, count: int, workers: int) -> Iterator[list[T]]:
     """`count` batches of examples number 0, 1, ..., drawn ahead by other processes."""
     # spawned: a fork would share this process's torch threads

@@ -119,7 +119,7 @@ def test_walks_are_learned_from_joints_alone(evidence: Evidence) -> None:
     student = GaitStudent()
     examples = [draw_track(index) for index in range(TRACKS)]
     tracks = Walks(np.stack([e.pose for e in examples]), np.array([e.label for e in examples]))
-    plan = Plan(pose_steps=0, tracks=TRACKS, clips=0, epochs=20, rate=4e-3)
+    plan = Plan(pose_steps=0, tracks=TRACKS, clips=0, together_steps=0, epochs=20, rate=4e-3)
     learn_walks(student, tracks, None, evidence, plan, tell=print)
     student.eval()
     with torch.inference_mode():
