@@ -67,7 +67,7 @@ RECIPE = Recipe(
     load=_load,
     seed=_seed,
     tolerance=Tolerance(
-        at_least={"cosine_mean": 0.99, "cosine_p05": 0.98}, at_most={"pair_error": 0.01}
+        at_least={"cosine_mean": 0.995, "cosine_p05": 0.99}, at_most={"pair_error": 0.006}
     ),
     media="sentence",
     source=HubSource(
