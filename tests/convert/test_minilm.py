@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
-from convert import recipe
-from convert.calibration import joined
+from convert import ladder, recipe
+from convert.calibration import Media, joined
 from convert.conditions import Condition
 from convert.download.plan import installed
 from convert.errors import CheckpointError
@@ -18,11 +18,12 @@ from convert.fidelity import max_abs_difference, measure
 from convert.frameworks.hugging_face import transformers
 from convert.frameworks.sentence_encoder import read_sentence_encoder
 from convert.graph import canonicalize
+from convert.ladder import choose
 from convert.modalities import MODALITIES
 from convert.numerics import attach
 from convert.procedural import CALIBRATION, EVALUATION, GOLDEN, SAMPLES, sentences
 from convert.quantize import WEIGHTED, Quantizer, Setting
-from convert.recipe import Loaded, output_shapes
+from convert.recipe import Loaded, Tolerance, output_shapes
 from convert.text_embedding import conditions_file
 from convert.verify import batch_invariant, check_parity, run_rows
 from runtime.conditions import read_conditions
@@ -137,6 +138,27 @@ def test_graph_is_the_reference_at_every_length_and_padding(write: Write, tmp_pa
     session = Session(path)
     difference = max_abs_difference(session.run(samples[0]), session.run(far))
     assert difference < 1e-6
+
+
+def test_what_qualifies_as_it_stands_is_not_repaired(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = RECIPE.load(write())
+    path = graph(loaded, tmp_path / "exported.onnx")
+    media = Media("synthetic", texts(loaded, CALIBRATION, 8), texts(loaded, EVALUATION, 8))
+    # in order: float, static, by blocks, dynamic
+    monkeypatch.setattr(ladder, "medians_ms", lambda paths, feeds, threads: [10, 4, 5, 4])
+    asked = Tolerance(at_most={"pair_error": 0.007})  # 0.0066 by blocks, others over 0.0075
+    choice = choose(path, media, tolerance=asked)
+    assert choice.int8 is not None
+    assert choice.settings == {
+        "precision": "int8",
+        "operators": "layers of weights, MatMul by blocks",
+        "float_nodes": [],
+        "onnxruntime_minimum": "1.22.0",
+    }
+    assert [each.get("graphs_tried") for each in choice.candidates] == [None, 1, 1, 1]
+    assert "MatMulNBits" in {node.op_type for node in onnx.load(choice.int8).graph.node}
 
 
 def test_nothing_but_padding_gives_zeros(write: Write, tmp_path: Path) -> None:
