@@ -14,4 +14,4 @@
 | xception.py | mini- and big XCEPTION | Keras; oarriaga/face_classification `src/models/cnn.py` |
 | yolov8.py, yolov8_plan.py | YOLOv8 n to x, other widths; yolov8_file.py reads its files | ultralytics 8 `cfg/models/v8/yolov8.yaml` |
 | yunet.py | YuNet, size n | ShiqiYu/libfacedetection.train `configs/yunet_n.py` |
-"""
+"""  # noqa: E501 - a row of a table is one line
