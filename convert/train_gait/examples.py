@@ -81,11 +81,16 @@ def other_side() -> list[int]:
     return [JOINTS.index(name) for name in names]
 
 
-def shaken(rng: np.random.Generator, poses: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N, T, 2, J) poses as uncertain as those that a network sees: noise, and joints misplaced."""
+def shaken(
+    rng: np.random.Generator, poses: NDArray[np.float32], *, most: float = 1.0
+) -> NDArray[np.float32]:
+    """(N, T, 2, J) poses made uncertain: noise, and joints misplaced.
+
+    At 1 as uncertain as those that a network sees.
+    """
     shape = (len(poses), 1, 1, 1)
-    noise = rng.uniform(0, 0.02, shape) * rng.standard_normal(poses.shape)
-    misplaced = rng.uniform(0, 0.015, shape) * rng.standard_normal(
+    noise = rng.uniform(0, 0.02 * most, shape) * rng.standard_normal(poses.shape)
+    misplaced = rng.uniform(0, 0.015 * most, shape) * rng.standard_normal(
         (len(poses), 1, *poses.shape[2:])
     )
     return (poses + noise + misplaced).astype(np.float32)

@@ -6,7 +6,7 @@ itself, with all its own mistakes; and both together.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from convert.train_gait.examples import (
     drawn,
     shaken,
 )
+from convert.train_gait.sight import as_seen
 from convert.walkers import FRAMES, SIDE
 
 MOMENTS, TRACKS, CLIPS, TOGETHER = 64, 250, 8, 12  # examples of a batch
@@ -79,7 +80,7 @@ def train(student: Any, evidence: Evidence, plan: Plan, *, checkpoint: Path, tel
     learn_walks(student, tracks, None, evidence, plan, tell=tell)
     save(student, checkpoint)
     clips = drawn(draw_clip, batch=CLIPS, count=plan.clips // CLIPS, workers=plan.workers)
-    seen = _walks(_as_seen(student, clips))
+    seen = _walks(as_seen(student, clips, levels))
     learn_walks(student, tracks, seen, evidence, plan, tell=tell)
     save(student, checkpoint)
     learn_together(student, evidence, plan, tell=tell)
@@ -217,20 +218,6 @@ def _learn(
             tell(f"step {step}/{steps} loss {shown:.4f} {measure} {of:.3f} {spent:.0f} s")
 
 
-def _as_seen(student: Any, batches: Iterable[Sequence[Example]]) -> Iterator[list[Example]]:
-    """The same walks with the joints where the student sees them."""
-    import torch
-
-    student.eval()
-    for batch in batches:
-        with torch.inference_mode():
-            poses = student.locate(levels(batch)).numpy()
-        yield [
-            Example(example.frames[:0], pose, example.label)
-            for example, pose in zip(batch, poses, strict=True)
-        ]
-
-
 def _walks(batches: Iterable[Sequence[Example]]) -> Walks:
     examples = [example for batch in batches for example in batch]
     poses = np.stack([example.pose for example in examples])
@@ -244,9 +231,8 @@ def _mixed(rng: np.random.Generator, tracks: Walks, seen: Walks | None) -> Walks
     if seen is None:
         return Walks(poses, labels)
     others = rng.integers(len(seen.labels), size=TRACKS)
-    return Walks(
-        np.concatenate([poses, seen.poses[others]]), np.concatenate([labels, seen.labels[others]])
-    )
+    as_found = shaken(rng, seen.poses[others], most=0.25)
+    return Walks(np.concatenate([poses, as_found]), np.concatenate([labels, seen.labels[others]]))
 
 
 def _knows_bfloat16() -> bool:
