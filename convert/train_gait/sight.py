@@ -60,7 +60,8 @@ def as_seen(student: Any, batches: Iterator[list[Example]], levels: Any) -> Iter
 
 def _seen(sight: Sight, batch: Sequence[Example], clips: NDArray[np.float32]) -> list[Example]:
     return [
-        Example(example.frames[:0], pose, example.label)
+        # a copy: a view would keep all frames in memory
+        Example(example.frames[:0].copy(), pose, example.label)
         for example, pose in zip(batch, sight.locate(clips), strict=True)
     ]
 

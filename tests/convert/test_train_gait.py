@@ -26,7 +26,8 @@ from convert.train_gait.examples import (
     drawn,
     shaken,
 )
-from convert.train_gait.learn import LEVEL, TRACKS, Plan, Walks, learn_walks, restore, save
+from convert.train_gait.learn import LEVEL, TRACKS, Plan, Walks, learn_walks, levels, restore, save
+from convert.train_gait.sight import OBSERVED, as_seen
 from convert.walkers import JOINTS, LABELS, SAMPLES, SIDE, TRAINING, clip
 
 
@@ -136,20 +137,38 @@ def test_batches_come_in_order_from_another_process() -> None:
 def test_saved_weights_take_levels_of_0_to_255(tmp_path: Path) -> None:
     torch.manual_seed(0)
     student = GaitStudent()
-    levels = torch.from_numpy(draw_clip(0).frames).permute(0, 3, 1, 2)[None].float()
+    frames = torch.from_numpy(draw_clip(0).frames).permute(0, 3, 1, 2)[None].float()
     condition = torch.zeros(1, 384)
     with torch.no_grad():
         for _ in range(20):  # until batch normalisation knows the levels
-            student(levels / LEVEL, condition)
+            student(frames / LEVEL, condition)
         student.eval()
         save(student, tmp_path / "s.pt")
         loaded = GaitStudent()
         load_strictly(loaded, read_state_dict(tmp_path / "s.pt"), path=tmp_path / "s.pt")
-        expected, found = student(levels / LEVEL, condition), loaded(levels, condition)
+        expected, found = student(frames / LEVEL, condition), loaded(frames, condition)
         again = GaitStudent().eval()
         restore(again, tmp_path / "s.pt")
-        resumed = again(levels / LEVEL, condition)
+        resumed = again(frames / LEVEL, condition)
     # half precision has 11 bits, and its errors add up over 17 layers
     torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
     torch.testing.assert_close(resumed, found, atol=1e-4, rtol=0)  # a power of two is exact
     assert (tmp_path / "s.pt").stat().st_size < 2.6e6
+
+
+def test_walks_come_as_the_student_sees_them() -> None:
+    torch.manual_seed(0)
+    student = GaitStudent().eval()
+    clips = [draw_clip(index) for index in range(3)]
+    waiting = iter([[one] * 2 for one in clips])
+    seen = as_seen(student, waiting, levels)
+    first = next(seen)
+    assert next(waiting)[0] is clips[OBSERVED]  # the others are still to be drawn
+    with torch.inference_mode():
+        expected = student.locate(levels(clips[:1])).numpy()[0]
+    np.testing.assert_allclose(first[0].pose, expected, atol=1e-4)  # float
+    off = np.abs(first[1].pose - expected).max()
+    assert 1e-4 < off < 0.1  # 8 bits, sides of the picture
+    assert first[0].label == clips[0].label
+    assert len(first[0].frames) == 0
+    assert first[0].frames.base is None  # or all frames would stay in memory
