@@ -61,7 +61,10 @@ def test_split_and_digest_follow_contents_not_names(tmp_path: Path) -> None:
         target = renamed / "deeper" / f"{9 - index}.PNG"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
-    first, second = from_directory(directory, RECIPE, LOADED), from_directory(renamed, RECIPE, LOADED)
+    first, second = (
+        from_directory(directory, RECIPE, LOADED),
+        from_directory(renamed, RECIPE, LOADED),
+    )
     assert first.source == second.source == directory_digest(renamed, RECIPE)
     assert first.source.startswith("sha256:")
     assert same(first.calibration, second.calibration)
