@@ -58,7 +58,7 @@ class ModelReport:
     id: str
     version: int
     task: str
-    weights: Literal["pretrained", "seeded"]
+    weights: Literal["pretrained", "seeded", "synthetic"]
     variants: tuple[VariantReport, ...]  # best first, as packaged
     whole_path: Summary  # encoded file to result, served variant, SERVING_THREADS
     load_ms: float  # in a new process, after its imports, files in the page cache; the median
