@@ -19,7 +19,7 @@ from runtime.session import Feeds
 MINIMUM = 8  # files in a directory: four to observe, four to judge
 MAXIMUM = 64  # of each part
 ENOUGH = 32  # for ranges that hold for other images too
-SYNTHETIC_CALIBRATION, SYNTHETIC_EVALUATION = 64, 16
+SYNTHETIC_CALIBRATION = 64
 
 Samples = tuple[Feeds, ...]  # arrays by graph input, preprocessed as served, batch axis 1
 
@@ -68,7 +68,7 @@ def synthetic(recipe: Recipe, loaded: Loaded) -> Media:
         tuple(modality.sample(drawn, loaded) for drawn in modality.draw(split, count))
         for split, count in (
             (procedural.CALIBRATION, SYNTHETIC_CALIBRATION),
-            (procedural.EVALUATION, SYNTHETIC_EVALUATION),
+            (procedural.EVALUATION, modality.judged),
         )
     ]
     return Media("synthetic", *parts)

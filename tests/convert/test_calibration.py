@@ -118,7 +118,7 @@ def test_synthetic_media_are_preprocessed_as_served() -> None:
     media = synthetic(RECIPE, loaded(*steps))
     assert media.source == "synthetic"
     assert joined(media.calibration)["image"].shape == (SYNTHETIC_CALIBRATION, 32, 32, 3)
-    assert len(media.evaluation) == calibration.SYNTHETIC_EVALUATION
+    assert len(media.evaluation) == 16
     drawn = procedural.media("scene", procedural.EVALUATION, 2)[1]
     np.testing.assert_array_equal(media.evaluation[1]["image"][0], preprocess(drawn, steps))
 
