@@ -64,7 +64,7 @@ RECIPE = Recipe(
     licence="Apache-2.0",
     load=_load,
     seed=_seed,
-    tolerance=Tolerance(at_least={"top1_agreement": 0.98}, at_most={"probability_distance": 0.02}),
+    tolerance=Tolerance(at_least={"top1_agreement": 0.98}, at_most={"probability_distance": 0.015}),
     media="walker",
     drawn=DRAWN,
     reads=condition_sources,
