@@ -80,4 +80,6 @@ def test_command_line_without_a_network(server: Server, tmp_path: Path, weights:
     assert announced == f"net.pth: from {address}"
     assert told.startswith(f"convert: {ID} refused: {ID}: no weights. Place them as checkpoints/")
     assert f"Published at {address} (MIT): no answer (" in told
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", recipe.name]
+    found = sorted(path.name for path in tmp_path.iterdir())
+    assert found == ["artifacts", "cache", recipe.name]
+    assert not (tmp_path / "artifacts" / ID).exists()  # the report alone
