@@ -39,14 +39,7 @@ def _train(given: argparse.Namespace) -> None:
     student = GaitStudent()
     if given.start is not None:
         restore(student, given.start)
-    plan = Plan(
-        given.pose_steps,
-        given.tracks,
-        given.clips,
-        given.together_steps,
-        workers=given.workers,
-        seed=given.seed,
-    )
+    plan = Plan(given.pose_steps, given.tracks, given.clips, workers=given.workers, seed=given.seed)
     train(student, evidence, plan, checkpoint=given.out.with_suffix(".part"), tell=_tell)
     save(student, given.out)
 
@@ -72,9 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--embeddings", type=Path, required=True)
     train.add_argument("--out", type=Path, required=True)
     train.add_argument("--pose-steps", type=int, default=3000, help="of 128 frames each")
-    train.add_argument("--tracks", type=int, default=60000, help="walks as joints alone")
-    train.add_argument("--clips", type=int, default=6000, help="walks as the student sees them")
-    train.add_argument("--together-steps", type=int, default=1500, help="of 12 clips each")
+    train.add_argument("--tracks", type=int, default=80000, help="walks as joints alone")
+    train.add_argument("--clips", type=int, default=8000, help="walks as the student sees them")
     train.add_argument("--start", type=Path, help="weights to go on from; default: none")
     train.add_argument("--threads", type=int, default=1, help="that learn")
     train.add_argument("--workers", type=int, default=1, help="processes that draw")

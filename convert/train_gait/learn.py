@@ -2,12 +2,12 @@
 
 First the student learns to see where joints are, from single frames. Then to judge walks, from
 joints alone, which costs a thousandth of drawing and seeing them. Last from joints as it sees them
-itself, with all its own mistakes; and both together.
+itself, with all its own mistakes.
 """
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from convert.train_gait.evidence import Evidence
 from convert.train_gait.examples import (
     Example,
     draw_clip,
-    draw_fresh_clip,
     draw_moments,
     draw_track,
     drawn,
@@ -28,12 +27,11 @@ from convert.train_gait.examples import (
 from convert.train_gait.sight import as_seen
 from convert.walkers import FRAMES, SIDE
 
-MOMENTS, TRACKS, CLIPS, TOGETHER = 64, 250, 8, 12  # examples of a batch
+MOMENTS, TRACKS, CLIPS = 64, 250, 8  # examples of a batch
 # levels are divided while learning so that the first weights are as large as all others, and the
 # weights instead of the levels afterwards: by a power of two, exact in half precision
 LEVEL = 64.0
 SHARP = 0.02  # sides of the picture: errors of joints above it count as they are, below squared
-POSE_WEIGHT = 10.0  # of the joints' error beside the classes'
 SHOWN = 50  # steps between two lines of progress
 
 Tell = Callable[[str], None]
@@ -46,7 +44,6 @@ class Plan:
     pose_steps: int  # of 128 frames
     tracks: int  # walks as joints alone
     clips: int  # walks as the student sees them
-    together_steps: int  # of 12 clips
     epochs: int = 12  # how often each track comes, twice: before and after the clips
     rate: float = 2e-3  # learning rate at its highest
     decay: float = 0.02
@@ -82,8 +79,7 @@ def train(student: Any, evidence: Evidence, plan: Plan, *, checkpoint: Path, tel
     clips = drawn(draw_clip, batch=CLIPS, count=plan.clips // CLIPS, workers=plan.workers)
     seen = _walks(as_seen(student, clips, levels))
     learn_walks(student, tracks, seen, evidence, plan, tell=tell)
-    save(student, checkpoint)
-    learn_together(student, evidence, plan, tell=tell)
+    student.eval()
 
 
 def learn_poses(student: Any, plan: Plan, *, tell: Tell) -> None:
@@ -132,32 +128,6 @@ def learn_walks(
     steps = plan.epochs * (len(tracks.labels) // TRACKS)
     batches = (_mixed(rng, tracks, seen) for _ in range(steps))
     _learn(student, batches, error, plan, steps, measure="right", tell=tell)
-
-
-def learn_together(student: Any, evidence: Evidence, plan: Plan, *, tell: Tell) -> None:
-    """Let seeing and judging learn from each other, on clips never seen before."""
-    import torch
-    from torch.nn import functional
-
-    rng = np.random.default_rng((plan.seed, 2))
-    bfloat16 = _knows_bfloat16()
-
-    def error(batch: Sequence[Example]) -> tuple[Any, float]:
-        condition = np.stack([evidence.draw(rng, example.label) for example in batch])
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            found = student.locate(levels(batch)).float()
-        logits = student.judge(found, torch.from_numpy(condition))
-        labels = torch.tensor([example.label for example in batch])
-        wanted = torch.from_numpy(np.stack([example.pose for example in batch]))
-        right = float((logits.argmax(1) == labels).float().mean())
-        placed = functional.smooth_l1_loss(found, wanted, beta=SHARP)
-        return functional.cross_entropy(logits, labels) + POSE_WEIGHT * placed, right
-
-    # statistics of batch normalisation stay: those of a dozen clips would be worse
-    student.eval()
-    clips = drawn(draw_fresh_clip, batch=TOGETHER, count=plan.together_steps, workers=plan.workers)
-    slow = replace(plan, rate=plan.rate / 5)
-    _learn(student, clips, error, slow, plan.together_steps, measure="right", tell=tell)
 
 
 def save(student: Any, path: Path) -> None:

@@ -24,6 +24,7 @@ from convert.train_gait.examples import (
     draw_moments,
     draw_track,
     drawn,
+    grainy,
     shaken,
 )
 from convert.train_gait.learn import LEVEL, TRACKS, Plan, Walks, learn_walks, levels, restore, save
@@ -107,6 +108,13 @@ def test_sides_are_told_apart_as_one_sees_them(azimuth: float, *, swapped: bool)
         np.testing.assert_allclose(found, walk.pose[:, shown], atol=1e-3)  # px, in float32
 
 
+def test_some_examples_are_grainy() -> None:
+    frames = np.full((1, 64, 64, 3), 100, np.uint8)
+    spreads = [grainy(np.random.default_rng(seed), frames).std() for seed in range(200)]
+    assert np.mean(np.array(spreads) > 0) == pytest.approx(0.3, abs=0.1)
+    assert 20 < max(spreads) < 31  # levels
+
+
 def test_shaken_poses_stay_near_and_differ() -> None:
     poses = np.full((200, 16, 2, len(JOINTS)), 0.5, np.float32)
     away = np.abs(shaken(np.random.default_rng(0), poses) - poses).mean((1, 2, 3))
@@ -120,7 +128,7 @@ def test_walks_are_learned_from_joints_alone(evidence: Evidence) -> None:
     student = GaitStudent()
     examples = [draw_track(index) for index in range(TRACKS)]
     tracks = Walks(np.stack([e.pose for e in examples]), np.array([e.label for e in examples]))
-    plan = Plan(pose_steps=0, tracks=TRACKS, clips=0, together_steps=0, epochs=20, rate=4e-3)
+    plan = Plan(pose_steps=0, tracks=TRACKS, clips=0, epochs=20, rate=4e-3)
     learn_walks(student, tracks, None, evidence, plan, tell=print)
     student.eval()
     with torch.inference_mode():
