@@ -293,6 +293,16 @@ def test_int8_that_cannot_qualify_exits_1_with_the_objections(
     assert next_version(tmp_path / "out", ID) == 1
 
 
+def test_untrained_weights_are_not_judged_by_fidelity(tmp_path: Path) -> None:
+    recipe, out = write_recipe(tmp_path, distance=-1), tmp_path / "out"
+    succeed("--recipe", recipe, "--weights", "seeded", "--out", out, directory=tmp_path)
+    manifest = read_manifest(out / ID / "1")
+    objections = [text for each in manifest.candidates for text in each.get("objections", ())]
+    assert len(manifest.candidates) == 3
+    assert not any("probability_distance" in text for text in objections)
+    assert not any(variant.verification["judged"] for variant in manifest.variants)
+
+
 @pytest.mark.slow
 def test_kill_at_any_stage_leaves_no_version_and_the_next_run_works(
     tiny_recipe: Path, tmp_path: Path
