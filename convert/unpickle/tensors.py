@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from convert.checkpoint.torch_file import as_float32
 from convert.errors import CheckpointError
 from convert.unpickle.archive import TorchFile, opened
 from convert.unpickle.records import Record, Storage, is_a, is_index, is_module, mapping
@@ -82,8 +83,8 @@ def tensors(file: TorchFile, described: Mapping[str, Any]) -> dict[str, Any]:
             allowance -= tensor.nbytes
             if allowance < 0:
                 raise CheckpointError(f"{where}: the tensors need more than the file has")
-            made[name] = _finite(where, tensor)
-    return made
+            made[name] = tensor
+    return as_float32(made, path=file.path)
 
 
 class View(NamedTuple):
@@ -162,18 +163,6 @@ def _viewed(where: str, view: View, data: Any, *, swapped: bool) -> Any:
         octets = tensor.reshape(-1).view(torch.uint8).reshape(-1, dtype.itemsize)
         tensor = octets.flip(1).reshape(-1).view(dtype).reshape(view.size)
     return tensor
-
-
-def _finite(where: str, tensor: Any) -> Any:
-    """In float32 where it is floating point, which is where NaN and infinity are looked for."""
-    import torch
-
-    if not tensor.is_floating_point():
-        return tensor
-    single = tensor.float()
-    if not bool(torch.isfinite(single).all()):
-        raise CheckpointError(f"{where} holds NaN or infinity")
-    return single
 
 
 def _names(value: Any) -> set[str]:
