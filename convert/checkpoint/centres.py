@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convert.checkpoint.class_names import SETTINGS
 from convert.checkpoint.keys import trained
 from convert.checkpoint.torch_file import AVERAGED, as_float32
 from convert.errors import CheckpointError
@@ -24,7 +25,6 @@ CENTRES = (
 # the scale of anything
 SCALES = ("s", "scale")
 SETTINGS_SCALES = ("s", "arcface_s", "arcface_scale")
-SETTINGS = ("config.", "hyper_parameters.", "hparams.", "args.", "meta.")
 # more are the identities that the backbone was trained on, which are no answer to anything
 MOST_CLASSES = 1000
 
@@ -173,7 +173,7 @@ def _upright(name: str, value: Any, width: int) -> Any:
 
 def _scale(numbers: Mapping[str, float], part: str, path: Path) -> float | None:
     places = [f"{place}{name}" for place in (part, "") for name in SCALES]
-    places += [f"{place}{name}" for place in SETTINGS for name in SETTINGS_SCALES]
+    places += [f"{place}.{name}" for place in SETTINGS for name in SETTINGS_SCALES]
     for place in places:
         if place in numbers:
             if not 0 < numbers[place] < math.inf:
