@@ -27,19 +27,10 @@ from runtime.manifest import Resample
 
 ARCHITECTURE = "Wav2Vec2ForSequenceClassification"
 PREPROCESSOR = "preprocessor_config.json"
-PROCESSOR = (
-    "processor_config.json"  # newer folders have the settings there, under "feature_extractor"
-)
-LABELS = (
-    "angry",
-    "calm",
-    "disgust",
-    "fearful",
-    "happy",
-    "neutral",
-    "sad",
-    "surprised",
-)  # RAVDESS's
+# newer folders have the settings there, under "feature_extractor"
+PROCESSOR = "processor_config.json"
+# RAVDESS's
+LABELS = ("angry", "calm", "disgust", "fearful", "happy", "neutral", "sad", "surprised")
 SAMPLING_RATE = 16_000  # Hz
 # what masks the input in training; the network does not compute it otherwise
 TRAINING_ONLY = ("*masked_spec_embed",)
@@ -136,7 +127,6 @@ def _newer(name: str) -> str:
 
 def _seed() -> Loaded:
     module = build({"num_labels": len(LABELS)}, path=Path(__file__))
-    _fold(module)
     loaded = _around(module, labels=LABELS, sampling_rate=SAMPLING_RATE, standardize=True)
     samples = sample_input(loaded, media="voice")
     seed_torch(module, tuple(each[:1] for each in samples), residual_norms=RESIDUAL_WEIGHTS)
