@@ -47,24 +47,11 @@ def read_sentence_encoder(folder: Path) -> SentenceEncoder:
             raise CheckpointError(f"{folder / CONFIG}: {name} is {found!r}; known: {needed!r}")
     _check_pooling(folder)
     return SentenceEncoder(
-        encoder_network(config, folder=folder),
+        _network(config, folder),
         _vocabulary(folder, config),
         _max_length(folder, config),
         bool(_optional(folder, TOKENIZER).get("do_lower_case", True)),
     )
-
-
-def encoder_network(config: Mapping[str, Any], *, folder: Path) -> TorchNetwork:
-    """The network that config.json describes, with the weights of the folder.
-
-    Raises:
-        CheckpointError: as `read_sentence_encoder`.
-    """
-    from convert.architectures.bert import UNUSED
-
-    module = bert(config, where=folder / CONFIG)
-    load_strictly(module, read_weights(folder), path=folder, ignore=UNUSED)
-    return around(module)
 
 
 def bert(config: Mapping[str, Any], *, where: Path) -> Any:
@@ -91,6 +78,15 @@ def bert(config: Mapping[str, Any], *, where: Path) -> Any:
 def around(module: Any) -> TorchNetwork:
     """An encoder as a network of any number of tokens."""
     return TorchNetwork(module, inputs={"ids": ("L",), "mask": ("L",)}, dtypes={"ids": "int64"})
+
+
+def _network(config: Mapping[str, Any], folder: Path) -> TorchNetwork:
+    """The network that config.json describes, with the weights of the folder."""
+    from convert.architectures.bert import UNUSED
+
+    module = bert(config, where=folder / CONFIG)
+    load_strictly(module, read_weights(folder), path=folder, ignore=UNUSED)
+    return around(module)
 
 
 def _check_pooling(folder: Path) -> None:
