@@ -33,8 +33,9 @@ def known() -> tuple[Architecture, ...]:
     from convert.architectures.mobilenetv2 import MobileNetV2
     from convert.architectures.resnet import ResNet50
     from convert.architectures.u2net import u2net, u2netp
-    from convert.architectures.yolov8 import SIZES as YOLO_SIZES
-    from convert.architectures.yolov8 import YoloV8, plan
+    from convert.architectures.yolov8 import YoloV8
+    from convert.architectures.yolov8_plan import SIZES as YOLO_SIZES
+    from convert.architectures.yolov8_plan import plan
     from convert.architectures.yunet import YuNet
 
     efficientnets = (

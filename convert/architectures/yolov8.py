@@ -11,9 +11,7 @@ bins ("DFL"): Li et al., https://arxiv.org/abs/2006.04388.
 import torch
 from torch import nn
 
-from convert.architectures.yolov8_plan import SIZES, Plan, plan
-
-__all__ = ["SIZES", "Plan", "YoloV8", "plan"]
+from convert.architectures.yolov8_plan import Plan
 
 STRIDES = (8, 16, 32)  # px per cell of the three maps
 Maps = tuple[torch.Tensor, ...]  # the finest first, each (N, C, H / stride, W / stride)

@@ -73,7 +73,7 @@ def read_trained(path: Path) -> Trained:
     _check_layers(path, module)
     parts = dict(unpickle.modules(file, module))
     epsilon = _epsilon(path, parts)
-    state = unfolded(unpickle.state_dict(file, module), epsilon=epsilon)
+    state = _unfolded(unpickle.state_dict(file, module), epsilon=epsilon)
     return Trained(
         state=state,
         labels=_labels(path, module.state.get("names")),
@@ -84,12 +84,25 @@ def read_trained(path: Path) -> Trained:
     )
 
 
-def with_our_prefix(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _plain(path: Path, settings: Mapping[Any, Any]) -> Trained:
+    state = _unfolded(_with_our_prefix(read_state_dict(path)))
+    for key, name in OTHERS:
+        if key in state:
+            raise CheckpointError(f"{path}: {name}; needed: YOLOv8 detection")
+    return Trained(
+        state=state,
+        labels=labels_in(read_checkpoint(path), path=path),
+        side=_side(settings.get("train_args")),
+        licence=_licence(settings.get("license")),
+    )
+
+
+def _with_our_prefix(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Keys from `model.`, whether a file has `0.conv`, `model.0.conv` or `model.model.0.conv`."""
     return {re.sub(r"^(?:(?:module|model)\.)*(?=\d+\.)", "model.", k): v for k, v in state.items()}
 
 
-def unfolded(
+def _unfolded(
     state: Mapping[str, torch.Tensor], *, epsilon: float = 1e-3
 ) -> dict[str, torch.Tensor]:
     """A network saved after `fuse()`: its biases as those of an identical batch normalisation."""
@@ -103,19 +116,6 @@ def unfolded(
         found |= {f"{layer}bn.weight": one, f"{layer}bn.bias": value}
         found |= {f"{layer}bn.running_mean": 0 * one, f"{layer}bn.running_var": one - epsilon}
     return found
-
-
-def _plain(path: Path, settings: Mapping[Any, Any]) -> Trained:
-    state = unfolded(with_our_prefix(read_state_dict(path)))
-    for key, name in OTHERS:
-        if key in state:
-            raise CheckpointError(f"{path}: {name}; needed: YOLOv8 detection")
-    return Trained(
-        state=state,
-        labels=labels_in(read_checkpoint(path), path=path),
-        side=_side(settings.get("train_args")),
-        licence=_licence(settings.get("license")),
-    )
 
 
 def _network(root: Any) -> Record | None:
