@@ -23,7 +23,6 @@ from runtime.spec import check_schema_version, check_spec, load_json
 from runtime.spec import parse_spec as parse_spec
 from runtime.steps import CenterCrop as CenterCrop
 from runtime.steps import Grayscale as Grayscale
-from runtime.steps import Interpolation as Interpolation
 from runtime.steps import Letterbox as Letterbox
 from runtime.steps import Resample as Resample
 from runtime.steps import Resize as Resize
