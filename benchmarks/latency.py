@@ -10,7 +10,7 @@ import runtime
 from benchmarks.children import run_python
 from benchmarks.golden import Golden, read_golden
 from benchmarks.timing import Effort, Run, Summary, interleaved
-from runtime.manifest import Manifest, Variant, read_manifest, verify_file
+from runtime.manifest import Manifest, Origin, Variant, read_manifest, verify_file
 from runtime.model import choose_variant
 from runtime.resources import cpu_features
 from runtime.session import Session, SessionOptions
@@ -58,7 +58,7 @@ class ModelReport:
     id: str
     version: int
     task: str
-    weights: Literal["pretrained", "seeded", "synthetic"]
+    weights: Origin
     variants: tuple[VariantReport, ...]  # best first, as packaged
     whole_path: Summary  # encoded file to result, served variant, SERVING_THREADS
     load_ms: float  # in a new process, after its imports, files in the page cache; the median

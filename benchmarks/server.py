@@ -28,7 +28,7 @@ KILOBYTE, MEGABYTE = 1024, 1e6  # the kernel's kB are 1024 bytes
 _LISTENING = re.compile(r"listening on http://[^\n]*:(\d+)\n")
 _FIELD = re.compile(r"^(VmRSS|VmHWM):\s*(\d+) kB$", re.MULTILINE)
 # measured at its defaults, whatever the caller's shell sets for his own server
-_SETTINGS = ("PORT", "MAX_UPLOAD_SIZE", "CORS_ORIGINS")
+_SETTINGS = ("PORT", "MAX_UPLOAD_SIZE", "CORS_ORIGINS", "TIMEOUT")
 
 Media = Mapping[str, Sequence[bytes]]  # encoded files by model id
 
