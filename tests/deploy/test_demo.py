@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.demo import Sampled, curl_lines, write_samples
+from deploy.demo import OWNERS, Sampled, curl_lines, write_samples
 from runtime.errors import ArtifactError
+from serve.settings import Settings
+from serve.tasks import assignments
 from tests.artifacts import (
     CLASSIFIER,
     EMBEDDING,
@@ -78,6 +80,11 @@ def outcome(*arguments: str, port: int | str) -> tuple[int, str, str]:
 def answers(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_owners_of_the_task_routes_are_those_of_the_server() -> None:
+    known = {given.task: (given.variable, given.model) for given in assignments(Settings())}
+    assert known == OWNERS
 
 
 def test_check_passes_on_its_own_server_and_ends_it(served: Path) -> None:
