@@ -1,7 +1,7 @@
 """Encoded sound to a waveform: WAV, FLAC, Ogg (Vorbis, Opus) and MP3, and nothing else.
 
-By soundfile (libsndfile) and soxr, what librosa.load itself is made of: importing that would cost
-340 MB. The bytes are untrusted and libsndfile reads twenty more formats, so the kind is told from
+By soundfile (libsndfile) and soxr, what librosa.load itself is made of: it would bring 345 MB of
+packages. The bytes are untrusted and libsndfile reads twenty more formats, so the kind is told from
 the first bytes before it sees any; sound is read block by block and mixed down at once, so memory
 follows the length that is allowed, not the channels or the length that a header claims.
 """
