@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -134,6 +135,7 @@ def _climb(
     expected = run_rows(float_path, media.evaluation)
     scratch = float_path.with_name("candidate.onnx")
 
+    @cache  # a search begins with what the rungs as they stand, or one before it, have measured
     def evaluate(setting: Setting) -> Fidelity:
         onnx.save(quantizer.quantize(setting), scratch)
         return measure(expected, run_rows(scratch, media.evaluation), suppression)
