@@ -102,16 +102,11 @@ def existing(out: Path, model_id: str, wanted: str) -> Manifest | None:
         return None
     try:
         manifest = read_manifest(found[-1])
-        for file in files(manifest):
+        for file in manifest.files:
             verify_file(found[-1], file)
     except ArtifactError:
         return None  # damaged, or of another schema: it keeps its number
     return manifest if manifest.digest == wanted else None
-
-
-def files(manifest: Manifest) -> list[File]:
-    """Every file that a manifest lists."""
-    return list(manifest.files)
 
 
 def next_version(out: Path, model_id: str) -> int:
@@ -134,7 +129,7 @@ def publish(scratch: Path, out: Path, manifest: Manifest) -> Path:
     text = json.dumps(strict_json.to_json(manifest), indent=1, sort_keys=False)
     (scratch / MANIFEST).write_text(text + "\n", encoding="utf-8")
     read_manifest(scratch)  # what we write, the runtime reads
-    wanted = {MANIFEST, *(file.name for file in files(manifest))}
+    wanted = {MANIFEST, *(file.name for file in manifest.files)}
     for path in scratch.iterdir():
         if path.name not in wanted:
             path.unlink()

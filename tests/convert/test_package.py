@@ -9,7 +9,6 @@ from pathlib import Path
 import onnx
 import pytest
 
-from convert import package
 from convert.package import (
     describe,
     digest,
@@ -29,7 +28,7 @@ ID = "face_emotion_xception"  # of tests/data/tiny_classifier.onnx
 def prepared(scratch: Path, template: Path, *, version: int = 1) -> Manifest:
     """Files in the scratch directory, and the manifest for them."""
     manifest = read_manifest(template)
-    for file in package.files(manifest):
+    for file in manifest.files:
         (scratch / file.name).write_bytes((template / file.name).read_bytes())
     return replace(manifest, version=version)
 
@@ -97,7 +96,7 @@ def test_publish_puts_a_complete_readable_version_in_place(out: Path, template: 
         directory = publish(scratch, out, manifest)
     assert directory == out / ID / "1"
     assert read_manifest(directory) == manifest
-    listed = {"manifest.json", *(file.name for file in package.files(manifest))}
+    listed = {"manifest.json", *(file.name for file in manifest.files)}
     assert {path.name for path in directory.iterdir()} == listed
     assert directory.stat().st_mode & 0o777 == 0o755  # the server's user is another
 
