@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.procedural import EVALUATION
 from runtime.audio import Waveform
 
 SAMPLING_RATE = 16_000  # Hz
@@ -16,7 +17,6 @@ STEPS = 32_768  # of each sign: 16 bits
 SECONDS = 3.0
 # of the evaluation: most of one length, since only equal lengths make a batch, and others between
 LENGTHS = (SECONDS, SECONDS, SECONDS, 1.0, SECONDS, 3.3, SECONDS, 10.0)
-VARIED_SPLIT = 1  # convert.procedural.EVALUATION
 
 WINDOW, HOP = 512, 128  # samples; the spectrum changes every 8 ms
 # first three resonances of vowels, Hz, of a vocal tract of medium length
@@ -66,7 +66,7 @@ def media(split: int, count: int) -> list[Waveform]:
     Returns:
         (S,) float32 at SAMPLING_RATE, in [-1, 1]: SECONDS long, in the evaluation split of LENGTHS.
     """
-    lengths = LENGTHS if split == VARIED_SPLIT else (SECONDS,)
+    lengths = LENGTHS if split == EVALUATION else (SECONDS,)
     return [
         voice(np.random.default_rng((split, index)), seconds=lengths[index % len(lengths)])
         for index in range(count)
