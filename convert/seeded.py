@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.calibration import joined
+from convert.calibration import drawn, joined
 from convert.modalities import MODALITIES
 from convert.procedural import SAMPLES
 from convert.recipe import Kind, Loaded
@@ -27,9 +27,7 @@ Samples = tuple[NDArray[Any], ...]  # an array per network input, (N, ...)
 
 def sample_input(loaded: Loaded, *, media: Kind) -> Samples:
     """Network inputs of SAMPLE_COUNT drawings, for the estimates below."""
-    modality = MODALITIES[media]
-    drawn = [modality.sample(each, loaded) for each in modality.draw(SAMPLES, SAMPLE_COUNT)]
-    batch = joined(drawn)
+    batch = joined(drawn(MODALITIES[media], loaded, SAMPLES, SAMPLE_COUNT))
     return loaded.input.apply(*(batch[tensor.name] for tensor in loaded.input.tensors))
 
 
