@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from convert.graph import initializers
+from convert.graph import VENDOR, initializers, replace_nodes
 
 # values that share a scale. Of 128, rows of a batch differed from rows alone by 5e-3 in
 # onnxruntime 1.31; of 32 it is a fifth slower
@@ -18,7 +18,6 @@ BLOCK = 64
 BITS = 8
 ZERO = 1 << (BITS - 1)  # the operator's own zero point where none is given
 INTEGER_PRODUCTS = 4  # accuracy_level: the other factor in 8 bits too
-DOMAIN = "com.microsoft"
 ONNXRUNTIME_MINIMUM = "1.22.0"  # the first with 8 bits of it on x86
 
 
@@ -31,25 +30,17 @@ def quantize_products(model: onnx.ModelProto, excluded: frozenset[str]) -> onnx.
     """
     quantized = onnx.ModelProto()
     quantized.CopyFrom(model)
-    graph = quantized.graph
     weights = {name: array for name, array in initializers(model).items() if array.ndim == 2}
     packed: dict[str, tuple[onnx.TensorProto, onnx.TensorProto]] = {}
     nodes = []
-    for node in graph.node:
+    for node in quantized.graph.node:
         weight = weights.get(node.input[1]) if node.op_type == "MatMul" else None
         if weight is None or weight.dtype != np.float32 or node.name in excluded:
             nodes.append(node)
             continue
         packed[node.input[1]] = _packed(node.input[1], weight)
         nodes.append(_product(node, weight))
-    del graph.node[:]
-    graph.node.extend(nodes)
-    still_read = {name for node in nodes for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in still_read]
-    del graph.initializer[:]
-    graph.initializer.extend([*kept, *(tensor for pair in packed.values() for tensor in pair)])
-    if packed and all(opset.domain != DOMAIN for opset in quantized.opset_import):
-        quantized.opset_import.append(helper.make_opsetid(DOMAIN, 1))
+    replace_nodes(quantized, nodes, [tensor for pair in packed.values() for tensor in pair])
     return quantized
 
 
@@ -74,7 +65,7 @@ def _product(node: onnx.NodeProto, weight: NDArray[np.float32]) -> onnx.NodeProt
         [source, f"{name}_blocks", f"{name}_scales"],
         node.output,
         node.name,
-        domain=DOMAIN,
+        domain=VENDOR,
         K=weight.shape[0],
         N=weight.shape[1],
         bits=BITS,

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-DOMAIN = "com.microsoft"
+from convert.graph import VENDOR, replace_nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,7 @@ def fuse_gelus(model: onnx.ModelProto) -> onnx.ModelProto:
     gone = {node.name for parts in found for node in parts[:-1]}
     fused = {parts[-1].name: _fused(parts) for parts in found}
     nodes = [fused.get(node.name, node) for node in model.graph.node if node.name not in gone]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    read = {name for node in nodes for name in node.input}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
-    if all(opset.domain != DOMAIN for opset in model.opset_import):
-        model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
+    replace_nodes(model, nodes)
     return model
 
 
@@ -106,4 +99,4 @@ def _reader(
 
 def _fused(parts: tuple[onnx.NodeProto, ...]) -> onnx.NodeProto:
     first, last = parts[0], parts[-1]
-    return helper.make_node("Gelu", [first.input[0]], [last.output[0]], last.name, domain=DOMAIN)
+    return helper.make_node("Gelu", [first.input[0]], [last.output[0]], last.name, domain=VENDOR)

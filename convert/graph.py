@@ -14,6 +14,7 @@ from onnx import helper, numpy_helper, shape_inference
 from convert.errors import ConvertError
 
 IR_VERSION = 10  # read by every onnxruntime since 1.18
+VENDOR = "com.microsoft"  # onnxruntime's operators beside the standard ones
 
 
 def prune(model: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
@@ -43,6 +44,23 @@ def prune(model: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
     del graph.output[:]
     graph.output.extend(kept)
     return pruned
+
+
+def replace_nodes(
+    model: onnx.ModelProto,
+    nodes: Sequence[onnx.NodeProto],
+    constants: Sequence[onnx.TensorProto] = (),
+) -> None:
+    """Put these nodes in place of all, with further constants; those that none reads go."""
+    graph = model.graph
+    del graph.node[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(constants)
+    read = {name for node in nodes for name in node.input}
+    _keep(graph.initializer, lambda tensor: tensor.name in read)
+    known = {opset.domain for opset in model.opset_import}
+    if VENDOR not in known and any(node.domain == VENDOR for node in nodes):
+        model.opset_import.append(helper.make_opsetid(VENDOR, 1))
 
 
 def has_subgraphs(model: onnx.ModelProto) -> bool:

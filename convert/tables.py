@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from convert.graph import replace_nodes
 from convert.numerics import PREFIX
 
 SMALLEST = 100_000  # values of a table that is worth it
@@ -34,11 +35,7 @@ def quantize_tables(model: onnx.ModelProto) -> onnx.ModelProto:
         for node in graph.node
         for made in (_looked_up(node) if node.input and node.input[0] in chosen else [node])
     ]
-    kept = [tensor for tensor in graph.initializer if tensor.name not in chosen]
-    added = [part for tensor in chosen.values() for part in _parts(tensor)]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend([*kept, *added])
+    replace_nodes(quantized, nodes, [part for tensor in chosen.values() for part in _parts(tensor)])
     return quantized
 
 
