@@ -161,7 +161,7 @@ class Network:
 
     def _connection(self, address: str) -> tuple[HTTPConnection, str]:
         host, port, target = _split(address, self.schemes)
-        secure = address.startswith("https:")
+        secure = urllib.parse.urlsplit(address).scheme == "https"  # in whatever case it is written
         kind = http.client.HTTPSConnection if secure else HTTPConnection
         connection = kind(*self._dialled(address), timeout=self.stall_s)
         proxy = _proxy(address)

@@ -192,3 +192,10 @@ def test_only_https_is_fetched_unless_told(server: Server, tmp_path: Path) -> No
     store = Store(tmp_path / "cache", Network(), io.StringIO())
     assert "allowed: https://" in refusal(store, source(server.serve("/net.pth", Good())))
     assert server.asked == []
+
+
+def test_https_is_encrypted_in_whatever_case_it_is_written(server: Server, tmp_path: Path) -> None:
+    store = Store(tmp_path / "cache", Network(), io.StringIO())
+    plain = server.serve("/net.pth", Good())
+    assert "no answer" in refusal(store, source(plain.replace("http:", "HTTPS:")))
+    assert server.asked == []
