@@ -19,7 +19,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -192,7 +192,7 @@ class Store:
         }
         address = source.address
         if not isinstance(source, Source):
-            address = f"https://huggingface.co/{source.repository}/tree/{planned.revision}"
+            address = replace(source, revision=planned.revision).address
         record = Record(address, planned.revision, files)
         beside = self._beside(source, ".json.tmp")
         beside.write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
