@@ -30,6 +30,6 @@ report.json, schema 1, UTF-8; a number that is not finite is null:
 
 from convert.report.facts import Refused
 from convert.report.history import Made, remember
-from convert.report.publish import PAGE, publish
+from convert.report.publish import publish
 
-__all__ = ["PAGE", "Made", "Refused", "publish", "remember"]
+__all__ = ["Made", "Refused", "publish", "remember"]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from convert.report.facts import Facts, ModelFacts, Refused, Unreadable
+from convert.report.facts import Facts, Measured, ModelFacts, Refused, Unreadable
 from convert.report.markup import foreign, link, listed, text
 from convert.report.plots import megabytes, milliseconds, size_bars, time_bars
 
@@ -129,8 +129,8 @@ def _weights(model: ModelFacts) -> str:
 
 
 def _fidelity(model: ModelFacts) -> str:
-    why = "the weights are untrained" if model.weights.origin == "seeded" else "reported only"
-    judged = "" if model.judged else f'<p class="warning">Not judged: {text(why)}.</p>'
+    unjudged = '<p class="warning">Not judged: the weights are untrained.</p>'
+    judged = "" if model.judged else unjudged
     inputs = f'<p class="note">{model.inputs} inputs, {text(model.inputs_source[:15])}</p>'
     return _metrics(model.fidelity) + judged + inputs
 
@@ -147,7 +147,7 @@ def _number(value: object) -> str:
     return f"{value:.4f}" if isinstance(value, float | int) else text(value)
 
 
-def _variants(model: ModelFacts) -> tuple[Any, ...]:
+def _variants(model: ModelFacts) -> tuple[Measured, ...]:
     return (model.after,) if model.before == model.after else (model.before, model.after)
 
 
