@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.procedural import CALIBRATION, EVALUATION, GOLDEN, SAMPLES
 from convert.walkers.camera import UNSEEN, VIEWS, Camera, View, draw_camera, film
-from convert.walkers.drawing import Look, draw_look, paint
+from convert.walkers.drawing import draw_look, paint
 from convert.walkers.gaits import HEALTHY, LABELS, MILDEST, Gait, draw_gait
 from convert.walkers.motion import JOINTS, walk
 
-# splits; the first four are those of the images, the number is part of every walker's seed
-CALIBRATION, EVALUATION, GOLDEN, SAMPLES, TRAINING, HELD_OUT = range(6)
+# splits beside those of all drawings; the number is part of every walker's seed
+TRAINING, HELD_OUT = SAMPLES + 1, SAMPLES + 2
 SEED = 0x6A17  # apart from the images' seeds
 
 FRAMES, SIDE = 16, 224
@@ -27,7 +28,6 @@ __all__ = [
     "EVALUATION",
     "FRAMES",
     "GOLDEN",
-    "HEALTHY",
     "HELD_OUT",
     "JOINTS",
     "LABELS",
@@ -50,10 +50,8 @@ class Clip:
     pose: NDArray[np.float64]  # (T, J, 2) where each of JOINTS is in the frames, px
     label: str  # one of LABELS
     severity: float  # 0 for healthy walkers, else MILDEST to 1
-    seconds: float  # from the first frame to the last
     gait: Gait
     camera: Camera
-    look: Look
 
 
 def clip(
@@ -94,4 +92,4 @@ def clip(
     frames = np.empty((0, side, side, 3), np.uint8)
     if painted:
         frames = paint(painter, look, pose, depths, lens)
-    return Clip(frames, pose, label, severity, seconds, gait, camera, look)
+    return Clip(frames, pose, label, severity, gait, camera)

@@ -153,7 +153,7 @@ def _trunk(
         canvas, [(spots["neck"], 0.026 * scale), (spots["head"], 0.03 * scale)], look.skin, light
     )
     _solid(canvas, [(spots["head"], 0.062 * scale)], look.skin, light)
-    crown = spots["head"] + 0.35 * (spots["head"] - spots["neck"]) * [1, 1]
+    crown = spots["head"] + 0.35 * (spots["head"] - spots["neck"])
     _solid(canvas, [(crown, 0.052 * scale)], look.hair, light)
 
 
