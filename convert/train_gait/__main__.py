@@ -1,4 +1,4 @@
-"""Train the default gait weights.
+"""Train gait weights on drawings.
 
     python -m convert.train_gait texts > texts.json     # what has to be embedded
     python -m convert.train_gait train --embeddings embeddings.npz --out gait_student.pt
