@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from convert import unpickle
-from convert.checkpoint import labels_in, read_checkpoint, read_state_dict
+from convert.checkpoint import labels_in, read_checkpoint, state_dict_in
 from convert.errors import CheckpointError, LabelsError
 from convert.labels import in_order
 from convert.unpickle import Record, mapping
@@ -85,13 +85,14 @@ def read_trained(path: Path) -> Trained:
 
 
 def _plain(path: Path, settings: Mapping[Any, Any]) -> Trained:
-    state = _unfolded(_with_our_prefix(read_state_dict(path)))
+    loaded = read_checkpoint(path)
+    state = _unfolded(_with_our_prefix(state_dict_in(loaded, path=path)))
     for key, name in OTHERS:
         if key in state:
             raise CheckpointError(f"{path}: {name}; needed: YOLOv8 detection")
     return Trained(
         state=state,
-        labels=labels_in(read_checkpoint(path), path=path),
+        labels=labels_in(loaded, path=path),
         side=_side(settings.get("train_args")),
         licence=_licence(settings.get("license")),
     )

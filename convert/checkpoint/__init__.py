@@ -10,7 +10,7 @@ from convert.checkpoint.keras_file import check_keras_config
 from convert.checkpoint.keys import anchored
 from convert.checkpoint.kinds import expect, sniff
 from convert.checkpoint.strict import load_strictly
-from convert.checkpoint.torch_file import read_checkpoint, read_state_dict
+from convert.checkpoint.torch_file import read_checkpoint, read_state_dict, state_dict_in
 
 __all__ = [
     "anchored",
@@ -23,5 +23,6 @@ __all__ = [
     "read_state_dict",
     "sha256",
     "sniff",
+    "state_dict_in",
     "tensors_digest",
 ]

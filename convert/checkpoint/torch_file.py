@@ -71,7 +71,12 @@ def read_state_dict(path: Path, *, anchors: tuple[str, ...] = ()) -> dict[str, A
     Raises:
         CheckpointError: as `read_checkpoint`; no state_dict in it; NaN or infinity in a tensor.
     """
-    state = trained(_unwrapped(path, read_checkpoint(path)))
+    return state_dict_in(read_checkpoint(path), path=path, anchors=anchors)
+
+
+def state_dict_in(loaded: Any, *, path: Path, anchors: tuple[str, ...] = ()) -> dict[str, Any]:
+    """As `read_state_dict`, of what `read_checkpoint` gave; `path` is named in messages."""
+    state = trained(_unwrapped(path, loaded))
     for anchor in anchors:
         state = anchored(state, anchor)
     return as_float32(state, path=path)

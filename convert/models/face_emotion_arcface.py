@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from convert.checkpoint import labels_in, load_strictly, read_checkpoint, read_state_dict
+from convert.checkpoint import labels_in, load_strictly, read_checkpoint, state_dict_in
 from convert.checkpoint.centres import Centres, find_embedder, take_centres
 from convert.errors import CheckpointError
 from convert.frameworks.torch_module import TorchNetwork
@@ -85,7 +85,7 @@ def _load(path: Path) -> Loaded:
     embedder = find_embedder(loaded, [backbone.anchor for backbone in BACKBONES], path=path)
     if embedder is None:
         # none of the known ones: loading says what is missing, and what else it may be
-        load_strictly(_mobilefacenet(WIDTH, {}), read_state_dict(path), path=path)
+        load_strictly(_mobilefacenet(WIDTH, {}), state_dict_in(loaded, path=path), path=path)
         raise CheckpointError(f"{path}: no face embedding network that is known here")
     backbone = next(each for each in BACKBONES if each.anchor == embedder.anchor)
     closing = embedder.state.get(backbone.closing)

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convert.checkpoint import labels_in, load_strictly, read_checkpoint, read_state_dict
+from convert.checkpoint import labels_in, load_strictly, read_checkpoint, state_dict_in
 from convert.checkpoint.class_names import SETTINGS
 from convert.errors import CheckpointError
 from convert.frameworks.torch_module import TorchNetwork
@@ -42,7 +42,8 @@ def _load(path: Path) -> Loaded:
     from convert.architectures.efficientnet import EfficientNet
     from convert.architectures.efficientnet_keys import in_our_layout, size_of
 
-    given, beside = read_state_dict(path, anchors=ANCHORS), read_checkpoint(path)
+    beside = read_checkpoint(path)
+    given = state_dict_in(beside, path=path, anchors=ANCHORS)
     state = in_our_layout(given)
     try:
         size = size_of(state)
