@@ -1,5 +1,6 @@
 """Networks whose work is products, as transformers: how they become integer, and which wins."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,28 @@ def test_dynamic_wins_only_where_it_is_much_faster(
 
     assert choice.settings["operators"] == operators
     assert [record["name"] for record in choice.candidates] == ["float", *ladder.PRODUCT_RUNGS]
+
+
+def test_what_no_rung_as_it_stands_keeps_is_searched_for_and_nothing_measured_twice(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed(monkeypatch, 10, 5, 8, 4)
+    made: Counter[Setting] = Counter()
+    quantize = Quantizer.quantize
+
+    def counted(quantizer: Quantizer, setting: Setting) -> onnx.ModelProto:
+        made[setting] += 1
+        return quantize(quantizer, setting)
+
+    monkeypatch.setattr(Quantizer, "quantize", counted)
+    never = Tolerance(at_most={"probability_distance": -1})
+
+    choice = choose(path, nets.media(), tolerance=never)
+
+    assert choice.int8 is None
+    assert choice.candidates[1]["graphs_tried"] > 1
+    # once to be measured; the best of each rung once more, to be timed
+    assert made.total() == len(made) + len(ladder.PRODUCT_RUNGS)
 
 
 def test_companions_are_of_one_length() -> None:
