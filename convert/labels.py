@@ -1,4 +1,4 @@
-"""Class names from a file of the user's, and from what training scripts save."""
+"""Class names: from a file of the user's, from what training scripts save, and FER2013's."""
 
 import json
 from collections import Counter
@@ -10,6 +10,8 @@ from convert.errors import LabelsError
 
 MOST_BYTES = 10_000_000  # 21,000 classes of ImageNet have 1 MB
 ENDINGS = (".txt", ".json")
+# seven emotions in that data set's own order
+FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
 
 def read_labels_file(path: Path) -> tuple[str, ...]:

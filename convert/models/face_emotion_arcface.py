@@ -21,6 +21,7 @@ from convert.checkpoint import labels_in, load_strictly, read_checkpoint, state_
 from convert.checkpoint.centres import Centres, find_embedder, take_centres
 from convert.errors import CheckpointError
 from convert.frameworks.torch_module import TorchNetwork
+from convert.labels import FER2013
 from convert.numerics import Head, ImageInput, UnitEmbedding
 from convert.numerics.cosine import CosineProbabilities
 from convert.recipe import Loaded, Recipe, Tolerance
@@ -28,7 +29,6 @@ from convert.seeded import sample_input, seed_torch
 from convert.sources import Source
 from runtime.manifest import Resize
 
-LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # FER2013's order
 SIDE = 112  # px
 SCALE = 64.0  # ArcFace's, where the checkpoint does not say
 # an untrained network spreads rounding over its whole embedding; 64 would make 1e-4 of it
@@ -109,15 +109,15 @@ def _labels(found: tuple[str, ...], count: int, path: Path) -> tuple[str, ...]:
             f"{path}: names {len(found)} classes ({', '.join(found)[:200]}); "
             f"it has {count} class centres"
         )
-    return found or (LABELS if count == len(LABELS) else ())
+    return found or (FER2013 if count == len(FER2013) else ())
 
 
 def _seed() -> Loaded:
     from convert.architectures.mobilefacenet import RESIDUAL_NORMS
 
     module = _mobilefacenet(WIDTH, {})
-    centres = np.random.default_rng(0).standard_normal((len(LABELS), WIDTH), dtype=np.float32)
-    loaded = _around(module, FOAMLIU, CosineProbabilities(centres, SEEDED_SCALE), LABELS)
+    centres = np.random.default_rng(0).standard_normal((len(FER2013), WIDTH), dtype=np.float32)
+    loaded = _around(module, FOAMLIU, CosineProbabilities(centres, SEEDED_SCALE), FER2013)
     seed_torch(module, sample_input(loaded, media="face"), residual_norms=RESIDUAL_NORMS)
     return loaded
 

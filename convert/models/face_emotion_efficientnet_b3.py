@@ -23,6 +23,7 @@ from convert.checkpoint import labels_in, load_strictly, read_checkpoint, state_
 from convert.checkpoint.class_names import SETTINGS
 from convert.errors import CheckpointError
 from convert.frameworks.torch_module import TorchNetwork
+from convert.labels import FER2013
 from convert.numerics import ImageInput, Probabilities
 from convert.recipe import Loaded, Recipe, Tolerance
 from convert.seeded import sample_input, seed_torch
@@ -31,7 +32,6 @@ from runtime.manifest import Resize
 if TYPE_CHECKING:
     from convert.architectures.efficientnet import Arithmetic
 
-LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # FER2013's order
 ARCH = "efficientnet_b3"
 SIDE = 300  # px
 SIDES = range(32, 1025)  # px, that an input may have
@@ -70,7 +70,7 @@ def _fit(module: object, state: Mapping[str, Any], *, path: Path, is_timms: bool
 def _class_count(path: Path, state: Mapping[str, Any]) -> int:
     weight = state.get("classifier.1.weight")
     if weight is None or weight.ndim != 2:
-        return len(LABELS)  # loading it names what is wrong
+        return len(FER2013)  # loading it names what is wrong
     if weight.shape[0] < 2:
         raise CheckpointError(f"{path}: the classifier has {weight.shape[0]} classes; at least two")
     return int(weight.shape[0])
@@ -112,14 +112,14 @@ def _labels(path: Path, beside: object, *, count: int) -> tuple[str, ...]:
             f"{path}: names {len(found)} classes ({', '.join(found)[:200]}); "
             f"its classifier has {count}"
         )
-    return found or (LABELS if count == len(LABELS) else ())
+    return found or (FER2013 if count == len(FER2013) else ())
 
 
 def _seed() -> Loaded:
     from convert.architectures.efficientnet import RESIDUAL_NORMS, EfficientNet
 
-    module = EfficientNet(class_count=len(LABELS))
-    loaded = _around(module, height=SIDE, width=SIDE, labels=LABELS)
+    module = EfficientNet(class_count=len(FER2013))
+    loaded = _around(module, height=SIDE, width=SIDE, labels=FER2013)
     # not faces: eight of them are so alike that logits of a ninth reach 20 instead of 0.3
     seed_torch(module, sample_input(loaded, media="scene"), residual_norms=RESIDUAL_NORMS)
     return loaded

@@ -8,13 +8,12 @@ from pathlib import Path
 from convert.architectures.xception import mini_xception
 from convert.errors import CheckpointError
 from convert.frameworks.keras_model import KerasNetwork, import_keras, load_keras
+from convert.labels import FER2013
 from convert.numerics import ImageInput, Probabilities
 from convert.recipe import Loaded, Recipe, Tolerance
 from convert.seeded import sample_input, seed_keras
 from convert.sources import Source
 from runtime.manifest import Grayscale, Resize
-
-LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # FER2013's order
 
 
 def _load(path: Path) -> Loaded:
@@ -36,7 +35,7 @@ def _check_classes(network: KerasNetwork, path: Path) -> None:
 
 def _seed() -> Loaded:
     import_keras()
-    model = mini_xception(side=64, class_count=len(LABELS))
+    model = mini_xception(side=64, class_count=len(FER2013))
     loaded = _around(KerasNetwork(model))
     seed_keras(model, sample_input(loaded, media="face"))
     return loaded
@@ -54,7 +53,7 @@ def _around(network: KerasNetwork) -> Loaded:
         input=image,
         head=Probabilities(softmax=not network.ends_in_softmax),
         preprocess=(*grey, Resize(height=height, width=width, interpolation="linear")),
-        labels=LABELS if network.output_width == len(LABELS) else (),
+        labels=FER2013 if network.output_width == len(FER2013) else (),
     )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from convert.checkpoint import load_strictly
 from convert.errors import CheckpointError
 from convert.frameworks.torch_module import TorchNetwork
+from convert.labels import FER2013
 from convert.numerics import Boxes, ImageInput
 from convert.recipe import Loaded, Recipe, Tolerance
 from convert.seeded import sample_input, seed_torch
@@ -23,7 +24,6 @@ from runtime.manifest import Letterbox, Suppression
 if TYPE_CHECKING:
     from convert.architectures.yolov8 import YoloV8
 
-LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # FER2013's order
 LICENCE = "AGPL-3.0 unless its owner states otherwise"
 SIDE = 640  # px
 # of untrained class scores: about as many boxes as a photo has, instead of all 8,400
@@ -52,8 +52,8 @@ def _seed() -> Loaded:
     from convert.architectures.yolov8 import RESIDUAL_NORMS, YoloV8
     from convert.architectures.yolov8_plan import plan
 
-    module = YoloV8(plan("n", class_count=len(LABELS)), height=SIDE, width=SIDE)
-    loaded = _around(module, side=SIDE, labels=LABELS, licence=None)
+    module = YoloV8(plan("n", class_count=len(FER2013)), height=SIDE, width=SIDE)
+    loaded = _around(module, side=SIDE, labels=FER2013, licence=None)
     seed_torch(module, sample_input(loaded, media="scene"), residual_norms=RESIDUAL_NORMS)
     module.bias_scores(SEEDED_BIAS)
     return loaded

@@ -31,7 +31,8 @@ from convert.architectures.efficientnet_keys import (
     size_of,
 )
 from convert.errors import CheckpointError
-from convert.models.face_emotion_efficientnet_b3 import LABELS, RECIPE
+from convert.labels import FER2013
+from convert.models.face_emotion_efficientnet_b3 import RECIPE
 from convert.numerics import ImageInput
 from convert.procedural import EVALUATION, media
 from convert.recipe import Loaded
@@ -190,7 +191,7 @@ def test_both_layouts_convert_bare_or_wrapped(
     with torch.inference_mode():
         wanted = network()(noise(CHECKPOINT_SIDE)).numpy()
     np.testing.assert_allclose(logits(loaded), wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
-    assert loaded.labels == LABELS
+    assert loaded.labels == FER2013
     assert loaded.input.tensors[0].shape == ("N", 224, 224, 3)  # B0's own resolution
 
 

@@ -18,7 +18,8 @@ from convert.architectures.yolov8 import RESIDUAL_NORMS, Detect, YoloV8
 from convert.architectures.yolov8_plan import Plan, plan, plan_of
 from convert.checkpoint.keys import matches
 from convert.frameworks.torch_module import TorchNetwork
-from convert.models.face_emotion_yolov8n import LABELS, RECIPE
+from convert.labels import FER2013
+from convert.models.face_emotion_yolov8n import RECIPE
 from convert.procedural import EVALUATION, media
 from convert.quantize import Quantizer, Setting, all_op_types
 from convert.recipe import Loaded
@@ -172,7 +173,7 @@ def test_float_graph_is_the_module_alone_and_three_at_a_time(
 def test_seeded_network_answers_differ_and_its_graph_gives_them(tmp_path: Path) -> None:
     assert RECIPE.seed is not None
     loaded = RECIPE.seed()
-    assert loaded.labels == LABELS
+    assert loaded.labels == FER2013
     batch = images(loaded)
     reference = expected(loaded, batch)
     assert reference["boxes_xyxy"].shape == (3, 8400, 4)
