@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 TIMEOUT_S = 60
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 BINARY, JSON = "application/octet-stream", "application/json"
 
 
@@ -91,6 +92,12 @@ def bodies(
     yield Body("JSON", json.dumps({**texts, **options}).encode(), JSON)
 
 
+def opener(url: str) -> urllib.request.OpenerDirector:
+    """What asks this server: this machine's directly, whatever proxy the environment names."""
+    direct = urllib.parse.urlsplit(url).hostname in LOOPBACK
+    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if direct else []))
+
+
 def ask(
     url: str, route: str, body: Body | None = None, *, headers: Mapping[str, str] | None = None
 ) -> Reply:
@@ -100,7 +107,7 @@ def ask(
     request = urllib.request.Request(url + route, sent, {**kind, **(headers or {})})
     start = time.perf_counter()
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+        with opener(url).open(request, timeout=TIMEOUT_S) as answer:
             status, found, content = answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
         status, found, content = error.code, error.headers, error.read()

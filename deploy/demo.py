@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from deploy.check import FIELDS, ROUTES, check
+from deploy.client import opener
 from deploy.rows import report
 from runtime.errors import SlipwayError
 from runtime.manifest import Task, read_manifest, verify_file, versions
@@ -186,7 +186,7 @@ def _ready(url: str, server: subprocess.Popen[bytes]) -> bool:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and server.poll() is None:
         try:
-            with urllib.request.urlopen(f"{url}/v2/health/ready", timeout=1) as answer:
+            with opener(url).open(f"{url}/v2/health/ready", timeout=1) as answer:
                 return bool(answer.status == 200 and server.poll() is None)
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from deploy.check import check, main
+from deploy.client import ask
 from deploy.rows import Row
 from runtime.errors import ArtifactError
 from runtime.manifest import SCHEMA_VERSION, read_manifest
@@ -253,6 +254,14 @@ def test_a_model_that_is_not_served_is_named(url: str, tmp_path: Path) -> None:
 def test_nobody_at_the_address_is_a_row(served: Path) -> None:
     found = problems(check("http://127.0.0.1:9", served))
     assert "GET /health" in found
+
+
+def test_the_proxy_of_the_environment_is_not_asked_for_this_machine(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert ask(url, "/health").status == 200
+    assert ask("http://elsewhere.invalid", "/health").status == 0  # the proxy's to answer
 
 
 def test_golden_samples_of_another_hash_are_refused(url: str, changed: Path) -> None:
