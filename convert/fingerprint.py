@@ -17,7 +17,7 @@ from runtime.manifest import Manifest
 ROOT = Path(__file__).parent.parent
 TOOLS = (
     "onnxruntime", "onnx", "numpy", "opencv-python-headless", "torch", "tensorflow-cpu", "keras",
-    "tf2onnx", "transformers", "optimum-onnx", "soundfile", "soxr",
+    "tf2onnx", "transformers", "optimum", "optimum-onnx", "soundfile", "soxr",
 )  # fmt: skip
 
 
