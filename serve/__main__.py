@@ -13,11 +13,11 @@ import uvicorn
 from runtime.allocator import tune_allocator
 from runtime.errors import SlipwayError
 from serve.app import create_app
-from serve.catalog import Catalog, check_assignments, load_catalog
+from serve.assignments import assignments, check_assignments
+from serve.catalog import Catalog, load_catalog
 from serve.connections import BUSY_CONNECTIONS, BoundedProtocol
-from serve.models import SEEDED_WARNING
+from serve.models import facts_of
 from serve.settings import Settings, SettingsError, from_environment
-from serve.tasks import assignments
 
 SHUTDOWN_S = 30  # for requests in progress; a client that stalls in its upload is not waited for
 
@@ -89,7 +89,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _announce(catalog: Catalog, listener: socket.socket) -> None:
     for name, model in catalog.items():
-        note = f" ({SEEDED_WARNING})" if model.manifest.seeded else ""
+        note = "".join(f" ({warning})" for warning in facts_of(model).warnings)
         print(f"serve: {name}/{model.manifest.version} {model.variant.name}{note}", file=sys.stderr)
     host, port = listener.getsockname()[:2]
     address = f"[{host}]" if ":" in host else host

@@ -15,20 +15,14 @@ from runtime.resources import cpu_count
 from serve import protocol
 from serve.body import UploadBudget
 from serve.catalog import Catalog, find
+from serve.endpoint import media_endpoint
 from serve.errors import EXCEPTION_HANDLERS, json_response
 from serve.infer import HEADER_LENGTH
 from serve.inference import WorkerPool
 from serve.models import describe, facts_of, summarize
+from serve.routes import background, face_emotion, gait, predict, similarity, voice_emotion
 from serve.settings import Settings
 from serve.state import State
-from serve.tasks import (
-    CUT_OUT,
-    TWO_IMAGES,
-    background,
-    media_endpoint,
-    predict,
-    similarity,
-)
 
 BODIES_IN_MEMORY = 8  # as many of the largest size allowed, or more smaller ones
 FACT_HEADERS = ("X-Model", "X-Model-Version", "X-Model-Digest", "X-Model-Weights", "X-Warnings")
@@ -57,22 +51,31 @@ def create_app(settings: Settings, catalog: Catalog) -> Starlette:
 def routes(settings: Settings) -> list[Route]:
     """The routes for people."""
     post = ["POST"]
-    face = media_endpoint(predict, model_id=settings.face_emotion_model)
-    voice = media_endpoint(predict, model_id=settings.voice_emotion_model)
-    gait = media_endpoint(predict, model_id=settings.gait_model)
-    pair = media_endpoint(similarity, form=TWO_IMAGES, model_id=settings.similarity_model)
-    mask = media_endpoint(background, form=CUT_OUT, model_id=settings.background_model)
+    face = media_endpoint(
+        face_emotion.face_emotion, form=face_emotion.FORM, model_id=settings.face_emotion_model
+    )
+    voice = media_endpoint(
+        voice_emotion.voice_emotion, form=voice_emotion.FORM, model_id=settings.voice_emotion_model
+    )
+    walk = media_endpoint(gait.gait, form=gait.FORM, model_id=settings.gait_model)
+    pair = media_endpoint(
+        similarity.similarity, form=similarity.FORM, model_id=settings.similarity_model
+    )
+    cut_out = media_endpoint(
+        background.background, form=background.FORM, model_id=settings.background_model
+    )
+    any_model = media_endpoint(predict.predict, form=predict.form_of)
     return [
         Route("/health", health),
         Route("/v1/models", list_models),
         Route("/v1/models/{model}", show_model),
-        Route("/v1/models/{model}", media_endpoint(predict), methods=post),
+        Route("/v1/models/{model}", any_model, methods=post),
         Route("/v1/face-emotion", face, methods=post),
         Route("/v1/voice-emotion", voice, methods=post),
-        Route("/v1/gait", gait, methods=post),
-        Route("/predict", gait, methods=post),  # where deployments before this one had it
+        Route("/v1/gait", walk, methods=post),
+        Route("/predict", walk, methods=post),  # where deployments before this one had it
         Route("/v1/similarity", pair, methods=post),
-        Route("/v1/background", mask, methods=post),
+        Route("/v1/background", cut_out, methods=post),
     ]
 
 

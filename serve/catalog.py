@@ -1,26 +1,15 @@
 """Every model below the artifacts directory, loaded at the start; nothing is loaded later."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from runtime import Model, load
 from runtime.errors import ArtifactError
-from runtime.manifest import Task
 from runtime.session import SessionOptions
 from serve.errors import NotFoundError
 from serve.quoting import quoted
 
 Catalog = Mapping[str, Model]
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """Which model answers a task route, and the variable that says so."""
-
-    variable: str
-    model: str
-    task: Task
 
 
 def load_catalog(artifacts: Path, *, threads: int, allow_seeded: bool) -> Catalog:
@@ -52,21 +41,6 @@ def find(catalog: Catalog, model_id: str) -> Model:
     if model_id not in catalog:
         raise NotFoundError(f"model {quoted(model_id)} is unknown; known: {', '.join(catalog)}")
     return catalog[model_id]
-
-
-def check_assignments(catalog: Catalog, assignments: tuple[Assignment, ...]) -> None:
-    """Refuse a task route whose model does another task; one that is absent is answered 404 later.
-
-    Raises:
-        ArtifactError: naming the variable, the model and both tasks.
-    """
-    for wanted in assignments:
-        model = catalog.get(wanted.model)
-        if model is not None and model.spec.task != wanted.task:
-            raise ArtifactError(
-                f"{wanted.variable} is {wanted.model!r}, a model for {model.spec.task}; "
-                f"allowed: one for {wanted.task}"
-            )
 
 
 def _model_directories(artifacts: Path) -> list[Path]:

@@ -15,8 +15,8 @@ import pytest
 
 from deploy.demo import OWNERS, Sampled, curl_lines, write_samples
 from runtime.errors import ArtifactError
+from serve.assignments import assignments
 from serve.settings import Settings
-from serve.tasks import assignments
 from tests.artifacts import (
     CLASSIFIER,
     EMBEDDING,

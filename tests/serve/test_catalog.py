@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import ArtifactError
-from serve.catalog import Assignment, check_assignments, find, load_catalog
+from serve.assignments import Assignment, check_assignments
+from serve.catalog import find, load_catalog
 from serve.errors import NotFoundError
 from tests.artifacts import CLASSIFIER, EMBEDDING, edit_manifest, write_artifact
 

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from serve.models import SEEDED_WARNING
+from serve.routes.predict import DEGENERATE_WARNING
 from serve.settings import Settings
-from serve.tasks import DEGENERATE_WARNING
 from tests.artifacts import CLASSIFIER, EMBEDDING, SEGMENTATION, write_artifact
 from tests.serve.conftest import Serve, half_white, png, solid
 

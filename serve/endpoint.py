@@ -1,0 +1,155 @@
+"""What the task routes have in common: a body received, its media parsed, answered by a worker."""
+
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.requests import Request
+from starlette.responses import Response
+
+from runtime import Model
+from runtime.decode import decode_image
+from runtime.errors import InputError
+from runtime.media import Bounds, Media
+from runtime.results import Result
+from runtime.video import Limits
+from serve.body import received
+from serve.catalog import Catalog, find
+from serve.media import Form, Upload, is_json, parse_upload
+from serve.models import Facts, json_answer
+from serve.settings import Settings
+from serve.state import State
+
+JSON_MARGIN_BYTES = 4096  # of a base64 body: field names, options, the beginning of data URLs
+FRAMES_PER_SECOND = 60  # of a clip, at most: what the newest phones take
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, as a worker answers it."""
+
+    model: Model  # the route's own, or the one that the path names
+    upload: Upload
+    catalog: Catalog  # where a task needs more models than its own
+    settings: Settings
+
+    def image(self, index: int = 0) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB of the file at `index`.
+
+        Raises:
+            InputError: it is no image, or over a limit.
+        """
+        return decode_image(self.upload.files[index], max_pixels=self.settings.max_pixels)
+
+    @property
+    def bounds(self) -> Bounds:
+        """The largest media decoded."""
+        settings = self.settings
+        seconds, pixels = settings.max_video_s, min(settings.max_pixels, Limits().pixels)
+        video = Limits(FRAMES_PER_SECOND * seconds, seconds, pixels)
+        return Bounds(settings.max_pixels, settings.max_audio_s, video)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """JSON in the envelope of every answer."""
+
+    facts: Facts
+    result: Mapping[str, Any]
+
+    def response(self) -> Response:
+        """As it goes over the wire."""
+        return json_answer(self.facts, self.result)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An encoded image; the facts are in its headers."""
+
+    facts: Facts
+    data: bytes
+    media_type: str
+
+    def response(self) -> Response:
+        """As it goes over the wire."""
+        return Response(self.data, headers=self.facts.headers, media_type=self.media_type)
+
+
+Answer = Callable[[Call], Reply | Picture]  # runs in a worker
+Endpoint = Callable[[Request[State]], Awaitable[Response]]
+
+
+def media_endpoint(
+    answer: Answer, *, form: Form | Callable[[Model], Form], model_id: str | None = None
+) -> Endpoint:
+    """An endpoint that takes media in any of the three forms and answers from a worker.
+
+    Args:
+        answer: from the media to the reply.
+        form: what the route takes, or what a model makes of it.
+        model_id: who answers; None for the model that the path names.
+    """
+
+    async def respond(request: Request[State]) -> Response:
+        state = request.state
+        settings = state["settings"]
+        model = find(state["catalog"], model_id or request.path_params["model"])
+        taken = form if isinstance(form, Form) else form(model)
+        content_type = request.headers.get("content-type", "")
+        async with received(
+            request,
+            limit_bytes=_body_limit(content_type, settings),
+            timeout_s=settings.timeout_s,
+            budget=state["budget"],
+        ) as body:
+
+            def work() -> Response:
+                query = request.query_params.multi_items()
+                upload = parse_upload(body, content_type=content_type, query=query, form=taken)
+                return answer(Call(model, upload, state["catalog"], settings)).response()
+
+            return await state["pool"].run(work)
+
+    return respond
+
+
+def one_of(options: Mapping[str, str], names: tuple[str, ...]) -> str | None:
+    """The value of an option that has several names, None where it is absent or blank.
+
+    Raises:
+        InputError: two of the names are given and differ.
+    """
+    given = {options[name].strip() for name in names if name in options}
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(names)} differ; allowed: one of them")
+    return next(iter(given), "") or None
+
+
+def finite(result: Result, model: Model) -> Result:
+    """The result itself.
+
+    Raises:
+        ArithmeticError: a value is no number: orjson would write null, which a client would take
+            for an answer.
+    """
+    values = (getattr(result, field.name) for field in dataclasses.fields(result))
+    arrays = [value for value in values if isinstance(value, np.ndarray)]
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ArithmeticError(f"{model.spec.id} gave values that are not finite numbers")
+    return result
+
+
+def predicted(
+    model: Model, media: Media, *, condition: str | None = None, bounds: Bounds | None = None
+) -> Result:
+    """What the model says, all of it finite numbers."""
+    return finite(model.predict(media, condition=condition, bounds=bounds), model)
+
+
+def _body_limit(content_type: str, settings: Settings) -> int:
+    if not is_json(content_type):
+        return settings.max_upload_bytes
+    return -(-settings.max_upload_bytes // 3) * 4 + JSON_MARGIN_BYTES

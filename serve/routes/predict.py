@@ -1,0 +1,57 @@
+"""POST /v1/models/{model}: what any model says of one image, sound, clip or text."""
+
+from collections.abc import Mapping
+
+from runtime import Model
+from runtime.manifest import Task
+from runtime.results import Alpha
+from serve.compose import limit_side
+from serve.endpoint import Call, Reply, one_of, predicted
+from serve.media import Form
+from serve.models import facts_of
+
+DEGENERATE_WARNING = "the mask is nearly constant: nothing stands out from its background"
+CONDITION = ("condition", "clinical_condition")  # two names of one option; the second is the older
+IMAGE = Form(("image",))
+FORMS: Mapping[Task, Form] = {  # of what is no image
+    "audio-classification": Form(("audio",), noun="sound"),
+    "video-classification": Form(("video",), CONDITION, noun="video"),
+    "sentence-similarity": Form(("text",), noun="text", is_text=True),
+}
+
+
+def form_of(model: Model) -> Form:
+    """What a model takes."""
+    return FORMS.get(model.spec.task, IMAGE)
+
+
+def predict(call: Call) -> Reply:
+    """The model's own answer."""
+    model = call.model
+    if model.spec.task in FORMS:
+        return _sound_clip_or_text(call)
+    image = call.image()
+    height, width = image.shape[:2]
+    if model.spec.task == "image-segmentation":
+        image = limit_side(image, call.settings.background_max_side_px)
+    result = predicted(model, image)
+    content = result.to_json()
+    if isinstance(result, Alpha):
+        # the mask is that of the image made smaller; at the photo's size it would be 4 B a pixel
+        content = {**content, "height": height, "width": width}
+        return Reply(facts_of(model, mask_warnings(result)), content)
+    return Reply(facts_of(model), content)
+
+
+def mask_warnings(mask: Alpha) -> tuple[str, ...]:
+    """What has to be said of a mask beside itself."""
+    return (DEGENERATE_WARNING,) if mask.degenerate else ()
+
+
+def _sound_clip_or_text(call: Call) -> Reply:
+    model, condition = call.model, one_of(call.upload.options, CONDITION)
+    result = predicted(model, call.upload.files[0], condition=condition, bounds=call.bounds)
+    known = model.assets.conditions
+    told = {"condition": known.find(condition) if known and condition else None}
+    taken = told if model.spec.task == "video-classification" else {}
+    return Reply(facts_of(model), {**result.to_json(), **taken})
