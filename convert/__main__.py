@@ -81,7 +81,10 @@ def _add_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line, or JSON")
     run.add_argument("--weights", choices=("pretrained", "seeded", "auto"), default="pretrained")
     run.add_argument(
-        "--calibration", type=Path, metavar="DIR", help="images like those to be served"
+        "--calibration",
+        type=Path,
+        metavar="DIR",
+        help="media like those to be served, as its task takes them",
     )
     run.add_argument("--precision", choices=("auto", "int8", "float"), default="auto")
     run.add_argument("--out", type=Path, default=Path("artifacts"), metavar="DIR")

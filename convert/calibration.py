@@ -53,13 +53,17 @@ def companions(samples: Sequence[Feeds], count: int) -> list[int]:
     Texts are of one batch whatever their length; see `joined`.
     """
     if "attention_mask" in samples[0]:
-        return list(range(min(count, len(samples))))
+        return _repeated(range(len(samples)), count)
     by_shapes: dict[tuple[Any, ...], list[int]] = {}
     for index, feeds in enumerate(samples):
         shapes = tuple(array.shape for array in feeds.values())
         by_shapes.setdefault(shapes, []).append(index)
     most = max(by_shapes.values(), key=len)
-    return most[:count] if len(most) > 1 else most * count
+    return _repeated(most, count)
+
+
+def _repeated(indices: Sequence[int], count: int) -> list[int]:
+    return [indices[i % len(indices)] for i in range(count)]
 
 
 def synthetic(recipe: Recipe, loaded: Loaded) -> Media:

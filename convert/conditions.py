@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.errors import RecipeError
+from runtime.conditions import folded
 
 CONDITIONS = Path(__file__).parent / "models" / "gait_conditions.json"
 PLACED = Path("checkpoints", "gait_student.conditions.json")  # the user's table
@@ -54,9 +55,9 @@ def read_conditions(path: Path = CONDITIONS) -> tuple[Condition, ...]:
     seen: set[str] = set()
     for condition in conditions:
         for name in (condition.name, *condition.synonyms):
-            if name.casefold() in seen:
+            if folded(name) in seen:
                 raise RecipeError(f"{path}: {name!r} stands there twice; names must be distinct")
-            seen.add(name.casefold())
+            seen.add(folded(name))
     return conditions
 
 

@@ -61,17 +61,16 @@ class Tolerance:
     at_least: Mapping[str, float] = field(default_factory=dict)
     at_most: Mapping[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in (*self.at_least, *self.at_most):
+            if name not in METRICS:
+                raise RecipeError(f"the tolerance names {name!r}; measured: {', '.join(METRICS)}")
+
     def violations(self, metrics: Mapping[str, float]) -> list[str]:
         """One sentence for each bound that is not kept; NaN keeps none.
 
         A bound on an output that this checkpoint does not have is not judged: class centres, say.
-
-        Raises:
-            RecipeError: a bound that nothing measures.
         """
-        for name in (*self.at_least, *self.at_most):
-            if name not in METRICS:
-                raise RecipeError(f"the tolerance names {name!r}; measured: {', '.join(METRICS)}")
         low = [
             _sentence(name, metrics[name], f"< {bound}")
             for name, bound in self.at_least.items()

@@ -18,7 +18,7 @@ REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 HUB = "hf:"  # --checkpoint hf:owner/name[@revision]
 Fetch = Callable[[AnySource], Fetched]  # raises SourceError, CheckpointError
 LABELS = tuple(f".labels{ending}" for ending in ENDINGS)
-BESIDE = (*LABELS, ".conditions.json")  # what may be placed beside a checkpoint
+BESIDE = (*LABELS, ".conditions.json", ".onnx.data")  # what may be placed beside a checkpoint
 
 
 @dataclass(frozen=True, slots=True)

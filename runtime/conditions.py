@@ -38,7 +38,7 @@ class Conditions:
         return row
 
     def _row(self, condition: str) -> int:
-        row = self.rows.get(_folded(condition))
+        row = self.rows.get(folded(condition))
         if row is None:
             known = ", ".join(self.names)
             raise InputError(f"condition {condition[:80]!r} is unknown; known: {known}")
@@ -71,9 +71,9 @@ def read_conditions(content: bytes, where: str, *, width: int) -> Conditions:
         raise ArtifactError(f"{where} holds embeddings that are not finite numbers")
     rows: dict[str, int] = {}
     for name, row in _all_names(names, synonyms):
-        if _folded(name) in rows:
+        if folded(name) in rows:
             raise ArtifactError(f"{where}: {name!r} stands there twice")
-        rows[_folded(name)] = row
+        rows[folded(name)] = row
     return Conditions(tuple(names), embeddings, rows)
 
 
@@ -88,5 +88,6 @@ def _texts(value: object) -> list[str]:
     return value
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """A name as it is compared: whatever the case and the spaces between words."""
     return " ".join(name.split()).casefold()

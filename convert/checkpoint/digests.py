@@ -8,11 +8,7 @@ import numpy as np
 
 
 def sha256(path: Path) -> str:
-    """Hash of a file's content; of a directory's, names and contents of its files in name order."""
-    if path.is_dir():
-        files = sorted(each for each in path.rglob("*") if each.is_file())
-        lines = (f"{file.relative_to(path)} {sha256(file)}\n" for file in files)
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+    """Hash of a file's content."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -15,7 +15,8 @@ PYTHONS = ((3, 11), (3, 13))  # the first and the last that all packages have wh
 # without these a conversion does not start; the others are theirs, or for checks and tests
 NEEDED = (
     *("numpy", "opencv-python-headless", "soundfile", "soxr", "onnx", "onnxruntime"),
-    *("torch", "tensorflow-cpu", "keras", "tf2onnx", "safetensors", "transformers", "optimum-onnx"),
+    *("torch", "tensorflow-cpu", "keras", "tf2onnx", "safetensors", "transformers"),
+    *("optimum", "optimum-onnx"),
 )
 INSTALL = "make .venv-convert/.installed, then .venv-convert/bin/python -m convert doctor"
 SHOWN = 4

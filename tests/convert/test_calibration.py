@@ -10,6 +10,7 @@ from convert import calibration, procedural
 from convert.calibration import (
     SYNTHETIC_CALIBRATION,
     Samples,
+    companions,
     complete,
     directory_digest,
     from_directory,
@@ -131,3 +132,11 @@ def test_drawings_are_added_to_a_small_set_and_only_to_its_calibration(tmp_path:
     assert media.evaluation == given.evaluation
     enough = replace(given, calibration=given.calibration * 7)
     assert complete(enough, RECIPE, LOADED) is enough
+
+
+def test_companions_are_as_many_as_asked_for() -> None:
+    equal, other = {"x": np.zeros((1, 4))}, {"x": np.zeros((1, 5))}
+    assert companions([equal, other, equal], 3) == [0, 2, 0]
+    assert companions([equal, other], 3) == [0, 0, 0]
+    texts = [{"attention_mask": np.ones((1, length), np.int64)} for length in (3, 5)]
+    assert companions(texts, 3) == [0, 1, 0]

@@ -15,6 +15,7 @@ from convert.doctor import at_hand, environment, machine
 from convert.doctor.at_hand import Asked, AtHand
 from convert.doctor.finding import Finding, missing
 from convert.download import Store
+from convert.fingerprint import TOOLS
 from convert.sources import AnySource, HubSource, Source
 from tests.convert.command_line import PROJECT
 from tests.convert.command_line import environment as variables
@@ -104,6 +105,7 @@ def test_packages_are_compared_with_the_requirements(tmp_path: Path) -> None:
 
 def test_what_is_needed_is_what_the_requirements_list() -> None:
     assert set(environment.NEEDED) <= set(environment.pins(environment.REQUIREMENTS))
+    assert set(TOOLS) <= set(environment.NEEDED)  # a fingerprint asks for their versions
 
 
 @pytest.mark.parametrize(

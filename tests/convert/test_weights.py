@@ -222,3 +222,11 @@ def test_sources_of_the_recipes_are_verifiable(model_id: str) -> None:
     if isinstance(source, Source):
         assert source.address.startswith("https://")
         assert source.expected.pinned
+
+
+def test_weights_that_an_onnx_file_keeps_beside_it_are_no_second_checkpoint(
+    recipe_file: RecipeFile,
+) -> None:
+    place(f"{MODEL}.onnx", f"{MODEL}.onnx.data")
+    found = find(recipe_file, "pretrained", None)
+    assert found == Found("pretrained", Path("checkpoints", f"{MODEL}.onnx"))
