@@ -27,13 +27,12 @@ JSON_MARGIN_BYTES = 4096  # of a base64 body: field names, options, the beginnin
 FRAMES_PER_SECOND = 60  # of a clip, at most: what the newest phones take
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request, as a worker answers it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One request, as a worker answers it; which models it takes is the task's affair."""
 
-    model: Model  # the route's own, or the one that the path names
     upload: Upload
-    catalog: Catalog  # where a task needs more models than its own
+    catalog: Catalog
     settings: Settings
 
     def image(self, index: int = 0) -> NDArray[np.uint8]:
@@ -51,6 +50,13 @@ class Call:
         seconds, pixels = settings.max_video_s, min(settings.max_pixels, Limits().pixels)
         video = Limits(FRAMES_PER_SECOND * seconds, seconds, pixels)
         return Bounds(settings.max_pixels, settings.max_audio_s, video)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Asked):
+    """One request to a model, which is there: an absent one was answered 404."""
+
+    model: Model  # the route's own, or the one that the path names
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,7 @@ class Picture:
 
 
 Answer = Callable[[Call], Reply | Picture]  # runs in a worker
+TaskAnswer = Callable[[Asked], Reply | Picture]  # so does this
 Endpoint = Callable[[Request[State]], Awaitable[Response]]
 
 
@@ -95,25 +102,59 @@ def media_endpoint(
 
     async def respond(request: Request[State]) -> Response:
         state = request.state
-        settings = state["settings"]
         model = find(state["catalog"], model_id or request.path_params["model"])
         taken = form if isinstance(form, Form) else form(model)
-        content_type = request.headers.get("content-type", "")
-        async with received(
-            request,
-            limit_bytes=_body_limit(content_type, settings),
-            timeout_s=settings.timeout_s,
-            budget=state["budget"],
-        ) as body:
 
-            def work() -> Response:
-                query = request.query_params.multi_items()
-                upload = parse_upload(body, content_type=content_type, query=query, form=taken)
-                return answer(Call(model, upload, state["catalog"], settings)).response()
+        def told(upload: Upload) -> Reply | Picture:
+            catalog, settings = state["catalog"], state["settings"]
+            return answer(Call(model=model, upload=upload, catalog=catalog, settings=settings))
 
-            return await state["pool"].run(work)
+        return await _respond(request, taken, told)
 
     return respond
+
+
+def task_endpoint(answer: TaskAnswer, *, form: Form) -> Endpoint:
+    """The same for a task that has an answer where its model is absent, or that takes several.
+
+    Args:
+        answer: from the media and the catalog to the reply; finds its models itself.
+        form: what the route takes.
+    """
+
+    async def respond(request: Request[State]) -> Response:
+        state = request.state
+
+        def told(upload: Upload) -> Reply | Picture:
+            return answer(
+                Asked(upload=upload, catalog=state["catalog"], settings=state["settings"])
+            )
+
+        return await _respond(request, form, told)
+
+    return respond
+
+
+async def _respond(
+    request: Request[State], form: Form, told: Callable[[Upload], Reply | Picture]
+) -> Response:
+    """Receive the body; parse and answer it in a worker."""
+    state = request.state
+    settings = state["settings"]
+    content_type = request.headers.get("content-type", "")
+    async with received(
+        request,
+        limit_bytes=_body_limit(content_type, settings),
+        timeout_s=settings.timeout_s,
+        budget=state["budget"],
+    ) as body:
+
+        def work() -> Response:
+            query = request.query_params.multi_items()
+            upload = parse_upload(body, content_type=content_type, query=query, form=form)
+            return told(upload).response()
+
+        return await state["pool"].run(work)
 
 
 def one_of(options: Mapping[str, str], names: tuple[str, ...]) -> str | None:
