@@ -88,6 +88,7 @@ class Choice:
     settings: Mapping[str, Any]  # part of the artifact's digest: no timings
     candidates: tuple[Mapping[str, Any], ...]
     reason: str
+    int8_7bit: Path | None = None  # `int8` with weights of 7 bits, for CPUs without VNNI
 
 
 def choose(
@@ -112,7 +113,8 @@ def choose(
     """
     if precision == "float":
         return Choice(None, {"precision": "float"}, (), "float was asked for")
-    found = list(_climb(float_path, media, tolerance, suppression))
+    quantizer = Quantizer(onnx.load(float_path), media.calibration)
+    found = list(_climb(quantizer, float_path, media, tolerance, suppression))
     float_ms, rungs = _timed(float_path, media, found)
     records = (_float_record(float_path, float_ms), *(rung.record() for rung in rungs))
     fit = [rung for rung in rungs if not rung.objections]
@@ -120,18 +122,28 @@ def choose(
         best = fit[0]
         for rung in fit[1:]:
             best = rung if best.milliseconds > rung.challenge * rung.milliseconds else best
-        return Choice(best.path, _settings(best), records, f"INT8 of {best.name}")
+        reduced = _with_7_bits(quantizer, best)
+        return Choice(best.path, _settings(best), records, f"INT8 of {best.name}", reduced)
     reason = "; ".join(f"INT8 of {rung.name}: {', '.join(rung.objections)}" for rung in rungs)
     if precision == "int8":
         raise ConvertError(f"INT8 was asked for and does not qualify: {reason}")
     return Choice(None, {"precision": "float"}, records, reason)
 
 
+def _with_7_bits(quantizer: Quantizer, rung: Rung) -> Path:
+    path = rung.path.with_name(f"{rung.path.stem}-7bit.onnx")
+    onnx.save(quantizer.quantize(replace(rung.trial.setting, reduce_range=True)), path)
+    return path
+
+
 def _climb(
-    float_path: Path, media: Media, tolerance: Tolerance, suppression: Suppression | None
+    quantizer: Quantizer,
+    float_path: Path,
+    media: Media,
+    tolerance: Tolerance,
+    suppression: Suppression | None,
 ) -> Iterator[tuple[str, Trial, Path, int]]:
     """The best trial of each rung, with its file."""
-    quantizer = Quantizer(onnx.load(float_path), media.calibration)
     expected = run_rows(float_path, media.evaluation)
     scratch = float_path.with_name("candidate.onnx")
 

@@ -46,6 +46,7 @@ class Setting:
     op_types: tuple[str, ...]  # operators that become integer
     float_nodes: frozenset[str] = frozenset()  # nodes that stay in float
     products: Products = "whole"
+    reduce_range: bool = False  # weights in 7 bits: no pair of products saturates without VNNI
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class Quantizer:
         if setting.products == "blocks":
             quantized = quantize_products(quantized, frozenset(excluded))
         elif setting.products == "dynamic":
-            quantized = _dynamic(quantized, excluded)
+            quantized = _dynamic(quantized, excluded, reduce_range=setting.reduce_range)
         # with these shapes onnxruntime fuses sums and norms to an operator that is slower than
         # both: wav2vec2 95 ms instead of 83
         del quantized.graph.value_info[:]
@@ -116,7 +117,7 @@ class Quantizer:
         quantizer = QDQQuantizer(
             copy,
             per_channel=True,
-            reduce_range=False,
+            reduce_range=setting.reduce_range,
             weight_qType=QuantType.QInt8,
             activation_qType=QuantType.QUInt8,
             tensors_range=self._ranges,
@@ -211,12 +212,12 @@ def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
 
 
-def _dynamic(model: onnx.ModelProto, excluded: list[str]) -> onnx.ModelProto:
+def _dynamic(model: onnx.ModelProto, excluded: list[str], *, reduce_range: bool) -> onnx.ModelProto:
     """Integer MatMul of an activation, by its range in each run, and a weight; in place."""
     quantizer = ONNXQuantizer(
         model,
         per_channel=True,
-        reduce_range=False,
+        reduce_range=reduce_range,
         mode=QuantizationMode.IntegerOps,
         static=False,
         weight_qType=QuantType.QInt8,
