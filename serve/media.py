@@ -18,24 +18,34 @@ from serve.quoting import cut, quoted
 DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w.+=-]+)*;base64,")
 MAX_TEXT_BYTES = 2**20  # of a body that is one text: 100 000 characters, each of them escaped
 MAX_JSON_MARKS = 256  # a form of strings needs 4 quotes, a colon and a comma per field
-FIRST_BYTES = "first_bytes"  # query parameter: where the first of two files of a raw body ends
+MAX_OBJECT_MARKS = 2**18  # where files may be objects: 64 vectors of 4096 numbers, 10 MB of Python
+FIRST_BYTES = "first_bytes"  # query parameter: where a file of a raw body ends and the next begins
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
     """What a route takes."""
 
-    files: tuple[str, ...]  # field names, one or two: as many as files are needed
+    files: tuple[str, ...]  # field names, one or two; each is one file, but see `least` and `most`
     options: tuple[str, ...] = ()  # text fields, which may also be query parameters
     noun: str = "image"  # what a file is, in messages
     is_text: bool = False  # JSON then holds the text itself, not its base64
+    least: int = 1  # of the last field: how few files it brings; 0 where it may be left out
+    most: int = 1  # and how many: the field is repeated, in JSON it is a list
+    objects: bool = False  # in JSON an object may stand for a file; it is handed on as JSON text
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """The fewest and the most files of a request."""
+        single = len(self.files) - 1
+        return single + self.least, single + self.most
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
     """What a request brought."""
 
-    files: tuple[bytes, ...]  # encoded, in the form's order; none is empty
+    files: tuple[bytes, ...]  # encoded, in the form's order, then in the client's; none is empty
     options: Mapping[str, str]
 
 
@@ -68,7 +78,7 @@ def parse_upload(
     media_type = content_type.partition(";")[0].strip().lower()
     split_at = [value for name, value in query if name == FIRST_BYTES]
     options = [(name, value) for name, value in query if name != FIRST_BYTES]
-    if split_at and (len(form.files) != 2 or is_json(content_type) or "multipart" in media_type):
+    if split_at and (form.counts[1] < 2 or is_json(content_type) or "multipart" in media_type):
         raise InputError(f"{FIRST_BYTES} is allowed only where two files are sent as a raw body")
     if media_type.startswith("multipart/"):
         found, fields = _from_multipart(body, content_type, form)
@@ -103,14 +113,19 @@ def _holds_file(part: Part, form: Form) -> bool:
 
 def _checked_files(files: Sequence[Part], form: Form) -> tuple[bytes, ...]:
     names = [part.name for part in files]
-    if len(files) != len(form.files):
+    fewest, most = form.counts
+    if not fewest <= len(files) <= most:
         count = {0: "no file", 1: "1 file"}.get(len(files), f"{len(files)} files")
         found = f"{count} ({cut(', '.join(names))})" if files else count
         raise InputError(f"found {found}; needed: {_needed(form)}")
     for part in files:
         if not part.data:
             raise InputError(f"file {quoted(part.name)} is empty; needed: {_needed(form)}")
-    if sorted(names) == sorted(form.files):
+    # names that nobody documented are taken as they come
+    if set(names) <= set(form.files) and len(set(names)) > 1:
+        twice = next((name for name in form.files[:-1] if names.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(f"file {quoted(twice)} is given twice; needed: {_needed(form)}")
         files = sorted(files, key=lambda part: form.files.index(part.name))
     return tuple(part.data for part in files)
 
@@ -118,10 +133,11 @@ def _checked_files(files: Sequence[Part], form: Form) -> tuple[bytes, ...]:
 def _from_json(body: bytes, form: Form) -> tuple[tuple[bytes, ...], list[tuple[str, str]]]:
     # base64 holds none of these; each may become a Python object of twenty times its size
     marks = sum(body.count(mark) for mark in b'{[",')
-    if marks > MAX_JSON_MARKS and not form.is_text:
+    allowed = MAX_OBJECT_MARKS if form.objects else MAX_JSON_MARKS
+    if marks > allowed and not form.is_text:
         raise InputError(
             f'the JSON body has {marks} of the characters {{ [ " and comma; '
-            f"allowed: {MAX_JSON_MARKS}, as it is one object of strings"
+            f"allowed: {allowed}, as it is one object of strings"
         )
     try:
         content = orjson.loads(body)
@@ -130,17 +146,42 @@ def _from_json(body: bytes, form: Form) -> tuple[tuple[bytes, ...], list[tuple[s
     if not isinstance(content, dict):
         raise InputError(f"the JSON body is {_kind(content)}; allowed: an object")
     for name, value in content.items():
-        if not isinstance(value, str):
+        if not isinstance(value, str) and name not in form.files:
             raise InputError(f"field {quoted(name)} is {_kind(value)}; allowed: a string")
-    missing = [name for name in form.files if name not in content]
+    needed = form.files if form.least else form.files[:-1]
+    missing = [name for name in needed if name not in content]
     if missing:
         found = ", ".join(content) or "no field"
         raise InputError(
             f"{missing[0]!r} is missing (found: {cut(found)}); needed: {_needed(form)}"
         )
-    decode = _from_text if form.is_text else _from_base64
-    files = tuple(decode(name, content[name]) for name in form.files)
+    files = tuple(
+        _json_file(name, value, form)
+        for name in form.files
+        for value in _json_values(name, content, form)
+    )
     return files, [(name, value) for name, value in content.items() if name not in form.files]
+
+
+def _json_values(name: str, content: Mapping[str, object], form: Form) -> Sequence[object]:
+    """What stands for one field: several where it is a list, and may be one."""
+    if name not in content:
+        return ()
+    value = content[name]
+    if not isinstance(value, list) or name != form.files[-1] or form.most == 1:
+        return (value,)
+    if not form.least <= len(value) <= form.most:
+        raise InputError(f"field {quoted(name)} is a list of {len(value)}; needed: {_needed(form)}")
+    return value
+
+
+def _json_file(name: str, value: object, form: Form) -> bytes:
+    if isinstance(value, dict) and form.objects:
+        return orjson.dumps(value)
+    if not isinstance(value, str):
+        allowed = "a string or an object" if form.objects else "a string"
+        raise InputError(f"field {quoted(name)} is {_kind(value)}; allowed: {allowed}")
+    return _from_text(name, value) if form.is_text else _from_base64(name, value)
 
 
 def _from_text(name: str, text: str) -> bytes:
@@ -165,21 +206,25 @@ def _from_base64(name: str, text: str) -> bytes:
 
 
 def _from_raw(body: bytes, split_at: Sequence[str], form: Form) -> tuple[bytes, ...]:
-    if len(form.files) == 1:
-        return (body,)
-    last = len(body) - 1
-    if len(split_at) != 1:
+    fewest, most = form.counts
+    if not fewest <= len(split_at) + 1 <= most:
+        times = f"{fewest - 1} to {most - 1} times" if most > fewest else "once"
         raise InputError(
-            f"two files in a raw body need the query parameter {FIRST_BYTES} once, the size of "
-            f"the first; found it {len(split_at)} times"
+            f"{_needed(form)} in a raw body need the query parameter {FIRST_BYTES} {times}, the "
+            f"size of each but the last; found it {len(split_at)} times"
         )
-    size = parse_integer(split_at[0], 1, last)
-    if size is None:
-        raise InputError(
-            f"{FIRST_BYTES} is {quoted(split_at[0])}; allowed: 1 to {last}, "
-            f"as the body has {len(body)} bytes"
-        )
-    return body[:size], body[size:]
+    files, start = [], 0
+    for text in split_at:
+        left = len(body) - start
+        size = parse_integer(text, 1, left - 1)
+        if size is None:
+            raise InputError(
+                f"{FIRST_BYTES} is {quoted(text)}; allowed: 1 to {left - 1}, "
+                f"as the body has {left} bytes there"
+            )
+        files.append(body[start : start + size])
+        start += size
+    return (*files, body[start:])
 
 
 def _checked_options(pairs: Sequence[tuple[str, str]], form: Form) -> dict[str, str]:
@@ -195,8 +240,11 @@ def _checked_options(pairs: Sequence[tuple[str, str]], form: Form) -> dict[str, 
 
 
 def _needed(form: Form) -> str:
-    count = {1: f"1 {form.noun}", 2: f"2 {form.noun}s"}[len(form.files)]
-    return f"{count} ({', '.join(form.files)})"
+    fewest, most = form.counts
+    count = str(fewest) if fewest == most else f"{fewest} to {most}"
+    last = f"{form.files[-1]} up to {form.most} times" if form.most > 1 else form.files[-1]
+    plural = "s" if most > 1 else ""
+    return f"{count} {form.noun}{plural} ({', '.join((*form.files[:-1], last))})"
 
 
 def _kind(value: object) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-MAX_PARTS = 32
+MAX_PARTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def split_parts(body: bytes, boundary: bytes) -> list[Part]:
     """The parts of a form, in order.
 
     Raises:
-        FormParserError: the body is not well formed, ends early, or has more than 32 parts.
+        FormParserError: the body is not well formed, ends early, or has more than 64 parts.
     """
     found = _Collector()
     parser = MultipartParser(

@@ -9,6 +9,8 @@ from serve.media import Form, Upload, is_json, parse_upload
 
 ONE = Form(files=("image",), options=("color", "format"))
 TWO = Form(files=("image_a", "image_b"))
+MANY = Form(files=("image_a", "image_b"), most=3, objects=True)
+ANY = Form(files=("image",), least=0, most=2)
 TYPE = "multipart/form-data; boundary=xx"
 PNG, JPEG = b"\x89PNG\r\n\x1a\n--xx\x00", b"\xff\xd8\xff\r\n"
 
@@ -83,6 +85,72 @@ def test_a_raw_body_of_two_files_is_split_where_the_query_says() -> None:
     assert parse(PNG + JPEG, form=TWO, query=query).files == (PNG, JPEG)
 
 
+def test_a_field_that_repeats_keeps_the_order_of_the_client() -> None:
+    body = multipart(part("image_b", b"1"), part("image_a", b"a"), part("image_b", b"2"))
+    assert parse(body, TYPE, MANY).files == (b"a", b"1", b"2")
+    content = {"image_b": [encoded(b"1"), encoded(b"2")], "image_a": encoded(b"a")}
+    assert as_json(content, MANY).files == (b"a", b"1", b"2")
+    assert as_json({**content, "image_b": encoded(b"1")}, MANY).files == (b"a", b"1")
+    query = [("first_bytes", "1"), ("first_bytes", "2")]
+    assert parse(b"a11222", form=MANY, query=query).files == (b"a", b"11", b"222")
+
+
+def test_a_field_that_may_be_left_out() -> None:
+    assert as_json({}, ANY).files == ()
+    assert parse(multipart(part("image", PNG), part("image", JPEG)), TYPE, ANY).files == (PNG, JPEG)
+    assert parse(PNG, form=ANY).files == (PNG,)
+
+
+def test_an_object_may_stand_for_a_file_where_the_form_says_so() -> None:
+    values = [0.5] * 2000
+    content = {"image_a": {"embedding": values}, "image_b": [encoded(PNG), {"b": 1}]}
+    first, second, third = as_json(content, MANY).files
+    assert orjson.loads(first) == {"embedding": values}
+    assert (second, third) == (PNG, b'{"b":1}')
+    with pytest.raises(InputError, match="'image_a' is an object; allowed: a string"):
+        as_json({"image_a": {}, "image_b": encoded(PNG)}, TWO)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "query", "message"),
+    [
+        (multipart(*[part("image_a", PNG)] * 2, part("image_b", PNG)), TYPE, [], "'image_a' is gi"),
+        (
+            multipart(part("image_a", PNG)),
+            TYPE,
+            [],
+            r"2 to 4 images \(image_a, image_b up to 3 time",
+        ),
+        (multipart(*[part("x", PNG)] * 5), TYPE, [], r"found 5 files .*; needed: 2 to 4 images"),
+        (
+            b'{"image_a": "AA==", "image_b": []}',
+            "application/json",
+            [],
+            "a list of 0; needed: 2 to",
+        ),
+        (
+            b'{"image_a": "AA==", "image_b": [[]]}',
+            "application/json",
+            [],
+            "is a list; allowed: a s",
+        ),
+        (
+            b'{"image_a": ["AA=="], "image_b": "AA=="}',
+            "application/json",
+            [],
+            "'image_a' is a list",
+        ),
+        (PNG, "", [], "first_bytes 1 to 3 times, the size of each but the last; found it 0"),
+        (b"abc", "", [("first_bytes", "2"), ("first_bytes", "1")], "is '1'; allowed: 1 to 0"),
+    ],
+)
+def test_fields_that_repeat_are_counted(
+    body: bytes, content_type: str, query: Query, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        parse(body, content_type, MANY, query)
+
+
 def test_options_come_from_the_query_too() -> None:
     query = [("color", "#123456"), ("format", "jpeg")]
     assert parse(PNG, query=query).options == dict(query)
@@ -100,8 +168,8 @@ def test_options_come_from_the_query_too() -> None:
         (multipart(part("color", b"", filename=None)), TYPE, ONE, [], "found no file; needed: 1"),
         (multipart(part("image", PNG))[:-9], TYPE, ONE, [], "closing boundary is missing"),
         (b"no boundary in here", TYPE, ONE, [], "not well-formed multipart/form-data"),
-        (multipart(*[part("x", PNG)] * 33), TYPE, TWO, [], "more than 32 parts"),
-        (PNG, "", TWO, [], "first_bytes once, the size of the first; found it 0 times"),
+        (multipart(*[part("x", PNG)] * 65), TYPE, TWO, [], "more than 64 parts"),
+        (PNG, "", TWO, [], "first_bytes once, the size of each but the last; found it 0"),
         (PNG, "", TWO, [("first_bytes", "0")], "first_bytes is '0'; allowed: 1 to 12"),
         (PNG, "", TWO, [("first_bytes", "13")], "first_bytes is '13'; allowed: 1 to 12"),
         (PNG, "", TWO, [("first_bytes", "9" * 5000)], "allowed: 1 to 12"),
