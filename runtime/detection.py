@@ -29,6 +29,7 @@ class Kept:
     scores: Floats  # (M,)
     classes: NDArray[np.int64]  # (M,) index of the best score
     keypoints: Floats | None  # (M, P, 2) x, y
+    rows: NDArray[np.int64]  # (M,) which of the boxes given, for what else is known of them
 
 
 def suppress(
@@ -61,6 +62,7 @@ def suppress(
         scores=best[chosen],
         classes=classes[rows].astype(np.int64),
         keypoints=None if keypoints is None else keypoints[chosen],
+        rows=chosen.astype(np.int64),
     )
 
 
@@ -85,7 +87,8 @@ def to_source(kept: Kept, placement: Placement, *, height: int, width: int) -> K
     points = kept.keypoints
     if points is not None:
         points = ((points - offset) / scale).astype(np.float32)[inside]
-    return Kept(boxes[inside], kept.scores[inside], kept.classes[inside], points)
+    scores, classes, rows = (each[inside] for each in (kept.scores, kept.classes, kept.rows))
+    return Kept(boxes[inside], scores, classes, points, rows)
 
 
 def _has_area(boxes: Floats) -> NDArray[np.bool_]:

@@ -67,6 +67,7 @@ def test_suppression_is_the_definition(seed: int, classes: int, rules: Suppressi
     np.testing.assert_array_equal(kept.boxes_xyxy, boxes[rows])
     np.testing.assert_array_equal(kept.scores, scores[rows].max(axis=1))
     assert kept.classes.tolist() == [kind for _, kind in wanted]
+    assert kept.rows.tolist() == rows
     dtypes = [array.dtype.name for array in (kept.boxes_xyxy, kept.scores, kept.classes)]
     assert dtypes == ["float32", "float32", "int64"]
 
@@ -203,6 +204,7 @@ def test_boxes_go_back_to_the_source() -> None:
         scores=np.array([0.9, 0.8], np.float32),
         classes=np.array([1, 0]),
         keypoints=np.array([[[10, 20]], [[110, 120]]], np.float32),
+        rows=np.array([4, 7]),
     )
     back = to_source(kept, Placement(0.5, 2.0, 0.0, 20.0), height=50, width=200)
     assert back.boxes_xyxy.tolist() == [[20, 5, 40, 20], [0, 2.5, 200, 50]]
@@ -217,10 +219,12 @@ def test_boxes_in_the_padding_are_left_out() -> None:
         scores=np.array([0.9, 0.8], np.float32),
         classes=np.array([0, 1]),
         keypoints=np.zeros((2, 1, 2), np.float32),
+        rows=np.array([4, 7]),
     )
     back = to_source(kept, Placement(1.0, 1.0, 0.0, 20.0), height=50, width=100)
     assert back.boxes_xyxy.tolist() == [[0, 0, 50, 1]]
     assert back.scores.tolist() == pytest.approx([0.8])
     assert back.classes.tolist() == [1]
+    assert back.rows.tolist() == [7]
     assert back.keypoints is not None
     assert back.keypoints.shape == (1, 1, 2)
