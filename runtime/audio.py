@@ -1,21 +1,25 @@
-"""Encoded sound to a waveform: WAV, FLAC, Ogg (Vorbis, Opus) and MP3, and nothing else.
+"""Encoded sound to a waveform: WAV, FLAC, Ogg (Vorbis, Opus) and MP3; WebM and M4A with PyAV.
 
 By soundfile (libsndfile) and soxr, what librosa.load itself is made of: it would bring 345 MB of
 packages. The bytes are untrusted and libsndfile reads twenty more formats, so the kind is told from
-the first bytes before it sees any; sound is read block by block and mixed down at once, so memory
-follows the length that is allowed, not the channels or the length that a header claims.
+the first bytes before it sees any; sound is read block by block, mixed down and resampled at once,
+so memory follows the block, not the channels or the length that a header claims.
 """
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from runtime import compressed_audio
 from runtime.errors import DecodeError, InputError, TooLargeError
+from runtime.sound_kinds import kind_of
 
 Waveform = NDArray[np.float32]
 
@@ -26,6 +30,14 @@ _MAX_CHANNELS = 8
 _MAX_PEAK = 16.0  # of samples, where 1 is full scale: 16-bit numbers stored as they are reach 32768
 _BLOCK = 65_536  # frames
 _CONTAINERS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3")
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A file that is being read."""
+
+    rate: int  # Hz
+    blocks: Iterator[NDArray[np.float32]]  # (S, C) each, full scale 1
 
 
 def decode_audio(data: bytes, *, sampling_rate: int, max_seconds: float = 30.0) -> Waveform:
@@ -48,19 +60,30 @@ def decode_audio(data: bytes, *, sampling_rate: int, max_seconds: float = 30.0) 
 
     Source: librosa.load of 0.11, res_type "soxr_hq".
     """
-    if not _is_known(data):
-        found = f"begins with bytes {data[:4].hex(' ')}" if data else "is empty"
-        raise DecodeError(f"the sound {found}; allowed: {FORMATS}")
+    return joined(stream_audio(data, sampling_rate=sampling_rate, max_seconds=max_seconds))
+
+
+def stream_audio(data: bytes, *, sampling_rate: int, max_seconds: float) -> Iterator[Waveform]:
+    """The same in blocks of any size, in memory that does not grow with the sound.
+
+    What is wrong with a file is raised where it is met: after the blocks before it.
+    """
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            rate = _checked_rate(file)
-            waveform = _mixed(file, max_frames=math.floor(max_seconds * rate))
+        with _opened(data, max_seconds) as source:
+            blocks = (block.mean(axis=1, dtype=np.float32) for block in source.blocks)
+            checked = _checked(blocks, source.rate, max_seconds)
+            yield from _resampled(checked, source.rate, sampling_rate)
     except soundfile.LibsndfileError as error:
         reason = error.error_string.rstrip(".")
         raise DecodeError(f"the sound cannot be decoded: {reason}; allowed: {FORMATS}") from None
     except MemoryError:
         raise TooLargeError(f"sound of {len(data)} bytes needs more memory than is free") from None
-    return resample(check_waveform(waveform, rate), rate, sampling_rate)
+
+
+def joined(blocks: Iterable[Waveform]) -> Waveform:
+    """Blocks, of which there may be none, as one waveform."""
+    parts = list(blocks)
+    return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
 
 def check_waveform(waveform: Waveform, sampling_rate: int) -> Waveform:
@@ -73,65 +96,93 @@ def check_waveform(waveform: Waveform, sampling_rate: int) -> Waveform:
     Raises:
         InputError: it says what was found.
     """
-    seconds = waveform.size / sampling_rate
-    if seconds < MIN_SECONDS:
-        raise InputError(f"the sound is {seconds:.3f} s long; allowed: at least {MIN_SECONDS} s")
-    if not np.isfinite(waveform).all():
-        raise InputError("the sound holds samples that are not finite numbers")
-    peak = float(np.abs(waveform).max())
-    if peak > _MAX_PEAK:
-        raise InputError(f"the sound's samples reach {peak:.6g}; allowed: {_MAX_PEAK:g}, 1 is full")
+    _check_length(waveform.size, sampling_rate)
+    _check_samples(waveform)
     return waveform
 
 
 def resample(waveform: Waveform, from_rate: int, to_rate: int) -> Waveform:
     """(S,) float32 at from_rate Hz to (ceil(S * to_rate / from_rate),) at to_rate Hz, soxr's HQ."""
+    return joined(_resampled(iter([waveform]), from_rate, to_rate))
+
+
+def _resampled(blocks: Iterator[Waveform], from_rate: int, to_rate: int) -> Iterator[Waveform]:
     if from_rate == to_rate:
-        return waveform
-    length = math.ceil(waveform.size * (to_rate / from_rate))
-    resampled = soxr.resample(waveform, from_rate, to_rate, quality="HQ")[:length]
+        yield from blocks
+        return
+    stream = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="HQ")
+    taken = given = 0
+    for block in blocks:
+        taken += block.size
+        made = stream.resample_chunk(block)
+        given += made.size
+        yield made
+    rest = stream.resample_chunk(np.empty(0, np.float32), last=True)
     # soxr rounds the length, so that the last sample may be missing
-    return np.pad(resampled, (0, length - resampled.size)).astype(np.float32, copy=False)
+    length = math.ceil(taken * (to_rate / from_rate)) - given
+    yield np.pad(rest[:length], (0, max(0, length - rest.size))).astype(np.float32, copy=False)
 
 
-def _is_known(data: bytes) -> bool:
-    if data[:4] in (b"RIFF", b"RIFX", b"RF64"):
-        return data[8:12] == b"WAVE"
-    # of MP3: a frame's eleven bits of synchronisation, then MPEG 1, 2 or 2.5, layer III
-    frame = len(data) > 1 and data[0] == 0xFF and data[1] & 0xE6 == 0xE2 and data[1] & 0x18 != 0x08
-    return frame or data[:4] in (b"fLaC", b"OggS") or data[:3] == b"ID3"
+@contextmanager
+def _opened(data: bytes, max_seconds: float) -> Iterator[_Source]:
+    kind = kind_of(data)
+    if kind is None:
+        found = f"begins with bytes {data[:4].hex(' ')}" if data else "is empty"
+        raise DecodeError(f"the sound {found}; allowed: {FORMATS}")
+    if kind in ("matroska", "mp4"):
+        with compressed_audio.opened(data, kind) as (rate, blocks):
+            _check_kind(rate, 1)
+            yield _Source(rate, blocks)
+        return
+    with soundfile.SoundFile(io.BytesIO(data)) as file:
+        if file.format not in _CONTAINERS:
+            raise DecodeError(f"the sound is {file.format}; allowed: {FORMATS}")
+        _check_kind(int(file.samplerate), int(file.channels))
+        _check_claim(file.frames / file.samplerate, max_seconds)
+        yield _Source(int(file.samplerate), _blocks(file))
 
 
-def _checked_rate(file: soundfile.SoundFile) -> int:
-    if file.format not in _CONTAINERS:
-        raise DecodeError(f"the sound is {file.format}; allowed: {FORMATS}")
-    rate, channels = int(file.samplerate), int(file.channels)
-    if not _RATES[0] <= rate <= _RATES[1]:
-        raise InputError(f"the sound is at {rate} Hz; allowed: {_RATES[0]} to {_RATES[1]} Hz")
-    if channels > _MAX_CHANNELS:
-        raise TooLargeError(f"the sound has {channels} channels; allowed: {_MAX_CHANNELS}")
-    return rate
-
-
-def _mixed(file: soundfile.SoundFile, *, max_frames: int) -> Waveform:
-    """The mean of the channels, (S,) float32."""
-    seconds = max_frames / file.samplerate
-    # a header that cannot know says 2**63 - 1
-    if max_frames < file.frames < 2**62:
-        found = f"{file.frames / file.samplerate:.1f} s"
-        raise TooLargeError(f"the sound is {found} long; allowed: {seconds:g} s")
-    blocks, count = [], 0
-    for block in _blocks(file):
-        count += block.size
-        if count > max_frames:
-            raise TooLargeError(f"the sound is longer than is allowed: {seconds:g} s")
-        blocks.append(block)
-    return np.concatenate(blocks) if blocks else np.empty(0, np.float32)
-
-
-def _blocks(file: soundfile.SoundFile) -> Iterator[Waveform]:
+def _blocks(file: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:
     while True:
         block = file.read(_BLOCK, dtype="float32", always_2d=True)
         if not block.size:
             return
-        yield block.mean(axis=1, dtype=np.float32)
+        yield block
+
+
+def _checked(blocks: Iterator[Waveform], rate: int, max_seconds: float) -> Iterator[Waveform]:
+    count = 0
+    for block in blocks:
+        count += block.size
+        if count > math.floor(max_seconds * rate):
+            raise TooLargeError(f"the sound is longer than is allowed: {max_seconds:g} s")
+        _check_samples(block)
+        yield block
+    _check_length(count, rate)
+
+
+def _check_kind(rate: int, channels: int) -> None:
+    if not _RATES[0] <= rate <= _RATES[1]:
+        raise InputError(f"the sound is at {rate} Hz; allowed: {_RATES[0]} to {_RATES[1]} Hz")
+    if channels > _MAX_CHANNELS:
+        raise TooLargeError(f"the sound has {channels} channels; allowed: {_MAX_CHANNELS}")
+
+
+def _check_claim(seconds: float, max_seconds: float) -> None:
+    # a header that cannot know says 2**63 - 1 samples
+    if max_seconds < seconds < 2**62 / _RATES[1]:
+        raise TooLargeError(f"the sound is {seconds:.1f} s long; allowed: {max_seconds:g} s")
+
+
+def _check_length(count: int, rate: int) -> None:
+    seconds = count / rate
+    if seconds < MIN_SECONDS:
+        raise InputError(f"the sound is {seconds:.3f} s long; allowed: at least {MIN_SECONDS} s")
+
+
+def _check_samples(waveform: Waveform) -> None:
+    if not np.isfinite(waveform).all():
+        raise InputError("the sound holds samples that are not finite numbers")
+    peak = float(np.abs(waveform).max(initial=0.0))
+    if peak > _MAX_PEAK:
+        raise InputError(f"the sound's samples reach {peak:.6g}; allowed: {_MAX_PEAK:g}, 1 is full")
