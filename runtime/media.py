@@ -7,26 +7,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.assets import Assets
-from runtime.audio import check_waveform, decode_audio
+from runtime.audio import check_waveform, joined
 from runtime.decode import decode_image
+from runtime.decoders import Decoders, InProcess
 from runtime.errors import DecodeError, InputError
 from runtime.manifest import Resample, SampleFrames, Spec, Task, Tokenize
 from runtime.preprocess import preprocess
 from runtime.session import Feeds
-from runtime.video import Limits, sample_array, sample_frames
+from runtime.video import Limits, sample_array
 
 # Encoded: a whole file, or UTF-8 text. Decoded: an image (H, W, 3) uint8 RGB, a clip of such
 # frames, a waveform (S,) float32 at the graph's sampling rate, or text.
 Media = bytes | str | NDArray[np.generic]
 
+LONGEST_RUN_S = 30.0  # attention takes memory by its square; `tasks.voice_emotion` cuts windows
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The largest media that are decoded."""
+    """The largest media that are decoded, and who decodes what may hang or crash."""
 
     pixels: int = 50_000_000  # of an image
-    audio_s: float = 30.0  # attention takes memory by its square
+    audio_s: float = LONGEST_RUN_S  # of a sound in one run
     video: Limits = field(default_factory=Limits)
+    recording_s: float = 3600.0  # of a sound in windows
+    decoders: Decoders = field(default_factory=InProcess)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,8 @@ def _audio(media: Media, context: MediaContext) -> Prepared:
     assert isinstance(step, Resample)  # the manifest refuses another
     rate = step.sampling_rate
     if isinstance(media, bytes):
-        waveform = decode_audio(media, sampling_rate=rate, max_seconds=context.bounds.audio_s)
+        decode, longest = context.bounds.decoders.stream_audio, context.bounds.audio_s
+        waveform = joined(decode(media, sampling_rate=rate, max_seconds=longest))
     else:
         allowed = f"float32 (S,) at {rate} Hz, in [-1, 1]"
         if not isinstance(media, np.ndarray) or media.dtype != np.float32 or media.ndim != 1:
@@ -109,6 +115,7 @@ def _video(media: Media, context: MediaContext) -> Prepared:
         raise InputError(f"{spec.id} takes no condition")
     if isinstance(media, bytes):
         limits = context.bounds.video
+        sample_frames = context.bounds.decoders.sample_frames
         taken = sample_frames(media, count=step.count, steps=spec.preprocess, limits=limits)
     else:
         clip = _uint8(media, "clip", "(n, H, W, 3)", 4)

@@ -45,11 +45,16 @@ class Asked:
 
     @property
     def bounds(self) -> Bounds:
-        """The largest media decoded."""
+        """The largest media decoded, and who decodes them."""
         settings = self.settings
         seconds, pixels = settings.max_video_s, min(settings.max_pixels, Limits().pixels)
         video = Limits(FRAMES_PER_SECOND * seconds, seconds, pixels)
-        return Bounds(settings.max_pixels, settings.max_audio_s, video)
+        return Bounds(
+            pixels=settings.max_pixels,
+            audio_s=settings.longest_run_s,
+            video=video,
+            recording_s=settings.max_audio_s,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

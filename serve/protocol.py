@@ -62,7 +62,7 @@ async def model_infer(request: Request[State]) -> Response:
     async with received(
         request, limit_bytes=limit_bytes, timeout_s=timeout_s, budget=state["budget"]
     ) as body:
-        audio_s = settings.max_audio_s
+        audio_s = settings.longest_run_s
         return await state["pool"].run(
             lambda: infer(model, body, header_length, max_audio_s=audio_s)
         )

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from runtime.errors import SlipwayError
 from runtime.manifest import MODEL_ID
+from runtime.media import LONGEST_RUN_S
 from serve.integers import parse_integer
 
 
@@ -27,7 +28,7 @@ class Settings:
     background_max_side_px: int = 1024  # longest side of the image that a mask is made from
     threads: int = 1  # of onnxruntime within one run; runs themselves go in parallel
     max_pixels: int = 16_000_000  # of one decoded image: 48 MB as RGB, some copies at a time
-    max_audio_s: int = 30  # of one sound: the memory of attention grows with its square
+    max_audio_s: int = 300  # of one recording in windows; LONGEST_RUN_S is that of a run
     max_video_s: int = 60  # of one clip, and 60 frames for each of its seconds
     timeout_s: int = 30  # for a client to send a request
     queue: int = 64  # requests that may wait for a worker; one more is answered 429
@@ -36,6 +37,11 @@ class Settings:
     background_model: str = "background_u2netp"
     voice_emotion_model: str = "voice_emotion_wav2vec2"
     gait_model: str = "gait_student"
+
+    @property
+    def longest_run_s(self) -> float:
+        """Seconds of sound that one run takes."""
+        return min(self.max_audio_s, LONGEST_RUN_S)
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:

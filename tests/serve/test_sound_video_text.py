@@ -55,6 +55,10 @@ def post(
     return client.post(path, content=data, params=options)
 
 
+def silence(seconds: int) -> bytes:
+    return sound(np.zeros(16_000 * seconds, np.float32), kind="FLAC", subtype="PCM_16")
+
+
 def softmax(value: float) -> dict[str, float]:
     weights = np.exp(-8 * np.abs(value - np.array([0, 0.5, 1])))
     return dict(zip(("dark", "grey", "bright"), (weights / weights.sum()).tolist(), strict=True))
@@ -147,7 +151,8 @@ def test_text_is_embedded_in_each_form(client: httpx.Client) -> None:
         (VOICE_ROUTE, b"", 400, "the request body is empty; needed: 1 sound (audio)"),
         (VOICE_ROUTE, solid(0, 0, 0), 400, "the sound begins with bytes 89 50 4e 47; allowed: WAV"),
         (VOICE_ROUTE, sound(tone(seconds=0.01)), 400, "the sound is 0.010 s long; allowed"),
-        (VOICE_ROUTE, sound(tone(seconds=31)), 413, "the sound is 31.0 s long; allowed: 30 s"),
+        (VOICE_MODEL, sound(tone(seconds=31)), 413, "the sound is 31.0 s long; allowed: 30 s"),
+        (VOICE_ROUTE, silence(301), 413, "the sound is 301.0 s long; allowed: 300 s"),
         (GAIT_ROUTE, sound(tone()), 400, "the video begins with bytes 52 49 46 46"),
         (TEXT_MODEL, b"\xff\xfe", 400, "the text is not UTF-8"),
         (TEXT_MODEL, b" ", 400, "the text is empty"),

@@ -1,0 +1,177 @@
+"""The emotion of a voice: a whole recording, window by window."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.audio import Waveform, check_waveform
+from runtime.errors import InputError
+from runtime.manifest import Resample
+from runtime.media import LONGEST_RUN_S, Bounds
+from runtime.model import Model
+from runtime.results import Classification
+from runtime.windows import Cut, cut_windows
+
+WINDOW_S = (1.0, LONGEST_RUN_S)  # a shorter one says little
+SILENCE_DBFS = -60.0  # of the loudest tenth of a second; speech as it is recorded reaches -10
+_FRAME_S = 0.1
+_SHORTEST_S = 1.0  # of a last window
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a recording is cut."""
+
+    window_s: float = 10.0
+    overlap_s: float = 2.0  # of a window with the one before it, at most half of it
+
+    def check(self) -> None:
+        """Refuse what makes no windows.
+
+        Raises:
+            InputError: naming the option and what is allowed.
+        """
+        smallest, largest = WINDOW_S
+        if not smallest <= self.window_s <= largest:
+            raise InputError(f"window_s is {self.window_s:g}; allowed: {smallest:g} to {largest:g}")
+        if not 0 <= self.overlap_s <= self.window_s / 2:
+            allowed = f"0 to {self.window_s / 2:g}, half of window_s"
+            raise InputError(f"overlap_s is {self.overlap_s:g}; allowed: {allowed}")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a model says of one stretch of a recording."""
+
+    start_s: float
+    end_s: float
+    emotion: Classification | None  # None: silent, so nobody was asked
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds."""
+        return self.end_s - self.start_s
+
+    def to_json(self) -> dict[str, Any]:
+        """`start_s`, `end_s`, `silent`, and the fields of a classification."""
+        times = {"start_s": self.start_s, "end_s": self.end_s}
+        return {**times, "silent": self.emotion is None, **_fields(self.emotion)}
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceEmotion:
+    """The emotion of a recording: of each window, and overall."""
+
+    labels: tuple[str, ...]  # K
+    windows: tuple[Window, ...]  # in order, at least one
+
+    @property
+    def duration_s(self) -> float:
+        """Of the recording."""
+        return self.windows[-1].end_s
+
+    @property
+    def overall(self) -> Classification | None:
+        """The mean of the windows that are not silent, by duration; None where all are silent."""
+        heard = [(w.duration_s, w.emotion.probabilities) for w in self.windows if w.emotion]
+        if not heard:
+            return None
+        weights, rows = zip(*heard, strict=True)
+        mean = np.average(np.stack(rows), axis=0, weights=weights).astype(np.float32)
+        return Classification(self.labels, mean)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of a classification (null where all is silent), `silent`, the `windows`."""
+        overall = self.overall
+        return {
+            **_fields(overall),
+            "silent": overall is None,
+            "duration_s": self.duration_s,
+            "windows": [window.to_json() for window in self.windows],
+        }
+
+
+def voice_emotion(
+    model: Model,
+    sound: bytes | Waveform,
+    *,
+    options: Options | None = None,
+    bounds: Bounds | None = None,
+) -> VoiceEmotion:
+    """Classify a recording of any length in the memory of one window.
+
+    Args:
+        model: of the task audio-classification.
+        sound: a file as `runtime.audio` reads it, or (S,) float32 at the model's rate, in [-1, 1].
+        options: how it is cut.
+        bounds: the longest recording, and who decodes it; None for the defaults.
+
+    Raises:
+        InputError: the sound cannot be decoded, is shorter than 0.1 s or longer than allowed.
+        ArithmeticError: the model gave values that are no numbers.
+    """
+    options = options or Options()
+    options.check()
+    rate = sampling_rate(model)
+    size = round(options.window_s * rate)
+    cuts = cut_windows(
+        _blocks(sound, rate, bounds or Bounds()),
+        size=size,
+        hop=size - round(options.overlap_s * rate),
+        shortest=round(_SHORTEST_S * rate),
+    )
+    return VoiceEmotion(model.spec.labels, tuple(_classified(model, cut, rate) for cut in cuts))
+
+
+def sampling_rate(model: Model) -> int:
+    """Hz of the waveforms that a model takes.
+
+    Raises:
+        InputError: it takes none.
+    """
+    step = next(iter(model.spec.preprocess), None)
+    if model.spec.task != "audio-classification" or not isinstance(step, Resample):
+        raise InputError(f"{model.spec.id} is for {model.spec.task}; allowed: audio-classification")
+    return step.sampling_rate
+
+
+def is_silent(samples: Waveform, rate: int) -> bool:
+    """Whether no tenth of a second is above SILENCE_DBFS.
+
+    A model standardises what it hears: the noise of a converter would be as loud as a voice to it.
+    """
+    frame = min(round(_FRAME_S * rate), samples.size)
+    centred = samples - samples.mean(dtype=np.float64)
+    frames = centred[: samples.size // frame * frame].reshape(-1, frame)
+    loudest = float(np.sqrt(np.square(frames).mean(axis=1)).max())
+    return loudest < 10 ** (SILENCE_DBFS / 20)
+
+
+def _blocks(sound: bytes | Waveform, rate: int, bounds: Bounds) -> Iterable[Waveform]:
+    if isinstance(sound, bytes):
+        decode = bounds.decoders.stream_audio
+        return decode(sound, sampling_rate=rate, max_seconds=bounds.recording_s)
+    if sound.dtype != np.float32 or sound.ndim != 1:
+        found = f"{sound.dtype} {sound.shape}"
+        raise InputError(f"waveform is {found}; allowed: float32 (S,) at {rate} Hz, in [-1, 1]")
+    return [check_waveform(sound, rate)]
+
+
+def _classified(model: Model, cut: Cut, rate: int) -> Window:
+    start_s, end_s = cut.start / rate, (cut.start + cut.samples.size) / rate
+    if is_silent(cut.samples, rate):
+        return Window(start_s, end_s, None)
+    outputs = model.run({model.spec.inputs[0].name: cut.samples[np.newaxis]}, ["probabilities"])
+    probabilities: NDArray[np.float32] = np.asarray(outputs["probabilities"][0], np.float32)
+    if not np.isfinite(probabilities).all():
+        raise ArithmeticError(f"{model.spec.id} gave values that are not finite numbers")
+    return Window(start_s, end_s, Classification(model.spec.labels, probabilities))
+
+
+def _fields(emotion: Classification | None) -> dict[str, Any]:
+    if emotion is None:
+        return {"label": None, "confidence": None, "probabilities": {}}
+    return emotion.to_json()
