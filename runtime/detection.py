@@ -87,8 +87,13 @@ def to_source(kept: Kept, placement: Placement, *, height: int, width: int) -> K
     points = kept.keypoints
     if points is not None:
         points = ((points - offset) / scale).astype(np.float32)[inside]
-    scores, classes, rows = (each[inside] for each in (kept.scores, kept.classes, kept.rows))
-    return Kept(boxes[inside], scores, classes, points, rows)
+    return Kept(
+        boxes_xyxy=boxes[inside],
+        scores=kept.scores[inside],
+        classes=kept.classes[inside],
+        keypoints=points,
+        rows=kept.rows[inside],
+    )
 
 
 def _has_area(boxes: Floats) -> NDArray[np.bool_]:

@@ -1,0 +1,222 @@
+"""The emotion of a face: find it, cut it out, and let several models vote.
+
+A face is where the detector finds one. Where it finds none, or there is no detector, a member that
+detects faces itself may find it; else the whole picture is taken for a face, as the result says.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.decode import decode_image
+from runtime.errors import InputError
+from runtime.model import Model
+from runtime.results import Classification
+from runtime.tasks.ballots import Ballot, Scene, Spot, cast
+from runtime.tasks.faces import Boxes, Image, Region, find_boxes, largest_first, region_around
+from runtime.tasks.members import Panel
+from runtime.tasks.variants import VARIANTS, Tta
+from runtime.tasks.voting import combine
+
+Faces = Literal["largest", "all"]
+Crop = Literal["auto", "none"]
+
+# a request costs as much as it has faces; those of a crowd beyond it are too small to judge
+MOST_FACES = 64
+# of the crops of 48 px in CK+, half are at most 1.09 times as wide as the longer side of YuNet's
+# box; 1.1 times is near to what networks trained on FER2013 and the like have seen
+MARGIN = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class FaceEmotionOptions:
+    """What may be asked for."""
+
+    faces: Faces = "largest"  # by area
+    crop: Crop = "auto"  # none: the picture is a face already, nothing is looked for
+    margin: float = MARGIN  # around a face, as a share of its longer side; 0 to 1
+    tta: Tta = "none"  # test-time augmentation: which variants are averaged
+    early_exit: bool = True  # do not ask a member who cannot change the top label
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedFace:
+    """One face and its emotion."""
+
+    spot: Spot
+    emotion: Classification | None  # None: every member abstained
+    ballots: tuple[Ballot, ...]  # of every member of the panel, in the order in which it asks
+
+    def to_json(self, labels: tuple[str, ...]) -> dict[str, Any]:
+        """`box`, `score`, `crop`, the emotion's fields, and `members`."""
+        box = self.spot.box_xyxy
+        names = ("x1", "y1", "x2", "y2")
+        corners = None if box is None else dict(zip(names, box.tolist(), strict=True))
+        given = sum(vote.weight for ballot in self.ballots for vote in ballot.votes)
+        return {
+            "box": corners,
+            "score": self.spot.score,
+            "crop": self.spot.region.to_json(),
+            **_emotion_json(self.emotion),
+            "members": [_ballot_json(ballot, given, labels) for ballot in self.ballots],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FaceEmotion:
+    """The faces of a picture, the largest first; where none was found, the whole picture."""
+
+    labels: tuple[str, ...]  # (K,) in the words of the member that weighs most
+    faces: tuple[JudgedFace, ...]  # at least one
+    faces_found: int  # in the picture; 0: the one face is the whole picture
+    found_by: str | None  # id of the model whose boxes the faces are
+    models: tuple[Model, ...]  # that were asked, detectors among them
+    left_out: Mapping[str, str]  # why a model that was named has no vote, by its id
+    tta: Tta
+
+    @property
+    def lead(self) -> str:
+        """Id of the member that weighs most in the answer for the largest face."""
+        ballots = self.faces[0].ballots
+        return next((each for each in ballots if each.status == "voted"), ballots[0]).model
+
+    def to_json(self) -> dict[str, Any]:
+        """The emotion of the largest face on top; `faces`, and who was asked."""
+        return {
+            **_emotion_json(self.faces[0].emotion),
+            "face_found": self.faces_found > 0,
+            "found_by": self.found_by,
+            "faces_found": self.faces_found,
+            "faces": [face.to_json(self.labels) for face in self.faces],
+            "models": [_model_json(model) for model in self.models],
+            "left_out": dict(self.left_out),
+            "tta": self.tta,
+        }
+
+
+def face_emotion(
+    image: bytes | NDArray[np.uint8],
+    panel: Panel,
+    *,
+    detector: Model | None = None,
+    options: FaceEmotionOptions | None = None,
+) -> FaceEmotion:
+    """Find the faces of a picture and let the panel vote on each.
+
+    Args:
+        image: an encoded file, or (H, W, 3) uint8 RGB, upright.
+        panel: who votes.
+        detector: finds the faces; None where there is none.
+        options: None for the defaults.
+
+    Raises:
+        InputError: the image cannot be decoded or does not fit a member, or an option is out of
+            range.
+        ArithmeticError: a model is broken: its answers are no numbers.
+    """
+    options = options or FaceEmotionOptions()
+    if not 0 <= options.margin <= 1:
+        raise InputError(f"margin is {options.margin:g}; allowed: 0 to 1, of the face's side")
+    pixels = _pixels(image)
+    found = _find(pixels, panel, detector, options.crop)
+    scene = Scene(pixels, _spots(pixels, found, options), found.seen, VARIANTS[options.tta])
+    ballots = cast(panel, scene, early_exit=options.early_exit)
+    return FaceEmotion(
+        labels=panel.labels,
+        faces=tuple(
+            JudgedFace(spot, _emotion(each, panel.labels), each)
+            for spot, each in zip(scene.spots, ballots, strict=True)
+        ),
+        faces_found=0 if found.boxes is None else len(found.boxes.scores),
+        found_by=found.finder,
+        models=_asked(panel, detector, found, ballots),
+        left_out=panel.left_out,
+        tta=options.tta,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was found, and who looked."""
+
+    finder: str | None
+    boxes: Boxes | None  # None: nothing, or not looked for
+    seen: Mapping[str, Boxes]
+
+
+def _pixels(image: bytes | NDArray[np.uint8]) -> Image:
+    if isinstance(image, bytes):
+        return decode_image(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise InputError(f"image is {image.dtype} {image.shape}; allowed: uint8 (H, W, 3), RGB")
+    return image
+
+
+def _find(image: Image, panel: Panel, detector: Model | None, crop: Crop) -> _Found:
+    """By the first that finds any."""
+    seen: dict[str, Boxes] = {}
+    own = [member.model for member in panel.members if member.detects]
+    for model in () if crop == "none" else (*([detector] if detector else []), *own):
+        boxes = seen[model.spec.id] = find_boxes(model, image)
+        if len(boxes.scores):
+            return _Found(model.spec.id, boxes, seen)
+    return _Found(None, None, seen)
+
+
+def _spots(image: Image, found: _Found, options: FaceEmotionOptions) -> tuple[Spot, ...]:
+    height, width = image.shape[:2]
+    if found.boxes is None:
+        return (Spot(Region(0, 0, width, height), None),)
+    rows = largest_first(found.boxes)[: MOST_FACES if options.faces == "all" else 1]
+    return tuple(
+        Spot(
+            region_around(box, height=height, width=width, margin=options.margin), box, float(score)
+        )
+        for box, score in zip(found.boxes.boxes_xyxy[rows], found.boxes.scores[rows], strict=True)
+    )
+
+
+def _emotion(ballots: tuple[Ballot, ...], labels: tuple[str, ...]) -> Classification | None:
+    shares = combine([vote for ballot in ballots for vote in ballot.votes])
+    return None if shares is None else Classification(labels, shares.astype(np.float32))
+
+
+def _asked(
+    panel: Panel, detector: Model | None, found: _Found, ballots: tuple[tuple[Ballot, ...], ...]
+) -> tuple[Model, ...]:
+    asked = {each.model for face in ballots for each in face if each.status != "not asked"}
+    known = {member.model.spec.id: member.model for member in panel.members}
+    known |= {detector.spec.id: detector} if detector else {}
+    return tuple(model for name, model in known.items() if name in asked | set(found.seen))
+
+
+def _emotion_json(emotion: Classification | None) -> dict[str, Any]:
+    if emotion is None:
+        return {"label": None, "confidence": None, "probabilities": {}}
+    return emotion.to_json()
+
+
+def _ballot_json(ballot: Ballot, given: float, labels: tuple[str, ...]) -> dict[str, Any]:
+    said = ballot.probabilities
+    vote = None if said is None else Classification(labels, said.astype(np.float32))
+    return {
+        "model": ballot.model,
+        "status": ballot.status,
+        "weight": ballot.weight,
+        "share": 0.0 if said is None else ballot.weight / given,
+        **({} if vote is None else vote.to_json()),
+    }
+
+
+def _model_json(model: Model) -> dict[str, Any]:
+    manifest = model.manifest
+    return {
+        "model": manifest.id,
+        "version": manifest.version,
+        "digest": manifest.digest,
+        "variant": model.variant.name,
+        "weights": manifest.weights.origin,
+    }
