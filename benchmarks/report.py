@@ -14,8 +14,7 @@ from benchmarks.latency import SERVING_THREADS, ModelReport, measure_model
 from benchmarks.machine import Machine, describe_machine
 from benchmarks.server import ServerReport, measure_server
 from benchmarks.timing import Effort
-from runtime.errors import ArtifactError
-from runtime.manifest import read_manifest, versions
+from runtime.manifest import newest_versions, read_manifest
 
 PACKAGES_LIMIT_MB = 330.0
 READY_LIMIT_S = 2.0
@@ -99,17 +98,3 @@ def measure(
         models.append(measure_model(path, effort, cpus=machine.cpus))
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return Report(now, quick, machine, imports, packages_mb, server, tuple(models))
-
-
-def newest_versions(artifacts: Path) -> dict[str, Path]:
-    """The newest complete version directory of each model, by model id.
-
-    Raises:
-        ArtifactError: there is none.
-    """
-    entries = sorted(artifacts.iterdir()) if artifacts.is_dir() else []
-    names = [entry for entry in entries if not entry.name.startswith(".")]
-    found = {entry.name: versions(entry)[-1] for entry in names if versions(entry)}
-    if not found:
-        raise ArtifactError(f"{artifacts} holds no model; make them: python -m convert run")
-    return found

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
 from convert.checkpoint import sha256
 from convert.frameworks.onnx_file import files_beside
+from convert.note import write_note
 from convert.package import digest, existing
 from convert.recipe import RecipeFile
 from convert.weights import Found
@@ -66,10 +66,7 @@ def recall(out: Path, model_id: str, key: str) -> Manifest | None:
 def remember(out: Path, manifest: Manifest, key: str) -> None:
     """Note what a conversion made, by digest."""
     path = _memory(out, manifest.id)
-    known = {**_read(path), key: manifest.digest}
-    beside = path.with_suffix(".tmp")
-    beside.write_text(json.dumps(known, indent=1), encoding="utf-8")
-    os.replace(beside, path)
+    write_note(path, {**_read(path), key: manifest.digest})
 
 
 def _memory(out: Path, model_id: str) -> Path:

@@ -24,7 +24,7 @@ from deploy.client import BINARY, JSON, Body, Reply, ask, bodies
 from deploy.found import same_detections
 from deploy.rows import Allowed, Row, compared, report, unreadable
 from runtime.errors import ArtifactError, SlipwayError
-from runtime.manifest import Manifest, Task, read_manifest, verify_file, versions
+from runtime.manifest import Manifest, Task, newest_versions, read_manifest, verify_file
 
 EIGHT_BIT = 1 / 255  # alpha travels as a PNG
 MALFORMED = (AttributeError, KeyError, TypeError, ValueError)  # an answer of another structure
@@ -68,10 +68,7 @@ def check(url: str, artifacts: Path) -> list[Row]:
     Raises:
         ArtifactError: there is no artifact, or one is not as its manifest says.
     """
-    directories = sorted(artifacts.iterdir()) if artifacts.is_dir() else []
-    newest = [versions(path)[-1] for path in directories if versions(path)]
-    if not newest:
-        raise ArtifactError(f"{artifacts} holds no artifact; make them: python -m convert run")
+    newest = newest_versions(artifacts).values()
     general = ("/health", "/v1/models", "/v2", "/v2/health/live", "/v2/health/ready")
     rows = [_plain(url, route) for route in general]
     for directory in newest:

@@ -26,7 +26,7 @@ from deploy.check import FIELDS, ROUTES, check
 from deploy.client import opener
 from deploy.rows import report
 from runtime.errors import SlipwayError
-from runtime.manifest import Task, read_manifest, verify_file, versions
+from runtime.manifest import Task, newest_versions, read_manifest, verify_file
 
 START_S = 30
 STOP_S = 35  # the server gives requests in progress 30 s
@@ -114,8 +114,7 @@ def write_samples(artifacts: Path, samples: Path) -> list[Sampled]:
     """
     samples.mkdir(parents=True, exist_ok=True)
     written = []
-    for directory in sorted(path for path in artifacts.iterdir() if versions(path)):
-        newest = versions(directory)[-1]
+    for newest in newest_versions(artifacts).values():
         manifest = read_manifest(newest)
         files = []
         with np.load(verify_file(newest, manifest.golden)) as golden:

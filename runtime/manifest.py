@@ -156,6 +156,20 @@ def versions(model_directory: Path) -> list[Path]:
     return sorted(found, key=lambda p: int(p.name))
 
 
+def newest_versions(artifacts: Path) -> dict[str, Path]:
+    """The newest complete version directory of each model below a directory, by name.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    entries = sorted(artifacts.iterdir()) if artifacts.is_dir() else []
+    complete = {entry.name: versions(entry) for entry in entries if entry.name[0] != "."}
+    found = {name: directories[-1] for name, directories in complete.items() if directories}
+    if not found:
+        raise ArtifactError(f"{artifacts} holds no model; make them: python -m convert run")
+    return found
+
+
 def _check_manifest(manifest: Manifest, directory: Path, where: str) -> None:
     check_spec(manifest.spec, f"{where}.spec")
     if manifest.id != manifest.spec.id:

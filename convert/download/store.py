@@ -14,7 +14,6 @@ import fcntl
 import glob
 import hashlib
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,6 +28,7 @@ from convert.download.plan import HUB, Plan, Record, installed, plan
 from convert.download.progress import shown
 from convert.download.transfer import transfer
 from convert.errors import CheckpointError, SourceError
+from convert.note import write_note
 from convert.sources import AnySource, Expected, Source
 
 OFFLINE = "SLIPWAY_OFFLINE"
@@ -194,9 +194,7 @@ class Store:
         if not isinstance(source, Source):
             address = replace(source, revision=planned.revision).address
         record = Record(address, planned.revision, files)
-        beside = self._beside(source, ".json.tmp")
-        beside.write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
-        os.replace(beside, self._beside(source, ".json"))
+        write_note(self._beside(source, ".json"), asdict(record))
         return record
 
     @contextmanager

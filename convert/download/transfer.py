@@ -1,7 +1,6 @@
 """One file, brought whole: what has come stays, and the next attempt goes on where it ended."""
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from convert.download.http import BrokenOffError, Network
 from convert.errors import CheckpointError, SourceError
+from convert.note import write_note
 from convert.sources import Expected
 
 LIMIT_BYTES = 4 << 30  # of a file of unknown size
@@ -160,9 +160,7 @@ def _check_space(path: Path, needed: int) -> None:
 
 
 def _write_note(path: Path, response: HTTPResponse) -> None:
-    beside = _note(path).with_name(_note(path).name + ".tmp")
-    beside.write_text(json.dumps({"version": _version_of(response)}), encoding="utf-8")
-    os.replace(beside, _note(path))
+    write_note(_note(path), {"version": _version_of(response)})
 
 
 def _version_of(response: HTTPResponse) -> str:

@@ -4,10 +4,10 @@
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from convert.note import write_note
 from runtime.manifest import Manifest
 
 
@@ -23,10 +23,7 @@ class Made:
 
 def remember(out: Path, model_id: str, made: Made) -> None:
     """Note a conversion that has just been packaged."""
-    path = _path(out, model_id)
-    beside = path.with_suffix(".tmp")
-    beside.write_text(json.dumps(asdict(made), indent=1), encoding="utf-8")
-    os.replace(beside, path)
+    write_note(_path(out, model_id), asdict(made))
 
 
 def recall(out: Path, manifest: Manifest) -> Made | None:

@@ -2,14 +2,11 @@ import dataclasses
 from pathlib import Path
 
 import cv2
-import pytest
 
 from benchmarks.footprint import Imports
-from benchmarks.report import measure, newest_versions
+from benchmarks.report import measure
 from benchmarks.server import Memory
 from benchmarks.timing import Effort
-from runtime.errors import ArtifactError
-from tests.artifacts import CLASSIFIER, write_artifact
 from tests.benchmarks.conftest import FACES, MASKS
 from tests.benchmarks.reports import SERVER, report
 
@@ -29,20 +26,6 @@ def test_each_limit_can_fail() -> None:
     bad = report(server=slow, imports=Imports(seconds=9.0, frameworks=("torch",)))
     heavy = dataclasses.replace(bad, packages_mb={"numpy": 331.0})
     assert [check.passed for check in heavy.checks] == [False] * 4
-
-
-def test_newest_complete_versions_are_measured(tmp_path: Path) -> None:
-    for version in (2, 10):
-        write_artifact(tmp_path, CLASSIFIER, version=version)
-    (tmp_path / FACES / "11").mkdir()
-    (tmp_path / ".work").mkdir()
-    assert newest_versions(tmp_path) == {FACES: tmp_path / FACES / "10"}
-
-
-@pytest.mark.parametrize("name", ["", "absent"])
-def test_no_model_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ArtifactError, match="holds no model"):
-        newest_versions(tmp_path / name)
 
 
 def test_everything_is_measured(measurable: Path) -> None:

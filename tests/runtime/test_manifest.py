@@ -9,6 +9,7 @@ from runtime.manifest import (
     File,
     Letterbox,
     Suppression,
+    newest_versions,
     parse_spec,
     read_manifest,
     verify_file,
@@ -381,3 +382,19 @@ def test_synthetic_weights_are_not_seeded(directory: Path) -> None:
     manifest = read_manifest(directory)
     assert not manifest.seeded
     assert manifest.weights.origin == "synthetic"
+
+
+def test_newest_complete_version_of_each_model(tmp_path: Path) -> None:
+    for version in (2, 10):
+        model = write_artifact(tmp_path, CLASSIFIER, version=version).parent
+    (model / "11").mkdir()
+    (tmp_path / ".work").mkdir()
+    assert newest_versions(tmp_path) == {
+        "face_emotion_xception": tmp_path / "face_emotion_xception" / "10"
+    }
+
+
+@pytest.mark.parametrize("name", ["", "absent"])
+def test_a_directory_without_models_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ArtifactError, match="holds no model"):
+        newest_versions(tmp_path / name)
