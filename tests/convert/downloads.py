@@ -18,7 +18,7 @@ HALF = len(CONTENT) // 2
 
 def new_store(tmp_path: Path, *, hurried: bool = False) -> Store:
     """As in another run; only one that is to give up is hurried: tests run on busy machines."""
-    stall_s, answer_s = (0.3, 0.6) if hurried else (10.0, 10.0)
+    stall_s, answer_s = (0.5, 3.0) if hurried else (10.0, 10.0)
     network = Network(connect_s=5.0, stall_s=stall_s, answer_s=answer_s, schemes=("http",))
     return Store(tmp_path / "cache", network, io.StringIO())
 

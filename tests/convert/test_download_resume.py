@@ -52,7 +52,7 @@ def test_announced_length_that_never_comes(server: Server, store: Store) -> None
 @pytest.mark.parametrize(
     ("way", "says"),
     [
-        (stalling, "silent for 0.3 s; the first 5000 bytes are kept"),
+        (stalling, "silent for 0.5 s; the first 5000 bytes are kept"),
         (Good(chunk_s=0.02), "slower than 32 kB/s; given up"),
     ],
 )
