@@ -13,7 +13,7 @@ import uvicorn
 from runtime.allocator import tune_allocator
 from runtime.errors import SlipwayError
 from serve.app import create_app
-from serve.assignments import assignments, check_assignments
+from serve.assignments import assignments, check_assignments, check_panel
 from serve.catalog import Catalog, load_catalog
 from serve.connections import BUSY_CONNECTIONS, BoundedProtocol
 from serve.models import facts_of
@@ -75,6 +75,7 @@ def _load(settings: Settings) -> Catalog:
         settings.artifacts, threads=settings.threads, allow_seeded=settings.allow_seeded
     )
     check_assignments(catalog, assignments(settings))
+    check_panel(catalog, settings)
     return catalog
 
 

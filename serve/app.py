@@ -15,7 +15,7 @@ from runtime.resources import cpu_count
 from serve import protocol
 from serve.body import UploadBudget
 from serve.catalog import Catalog, find
-from serve.endpoint import media_endpoint
+from serve.endpoint import media_endpoint, task_endpoint
 from serve.errors import EXCEPTION_HANDLERS, json_response
 from serve.infer import HEADER_LENGTH
 from serve.inference import WorkerPool
@@ -51,9 +51,7 @@ def create_app(settings: Settings, catalog: Catalog) -> Starlette:
 def routes(settings: Settings) -> list[Route]:
     """The routes for people."""
     post = ["POST"]
-    face = media_endpoint(
-        face_emotion.face_emotion, form=face_emotion.FORM, model_id=settings.face_emotion_model
-    )
+    face = task_endpoint(face_emotion.face_emotion, form=face_emotion.FORM)
     voice = media_endpoint(
         voice_emotion.voice_emotion, form=voice_emotion.FORM, model_id=settings.voice_emotion_model
     )

@@ -1,7 +1,7 @@
 """What the server says about its models, and the facts that go with each answer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from starlette.responses import Response
@@ -50,6 +50,23 @@ def facts_of(model: Model, warnings: Sequence[str] = ()) -> Facts:
         weights=manifest.weights.origin,
         warnings=(*_warnings(manifest), *warnings),
     )
+
+
+def facts_of_several(lead: Model, models: Sequence[Model], warnings: Sequence[str] = ()) -> Facts:
+    """The facts of an answer that several models made.
+
+    Args:
+        lead: whose name, version and digest they are.
+        models: all that had a part in it, the lead among them. The weights are those of the least
+            trained; each warning says whose it is.
+        warnings: that belong to the result.
+    """
+    if len(models) == 1:
+        return facts_of(lead, warnings)
+    origins = {model.manifest.weights.origin for model in models}
+    worst = next((origin for origin in ("seeded", "synthetic") if origin in origins), "pretrained")
+    theirs = [f"{m.spec.id}: {warning}" for m in models for warning in _warnings(m.manifest)]
+    return replace(facts_of(lead), weights=worst, warnings=(*theirs, *warnings))
 
 
 def json_answer(facts: Facts, result: Mapping[str, Any]) -> Response:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from runtime.errors import SlipwayError
+from runtime.errors import InputError, SlipwayError
 from runtime.manifest import MODEL_ID
 from runtime.media import LONGEST_RUN_S
+from runtime.tasks.voting import Weights, parse_weights
 from serve.integers import parse_integer
 
 
@@ -31,8 +32,15 @@ class Settings:
     max_audio_s: int = 300  # of one recording in windows; LONGEST_RUN_S is that of a run
     max_video_s: int = 60  # of one clip, and 60 frames for each of its seconds
     timeout_s: int = 30  # for a client to send a request
+    max_files: int = 16  # of one request, each answered by itself
     queue: int = 64  # requests that may wait for a worker; one more is answered 429
-    face_emotion_model: str = "face_emotion_xception"
+    face_emotion_weights: Weights = (  # who votes on a face's emotion, of those that are served
+        ("face_emotion_yolov8n", 0.4),
+        ("face_emotion_efficientnet_b3", 0.4),
+        ("face_emotion_arcface", 0.2),
+    )
+    face_emotion_model: str = "face_emotion_xception"  # where none of them is
+    face_detector_model: str = "face_detector_yunet"
     similarity_model: str = "image_embedding_mobilenetv2"
     background_model: str = "background_u2netp"
     voice_emotion_model: str = "voice_emotion_wav2vec2"
@@ -66,9 +74,14 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         max_audio_s=_integer(environ, "SLIPWAY_MAX_AUDIO_SECONDS", default.max_audio_s, 1, 3600),
         max_video_s=_integer(environ, "SLIPWAY_MAX_VIDEO_SECONDS", default.max_video_s, 1, 3600),
         timeout_s=_integer(environ, "TIMEOUT", default.timeout_s, 1, 3600),
+        max_files=_integer(environ, "SLIPWAY_MAX_FILES", default.max_files, 1, 48),
         queue=_integer(environ, "SLIPWAY_QUEUE", default.queue, 0, 65536),
+        face_emotion_weights=_weights(environ, default.face_emotion_weights),
         face_emotion_model=_model(
             environ, "SLIPWAY_FACE_EMOTION_MODEL", default.face_emotion_model
+        ),
+        face_detector_model=_model(
+            environ, "SLIPWAY_FACE_DETECTOR_MODEL", default.face_detector_model
         ),
         similarity_model=_model(environ, "SLIPWAY_SIMILARITY_MODEL", default.similarity_model),
         background_model=_model(environ, "SLIPWAY_BACKGROUND_MODEL", default.background_model),
@@ -110,6 +123,18 @@ def _origins(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
                 f"{name} holds {origin!r}; allowed: * or scheme://host[:port], separated by commas"
             )
     return tuple(origins)
+
+
+def _weights(environ: Mapping[str, str], default: Weights) -> Weights:
+    """Of the members of the vote; where one model alone is named, that one answers."""
+    name = "SLIPWAY_FACE_EMOTION_WEIGHTS"
+    text = environ.get(name)
+    if not text:
+        return () if environ.get("SLIPWAY_FACE_EMOTION_MODEL") else default
+    try:
+        return parse_weights(text)
+    except InputError as error:
+        raise SettingsError(f"{name}: {error}") from None
 
 
 def _model(environ: Mapping[str, str], name: str, default: str) -> str:

@@ -32,7 +32,7 @@ MARGIN = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class FaceEmotionOptions:
+class Options:
     """What may be asked for."""
 
     faces: Faces = "largest"  # by area
@@ -102,7 +102,7 @@ def face_emotion(
     panel: Panel,
     *,
     detector: Model | None = None,
-    options: FaceEmotionOptions | None = None,
+    options: Options | None = None,
 ) -> FaceEmotion:
     """Find the faces of a picture and let the panel vote on each.
 
@@ -117,7 +117,7 @@ def face_emotion(
             range.
         ArithmeticError: a model is broken: its answers are no numbers.
     """
-    options = options or FaceEmotionOptions()
+    options = options or Options()
     if not 0 <= options.margin <= 1:
         raise InputError(f"margin is {options.margin:g}; allowed: 0 to 1, of the face's side")
     pixels = _pixels(image)
@@ -166,7 +166,7 @@ def _find(image: Image, panel: Panel, detector: Model | None, crop: Crop) -> _Fo
     return _Found(None, None, seen)
 
 
-def _spots(image: Image, found: _Found, options: FaceEmotionOptions) -> tuple[Spot, ...]:
+def _spots(image: Image, found: _Found, options: Options) -> tuple[Spot, ...]:
     height, width = image.shape[:2]
     if found.boxes is None:
         return (Spot(Region(0, 0, width, height), None),)

@@ -1,7 +1,107 @@
-"""POST /v1/face-emotion: the emotion of a face."""
+"""POST /v1/face-emotion: the emotion of the faces in a picture.
 
-from serve.routes.predict import IMAGE, predict
+Options, as fields or in the query:
 
-FORM = IMAGE
+- `faces`: `largest` (the default) or `all`, of which the 64 largest are answered;
+- `crop`: `auto` (the default) or `none`: the picture is a face already;
+- `margin`: around a face, as a share of its longer side, 0 to 1; 0.05 by default;
+- `tta`: `none` (the default), `flip`, or `full`: also turned by 8 degrees either way, darker and
+  brighter; the probabilities of the variants are averaged;
+- `weights`: who votes, and how much: `model:weight,model:weight`; by default
+  SLIPWAY_FACE_EMOTION_WEIGHTS, of the models that are served;
+- `early_exit`: `true` (the default) or `false`: ask also those who cannot change the top label.
 
-face_emotion = predict
+The `result`:
+
+- `label`, `confidence`, `probabilities`: of the largest face; null and empty where all abstained;
+- `face_found`: false where the whole picture was taken for a face; `found_by`: the model whose
+  boxes the faces are, or null; `faces_found`: how many there are;
+- `faces`: of each, the largest first: `box` (`x1`, `y1`, `x2`, `y2` in px of the upright picture)
+  and `score`, both null where no face was found; `crop`, the px that classifiers saw; `label`,
+  `confidence`, `probabilities`; and `members`: of each member its `model`, its `status` (`voted`,
+  `abstained`: a detector without a box there, or `not asked`: could not change the label), its
+  `weight`, its `share` of the vote, and where it voted its own `label`, `confidence` and
+  `probabilities`;
+- `models`: of each model that had a part in it `model`, `version`, `digest`, `variant`, `weights`;
+- `left_out`: why a model that was named has no vote, by its id; `tta`.
+
+Around it the facts are those of the member that weighs most in the answer.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import TypeVar
+
+from runtime.errors import InputError
+from runtime.tasks import face_emotion as task
+from runtime.tasks.members import Panel, panel_of
+from runtime.tasks.variants import Tta
+from runtime.tasks.voting import parse_weights
+from serve.assignments import default_panel
+from serve.endpoint import Asked, Reply
+from serve.media import Form
+from serve.models import facts_of_several
+from serve.quoting import cut, quoted
+
+T = TypeVar("T")
+
+OPTIONS = ("faces", "crop", "margin", "tta", "weights", "early_exit")
+FORM = Form(("image",), OPTIONS)
+FACES: Mapping[str, task.Faces] = {"largest": "largest", "all": "all"}
+CROPS: Mapping[str, task.Crop] = {"auto": "auto", "none": "none"}
+TTAS: Mapping[str, Tta] = {"none": "none", "flip": "flip", "full": "full"}
+FLAGS = {"true": True, "false": False, "1": True, "0": False}
+
+
+def face_emotion(asked: Asked) -> Reply:
+    """By the vote of the models that are served."""
+    given = {name: text.strip() for name, text in asked.upload.options.items() if text.strip()}
+    options = _parsed(given)
+    panel = _panel(asked, given.get("weights"))
+    detector = asked.catalog.get(asked.settings.face_detector_model)
+    result = task.face_emotion(asked.image(), panel, detector=detector, options=options)
+    shown, found = len(result.faces), result.faces_found
+    is_cut = options.faces == "all" and shown < found
+    warnings = [f"{shown} of {found} faces are answered, the largest"] if is_cut else []
+    facts = facts_of_several(asked.catalog[result.lead], result.models, warnings)
+    return Reply(facts, result.to_json())
+
+
+def _panel(asked: Asked, text: str | None) -> Panel:
+    if text is None:
+        return default_panel(asked.catalog, asked.settings)
+    weights = parse_weights(text)
+    unknown = [name for name, _ in weights if name not in asked.catalog]
+    if unknown:
+        known = ", ".join(asked.catalog)
+        raise InputError(f"weights name {cut(', '.join(unknown))}; served are: {known}")
+    return panel_of(weights, asked.catalog)
+
+
+def _parsed(given: Mapping[str, str]) -> task.Options:
+    default = task.Options()
+    return task.Options(
+        faces=_choice(given, "faces", FACES, default.faces),
+        crop=_choice(given, "crop", CROPS, default.crop),
+        margin=_number(given, "margin", default.margin),
+        tta=_choice(given, "tta", TTAS, default.tta),
+        early_exit=_choice(given, "early_exit", FLAGS, default.early_exit),
+    )
+
+
+def _choice(given: Mapping[str, str], name: str, values: Mapping[str, T], default: T) -> T:
+    if name not in given:
+        return default
+    if given[name].lower() not in values:
+        raise InputError(f"{name} is {quoted(given[name])}; allowed: {', '.join(values)}")
+    return values[given[name].lower()]
+
+
+def _number(given: Mapping[str, str], name: str, default: float) -> float:
+    try:
+        number = float(given.get(name, default))
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{name} is {quoted(given[name])}; allowed: a number")
+    return number

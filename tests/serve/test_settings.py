@@ -27,6 +27,8 @@ def test_every_variable_is_read() -> None:
         "SLIPWAY_MAX_PIXELS": "1000000",
         "SLIPWAY_QUEUE": "3",
         "SLIPWAY_FACE_EMOTION_MODEL": "faces",
+        "SLIPWAY_FACE_EMOTION_WEIGHTS": "one:0.75, other",
+        "SLIPWAY_FACE_DETECTOR_MODEL": "finder",
         "SLIPWAY_SIMILARITY_MODEL": "pairs",
         "SLIPWAY_BACKGROUND_MODEL": "masks",
         "SLIPWAY_VOICE_EMOTION_MODEL": "voices",
@@ -47,6 +49,8 @@ def test_every_variable_is_read() -> None:
         max_pixels=1_000_000,
         queue=3,
         face_emotion_model="faces",
+        face_emotion_weights=(("one", 0.75), ("other", 1.0)),
+        face_detector_model="finder",
         similarity_model="pairs",
         background_model="masks",
         voice_emotion_model="voices",
@@ -54,6 +58,11 @@ def test_every_variable_is_read() -> None:
         max_audio_s=7,
         max_video_s=8,
     )
+
+
+def test_a_model_that_is_named_to_answer_faces_answers_alone() -> None:
+    assert from_environment({"SLIPWAY_FACE_EMOTION_MODEL": "mine"}).face_emotion_weights == ()
+    assert len(from_environment({}).face_emotion_weights) == 3
 
 
 @pytest.mark.parametrize(
@@ -69,6 +78,8 @@ def test_every_variable_is_read() -> None:
         ("SLIPWAY_MAX_AUDIO_SECONDS", "0", "1 to 3600"),
         ("SLIPWAY_MAX_VIDEO_SECONDS", "1.5", "1 to 3600"),
         ("SLIPWAY_GAIT_MODEL", "Gait", "a model id"),
+        ("SLIPWAY_FACE_EMOTION_WEIGHTS", "one:2,one:3", "allowed: once"),
+        ("SLIPWAY_FACE_EMOTION_WEIGHTS", "one=2", "model:weight"),
         ("CORS_ORIGINS", "example.com", "scheme://host"),
         ("CORS_ORIGINS", "https://a.example/path", "scheme://host"),
         ("SLIPWAY_ALLOW_SEEDED", "yes", "0 or 1"),
