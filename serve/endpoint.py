@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +17,11 @@ from runtime.results import Result
 from runtime.video import Limits
 from serve.body import received
 from serve.catalog import Catalog, find
-from serve.media import Form, Upload, is_json, parse_upload
-from serve.models import Facts, json_answer
+from serve.media import Form, Upload, is_json, parse_uploads
+from serve.replies import Picture as Picture  # what the routes answer with comes from here
+from serve.replies import Reply as Reply
 from serve.settings import Settings
+from serve.several import answer_each
 from serve.state import State
 
 JSON_MARGIN_BYTES = 4096  # of a base64 body: field names, options, the beginning of data URLs
@@ -64,33 +65,9 @@ class Call(Asked):
     model: Model  # the route's own, or the one that the path names
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """JSON in the envelope of every answer."""
-
-    facts: Facts
-    result: Mapping[str, Any]
-
-    def response(self) -> Response:
-        """As it goes over the wire."""
-        return json_answer(self.facts, self.result)
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """An encoded image; the facts are in its headers."""
-
-    facts: Facts
-    data: bytes
-    media_type: str
-
-    def response(self) -> Response:
-        """As it goes over the wire."""
-        return Response(self.data, headers=self.facts.headers, media_type=self.media_type)
-
-
 Answer = Callable[[Call], Reply | Picture]  # runs in a worker
 TaskAnswer = Callable[[Asked], Reply | Picture]  # so does this
+Uploads = tuple[Upload | InputError, ...]
 Endpoint = Callable[[Request[State]], Awaitable[Response]]
 
 
@@ -143,7 +120,7 @@ def task_endpoint(answer: TaskAnswer, *, form: Form) -> Endpoint:
 async def _respond(
     request: Request[State], form: Form, told: Callable[[Upload], Reply | Picture]
 ) -> Response:
-    """Receive the body; parse and answer it in a worker."""
+    """Receive the body; parse and answer it in a worker, several files one after the other."""
     state = request.state
     settings = state["settings"]
     content_type = request.headers.get("content-type", "")
@@ -154,12 +131,17 @@ async def _respond(
         budget=state["budget"],
     ) as body:
 
-        def work() -> Response:
-            query = request.query_params.multi_items()
-            upload = parse_upload(body, content_type=content_type, query=query, form=form)
-            return told(upload).response()
+        def work() -> Response | Uploads:
+            query, most = request.query_params.multi_items(), settings.max_files
+            uploads = parse_uploads(
+                body, content_type=content_type, query=query, form=form, most=most
+            )
+            return told(uploads).response() if isinstance(uploads, Upload) else uploads
 
-        return await state["pool"].run(work)
+        done = await state["pool"].run(work)
+        if isinstance(done, Response):
+            return done
+        return await answer_each(done, answer=told, run=state["pool"].run)
 
 
 def one_of(options: Mapping[str, str], names: tuple[str, ...]) -> str | None:

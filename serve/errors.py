@@ -38,6 +38,7 @@ STATUS: Mapping[type[SlipwayError], int] = {
     UnsupportedMediaError: 415,
     OverloadedError: 429,
 }
+INTERNAL = "internal error"
 STATUS_HEADERS: Mapping[int, Mapping[str, str]] = {
     408: {"Connection": "close"},
     429: {"Retry-After": "1"},  # seconds
@@ -59,9 +60,14 @@ def error_response(
     return json_response({"error": message}, status=status, headers=headers)
 
 
+def status_of(error: Exception) -> int | None:
+    """The status of an error that the caller caused; None where it is a fault of ours."""
+    return next((code for kind, code in STATUS.items() if isinstance(error, kind)), None)
+
+
 async def answer_slipway_error(request: Request, error: Exception) -> Response:
     """An error raised on purpose: its message is the answer, where the caller caused it."""
-    status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), None)
+    status = status_of(error)
     if status is None:
         raise error
     return error_response(str(error), status=status, headers=STATUS_HEADERS.get(status))
@@ -102,7 +108,7 @@ async def answer_disconnect(request: Request, error: Exception) -> Response:
 
 async def answer_unexpected(request: Request, error: Exception) -> Response:
     """A fault of ours. The traceback goes to the log alone."""
-    return error_response("internal error", status=500)
+    return error_response(INTERNAL, status=500)
 
 
 EXCEPTION_HANDLERS: Mapping[int | type[Exception], ExceptionHandler] = {
