@@ -2,14 +2,17 @@ import importlib.util
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch  # noqa: TID253 - in a process without TensorFlow
+from numpy.typing import NDArray
 
 from convert.architectures.gait_student import GaitStudent
 from convert.checkpoint import load_strictly, read_state_dict
 from convert.conditions import read_conditions
+from convert.train_gait.__main__ import main
 from convert.train_gait.evidence import (
     PARAPHRASES,
     Evidence,
@@ -28,8 +31,9 @@ from convert.train_gait.examples import (
     shaken,
 )
 from convert.train_gait.learn import LEVEL, TRACKS, Plan, Walks, learn_walks, levels, restore, save
+from convert.train_gait.report import accuracy, watch
 from convert.train_gait.sight import OBSERVED, as_seen
-from convert.walkers import JOINTS, LABELS, SAMPLES, SIDE, TRAINING, clip
+from convert.walkers import HELD_OUT, JOINTS, LABELS, SAMPLES, SIDE, TRAINING, clip
 
 
 @pytest.fixture(scope="module")
@@ -185,3 +189,47 @@ def test_walks_come_as_the_student_sees_them() -> None:
     assert first[0].label == clips[0].label
     assert len(first[0].frames) == 0
     assert first[0].frames.base is None  # or all frames would stay in memory
+
+
+def test_weights_are_made_and_reported_by_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    texts = all_texts(read_conditions())
+    vectors = {text: rng.standard_normal(384).astype(np.float32) / 20 for text in texts}
+    monkeypatch.setattr("convert.train_gait.__main__.embeddings", lambda table: vectors)
+    out = tmp_path / "gait.pt"
+    small = ("--pose-steps", "1", "--tracks", str(TRACKS), "--clips", "24")
+    main(["train", "--out", str(out), *small])
+    assert out.is_file()
+    assert not list(tmp_path.glob("*.part"))
+    capsys.readouterr()
+    main(["report", "--weights", str(out), "--clips", "6"])
+    lines = capsys.readouterr().out.splitlines()
+    found = [line.partition(":")[0] for line in lines]
+    assert found[:3] == ["held-out walkers", "unseen viewpoints", "noise of 25 levels"]
+    assert all(f"conditions of {label}" in found for label in LABELS)
+    assert found[-1] == "sentences never trained on"
+
+
+def test_accuracy_is_of_walkers_that_training_never_shows() -> None:
+    class Oracle:
+        """Finds every joint in the corner, and takes every walker for a healthy one."""
+
+        shown: ClassVar[list[NDArray[np.float32]]] = []
+
+        def locate(self, levels: torch.Tensor) -> torch.Tensor:
+            self.shown.append(levels.numpy()[0])
+            return torch.zeros(len(levels), 16, 2, len(JOINTS))
+
+        def judge(self, pose: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+            return torch.eye(len(LABELS))[torch.zeros(len(pose), dtype=torch.int64)]
+
+    watched = watch(Oracle(), 6)
+    expected = [LABELS.index(clip(HELD_OUT, index, painted=False).label) for index in range(6)]
+    assert watched.labels.tolist() == expected
+    frames = clip(HELD_OUT, 5).frames.transpose(0, 3, 1, 2)
+    np.testing.assert_array_equal(Oracle.shown[5], frames)
+    (line,) = accuracy("x", Oracle(), watched)
+    assert line.startswith("x: accuracy 0.167 of 6")
+    assert watched.error_px == pytest.approx(112, abs=25)  # zeros are half a picture away
