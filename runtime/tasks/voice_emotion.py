@@ -13,7 +13,7 @@ from runtime.manifest import Resample
 from runtime.media import LONGEST_RUN_S, Bounds
 from runtime.model import Model
 from runtime.results import Classification
-from runtime.windows import Cut, cut_windows
+from runtime.sound_windows import Cut, cut_windows
 
 WINDOW_S = (1.0, LONGEST_RUN_S)  # a shorter one says little
 SILENCE_DBFS = -60.0  # of the loudest tenth of a second; speech as it is recorded reaches -10

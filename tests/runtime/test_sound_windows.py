@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from runtime.windows import cut_windows
+from runtime.sound_windows import cut_windows
 
 
 def spans(total: int, *, block: int, size: int, hop: int, shortest: int) -> list[tuple[int, int]]:
