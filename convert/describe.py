@@ -1,6 +1,9 @@
 """Each packaged variant, measured for the manifest."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -8,66 +11,107 @@ from convert.calibration import Media
 from convert.errors import VerificationError
 from convert.fidelity import Outputs, measure
 from convert.golden import Golden
-from convert.ladder import Precision
 from convert.latency import medians_ms
 from convert.package import describe
-from convert.recipe import Tolerance
+from convert.recipe import Kind, Tolerance
+from convert.saturation import saturating_layers
 from convert.verify import batch_invariant, integer_operators, run_rows
 from runtime.manifest import Spec, Variant
+from runtime.session import Feeds
+
+VariantName = Literal["int8", "int8-7bit", "float"]
 
 # 8-bit products saturate in pairs on x86 without these; ARM's dot product does not saturate
 INT8_CPU_FEATURES = ("avx512_vnni", "avx_vnni", "asimddp")
+# graphs in which nothing saturates: exact anywhere, and faster than float with these. With AVX2
+# alone MatMulNBits is not (MiniLM 0.8 to 1.0 x; with AVX-512 without VNNI 1.5 x)
+EXACT_CPU_FEATURES = (*INT8_CPU_FEATURES, "avx512bw")
+SEVEN_BIT_CPU_FEATURES = ("avx2",)  # 1.2 to 3 x as fast as float
+
+
+def cpu_features(name: VariantName, path: Path) -> tuple[str, ...]:
+    """Which CPUs a variant is for; empty: any."""
+    if name == "float":
+        return ()
+    if name == "int8-7bit":
+        return SEVEN_BIT_CPU_FEATURES
+    return INT8_CPU_FEATURES if saturating_layers(path) else EXACT_CPU_FEATURES
 
 
 def measure_variant(
-    name: Precision,
+    name: VariantName,
     path: Path,
     spec: Spec,
     media: Media,
     reference: Outputs,
     golden: Golden,
     tolerance: Tolerance | None,
+    kind: Kind,
 ) -> Variant:
     """Measure one file as it will serve.
 
     Args:
-        name: of the variant, and its precision.
+        name: of the variant.
         path: the ONNX file, spec inside.
         spec: what is inside the file.
         media: the evaluation part is used.
         reference: the framework's outputs of it.
         golden: samples and outputs kept with the artifact.
         tolerance: None where fidelity is reported and not judged (untrained weights).
+        kind: of the media, so that whoever verifies the artifact again draws the same.
 
     Raises:
-        VerificationError: outside the tolerance, or "int8" without integer operators.
+        VerificationError: outside the tolerance, or INT8 without integer operators.
     """
     found = run_rows(path, media.evaluation)
     fidelity = measure(reference, found, spec.suppression)
     # parity has judged the float graph already, also where drawings cannot tell a detector's boxes
     told = {n: v for n, v in fidelity.metrics.items() if name != "float" or not np.isnan(v)}
-    violations = tolerance.violations(told) if tolerance else []
+    reasons = tolerance.violations(told) if tolerance else []
     operators = integer_operators(path)
-    if violations or (name == "int8" and not operators):
-        reasons = violations or ["it computes in float"]
+    if name != "float" and not operators:
+        reasons.append("it computes in float")
+    if name == "int8-7bit" and (layers := saturating_layers(path)):
+        reasons.append(f"{len(layers)} layers may saturate, {layers[0]} the first")
+    if reasons:
         raise VerificationError(f"{name}: {', '.join(reasons)}")
-    milliseconds = medians_ms([path], media.evaluation[0], threads=1)[0]
     return Variant(
         name=name,
-        precision=name,
+        precision="float" if name == "float" else "int8",
         files=(describe(path),),
-        cpu_features=INT8_CPU_FEATURES if name == "int8" else (),
+        cpu_features=cpu_features(name, path),
         verification={
             "inputs": len(media.evaluation),
             "inputs_source": media.source,
             "judged": tolerance is not None,
+            "media": kind,
+            "tolerance": _bounds(tolerance or Tolerance()),
             "fidelity": dict(fidelity.metrics),
             "golden": _differences(golden.outputs, run_rows(path, golden.samples)),
             "integer_operators": dict(operators),
-            "milliseconds": round(milliseconds, 3),
         },
         batch_invariant=batch_invariant(path, media.evaluation),
     )
+
+
+def timed(variants: Sequence[Variant], directory: Path, feeds: Feeds) -> tuple[Variant, ...]:
+    """The same variants with `milliseconds` at one thread, all of them in turns in one run.
+
+    Args:
+        variants: of one version.
+        directory: where their files are.
+        feeds: one sample.
+    """
+    paths = [directory / variant.files[0].name for variant in variants]
+    times = [round(found, 3) for found in medians_ms(paths, feeds, threads=1)]
+    return tuple(
+        replace(variant, verification={**variant.verification, "milliseconds": milliseconds})
+        for variant, milliseconds in zip(variants, times, strict=True)
+    )
+
+
+def _bounds(tolerance: Tolerance) -> dict[str, dict[str, float]]:
+    return {"at_least": dict(tolerance.at_least), "at_most": dict(tolerance.at_most)}
 
 
 def _differences(reference: Outputs, found: Outputs) -> dict[str, dict[str, float]]:

@@ -12,19 +12,20 @@ import onnx
 from convert import calibration, golden, package, recipe, weights
 from convert.calibration import Media, Samples, joined
 from convert.checkpoint import sha256, tensors_digest
-from convert.describe import measure_variant
+from convert.describe import VariantName, measure_variant, timed
 from convert.errors import CheckpointError, LabelsError
 from convert.fidelity import Outputs
 from convert.fingerprint import content_digest, fingerprint, recall, remember, tool_versions
 from convert.graph import canonicalize
 from convert.labels import read_labels_file
-from convert.ladder import Choice, Precision, Wanted, choose
+from convert.ladder import Choice, Wanted, choose
 from convert.numerics import attach
 from convert.numerics.fragment import Shape
 from convert.recipe import Loaded, RecipeFile, Tolerance, output_shapes
+from convert.variants import write_variants
 from convert.verify import check_parity
 from convert.weights import Found, WeightsMode
-from runtime.manifest import SCHEMA_VERSION, Manifest, Spec, Weights
+from runtime.manifest import SCHEMA_VERSION, Manifest, Spec, Variant, Weights
 
 ONNXRUNTIME_MINIMUM = "1.18.0"  # the first to read convert.graph.IR_VERSION
 
@@ -228,15 +229,15 @@ def _verify(
         kept, recipe_file.recipe, loaded, lambda samples: _reference(loaded, samples)
     )
     judged = None if found.origin == "seeded" else recipe_file.recipe.tolerance
-    sources: dict[Precision, Path | None] = {"int8": choice.int8, "float": exported.path}
-    variants = []
-    for name, source in sources.items():
-        if source is not None:
-            path = scratch / f"{name}.onnx"
-            package.write_variant(source, path, spec)
-            variants.append(
-                measure_variant(name, path, spec, media, exported.reference, known, judged)
-            )
+
+    def written(name: VariantName, source: Path) -> Variant:
+        path = scratch / f"{name}.onnx"
+        package.write_variant(source, path, spec)
+        kind = recipe_file.recipe.media
+        return measure_variant(name, path, spec, media, exported.reference, known, judged, kind)
+
+    variants, seven_bits = write_variants(choice, exported.path, written)
+    variants = timed(variants, scratch, media.evaluation[0])
     assets = package.write_assets(scratch, loaded.assets)
     weights_sha256 = tensors_digest(loaded.network.weights())
     origin = Weights(
@@ -260,12 +261,12 @@ def _verify(
         version=package.next_version(job.out, spec.id),
         digest=package.digest(identity),
         spec=spec,
-        variants=tuple(variants),
+        variants=variants,
         golden=package.describe(kept),
         weights=origin,
         recipe_sha256=recipe_file.sha256,
         calibration=media.source,
-        choice={**choice.settings, "reason": choice.reason},
+        choice={**choice.settings, "reason": choice.reason, "seven_bits": seven_bits},
         candidates=choice.candidates,
         parity=exported.parity,
         tools=tool_versions(),

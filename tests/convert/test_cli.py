@@ -146,7 +146,8 @@ def test_int8_twice_into_fresh_directories_is_the_same_bytes(
         succeed(*arguments, "--out", tmp_path / name, directory=tmp_path)
         directory = tmp_path / name / ID / "1"
         manifest = read_manifest(directory)
-        assert [variant.name for variant in manifest.variants] == ["int8", "float"]
+        names = [variant.name for variant in manifest.variants]
+        assert names == ["int8", "int8-7bit", "float"]
         assert manifest.variants[0].verification["integer_operators"]
         choices.append(manifest.choice["operators"])
         graphs.append({n: (directory / n).read_bytes() for n in ("float.onnx", "golden.npz")})

@@ -1,5 +1,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import onnx
@@ -7,12 +8,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from convert.calibration import Media
-from convert.describe import INT8_CPU_FEATURES, measure_variant
+from convert.describe import measure_variant, timed
 from convert.errors import VerificationError
 from convert.golden import Golden
 from convert.recipe import Tolerance
 from convert.verify import batch_invariant, check_parity, integer_operators, run_rows
-from runtime.manifest import Spec, TensorSpec
+from runtime.manifest import Spec, TensorSpec, Variant
 from tests.convert.parity import rows
 
 SIDE = 4
@@ -144,7 +145,7 @@ def test_fake_int8_has_no_integer_operators(tmp_path: Path) -> None:
 def variant(path: Path, name: str, tolerance: Tolerance | None) -> object:
     golden = Golden(SAMPLES[:2], reference(PIXELS[:2]))
     media = Media("synthetic", SAMPLES, SAMPLES)
-    return measure_variant(name, path, spec(), media, reference(PIXELS), golden, tolerance)  # type: ignore[arg-type]  # a precision
+    return measure_variant(name, path, spec(), media, reference(PIXELS), golden, tolerance, "scene")  # type: ignore[arg-type]  # a precision
 
 
 def test_fake_int8_is_refused(tmp_path: Path) -> None:
@@ -169,6 +170,7 @@ def test_variant_says_what_was_measured(tmp_path: Path) -> None:
         {"probabilities": np.zeros((5, 3), np.float32)},
         Golden(SAMPLES[:2], {"probabilities": np.full((2, 3), 0.25, np.float32)}),
         None,
+        "scene",
     )
     assert not found.batch_invariant
     assert found.cpu_features == ()
@@ -178,5 +180,11 @@ def test_variant_says_what_was_measured(tmp_path: Path) -> None:
     assert verification["judged"] is False
     assert verification["fidelity"]["top1_agreement"] == 1
     assert verification["golden"]["probabilities"] == {"mean_abs": 0.25, "max_abs": 0.25}
-    assert verification["milliseconds"] > 0
-    assert INT8_CPU_FEATURES  # an INT8 variant names what it needs
+
+
+def test_variants_are_timed_in_one_run(tmp_path: Path) -> None:
+    paths = [mean(tmp_path / f"{name}.onnx") for name in ("a", "b")]
+    variants = [cast("Variant", variant(path, "float", None)) for path in paths]
+    found = timed(variants, tmp_path, SAMPLES[0])
+    assert all(one.verification["milliseconds"] > 0 for one in found)
+    assert [one.files for one in found] == [one.files for one in variants]
