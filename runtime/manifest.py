@@ -50,7 +50,7 @@ class File:
 class Variant:
     """One file set that can serve the model."""
 
-    name: str  # "int8", "float"
+    name: str  # "int8", "int8-7bit", "float"
     precision: Literal["int8", "float"]
     files: tuple[File, ...]  # the first is the ONNX file
     cpu_features: tuple[str, ...]  # the CPU has one of these flags; empty: any CPU

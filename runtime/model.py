@@ -22,7 +22,6 @@ from runtime.manifest import (
 )
 from runtime.media import Bounds, Media, MediaContext, prepare
 from runtime.postprocess import Context, postprocess
-from runtime.preprocess import preprocess
 from runtime.resources import cpu_features
 from runtime.results import Result
 from runtime.session import Feeds, Session, SessionOptions
@@ -62,10 +61,6 @@ class Model:
         )
         return postprocess(self.run(made.feeds), context)
 
-    def preprocess(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 RGB to the (H', W', C) uint8 that the graph takes."""
-        return preprocess(image, self.spec.preprocess)
-
     def run(
         self, feeds: Feeds, output_names: Sequence[str] | None = None
     ) -> dict[str, NDArray[np.generic]]:
@@ -98,11 +93,14 @@ class Model:
         return {name: np.concatenate([row[name] for row in alone]) for name in wanted}
 
 
-def load(path: str | Path, *, options: SessionOptions | None = None) -> Model:
+def load(
+    path: str | Path, *, variant: str | None = None, options: SessionOptions | None = None
+) -> Model:
     """Load an artifact.
 
     Args:
         path: artifacts/<model> (its newest complete version) or artifacts/<model>/<version>.
+        variant: one by its name, whatever CPU it is for; None for the best that this CPU runs.
         options: of the session; None for the serving defaults.
 
     Raises:
@@ -112,8 +110,8 @@ def load(path: str | Path, *, options: SessionOptions | None = None) -> Model:
     manifest = read_manifest(directory)
     if directory.name != str(manifest.version):
         raise ArtifactError(f"{directory}: its manifest says version {manifest.version}")
-    variant = choose_variant(manifest, cpu_features())
-    paths = [verify_file(directory, file) for file in variant.files]
+    chosen = _named(manifest, variant) if variant else choose_variant(manifest, cpu_features())
+    paths = [verify_file(directory, file) for file in chosen.files]
     session = Session(paths[0], options)
     text = session.metadata.get("spec")
     if text is None:
@@ -123,7 +121,7 @@ def load(path: str | Path, *, options: SessionOptions | None = None) -> Model:
         raise ArtifactError(
             f"{paths[0]}: its spec differs from the one in {directory}/manifest.json"
         )
-    return Model(manifest, spec, variant, session, load_assets(directory, manifest))
+    return Model(manifest, spec, chosen, session, load_assets(directory, manifest))
 
 
 def choose_variant(manifest: Manifest, features: frozenset[str]) -> Variant:
@@ -137,6 +135,14 @@ def choose_variant(manifest: Manifest, features: frozenset[str]) -> Variant:
             return variant
     needs = "; ".join(f"{v.name}: one of {', '.join(v.cpu_features)}" for v in manifest.variants)
     raise ArtifactError(f"{manifest.id}/{manifest.version}: this CPU runs no variant ({needs})")
+
+
+def _named(manifest: Manifest, name: str) -> Variant:
+    for variant in manifest.variants:
+        if variant.name == name:
+            return variant
+    known = ", ".join(variant.name for variant in manifest.variants)
+    raise ArtifactError(f"{manifest.id}/{manifest.version} has no variant {name!r}; it has {known}")
 
 
 def _version_directory(path: Path) -> Path:

@@ -164,6 +164,34 @@ def test_variant_is_the_first_that_the_cpu_runs(directory: Path) -> None:
         choose_variant(replace(manifest, variants=(quick,)), frozenset())
 
 
+def test_cpus_without_vnni_get_the_variant_of_7_bits_and_others_float(directory: Path) -> None:
+    manifest = read_manifest(directory)
+    plain = manifest.variants[0]
+    quick = replace(plain, name="int8", cpu_features=("avx512_vnni", "avx_vnni", "asimddp"))
+    reduced = replace(plain, name="int8-7bit", cpu_features=("avx2",))
+    three = replace(manifest, variants=(quick, reduced, plain))
+    for flags, name in (
+        ({"avx2", "avx512f", "avx512_vnni"}, "int8"),
+        ({"avx2", "avx_vnni"}, "int8"),
+        ({"avx2", "avx512f"}, "int8-7bit"),
+        ({"sse4_2"}, "float"),
+        ({"asimd", "asimddp"}, "int8"),
+        ({"asimd"}, "float"),
+    ):
+        assert choose_variant(three, frozenset(flags)).name == name, flags
+
+
+def test_a_variant_may_be_asked_for_by_name(directory: Path) -> None:
+    manifest = read_manifest(directory)
+    plain = to_json(manifest.variants[0])
+    other = {**plain, "name": "int8-7bit", "cpu_features": ["of another CPU"]}
+    edit_manifest(directory, {"variants": [plain, other]})
+    assert runtime.load(directory, variant="int8-7bit").variant.name == "int8-7bit"
+    assert runtime.load(directory).variant.name == "float"
+    with pytest.raises(ArtifactError, match=r"has no variant 'int4'; it has float, int8-7bit"):
+        runtime.load(directory, variant="int4")
+
+
 @pytest.mark.parametrize(("batch_invariant", "runs"), [(True, 1), (False, 3)])
 def test_rows_run_alone_where_a_batch_would_change_them(
     tmp_path: Path, batch_invariant: bool, runs: int, monkeypatch: pytest.MonkeyPatch
