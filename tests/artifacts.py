@@ -28,6 +28,8 @@ from runtime.strict_json import to_json
 DATA = Path(__file__).parent / "data"
 CLASSIFIER, EMBEDDING, SEGMENTATION = "tiny_classifier", "tiny_embedding", "tiny_segmentation"
 DETECTOR, TENSORS, SLOW = "tiny_detector", "tiny_tensors", "tiny_slow"
+FACES, EMOTION_BOXES = "tiny_faces", "tiny_emotion_boxes"
+EMOTIONS, OTHER_EMOTIONS = "tiny_emotions", "tiny_other_emotions"
 VOICE, GAIT, TEXT = "tiny_voice", "tiny_gait", "tiny_text"
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "slow", "##ly", "walk", "##ing", ".", "e")

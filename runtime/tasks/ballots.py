@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.preprocess import preprocess
 from runtime.tasks.faces import Boxes, Image, Region, best_of_face, find_boxes
 from runtime.tasks.members import Member, Panel
 from runtime.tasks.variants import Variant
@@ -100,7 +101,9 @@ def _classified(member: Member, scene: Scene, spots: Sequence[Spot]) -> list[Flo
     spec = member.model.spec
     crops = (np.ascontiguousarray(spot.region.of(scene.image)) for spot in spots)
     inputs = (
-        member.model.preprocess(variant.of(crop)) for crop in crops for variant in scene.variants
+        preprocess(variant.of(crop), spec.preprocess)
+        for crop in crops
+        for variant in scene.variants
     )
     answers = []
     for rows in _in_chunks(inputs):

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from runtime.detection import suppress, to_source
 from runtime.geometry import place
 from runtime.model import Model
+from runtime.preprocess import preprocess
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -57,7 +58,8 @@ def find_boxes(model: Model, image: Image) -> Boxes:
     suppression = model.spec.suppression
     assert suppression is not None  # the manifest refuses a detector without
     height, width = image.shape[:2]
-    feeds = {model.spec.inputs[0].name: model.preprocess(image)[np.newaxis]}
+    array = preprocess(image, model.spec.preprocess)
+    feeds = {model.spec.inputs[0].name: array[np.newaxis]}
     outputs = model.run(feeds, ["boxes_xyxy", "scores"])
     boxes, scores = (np.asarray(outputs[name][0], np.float32) for name in ("boxes_xyxy", "scores"))
     if np.isnan(scores).any():

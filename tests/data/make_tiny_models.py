@@ -191,24 +191,47 @@ def segmentation() -> tuple[dict[str, Any], list[NodeProto]]:
 
 
 def detector() -> tuple[dict[str, Any], list[NodeProto]]:
-    """Two boxes around each of the 16 cells of a 16 x 16 image, as good as it is red and green.
+    """Two boxes around each of the 16 cells of a 16 x 16 image, as good as it is red and green."""
+    return cells("tiny_detector", ["red", "green"], score_threshold=0.6)
+
+
+def faces() -> tuple[dict[str, Any], list[NodeProto]]:
+    """A face is what is red."""
+    return cells("face_detector_yunet", ["face"], score_threshold=0.6)
+
+
+def emotion_boxes() -> tuple[dict[str, Any], list[NodeProto]]:
+    """A detector of three emotions: red, green and blue."""
+    labels = ["Happiness", "Sadness", "Surprised"]
+    return cells("face_emotion_yolov8n", labels, score_threshold=0.3)
+
+
+def cells(
+    model_id: str, labels: Sequence[str], *, score_threshold: float
+) -> tuple[dict[str, Any], list[NodeProto]]:
+    """Two boxes around each of the 16 cells of a 16 x 16 image, a class per colour.
 
     The second is 0.25 px wider on each side and 0.9 times as good. The keypoint is the middle.
     """
+    count = len(labels)
     facts = spec(
-        "tiny_detector",
+        model_id,
         "object-detection",
         [tensor("image", "uint8", "N", 16, 16, 3)],
         [
             tensor("boxes_xyxy", "float32", "N", 32, 4),
-            tensor("scores", "float32", "N", 32, 2),
+            tensor("scores", "float32", "N", 32, count),
             tensor("keypoints", "float32", "N", 32, 1, 2),
         ],
-        labels=["red", "green"],
+        labels=labels,
         preprocess=[
             {"op": "letterbox", "interpolation": "linear", "height": 16, "width": 16, "fill": 114}
         ],
-        suppression={"score_threshold": 0.6, "iou_threshold": 0.5, "max_detections": 20},
+        suppression={
+            "score_threshold": score_threshold,
+            "iou_threshold": 0.5,
+            "max_detections": 20,
+        },
     )
     corners = [(x, y) for y in range(0, 16, 4) for x in range(0, 16, 4)]
     cells = np.array([(x, y, x + 4, y + 4) for x, y in corners], np.float32)
@@ -221,8 +244,7 @@ def detector() -> tuple[dict[str, Any], list[NodeProto]]:
         ),
         constant("by_cell", [0, 3, 16], np.int64),
         helper.make_node("Reshape", ["levels", "by_cell"], ["flat"]),
-        constant("counts", [2, 1], np.int64),
-        helper.make_node("Split", ["flat", "counts"], ["coloured", "blue"], axis=1),
+        *colours(count),
         constant("scale", 255.0),
         helper.make_node("Div", ["coloured", "scale"], ["shares"]),
         helper.make_node("Transpose", ["shares"], ["first"], perm=[0, 2, 1]),
@@ -239,6 +261,52 @@ def detector() -> tuple[dict[str, Any], list[NodeProto]]:
         helper.make_node("Unsqueeze", ["zeros", "last"], ["rows"]),
         constant("middles", boxes.reshape(1, 32, 2, 2).mean(axis=2, keepdims=True)),
         helper.make_node("Add", ["rows", "middles"], ["keypoints"]),
+    ]
+    return facts, nodes
+
+
+def colours(count: int) -> list[NodeProto]:
+    """`flat` (N, 3, A) to its first channels, `coloured`."""
+    if count == 3:
+        return [helper.make_node("Identity", ["flat"], ["coloured"])]
+    return [
+        constant("counts", [count, 3 - count], np.int64),
+        helper.make_node("Split", ["flat", "counts"], ["coloured", "rest"], axis=1),
+    ]
+
+
+def emotions() -> tuple[dict[str, Any], list[NodeProto]]:
+    """Three emotions by the colours of 4 x 4 px; left and right count differently."""
+    return coloured("face_emotion_efficientnet_b3", ["happy", "sad", "surprise"], seed=1)
+
+
+def other_emotions() -> tuple[dict[str, Any], list[NodeProto]]:
+    """The same emotions under other names, in another order, by other weights."""
+    return coloured("face_emotion_arcface", ["surprised", "happiness", "sadness"], seed=2)
+
+
+def coloured(
+    model_id: str, labels: Sequence[str], *, seed: int
+) -> tuple[dict[str, Any], list[NodeProto]]:
+    """Softmax of random weights of 4 x 4 px."""
+    facts = spec(
+        model_id,
+        "image-classification",
+        [tensor("image", "uint8", "N", 4, 4, 3)],
+        [tensor("probabilities", "float32", "N", 3)],
+        labels=labels,
+        preprocess=[resize(4)],
+    )
+    weights = np.random.default_rng(seed).normal(0, 0.4, (48, 3))
+    nodes = [
+        helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        constant("flat", [-1, 48], np.int64),
+        helper.make_node("Reshape", ["pixels", "flat"], ["levels"]),
+        constant("scale", 255.0),
+        helper.make_node("Div", ["levels", "scale"], ["shares"]),
+        constant("weights", weights),
+        helper.make_node("MatMul", ["shares", "weights"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
     return facts, nodes
 
@@ -354,6 +422,10 @@ def main() -> None:
         "tiny_embedding": embedding,
         "tiny_segmentation": segmentation,
         "tiny_detector": detector,
+        "tiny_faces": faces,
+        "tiny_emotion_boxes": emotion_boxes,
+        "tiny_emotions": emotions,
+        "tiny_other_emotions": other_emotions,
         "tiny_tensors": tensors,
         "tiny_slow": slow,
         "tiny_voice": voice,
