@@ -1,40 +1,30 @@
 """A clip to the frames that the graph takes: MP4 or MOV, WebM or Matroska, AVI, and nothing else.
 
 By OpenCV's FFmpeg. The bytes are untrusted, so the kind is told from the first of them before it
-sees any: it would also read playlists, and those name other files and addresses. Frames are walked
-one by one and only those wanted are converted, each at once to the graph's size, so memory follows
-the frames that are kept. Containers often miscount their frames: what a walk finds is what counts.
+sees any: it would also read playlists, and those name other files and addresses. Of the frames
+only those wanted are converted, a chunk at a time, at once to the graph's size, so memory follows
+the frames that are kept. Containers often miscount their frames: what can be decoded counts.
 """
 
-import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-
-# refusals are reported by exceptions; FFmpeg would write to stderr at a client's will
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime import clip as clips
+from runtime.clip import FORMATS, Clock, Frame, Timeline, check_pixels
+from runtime.clip import Limits as Limits
 from runtime.errors import DecodeError, InputError, TooLargeError
 from runtime.preprocess import preprocess
 from runtime.steps import Step
 
-FORMATS = "MP4, MOV, WebM, Matroska, AVI"
 _QUICKTIME = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
-_BELIEVABLE_FPS = (1.0, 240.0)  # of a header; outside, it is not asked how long the clip is
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The largest clip that is taken."""
-
-    frames: int = 3600  # walked; a minute at 60 a second
-    seconds: float = 60.0  # told from the header, where its frame rate can be believed
-    pixels: int = 4096 * 2304  # of one frame
+# MP4's relatives that are no clips, though FFmpeg finds a picture in them: songs and photos
+_NO_CLIPS = (b"M4A ", b"M4B ", b"M4P ", b"avif", b"heic", b"heix", b"mif1", b"crx ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +34,54 @@ class Sampled:
     frames: NDArray[np.uint8]  # (count, H, W, C) as the steps leave them; RGB without any
     indices: tuple[int, ...]  # the number of each in the clip, from 0
     clip_frames: int  # how many the clip has
+    times_s: tuple[float, ...] = ()  # of each, from the first frame; empty: nobody knows
+    sought: bool = False  # the frames between were not decoded
+
+
+@dataclass(slots=True)
+class _Kept:
+    """Frames at the graph's size, and up to a chunk of them that are not yet."""
+
+    steps: Sequence[Step]
+    limits: Limits
+    waiting: list[Frame] = field(default_factory=list)
+    frames: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+    times_ms: dict[int, float] = field(default_factory=dict)
+    checksums: dict[int, int] = field(default_factory=dict)  # of the frames at their full size
+    pixels: int = 1  # of the last frame
+
+    def keep(self, frame: Frame) -> None:
+        height, width = frame.pixels.shape[:2]
+        check_pixels(height, width, self.limits)  # it may change within a clip
+        self.pixels = height * width
+        self.checksums[frame.index] = zlib.crc32(np.ascontiguousarray(frame.pixels).data)
+        self.waiting.append(frame)
+        # a chunk never takes more memory than one frame of the largest size
+        if len(self.waiting) >= min(self.limits.chunk, self.limits.pixels // self.pixels):
+            self.shrink()
+
+    def shrink(self) -> None:
+        for frame in self.waiting:
+            cv2.cvtColor(frame.pixels, cv2.COLOR_BGR2RGB, dst=frame.pixels)
+            self.frames[frame.index] = preprocess(frame.pixels, self.steps)
+            self.times_ms[frame.index] = frame.time_ms
+        self.waiting.clear()
+
+    def check_converted(self, timeline: Timeline) -> None:
+        """Refuse pictures that OpenCV did not write; see `runtime.clip`."""
+        for first, last in pairwise(sorted(self.checksums)):
+            same = self.checksums[first] == self.checksums[last]
+            if same and timeline.changes(first, last, pixels=self.pixels):
+                raise DecodeError(
+                    f"the video's frames {first} and {last} come out the same, though its data "
+                    "changes: interlaced video is not decoded here; allowed: progressive"
+                )
+
+    def sampled(self, indices: Sequence[int], clip_frames: int, *, sought: bool) -> Sampled:
+        start = self.times_ms[indices[0]]
+        times = tuple((self.times_ms[index] - start) / 1000 for index in indices)
+        frames = np.stack([self.frames[index] for index in indices])
+        return Sampled(frames, tuple(indices), clip_frames, times, sought)
 
 
 def frame_indices(clip_frames: int, count: int) -> tuple[int, ...]:
@@ -61,7 +99,8 @@ def sample_frames(
 ) -> Sampled:
     """Decode the wanted frames of a clip, upright, and put each through the steps.
 
-    A clip that is cut off is read as far as it goes.
+    Where seeking is exact only the frames wanted, and those they are made from, are decoded;
+    elsewhere all are. The frames are the same. A clip that is cut off is read as far as it goes.
 
     Args:
         data: a whole file, told by its content.
@@ -75,21 +114,13 @@ def sample_frames(
         InputError: a step does not take frames of this size.
     """
     if not _is_known(data):
-        found = f"begins with bytes {data[:8].hex(' ')}" if data else "is empty"
+        found = f"begins with bytes {data[:12].hex(' ')}" if data else "is empty"
         raise DecodeError(f"the video {found}; allowed: {FORMATS}")
-    limits = limits or Limits()
     try:
-        with _file_of(data) as path:
-            claimed = _claimed_frames(path, limits)
-            taken = _walk(path, frame_indices(claimed, count), steps, limits)
-            if taken.clip_frames != claimed and taken.clip_frames:
-                wanted = frame_indices(taken.clip_frames, count)
-                taken = _walk(path, wanted, steps, limits)
+        with clips.file_of(data) as path:
+            return _sampled(path, count, steps, limits or Limits())
     except (MemoryError, cv2.error) as error:
         raise _refusal(error, len(data)) from None
-    if not taken.clip_frames or len(taken.indices) != count:
-        raise DecodeError(f"the video holds no frame that can be decoded; allowed: {FORMATS}")
-    return taken
 
 
 def sample_array(clip: NDArray[np.uint8], *, count: int, steps: Sequence[Step] = ()) -> Sampled:
@@ -109,86 +140,46 @@ def sample_array(clip: NDArray[np.uint8], *, count: int, steps: Sequence[Step] =
     return Sampled(np.stack([preprocess(clip[i], steps) for i in indices]), indices, len(clip))
 
 
+def _sampled(path: str, count: int, steps: Sequence[Step], limits: Limits) -> Sampled:
+    clock = Clock.start(limits)
+    timeline = clips.read_timeline(path, limits, clock)
+    clip_frames = max(1, len(timeline.packets))
+    indices, kept = frame_indices(clip_frames, count), _Kept(steps, limits)
+    sought = False
+    if timeline.seekable and clip_frames - 1 in indices:
+        wanted = sorted(set(indices))
+        sought = clips.seek(path, wanted, kept.keep, timeline=timeline, clock=clock)
+    if not sought:
+        clip_frames, kept = _walked(path, clip_frames, count, steps, limits, clock)
+    kept.shrink()
+    kept.check_converted(timeline)
+    return kept.sampled(frame_indices(clip_frames, count), clip_frames, sought=sought)
+
+
+def _walked(
+    path: str, claimed: int, count: int, steps: Sequence[Step], limits: Limits, clock: Clock
+) -> tuple[int, _Kept]:
+    """Walk a clip; again where it has not as many frames as its container says."""
+    for _ in range(2):
+        kept, wanted = _Kept(steps, limits), frame_indices(claimed, count)
+        found = clips.walk(path, wanted, kept.keep, limits=limits, clock=clock)
+        if not found:
+            raise DecodeError(f"the video holds no frame that can be decoded; allowed: {FORMATS}")
+        if wanted == frame_indices(found, count):
+            return found, kept
+        claimed = found
+    raise DecodeError(f"the video does not decode twice to the same; allowed: {FORMATS}")
+
+
 def _is_known(data: bytes) -> bool:
     if data[:4] == b"RIFF":
         return data[8:11] == b"AVI"
-    return data[:4] == b"\x1a\x45\xdf\xa3" or data[4:8] in _QUICKTIME
+    if data[:4] == b"\x1a\x45\xdf\xa3":
+        return True
+    return data[4:8] in _QUICKTIME and not (data[4:8] == b"ftyp" and data[8:12] in _NO_CLIPS)
 
 
 def _refusal(error: MemoryError | cv2.error, size_bytes: int) -> Exception:
     if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
         return DecodeError(f"the video cannot be decoded; allowed: {FORMATS}")
     return TooLargeError(f"video of {size_bytes} bytes needs more memory than is free")
-
-
-@contextmanager
-def _file_of(data: bytes) -> Iterator[str]:
-    """A path to the bytes: FFmpeg through OpenCV crashes on damaged files that it reads by calls.
-
-    In memory where the system can, as the file system of a container may be read-only.
-    """
-    if not hasattr(os, "memfd_create"):
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(data)
-            file.flush()
-            yield file.name
-        return
-    with os.fdopen(os.memfd_create("clip"), "wb") as file:
-        file.write(data)
-        file.flush()
-        yield f"/proc/self/fd/{file.fileno()}"
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[cv2.VideoCapture]:
-    # one thread: the runs of other requests go beside
-    capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-    try:
-        if not capture.isOpened():
-            raise DecodeError(f"the video cannot be decoded; allowed: {FORMATS}")
-        yield capture
-    finally:
-        capture.release()
-
-
-def _claimed_frames(path: str, limits: Limits) -> int:
-    """What the header says of the number of frames, at least 1; over a limit it is refused."""
-    with _opened(path) as capture:
-        width, height = (
-            int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-        )
-        frames, fps = (capture.get(p) for p in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS))
-    _check_pixels(height, width, limits)
-    if frames > limits.frames:
-        raise TooLargeError(f"the video has {frames:.0f} frames; allowed: {limits.frames}")
-    if _BELIEVABLE_FPS[0] <= fps <= _BELIEVABLE_FPS[1] and frames > limits.seconds * fps:
-        found = f"{frames / fps:.1f} s"
-        raise TooLargeError(f"the video is {found} long; allowed: {limits.seconds:g} s")
-    return max(1, int(frames))
-
-
-def _check_pixels(height: int, width: int, limits: Limits) -> None:
-    if height * width > limits.pixels:
-        size = f"{width} x {height} px"
-        raise TooLargeError(f"the video has frames of {size}; allowed: {limits.pixels} px in all")
-
-
-def _walk(path: str, wanted: Sequence[int], steps: Sequence[Step], limits: Limits) -> Sampled:
-    """Walk a clip to its end; fewer than `wanted` are taken where that comes early."""
-    kept: dict[int, NDArray[np.uint8]] = {}
-    walked = 0
-    with _opened(path) as capture:
-        while capture.grab():
-            if walked in wanted:
-                found, frame = capture.retrieve()
-                if not found:
-                    break
-                _check_pixels(frame.shape[0], frame.shape[1], limits)  # it may change within a clip
-                rgb = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
-                kept[walked] = preprocess(rgb, steps)
-            walked += 1
-            if walked > limits.frames:
-                raise TooLargeError(f"the video has more frames than allowed: {limits.frames}")
-    indices = tuple(i for i in wanted if i in kept)
-    frames = np.stack([kept[i] for i in indices]) if indices else np.empty((0, 0, 0, 3), np.uint8)
-    return Sampled(frames, indices, walked)

@@ -1,15 +1,18 @@
 """Clips to frames."""
 
 import os
+import struct
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from runtime.clip import Clock, Frame, Timeline, file_of, read_timeline, walk
 from runtime.errors import DecodeError, InputError, TooLargeError
 from runtime.steps import Grayscale, Resize
-from runtime.video import Limits, frame_indices, sample_array, sample_frames
+from runtime.video import Limits, _Kept, frame_indices, sample_array, sample_frames
 from tests.runtime.recordings import shades, video
 
 LEVELS = range(10, 250, 8)  # 30 frames, each brighter than the one before
@@ -153,6 +156,116 @@ def test_frames_are_counted_where_the_header_says_less(tmp_path: Path) -> None:
         sample_frames(bytes(data), count=4, limits=Limits(frames=20))
 
 
+def test_times_are_from_the_first_frame(tmp_path: Path) -> None:
+    data = video(shades(LEVELS), tmp_path, fps=10)
+    assert sample_frames(data, count=4).times_s == pytest.approx((0.0, 0.9, 1.9, 2.9), abs=1e-3)
+    assert sample_frames(data, count=1).times_s == (0.0,)
+
+
+def test_decoding_ends_with_the_deadline(tmp_path: Path) -> None:
+    data = video(shades(LEVELS), tmp_path)
+    with pytest.raises(TooLargeError, match="takes too long to decode; allowed: 0 s"):
+        sample_frames(data, count=4, limits=Limits(deadline_s=0))
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 100])
+def test_a_chunk_changes_nothing_but_memory(tmp_path: Path, chunk: int) -> None:
+    data = video(shades(LEVELS), tmp_path)
+    taken = sample_frames(data, count=8, steps=(SMALL,), limits=Limits(chunk=chunk))
+    expected = sample_frames(data, count=8, steps=(SMALL,))
+    np.testing.assert_array_equal(taken.frames, expected.frames)
+
+
+def test_a_chunk_holds_no_more_pixels_than_one_frame_may_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+    shrink = _Kept.shrink
+
+    def counted(kept: _Kept) -> None:
+        held.append(len(kept.waiting))
+        shrink(kept)
+
+    monkeypatch.setattr(_Kept, "shrink", counted)
+    data = video(shades(LEVELS), tmp_path)
+    sample_frames(data, count=9, limits=Limits(chunk=4))
+    assert held == [4, 4, 1]
+    held.clear()
+    sample_frames(data, count=9, limits=Limits(chunk=4, pixels=3 * 48 * 64))
+    assert held == [3, 3, 3, 0]
+
+
+def noisy(count: int) -> np.ndarray:
+    """A clip whose frames all differ, (n, 48, 64, 3)."""
+    coarse = np.random.default_rng(0).integers(0, 256, (count, 6, 8, 3), np.uint8)
+    return coarse.repeat(8, axis=1).repeat(8, axis=2)
+
+
+def test_seeking_gives_the_frames_of_a_walk(tmp_path: Path) -> None:
+    data = video(noisy(90), tmp_path, kind="avi", codec="MJPG")
+    with file_of(data) as path:
+        timeline = read_timeline(path, Limits(), Clock.start(Limits()))
+    assert timeline.seekable
+    assert timeline.keys == list(range(90))
+    for count in (2, 3, 7):
+        taken = sample_frames(data, count=count)
+        assert taken.sought
+        walked: list[Frame] = []
+        with file_of(data) as path:
+            limits, clock = Limits(), Clock.start(Limits())
+            assert walk(path, taken.indices, walked.append, limits=limits, clock=clock) == 90
+        expected = [frame.pixels[..., ::-1] for frame in walked]
+        np.testing.assert_array_equal(taken.frames, expected)
+
+
+@pytest.mark.parametrize("wrong", ["moved", "missing", "more"])
+def test_a_seek_that_lands_elsewhere_is_a_walk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    data = video(noisy(90), tmp_path, kind="avi", codec="MJPG")
+
+    def misread(path: str, limits: Limits, clock: Clock) -> Timeline:
+        packets = list(read_timeline(path, limits, clock).packets)
+        if wrong == "moved":
+            packets = [replace(packet, time_ms=packet.time_ms + 7) for packet in packets]
+        elif wrong == "missing":
+            del packets[-1]
+        else:
+            packets.append(replace(packets[-1], time_ms=packets[-1].time_ms + 40))
+        return Timeline(tuple(packets), seekable=True)
+
+    expected = sample_frames(data, count=5)
+    monkeypatch.setattr("runtime.clip.read_timeline", misread)
+    taken = sample_frames(data, count=5)
+    assert not taken.sought
+    assert taken.indices == expected.indices
+    np.testing.assert_array_equal(taken.frames, expected.frames)
+
+
+def test_pictures_that_were_not_converted_are_refused(tmp_path: Path) -> None:
+    data = bytearray(video(noisy(20), tmp_path))
+    start = data.index(b"\x00\x00\x01\x20")  # MPEG-4's video object layer
+    bits = "".join(f"{byte:08b}" for byte in data[start : start + 40])
+    size = f"1{64:013b}1{48:013b}1"
+    place = bits.index(size) + len(size)
+    data[start + place // 8] |= 0x80 >> place % 8  # "interlaced"
+    with pytest.raises(DecodeError, match="interlaced video is not decoded here"):
+        sample_frames(bytes(data), count=4)
+
+
+@pytest.mark.parametrize(("kind", "codec"), [("mp4", "mp4v"), ("avi", "MJPG"), ("webm", "VP80")])
+def test_a_clip_in_which_nothing_moves_is_decoded(tmp_path: Path, kind: str, codec: str) -> None:
+    for clip in (shades([80] * 40), noisy(1).repeat(40, axis=0)):
+        data = video(clip, tmp_path, kind=kind, codec=codec)
+        assert len(sample_frames(data, count=8).frames) == 8
+
+
+def test_songs_and_photos_in_mp4_are_refused() -> None:
+    for brand in (b"M4A ", b"heic", b"avif"):
+        with pytest.raises(DecodeError, match="the video begins with bytes"):
+            sample_frames(b"\x00\x00\x00\x18ftyp" + brand + bytes(60), count=4)
+
+
 def test_nothing_is_left_open(tmp_path: Path) -> None:
     data = video(shades(LEVELS), tmp_path)
     before = len(list(Path("/proc/self/fd").iterdir()))
@@ -203,6 +316,40 @@ def test_real_clip_over_a_minute_and_files_without_video_are_refused() -> None:
     long = (data / "video" / "one-by-one-person-detection.mp4").read_bytes()
     with pytest.raises(TooLargeError, match=r"the video is 139\.4 s long; allowed: 60 s"):
         sample_frames(long, count=16)
-    for name in ("badmedia/audio_pydub/test5.webm", "badmedia/audio_tinytag/alac_file.m4a"):
-        with pytest.raises(DecodeError, match="the video cannot be decoded"):
-            sample_frames((data / name).read_bytes(), count=16)
+    with pytest.raises(DecodeError, match="cannot be decoded, or holds no pictures"):
+        sample_frames((data / "badmedia/audio_pydub/test5.webm").read_bytes(), count=16)
+    with pytest.raises(DecodeError, match=r"begins with bytes .* 4d 34 41 20; allowed: MP4"):
+        sample_frames((data / "badmedia/audio_tinytag/alac_file.m4a").read_bytes(), count=16)
+
+
+@pytest.mark.skipif("SLIPWAY_TEST_DATA" not in os.environ, reason="SLIPWAY_TEST_DATA is not set")
+def test_a_real_clip_is_sought_and_upright() -> None:
+    folder = Path(os.environ["SLIPWAY_TEST_DATA"]) / "data" / "video"
+    data = (folder / "one-by-one-person-detection.mp4").read_bytes()
+    taken = sample_frames(data, count=3, steps=(SMALL,), limits=Limits(seconds=200))
+    assert (taken.sought, taken.indices) == (True, (0, 696, 1393))
+    assert taken.times_s == pytest.approx((0.0, 69.6, 139.3), abs=1e-3)
+    capture = cv2.VideoCapture(str(folder / "one-by-one-person-detection.mp4"), cv2.CAP_FFMPEG)
+    small = []
+    for index in range(1394):
+        assert capture.grab()
+        if index in taken.indices:
+            frame = capture.retrieve()[1]
+            small.append(cv2.resize(frame, (8, 8), interpolation=cv2.INTER_AREA)[..., ::-1])
+    np.testing.assert_array_equal(taken.frames, small)
+
+
+TURNED = {1: (0, 1, -1, 0), 2: (-1, 0, 0, -1), 3: (0, -1, 1, 0)}  # quarters clockwise: a b c d
+
+
+@pytest.mark.skipif("SLIPWAY_TEST_DATA" not in os.environ, reason="SLIPWAY_TEST_DATA is not set")
+@pytest.mark.parametrize("quarters", TURNED)
+def test_a_clip_held_on_its_side_is_turned(quarters: int) -> None:
+    path = Path(os.environ["SLIPWAY_TEST_DATA"]) / "data" / "video" / "realshort.mp4"
+    data = bytearray(path.read_bytes())
+    upright = sample_frames(bytes(data), count=3).frames
+    matrix = data.index(b"tkhd") + 44  # version 0
+    a, b, c, d = (value * 65536 for value in TURNED[quarters])
+    data[matrix : matrix + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    turned = sample_frames(bytes(data), count=3).frames
+    np.testing.assert_array_equal(turned, np.rot90(upright, -quarters, axes=(1, 2)))
