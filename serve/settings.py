@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from runtime.errors import InputError, SlipwayError
 from runtime.manifest import MODEL_ID
 from runtime.media import LONGEST_RUN_S
+from runtime.tasks import defaults
 from runtime.tasks.voting import Weights, parse_weights
 from serve.integers import parse_integer
 
@@ -34,17 +35,13 @@ class Settings:
     timeout_s: int = 30  # for a client to send a request
     max_files: int = 16  # of one request, each answered by itself
     queue: int = 64  # requests that may wait for a worker; one more is answered 429
-    face_emotion_weights: Weights = (  # who votes on a face's emotion, of those that are served
-        ("face_emotion_yolov8n", 0.4),
-        ("face_emotion_efficientnet_b3", 0.4),
-        ("face_emotion_arcface", 0.2),
-    )
-    face_emotion_model: str = "face_emotion_xception"  # where none of them is
-    face_detector_model: str = "face_detector_yunet"
-    similarity_model: str = "image_embedding_mobilenetv2"
-    background_model: str = "background_u2netp"
-    voice_emotion_model: str = "voice_emotion_wav2vec2"
-    gait_model: str = "gait_student"
+    face_emotion_weights: Weights = defaults.FACE_EMOTION_WEIGHTS
+    face_emotion_model: str = defaults.FACE_EMOTION_MODEL  # where none of those is served
+    face_detector_model: str = defaults.FACE_DETECTOR_MODEL
+    similarity_model: str = defaults.SIMILARITY_MODEL
+    background_model: str = defaults.BACKGROUND_MODEL
+    voice_emotion_model: str = defaults.VOICE_EMOTION_MODEL
+    gait_model: str = defaults.GAIT_MODEL
 
     @property
     def longest_run_s(self) -> float:
