@@ -203,7 +203,7 @@ def faces() -> tuple[dict[str, Any], list[NodeProto]]:
 def emotion_boxes() -> tuple[dict[str, Any], list[NodeProto]]:
     """A detector of three emotions: red, green and blue."""
     labels = ["Happiness", "Sadness", "Surprised"]
-    return cells("face_emotion_yolov8n", labels, score_threshold=0.3)
+    return cells("face_emotion_yolov8n", labels, score_threshold=0.5)
 
 
 def cells(

@@ -19,7 +19,9 @@ from tests.artifacts import (
     CLASSIFIER,
     DETECTOR,
     EMBEDDING,
+    EMOTIONS,
     GAIT,
+    OTHER_EMOTIONS,
     SEGMENTATION,
     SLOW,
     TEXT,
@@ -29,6 +31,7 @@ from tests.artifacts import (
     rewrite_golden,
     write_artifact,
 )
+from tests.artifacts import FACES as DETECTOR_OF_FACES
 from tests.runtime.recordings import shades, sound, tone, video
 from tests.serve.conftest import half_white, png, solid
 from tests.serve.test_main import serving
@@ -231,6 +234,19 @@ def test_a_task_route_that_another_model_answers_is_not_asked_for_the_others(
     assert problems(rows) == {}
     answers = [row.reply for row in rows if "/v1/face-emotion" in row.route]
     assert [reply.headers["x-model"] for reply in answers] == ["tiny_slow"] * 3
+
+
+def test_members_of_one_vote_are_checked_one_by_one(tmp_path: Path) -> None:
+    image = half_white(height=64, width=64)
+    image[16:32, 16:32] = (220, 20, 0)  # a face: the route would cut it out
+    for graph in (EMOTIONS, OTHER_EMOTIONS, DETECTOR_OF_FACES):
+        add_samples(write_artifact(tmp_path, graph), png(image))
+    with serving("--artifacts", str(tmp_path)) as server:
+        rows = check(server.url, tmp_path)
+    assert problems(rows) == {}
+    answers = [row.reply for row in rows if "/v1/face-emotion" in row.route]
+    members = ["face_emotion_arcface", "face_emotion_efficientnet_b3"]
+    assert [reply.headers["x-model"] for reply in answers] == [members[0]] * 3 + [members[1]] * 3
 
 
 def test_another_version_of_the_model_is_named(url: str, changed: Path) -> None:
