@@ -13,9 +13,10 @@ from convert.calibration import Media
 from convert.errors import ConvertError
 from convert.fidelity import Fidelity, measure
 from convert.latency import medians_ms
-from convert.quantize import WEIGHTED, Quantizer, Setting, all_op_types
+from convert.quantize import Quantizer, Setting, all_op_types
 from convert.recipe import Tolerance
 from convert.search import Search, Trial
+from convert.units import WEIGHTED
 from convert.verify import integer_operators, run_rows
 from runtime.manifest import Suppression
 

@@ -5,33 +5,32 @@ Static QDQ pairs, or where a setting says so a range of MatMul's input measured 
 """
 
 import logging
-import math
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationMethod, QuantType
-from onnxruntime.quantization.calibrate import CalibrationDataReader, create_calibrator
+from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import QuantizationMode
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from convert.blocks import quantize_products
-from convert.errors import ConvertError
+from convert.correction import correct
+from convert.equalise import equalised, pairs
+from convert.gates import without_closed
 from convert.gelus import fuse_gelus
-from convert.graph import initializers
 from convert.numerics import PREFIX
+from convert.observe import Observed, Ranges, observe
 from convert.tables import quantize_tables
+from convert.units import tail, units, with_shapes
 from runtime.session import Feeds
 
-WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 # how MatMul becomes integer. "whole": as any operator. "inputs": where one factor is a weight, and
 # the product stays in float, as what follows in a transformer wants it. "dynamic": as "inputs", the
 # range of the other factor measured at each run: over the whole batch, so that rows depend on it.
@@ -46,18 +45,10 @@ class Setting:
     op_types: tuple[str, ...]  # operators that become integer
     float_nodes: frozenset[str] = frozenset()  # nodes that stay in float
     products: Products = "whole"
+    ranges: Ranges = "minmax"  # of activations
+    corrected: bool = False  # biases, by what rounded weights add on average
+    equalised: bool = False  # channels between two layers, so that one range fits them all
     reduce_range: bool = False  # weights in 7 bits: no pair of products saturates without VNNI
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """A layer with the activations that follow it: the smallest part that stays in float together.
-
-    A float layer between integer activations is quantized on both sides all the same.
-    """
-
-    nodes: tuple[str, ...]  # the layer first
-    work: float  # its share of the network's multiplications, in [0, 1]
 
 
 class Quantizer:
@@ -68,15 +59,18 @@ class Quantizer:
 
         Args:
             model: float graph, canonical names, numerics under PREFIX.
-            feeds: calibration inputs, one sample each; ranges are minimum and maximum over all.
+            feeds: calibration inputs, one sample each.
 
         Raises:
-            ConvertError: onnxruntime's calibrator refuses the graph.
+            ConvertError: no inputs, or onnxruntime refuses the graph.
         """
-        self._model = _with_shapes(quantize_tables(model))
-        self._ranges = _observe(self._model, feeds)
+        self._model = with_shapes(quantize_tables(model))
+        self._observed = observe(self._model, feeds)
+        self._feeds = feeds
+        self._equal: tuple[onnx.ModelProto, Observed] | None = None
+        self.equalises = bool(pairs(self._model))
         self.units = units(self._model, feeds[0])
-        self._tail = frozenset(_tail(self._model))
+        self._tail = frozenset(tail(self._model))
 
     @property
     def product_share(self) -> float:
@@ -110,8 +104,9 @@ class Quantizer:
                 yield node.name
 
     def _static(self, setting: Setting, excluded: list[str]) -> onnx.ModelProto:
+        model, observed = self._observed_model(setting)
         copy = onnx.ModelProto()
-        copy.CopyFrom(self._model)
+        copy.CopyFrom(model)
         left = {"MatMul"} if setting.products in ("dynamic", "blocks") else set()
         answers_in_float = ["MatMul"] if setting.products == "inputs" else []
         quantizer = QDQQuantizer(
@@ -120,7 +115,7 @@ class Quantizer:
             reduce_range=setting.reduce_range,
             weight_qType=QuantType.QInt8,
             activation_qType=QuantType.QUInt8,
-            tensors_range=self._ranges,
+            tensors_range=_ranges(model, observed, setting.ranges),
             nodes_to_quantize=[],
             nodes_to_exclude=excluded,
             op_types_to_quantize=[name for name in setting.op_types if name not in left],
@@ -128,88 +123,31 @@ class Quantizer:
         )
         with _quiet():
             quantizer.quantize_model()
-        return quantizer.model.model
+        quantized: onnx.ModelProto = quantizer.model.model
+        if setting.corrected:
+            correct(quantized, model, observed.means)
+        return quantized
+
+    def _observed_model(self, setting: Setting) -> tuple[onnx.ModelProto, Observed]:
+        """The float graph; equalised, it is observed again when first asked for."""
+        if not setting.equalised:
+            return self._model, self._observed
+        if self._equal is None:
+            model = equalised(self._model, self._observed.peaks)
+            self._equal = model, observe(model, self._feeds)
+        return self._equal
+
+
+def _ranges(model: onnx.ModelProto, observed: Observed, kind: Ranges) -> TensorsData:
+    """Made anew for each graph: onnxruntime's quantizer changes them."""
+    ranges = without_closed(model, observed.ranges(kind))
+    typed = {n: (np.float32(low), np.float32(high)) for n, (low, high) in ranges.items()}
+    return TensorsData(CalibrationMethod.MinMax, typed)
 
 
 def all_op_types() -> tuple[str, ...]:
     """Every operator that onnxruntime quantizes with QDQ."""
     return tuple(sorted({*QDQRegistry, *QLinearOpsRegistry}))
-
-
-def units(model: onnx.ModelProto, feeds: Feeds) -> tuple[Unit, ...]:
-    """Partition the network's nodes into units, in graph order.
-
-    Every weighted operator begins one; another node belongs to the latest unit among its inputs'.
-
-    Args:
-        model: as of `Quantizer`.
-        feeds: one sample, whose sizes decide how much work a layer is.
-    """
-    weights = initializers(model)
-    sizes = _sizes(model, feeds)
-    groups: list[list[str]] = []
-    work: list[float] = []
-    unit_of: dict[str, int] = {}
-    for node in model.graph.node:
-        if node.name.startswith(PREFIX):
-            continue
-        matrices = [weights[name] for name in node.input if name in weights]
-        if node.op_type in WEIGHTED and matrices:
-            groups.append([])
-            index = len(groups) - 1
-            work.append(_multiplications(node, matrices[0], sizes.get(node.output[0], 1)))
-        else:
-            index = max((unit_of[name] for name in node.input if name in unit_of), default=-1)
-        if index < 0:
-            continue
-        groups[index].append(node.name)
-        unit_of.update(dict.fromkeys(node.output, index))
-    total = sum(work) or 1.0
-    return tuple(
-        Unit(tuple(group), share / total) for group, share in zip(groups, work, strict=True)
-    )
-
-
-def _multiplications(node: onnx.NodeProto, matrix: NDArray[Any], output_size: int) -> float:
-    """Of one layer and sample: each output value is a sum over the weights of its channel."""
-    transposed = any(a.name == "transB" and a.i for a in node.attribute)
-    by_row = node.op_type == "Conv" or (node.op_type == "Gemm" and transposed)
-    return output_size * matrix.size / matrix.shape[0 if by_row else -1]
-
-
-def _sizes(model: onnx.ModelProto, feeds: Feeds) -> dict[str, int]:
-    """Values in each tensor of one sample, by name, where shapes are known."""
-    fixed = onnx.ModelProto()
-    fixed.CopyFrom(model)
-    del fixed.graph.value_info[:]  # of any size
-    for value in fixed.graph.input:
-        for dim, size in zip(
-            value.type.tensor_type.shape.dim, feeds[value.name].shape, strict=True
-        ):
-            dim.dim_value = size
-    known = (*_with_shapes(fixed).graph.value_info, *model.graph.output)
-    return {
-        value.name: math.prod(dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim)
-        for value in known
-    }
-
-
-def _tail(model: onnx.ModelProto) -> Iterator[str]:
-    """Nodes after the last weighted operator: they make the answer and cost next to nothing."""
-    weights = initializers(model).keys()
-    consumed_by_layer: set[str] = set()
-    for node in reversed(model.graph.node):
-        leads_to_layer = any(name in consumed_by_layer for name in node.output)
-        is_layer = node.op_type in WEIGHTED and any(name in weights for name in node.input)
-        if is_layer or leads_to_layer:
-            consumed_by_layer.update(node.input)
-        if not is_layer and not leads_to_layer:
-            yield node.name
-
-
-def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    # the quantizer skips, without a word, a tensor whose type it does not know
-    return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
 
 
 def _dynamic(model: onnx.ModelProto, excluded: list[str], *, reduce_range: bool) -> onnx.ModelProto:
@@ -231,30 +169,6 @@ def _dynamic(model: onnx.ModelProto, excluded: list[str], *, reduce_range: bool)
     with _quiet():
         quantizer.quantize_model()
     return quantizer.model.model
-
-
-def _observe(model: onnx.ModelProto, feeds: Sequence[Feeds]) -> Any:
-    with tempfile.TemporaryDirectory(prefix="slipway-") as directory:
-        path = Path(directory, "float.onnx")
-        onnx.save(model, path)
-        try:
-            calibrator = create_calibrator(
-                path,
-                augmented_model_path=str(Path(directory, "augmented.onnx")),
-                calibrate_method=CalibrationMethod.MinMax,
-            )
-            calibrator.collect_data(_Reader(feeds))
-            return calibrator.compute_data()
-        except Exception as error:  # onnxruntime's exceptions share no base class of their own
-            raise ConvertError(f"calibration failed: {error}") from error
-
-
-class _Reader(CalibrationDataReader):
-    def __init__(self, feeds: Sequence[Feeds]) -> None:
-        self._feeds = iter(feeds)
-
-    def get_next(self) -> Any:
-        return next(self._feeds, None)
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from convert.fidelity import Fidelity
-from convert.quantize import Setting, Unit
+from convert.quantize import Setting
 from convert.recipe import Tolerance
+from convert.units import Unit
 
 BLOCKS = 8  # first partition of the network, in graph order
 BUDGET = 40  # graphs measured at most
@@ -17,6 +18,7 @@ BUDGET = 40  # graphs measured at most
 # network's work: a float layer takes two to three times an integer one's time
 WORTHWHILE = 0.03
 FLOAT_COST = 2.0
+LEAST_WORK = 0.02  # of a block, beside its multiplications: it is quantized on both sides
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +105,21 @@ class Search:
         return trial
 
     def _rank_blocks(self, setting: Setting) -> list[frozenset[int]]:
+        """Best first: by how much loss each takes away for its share of the work.
+
+        Each holds the first unit of the next one as well, because what lies between two units may
+        be what is wrong: it is in float only where both are.
+        """
         count = len(self._units)
         size = max(1, -(-count // BLOCKS))
-        blocks = [frozenset(range(i, min(i + size, count))) for i in range(0, count, size)]
-        losses = {}
+        blocks = [frozenset(range(i, min(i + size + 1, count))) for i in range(0, count, size)]
+        whole = self._try(setting, frozenset()).fidelity.loss
+        values = {}
         for block in blocks:
             if not self.exhausted:
-                losses[block] = self._try(setting, block).fidelity.loss
-        return sorted(losses, key=lambda block: losses[block])
+                gain = whole - self._try(setting, block).fidelity.loss
+                values[block] = gain / (LEAST_WORK + sum(self._units[i].work for i in block))
+        return sorted(values, key=lambda block: -values[block])
 
     def _shrink(self, setting: Setting, chosen: list[int]) -> frozenset[int]:
         """Delta debugging: drop ever smaller pieces as long as the rest still qualifies."""

@@ -78,6 +78,10 @@ def _session_options(options: SessionOptions) -> ort.SessionOptions:
     # a spinning thread burns the quota of a shared vCPU while nothing is asked
     session_options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session_options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    # it rounds the weights of a float convolution between integer ones, one scale for all of them
+    session_options.add_session_config_entry(
+        "optimization.disable_specified_optimizers", "WeightBiasQuantization"
+    )
     if options.optimized_path is not None:
         session_options.optimized_model_filepath = str(options.optimized_path)
     return session_options

@@ -22,9 +22,10 @@ from convert.ladder import choose
 from convert.modalities import MODALITIES
 from convert.numerics import attach
 from convert.procedural import CALIBRATION, EVALUATION, GOLDEN, SAMPLES, sentences
-from convert.quantize import WEIGHTED, Quantizer, Setting
+from convert.quantize import Quantizer, Setting
 from convert.recipe import Loaded, Tolerance, output_shapes
 from convert.text_embedding import conditions_file
+from convert.units import WEIGHTED
 from convert.verify import batch_invariant, check_parity, run_rows
 from runtime.conditions import read_conditions
 from runtime.manifest import VOCABULARY

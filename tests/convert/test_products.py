@@ -13,8 +13,9 @@ from convert import ladder
 from convert.calibration import companions
 from convert.fidelity import measure
 from convert.ladder import choose
-from convert.quantize import WEIGHTED, Products, Quantizer, Setting, units
+from convert.quantize import Products, Quantizer, Setting
 from convert.recipe import Tolerance
+from convert.units import WEIGHTED, units
 from convert.verify import batch_invariant, integer_operators, run_rows
 from runtime.session import Feeds
 from tests.convert import nets

@@ -3,9 +3,10 @@ from collections.abc import Callable
 import pytest
 
 from convert.fidelity import Fidelity
-from convert.quantize import Setting, Unit
+from convert.quantize import Setting
 from convert.recipe import Tolerance
 from convert.search import Search
+from convert.units import Unit
 
 COUNT = 40
 UNITS = tuple(Unit((f"conv{i}", f"relu{i}"), 1 / COUNT) for i in range(COUNT))
