@@ -12,7 +12,7 @@ from serve.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Which model answers a task route, and the variable that says so."""
+    """Which model answers a task route or finds what it is about, and the variable that says so."""
 
     variable: str
     model: str
