@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import serve
+from runtime.isolation.pool import IsolatedDecoders
 from runtime.resources import cpu_count
 from serve import protocol
 from serve.body import UploadBudget
@@ -34,8 +35,13 @@ def create_app(settings: Settings, catalog: Catalog) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
         budget = UploadBudget(BODIES_IN_MEMORY * settings.max_upload_bytes)
-        with WorkerPool(workers=cpu_count(), queue=settings.queue) as pool:
-            yield State(settings=settings, catalog=catalog, pool=pool, budget=budget)
+        with (
+            IsolatedDecoders(timeout_s=settings.decode_timeout_s) as decoders,
+            WorkerPool(workers=cpu_count(), queue=settings.queue) as pool,
+        ):
+            yield State(
+                settings=settings, catalog=catalog, pool=pool, budget=budget, decoders=decoders
+            )
 
     app = Starlette(
         routes=[*routes(settings), *protocol.routes()],

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from runtime import Model
 from runtime.decode import decode_image
+from runtime.decoders import Decoders
 from runtime.errors import InputError
 from runtime.media import Bounds, Media
 from runtime.results import Result
@@ -35,6 +36,7 @@ class Asked:
     upload: Upload
     catalog: Catalog
     settings: Settings
+    decoders: Decoders
 
     def image(self, index: int = 0) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB of the file at `index`.
@@ -55,6 +57,7 @@ class Asked:
             audio_s=settings.longest_run_s,
             video=video,
             recording_s=settings.max_audio_s,
+            decoders=self.decoders,
         )
 
 
@@ -88,8 +91,15 @@ def media_endpoint(
         taken = form if isinstance(form, Form) else form(model)
 
         def told(upload: Upload) -> Reply | Picture:
-            catalog, settings = state["catalog"], state["settings"]
-            return answer(Call(model=model, upload=upload, catalog=catalog, settings=settings))
+            return answer(
+                Call(
+                    model=model,
+                    upload=upload,
+                    catalog=state["catalog"],
+                    settings=state["settings"],
+                    decoders=state["decoders"],
+                )
+            )
 
         return await _respond(request, taken, told)
 
@@ -109,7 +119,12 @@ def task_endpoint(answer: TaskAnswer, *, form: Form) -> Endpoint:
 
         def told(upload: Upload) -> Reply | Picture:
             return answer(
-                Asked(upload=upload, catalog=state["catalog"], settings=state["settings"])
+                Asked(
+                    upload=upload,
+                    catalog=state["catalog"],
+                    settings=state["settings"],
+                    decoders=state["decoders"],
+                )
             )
 
         return await _respond(request, form, told)

@@ -32,6 +32,7 @@ class Settings:
     max_pixels: int = 16_000_000  # of one decoded image: 48 MB as RGB, some copies at a time
     max_audio_s: int = 300  # of one recording in windows; LONGEST_RUN_S is that of a run
     max_video_s: int = 60  # of one clip, and 60 frames for each of its seconds
+    decode_timeout_s: int = 20  # of wall clock, for one clip or sound
     timeout_s: int = 30  # for a client to send a request
     max_files: int = 16  # of one request, each answered by itself
     queue: int = 64  # requests that may wait for a worker; one more is answered 429
@@ -70,6 +71,9 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         max_pixels=_integer(environ, "SLIPWAY_MAX_PIXELS", default.max_pixels, 1, 2**30),
         max_audio_s=_integer(environ, "SLIPWAY_MAX_AUDIO_SECONDS", default.max_audio_s, 1, 3600),
         max_video_s=_integer(environ, "SLIPWAY_MAX_VIDEO_SECONDS", default.max_video_s, 1, 3600),
+        decode_timeout_s=_integer(
+            environ, "SLIPWAY_DECODE_TIMEOUT", default.decode_timeout_s, 1, 3600
+        ),
         timeout_s=_integer(environ, "TIMEOUT", default.timeout_s, 1, 3600),
         max_files=_integer(environ, "SLIPWAY_MAX_FILES", default.max_files, 1, 48),
         queue=_integer(environ, "SLIPWAY_QUEUE", default.queue, 0, 65536),

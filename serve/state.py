@@ -2,6 +2,7 @@
 
 from typing import TypedDict
 
+from runtime.decoders import Decoders
 from serve.body import UploadBudget
 from serve.catalog import Catalog
 from serve.inference import WorkerPool
@@ -15,3 +16,4 @@ class State(TypedDict):
     catalog: Catalog
     pool: WorkerPool
     budget: UploadBudget
+    decoders: Decoders

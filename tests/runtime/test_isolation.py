@@ -3,6 +3,7 @@
 The jobs of `hostile_jobs` do on purpose what a native decoder may do by accident.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -42,14 +43,16 @@ def heard(pool: IsolatedDecoders, data: bytes, *, max_seconds: float = 30) -> np
     return joined(pool.stream_audio(data, sampling_rate=RATE, max_seconds=max_seconds))
 
 
-def workers() -> list[int]:
-    """The children of this process that are workers, zombies among them."""
-    listed = subprocess.run(
-        ["ps", "--ppid", str(os.getpid()), "-o", "pid=,stat=,args="],
-        check=True, capture_output=True, text=True,
-    ).stdout.splitlines()  # fmt: skip
-    fields = [line.split(None, 2) for line in listed]
-    return [int(pid) for pid, stat, args in fields if "isolation" in args or "Z" in stat]
+def workers(parent: int = 0) -> list[int]:
+    """The children of a process, this one for 0, that are workers, zombies among them."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it may end meanwhile
+            state, ppid = (entry / "stat").read_text("utf-8").rpartition(")")[2].split()[:2]
+            if int(ppid) == (parent or os.getpid()):
+                isolated = b"isolation" in (entry / "cmdline").read_bytes()
+                found += [int(entry.name)] if isolated or state == "Z" else []
+    return sorted(found)
 
 
 def eventually(holds: Callable[[], bool]) -> bool:
@@ -203,6 +206,17 @@ def test_reader_that_stops_half_way_leaves_none(hostile: IsolatedDecoders) -> No
     assert len(workers()) == len(before) + 1
     blocks.close()  # type: ignore[attr-defined]  # it is a generator
     assert workers() == before
+
+
+def test_a_worker_that_is_slow_has_one_budget_for_all(hostile: IsolatedDecoders) -> None:
+    with pytest.raises(TooLargeError, match="longer to decode"):
+        heard(hostile, b"drip")
+
+
+def test_long_sounds_have_longer() -> None:
+    with IsolatedDecoders(jobs=HOSTILE, timeout_s=0.5) as pool:
+        # ten blocks of 1 s, each 0.1 s later than the last: 0.1 s more for each
+        assert heard(pool, b"drip_much").size == 1600 + 10 * RATE
 
 
 def test_what_is_done_between_blocks_is_not_counted(hostile: IsolatedDecoders) -> None:

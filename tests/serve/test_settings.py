@@ -35,6 +35,7 @@ def test_every_variable_is_read() -> None:
         "SLIPWAY_GAIT_MODEL": "walks",
         "SLIPWAY_MAX_AUDIO_SECONDS": "7",
         "SLIPWAY_MAX_VIDEO_SECONDS": "8",
+        "SLIPWAY_DECODE_TIMEOUT": "9",
     }
     assert from_environment(environ) == Settings(
         artifacts=Path("/models"),
@@ -57,6 +58,7 @@ def test_every_variable_is_read() -> None:
         gait_model="walks",
         max_audio_s=7,
         max_video_s=8,
+        decode_timeout_s=9,
     )
 
 
