@@ -27,6 +27,7 @@ from convert.gates import without_closed
 from convert.gelus import fuse_gelus
 from convert.numerics import PREFIX
 from convert.observe import Observed, Ranges, observe
+from convert.saturation.fitting import fitting_ranges
 from convert.tables import quantize_tables
 from convert.units import tail, units, with_shapes
 from runtime.session import Feeds
@@ -48,7 +49,7 @@ class Setting:
     ranges: Ranges = "minmax"  # of activations
     corrected: bool = False  # biases, by what rounded weights add on average
     equalised: bool = False  # channels between two layers, so that one range fits them all
-    reduce_range: bool = False  # weights in 7 bits: no pair of products saturates without VNNI
+    reduce_range: bool = False  # weights of which no pair of products saturates without VNNI
 
 
 class Quantizer:
@@ -112,14 +113,17 @@ class Quantizer:
         quantizer = QDQQuantizer(
             copy,
             per_channel=True,
-            reduce_range=setting.reduce_range,
+            reduce_range=False,  # of all weights: what their pairs need is less
             weight_qType=QuantType.QInt8,
             activation_qType=QuantType.QUInt8,
             tensors_range=_ranges(model, observed, setting.ranges),
             nodes_to_quantize=[],
             nodes_to_exclude=excluded,
             op_types_to_quantize=[name for name in setting.op_types if name not in left],
-            extra_options={"OpTypesToExcludeOutputQuantization": answers_in_float},
+            extra_options={
+                "OpTypesToExcludeOutputQuantization": answers_in_float,
+                "TensorQuantOverrides": fitting_ranges(copy) if setting.reduce_range else {},
+            },
         )
         with _quiet():
             quantizer.quantize_model()

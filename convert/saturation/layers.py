@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from convert.saturation.products import may_saturate
+
+T = TypeVar("T", bound=np.generic)
 
 QUANTIZED_PRODUCTS = ("Conv", "Gemm", "MatMul")  # between QuantizeLinear and DequantizeLinear
 INTEGER_PRODUCTS = ("MatMulInteger", "ConvInteger")
@@ -69,23 +71,21 @@ def _layer(
     tensor = constants.get(weights)
     if tensor is None or tensor.data_type != onnx.TensorProto.INT8:
         return None
-    attributes = {each.name: helper.get_attribute_value(each) for each in node.attribute}
-    array = numpy_helper.to_array(tensor)
-    convolves = node.op_type.startswith("Conv")
-    if convolves and array.shape[1] == 1 and array.shape[0] == attributes.get("group", 1) > 1:
-        return None  # depthwise: a kernel of its own, in 32 bits
+    attributes = attributes_of(node)
+    grouped = grouped_weights(node.op_type, numpy_helper.to_array(tensor), attributes)
+    if grouped is None:
+        return None
     zero_points, scales = facts
     zero_point = next((int(_constant(constants, name)) for name in zero_points), 0)
     known = _constant(constants, scales) if scales else np.ones(1, np.float32)
-    matrices = _by_group(array, attributes) if convolves else _matrix(array, attributes)
     return Layer(
         node.name,
         node.op_type,
         activations,
         zero_point,
-        matrices,
+        grouped,
         np.atleast_1d(known),
-        attributes if convolves else {},
+        attributes if node.op_type.startswith("Conv") else {},
     )
 
 
@@ -93,16 +93,31 @@ def _constant(constants: Mapping[str, onnx.TensorProto], name: str) -> NDArray[A
     return numpy_helper.to_array(constants[name])
 
 
-def _by_group(array: NDArray[np.int8], attributes: Mapping[str, Any]) -> NDArray[np.int8]:
-    """(O, C / G, h, w) to (G, h w C / G, O / G): channels are neighbours, then columns, rows."""
+def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
+    """Its attributes, as Python values."""
+    return {each.name: helper.get_attribute_value(each) for each in node.attribute}
+
+
+def grouped_weights(
+    op_type: str, array: NDArray[T], attributes: Mapping[str, Any]
+) -> NDArray[T] | None:
+    """Weights in the order in which their products are paired.
+
+    Args:
+        op_type: of INTEGER_PRODUCTS or QUANTIZED_PRODUCTS.
+        array: as the file has them.
+        attributes: of the node.
+
+    Returns:
+        (G, K, N): groups of a convolution, of which channels are neighbours, then columns, rows.
+        None for depthwise convolutions, which have a kernel of their own that sums in 32 bits.
+    """
+    if not op_type.startswith("Conv"):
+        matrix = array.T if attributes.get("transB", 0) else array
+        return matrix.reshape(-1, *matrix.shape[-2:])
     groups = int(attributes.get("group", 1))
     outputs, inputs = array.shape[:2]
-    spatial = (-1, inputs) if array.ndim > 2 else (1, inputs)
-    last = np.moveaxis(array, 1, -1).reshape(outputs, *spatial)
-    return last.reshape(groups, outputs // groups, -1).transpose(0, 2, 1)
-
-
-def _matrix(array: NDArray[np.int8], attributes: Mapping[str, Any]) -> NDArray[np.int8]:
-    transposed = bool(attributes.get("transB", 0))
-    matrix = array.T if transposed else array
-    return matrix.reshape(-1, *matrix.shape[-2:])
+    if inputs == 1 and outputs == groups > 1:
+        return None
+    last = np.moveaxis(array, 1, -1).reshape(groups, outputs // groups, -1)
+    return last.transpose(0, 2, 1)

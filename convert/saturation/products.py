@@ -1,9 +1,12 @@
 """Products of UINT8 and INT8 matrices: as they are, and as sums of 16 bits that saturate."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+T = TypeVar("T", bound=np.generic)
 
 INT16 = np.iinfo(np.int16)
 UINT8_MAX = 255
@@ -30,7 +33,10 @@ def saturated(activations: NDArray[np.uint8], weights: NDArray[np.int8]) -> Prod
         activations: (M, K) uint8, zero point not taken off.
         weights: (K, N) int8. Where K is odd the last product is alone.
     """
-    left, right = _of_pairs(activations.T), _of_pairs(weights)  # (K / 2, 2, M or N)
+    left, right = (
+        of_pairs(activations.T.astype(np.int32)),
+        of_pairs(weights.astype(np.int32)),
+    )  # (K / 2, 2, M or N)
     sums = np.zeros((activations.shape[0], weights.shape[1]), np.int32)
     lost = 0
     for a, w in zip(left, right, strict=True):
@@ -47,14 +53,13 @@ def may_saturate(weights: NDArray[np.int8]) -> bool:
     Args:
         weights: (K, N) int8, in the order in which they are paired.
     """
-    pairs = _of_pairs(weights)
+    pairs = of_pairs(weights.astype(np.int32))
     highest = np.maximum(pairs, 0).sum(axis=1) * UINT8_MAX
     lowest = np.minimum(pairs, 0).sum(axis=1) * UINT8_MAX
     return bool((highest > INT16.max).any() or (lowest < INT16.min).any())
 
 
-def _of_pairs(matrix: NDArray[np.uint8] | NDArray[np.int8]) -> NDArray[np.int32]:
-    """(K, X) to (ceil(K / 2), 2, X), filled with zeros."""
+def of_pairs(matrix: NDArray[T]) -> NDArray[T]:
+    """(K, X) to (ceil(K / 2), 2, X), filled with zeros: products 2k and 2k + 1 are neighbours."""
     depth, width = matrix.shape
-    filled = np.pad(matrix.astype(np.int32), ((0, depth % 2), (0, 0)))
-    return filled.reshape(-1, 2, width)
+    return np.pad(matrix, ((0, depth % 2), (0, 0))).reshape(-1, 2, width)

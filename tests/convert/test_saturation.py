@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from convert.checkpoint import sha256
 from convert.describe import (
     EXACT_CPU_FEATURES,
     INT8_CPU_FEATURES,
@@ -21,8 +22,15 @@ from convert.errors import VerificationError
 from convert.ladder import Choice
 from convert.quantize import Quantizer, Setting, all_op_types
 from convert.saturation import exact, integer_layers, may_saturate, saturated, saturating_layers
+from convert.saturation.captured import patches
+from convert.saturation.fitting import fitting_ranges
+from convert.saturation.losses import losses
 from convert.variants import write_variants
-from runtime.manifest import File, Variant
+from runtime.errors import ArtifactError
+from runtime.manifest import File, Variant, read_manifest
+from runtime.session import Session
+from runtime.strict_json import to_json
+from tests.artifacts import CLASSIFIER, edit_manifest, rewrite_golden, write_artifact
 from tests.convert import nets
 from tests.convert.parity import write_float_graph
 
@@ -100,7 +108,8 @@ def test_reduced_range_leaves_no_layer_that_may_saturate(tmp_path: Path) -> None
     path = quantized(tmp_path / "int8-7bit.onnx", reduce_range=True)
     layers = list(integer_layers(onnx.load(path)))
     assert len(layers) == 3
-    assert max(abs(layer.weights.astype(int)).max() for layer in layers) == 64
+    largest = [abs(layer.weights.astype(int)).max() for layer in layers]
+    assert min(largest) > 64  # more than 7 bits where neighbours leave room
     assert saturating_layers(path) == []
     assert cpu_features("int8-7bit", path) == SEVEN_BIT_CPU_FEATURES
     assert cpu_features("int8", path) == EXACT_CPU_FEATURES
@@ -193,3 +202,91 @@ def test_float_alone_where_int8_does_not_qualify(tmp_path: Path) -> None:
     choice = replace(Choice(None, {}, (), "slower"), int8_7bit=None)
     variants, said = write_variants(choice, tmp_path / "float.onnx", write)
     assert ([variant.name for variant in variants], said) == (["float"], "float serves")
+
+
+def test_ranges_are_as_wide_as_the_pairs_of_a_channel_need() -> None:
+    weights = np.array([[1, 1, 0, 0], [1, 0, -1, 0], [1, -1, 0.5, 0.25], [0, 0, 0, 0]], np.float32)
+    node = helper.make_node("Gemm", ["x", "w"], ["y"], "gemm", transB=1)
+    made = helper.make_graph([node], "g", [], [], [numpy_helper.from_array(weights, "w")])
+    (ranges,) = fitting_ranges(helper.make_model(made)).values()
+    limits = [channel["rmax"] for channel in ranges]
+    np.testing.assert_allclose(limits, [2, 1, 1, 0])  # a pair of ones; ones that are no pair
+    assert {channel["axis"] for channel in ranges} == {0}
+    assert all(channel["rmin"] == -channel["rmax"] for channel in ranges)
+
+
+def test_weights_at_any_range_that_fits_never_saturate() -> None:
+    for depth in (3, 8, 27):
+        weights = RNG.standard_normal((depth, 64)).astype(np.float32)
+        weights[:2] = np.abs(weights[:2]).max()  # two equal neighbours, the largest of all
+        node = helper.make_node("MatMul", ["x", "w"], ["y"], "product")
+        made = helper.make_graph([node], "g", [], [], [numpy_helper.from_array(weights, "w")])
+        (ranges,) = fitting_ranges(helper.make_model(made)).values()
+        limits = np.array([channel["rmax"] for channel in ranges], np.float32)
+        integers = np.rint(weights / limits * 127).astype(np.int8)
+        assert not may_saturate(integers)
+        assert abs(integers[:2].astype(int)).max() == 64
+
+
+@pytest.mark.parametrize(
+    ("shape", "groups", "attributes"),
+    [
+        ((5, 6, 7), 1, {"pads": [1, 0, 1, 2], "strides": [2, 1]}),
+        ((6, 9, 9), 3, {"dilations": [2, 2], "pads": [2, 2, 2, 2]}),
+        ((4, 8, 8), 1, {"auto_pad": "SAME_UPPER", "strides": [2, 2]}),
+        ((4, 8, 8), 2, {"auto_pad": "SAME_LOWER", "strides": [2, 2]}),
+        ((3, 20), 1, {"strides": [5]}),
+    ],
+)
+def test_patches_are_what_a_convolution_multiplies(
+    shape: tuple[int, ...], groups: int, attributes: dict[str, Any], tmp_path: Path
+) -> None:
+    rank = len(shape) - 1
+    weights = RNG.integers(-5, 6, (groups * 4, shape[0] // groups, *[3, 2][:rank])).astype(np.int8)
+    pixels = RNG.integers(0, 256, (1, *shape)).astype(np.uint8)
+    node = helper.make_node(
+        "Conv",
+        ["x", "m"],
+        ["y"],
+        "conv",
+        group=groups,
+        kernel_shape=weights.shape[2:],
+        **attributes,
+    )
+    constants = {"w": weights, "step": np.float32(1), "zero": np.uint8(7)}
+    model = graph(node, constants)
+    model.ir_version, model.opset_import[0].version = 8, 17
+    onnx.save(model, tmp_path / "conv.onnx")
+    (expected,) = Session(tmp_path / "conv.onnx").run({"q": pixels}).values()
+    (layer,) = integer_layers(model)
+    made = patches(pixels[0], layer)
+    sums = [exact(rows, group) for rows, group in zip(made, layer.weights, strict=True)]
+    offsets = 7 * layer.weights.astype(int).sum(axis=1)
+    found = np.concatenate([s - o for s, o in zip(sums, offsets, strict=True)], axis=1)
+    np.testing.assert_array_equal(found.T.reshape(expected.shape[1:]), expected[0])
+
+
+def test_losses_of_an_artifact(tmp_path: Path) -> None:
+    directory = write_artifact(tmp_path, CLASSIFIER)
+    with pytest.raises(ArtifactError, match="its variants are float; nothing of it is 8-bit"):
+        losses(directory)
+    path = directory / "float.onnx"
+    files = {}
+    for name, reduce_range in (("int8", False), ("int8-7bit", True)):
+        quantized(path, reduce_range=reduce_range)
+        made = File(f"{name}.onnx", sha256(path), path.stat().st_size)
+        path.rename(directory / made.name)
+        files[name] = made
+    manifest = to_json(read_manifest(directory))
+    plain = manifest["variants"][0]
+    variants = [{**plain, "name": n, "files": [to_json(f)]} for n, f in files.items()]
+    images = np.full((2, nets.SIDE, nets.SIDE, 3), 255, np.uint8)
+    rewrite_golden(directory, {"input/image": images})
+    edit_manifest(directory, {"variants": variants})
+    found = losses(directory)
+    assert [one.op_type for one in found] == ["Conv", "Conv", "Gemm"]
+    first = found[0]
+    assert first.saturated_pairs > 0
+    assert first.error_8_bit > 0.05
+    assert first.error_7_bit is not None
+    assert first.error_7_bit < 0.02
