@@ -20,6 +20,10 @@ class Conditions:
     embeddings: NDArray[np.float32]  # (K, D), in the order of `names`
     rows: Mapping[str, int]  # every name and synonym, case folded
 
+    def knows(self, condition: str) -> bool:
+        """Whether any condition is called so."""
+        return folded(condition) in self.rows
+
     def find(self, condition: str) -> str:
         """The name of a condition that is called so, by name or synonym, whatever the case.
 

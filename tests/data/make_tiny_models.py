@@ -395,6 +395,35 @@ def text() -> tuple[dict[str, Any], list[NodeProto]]:
     return facts, nodes
 
 
+def notes() -> tuple[dict[str, Any], list[NodeProto]]:
+    """A text model whose embeddings tiny_gait takes: 5 less the count of tokens, within [-1, 1]."""
+    facts = spec(
+        "tiny_notes",
+        "sentence-similarity",
+        [tensor("input_ids", "int64", "N", "L"), tensor("attention_mask", "int64", "N", "L")],
+        [tensor("embedding", "float32", "N", 6)],
+        preprocess=[{"op": "tokenize", "max_length": 8, "lowercase": True}],
+    )
+    nodes = [
+        # the ids count for nothing, but a graph has to use them
+        helper.make_node("Mul", ["input_ids", "attention_mask"], ["kept"]),
+        constant("nothing", 0, np.int64),
+        helper.make_node("Mul", ["kept", "nothing"], ["zeros"]),
+        helper.make_node("Add", ["zeros", "attention_mask"], ["ones"]),
+        constant("along", [1], np.int64),
+        helper.make_node("ReduceSum", ["ones", "along"], ["count"], keepdims=1),
+        helper.make_node("Cast", ["count"], ["length"], to=TensorProto.FLOAT),
+        constant("five", 5.0),
+        helper.make_node("Sub", ["five", "length"], ["rest"]),
+        constant("smallest", -1.0),
+        constant("largest", 1.0),
+        helper.make_node("Clip", ["rest", "smallest", "largest"], ["first"]),
+        constant("places", [0, 0, 0, 5], np.int64),
+        helper.make_node("Pad", ["first", "places"], ["embedding"]),
+    ]
+    return facts, nodes
+
+
 def value_info(entry: Tensor) -> ValueInfoProto:
     """An ONNX declaration of a spec's tensor."""
     return helper.make_tensor_value_info(entry["name"], ONNX_TYPES[entry["dtype"]], entry["shape"])
@@ -431,6 +460,7 @@ def main() -> None:
         "tiny_voice": voice,
         "tiny_gait": gait,
         "tiny_text": text,
+        "tiny_notes": notes,
     }
     for name, make in makers.items():
         data = build(*make()).SerializeToString(deterministic=True)

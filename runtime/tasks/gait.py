@@ -1,0 +1,186 @@
+"""How a person walks in a clip, with what is known about the person."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.conditions import Conditions
+from runtime.errors import InputError
+from runtime.manifest import SampleFrames
+from runtime.media import Bounds
+from runtime.model import Model
+from runtime.results import Classification, Embedding
+from runtime.video import Sampled, sample_array
+
+LONGEST_TEXT = 2000  # characters of a condition in free text; a text model reads a page at most
+_PROBES = 2  # known conditions that a text model is asked for, to see that it speaks the same
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """What the model was told about the person."""
+
+    given: str | None = None  # as it was asked; None: nothing
+    read_as: Literal["nothing", "name", "text"] = "nothing"
+    name: str | None = None  # of the known condition, where it is one
+    text_model: Model | None = None  # that embedded the text, where it is one
+
+    def to_json(self) -> dict[str, Any]:
+        """`given`, `read_as`, `name`, and `text_model` as `model`, `version` and `digest`."""
+        made = self.text_model.manifest if self.text_model else None
+        model = made and {"model": made.id, "version": made.version, "digest": made.digest}
+        return {
+            "given": self.given,
+            "read_as": self.read_as,
+            "name": self.name,
+            "text_model": model,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Gait:
+    """The walk in one clip."""
+
+    walk: Classification
+    condition: Understood
+    frames: Sampled  # what the model saw, at its own size
+
+    def to_json(self) -> dict[str, Any]:
+        """`predicted_class`, the fields of a classification, `condition`, and the `frames` used.
+
+        `condition` is the known name or the text, null where nothing was told; `condition_read`
+        says how it was understood. Of `frames`: `indices` from 0 and `times_s` from the first
+        frame, one each per frame that the model saw; `clip_frames`, how many there are.
+        """
+        told = self.condition
+        return {
+            "predicted_class": self.walk.label,
+            **self.walk.to_json(),
+            "condition": told.name or told.given,
+            "condition_read": told.to_json(),
+            "frames": {
+                "indices": list(self.frames.indices),
+                "times_s": [round(seconds, 6) for seconds in self.frames.times_s],
+                "clip_frames": self.frames.clip_frames,
+                "sought": self.frames.sought,
+            },
+        }
+
+
+def gait(
+    clip: bytes | NDArray[np.uint8],
+    model: Model,
+    *,
+    condition: str | None = None,
+    text_models: Iterable[Model] = (),
+    bounds: Bounds | None = None,
+) -> Gait:
+    """Classify the walk in a clip.
+
+    Args:
+        clip: a file as `runtime.video` reads it, or (n, H, W, 3) uint8 RGB.
+        model: of the task video-classification.
+        condition: of the person: a name or synonym that the model knows, else free text; None or
+            blank where nothing is known.
+        text_models: that may embed free text; the first that fits the model does.
+        bounds: the largest clip, and who decodes it; None for the defaults.
+
+    Raises:
+        InputError: the clip cannot be decoded or is over a limit, or the condition is neither
+            known nor can be read as text; nothing was run.
+        ArithmeticError: a model gave values that are no numbers.
+    """
+    if model.spec.task != "video-classification":
+        raise InputError(f"{model.spec.id} is for {model.spec.task}; gait takes video models")
+    understood, vector = understand(condition, model, text_models)
+    frames = _frames(clip, model, bounds or Bounds())
+    feeds: dict[str, NDArray[np.generic]] = {"frames": frames.frames[np.newaxis]}
+    if vector is not None:
+        feeds["condition"] = vector[np.newaxis]
+    probabilities = np.asarray(model.run(feeds, ["probabilities"])["probabilities"][0], np.float32)
+    if not np.isfinite(probabilities).all():
+        raise ArithmeticError(f"{model.spec.id} gave values that are not finite numbers")
+    return Gait(Classification(model.spec.labels, probabilities), understood, frames)
+
+
+def understand(
+    condition: str | None, model: Model, text_models: Iterable[Model]
+) -> tuple[Understood, NDArray[np.float32] | None]:
+    """What a model is told of a condition.
+
+    Returns:
+        How it was understood, and (D,) float32 for the graph; None where the graph takes none.
+
+    Raises:
+        InputError: the graph takes none, or it is neither known by name nor can be read as text.
+    """
+    told = (condition or "").strip()
+    width = condition_width(model)
+    if width is None:
+        if told:
+            raise InputError(f"{model.spec.id} takes no condition")
+        return Understood(), None
+    if not told:
+        return Understood(), np.zeros(width, np.float32)
+    known = model.assets.conditions
+    if known is not None and known.knows(told):
+        return Understood(told, "name", known.find(told)), known.embed(told)
+    encoder = next((each for each in text_models if speaks_with(each, model)), None)
+    if encoder is None:
+        if known is not None:
+            known.find(told)  # refuses it, naming those known
+        raise InputError(f"{model.spec.id} knows no condition by name, and no text model fits")
+    if len(told) > LONGEST_TEXT:
+        raise InputError(f"the condition has {len(told)} characters; allowed: {LONGEST_TEXT}")
+    return Understood(told, "text", None, encoder), _embedded(told, encoder)
+
+
+def condition_width(model: Model) -> int | None:
+    """How many numbers a video model is told of the person; None: it is told nothing."""
+    shapes = {tensor.name: tensor.shape for tensor in model.spec.inputs}
+    return int(shapes["condition"][-1]) if "condition" in shapes else None
+
+
+def speaks_with(text_model: Model, model: Model) -> bool:
+    """Whether a text model's embeddings are those that a video model was taught.
+
+    The task and the width are not enough: most small text models have the same. So it is asked for
+    conditions that the video model knows by name, each of which has to come out nearest to its own
+    vector.
+    """
+    if text_model.spec.task != "sentence-similarity":
+        return False
+    shapes = {tensor.name: tensor.shape for tensor in text_model.spec.outputs}
+    if shapes["embedding"][-1] != condition_width(model):
+        return False
+    known = model.assets.conditions
+    return known is None or all(
+        _nearest(_embedded(name, text_model), known) == name for name in known.names[:_PROBES]
+    )
+
+
+def _nearest(vector: NDArray[np.float32], known: Conditions) -> str:
+    lengths = np.linalg.norm(known.embeddings, axis=1)
+    cosines = known.embeddings @ vector / np.maximum(lengths, 1e-12)  # a row of zeros is near none
+    return known.names[int(cosines.argmax())]
+
+
+def _embedded(text: str, text_model: Model) -> NDArray[np.float32]:
+    result = text_model.predict(text)
+    assert isinstance(result, Embedding)  # the task's result
+    if not np.isfinite(result.values).all():
+        raise ArithmeticError(f"{text_model.spec.id} gave values that are not finite numbers")
+    return result.values
+
+
+def _frames(clip: bytes | NDArray[np.uint8], model: Model, bounds: Bounds) -> Sampled:
+    steps = model.spec.preprocess
+    step = steps[0]
+    assert isinstance(step, SampleFrames)  # the manifest refuses another
+    if isinstance(clip, bytes):
+        sample = bounds.decoders.sample_frames
+        return sample(clip, count=step.count, steps=steps, limits=bounds.video)
+    return sample_array(clip, count=step.count, steps=steps)
