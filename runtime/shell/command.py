@@ -1,7 +1,7 @@
 """What a command is made of."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from runtime.model import Model
 class Answer:
     """What is told of one file."""
 
-    model: Model  # whose facts are told
+    facts: Mapping[str, Any]  # who answered, as `facts_of` tells it
     result: dict[str, Any]  # as the server's `result`
     lines: tuple[str, ...]  # for people: the first follows the file's name
     warnings: tuple[str, ...] = ()
@@ -39,6 +39,18 @@ class Command:
     summary: str
     declare: Callable[[argparse.ArgumentParser], None]  # its own options
     open: Callable[[argparse.Namespace, Bounds], Opened]
+
+
+def facts_of(model: Model) -> dict[str, Any]:
+    """Who answered: the fields that the server puts around every answer."""
+    manifest = model.manifest
+    return {
+        "model": manifest.id,
+        "version": manifest.version,
+        "digest": manifest.digest,
+        "variant": model.variant.name,
+        "weights": manifest.weights.origin,
+    }
 
 
 def share(value: float) -> str:

@@ -60,17 +60,8 @@ def _answered(
 
 
 def _json_line(path: Path, answer: Answer, picture: Path | None) -> str:
-    manifest = answer.model.manifest
-    facts = {
-        "file": str(path),
-        "model": manifest.id,
-        "version": manifest.version,
-        "digest": manifest.digest,
-        "variant": answer.model.variant.name,
-        "weights": manifest.weights.origin,
-        "warnings": list(answer.warnings),
-    }
     drawn = {"drawing": str(picture)} if picture else {}
+    facts = {"file": str(path), **answer.facts, "warnings": list(answer.warnings)}
     return json.dumps({**facts, **drawn, "result": answer.result})
 
 

@@ -8,6 +8,7 @@ from runtime.steps import Resize
 from runtime.video import Sampled
 
 THUMBNAIL_PX = 270  # shorter side of a frame on a sheet
+_WORTH_TELLING = 0.01
 DRAWN_HZ = 16_000  # of a waveform that is looked at
 
 
@@ -50,9 +51,10 @@ def clip_picture(data: bytes, count: int, caption: str, bounds: Bounds) -> Pictu
 
 
 def ranked(result: Classification, *, most: int = 5) -> str:
-    """The most probable classes, best first."""
+    """The most probable classes, best first; beside the best those that are not next to nothing."""
     best = sorted(zip(result.labels, result.probabilities, strict=True), key=lambda each: -each[1])
-    return ", ".join(f"{name} {share(float(value))}" for name, value in best[:most])
+    told = [best[0], *(each for each in best[1:most] if each[1] >= _WORTH_TELLING)]
+    return ", ".join(f"{name} {share(float(value))}" for name, value in told)
 
 
 def _note(taken: Sampled, index: int, place: int) -> str:

@@ -58,6 +58,20 @@ def panel_of(weights: Weights, models: Mapping[str, Model]) -> Panel:
     return Panel(first.spec.labels, members, left_out)
 
 
+def with_stand_in(weights: Weights, alone: str, models: Mapping[str, Model]) -> Weights:
+    """The same, where any of them can vote; else with one more, whom nobody joins.
+
+    Args:
+        weights: by model id.
+        alone: id of the model that answers where none of the others can.
+        models: by id.
+    """
+    present = [models[name] for name, _ in weights if name in models]
+    if not all(objection(model) for model in present):
+        return weights
+    return (*(each for each in weights if each[0] != alone), (alone, 1.0))
+
+
 def objection(model: Model) -> str | None:
     """Why a model cannot vote, as the rest of a sentence; None where it can."""
     spec = model.spec

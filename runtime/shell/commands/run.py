@@ -11,7 +11,7 @@ from runtime.draw.boxes import Box
 from runtime.media import Bounds
 from runtime.model import Model
 from runtime.results import Alpha, Classification, Detections, Result
-from runtime.shell.command import Answer, Command, Opened, share
+from runtime.shell.command import Answer, Command, Opened, facts_of, share
 from runtime.shell.files import SUFFIXES, read_file
 from runtime.shell.pictures import clip_picture, ranked, sound_picture
 from runtime.shell.shelf import loaded
@@ -32,7 +32,7 @@ def _open(options: argparse.Namespace, bounds: Bounds) -> Opened:
         data = read_file(path)
         result = model.predict(data, condition=options.condition, bounds=bounds)
         picture = _picture(model, data, result, bounds)
-        return Answer(model, result.to_json(), tuple(_lines(result)), picture=picture)
+        return Answer(facts_of(model), result.to_json(), tuple(_lines(result)), picture=picture)
 
     return Opened(ask, SUFFIXES[model.spec.task])
 
