@@ -69,6 +69,15 @@ def pretrained_xception(shared: Path, tmp_path_factory: pytest.TempPathFactory) 
     return directory / "out/face_emotion_xception"
 
 
+@pytest.fixture(scope="session")
+def pretrained_yunet(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("yunet")
+    checkpoint = shared / "checkpoints/yunet_n_640_640.onnx"
+    arguments = ("--checkpoint", checkpoint, "--out", directory / "out")
+    succeed("face_detector_yunet", *arguments, directory=directory)
+    return directory / "out/face_detector_yunet"
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
     """An HTTP server of files, which does what a test tells it to."""

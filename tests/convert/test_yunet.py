@@ -25,7 +25,6 @@ from runtime.geometry import place
 from runtime.manifest import read_manifest
 from runtime.preprocess import preprocess
 from runtime.results import Detections
-from tests.convert.command_line import succeed
 from tests.convert.parity import differences, expected, read_images, write_float_graph
 
 PARITY = 1e-4
@@ -204,22 +203,13 @@ def test_seeded_float_graph_equals_torch(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def converted(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("yunet")
-    checkpoint = shared / "checkpoints" / FILES[0]
-    arguments = ("--checkpoint", checkpoint, "--out", directory / "out")
-    succeed("face_detector_yunet", *arguments, directory=directory)
-    return directory / "out/face_detector_yunet"
-
-
-@pytest.fixture(scope="session")
-def detector(converted: Path) -> runtime.Model:
-    return runtime.load(converted)
+def detector(pretrained_yunet: Path) -> runtime.Model:
+    return runtime.load(pretrained_yunet)
 
 
 @pytest.mark.slow
-def test_int8_is_not_tried_unasked(converted: Path) -> None:
-    manifest = read_manifest(converted / "1")
+def test_int8_is_not_tried_unasked(pretrained_yunet: Path) -> None:
+    manifest = read_manifest(pretrained_yunet / "1")
     assert [variant.precision for variant in manifest.variants] == ["float"]
     assert manifest.candidates == ()
 
