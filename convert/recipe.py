@@ -9,16 +9,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from convert.errors import RecipeError
 from convert.fidelity import METRICS
-from convert.frameworks import Network
-from convert.numerics import Head, Input
 from convert.sources import AnySource
 from runtime.manifest import MODEL_ID, Step, Suppression, Task
+
+if TYPE_CHECKING:  # they need onnx, which a machine that only verifies artifacts does not have
+    from convert.frameworks import Network
+    from convert.numerics import Head, Input
 
 MODELS = Path(__file__).parent / "models"
 Kind = Literal["scene", "face", "voice", "walker", "sentence"]  # see convert.modalities
@@ -30,9 +32,9 @@ BLANK_SIZES: Mapping[str, int] = {"S": 16_000}
 class Loaded:
     """A network with everything around it that makes it answer the task."""
 
-    network: Network
-    input: Input
-    head: Head
+    network: "Network"
+    input: "Input"
+    head: "Head"
     preprocess: tuple[Step, ...]
     labels: tuple[str, ...] = ()  # (): unknown; where the task has classes the user names them
     task: Task | None = None  # None: the recipe's; else what this checkpoint can answer

@@ -2,15 +2,13 @@
 
 import re
 import tempfile
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import onnx
 
 from convert.calibration import companions, joined
 from convert.errors import VerificationError
 from convert.fidelity import Outputs, max_abs_difference
+from convert.op_types import op_types
 from runtime.session import Feeds, Session, SessionOptions
 
 PARITY_TOLERANCE = 1e-4  # reference framework against float graph, max abs over all outputs
@@ -57,7 +55,7 @@ def batch_invariant(path: Path, samples: Sequence[Feeds]) -> bool:
 
     A graph that measures a range over the whole batch never is one, whatever these rows give.
     """
-    if any(node.op_type in MEASURED_AT_RUN for node in onnx.load(path).graph.node):
+    if any(name in MEASURED_AT_RUN for name in op_types(path)):
         return False
     batch = [samples[row] for row in companions(samples, BATCH)]
     alone = run_rows(path, batch)
@@ -70,5 +68,5 @@ def integer_operators(path: Path) -> Mapping[str, int]:
     with tempfile.TemporaryDirectory(prefix="slipway-") as directory:
         optimized = Path(directory, "optimized.onnx")
         Session(path, SessionOptions(threads=1, optimized_path=optimized))
-        nodes = onnx.load(optimized, load_external_data=False).graph.node
-    return Counter(node.op_type for node in nodes if INTEGER_OPERATOR.fullmatch(node.op_type))
+        found = op_types(optimized)
+    return {name: count for name, count in found.items() if INTEGER_OPERATOR.fullmatch(name)}
