@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from runtime.errors import ArtifactError
-from runtime.manifest import versions
+from runtime.manifest import Task, read_manifest, versions
 from runtime.model import Model, load
 
 CAUTIONS = {  # by the origin of the weights
@@ -53,6 +53,13 @@ class Shelf(Mapping[str, Model]):
                 f"python -m convert run {model_id}"
             )
         return self[model_id]
+
+    def of_task(self, task: Task) -> Iterator[Model]:
+        """The models of a task, each loaded when its turn comes."""
+        for model_id in self._ids:
+            newest = versions(self._artifacts / model_id)[-1]
+            if read_manifest(newest).spec.task == task:
+                yield self[model_id]
 
 
 def loaded(path: Path) -> Model:
