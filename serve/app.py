@@ -65,9 +65,7 @@ def routes(settings: Settings) -> list[Route]:
     pair = media_endpoint(
         similarity.similarity, form=similarity.FORM, model_id=settings.similarity_model
     )
-    cut_out = media_endpoint(
-        background.background, form=background.FORM, model_id=settings.background_model
-    )
+    cut_out = task_endpoint(background.background, form=background.FORM)
     any_model = media_endpoint(predict.predict, form=predict.form_of)
     return [
         Route("/health", health),
@@ -80,6 +78,7 @@ def routes(settings: Settings) -> list[Route]:
         Route("/predict", walk, methods=post),  # where deployments before this one had it
         Route("/v1/similarity", pair, methods=post),
         Route("/v1/background", cut_out, methods=post),
+        Route("/api/remove-background", cut_out, methods=post),  # the same
     ]
 
 

@@ -82,6 +82,8 @@ def _checked_files(files: Sequence[Part], form: Form) -> tuple[bytes, ...]:
     for part in files:
         if not part.data:
             raise InputError(f"file {quoted(part.name)} is empty; needed: {form.needed}")
+    if len(form.files) > 1 and form.least == 0 and set(names) == {form.files[-1]}:
+        raise InputError(f"{form.files[0]!r} is missing; needed: {form.needed}")
     # names that nobody documented are taken as they come
     if set(names) <= set(form.files) and len(set(names)) > 1:
         twice = next((name for name in form.files[:-1] if names.count(name) > 1), None)

@@ -28,6 +28,7 @@ class Settings:
     cors_origins: tuple[str, ...] = ()  # browsers of these origins may read the answers
     allow_seeded: bool = False  # serve untrained weights
     background_max_side_px: int = 1024  # longest side of the image that a mask is made from
+    background_side_limit_px: int = 4096  # and what a request may ask for
     threads: int = 1  # of onnxruntime within one run; runs themselves go in parallel
     max_pixels: int = 16_000_000  # of one decoded image: 48 MB as RGB, some copies at a time
     max_audio_s: int = 300  # of one recording in windows; LONGEST_RUN_S is that of a run
@@ -66,6 +67,9 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         allow_seeded=_flag(environ, "SLIPWAY_ALLOW_SEEDED"),
         background_max_side_px=_integer(
             environ, "SLIPWAY_BACKGROUND_MAX_SIDE", default.background_max_side_px, 32, 8192
+        ),
+        background_side_limit_px=_integer(
+            environ, "SLIPWAY_BACKGROUND_SIDE_LIMIT", default.background_side_limit_px, 32, 8192
         ),
         threads=_integer(environ, "SLIPWAY_THREADS", default.threads, 1, 256),
         max_pixels=_integer(environ, "SLIPWAY_MAX_PIXELS", default.max_pixels, 1, 2**30),

@@ -1,32 +1,128 @@
-"""POST /v1/background: the foreground of an image, cut out."""
+"""POST /v1/background, also /api/remove-background: the foreground of an image, cut out.
 
-from runtime.results import Alpha
-from serve.compose import (
-    MEDIA_TYPES,
-    OPTIONS,
-    check_sides,
-    compose,
-    limit_side,
-    parse_background,
-    scale_alpha,
-)
-from serve.endpoint import Call, Picture, predicted
+The file `image`; and `background`, a picture to stand behind it, scaled to cover. Options, as
+fields or in the query:
+
+- `color`: #rrggbb or #rgb behind the foreground; without it and a picture, transparency;
+- `format`: `png` (the default), `webp`, or `jpeg` where something stands behind;
+- `method`: `auto` (the default), `model`, or `grabcut`; `auto` takes GrabCut where the model is
+  absent or its mask degenerate, and `X-Model: grabcut` and `X-Warnings` say so;
+- `max_side`: longer side in px of the image that the mask is made from;
+- `refine`: `true` (the default) or `false`: edges as the image has them, not the mask scaled up;
+- `clean`: `true` (the default) or `false`: soft pixels lose the colour of the old background.
+
+The answer is the picture, at the size of the image; its headers say who made it.
+"""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from runtime import Model
+from runtime.compose import MEDIA_TYPES, Behind, Colour, Format, parse_colour
+from runtime.decode import decode_image
+from runtime.errors import InputError
+from runtime.tasks import background as task
+from serve.catalog import find
+from serve.endpoint import Asked, Picture
+from serve.integers import parse_integer
 from serve.media import Form
-from serve.models import facts_of
-from serve.routes.predict import mask_warnings
+from serve.models import Facts, facts_of
+from serve.quoting import quoted
+from serve.settings import Settings
 
-FORM = Form(("image",), OPTIONS)
+T = TypeVar("T")
+
+OPTIONS = ("color", "format", "method", "max_side", "refine", "clean")
+FORM = Form(("image", "background"), OPTIONS, least=0)
+LEAST_SIDE_PX = 32
+FORMATS: Mapping[str, Format] = {"png": "png", "webp": "webp", "jpeg": "jpeg", "jpg": "jpeg"}
+METHODS: Mapping[str, task.Method] = {"auto": "auto", "model": "model", "grabcut": "grabcut"}
+FLAGS = {"true": True, "false": False, "1": True, "0": False}
 
 
-def background(call: Call) -> Picture:
-    """At the size of the image."""
-    model, settings = call.model, call.settings
-    wanted = parse_background(call.upload.options)
-    image = call.image()
-    height, width = image.shape[:2]
-    check_sides(height, width, wanted)
-    mask = predicted(model, limit_side(image, settings.background_max_side_px))
-    if not isinstance(mask, Alpha):
-        raise TypeError(f"{model.spec.id} gave {type(mask).__name__}; a cut-out needs Alpha")
-    picture = compose(image, scale_alpha(mask.values, height=height, width=width), wanted)
-    return Picture(facts_of(model, mask_warnings(mask)), picture, MEDIA_TYPES[wanted.format])
+def background(asked: Asked) -> Picture:
+    """By the model of the route; GrabCut where it cannot."""
+    given, settings = asked.upload.options, asked.settings
+    form, colour = _form(given), _colour(given)
+    behind = _behind(asked, colour)
+    if form == "jpeg" and behind is None:
+        raise InputError(
+            "format is 'jpeg' without color, but JPEG has no transparency; allowed: png, webp, "
+            "or jpeg with color=rrggbb or a background"
+        )
+    wanted = _options(given, settings)
+    model = _model(asked, wanted.method)
+    cut_out = task.background(asked.upload.files[0], model, wanted)
+    facts = _facts(cut_out, model)
+    return Picture(facts, cut_out.encode(behind=behind, form=form), MEDIA_TYPES[form])
+
+
+def _model(asked: Asked, method: task.Method) -> Model | None:
+    """The route's model.
+
+    Raises:
+        NotFoundError: it is absent, and the method needs it.
+    """
+    name = asked.settings.background_model
+    return find(asked.catalog, name) if method == "model" else asked.catalog.get(name)
+
+
+def _facts(cut_out: task.CutOut, model: Model | None) -> Facts:
+    if cut_out.method == "grabcut" or model is None:
+        return Facts("grabcut", 1, "none", "none", "none", cut_out.warnings)
+    return facts_of(model, cut_out.warnings)
+
+
+def _options(given: Mapping[str, str], settings: Settings) -> task.Options:
+    return task.Options(
+        method=_choice(given, "method", METHODS, "auto"),
+        max_side_px=_side(given, settings),
+        refine=_choice(given, "refine", FLAGS, default=True),
+        clean=_choice(given, "clean", FLAGS, default=True),
+        max_pixels=settings.max_pixels,
+    )
+
+
+def _form(given: Mapping[str, str]) -> Format:
+    return _choice(given, "format", FORMATS, "png")
+
+
+def _colour(given: Mapping[str, str]) -> Colour | None:
+    if "color" not in given:
+        return None
+    colour = parse_colour(given["color"])
+    if colour is None:
+        raise InputError(
+            f"color is {quoted(given['color'])}; allowed: #rrggbb or #rgb "
+            "(# may be left out, or %23)"
+        )
+    return colour
+
+
+def _behind(asked: Asked, colour: Colour | None) -> Behind:
+    if len(asked.upload.files) == 1:
+        return colour
+    if colour is not None:
+        raise InputError("color and the file background are both given; allowed: one of them")
+    return decode_image(asked.upload.files[1], max_pixels=asked.settings.max_pixels)
+
+
+def _side(given: Mapping[str, str], settings: Settings) -> int:
+    if "max_side" not in given:
+        return settings.background_max_side_px
+    most = settings.background_side_limit_px
+    side = parse_integer(given["max_side"], LEAST_SIDE_PX, most)
+    if side is None:
+        raise InputError(
+            f"max_side is {quoted(given['max_side'])}; allowed: {LEAST_SIDE_PX} to {most} px"
+        )
+    return side
+
+
+def _choice(given: Mapping[str, str], name: str, allowed: Mapping[str, T], default: T) -> T:
+    text = given.get(name)
+    if text is None:
+        return default
+    if text.lower() not in allowed:
+        raise InputError(f"{name} is {quoted(text)}; allowed: {', '.join(allowed)}")
+    return allowed[text.lower()]

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 
 from runtime import Model
+from runtime.compose import limit_side
 from runtime.manifest import Task
 from runtime.results import Alpha
-from serve.compose import limit_side
+from runtime.tasks.background import DEGENERATE
 from serve.endpoint import Call, Reply, one_of, predicted
 from serve.media import Form
 from serve.models import facts_of
 
-DEGENERATE_WARNING = "the mask is nearly constant: nothing stands out from its background"
 CONDITION = ("condition", "clinical_condition")  # two names of one option; the second is the older
 IMAGE = Form(("image",))
 FORMS: Mapping[Task, Form] = {  # of what is no image
@@ -45,7 +45,7 @@ def predict(call: Call) -> Reply:
 
 def mask_warnings(mask: Alpha) -> tuple[str, ...]:
     """What has to be said of a mask beside itself."""
-    return (DEGENERATE_WARNING,) if mask.degenerate else ()
+    return (DEGENERATE,) if mask.degenerate else ()
 
 
 def _sound_clip_or_text(call: Call) -> Reply:

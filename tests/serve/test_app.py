@@ -97,7 +97,8 @@ def test_an_unknown_route(client: httpx.Client, path: str) -> None:
     assert response.status_code == 404
     assert response.headers["content-type"] == "application/json"
     message = response.json()["error"]
-    assert message.startswith(f"no route {path}; known: /health, /predict, /v1/background, ")
+    known = "/api/remove-background, /health, /predict, /v1/background, "
+    assert message.startswith(f"no route {path}; known: {known}")
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,12 @@ import math
 import zlib
 from pathlib import Path
 
-import cv2
 import httpx
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from runtime.tasks.background import DEGENERATE
 from serve.models import SEEDED_WARNING
-from serve.routes.predict import DEGENERATE_WARNING
 from serve.settings import Settings
 from tests.artifacts import CLASSIFIER, EMBEDDING, SEGMENTATION, write_artifact
 from tests.serve.conftest import Serve, half_white, png, solid
@@ -30,13 +28,6 @@ def send(client: httpx.Client, path: str, form: str, images: list[bytes]) -> htt
         return client.post(path, json=dict(zip(names, encoded, strict=True)))
     params = {"first_bytes": len(images[0])} if len(images) == 2 else {}
     return client.post(path, content=b"".join(images), params=params)
-
-
-def decode(response: httpx.Response) -> NDArray[np.uint8]:
-    """The picture of an answer as stored: BGR or BGRA."""
-    assert response.status_code == 200, response.text
-    pixels = cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_UNCHANGED)
-    return np.asarray(pixels, np.uint8)
 
 
 def softmax(*logits: float) -> list[float]:
@@ -113,40 +104,6 @@ def test_nothing_found_is_an_empty_list(client: httpx.Client) -> None:
     assert answer["result"] == {"detections": []}
 
 
-@pytest.mark.parametrize("form", ["multipart", "json", "raw"])
-def test_a_cut_out_is_a_png_with_transparency(client: httpx.Client, form: str) -> None:
-    response = send(client, MASK, form, [png(half_white())])
-    assert response.headers["content-type"] == "image/png"
-    assert response.headers["x-model"] == "background_u2netp"
-    assert response.headers["x-model-version"] == "1"
-    assert len(response.headers["x-model-digest"]) == 64
-    assert "x-warnings" not in response.headers
-    pixels = decode(response)
-    assert pixels.shape == (32, 48, 4)
-    assert np.all(pixels[:, :20, 3] == 0)
-    assert np.all(pixels[:, 28:] == 255)
-
-
-@pytest.mark.parametrize("size", [(1500, 3000), (1100, 5)])
-def test_a_cut_out_has_the_size_of_its_source(client: httpx.Client, size: tuple[int, int]) -> None:
-    height, width = size
-    image = half_white(height=height, width=width)
-    pixels = decode(client.post(MASK, content=png(image)))
-    assert pixels.shape == (height, width, 4)
-    assert np.array_equal(pixels[:, :, 2], image[:, :, 0])
-    assert np.all(pixels[:, 0, 3] == 0)
-    assert np.all(pixels[:, -1, 3] == 255)
-
-
-def test_the_mask_is_made_from_a_smaller_image(artifacts: Path, serve: Serve) -> None:
-    # noise averages out where 1000 px become 10; the model would see it in the whole image
-    noise = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
-    limited = serve(Settings(artifacts=artifacts, background_max_side_px=10))
-    whole = serve(Settings(artifacts=artifacts))
-    assert limited.post(MASK, content=png(noise)).headers["x-warnings"] == DEGENERATE_WARNING
-    assert "x-warnings" not in whole.post(MASK, content=png(noise)).headers
-
-
 def test_a_summary_is_of_the_smaller_image_with_the_size_of_its_source(
     artifacts: Path, serve: Serve
 ) -> None:
@@ -154,71 +111,7 @@ def test_a_summary_is_of_the_smaller_image_with_the_size_of_its_source(
     limited = serve(Settings(artifacts=artifacts, background_max_side_px=10))
     answer = limited.post("/v1/models/background_u2netp", content=png(noise)).json()
     assert (answer["result"]["height"], answer["result"]["width"]) == (1000, 500)
-    assert answer["warnings"] == [DEGENERATE_WARNING]
-
-
-@pytest.mark.parametrize("colour", ["#336699", "336699", "#369", "%23336699", "369"])
-def test_a_colour_in_the_query(client: httpx.Client, colour: str) -> None:
-    # written into the address as curl would: an unescaped # begins the fragment, so only %23 works
-    address = f"{MASK}?color={colour.replace('#', '%23')}"
-    pixels = decode(client.post(address, content=png(half_white())))
-    assert pixels.shape == (32, 48, 3)
-    assert np.all(pixels[:, :20] == (0x99, 0x66, 0x33))
-    assert np.all(pixels[:, 28:] == 255)
-
-
-def test_options_as_fields(client: httpx.Client) -> None:
-    image, options = png(half_white()), {"color": "#00f", "format": "jpeg"}
-    multipart = client.post(MASK, files={"image": image}, data=options)
-    encoded = base64.b64encode(image).decode()
-    as_json = client.post(MASK, json={"image": encoded, **options})
-    query = client.post(MASK, content=image, params=options)
-    assert multipart.content == as_json.content == query.content
-    assert multipart.headers["content-type"] == "image/jpeg"
-    assert np.abs(decode(query)[:, :16].astype(int) - (255, 0, 0)).max() <= 3  # JPEG's rounding
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"format": "jpeg"}, "JPEG has no transparency"),
-        ({"color": "blue"}, "color is 'blue'; allowed: #rrggbb"),
-        ({"format": "gif"}, "format is 'gif'; allowed: png, jpeg"),
-        ({"size": "5"}, "'size' is unknown; allowed: image, color, format"),
-    ],
-)
-def test_bad_options(client: httpx.Client, params: dict[str, str], message: str) -> None:
-    response = client.post(MASK, content=png(half_white()), params=params)
-    assert response.status_code == 400
-    assert message in response.json()["error"]
-
-
-@pytest.mark.parametrize(
-    ("side", "kind", "params", "status"),
-    [
-        (65_500, "png", {"color": "fff", "format": "jpeg"}, 200),
-        (65_501, "png", {"color": "fff", "format": "jpeg"}, 400),
-        (70_000, "png", {}, 200),
-        (1_000_000, "bmp", {"color": "fff"}, 200),
-        (1_000_001, "bmp", {}, 400),
-    ],
-)
-def test_a_side_too_long_for_the_format_of_the_answer(
-    client: httpx.Client, side: int, kind: str, params: dict[str, str], status: int
-) -> None:
-    image = cv2.imencode(f".{kind}", np.zeros((1, side, 3), np.uint8))[1].tobytes()
-    response = client.post(MASK, content=image, params=params)
-    assert response.status_code == status
-    if status == 400:
-        assert f"image is {side} x 1 px; allowed: sides of" in response.json()["error"]
-
-
-def test_a_mask_that_tells_nothing_apart_is_warned_of(client: httpx.Client) -> None:
-    image = solid(40, 40, 40)
-    assert client.post(MASK, content=image).headers["x-warnings"] == DEGENERATE_WARNING
-    answer = client.post("/v1/models/background_u2netp", content=image).json()
-    assert answer["warnings"] == [DEGENERATE_WARNING]
-    assert answer["result"]["degenerate"] is True
+    assert answer["warnings"] == [DEGENERATE]
 
 
 def test_seeded_weights_are_in_every_answer(tmp_path: Path, serve: Serve) -> None:
@@ -284,8 +177,9 @@ def test_a_missing_second_image(client: httpx.Client) -> None:
 
 def test_a_task_route_without_its_model(tmp_path: Path, serve: Serve) -> None:
     write_artifact(tmp_path, CLASSIFIER)
-    response = serve(Settings(artifacts=tmp_path)).post(MASK, content=solid(0, 0, 0))
-    assert response.status_code == 404
-    assert response.json() == {
-        "error": "model 'background_u2netp' is unknown; known: face_emotion_xception"
+    image = solid(0, 0, 0)
+    answer = send(serve(Settings(artifacts=tmp_path)), PAIR, "raw", [image, image])
+    assert answer.status_code == 404
+    assert answer.json() == {
+        "error": "model 'image_embedding_mobilenetv2' is unknown; known: face_emotion_xception"
     }
