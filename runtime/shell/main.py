@@ -11,13 +11,14 @@ from runtime.errors import SlipwayError
 from runtime.isolation.pool import IsolatedDecoders
 from runtime.media import Bounds
 from runtime.shell.command import Command
-from runtime.shell.commands import face_emotion, gait, run, voice_emotion
+from runtime.shell.commands import background, face_emotion, gait, run, voice_emotion
 from runtime.shell.loop import answer_all
 
 COMMANDS: tuple[Command, ...] = (
     face_emotion.COMMAND,
     voice_emotion.COMMAND,
     gait.COMMAND,
+    background.COMMAND,
     run.COMMAND,
 )
 BROKEN_PIPE, INTERRUPTED = 141, 130  # as shells report the signals

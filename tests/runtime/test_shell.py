@@ -193,6 +193,46 @@ def test_clips_with_a_condition(
     assert shades_seen == pytest.approx([20, 90, 160, 230], abs=8)  # a lossy codec
 
 
+def test_cut_outs_are_written_and_drawn(
+    artifacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = np.zeros((600, 800, 3), np.uint8)
+    image[:, 400:] = (200, 220, 240)  # the tiny model takes what is bright for foreground
+    photo, out, drawn = (tmp_path / name for name in ("photo.png", "cut.png", "drawn.png"))
+    assert cv2.imwrite(str(photo), image)
+    command = asked(artifacts, "background", photo, "--no-refine", "--no-clean")
+    assert main([*command, "--out", str(out), "--draw", str(drawn), "--json"]) == 0
+    (answer,) = lines(capsys.readouterr().out)
+    assert answer["model"] == "background_u2netp"
+    assert answer["result"]["method"] == "model"
+    assert answer["result"]["out"] == str(out)
+    assert answer["result"]["foreground_fraction"] == pytest.approx(0.5, abs=0.03)
+    cut = cv2.imread(str(out), cv2.IMREAD_UNCHANGED)
+    assert cut is not None
+    assert cut[300, 700].tolist() == [200, 220, 240, 255]
+    assert cut[300, 100].tolist() == [0, 0, 0, 0]
+    picture = read(drawn)
+    assert set(picture[300, 820:1100, 0].tolist()) == {204, 255}  # chequerboard
+    assert picture[300, -50].tolist() == [240, 220, 200]
+
+
+def test_a_cut_out_on_a_colour_and_what_is_refused(
+    artifacts: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = asked(artifacts, "background", pictures / "3.png", "--method", "grabcut")
+    out = tmp_path / "on-blue.jpg"
+    assert main([*command, "--color", "0000ff", "--out", str(out)]) == 0
+    assert read(out).shape == (60, 80, 3)
+    capsys.readouterr()
+    for wrong, message in (
+        (["--out", str(out)], "JPEG has no transparency"),
+        (["--color", "blue"], "--color is 'blue'; allowed: #rrggbb or #rgb"),
+        (["--max-side", "0"], "--max-side is 0; allowed: 32 to 8192 px"),
+    ):
+        assert main([*command, *wrong]) == 1
+        assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("graph", "content", "can_be_drawn"),
     [
