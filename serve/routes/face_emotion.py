@@ -4,7 +4,7 @@ Options, as fields or in the query:
 
 - `faces`: `largest` (the default) or `all`, of which the 64 largest are answered;
 - `crop`: `auto` (the default) or `none`: the picture is a face already;
-- `margin`: around a face, as a share of its longer side, 0 to 1; 0.05 by default;
+- `margin`: around a face, as a share of its longer side, 0 to 1; 0.1 by default;
 - `tta`: `none` (the default), `flip`, or `full`: also turned by 8 degrees either way, darker and
   brighter; the probabilities of the variants are averaged;
 - `weights`: who votes, and how much: `model:weight,model:weight`; by default

@@ -201,17 +201,21 @@ def faces() -> tuple[dict[str, Any], list[NodeProto]]:
 
 
 def emotion_boxes() -> tuple[dict[str, Any], list[NodeProto]]:
-    """A detector of three emotions: red, green and blue."""
-    labels = ["Happiness", "Sadness", "Surprised"]
-    return cells("face_emotion_yolov8n", labels, score_threshold=0.5)
+    """A detector of three emotions: red, green and blue; the second boxes see half the red."""
+    labels, worse = ["Happiness", "Sadness", "Surprised"], [0.5, 0.9, 0.9]
+    return cells("face_emotion_yolov8n", labels, score_threshold=0.5, worse=worse)
 
 
 def cells(
-    model_id: str, labels: Sequence[str], *, score_threshold: float
+    model_id: str,
+    labels: Sequence[str],
+    *,
+    score_threshold: float,
+    worse: float | Sequence[float] = 0.9,
 ) -> tuple[dict[str, Any], list[NodeProto]]:
     """Two boxes around each of the 16 cells of a 16 x 16 image, a class per colour.
 
-    The second is 0.25 px wider on each side and 0.9 times as good. The keypoint is the middle.
+    The second is 0.25 px wider on each side and `worse` times as good. The keypoint is the middle.
     """
     count = len(labels)
     facts = spec(
@@ -248,7 +252,7 @@ def cells(
         constant("scale", 255.0),
         helper.make_node("Div", ["coloured", "scale"], ["shares"]),
         helper.make_node("Transpose", ["shares"], ["first"], perm=[0, 2, 1]),
-        constant("worse", 0.9),
+        constant("worse", worse),
         helper.make_node("Mul", ["first", "worse"], ["second"]),
         helper.make_node("Concat", ["first", "second"], ["scores"], axis=1),
         # nothing of the image, but its batch axis

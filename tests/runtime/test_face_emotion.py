@@ -141,6 +141,15 @@ def test_where_the_detector_finds_none_a_member_may(models: Models) -> None:
     assert statuses(result)[0] == "voted"
 
 
+def test_boxes_of_several_emotions_are_one_face(models: Models) -> None:
+    # its second box is the sadder one; by class, both would stay
+    result = ask(models, picture((2, 1, (150, 145, 0))), faces="all")
+    assert (result.found_by, result.faces_found) == (BOXES, 1)
+    voted = result.faces[0].ballots[0].probabilities
+    assert voted is not None
+    assert voted.tolist() == pytest.approx([150 / 295, 145 / 295, 0], abs=1e-6)
+
+
 def test_the_whole_picture_is_the_face_on_request(models: Models) -> None:
     image = picture((1, 1, RED), (2, 3, GREEN))
     result = ask(models, image, crop="none", early_exit=False)

@@ -43,10 +43,10 @@ def test_what_is_no_share_is_an_error(values: list[float]) -> None:
 
 
 def test_settled_at_the_edge() -> None:
-    lead = [vote(0.6, 0.75, 0.25)]  # leads by 0.3
-    assert settled(lead, 0.29)
-    assert not settled(lead, 0.3)  # all of it to the second is a tie, which order decides
-    assert not settled(lead, 0.31)
+    lead = [vote(0.5, 0.75, 0.25)]  # leads by 0.25, to the last bit
+    assert settled(lead, 0.24)
+    assert not settled(lead, 0.25)  # all of it to the second is a tie, which order decides
+    assert not settled(lead, 0.26)
     assert not settled([], 0.5)
 
 
