@@ -1,10 +1,12 @@
-"""Command line of the converter: `python -m convert run`, `list` and `doctor`."""
+"""Command line of the converter: `python -m convert run`, `list`, `doctor`, `evaluate`, `verify`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+
+from convert.arguments import add_commands
 
 NEEDED = ("onnx", "onnxruntime", "torch", "tensorflow", "tf2onnx")
 
@@ -13,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        return {"list": _list, "run": _run, "doctor": _doctor}[options.command](options)
+        return COMMANDS[options.command](options)
     except KeyboardInterrupt:
         print("convert: interrupted; nothing half-written was left", file=sys.stderr)
         return 130
@@ -35,6 +37,27 @@ def _doctor(options: argparse.Namespace) -> int:
     from convert.doctor import examine
 
     return examine(options)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from convert.recheck.command import verify
+
+    return verify(options)
+
+
+def _saturation(options: argparse.Namespace) -> int:
+    if find_spec("onnx") is None:
+        print("convert: saturation reads graphs, and onnx is not installed here", file=sys.stderr)
+        return 1
+    from convert.saturation.command import saturation
+
+    return saturation(options)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from convert.evaluate.command import evaluate
+
+    return evaluate(options)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -62,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     own = "A model of your own is one recipe file: convert/README.md."
     commands.add_parser("list", help="the models with a recipe", epilog=own)
+    add_commands(commands)
     run = commands.add_parser("run", help="convert models to verified ONNX artifacts")
     doctor = commands.add_parser("doctor", help="say what is missing before a long run")
     for command in (run, doctor):  # the same question, asked before
@@ -87,7 +111,23 @@ def _add_arguments(run: argparse.ArgumentParser) -> None:
         help="media like those to be served, as its task takes them",
     )
     run.add_argument("--precision", choices=("auto", "int8", "float"), default="auto")
+    run.add_argument(
+        "--search",
+        choices=("default", "thorough"),
+        default="default",
+        help="for what becomes integer: 30 graphs and a minute at most, or 300 and an hour",
+    )
     run.add_argument("--out", type=Path, default=Path("artifacts"), metavar="DIR")
+
+
+COMMANDS = {
+    "list": _list,
+    "run": _run,
+    "doctor": _doctor,
+    "evaluate": _evaluate,
+    "verify": _verify,
+    "saturation": _saturation,
+}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The inputs that ranges are observed on, and the disjoint ones that fidelity is measured on."""
+"""The inputs that ranges are observed on, those that a search goes by, and those that judge."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ from convert.recipe import Loaded, Recipe
 from runtime.errors import InputError
 from runtime.session import Feeds
 
-MINIMUM = 8  # files in a directory: four to observe, four to judge
+MINIMUM = 8  # files in a directory: three to observe, three to search by, two to judge
 MAXIMUM = 64  # of each part
 ENOUGH = 32  # for ranges that hold for other images too
 SYNTHETIC_CALIBRATION = 64
@@ -31,7 +31,8 @@ class Media:
 
     source: str  # "synthetic", or "sha256:..." of the directory's files, and "+synthetic"
     calibration: Samples
-    evaluation: Samples
+    evaluation: Samples  # the search goes by these
+    held_out: Samples  # what was found is judged by these, which took no part in finding it
 
 
 def joined(samples: Sequence[Feeds]) -> dict[str, NDArray[Any]]:
@@ -69,10 +70,12 @@ def _repeated(indices: Sequence[int], count: int) -> list[int]:
 def synthetic(recipe: Recipe, loaded: Loaded) -> Media:
     """The project's own drawings."""
     modality = MODALITIES[recipe.media]
+    others = drawn(modality, loaded, procedural.EVALUATION, 2 * modality.judged)
     return Media(
         "synthetic",
         drawn(modality, loaded, procedural.CALIBRATION, SYNTHETIC_CALIBRATION),
-        drawn(modality, loaded, procedural.EVALUATION, modality.judged),
+        others[: modality.judged],
+        others[modality.judged :],
     )
 
 
@@ -85,7 +88,7 @@ def from_directory(directory: Path, recipe: Recipe, loaded: Loaded) -> Media:
     """The user's media, below a directory.
 
     Files are put in the order of their content hash, equal ones once, and dealt in turn to
-    calibration and evaluation, so that none is in both, whatever its name.
+    calibration, evaluation and held_out, so that none is in two of them, whatever its name.
 
     Raises:
         CalibrationError: not a directory, fewer than MINIMUM different files, or one unreadable.
@@ -101,9 +104,9 @@ def from_directory(directory: Path, recipe: Recipe, loaded: Loaded) -> Media:
     ordered = list(contents.values())
     parts = [
         tuple(
-            _read(n, path, modality, loaded) for n, path in enumerate(ordered[first::2][:MAXIMUM])
+            _read(n, path, modality, loaded) for n, path in enumerate(ordered[first::3][:MAXIMUM])
         )
-        for first in (0, 1)
+        for first in range(3)
     ]
     return Media(_digest(contents), *parts)
 
@@ -112,7 +115,7 @@ def complete(media: Media, recipe: Recipe, loaded: Loaded) -> Media:
     """Add drawings to the calibration part where it has fewer than ENOUGH samples.
 
     The extremes of a handful of photos clip what other photos show: U-2-Net calibrated on four gave
-    IoU 0.984 on five others, and 0.990 with drawings added. Evaluation stays the user's own.
+    IoU 0.984 on five others, and 0.990 with drawings added. The other parts stay the user's own.
     """
     if len(media.calibration) >= ENOUGH:
         return media

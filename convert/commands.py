@@ -30,6 +30,7 @@ def run_models(options: argparse.Namespace) -> int:
             options.checkpoint,
             options.calibration,
             options.precision,
+            options.search,
             options.labels,
         )
         for path in recipe_paths(options)

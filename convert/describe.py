@@ -54,7 +54,7 @@ def measure_variant(
         name: of the variant.
         path: the ONNX file, spec inside.
         spec: what is inside the file.
-        media: the evaluation part is used.
+        media: the held-out part is used.
         reference: the framework's outputs of it.
         golden: samples and outputs kept with the artifact.
         tolerance: None where fidelity is reported and not judged (untrained weights).
@@ -63,7 +63,7 @@ def measure_variant(
     Raises:
         VerificationError: outside the tolerance, or INT8 without integer operators.
     """
-    found = run_rows(path, media.evaluation)
+    found = run_rows(path, media.held_out)
     fidelity = measure(reference, found, spec.suppression)
     # parity has judged the float graph already, also where drawings cannot tell a detector's boxes
     told = {n: v for n, v in fidelity.metrics.items() if name != "float" or not np.isnan(v)}
@@ -81,7 +81,7 @@ def measure_variant(
         files=(describe(path),),
         cpu_features=cpu_features(name, path),
         verification={
-            "inputs": len(media.evaluation),
+            "inputs": len(media.held_out),
             "inputs_source": media.source,
             "judged": tolerance is not None,
             "media": kind,
@@ -90,7 +90,7 @@ def measure_variant(
             "golden": _differences(golden.outputs, run_rows(path, golden.samples)),
             "integer_operators": dict(operators),
         },
-        batch_invariant=batch_invariant(path, media.evaluation),
+        batch_invariant=batch_invariant(path, media.held_out),
     )
 
 

@@ -26,7 +26,9 @@ def tool_versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in TOOLS}
 
 
-def fingerprint(recipe_file: RecipeFile, found: Found, calibration: str, precision: str) -> str:
+def fingerprint(
+    recipe_file: RecipeFile, found: Found, calibration: str, precision: str, search: str = "default"
+) -> str:
     """Hash of recipe, checkpoint, labels, calibration media, settings, code and tools."""
     sources = sorted(
         path for part in ("convert", "runtime") for path in (ROOT / part).rglob("*.py")
@@ -40,6 +42,7 @@ def fingerprint(recipe_file: RecipeFile, found: Found, calibration: str, precisi
             "reads": [content_digest(path) for path in recipe_file.recipe.reads()],
             "calibration": calibration,
             "precision": precision,
+            "search": search,
             "code": hashlib.sha256(json.dumps(code).encode()).hexdigest(),
             "tools": tool_versions(),
         }

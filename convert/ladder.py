@@ -1,8 +1,11 @@
-"""Quantized or float: INT8 is packaged inside the tolerance, really integer, and faster."""
+"""Quantized or float: INT8 is packaged inside the tolerance, really integer, and faster.
 
-from collections.abc import Callable, Iterator, Mapping
+The search sees one part of the inputs; what it found is judged on another, which it never saw: the
+best of thirty candidates owes some of its lead to the inputs that chose it.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,13 +13,14 @@ import onnx
 
 from convert.blocks import ONNXRUNTIME_MINIMUM
 from convert.calibration import Media
+from convert.climb import Effort, Found, budget, climb, rung_name, within
 from convert.errors import ConvertError
-from convert.fidelity import Fidelity, measure
-from convert.latency import medians_ms
-from convert.quantize import Quantizer, Setting, all_op_types
-from convert.recipe import Tolerance
-from convert.search import Search, Trial
-from convert.units import WEIGHTED
+from convert.fidelity import Fidelity, Outputs, measure
+from convert.latency import medians_ms, run_and_time
+from convert.memory import peak_bytes
+from convert.quantize import Quantizer, Setting
+from convert.recipe import SEARCH_SECONDS, Tolerance
+from convert.search import Measured, Search, Trial
 from convert.verify import integer_operators, run_rows
 from runtime.manifest import Suppression
 
@@ -25,18 +29,6 @@ Wanted = Literal["auto", "int8", "float"]
 
 CHALLENGE = 1.05  # how much faster than what stands a challenger must be: noise is no reason
 DYNAMIC_CHALLENGE = 1.15  # of one that loses what makes a batch: rows that do not depend on others
-RUNGS: Mapping[str, Setting] = {
-    "all operators": Setting(all_op_types()),
-    "layers only": Setting(WEIGHTED),
-}
-# of transformers: between their products lie sums, norms and a softmax, which are float's. Integer
-# softmax and sums cost more than they save, so all operators are not tried
-PRODUCT_RUNGS: Mapping[str, Setting] = {
-    "layers of weights": Setting(WEIGHTED, products="inputs"),
-    "layers of weights, MatMul by blocks": Setting(WEIGHTED, products="blocks"),
-    "layers of weights, dynamic MatMul": Setting(WEIGHTED, products="dynamic"),
-}
-MOSTLY_PRODUCTS = 0.5  # share of MatMul in the multiplications from which on those rungs are tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +39,12 @@ class Rung:
     trial: Trial
     path: Path
     tried: int  # graphs measured to find it
+    held_out: Fidelity  # on inputs that the search never saw
+    violations: tuple[str, ...]  # of the tolerance, by `held_out`
     integer_operators: Mapping[str, int]  # none: onnxruntime folded it back to float
     milliseconds: float  # at one thread
     times_faster: float  # than float, in the same run
+    peak_bytes: int  # that a fresh process takes on top to load and run it
 
     @property
     def challenge(self) -> float:
@@ -59,7 +54,8 @@ class Rung:
     @property
     def objections(self) -> list[str]:
         """Why it may not be packaged; empty when it may."""
-        reasons = list(self.trial.violations)
+        unseen = "on inputs that the search did not see"
+        reasons = list(self.trial.violations or (f"{each} {unseen}" for each in self.violations))
         if not self.integer_operators:
             reasons.append("onnxruntime computes all of it in float")
         if self.times_faster < CHALLENGE:
@@ -70,13 +66,15 @@ class Rung:
         """Its line in the manifest's `candidates`."""
         return {
             "name": self.name,
-            "fidelity": dict(self.trial.fidelity.metrics),
-            "float_nodes": len(self.trial.setting.float_nodes),
+            "fidelity": dict(self.held_out.metrics),
+            "searched_fidelity": dict(self.trial.fidelity.metrics),
+            **_told(self.trial.setting),
             "graphs_tried": self.tried,
             "integer_operators": sum(self.integer_operators.values()),
             "milliseconds": round(self.milliseconds, 3),
             "times_faster": round(self.times_faster, 3),
             "size_bytes": self.path.stat().st_size,
+            "peak_bytes": self.peak_bytes,
             "objections": self.objections,
         }
 
@@ -99,15 +97,19 @@ def choose(
     tolerance: Tolerance,
     suppression: Suppression | None = None,
     precision: Wanted = "auto",
+    effort: Effort = "default",
+    seconds: float = SEARCH_SECONDS,
 ) -> Choice:
     """Search, measure and decide.
 
     Args:
         float_path: the float graph; candidates are written beside it.
-        media: calibration observes the ranges, evaluation judges.
+        media: calibration observes the ranges, the search goes by evaluation, held_out judges.
         tolerance: an empty one for untrained weights, whose fidelity means nothing.
         suppression: of a detector, as it serves.
         precision: "float" tries nothing; "int8" refuses where nothing qualifies.
+        effort: "thorough" searches longer, and every rung.
+        seconds: of the search, where effort is "default"; calibration is not in it.
 
     Raises:
         ConvertError: precision is "int8" and nothing qualifies.
@@ -115,9 +117,18 @@ def choose(
     if precision == "float":
         return Choice(None, {"precision": "float"}, (), "float was asked for")
     quantizer = Quantizer(onnx.load(float_path), media.calibration)
-    found = list(_climb(quantizer, float_path, media, tolerance, suppression))
-    float_ms, rungs = _timed(float_path, media, found)
-    records = (_float_record(float_path, float_ms), *(rung.record() for rung in rungs))
+    judge = _Judge(float_path, media, tolerance, suppression)
+    search = Search(
+        lambda setting: judge.evaluate(quantizer.quantize(setting)),
+        units=quantizer.units,
+        tolerance=tolerance,
+        budget=within(budget(effort, seconds)),
+    )
+    found = [judge.unseen(each, quantizer) for each in climb(search, quantizer, effort=effort)]
+    float_record, rungs = _timed(float_path, media, found)
+    taken = [rung.trial for rung in rungs]
+    rest = [_trial_record(trial) for trial in search.trials if trial not in taken]
+    records = (float_record, *(rung.record() for rung in rungs), *rest)
     fit = [rung for rung in rungs if not rung.objections]
     if fit:
         best = fit[0]
@@ -137,88 +148,117 @@ def _with_7_bits(quantizer: Quantizer, rung: Rung) -> Path:
     return path
 
 
-def _climb(
-    quantizer: Quantizer,
-    float_path: Path,
-    media: Media,
-    tolerance: Tolerance,
-    suppression: Suppression | None,
-) -> Iterator[tuple[str, Trial, Path, int]]:
-    """The best trial of each rung, with its file."""
-    expected = run_rows(float_path, media.evaluation)
-    scratch = float_path.with_name("candidate.onnx")
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """One rung's graph as a file, judged."""
 
-    @cache  # a search begins with what the rungs as they stand, or one before it, have measured
-    def evaluate(setting: Setting) -> Fidelity:
-        onnx.save(quantizer.quantize(setting), scratch)
-        return measure(expected, run_rows(scratch, media.evaluation), suppression)
-
-    def search() -> Search:
-        return Search(evaluate, units=quantizer.units, tolerance=tolerance)
-
-    rungs = _rungs(quantizer)
-    found = _as_they_stand(rungs, search()) if rungs is PRODUCT_RUNGS else []
-    if not any(trial.qualifies for _, trial, _ in found):
-        found = list(_searched(rungs, search))
-    for name, trial, tried in found:
-        path = float_path.with_name(f"int8-{name.replace(', ', '-').replace(' ', '-')}.onnx")
-        onnx.save(quantizer.quantize(trial.setting), path)
-        yield name, trial, path, tried
+    name: str
+    trial: Trial
+    path: Path
+    tried: int
+    held_out: Fidelity
+    violations: tuple[str, ...]
 
 
-def _as_they_stand(rungs: Mapping[str, Setting], search: Search) -> list[tuple[str, Trial, int]]:
-    """Each rung with nothing in float, and how many graphs that took: one.
+class _Judge:
+    """Compares graphs with the float graph, on either part of the inputs."""
 
-    Of transformers a rung that qualifies so is worth more than another one repaired: the repair
-    takes minutes, leaves a third of MiniLM in float, and is then no faster, or by noise alone.
-    """
-    return [(name, search.measure(rung), 1) for name, rung in rungs.items()]
+    def __init__(
+        self,
+        float_path: Path,
+        media: Media,
+        tolerance: Tolerance,
+        suppression: Suppression | None,
+    ) -> None:
+        self._scratch = float_path.with_name("candidate.onnx")
+        self._media = media
+        self._tolerance = tolerance
+        self._suppression = suppression
+        self._seen = run_rows(float_path, media.evaluation)
+        self._unseen = run_rows(float_path, media.held_out)
 
+    def evaluate(self, model: onnx.ModelProto) -> Measured:
+        """By what the search sees."""
+        onnx.save(model, self._scratch)
+        outputs, milliseconds = run_and_time(self._scratch, self._media.evaluation)
+        fidelity = self._fidelity(self._seen, outputs)
+        return Measured(fidelity, milliseconds, self._scratch.stat().st_size)
 
-def _searched(
-    rungs: Mapping[str, Setting], search: Callable[[], Search]
-) -> Iterator[tuple[str, Trial, int]]:
-    """The best trial of each rung, and how many graphs were measured to find it."""
-    searched: Trial | None = None
-    for name, rung in rungs.items():
-        trials = search()
-        if searched is None:
-            searched = trials.run(rung)
-            yield name, searched or trials.best(), len(trials.trials)
-        else:
-            yield name, _after(searched, rung, trials), len(trials.trials)
+    def unseen(self, found: Found, quantizer: Quantizer) -> _Candidate:
+        """A rung's best by what the search did not see; where that fails, the one beside it."""
+        stem = found.name.replace(", ", "-").replace(" ", "-")
+        candidates = []
+        for number, trial in enumerate(found.trials):
+            path = self._scratch.with_name(f"int8-{stem}-{number}.onnx")
+            onnx.save(quantizer.quantize(trial.setting), path)
+            held = self._fidelity(self._unseen, run_rows(path, self._media.held_out))
+            violations = tuple(self._tolerance.violations(held.metrics))
+            candidates.append(_Candidate(found.name, trial, path, found.tried, held, violations))
+            if not violations:
+                return candidates[-1]
+        return candidates[0]
 
-
-def _after(searched: Trial, rung: Setting, search: Search) -> Trial:
-    """A rung without a search of its own, after one that had one.
-
-    It may need nothing in float: a smaller set of operators does less damage, and blocks have
-    ranges of their own. Else what the first rung had to leave in float, this one has to as well.
-    """
-    if rung.products != "dynamic" and (whole := search.measure(rung)).qualifies:
-        return whole
-    return search.measure(replace(rung, float_nodes=searched.setting.float_nodes))
-
-
-def _rungs(quantizer: Quantizer) -> Mapping[str, Setting]:
-    return PRODUCT_RUNGS if quantizer.product_share > MOSTLY_PRODUCTS else RUNGS
+    def _fidelity(self, expected: Outputs, outputs: Outputs) -> Fidelity:
+        return measure(expected, outputs, self._suppression)
 
 
 def _timed(
-    float_path: Path, media: Media, found: list[tuple[str, Trial, Path, int]]
-) -> tuple[float, list[Rung]]:
-    paths = [float_path, *(path for _, _, path, _ in found)]
-    float_ms, *times = medians_ms(paths, media.evaluation[0], threads=1)
+    float_path: Path, media: Media, found: list[_Candidate]
+) -> tuple[dict[str, Any], list[Rung]]:
+    feeds = media.evaluation[0]
+    float_ms, *times = medians_ms([float_path, *(each.path for each in found)], feeds, threads=1)
+    float_record = {
+        "name": "float",
+        "milliseconds": round(float_ms, 3),
+        "size_bytes": float_path.stat().st_size,
+        "peak_bytes": peak_bytes(float_path, feeds),
+    }
     rungs = [
-        Rung(name, trial, path, tried, integer_operators(path), ms, float_ms / ms)
-        for (name, trial, path, tried), ms in zip(found, times, strict=True)
+        Rung(
+            each.name,
+            each.trial,
+            each.path,
+            each.tried,
+            each.held_out,
+            each.violations,
+            integer_operators(each.path),
+            ms,
+            float_ms / ms,
+            peak_bytes(each.path, feeds),
+        )
+        for each, ms in zip(found, times, strict=True)
     ]
-    return float_ms, rungs
+    return float_record, rungs
 
 
-def _float_record(path: Path, milliseconds: float) -> dict[str, Any]:
-    size_bytes = path.stat().st_size
-    return {"name": "float", "milliseconds": round(milliseconds, 3), "size_bytes": size_bytes}
+def _trial_record(trial: Trial) -> dict[str, Any]:
+    """A graph that the search measured on its way; `searched` tells it from what was judged."""
+    return {
+        "name": _name(trial.setting),
+        "searched": True,
+        "fidelity": dict(trial.fidelity.metrics),
+        **_told(trial.setting),
+        "milliseconds": round(trial.measured.milliseconds, 3),
+        "size_bytes": trial.measured.size_bytes,
+        "objections": list(trial.violations),
+    }
+
+
+def _name(setting: Setting) -> str:
+    told = _told(setting)
+    parts = [rung_name(setting), f"{told['ranges']} ranges"]
+    parts += [field for field in ("corrected", "equalised") if told[field]]
+    parts += [f"{told['float_nodes']} nodes in float"] if told["float_nodes"] else []
+    return ", ".join(parts)
+
+
+def _told(setting: Setting) -> dict[str, Any]:
+    return {
+        "float_nodes": len(setting.float_nodes),
+        "ranges": setting.ranges,
+        "corrected": setting.corrected,
+        "equalised": setting.equalised,
+    }
 
 
 def _settings(rung: Rung) -> dict[str, Any]:
@@ -227,6 +267,7 @@ def _settings(rung: Rung) -> dict[str, Any]:
     return {
         "precision": "int8",
         "operators": rung.name,
+        **_told(setting),
         "float_nodes": sorted(setting.float_nodes),
         **needs,
     }

@@ -3,14 +3,20 @@
 import statistics
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.calibration import joined
 from runtime.session import Feeds, Session, SessionOptions
 
 WARM_UP_RUNS = 2
 SECONDS = 1.5  # per graph
 MAX_ROUNDS = 200
 MIN_ROUNDS = 7
+AT_ONCE = 2  # samples, on one thread each
 
 
 def medians_ms(paths: Sequence[Path], feeds: Feeds, *, threads: int) -> list[float]:
@@ -35,3 +41,22 @@ def medians_ms(paths: Sequence[Path], feeds: Feeds, *, threads: int) -> list[flo
             session.run(feeds)
             taken.append((time.perf_counter() - before) * 1000)
     return [statistics.median(taken) for taken in samples]
+
+
+def run_and_time(
+    path: Path, samples: Sequence[Feeds]
+) -> tuple[dict[str, NDArray[np.generic]], float]:
+    """Outputs of samples, one run each, and the median milliseconds of a run at one thread.
+
+    Two runs go at once, so the time is a first guess only; `medians_ms` is what decides.
+    """
+    session = Session(path, SessionOptions(threads=1))
+
+    def run(feeds: Feeds) -> tuple[dict[str, NDArray[np.generic]], float]:
+        before = time.perf_counter()
+        outputs = session.run(feeds)
+        return outputs, (time.perf_counter() - before) * 1000
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        outputs, taken = zip(*pool.map(run, samples), strict=True)
+    return joined(outputs), statistics.median(taken)

@@ -12,6 +12,7 @@ import onnx
 from convert import calibration, golden, package, recipe, weights
 from convert.calibration import Media, Samples, joined
 from convert.checkpoint import sha256, tensors_digest
+from convert.climb import Effort
 from convert.describe import VariantName, measure_variant, timed
 from convert.errors import CheckpointError, LabelsError
 from convert.fidelity import Outputs
@@ -45,6 +46,7 @@ class Job:
     checkpoint: Path | None = None
     calibration: Path | None = None
     precision: Wanted = "auto"
+    search: Effort = "default"
     labels: Path | None = None
     found: Found | None = None  # weights that were fetched for it; None: looked for here
 
@@ -66,7 +68,7 @@ class Exported:
 
     path: Path
     spec: Spec
-    reference: Outputs  # of the evaluation inputs, from the framework
+    reference: Outputs  # of the held-out inputs, from the framework
     parity: Mapping[str, float]
 
 
@@ -86,7 +88,7 @@ def convert(job: Job, report: Report) -> Outcome:
     found = job.found or weights.find(recipe_file, job.weights, job.checkpoint, job.labels)
     given = job.calibration
     source = calibration.directory_digest(given, recipe_file.recipe) if given else "synthetic"
-    key = fingerprint(recipe_file, found, source, job.precision)
+    key = fingerprint(recipe_file, found, source, job.precision, job.search)
     with package.locked(job.out, recipe_file.id) as scratch:
         known = recall(job.out, recipe_file.id, key)
         if known is not None:
@@ -114,6 +116,8 @@ def _run_stages(
         tolerance=recipe_file.recipe.tolerance if judged else Tolerance(),
         suppression=loaded.suppression,
         precision=recipe_file.recipe.precision if job.precision == "auto" else job.precision,
+        effort=job.search,
+        seconds=recipe_file.recipe.search_seconds,
     )
     report("verify")
     manifest = _verify(job, recipe_file, found, loaded, media, exported, choice, scratch)
@@ -193,7 +197,7 @@ def _reference(loaded: Loaded, samples: Samples) -> Outputs:
 
 
 def _export(recipe_file: RecipeFile, loaded: Loaded, media: Media, scratch: Path) -> Exported:
-    reference = _reference(loaded, media.evaluation)
+    reference = _reference(loaded, media.held_out)
     tensors = loaded.head.tensors(output_shapes(loaded), loaded.input.tensors)
     core = canonicalize(loaded.network.export(), prefix="net/")
     path = scratch / "exported.onnx"
@@ -210,7 +214,7 @@ def _export(recipe_file: RecipeFile, loaded: Loaded, media: Media, scratch: Path
         licence=loaded.licence or recipe_file.recipe.licence,
         suppression=loaded.suppression,
     )
-    return Exported(path, spec, reference, check_parity(reference, path, media.evaluation))
+    return Exported(path, spec, reference, check_parity(reference, path, media.held_out))
 
 
 def _verify(
@@ -237,7 +241,7 @@ def _verify(
         return measure_variant(name, path, spec, media, exported.reference, known, judged, kind)
 
     variants, seven_bits = write_variants(choice, exported.path, written)
-    variants = timed(variants, scratch, media.evaluation[0])
+    variants = timed(variants, scratch, media.held_out[0])
     assets = package.write_assets(scratch, loaded.assets)
     weights_sha256 = tensors_digest(loaded.network.weights())
     origin = Weights(

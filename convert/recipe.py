@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # they need onnx, which a machine that only verifies artifact
 
 MODELS = Path(__file__).parent / "models"
 Kind = Literal["scene", "face", "voice", "walker", "sentence"]  # see convert.modalities
+SEARCH_SECONDS = 60.0  # of a search for what becomes integer, of most models
 # of a blank sample's axes of any size, where 1 is too few: networks of sound take 25 ms or more
 BLANK_SIZES: Mapping[str, int] = {"S": 16_000}
 
@@ -108,6 +109,7 @@ class Recipe:
     reads: Callable[[], tuple[Path, ...]] = tuple  # files and folders beside the checkpoint
     default: bool = True  # False: converted only when named
     precision: Literal["auto", "float"] = "auto"  # "float": INT8 is tried only where asked for
+    search_seconds: float = SEARCH_SECONDS  # of quantization, unless it may take its time
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Sensitivity is measured on whole quantized graphs, not guessed from single tenso
 depends on what is integer around it.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,6 @@ from convert.recipe import Tolerance
 from convert.units import Unit
 
 BLOCKS = 8  # first partition of the network, in graph order
-BUDGET = 40  # graphs measured at most
 # a unit more in float must take away this share of the loss, and FLOAT_COST times its share of the
 # network's work: a float layer takes two to three times an integer one's time
 WORTHWHILE = 0.03
@@ -22,12 +22,34 @@ LEAST_WORK = 0.02  # of a block, beside its multiplications: it is quantized on 
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """When a search stops. What it has found by then counts."""
+
+    graphs: int  # measured at most
+    seconds: float = float("inf")  # after which none is begun
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One quantized graph on the inputs that the search sees."""
+
+    fidelity: Fidelity
+    milliseconds: float  # median of a run at one thread, not in turns with others: noisy
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
-    """One quantized graph, measured."""
+    """A setting, measured and judged."""
 
     setting: Setting
-    fidelity: Fidelity
+    measured: Measured
     violations: tuple[str, ...]  # of the recipe's tolerance; empty: it qualifies
+
+    @property
+    def fidelity(self) -> Fidelity:
+        """On the inputs that the search sees."""
+        return self.measured.fidelity
 
     @property
     def qualifies(self) -> bool:
@@ -40,30 +62,34 @@ class Search:
 
     def __init__(
         self,
-        evaluate: Callable[[Setting], Fidelity],
+        evaluate: Callable[[Setting], Measured],
         *,
         units: Sequence[Unit],
         tolerance: Tolerance,
-        budget: int = BUDGET,
+        budget: Budget,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing is measured yet.
+        """Nothing is measured yet; the seconds of the budget run from here.
 
         Args:
             evaluate: quantizes and compares with the float graph; seconds per call.
             units: of the graph, in its order.
             tolerance: of the recipe.
-            budget: calls of `evaluate` at most.
+            budget: for all that `run` does.
+            clock: seconds, from any time on.
         """
         self._evaluate = evaluate
         self._units = units
         self._tolerance = tolerance
         self._budget = budget
+        self._clock = clock
+        self._deadline = clock() + budget.seconds
         self.trials: list[Trial] = []
 
     @property
     def exhausted(self) -> bool:
         """True when the budget is spent."""
-        return len(self.trials) >= self._budget
+        return len(self.trials) >= self._budget.graphs or self._clock() >= self._deadline
 
     def run(self, setting: Setting) -> Trial | None:
         """The qualifying setting with the fewest float units found; None where none qualifies.
@@ -89,18 +115,23 @@ class Search:
                 return self._trim(self._extend(setting, self._shrink(setting, sorted(chosen))))
         return None
 
-    def best(self) -> Trial:
-        """The trial of least loss so far."""
-        return min(self.trials, key=lambda trial: trial.fidelity.loss)
+    def like(self, setting: Setting) -> list[Trial]:
+        """Trials that differ from a setting in what is in float alone, least loss first."""
+        alike = [
+            trial
+            for trial in self.trials
+            if replace(trial.setting, float_nodes=setting.float_nodes) == setting
+        ]
+        return sorted(alike, key=lambda trial: trial.fidelity.loss)
 
     def measure(self, setting: Setting) -> Trial:
-        """One setting as it stands; measured once, however often it is asked for."""
+        """One setting as it stands, whatever the budget; measured once, however often asked for."""
         for trial in self.trials:
             if trial.setting == setting:
                 return trial
-        fidelity = self._evaluate(setting)
-        violations = tuple(self._tolerance.violations(fidelity.metrics))
-        trial = Trial(setting, fidelity, violations)
+        measured = self._evaluate(setting)
+        violations = tuple(self._tolerance.violations(measured.fidelity.metrics))
+        trial = Trial(setting, measured, violations)
         self.trials.append(trial)
         return trial
 

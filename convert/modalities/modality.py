@@ -32,4 +32,4 @@ class Modality:
     # the same, with what is known about the patient number so and so; and how the model calls that
     tell: Callable[[Any, int], Any] = _unchanged
     told: Callable[[Any, Loaded], str | None] = _nothing
-    judged: int = 16  # drawings that fidelity is measured on
+    judged: int = 16  # drawings that a search goes by, and as many more that judge what it found

@@ -163,6 +163,7 @@ RECIPE = Recipe(
     seed=_seed,
     tolerance=Tolerance(at_least={"top1_agreement": 0.98}, at_most={"probability_distance": 0.03}),
     media="voice",
+    search_seconds=180.0,
     source=HubSource(
         repository="Dpngtm/wav2vec2-emotion-recognition",
         licence="MIT",

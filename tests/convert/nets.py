@@ -71,9 +71,10 @@ def recipe(tolerance: Tolerance) -> Recipe:
     )
 
 
-def media(*, calibration: int = 6, evaluation: int = 6) -> Media:
+def media(*, calibration: int = 6, evaluation: int = 6, held_out: int = 6) -> Media:
     rng = np.random.default_rng(9)
-    low = rng.integers(0, 256, (calibration + evaluation, 4, 4, 3), dtype=np.uint8)
+    low = rng.integers(0, 256, (calibration + evaluation + held_out, 4, 4, 3), dtype=np.uint8)
     images = np.repeat(np.repeat(low, SIDE // 4, axis=1), SIDE // 4, axis=2)
     samples = rows(images)
-    return Media("synthetic", samples[:calibration], samples[calibration:])
+    end = calibration + evaluation
+    return Media("synthetic", samples[:calibration], samples[calibration:end], samples[end:])

@@ -48,11 +48,12 @@ def same(first: Samples, second: Samples) -> bool:
     return bool((joined(first)["image"] == joined(second)["image"]).all())
 
 
-def test_directory_is_split_into_disjoint_halves(tmp_path: Path) -> None:
+def test_directory_is_split_into_disjoint_parts(tmp_path: Path) -> None:
     media = from_directory(write_images(tmp_path / "images", 9), RECIPE, LOADED)
-    assert joined(media.calibration)["image"].shape == (5, 8, 6, 3)
-    assert joined(media.evaluation)["image"].shape == (4, 8, 6, 3)
-    assert sorted(levels(media.calibration) + levels(media.evaluation)) == list(range(9))
+    assert joined(media.calibration)["image"].shape == (3, 8, 6, 3)
+    parts = (media.calibration, media.evaluation, media.held_out)
+    assert sorted(level for part in parts for level in levels(part)) == list(range(9))
+    assert [len(part) for part in parts] == [3, 3, 3]
 
 
 def test_split_and_digest_follow_contents_not_names(tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_equal_images_count_once_and_change_nothing(tmp_path: Path) -> None:
         shutil.copy(path, directory / f"copy-{path.name}")
     assert directory_digest(directory, RECIPE) == before
     media = from_directory(directory, RECIPE, LOADED)
-    assert len(media.calibration) + len(media.evaluation) == 8
+    assert len(media.calibration) + len(media.evaluation) + len(media.held_out) == 8
 
 
 def test_another_image_is_another_digest(tmp_path: Path) -> None:
@@ -110,8 +111,8 @@ def test_no_directory_is_refused(tmp_path: Path) -> None:
 
 def test_at_most_so_many_images_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibration, "MAXIMUM", 3)
-    media = from_directory(write_images(tmp_path / "images", 12), RECIPE, LOADED)
-    assert (len(media.calibration), len(media.evaluation)) == (3, 3)
+    media = from_directory(write_images(tmp_path / "images", 15), RECIPE, LOADED)
+    assert [len(media.calibration), len(media.evaluation), len(media.held_out)] == [3, 3, 3]
 
 
 def test_synthetic_media_are_preprocessed_as_served() -> None:
@@ -122,15 +123,18 @@ def test_synthetic_media_are_preprocessed_as_served() -> None:
     assert len(media.evaluation) == 16
     drawn = procedural.media("scene", procedural.EVALUATION, 2)[1]
     np.testing.assert_array_equal(media.evaluation[1]["image"][0], preprocess(drawn, steps))
+    assert len(media.held_out) == 16
+    *_, last = procedural.media("scene", procedural.EVALUATION, 32)
+    np.testing.assert_array_equal(media.held_out[-1]["image"][0], preprocess(last, steps))
 
 
 def test_drawings_are_added_to_a_small_set_and_only_to_its_calibration(tmp_path: Path) -> None:
     given = from_directory(write_images(tmp_path / "images", 10), RECIPE, LOADED)
     media = complete(given, RECIPE, LOADED)
-    assert len(media.calibration) == 5 + SYNTHETIC_CALIBRATION
-    assert same(media.calibration[:5], given.calibration)
-    assert media.evaluation == given.evaluation
-    enough = replace(given, calibration=given.calibration * 7)
+    assert len(media.calibration) == 4 + SYNTHETIC_CALIBRATION
+    assert same(media.calibration[:4], given.calibration)
+    assert (media.evaluation, media.held_out) == (given.evaluation, given.held_out)
+    enough = replace(given, calibration=given.calibration * 8)
     assert complete(enough, RECIPE, LOADED) is enough
 
 

@@ -42,6 +42,7 @@ def test_everything_that_decides_the_result_decides_the_fingerprint(
         fingerprint(recipe_file, replace(found, labels=labels), "synthetic", "auto"),
         fingerprint(recipe_file, found, "sha256:1", "auto"),
         fingerprint(recipe_file, found, "synthetic", "int8"),
+        fingerprint(recipe_file, found, "synthetic", "auto", "thorough"),
     }
     labels.write_text("right")
     others.add(fingerprint(recipe_file, replace(found, labels=labels), "synthetic", "auto"))
@@ -52,7 +53,7 @@ def test_everything_that_decides_the_result_decides_the_fingerprint(
     monkeypatch.setattr(module, "tool_versions", lambda: newer)
     others.add(fingerprint(recipe_file, found, "synthetic", "auto"))
     assert key not in others
-    assert len(others) == 8
+    assert len(others) == 9
 
 
 def test_any_file_of_a_checkpoint_directory_decides(

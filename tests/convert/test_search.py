@@ -5,28 +5,29 @@ import pytest
 from convert.fidelity import Fidelity
 from convert.quantize import Setting
 from convert.recipe import Tolerance
-from convert.search import Search
+from convert.search import Budget, Measured, Search
 from convert.units import Unit
 
 COUNT = 40
 UNITS = tuple(Unit((f"conv{i}", f"relu{i}"), 1 / COUNT) for i in range(COUNT))
 SETTING = Setting(("Conv", "Relu"))
 TOLERANCE = Tolerance(at_most={"mae": 0.5})
+TOLERANCE_OF_ONE = Tolerance(at_most={"mae": 1.5})
 
 
-def harmed_by(*bad: int) -> Callable[[Setting], Fidelity]:
+def harmed_by(*bad: int) -> Callable[[Setting], Measured]:
     """Every unit costs a little in integer, the bad ones one each, activations nothing."""
 
-    def evaluate(setting: Setting) -> Fidelity:
+    def evaluate(setting: Setting) -> Measured:
         integer = {i for i in range(COUNT) if f"conv{i}" not in setting.float_nodes}
         harm = len(integer & {*bad}) + 0.001 * len(integer)
-        return Fidelity({"mae": harm}, harm)
+        return Measured(Fidelity({"mae": harm}, harm), 1.0, 1)
 
     return evaluate
 
 
-def search(evaluate: Callable[[Setting], Fidelity], *, budget: int = 60) -> Search:
-    return Search(evaluate, units=UNITS, tolerance=TOLERANCE, budget=budget)
+def search(evaluate: Callable[[Setting], Measured], *, budget: int = 60) -> Search:
+    return Search(evaluate, units=UNITS, tolerance=TOLERANCE, budget=Budget(budget))
 
 
 def float_layers(setting: Setting) -> set[int]:
@@ -56,7 +57,42 @@ def test_nothing_qualifies_where_everything_harms() -> None:
     tried = search(harmed_by(*range(COUNT)))
     assert tried.run(SETTING) is None
     losses = [trial.fidelity.loss for trial in tried.trials]
-    assert tried.best().fidelity.loss == min(losses)
+    assert [trial.fidelity.loss for trial in tried.like(SETTING)] == sorted(losses)
+    assert tried.like(Setting(("Conv",))) == []
+
+
+def test_what_lies_between_two_units_is_repaired_by_both() -> None:
+    def evaluate(setting: Setting) -> Measured:
+        harm = 0.0 if {"conv9", "conv10"} <= setting.float_nodes else 1.0
+        return Measured(Fidelity({"mae": harm}, harm), 1.0, 1)
+
+    tried = search(evaluate, budget=30)
+    found = tried.run(SETTING)
+    assert found is not None
+    assert float_layers(found.setting) == {9, 10}
+
+
+def test_blocks_that_cost_less_are_tried_first() -> None:
+    units = tuple(
+        Unit((f"conv{i}", f"relu{i}"), 0.5 if i == 0 else 0.5 / COUNT) for i in range(COUNT)
+    )
+    tried = Search(harmed_by(0, 30), units=units, tolerance=TOLERANCE_OF_ONE, budget=Budget(40))
+    found = tried.run(SETTING)
+    assert found is not None
+    assert float_layers(found.setting) == {30}  # the other one is half of the work
+
+
+def test_no_graph_is_begun_after_the_time() -> None:
+    seconds = iter(range(1000))
+    tried = Search(
+        harmed_by(3, 30),
+        units=UNITS,
+        tolerance=TOLERANCE,
+        budget=Budget(60, seconds=5),
+        clock=lambda: float(next(seconds)),
+    )
+    assert tried.run(SETTING) is None
+    assert len(tried.trials) <= 5
 
 
 @pytest.mark.parametrize("budget", [1, 5, 9, 12, 20])
@@ -71,7 +107,7 @@ def test_budget_is_kept(budget: int) -> None:
 def test_a_setting_is_measured_once() -> None:
     calls: list[Setting] = []
 
-    def evaluate(setting: Setting) -> Fidelity:
+    def evaluate(setting: Setting) -> Measured:
         calls.append(setting)
         return harmed_by(7)(setting)
 
@@ -83,5 +119,5 @@ def test_a_setting_is_measured_once() -> None:
 
 
 def test_not_a_number_never_qualifies() -> None:
-    broken = search(lambda setting: Fidelity({"mae": float("nan")}, float("inf")))
+    broken = search(lambda setting: Measured(Fidelity({"mae": float("nan")}, float("inf")), 1.0, 1))
     assert broken.run(SETTING) is None

@@ -144,7 +144,7 @@ def test_fake_int8_has_no_integer_operators(tmp_path: Path) -> None:
 
 def variant(path: Path, name: str, tolerance: Tolerance | None) -> object:
     golden = Golden(SAMPLES[:2], reference(PIXELS[:2]))
-    media = Media("synthetic", SAMPLES, SAMPLES)
+    media = Media("synthetic", SAMPLES, SAMPLES, SAMPLES)
     return measure_variant(name, path, spec(), media, reference(PIXELS), golden, tolerance, "scene")  # type: ignore[arg-type]  # a precision
 
 
@@ -166,7 +166,7 @@ def test_variant_says_what_was_measured(tmp_path: Path) -> None:
         "float",
         centred_on_the_batch(tmp_path / "a.onnx"),
         spec(),
-        Media("sha256:1", SAMPLES, SAMPLES),
+        Media("sha256:1", SAMPLES, SAMPLES, SAMPLES),
         {"probabilities": np.zeros((5, 3), np.float32)},
         Golden(SAMPLES[:2], {"probabilities": np.full((2, 3), 0.25, np.float32)}),
         None,
