@@ -50,8 +50,13 @@ class Asked:
     def bounds(self) -> Bounds:
         """The largest media decoded, and who decodes them."""
         settings = self.settings
-        seconds, pixels = settings.max_video_s, min(settings.max_pixels, Limits().pixels)
-        video = Limits(FRAMES_PER_SECOND * seconds, seconds, pixels)
+        video = Limits(
+            frames=FRAMES_PER_SECOND * settings.max_video_s,
+            seconds=settings.max_video_s,
+            pixels=min(settings.max_pixels, Limits().pixels),
+            deadline_s=settings.decode_timeout_s,
+            chunk=settings.chunk_size,
+        )
         return Bounds(
             pixels=settings.max_pixels,
             audio_s=settings.longest_run_s,

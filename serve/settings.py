@@ -33,6 +33,7 @@ class Settings:
     max_pixels: int = 16_000_000  # of one decoded image: 48 MB as RGB, some copies at a time
     max_audio_s: int = 300  # of one recording in windows; LONGEST_RUN_S is that of a run
     max_video_s: int = 60  # of one clip, and 60 frames for each of its seconds
+    chunk_size: int = 8  # frames of a clip held at their full size at once, fewer if large
     decode_timeout_s: int = 20  # of wall clock, for one clip or sound
     timeout_s: int = 30  # for a client to send a request
     max_files: int = 16  # of one request, each answered by itself
@@ -75,6 +76,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         max_pixels=_integer(environ, "SLIPWAY_MAX_PIXELS", default.max_pixels, 1, 2**30),
         max_audio_s=_integer(environ, "SLIPWAY_MAX_AUDIO_SECONDS", default.max_audio_s, 1, 3600),
         max_video_s=_integer(environ, "SLIPWAY_MAX_VIDEO_SECONDS", default.max_video_s, 1, 3600),
+        chunk_size=_integer(environ, "CHUNK_SIZE", default.chunk_size, 1, 65536),
         decode_timeout_s=_integer(
             environ, "SLIPWAY_DECODE_TIMEOUT", default.decode_timeout_s, 1, 3600
         ),

@@ -36,6 +36,7 @@ def test_every_variable_is_read() -> None:
         "SLIPWAY_MAX_AUDIO_SECONDS": "7",
         "SLIPWAY_MAX_VIDEO_SECONDS": "8",
         "SLIPWAY_DECODE_TIMEOUT": "9",
+        "CHUNK_SIZE": "4",
     }
     assert from_environment(environ) == Settings(
         artifacts=Path("/models"),
@@ -58,6 +59,7 @@ def test_every_variable_is_read() -> None:
         gait_model="walks",
         max_audio_s=7,
         max_video_s=8,
+        chunk_size=4,
         decode_timeout_s=9,
     )
 
@@ -79,6 +81,7 @@ def test_a_model_that_is_named_to_answer_faces_answers_alone() -> None:
         ("TIMEOUT", "0", "1 to 3600"),
         ("SLIPWAY_MAX_AUDIO_SECONDS", "0", "1 to 3600"),
         ("SLIPWAY_MAX_VIDEO_SECONDS", "1.5", "1 to 3600"),
+        ("CHUNK_SIZE", "0", "1 to 65536"),
         ("SLIPWAY_GAIT_MODEL", "Gait", "a model id"),
         ("SLIPWAY_FACE_EMOTION_WEIGHTS", "one:2,one:3", "allowed: once"),
         ("SLIPWAY_FACE_EMOTION_WEIGHTS", "one=2", "model:weight"),
