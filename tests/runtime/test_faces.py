@@ -128,3 +128,4 @@ def test_variants_of_odd_sizes(size: tuple[int, int]) -> None:
         assert made.ndim == 3
         assert 0 not in made.shape
         assert made.shape[2] == 3
+        assert not variant.degrees or max(made.shape) <= 1024
