@@ -248,7 +248,8 @@ def test_a_member_that_found_the_face_looks_at_the_variants_too(models: Models) 
     panel = panel_of(((BOXES, 1.0),), models)
     image = picture((1, 1, (250, 200, 0)))
     plain = face_emotion(image, panel)
-    assert (plain.found_by, shares(plain)[0]) == (BOXES, pytest.approx(250 / 450, abs=1e-6))
+    assert plain.found_by == BOXES
+    assert shares(plain)[0] == pytest.approx(250 / 450, abs=1e-6)
     full = face_emotion(image, panel, options=Options(tta="full"))
     # brighter, both are 255 or 250; turned, the cell's edges are a little darker
     wanted = (5 * 250 / 450 + 255 / 505) / 6
