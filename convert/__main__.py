@@ -1,4 +1,4 @@
-"""Command line of the converter: `python -m convert run`, `list`, `doctor`, `evaluate`, `verify`."""
+"""Command line of the converter: `python -m convert run` and what goes before and after it."""
 
 import argparse
 import sys

@@ -106,7 +106,7 @@ def load(
     Raises:
         ArtifactError: no complete version there, or any part of it is refused.
     """
-    directory = _version_directory(Path(path))
+    directory = version_directory(Path(path))
     manifest = read_manifest(directory)
     if directory.name != str(manifest.version):
         raise ArtifactError(f"{directory}: its manifest says version {manifest.version}")
@@ -145,7 +145,12 @@ def _named(manifest: Manifest, name: str) -> Variant:
     raise ArtifactError(f"{manifest.id}/{manifest.version} has no variant {name!r}; it has {known}")
 
 
-def _version_directory(path: Path) -> Path:
+def version_directory(path: Path) -> Path:
+    """A version's directory from its own path, or the newest complete one of a model's.
+
+    Raises:
+        ArtifactError: there is none.
+    """
     if VERSION.fullmatch(path.name):
         return path
     found = versions(path)
