@@ -24,7 +24,7 @@ def render(report: Report) -> str:
     """The whole report: machine, footprint with its limits, models."""
     checks = [("footprint", "found", "limit", ""), *(_check(check) for check in report.checks)]
     variants = [HEADINGS, *(row for model in report.models for row in _model(model))]
-    parts = (_machine(report.machine), align(checks), _server(report), align(variants), NOTES)
+    parts = (machine_lines(report.machine), align(checks), _server(report), align(variants), NOTES)
     text = "\n\n".join("\n".join(lines) for lines in parts)
     return f"{text}\nquick: few runs, not figures to quote" if report.quick else text
 
@@ -44,7 +44,8 @@ def milliseconds(value: float) -> str:
     return f"{value:.{decimals}f}"
 
 
-def _machine(machine: Machine) -> list[str]:
+def machine_lines(machine: Machine) -> list[str]:
+    """What the figures were measured on."""
     dot_products = ", ".join(machine.dot_products) or "none"
     allocator = ", ".join(f"{k}={v}" for k, v in machine.allocator.items())
     busy = ": BUSY, figures may be too high" if machine.busy else ""
