@@ -15,6 +15,7 @@ from runtime.errors import ArtifactError
 from runtime.spec import MODEL_ID as MODEL_ID  # callers find all that a manifest holds here
 from runtime.spec import SCHEMA_VERSION as SCHEMA_VERSION
 from runtime.spec import Dtype as Dtype
+from runtime.spec import SimilarityScale as SimilarityScale
 from runtime.spec import Spec as Spec
 from runtime.spec import Suppression as Suppression
 from runtime.spec import Task as Task

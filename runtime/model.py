@@ -57,7 +57,11 @@ class Model:
         """
         made = prepare(media, MediaContext(self.spec, self.assets, bounds or Bounds(), condition))
         context = Context(
-            self.spec, self.manifest.digest, source_height=made.height, source_width=made.width
+            self.spec,
+            self.manifest.version,
+            self.manifest.digest,
+            source_height=made.height,
+            source_width=made.width,
         )
         return postprocess(self.run(made.feeds), context)
 

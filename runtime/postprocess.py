@@ -20,6 +20,7 @@ class Context:
     """What a builder may need beside the outputs."""
 
     spec: Spec
+    version: int  # of the artifact
     digest: str
     source_height: int  # px, of the image as decoded; 0: no image
     source_width: int  # px
@@ -41,7 +42,7 @@ def _classification(outputs: Outputs, context: Context) -> Classification:
 
 def _embedding(outputs: Outputs, context: Context) -> Embedding:
     values = np.asarray(outputs["embedding"][0], np.float32)
-    return Embedding(model=context.spec.id, digest=context.digest, values=values)
+    return Embedding(context.spec.id, context.version, context.digest, values)
 
 
 def _alpha(outputs: Outputs, context: Context) -> Alpha:

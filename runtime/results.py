@@ -45,13 +45,15 @@ class Embedding:
     """
 
     model: str  # id of the model that made it
-    digest: str  # of the artifact that made it
+    version: int  # of the artifact that made it
+    digest: str  # of that artifact: what has to be equal
     values: NDArray[np.float32]  # (D,), L2 norm 1
 
     def to_json(self) -> dict[str, Any]:
-        """`model`, `digest`, `dimensions` and the `embedding` as a list of D floats."""
+        """`model`, `version`, `digest`, `dimensions` and the `embedding`: a list of D floats."""
         return {
             "model": self.model,
+            "version": self.version,
             "digest": self.digest,
             "dimensions": int(self.values.size),
             "embedding": self.values.tolist(),

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from runtime import strict_json
@@ -56,6 +57,18 @@ class Suppression:
 
 
 @dataclass(frozen=True, slots=True)
+class SimilarityScale:
+    """From the cosine of two embeddings to how alike people find such pairs: linear between knots.
+
+    Fitted while converting, on pairs that somebody judged.
+    """
+
+    cosines: tuple[float, ...]  # of the knots, ascending, -1 first and 1 last
+    scores: tuple[float, ...]  # in [0, 1], ascending, one for each
+    pairs: str  # "sha256:..." of the pairs
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """Everything needed to serve the model; also inside each ONNX file (metadata_props["spec"])."""
 
@@ -69,6 +82,7 @@ class Spec:
     preprocess: tuple[Step, ...]  # geometry only, applied in order; numerics are in the graph
     licence: str  # SPDX id, or what the owner of the weights states
     suppression: Suppression | None = None  # of object-detection, and of no other task
+    similarity: SimilarityScale | None = None  # of image-feature-extraction; None: not fitted
 
 
 def parse_spec(text: str, where: str) -> Spec:
@@ -126,6 +140,7 @@ def check_spec(spec: Spec, where: str) -> None:
         if named and isinstance(width, int) and width != len(spec.labels):
             raise ArtifactError(f"{where}.labels has {len(spec.labels)}; {output.name}: {width}")
     _check_detector(spec, where)
+    _check_scale(spec, where)
     _check_interface(spec, where)
     _check_steps(spec, where)
     for index, step in enumerate(spec.preprocess):
@@ -161,6 +176,26 @@ def _check_boxes(spec: Spec, where: str) -> None:
     points = shapes.get("keypoints", ("N", "A", "P", 2))
     if len(points) != 4 or points[-1] != 2:
         raise ArtifactError(f"{where}.outputs: keypoints is {points}; allowed: (N, A, P, 2)")
+
+
+def _check_scale(spec: Spec, where: str) -> None:
+    scale = spec.similarity
+    if scale is None:
+        return
+    if spec.task != "image-feature-extraction":
+        allowed = "image-feature-extraction alone may have it"
+        raise ArtifactError(f"{where}.similarity is given for {spec.task}; {allowed}")
+    ends = scale.cosines[:1] == (-1,) and scale.cosines[-1:] == (1,)
+    within = scale.scores and scale.scores[0] >= 0 and scale.scores[-1] <= 1
+    rising = all(
+        all(before < after for before, after in pairwise(row))  # NaN is not below anything
+        for row in (scale.cosines, scale.scores)
+    )
+    if not (len(scale.cosines) == len(scale.scores) >= 2 and ends and within and rising):
+        raise ArtifactError(
+            f"{where}.similarity maps {scale.cosines} to {scale.scores}; allowed: two or more "
+            "cosines from -1 to 1 and as many scores in [0, 1], both rising"
+        )
 
 
 def _check_interface(spec: Spec, where: str) -> None:

@@ -84,6 +84,7 @@ def describe(model: Model) -> dict[str, Any]:
     """Everything a client may want to know before it asks the model."""
     manifest, spec = model.manifest, model.spec
     suppression = {"suppression": to_json(spec.suppression)} if spec.suppression else {}
+    scale = {"similarity": to_json(spec.similarity)} if spec.similarity else {}
     known = model.assets.conditions
     conditions = {"conditions": known.names} if known else {}
     return {
@@ -100,6 +101,7 @@ def describe(model: Model) -> dict[str, Any]:
         "outputs": to_json(spec.outputs),
         "preprocess": [_without_nulls(to_json(step)) for step in spec.preprocess],
         **suppression,
+        **scale,
         **conditions,
         "licence": spec.licence,
         "calibration": _calibration(manifest),

@@ -31,6 +31,7 @@ DETECTOR, TENSORS, SLOW = "tiny_detector", "tiny_tensors", "tiny_slow"
 FACES, EMOTION_BOXES = "tiny_faces", "tiny_emotion_boxes"
 EMOTIONS, OTHER_EMOTIONS = "tiny_emotions", "tiny_other_emotions"
 VOICE, GAIT, TEXT = "tiny_voice", "tiny_gait", "tiny_text"
+SCALED = "tiny_scaled"  # the embedding, with a scale of similarity
 NOTES = "tiny_notes"  # a text model whose embeddings tiny_gait takes
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "slow", "##ly", "walk", "##ing", ".", "e")

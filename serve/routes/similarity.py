@@ -1,28 +1,40 @@
-"""POST /v1/similarity: how alike two images are."""
+"""POST /v1/similarity: how alike two images are, or one and many.
 
-import numpy as np
+`image_a` is compared with `image_b`, which may be given up to 32 times (in JSON: a list). For any
+of them may stand an embedding that this server answered: the JSON as a file, or in a JSON body the
+object itself. An embedding of another digest is refused. With `embeddings=true` those of all images
+are in the answer.
 
-from runtime.results import Embedding
-from serve.endpoint import Call, Reply, predicted
+The `result`:
+
+- `score`: in [0, 1], 0.99 or more for the same picture, 0.7 to 0.9 for similar ones, 0.1 to 0.3 for
+  different ones; null where the model was converted without `--pairs`;
+- `cosine` of the two embeddings; `calibration`: of which pairs the score was fitted to, or
+  `uncalibrated`, and then a `note`;
+- of several `image_b`: those are of the most alike, whose index is `best`; `compared` has the
+  `cosine` and `score` of each;
+- `embeddings`: of the `first`, and of the `others`, each with its `model`, `version`, `digest`,
+  `dimensions` and `embedding`.
+"""
+
+from runtime.errors import InputError
+from runtime.tasks import similarity as task
+from serve.endpoint import Call, Reply
 from serve.media import Form
 from serve.models import facts_of
+from serve.quoting import quoted
 
-FORM = Form(("image_a", "image_b"))
-UNCALIBRATED = "no threshold was calibrated: compare cosines with each other, not with a limit"
+MOST = 32  # images in one request, to be compared with the first
+FORM = Form(("image_a", "image_b"), ("embeddings",), most=MOST, objects=True)
+FLAGS = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
 def similarity(call: Call) -> Reply:
     """By the model's embeddings."""
-    first, second = (_embedding(call, index) for index in range(2))
-    # rounding may leave the dot product of two unit vectors just outside
-    cosine = float(np.clip(np.dot(first.values, second.values), -1.0, 1.0))
-    result = {"cosine": cosine, "calibration": "uncalibrated", "note": UNCALIBRATED}
-    return Reply(facts_of(call.model), result)
-
-
-def _embedding(call: Call, index: int) -> Embedding:
-    result = predicted(call.model, call.image(index))
-    if not isinstance(result, Embedding):
-        name = type(result).__name__
-        raise TypeError(f"{call.model.spec.id} gave {name}; similarity needs Embedding")
-    return result
+    text = call.upload.options.get("embeddings", "")
+    flag = FLAGS.get(text.strip().lower())
+    if flag is None:
+        raise InputError(f"embeddings is {quoted(text)}; allowed: true, false")
+    first, *others = call.upload.files
+    result = task.similarity(first, others, call.model, bounds=call.bounds)
+    return Reply(facts_of(call.model), result.to_json(embeddings=flag))

@@ -165,6 +165,17 @@ def embedding() -> tuple[dict[str, Any], list[NodeProto]]:
     return facts, nodes
 
 
+def scaled_embedding() -> tuple[dict[str, Any], list[NodeProto]]:
+    """The same of a model whose cosines were given a scale."""
+    facts, nodes = embedding()
+    scale = {
+        "cosines": [-1.0, 0.0, 0.25, 0.75, 1.0],
+        "scores": [0.0, 0.1, 0.3, 0.7, 1.0],
+        "pairs": "sha256:" + "7" * 64,
+    }
+    return {**facts, "id": "tiny_scaled", "similarity": scale}, nodes
+
+
 def segmentation() -> tuple[dict[str, Any], list[NodeProto]]:
     """Brightness of a 16 x 16 image, stretched to [0, 1]; zero where it is constant."""
     facts = spec(
@@ -465,6 +476,7 @@ def main() -> None:
         "tiny_gait": gait,
         "tiny_text": text,
         "tiny_notes": notes,
+        "tiny_scaled": scaled_embedding,
     }
     for name, make in makers.items():
         data = build(*make()).SerializeToString(deterministic=True)

@@ -8,6 +8,7 @@ from runtime.errors import ArtifactError
 from runtime.manifest import (
     File,
     Letterbox,
+    SimilarityScale,
     Suppression,
     newest_versions,
     parse_spec,
@@ -339,6 +340,50 @@ def test_interfaces_and_steps_of_another_task_are_refused(spec: dict[str, Any], 
         parse_spec(json.dumps(spec), "here")
     assert says in str(caught.value)
     assert str(caught.value).startswith("here.")
+
+
+SCALE = {"cosines": [-1, 0.5, 1], "scores": [0, 0.25, 1], "pairs": "sha256:0"}
+PICTURES = {
+    **spec_of(
+        "image-feature-extraction",
+        inputs=[{"name": "image", "dtype": "uint8", "shape": ["N", 8, 8, 3]}],
+        output="embedding",
+        steps=[RESIZE],
+    ),
+    "similarity": SCALE,
+}
+
+
+def test_a_scale_of_similarity_is_read() -> None:
+    scale = parse_spec(json.dumps(PICTURES), "here").similarity
+    assert scale == SimilarityScale((-1, 0.5, 1), (0, 0.25, 1), "sha256:0")
+    assert parse_spec(json.dumps({**PICTURES, "similarity": None}), "here").similarity is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cosines": [-1, 0.5, 0.9]},
+        {"cosines": [0, 0.5, 1]},
+        {"cosines": [-1, 1]},
+        {"cosines": [-1, -1, 1]},
+        {"cosines": [-1, float("nan"), 1]},
+        {"scores": [0, 0.25, 1.5]},
+        {"scores": [-0.5, 0.25, 1]},
+        {"scores": [0, 0, 1]},
+        {"scores": [0, float("nan"), 1]},
+        {"scores": [], "cosines": []},
+    ],
+)
+def test_a_scale_that_does_not_rise_is_refused(change: dict[str, Any]) -> None:
+    spec = {**PICTURES, "similarity": {**SCALE, **change}}
+    with pytest.raises(ArtifactError, match=r"here.similarity maps .*; allowed: two or more"):
+        parse_spec(json.dumps(spec), "here")
+
+
+def test_a_scale_belongs_to_embeddings_of_images() -> None:
+    with pytest.raises(ArtifactError, match=r"here\.similarity is given for sentence"):
+        parse_spec(json.dumps({**TEXT, "similarity": SCALE}), "here")
 
 
 def with_assets(directory: Path, spec: dict[str, Any], assets: dict[str, Any]) -> None:

@@ -273,7 +273,7 @@ def test_a_rotated_photo_is_answered_upright(detector: runtime.Model) -> None:
 
 
 def test_keypoints_are_only_answered_where_there_are_some(detector: runtime.Model) -> None:
-    context = Context(detector.spec, "", source_height=16, source_width=16)
+    context = Context(detector.spec, 1, "", source_height=16, source_width=16)
     image = spotted(height=16, width=16)[np.newaxis]
     outputs = detector.run({"image": image}, ["boxes_xyxy", "scores"])
     result = postprocess(outputs, context)
@@ -283,7 +283,7 @@ def test_keypoints_are_only_answered_where_there_are_some(detector: runtime.Mode
 
 
 def test_scores_that_are_not_numbers_are_not_an_empty_answer(detector: runtime.Model) -> None:
-    context = Context(detector.spec, "", source_height=16, source_width=16)
+    context = Context(detector.spec, 1, "", source_height=16, source_width=16)
     outputs = detector.run({"image": np.zeros((1, 16, 16, 3), np.uint8)})
     outputs["scores"] = np.full((1, 32, 2), np.nan, np.float32)
     with pytest.raises(ArithmeticError, match="tiny_detector gave scores that are not numbers"):

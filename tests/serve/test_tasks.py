@@ -170,7 +170,7 @@ def test_a_missing_second_image(client: httpx.Client) -> None:
     response = client.post(PAIR, files={"image_a": image})
     assert response.status_code == 400
     assert response.json() == {
-        "error": "found 1 file (image_a); needed: 2 images (image_a, image_b)"
+        "error": "found 1 file (image_a); needed: 2 to 33 images (image_a, image_b up to 32 times)"
     }
     assert client.post(PAIR, content=image).status_code == 400
 
