@@ -21,6 +21,7 @@ from runtime.isolation.wire import (
 )
 
 START_S = 60.0  # of a worker, on a machine that has much else to do
+_LAST_MOMENT_S = 0.5  # between the end of its pipe and its own, which says why
 # of the environment; a decoder needs nothing that is configured there, and secrets may be
 _KEPT = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
 _SINGLE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
@@ -158,6 +159,9 @@ class Child:
         return buffer
 
     def _died(self) -> DiedError:
+        ends = time.monotonic() + _LAST_MOMENT_S
+        while self.is_alive() and time.monotonic() < ends:
+            time.sleep(0.005)
         self.kill()  # it may have closed its pipe only
         code = self._popen.returncode
         how = f"signal {-code}, {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

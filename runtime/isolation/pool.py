@@ -22,7 +22,7 @@ from runtime.video import Limits, Sampled
 
 JOBS = "runtime.isolation.jobs"
 TIMEOUT_S = 20.0
-MEMORY_BYTES = 512 * 2**20  # of a worker's own; a frame of 4096 x 2304 px takes 28 MiB as RGB
+MEMORY_BYTES = 512 * 2**20  # a decoder of clips keeps up to 17 frames, of 14 MiB at 4096 x 2304 px
 _ALARM_MARGIN_S = 10.0
 _NONSENSE = "the file cannot be decoded: its decoder answered what it was not asked"
 _SOUND_PACE = 10.0  # seconds of sound that are worth another second of decoding
@@ -46,7 +46,7 @@ class IsolatedDecoders:
         Args:
             timeout_s: wall clock that one file may take; a sound has a second more for every ten
                 that it holds.
-            memory_bytes: what a worker may have of its own.
+            memory_bytes: what a worker may have of its own beside the file.
             jobs: the module with the functions that a worker offers.
         """
         self._timeout_s = timeout_s

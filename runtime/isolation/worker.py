@@ -20,10 +20,10 @@ from runtime.isolation.wire import HEAD, REFUSALS, Message, pack, unpack_facts, 
 def main(jobs_module: str, memory_bytes: str, alarm_s: str) -> None:
     """Answer requests until there are no more."""
     inbound, outbound = _taken_over()
-    _limit(int(memory_bytes))
+    _prepare()
     jobs: Mapping[str, Job] = importlib.import_module(jobs_module).JOBS
     _send(outbound, Message("ready"))
-    while (request := _receive(inbound)) is not None:
+    while (request := _receive(inbound, int(memory_bytes))) is not None:
         # whoever asked kills first; where nobody is left to do it, the alarm ends a hung decoder
         signal.setitimer(signal.ITIMER_REAL, float(alarm_s))
         for reply in _answers(jobs, request):
@@ -42,11 +42,9 @@ def _taken_over() -> tuple[BinaryIO, BinaryIO]:
     return inbound, outbound
 
 
-def _limit(memory_bytes: int) -> None:
+def _prepare() -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the parent's may be ignored, and inherited
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold what was decoded
-    # what a process has of its own; code that is mapped from files does not count
-    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
 
 
 def _answers(jobs: Mapping[str, Job], request: Message) -> Iterator[Message]:
@@ -69,11 +67,15 @@ def _refusal(kind: str, message: str) -> Message:
     return Message("refused", {"error": known, "message": message[:2000]})
 
 
-def _receive(inbound: BinaryIO) -> Message | None:
+def _receive(inbound: BinaryIO, memory_bytes: int) -> Message | None:
     head = inbound.read(HEAD.size)
     if len(head) < HEAD.size:
         return None
     kind, facts_bytes, data_bytes = unpack_head(head)
+    # what a process has of its own, the file and a copy of it beside what decoding takes; code that
+    # is mapped from files does not count
+    limit = memory_bytes + 2 * data_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))
     return Message(kind, unpack_facts(inbound.read(facts_bytes)), inbound.read(data_bytes))
 
 

@@ -99,7 +99,7 @@ def sound(arguments: Mapping[str, Any], data: bytes) -> Iterator[Message]:
     name = data.decode().split()[0]
     if name.startswith("drip"):
         block = np.zeros(16_000 if name == "drip_much" else 160, np.float32)
-        for _ in range(10):
+        for _ in range(20):
             time.sleep(0.1)
             yield with_array({}, block)
         return

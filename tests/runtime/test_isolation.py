@@ -35,7 +35,7 @@ def decoders() -> Iterator[IsolatedDecoders]:
 
 @pytest.fixture
 def hostile() -> Iterator[IsolatedDecoders]:
-    with IsolatedDecoders(jobs=HOSTILE, timeout_s=0.5) as pool:
+    with IsolatedDecoders(jobs=HOSTILE, timeout_s=1) as pool:
         yield pool
 
 
@@ -129,7 +129,7 @@ def test_plain_wav_starts_none() -> None:
 def test_a_worker_that_hangs_is_killed(hostile: IsolatedDecoders, deed: str) -> None:
     before = workers()
     begin = time.monotonic()
-    with pytest.raises(TooLargeError, match=r"longer to decode than is allowed: 0\.5 s") as caught:
+    with pytest.raises(TooLargeError, match=r"longer to decode than is allowed: 1 s") as caught:
         heard(hostile, deed.encode())
     assert time.monotonic() - begin < 10
     assert workers() == before
@@ -214,15 +214,15 @@ def test_a_worker_that_is_slow_has_one_budget_for_all(hostile: IsolatedDecoders)
 
 
 def test_long_sounds_have_longer() -> None:
-    with IsolatedDecoders(jobs=HOSTILE, timeout_s=0.5) as pool:
-        # ten blocks of 1 s, each 0.1 s later than the last: 0.1 s more for each
-        assert heard(pool, b"drip_much").size == 1600 + 10 * RATE
+    with IsolatedDecoders(jobs=HOSTILE, timeout_s=1) as pool:
+        # twenty blocks of 1 s, each 0.1 s later than the last: 0.1 s more for each
+        assert heard(pool, b"drip_much").size == 1600 + 20 * RATE
 
 
 def test_what_is_done_between_blocks_is_not_counted(hostile: IsolatedDecoders) -> None:
     blocks = hostile.stream_audio(b"echo", sampling_rate=RATE, max_seconds=30)
     next(blocks)
-    time.sleep(0.8)
+    time.sleep(1.3)
     assert next(blocks).size == 1600
 
 
