@@ -4,6 +4,7 @@ Both work in windows, with means over a neighbourhood of the image made smaller,
 does not grow with the photo.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -19,7 +20,9 @@ Plane = NDArray[np.float32]
 # (variance of levels in [0, 1]) to count as an edge. Found by `python -m convert.mattes`.
 RADIUS_CELLS = 2.0
 EPSILON = 1e-5
-COLOUR_RADIUS_CELLS = 6.0  # of the neighbourhood that foreground and background take colours from
+# Half the neighbourhoods that colours are taken from, one after the other, and their largest.
+COLOUR_RADII_CELLS = (20.0, 2.5, 0.6)
+COLOUR_RADIUS_PX = 64
 FAINT = 1 / 510  # of alpha: half a level
 HAZE = 0.02  # of alpha, at both ends: what a fit leaves beside an edge that is not in the photo
 
@@ -80,7 +83,7 @@ def clean(image: Image, alpha: Image, matte: Matte) -> None:
 
     What a half-transparent pixel shows is a mixture. The colours of foreground and background are
     taken as their means nearby, each pixel counting by its alpha; what the mixture of these leaves
-    unexplained goes to the foreground by its share (Forte's closed form).
+    unexplained goes to the foreground by its share (Forte's closed form, from wide to narrow).
 
     Args:
         image: (H, W, 3) uint8, RGB; its soft pixels are overwritten.
@@ -89,19 +92,19 @@ def clean(image: Image, alpha: Image, matte: Matte) -> None:
     """
     target, source = alpha.shape, matte.alpha.shape
     small = np.asarray(cv2.resize(alpha, source[::-1], interpolation=cv2.INTER_AREA), np.uint8)
-    radius = max(2, round(COLOUR_RADIUS_CELLS * matte.cell_px))
+    wanted = [max(1, round(cells * matte.cell_px)) for cells in COLOUR_RADII_CELLS]
+    radii = [min(radius, COLOUR_RADIUS_PX) for radius in wanted]
     for part in windows(*target):
         soft = (alpha[part] > 0) & (alpha[part] < 255)
         if not soft.any():
             continue
-        near = _near(part, source, target, margin=radius)
-        means = _colour_means(_unit(matte.small[near]), _unit(small[near]), radius)
+        near = _near(part, source, target, margin=sum(radii))
+        means = _colours(_unit(matte.small[near]), _unit(small[near]), radii)
         both = [
             scaled_part(mean, at=near, source=source, part=part, target=target) for mean in means
         ]
-        share = _unit(alpha[part])[..., np.newaxis]
-        left = _unit(image[part]) - share * both[0] - (1 - share) * both[1]
-        cleaned = np.rint(np.clip(both[0] + share * left, 0, 1) * 255).astype(np.uint8)
+        found = _foreground(_unit(image[part]), _unit(alpha[part]), *both)
+        cleaned = np.rint(found * 255).astype(np.uint8)
         image[part][soft] = cleaned[soft]
 
 
@@ -166,13 +169,28 @@ def _solve(matrix: dict[tuple[int, int], Plane], right: Plane) -> Plane:
     return np.dstack([x0, x1, x2])
 
 
-def _colour_means(guide: Plane, alpha: Plane, radius: int) -> tuple[Plane, Plane]:
+def _colours(guide: Plane, alpha: Plane, radii: Sequence[int]) -> tuple[Plane, Plane]:
     """(h, w, 3) each: the colour of what is foreground nearby, and of what is not."""
-    everything = _mean(guide, radius)
+    front, back = guide, guide
+    for radius in radii[:-1]:
+        means = _colour_means(front, back, alpha, radius)
+        front, back = _foreground(guide, alpha, *means), means[1]
+    return _colour_means(front, back, alpha, radii[-1])
+
+
+def _colour_means(front: Plane, back: Plane, alpha: Plane, radius: int) -> tuple[Plane, Plane]:
+    """Means of the one weighted by alpha, and of the other by the rest."""
+    weight = alpha[..., np.newaxis]
     share = _mean(alpha, radius)[..., np.newaxis]
-    front = _mean(guide * alpha[..., np.newaxis], radius)
-    least = np.float32(1e-3)  # where there is none nearby, the mean of all
+    least = np.float32(1e-5)  # where there is none nearby the mean is black, and weighs nothing
     return (
-        (front + least * everything) / (share + least),
-        (everything - front + least * everything) / (1 - share + least),
+        _mean(front * weight, radius) / (share + least),
+        _mean(back * (1 - weight), radius) / (1 - share + least),
     )
+
+
+def _foreground(mixture: Plane, alpha: Plane, front: Plane, back: Plane) -> Plane:
+    """The mean of the foreground, and by alpha what the means do not explain."""
+    share = alpha[..., np.newaxis]
+    found = front + share * (mixture - share * front - (1 - share) * back)
+    return np.asarray(np.clip(found, 0, 1), np.float32)
