@@ -27,6 +27,7 @@ class Example:
     frames: NDArray[np.uint8]  # (T, side, side, 3)
     pose: NDArray[np.float32]  # (T, 2, J) x and y in sides of the picture
     label: int
+    seen: NDArray[np.float32] | None = None  # (T, 2, J) the pose as a student sees it
 
 
 def draw_moments(index: int) -> Example:

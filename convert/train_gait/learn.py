@@ -1,8 +1,8 @@
 """The training: one core draws, one learns.
 
 First the student learns to see where joints are, from single frames. Then to judge walks, from
-joints alone, which costs a thousandth of drawing and seeing them. Last from joints as it sees them
-itself, with all its own mistakes.
+joints alone, which costs a thousandth of drawing and seeing them. Last with its own mistakes: of
+the walks that it saw, and lent to the many that it did not.
 """
 
 import time
@@ -32,6 +32,8 @@ MOMENTS, TRACKS, CLIPS = 64, 250, 8  # examples of a batch
 # weights instead of the levels afterwards: by a power of two, exact in half precision
 LEVEL = 64.0
 SHARP = 0.02  # sides of the picture: errors of joints above it count as they are, below squared
+EXAGGERATED = 1.25  # mistakes of seeing at their largest: other walkers are seen worse
+REST = 0.3  # of the shaking, beside mistakes that are real ones
 SHOWN = 50  # steps between two lines of progress
 
 Tell = Callable[[str], None]
@@ -55,8 +57,9 @@ class Plan:
 class Walks:
     """Many walks as joints."""
 
-    poses: NDArray[np.float32]  # (n, 16, 2, J)
+    poses: NDArray[np.float32]  # (n, 16, 2, J) where they are
     labels: NDArray[np.int64]  # (n,)
+    mistakes: NDArray[np.float32] | None = None  # of the same shape: as seen, less where they are
 
 
 def train(student: Any, evidence: Evidence, plan: Plan, *, checkpoint: Path, tell: Tell) -> None:
@@ -111,7 +114,7 @@ def learn_walks(
     *,
     tell: Tell,
 ) -> None:
-    """Teach to judge walks; half of them as seen, where there are such."""
+    """Teach to judge walks; where some were seen, half of them, with mistakes of seeing in all."""
     import torch
     from torch.nn import functional
 
@@ -126,7 +129,7 @@ def learn_walks(
 
     student.train()
     steps = plan.epochs * (len(tracks.labels) // TRACKS)
-    batches = (_mixed(rng, tracks, seen) for _ in range(steps))
+    batches = (mixed(rng, tracks, seen) for _ in range(steps))
     _learn(student, batches, error, plan, steps, measure="right", tell=tell)
 
 
@@ -191,18 +194,27 @@ def _learn(
 def _walks(batches: Iterable[Sequence[Example]]) -> Walks:
     examples = [example for batch in batches for example in batch]
     poses = np.stack([example.pose for example in examples])
-    return Walks(poses, np.array([example.label for example in examples]))
+    labels = np.array([example.label for example in examples])
+    seen = [example.seen for example in examples if example.seen is not None]
+    return Walks(poses, labels, np.stack(seen) - poses if seen else None)
 
 
-def _mixed(rng: np.random.Generator, tracks: Walks, seen: Walks | None) -> Walks:
-    """A batch at random, joints of tracks as uncertain as they will be."""
+def mixed(rng: np.random.Generator, tracks: Walks, seen: Walks | None) -> Walks:
+    """A batch at random, joints as uncertain as they will be."""
     picked = rng.integers(len(tracks.labels), size=TRACKS)
-    poses, labels = shaken(rng, tracks.poses[picked]), tracks.labels[picked]
-    if seen is None:
-        return Walks(poses, labels)
+    poses, labels = tracks.poses[picked], tracks.labels[picked]
+    if seen is None or seen.mistakes is None:
+        return Walks(shaken(rng, poses), labels)
     others = rng.integers(len(seen.labels), size=TRACKS)
-    as_found = shaken(rng, seen.poses[others], most=0.25)
-    return Walks(np.concatenate([poses, as_found]), np.concatenate([labels, seen.labels[others]]))
+    lent = _share(rng) * seen.mistakes[rng.integers(len(seen.labels), size=TRACKS)]
+    own = seen.poses[others] + _share(rng) * seen.mistakes[others]
+    both = np.concatenate([poses + lent, own])
+    return Walks(shaken(rng, both, most=REST), np.concatenate([labels, seen.labels[others]]))
+
+
+def _share(rng: np.random.Generator) -> NDArray[np.float32]:
+    """How much of a mistake is made: from none to somewhat more, (TRACKS, 1, 1, 1)."""
+    return rng.uniform(0, EXAGGERATED, (TRACKS, 1, 1, 1)).astype(np.float32)
 
 
 def _knows_bfloat16() -> bool:

@@ -45,7 +45,7 @@ class Sight:
 
 
 def as_seen(student: Any, batches: Iterator[list[Example]], levels: Any) -> Iterator[list[Example]]:
-    """The same walks with the joints where the student sees them.
+    """The same walks, without frames, and where the student sees the joints.
 
     Args:
         student: a GaitStudent.
@@ -61,8 +61,8 @@ def as_seen(student: Any, batches: Iterator[list[Example]], levels: Any) -> Iter
 def _seen(sight: Sight, batch: Sequence[Example], clips: NDArray[np.float32]) -> list[Example]:
     return [
         # a copy: a view would keep all frames in memory
-        Example(example.frames[:0].copy(), pose, example.label)
-        for example, pose in zip(batch, sight.locate(clips), strict=True)
+        Example(example.frames[:0].copy(), example.pose, example.label, seen)
+        for example, seen in zip(batch, sight.locate(clips), strict=True)
     ]
 
 

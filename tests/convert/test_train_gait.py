@@ -30,7 +30,17 @@ from convert.train_gait.examples import (
     grainy,
     shaken,
 )
-from convert.train_gait.learn import LEVEL, TRACKS, Plan, Walks, learn_walks, levels, restore, save
+from convert.train_gait.learn import (
+    LEVEL,
+    TRACKS,
+    Plan,
+    Walks,
+    learn_walks,
+    levels,
+    mixed,
+    restore,
+    save,
+)
 from convert.train_gait.report import accuracy, watch
 from convert.train_gait.sight import OBSERVED, as_seen
 from convert.walkers import HELD_OUT, JOINTS, LABELS, SAMPLES, SIDE, TRAINING, clip
@@ -145,6 +155,21 @@ def test_walks_are_learned_from_joints_alone(evidence: Evidence) -> None:
     assert float((logits.argmax(1).numpy() == tracks.labels).mean()) > 0.35  # chance: 0.17
 
 
+def test_mistakes_of_seeing_are_lent_to_walks_that_were_not_seen() -> None:
+    shape = (TRACKS, 16, 2, len(JOINTS))
+    nowhere, labels = np.zeros(shape, np.float32), np.zeros(TRACKS, np.int64)
+    tracks, seen = Walks(nowhere, labels), Walks(nowhere + 10, labels + 1, np.full_like(nowhere, 2))
+    batch = mixed(np.random.default_rng(0), tracks, seen)
+    assert batch.labels.tolist() == [0] * TRACKS + [1] * TRACKS
+    away = batch.poses.mean((1, 2, 3))
+    for begin, part in ((0, away[:TRACKS]), (10, away[TRACKS:])):
+        assert begin - 0.01 < part.min() < begin + 0.2  # none of a mistake of 2, and 1.25 times it
+        assert begin + 2.3 < part.max() < begin + 2.51
+    alone = mixed(np.random.default_rng(0), tracks, None)
+    assert len(alone.labels) == TRACKS
+    assert np.abs(alone.poses.mean((1, 2, 3))).max() < 0.01
+
+
 def test_batches_come_in_order_from_another_process() -> None:
     batches = list(drawn(draw_track, batch=2, count=3, workers=1))
     assert [len(batch) for batch in batches] == [2, 2, 2]
@@ -183,8 +208,11 @@ def test_walks_come_as_the_student_sees_them() -> None:
     assert next(waiting)[0] is clips[OBSERVED]  # the others are still to be drawn
     with torch.inference_mode():
         expected = student.locate(levels(clips[:1])).numpy()[0]
-    np.testing.assert_allclose(first[0].pose, expected, atol=1e-4)  # float
-    off = np.abs(first[1].pose - expected).max()
+    assert first[0].seen is not None
+    assert first[1].seen is not None
+    np.testing.assert_allclose(first[0].seen, expected, atol=1e-4)  # float
+    np.testing.assert_array_equal(first[0].pose, clips[0].pose)
+    off = np.abs(first[1].seen - expected).max()
     assert 1e-4 < off < 0.1  # 8 bits, sides of the picture
     assert first[0].label == clips[0].label
     assert len(first[0].frames) == 0
