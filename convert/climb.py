@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from convert.quantize import Quantizer, Setting, all_op_types
-from convert.search import WORTHWHILE, Budget, Search, Trial
+from convert.search import Budget, Search, Trial
 from convert.units import WEIGHTED
 
 Effort = Literal["default", "thorough"]
@@ -24,6 +24,7 @@ PRODUCT_RUNGS: Mapping[str, Setting] = {
     "layers of weights, MatMul by blocks": Setting(WEIGHTED, products="blocks"),
     "layers of weights, dynamic MatMul": Setting(WEIGHTED, products="dynamic"),
 }
+EARNS = 0.05  # share of the loss that a refinement must take away
 MOSTLY_PRODUCTS = 0.5  # share of MatMul in the multiplications from which on those rungs are tried
 
 
@@ -88,7 +89,7 @@ def _refine(search: Search, quantizer: Quantizer, rung: Setting) -> dict[str, An
         if search.exhausted:
             break
         trial = search.measure(replace(best.setting, **change))
-        if trial.fidelity.loss < best.fidelity.loss * (1 - WORTHWHILE):
+        if trial.fidelity.loss < best.fidelity.loss * (1 - EARNS):
             best, kept = trial, {**kept, **change}
     return kept
 

@@ -28,6 +28,8 @@ Ranges = Literal["minmax", "percentile", "entropy"]
 SAMPLED = 8192  # values of a tensor and sample that enter its histogram; about
 FLAT = "observed/flat"  # shape that makes one axis of any tensor
 CHANNELS = ("Conv", "Gemm")  # read channels on axis 1, as many in every sample
+MAP = 4  # rank of (N, C, H, W)
+POOLS = ("GlobalAveragePool", "GlobalMaxPool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,9 @@ def observe(model: onnx.ModelProto, feeds: Sequence[Feeds]) -> Observed:
             extremes[name] = (min(low, before[0]), max(high, before[1]))
             histograms[name] = histogram.count(answers[f"{name} some"], histograms.get(name))
             if by_channel:
-                sums[name] = sums.get(name, 0) + answers[f"{name} mean"].astype(np.float64)
-                peaks[name] = np.maximum(peaks.get(name, 0), answers[f"{name} peak"])
+                mean, peak = (answers[f"{name} {each}"].ravel() for each in ("mean", "peak"))
+                sums[name] = sums.get(name, 0) + mean.astype(np.float64)
+                peaks[name] = np.maximum(peaks.get(name, 0), peak)
     means = {name: total / len(feeds) for name, total in sums.items()}
     return Observed(extremes, histograms, means, peaks)
 
@@ -140,11 +143,15 @@ def _reductions(name: str, step: str) -> Iterator[onnx.NodeProto]:
 
 
 def _of_channels(name: str, rank: int) -> Iterator[onnx.NodeProto]:
+    """Mean and peak of each channel; pooling maps is several times faster than reducing them."""
     make = helper.make_node
-    axes = [axis for axis in range(rank) if axis != 1]
-    yield make("ReduceMean", [name], [f"{name} mean"], axes=axes, keepdims=0)
+    axes: dict[str, Any] = (
+        {} if rank == MAP else {"axes": [a for a in range(rank) if a != 1], "keepdims": 0}
+    )
+    mean, peak = POOLS if rank == MAP else ("ReduceMean", "ReduceMax")
+    yield make(mean, [name], [f"{name} mean"], **axes)
     yield make("Abs", [name], [f"{name} size"])
-    yield make("ReduceMax", [f"{name} size"], [f"{name} peak"], axes=axes, keepdims=0)
+    yield make(peak, [f"{name} size"], [f"{name} peak"], **axes)
 
 
 def _answers(model: onnx.ModelProto, feeds: Iterable[Feeds]) -> Iterator[Mapping[str, Array]]:

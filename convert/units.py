@@ -24,6 +24,7 @@ class Unit:
 
     nodes: tuple[str, ...]  # the layer first
     work: float  # its share of the network's multiplications, in [0, 1]
+    size: float  # and of the weights of its layers
 
 
 def units(model: onnx.ModelProto, feeds: Feeds) -> tuple[Unit, ...]:
@@ -39,6 +40,7 @@ def units(model: onnx.ModelProto, feeds: Feeds) -> tuple[Unit, ...]:
     known = sizes(model, feeds)
     groups: list[list[str]] = []
     work: list[float] = []
+    values: list[int] = []
     unit_of: dict[str, int] = {}
     for node in model.graph.node:
         if node.name.startswith(PREFIX):
@@ -48,15 +50,17 @@ def units(model: onnx.ModelProto, feeds: Feeds) -> tuple[Unit, ...]:
             groups.append([])
             index = len(groups) - 1
             work.append(_multiplications(node, matrices[0], known.get(node.output[0], 1)))
+            values.append(matrices[0].size)
         else:
             index = max((unit_of[name] for name in node.input if name in unit_of), default=-1)
         if index < 0:
             continue
         groups[index].append(node.name)
         unit_of.update(dict.fromkeys(node.output, index))
-    total = sum(work) or 1.0
+    total, weights_of_all = sum(work) or 1.0, sum(values)
     return tuple(
-        Unit(tuple(group), share / total) for group, share in zip(groups, work, strict=True)
+        Unit(tuple(group), share / total, count / weights_of_all)
+        for group, share, count in zip(groups, work, values, strict=True)
     )
 
 

@@ -9,7 +9,7 @@ from convert.search import Budget, Measured, Search
 from convert.units import Unit
 
 COUNT = 40
-UNITS = tuple(Unit((f"conv{i}", f"relu{i}"), 1 / COUNT) for i in range(COUNT))
+UNITS = tuple(Unit((f"conv{i}", f"relu{i}"), 1 / COUNT, 1 / COUNT) for i in range(COUNT))
 SETTING = Setting(("Conv", "Relu"))
 TOLERANCE = Tolerance(at_most={"mae": 0.5})
 TOLERANCE_OF_ONE = Tolerance(at_most={"mae": 1.5})
@@ -74,7 +74,8 @@ def test_what_lies_between_two_units_is_repaired_by_both() -> None:
 
 def test_blocks_that_cost_less_are_tried_first() -> None:
     units = tuple(
-        Unit((f"conv{i}", f"relu{i}"), 0.5 if i == 0 else 0.5 / COUNT) for i in range(COUNT)
+        Unit((f"conv{i}", f"relu{i}"), 0.5 if i == 0 else 0.5 / COUNT, 1 / COUNT)
+        for i in range(COUNT)
     )
     tried = Search(harmed_by(0, 30), units=units, tolerance=TOLERANCE_OF_ONE, budget=Budget(40))
     found = tried.run(SETTING)
