@@ -20,6 +20,8 @@ from runtime.isolation.wire import (
     unpack_head,
 )
 
+# Linux and macOS; elsewhere there are no such processes, and files are decoded where they are asked
+SUPPORTED = hasattr(select, "poll") and all(hasattr(os, name) for name in ("waitid", "killpg"))
 START_S = 60.0  # of a worker, on a machine that has much else to do
 _LAST_MOMENT_S = 0.5  # between the end of its pipe and its own, which says why
 # of the environment; a decoder needs nothing that is configured there, and secrets may be
@@ -68,7 +70,6 @@ class Child:
             [*program, jobs, str(memory_bytes), str(alarm_s)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             cwd="/",
             env=_environment(),
             start_new_session=True,

@@ -8,10 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from runtime import audio
+from runtime import audio, video
 from runtime.audio import Waveform
 from runtime.errors import ArtifactError, DecodeError, TooLargeError
-from runtime.isolation.child import Budget, Child, DiedError
+from runtime.isolation.child import SUPPORTED, Budget, Child, DiedError
 from runtime.isolation.clips import Clip, sampled_of
 from runtime.isolation.sounds import Sound
 from runtime.isolation.wire import REFUSALS, Message, WireError, array_of
@@ -65,7 +65,7 @@ class IsolatedDecoders:
             DecodeError: the worker crashed on it, too.
             TooLargeError: it took too long, too.
         """
-        if is_plain_wav(data):
+        if is_plain_wav(data) or not SUPPORTED:
             yield from audio.stream_audio(
                 data, sampling_rate=sampling_rate, max_seconds=max_seconds
             )
@@ -88,14 +88,18 @@ class IsolatedDecoders:
             DecodeError: the worker crashed on it, too.
             TooLargeError: it took too long, too.
         """
+        if not SUPPORTED:
+            return video.sample_frames(data, count=count, steps=steps, limits=limits)
         arguments = to_json(Clip(count, tuple(steps), limits))
-        parts = list(self.ask("clip", arguments, data, Budget(self._timeout_s)))
-        if len(parts) != 1:
+        sampled = None
+        with closing(self.ask("clip", arguments, data, Budget(self._timeout_s))) as parts:
+            for part in parts:
+                if sampled is not None:
+                    raise DecodeError(_NONSENSE)
+                sampled = _sampled_of(part)
+        if sampled is None:
             raise DecodeError(_NONSENSE)
-        try:
-            return sampled_of(parts[0])
-        except (WireError, ArtifactError):
-            raise DecodeError(_NONSENSE) from None
+        return sampled
 
     def ask(
         self, job: str, arguments: Mapping[str, Any], data: bytes, budget: Budget
@@ -177,6 +181,13 @@ def _block_of(part: Message, *, longest: float) -> Waveform:
     if block.dtype != np.float32 or block.ndim != 1 or block.size > longest:
         raise DecodeError(_NONSENSE)
     return block
+
+
+def _sampled_of(part: Message) -> Sampled:
+    try:
+        return sampled_of(part)
+    except (WireError, ArtifactError):
+        raise DecodeError(_NONSENSE) from None
 
 
 def _check_last(last: Message) -> None:

@@ -19,9 +19,9 @@ from runtime.isolation.wire import HEAD, REFUSALS, Message, pack, unpack_facts, 
 
 def main(jobs_module: str, memory_bytes: str, alarm_s: str) -> None:
     """Answer requests until there are no more."""
+    jobs: Mapping[str, Job] = importlib.import_module(jobs_module).JOBS
     inbound, outbound = _taken_over()
     _prepare()
-    jobs: Mapping[str, Job] = importlib.import_module(jobs_module).JOBS
     _send(outbound, Message("ready"))
     while (request := _receive(inbound, int(memory_bytes))) is not None:
         # whoever asked kills first; where nobody is left to do it, the alarm ends a hung decoder
@@ -34,10 +34,10 @@ def main(jobs_module: str, memory_bytes: str, alarm_s: str) -> None:
 
 
 def _taken_over() -> tuple[BinaryIO, BinaryIO]:
-    """The two pipes, out of reach of libraries that print."""
+    """The two pipes, out of reach of libraries that print: at a client's will, into the log too."""
     inbound, outbound = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
-    for number in (0, 1):
+    for number in (0, 1, 2):
         os.dup2(nothing, number)
     return inbound, outbound
 

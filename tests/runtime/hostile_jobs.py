@@ -116,9 +116,13 @@ def sound(arguments: Mapping[str, Any], data: bytes) -> Iterator[Message]:
 
 
 def clip(arguments: Mapping[str, Any], data: bytes) -> Iterator[Message]:
-    """Frames with facts that are not those of a clip, or none at all."""
+    """Frames with facts that are not those of a clip, or twice, or none at all."""
+    frames = np.zeros((1, 2, 2, 3), np.uint8)
     if data == b"facts":
-        yield with_array({"indices": "all"}, np.zeros((1, 2, 2, 3), np.uint8))
+        yield with_array({"indices": "all"}, frames)
+    facts = {"indices": [0], "clip_frames": 1, "times_s": [0.0], "sought": False}
+    while data == b"again":
+        yield with_array(facts, frames)
 
 
 JOBS = {"sound": sound, "clip": clip}

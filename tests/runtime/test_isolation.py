@@ -18,6 +18,8 @@ import pytest
 
 from runtime.audio import joined, stream_audio
 from runtime.errors import DecodeError, InputError, TooLargeError
+from runtime.isolation import pool as pools
+from runtime.isolation.child import DiedError
 from runtime.isolation.pool import IsolatedDecoders
 from runtime.steps import Resize, SampleFrames
 from runtime.video import Limits, sample_frames
@@ -125,6 +127,28 @@ def test_plain_wav_starts_none() -> None:
         assert workers() == before
 
 
+def test_where_there_are_no_such_processes_it_is_decoded_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(pools, "SUPPORTED", False)
+    before = workers()
+    with IsolatedDecoders() as pool:
+        assert heard(pool, sound(tone(), kind="FLAC", subtype="PCM_16")).size == RATE
+        clip = video(shades([0] * 5), tmp_path)
+        taken = pool.sample_frames(clip, count=2, steps=(), limits=Limits())
+    assert taken.indices == (0, 4)
+    assert workers() == before
+
+
+def test_worker_that_cannot_start_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+    before = workers()
+    with IsolatedDecoders(jobs="tests.runtime.no_jobs") as pool:
+        with pytest.raises(DiedError, match="its decoder ended by exit code 1"):
+            heard(pool, b"echo")
+    assert "No module named 'tests.runtime.no_jobs'" in capfd.readouterr().err
+    assert workers() == before
+
+
 @pytest.mark.parametrize("deed", ["hang_in_native_code", "spin"])
 def test_a_worker_that_hangs_is_killed(hostile: IsolatedDecoders, deed: str) -> None:
     before = workers()
@@ -176,7 +200,7 @@ def test_answers_are_not_trusted(hostile: IsolatedDecoders, name: str) -> None:
     assert workers() == before
 
 
-@pytest.mark.parametrize("data", [b"facts", b"nothing"])
+@pytest.mark.parametrize("data", [b"facts", b"again", b"nothing"])
 def test_clips_are_not_trusted(hostile: IsolatedDecoders, data: bytes) -> None:
     with pytest.raises(DecodeError, match="its decoder answered what it was not asked"):
         hostile.sample_frames(data, count=1, steps=(), limits=Limits())
