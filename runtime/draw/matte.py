@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.draw.canvas import captioned, fitted_scale, resized
+from runtime.draw.canvas import LARGEST_PX, captioned, fitted_scale, resized
 from runtime.draw.side_by_side import beside
 from runtime.draw.text import Picture
 
@@ -26,7 +26,7 @@ def draw_matte(
         caption: below the picture; "" for none.
     """
     height, width = image.shape[:2]
-    scale = fitted_scale(height, width)
+    scale = min(fitted_scale(height, width), LARGEST_PX / 2 / width)
     sides = (max(1, round(height * scale)), max(1, round(width * scale)))
     levels = resized((alpha * 255).round().astype(np.uint8), *sides)[..., np.newaxis] / 255
     board = chequerboard(*sides)

@@ -11,13 +11,21 @@ from runtime.errors import SlipwayError
 from runtime.isolation.pool import IsolatedDecoders
 from runtime.media import Bounds
 from runtime.shell.command import Command
-from runtime.shell.commands import background, face_emotion, gait, run, voice_emotion
+from runtime.shell.commands import (
+    background,
+    face_emotion,
+    gait,
+    run,
+    similarity,
+    voice_emotion,
+)
 from runtime.shell.loop import answer_all
 
 COMMANDS: tuple[Command, ...] = (
     face_emotion.COMMAND,
     voice_emotion.COMMAND,
     gait.COMMAND,
+    similarity.COMMAND,
     background.COMMAND,
     run.COMMAND,
 )
@@ -30,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0; 1 where any file, option or artifact was refused.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     tune_allocator()
     try:
         # processes for decoders start where a file needs one
@@ -48,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Of every command; what it gives has the command itself as `command`."""
     parser = argparse.ArgumentParser(
         prog="python -m runtime", description="What the models say of files."
     )

@@ -17,6 +17,7 @@ from runtime.shell.main import main
 from tests.artifacts import (
     CLASSIFIER,
     DETECTOR,
+    EMBEDDING,
     GAIT,
     SEGMENTATION,
     TEXT,
@@ -31,7 +32,7 @@ PROJECT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("artifacts")
-    for graph in (CLASSIFIER, DETECTOR, VOICE, GAIT, TEXT, SEGMENTATION):
+    for graph in (CLASSIFIER, DETECTOR, EMBEDDING, VOICE, GAIT, TEXT, SEGMENTATION):
         write_artifact(root, graph)
     return root
 
@@ -231,6 +232,25 @@ def test_a_cut_out_on_a_colour_and_what_is_refused(
     ):
         assert main([*command, *wrong]) == 1
         assert message in capsys.readouterr().err
+
+
+def test_one_image_is_compared_with_others(
+    artifacts: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cv2.imwrite(str(tmp_path / "red.png"), np.full((9, 9, 3), (0, 0, 255), np.uint8))
+    assert cv2.imwrite(str(pictures / "2.png"), np.full((9, 9, 3), (0, 0, 200), np.uint8))
+    (pictures / "1.png").unlink()
+    command = asked(artifacts, "similarity", tmp_path / "red.png", pictures)
+    assert main([*command, "--json", "--draw", str(tmp_path / "pairs")]) == 0
+    alike, other = lines(capsys.readouterr().out)
+    assert alike["result"]["cosine"] == pytest.approx(1.0, abs=1e-6)
+    assert other["result"]["cosine"] == pytest.approx(3**-0.5, abs=1e-6)  # of white
+    assert other["file"] == f"{pictures}/3.png"
+    pair = read(tmp_path / "pairs" / "3.png")
+    assert pair[200, 100].tolist() == [255, 0, 0]
+    assert pair[200, -100].tolist() == [255, 255, 255]
+    assert main(asked(artifacts, "similarity", pictures / "none.png", pictures)) == 1
+    assert "none.png" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
