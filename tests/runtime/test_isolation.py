@@ -142,9 +142,9 @@ def test_where_there_are_no_such_processes_it_is_decoded_here(
 
 def test_worker_that_cannot_start_says_so(capfd: pytest.CaptureFixture[str]) -> None:
     before = workers()
-    with IsolatedDecoders(jobs="tests.runtime.no_jobs") as pool:
-        with pytest.raises(DiedError, match="its decoder ended by exit code 1"):
-            heard(pool, b"echo")
+    said = pytest.raises(DiedError, match="its decoder ended by exit code 1")
+    with IsolatedDecoders(jobs="tests.runtime.no_jobs") as pool, said:
+        heard(pool, b"echo")
     assert "No module named 'tests.runtime.no_jobs'" in capfd.readouterr().err
     assert workers() == before
 
