@@ -27,7 +27,7 @@ class Settings:
     max_upload_bytes: int = 10 * 1024 * 1024  # of one request body; base64 JSON may be 4/3 of it
     cors_origins: tuple[str, ...] = ()  # browsers of these origins may read the answers
     allow_seeded: bool = False  # serve untrained weights
-    background_max_side_px: int = 1024  # longest side of the image that a mask is made from
+    background_max_side_px: int = 1024  # longest side of the image that edges are fitted in
     background_side_limit_px: int = 4096  # and what a request may ask for
     threads: int = 1  # of onnxruntime within one run; runs themselves go in parallel
     max_pixels: int = 16_000_000  # of one decoded image: 48 MB as RGB, some copies at a time

@@ -7,7 +7,8 @@ fields or in the query:
 - `format`: `png` (the default), `webp`, or `jpeg` where something stands behind;
 - `method`: `auto` (the default), `model`, or `grabcut`; `auto` takes GrabCut where the model is
   absent or its mask degenerate, and `X-Model: grabcut` and `X-Warnings` say so;
-- `max_side`: longer side in px of the image that the mask is made from;
+- `max_side`: longer side in px of the image that edges and colours are fitted in; more is finer
+  and slower;
 - `refine`: `true` (the default) or `false`: edges as the image has them, not the mask scaled up;
 - `clean`: `true` (the default) or `false`: soft pixels lose the colour of the old background.
 

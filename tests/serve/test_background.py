@@ -95,14 +95,20 @@ def test_a_refined_edge_is_that_of_the_image(client: httpx.Client) -> None:
     assert np.abs(refined - truth).mean() < 0.7 * np.abs(plain - truth).mean()
 
 
-def test_the_mask_is_made_from_a_smaller_image(artifacts: Path, serve: Serve) -> None:
-    # noise averages out where 1000 px become 10; the model would see it in the whole image
-    noise = png(np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8))
-    limited = serve(Settings(artifacts=artifacts, background_max_side_px=10))
-    model = {"method": "model"}
-    assert limited.post(MASK, content=noise, params=model).headers["x-warnings"] == DEGENERATE
-    whole = {"max_side": "1000", **model}
-    assert "x-warnings" not in limited.post(MASK, content=noise, params=whole).headers
+def test_edges_are_fitted_in_a_smaller_image(artifacts: Path, serve: Serve) -> None:
+    image = png(half_white(height=400, width=600))
+    coarse = serve(Settings(artifacts=artifacts, background_max_side_px=60))
+    fine = {"max_side": "600"}
+    truth = half_white(height=400, width=600)[:, :, 0].astype(int)
+    found = [
+        np.abs(decode(coarse.post(MASK, content=image, params=asked))[:, :, 3] - truth).mean()
+        for asked in ({}, fine)
+    ]
+    assert found[0] != found[1]
+    limits = {"refine": "false", "clean": "false"}
+    plain = [coarse.post(MASK, content=image, params={**limits, **asked}) for asked in ({}, fine)]
+    # the mask is that of the whole image, whatever the side; scaled up in one step or in two
+    assert np.abs(decode(plain[0]).astype(int) - decode(plain[1])).max() <= 20
 
 
 def test_a_request_may_ask_for_a_side_up_to_the_limit(artifacts: Path, serve: Serve) -> None:
