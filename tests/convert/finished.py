@@ -47,7 +47,7 @@ def write_finished(root: Path) -> Path:
         )
 
     known = golden.write_golden(directory / golden.FILE, nets.recipe(TOLERANCE), loaded, reference)
-    expected = reference(media.evaluation)
+    expected = reference(media.held_out)
     variants = []
     for name in ("int8", "int8-7bit", "float"):
         path = directory / f"{name}.onnx"
@@ -58,7 +58,7 @@ def write_finished(root: Path) -> Path:
     finished = replace(
         manifest,
         spec=spec,
-        variants=timed(variants, directory, media.evaluation[0]),
+        variants=timed(variants, directory, media.held_out[0]),
         golden=package.describe(directory / golden.FILE),
     )
     (directory / "manifest.json").write_text(json.dumps(to_json(finished)), encoding="utf-8")

@@ -28,6 +28,7 @@ from convert.saturation.losses import losses
 from convert.variants import write_variants
 from runtime.errors import ArtifactError
 from runtime.manifest import File, Variant, read_manifest
+from runtime.resources import cpu_features as cpu_features_here
 from runtime.session import Session
 from runtime.strict_json import to_json
 from tests.artifacts import CLASSIFIER, edit_manifest, rewrite_golden, write_artifact
@@ -86,6 +87,27 @@ def test_weights_of_7_bits_never_saturate_and_those_of_8_bits_may() -> None:
     assert may_saturate(s8((0, 0, 127, 2)).T)  # 255 * 129
     assert not may_saturate(s8((0, 127, 127, 0)).T)  # of two pairs
     assert not may_saturate(s8((127, 1)).T)  # 255 * 128 fits
+
+
+def test_onnxruntime_computes_as_its_cpu_does(tmp_path: Path) -> None:
+    """In 32 bits with VNNI or on ARM, in saturating pairs on other x86; depths may be odd."""
+    activations = RNG.integers(0, 256, (9, 45)).astype(np.uint8)
+    weights = RNG.integers(-127, 128, (45, 21)).astype(np.int8)
+    made = helper.make_graph(
+        [helper.make_node("MatMulInteger", ["a", "w"], ["y"], "product")],
+        "g",
+        [helper.make_tensor_value_info("a", TensorProto.UINT8, None)],
+        [helper.make_tensor_value_info("y", TensorProto.INT32, None)],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(made, opset_imports=opset, ir_version=8), tmp_path / "a.onnx")
+    (found,) = Session(tmp_path / "a.onnx").run({"a": activations}).values()
+    damaged = saturated(activations, weights)
+    assert damaged.saturated_pairs > 50
+    in_pairs = "avx2" in cpu_features_here() and not set(INT8_CPU_FEATURES) & cpu_features_here()
+    expected = damaged.sums if in_pairs else exact(activations, weights)
+    np.testing.assert_array_equal(found, expected)
 
 
 def quantized(path: Path, *, reduce_range: bool) -> Path:
