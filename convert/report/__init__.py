@@ -22,8 +22,11 @@ report.json, schema 1, UTF-8; a number that is not finite is null:
                       (one input, one thread); equal where float serves
       seconds         the conversion took; null: not known
       converted_at    ISO 8601, UTC; null: not known
+      float_nodes[]   of the network, left in float by what serves
+      float_reason    what the same falls short of with those in integers too; "" where not known
       candidates[]    every one tried, as in the manifest: name, milliseconds, size_bytes and, of
-                      quantized ones, fidelity, times_faster, objections[], ...
+                      quantized ones, fidelity, objections[], ...; `searched` is true of those that
+                      the search only passed by, the others have times_faster and peak_bytes
     refused[]         models of the last run: id, reason, seconds
     unreadable[]      directories of models that cannot be read: id, reason
 """

@@ -46,6 +46,8 @@ class ModelFacts:
     after: Measured
     seconds: float | None
     converted_at: str | None
+    float_nodes: tuple[str, ...]
+    float_reason: str
     candidates: tuple[Mapping[str, Any], ...]
 
 
@@ -125,8 +127,21 @@ def _facts(out: Path, manifest: Manifest) -> ModelFacts:
         after=_measured(served),
         seconds=made.seconds if made else None,
         converted_at=made.at if made else None,
+        float_nodes=tuple(map(str, manifest.choice.get("float_nodes", ()))),
+        float_reason=_float_reason(manifest),
         candidates=manifest.candidates,
     )
+
+
+def _float_reason(manifest: Manifest) -> str:
+    """What the same setting with nothing in float falls short of; "" where that was not tried."""
+    alike = ("ranges", "corrected", "equalised")
+    for tried in manifest.candidates:
+        name = str(tried["name"]).startswith(str(manifest.choice.get("operators")))
+        same = all(tried.get(key) == manifest.choice.get(key) for key in alike)
+        if name and same and tried.get("float_nodes") == 0:
+            return ", ".join(map(str, tried["objections"]))
+    return ""
 
 
 def _measured(variant: Variant) -> Measured:

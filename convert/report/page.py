@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
+from convert.report.candidates import metrics, section
 from convert.report.facts import Facts, Measured, ModelFacts, Refused, Unreadable
 from convert.report.markup import foreign, link, listed, text
-from convert.report.plots import megabytes, milliseconds, size_bars, time_bars
+from convert.report.plots import size_bars, time_bars
 
 STYLE = Path(__file__).with_name("style.css")
 COLUMNS = (
@@ -132,19 +132,7 @@ def _fidelity(model: ModelFacts) -> str:
     unjudged = '<p class="warning">Not judged: the weights are untrained.</p>'
     judged = "" if model.judged else unjudged
     inputs = f'<p class="note">{model.inputs} inputs, {text(model.inputs_source[:15])}</p>'
-    return _metrics(model.fidelity) + judged + inputs
-
-
-def _metrics(fidelity: Mapping[str, Any]) -> str:
-    items = [
-        f'<span class="metric">{text(name)}</span> <span class="value">{_number(value)}</span>'
-        for name, value in fidelity.items()
-    ]
-    return listed(items)
-
-
-def _number(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, float | int) else text(value)
+    return metrics(model.fidelity) + judged + inputs
 
 
 def _variants(model: ModelFacts) -> tuple[Measured, ...]:
@@ -187,35 +175,8 @@ def _more(model: ModelFacts) -> str:
     return (
         f'<p class="note">Choice: {foreign(model.reason)}</p>'
         f"<details><summary>{summary}<span class='sr'> for {text(model.id)}</span></summary>"
-        f"{_candidates(model)}{classes}{facts}</details>"
+        f"{section(model)}{classes}{facts}</details>"
     )
-
-
-def _candidates(model: ModelFacts) -> str:
-    if not model.candidates:
-        return ""
-    names = ("Candidate", "Latency", "Size", "Fidelity to float", "Objections")
-    heads = "".join(f'<th scope="col" role="columnheader">{name}</th>' for name in names)
-    rows = "\n".join(_candidate(names, each) for each in model.candidates)
-    return (
-        f'<table role="table" class="candidates"><thead role="rowgroup"><tr role="row">{heads}</tr>'
-        f'</thead><tbody role="rowgroup">\n{rows}\n</tbody></table>'
-    )
-
-
-def _candidate(names: tuple[str, ...], tried: Mapping[str, Any]) -> str:
-    objections = [foreign(each) for each in tried.get("objections", ())]
-    cells = (
-        milliseconds(float(tried["milliseconds"])),
-        megabytes(float(tried["size_bytes"])),
-        _metrics(tried["fidelity"]) if "fidelity" in tried else "",
-        listed(objections) if objections else "none",
-    )
-    rest = "".join(
-        f'<td role="cell" data-label="{name}">{cell}</td>'
-        for name, cell in zip(names[1:], cells, strict=True)
-    )
-    return f'<tr role="row"><th scope="row" role="rowheader">{text(tried["name"])}</th>{rest}</tr>'
 
 
 def _glossary(models: Iterable[ModelFacts]) -> str:

@@ -169,7 +169,7 @@ def test_tables_are_whole_and_have_headers(tmp_path: Path) -> None:
             assert attributes["role"] == "img"
             assert attributes["aria-label"]
     columns = len(page.COLUMNS)
-    assert rows == [columns, columns, columns, 5, 5, 5]  # heads, model, more; heads, candidates
+    assert rows == [columns, columns, columns, 6, 6, 6]  # heads, model, more; heads, candidates
     assert shown.count("caption") == 1
     assert ("html", {"lang": "en"}) in shown.elements
 
