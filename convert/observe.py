@@ -81,11 +81,16 @@ def observe(model: onnx.ModelProto, feeds: Sequence[Feeds]) -> Observed:
             extremes[name] = (min(low, before[0]), max(high, before[1]))
             histograms[name] = histogram.count(answers[f"{name} some"], histograms.get(name))
             if by_channel:
-                mean, peak = (answers[f"{name} {each}"].ravel() for each in ("mean", "peak"))
-                sums[name] = sums.get(name, 0) + mean.astype(np.float64)
-                peaks[name] = np.maximum(peaks.get(name, 0), peak)
+                mean, peak = (_by_row(answers[f"{name} {each}"]) for each in ("mean", "peak"))
+                sums[name] = sums.get(name, 0) + mean.mean(axis=0, dtype=np.float64)
+                peaks[name] = np.maximum(peaks.get(name, 0), peak.max(axis=0))
     means = {name: total / len(feeds) for name, total in sums.items()}
     return Observed(extremes, histograms, means, peaks)
+
+
+def _by_row(channels: Array) -> Array:
+    """(rows, C): one row, but of a sample that is several maps, as the frames of a clip are."""
+    return channels.reshape(len(channels), -1) if channels.ndim == MAP else channels[np.newaxis]
 
 
 def _within(narrowed: tuple[float, float], extremes: tuple[float, float]) -> tuple[float, float]:

@@ -56,6 +56,13 @@ def test_extremes_and_means_are_of_all_values() -> None:
     np.testing.assert_allclose(observed.peaks["z"], np.abs(gated).max(axis=(0, 2, 3)), rtol=1e-4)
 
 
+def test_a_sample_of_several_maps_has_the_channels_of_one() -> None:
+    frames = np.concatenate([feed["x"] for feed in feeds()])
+    together, apart = observe(graph(), [{"x": frames}]), observe(graph(), feeds())
+    np.testing.assert_allclose(together.means["z"], apart.means["z"], rtol=1e-5)
+    np.testing.assert_allclose(together.peaks["z"], apart.peaks["z"], rtol=1e-5)
+
+
 def test_histograms_are_of_some_and_ranges_within_the_extremes() -> None:
     observed = observe(graph(), feeds())
     taken = observed.histograms["y"].counts.sum() / 3
