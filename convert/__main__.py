@@ -110,6 +110,13 @@ def _add_arguments(run: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="media like those to be served, as its task takes them",
     )
+    run.add_argument(
+        "--pairs",
+        type=Path,
+        metavar="PATH",
+        help="judged pairs for the score of similarity: a CSV of image_a,image_b,kind (identical, "
+        "similar or different), or a folder KIND/PAIR/ of two images each",
+    )
     run.add_argument("--precision", choices=("auto", "int8", "float"), default="auto")
     run.add_argument(
         "--search",

@@ -32,6 +32,7 @@ def run_models(options: argparse.Namespace) -> int:
             options.precision,
             options.search,
             options.labels,
+            pairs=options.pairs,
         )
         for path in recipe_paths(options)
     ]
@@ -72,13 +73,13 @@ def recipe_paths(options: argparse.Namespace) -> list[Path]:
 
     Raises:
         RecipeError: no such recipe, or one that does not run.
-        ConvertError: weights or labels for several models.
+        ConvertError: weights, labels or pairs for several models.
     """
     paths = [recipe.find(model_id).path for model_id in options.models]
     if options.recipe is not None:
         paths.append(recipe.read(options.recipe).path)
     paths = paths or [recipe.find(model_id).path for model_id in recipe.defaults()]
-    for name in ("checkpoint", "labels"):
+    for name in ("checkpoint", "labels", "pairs"):
         if getattr(options, name) is not None and len(paths) != 1:
             raise ConvertError(f"--{name} belongs to one model; {len(paths)} were asked for")
     return paths

@@ -23,6 +23,10 @@ class CalibrationError(ConvertError):
     """The calibration media are too few or unreadable."""
 
 
+class PairsError(ConvertError):
+    """The judged pairs cannot be read, or no scale of similarity fits them."""
+
+
 class VerificationError(ConvertError):
     """What was produced does not do what the reference does."""
 

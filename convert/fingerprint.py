@@ -27,9 +27,15 @@ def tool_versions() -> dict[str, str]:
 
 
 def fingerprint(
-    recipe_file: RecipeFile, found: Found, calibration: str, precision: str, search: str = "default"
+    recipe_file: RecipeFile,
+    found: Found,
+    calibration: str,
+    precision: str,
+    search: str = "default",
+    *,
+    pairs: str | None = None,
 ) -> str:
-    """Hash of recipe, checkpoint, labels, calibration media, settings, code and tools."""
+    """Hash of recipe, checkpoint, labels, calibration media, pairs, settings, code and tools."""
     sources = sorted(
         path for part in ("convert", "runtime") for path in (ROOT / part).rglob("*.py")
     )
@@ -41,6 +47,7 @@ def fingerprint(
             "labels": content_digest(found.labels),
             "reads": [content_digest(path) for path in recipe_file.recipe.reads()],
             "calibration": calibration,
+            "pairs": pairs,
             "precision": precision,
             "search": search,
             "code": hashlib.sha256(json.dumps(code).encode()).hexdigest(),

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import onnx
 
-from convert import calibration, golden, package, recipe, weights
+from convert import calibration, golden, package, recipe, similarity, weights
 from convert.calibration import Media, Samples, joined
 from convert.checkpoint import sha256, tensors_digest
 from convert.climb import Effort
@@ -22,6 +22,7 @@ from convert.labels import read_labels_file
 from convert.ladder import Choice, Wanted, choose
 from convert.numerics import attach
 from convert.numerics.fragment import Shape
+from convert.pairs import Pairs, read_pairs
 from convert.recipe import Loaded, RecipeFile, Tolerance, output_shapes
 from convert.variants import write_variants
 from convert.verify import check_parity
@@ -49,6 +50,7 @@ class Job:
     search: Effort = "default"
     labels: Path | None = None
     found: Found | None = None  # weights that were fetched for it; None: looked for here
+    pairs: Path | None = None  # judged, for a scale of similarity
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +90,31 @@ def convert(job: Job, report: Report) -> Outcome:
     found = job.found or weights.find(recipe_file, job.weights, job.checkpoint, job.labels)
     given = job.calibration
     source = calibration.directory_digest(given, recipe_file.recipe) if given else "synthetic"
-    key = fingerprint(recipe_file, found, source, job.precision, job.search)
+    pairs = read_pairs(job.pairs) if job.pairs else None
+    kept = pairs.digest if pairs else None
+    key = fingerprint(recipe_file, found, source, job.precision, job.search, pairs=kept)
     with package.locked(job.out, recipe_file.id) as scratch:
         known = recall(job.out, recipe_file.id, key)
         if known is not None:
             manifest, status = known, UNCHANGED
         else:
-            manifest, status = _run_stages(job, recipe_file, found, scratch, report)
+            manifest, status = _run_stages(job, recipe_file, found, pairs, scratch, report)
             remember(job.out, manifest, key)
     directory = job.out / manifest.id / str(manifest.version)
     return Outcome(manifest.id, status, str(directory), time.perf_counter() - start, manifest)
 
 
 def _run_stages(
-    job: Job, recipe_file: RecipeFile, found: weights.Found, scratch: Path, report: Report
+    job: Job,
+    recipe_file: RecipeFile,
+    found: weights.Found,
+    pairs: Pairs | None,
+    scratch: Path,
+    report: Report,
 ) -> tuple[Manifest, Status]:
     report("load")
     loaded = _load(recipe_file, found)
+    pictures = similarity.read_judged(pairs, recipe_file.recipe, loaded)
     media = _media(job, recipe_file, loaded)
     report("export")
     exported = _export(recipe_file, loaded, media, scratch)
@@ -119,8 +129,11 @@ def _run_stages(
         effort=job.search,
         seconds=recipe_file.recipe.search_seconds,
     )
+    scale = similarity.scale_of(pictures, choice.int8 or exported.path)
+    exported = replace(exported, spec=replace(exported.spec, similarity=scale))
     report("verify")
     manifest = _verify(job, recipe_file, found, loaded, media, exported, choice, scratch)
+    manifest = similarity.verified(manifest, pictures, scratch, report)
     before = package.existing(job.out, manifest.id, manifest.digest)
     if before is not None:
         return before, UNCHANGED

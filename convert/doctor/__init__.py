@@ -70,6 +70,7 @@ def _models(options: argparse.Namespace) -> Iterator[Finding]:
     except SlipwayError as error:
         yield Finding("missing", "models", str(error))
         return
+    yield from _pairs(options.pairs)
     yield machine.disk(options.out, at_hand.disk_bytes(models))
 
 
@@ -81,3 +82,18 @@ def _places(options: argparse.Namespace) -> Iterator[Finding]:
     if given is not None and not (given.is_dir() and any(given.iterdir())):
         advice = "give --calibration DIR with media like those to be served, or leave it out"
         yield Finding("missing", "calibration", f"{given}: no directory with files; {advice}")
+
+
+def _pairs(given: Path | None) -> Iterator[Finding]:
+    from convert.errors import PairsError
+    from convert.pairs import read_pairs
+
+    if given is None:
+        return
+    try:
+        found = read_pairs(given)
+    except PairsError as error:
+        yield Finding("missing", "pairs", str(error))
+        return
+    kinds = ", ".join(sorted({pair.kind for pair in found.pairs}))
+    yield Finding("ok", "pairs", f"{found.source}: {len(found.pairs)} ({kinds})")
