@@ -151,7 +151,7 @@ def assert_same(found: Any, shown: Any, place: str = "output") -> None:
 def test_every_shell_line_is_of_a_kind_that_is_run_here() -> None:
     kinds = (
         "make demo", "make test", "make serve", "curl ", ".venv-convert/bin/python -m convert ",
-        ".venv/bin/python -m runtime run ", ".venv/bin/python -m deploy.check ",
+        ".venv/bin/python -m runtime ", ".venv/bin/python -m deploy.check ",
     )  # fmt: skip
     for block in blocks():
         for line in block.text.strip().splitlines() if block.language == "sh" else ():
