@@ -42,6 +42,8 @@ def both_sides(options: argparse.Namespace) -> Sides:
     named = Path(options.artifact)
     directory = version_directory(named if named.is_dir() else options.out / options.artifact)
     after = load(directory, variant=options.variant)
+    if options.recipe is not None and options.checkpoint is None:
+        raise CasesError("--recipe is of the export of --checkpoint, which is not given")
     if options.checkpoint is not None:
         return Sides(_exported(options, after), after)
     try:

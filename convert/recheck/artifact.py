@@ -68,9 +68,11 @@ def _measured(
             checks["fidelity"] = found
         for check, found in checks.items():
             yield from _finished(check, model, found)
-    if plain is not None:
-        found = measures.speed(directory, served, plain, samples[0])
-        yield from _finished("speed", served, found)
+    if plain is None:
+        yield Check("fidelity, speed", "told", "there is no float variant to compare with")
+        return
+    found = measures.speed(directory, served, plain, samples[0])
+    yield from _finished("speed", served, found)
 
 
 def _finished(name: str, model: Model, checks: Iterator[Check]) -> Iterator[Check]:

@@ -9,7 +9,7 @@ from convert.checkpoint import sha256
 from convert.errors import CalibrationError
 from convert.modalities import MODALITIES
 from convert.recipe import Kind
-from runtime.errors import InputError
+from runtime.errors import ArtifactError, InputError
 from runtime.manifest import Task
 from runtime.media import Bounds, MediaContext, prepare
 from runtime.model import Model
@@ -24,9 +24,21 @@ KINDS: Mapping[Task, Kind] = {
 
 
 def kind_of(model: Model) -> Kind:
-    """The kind of media that a model was judged with."""
-    recorded: Kind | None = model.variant.verification.get("media")
-    return recorded or KINDS.get(model.spec.task, "scene")
+    """The kind of media that a model was judged with.
+
+    Raises:
+        ArtifactError: the version names one that is unknown.
+    """
+    recorded = model.variant.verification.get("media")
+    if recorded is None:
+        return KINDS.get(model.spec.task, "scene")
+    for kind in MODALITIES:
+        if kind == recorded:
+            return kind
+    raise ArtifactError(
+        f"{model.spec.id}/{model.manifest.version}: verification.media of {model.variant.name} is "
+        f"{recorded!r}; known: {', '.join(MODALITIES)}"
+    )
 
 
 def drawn(model: Model) -> Samples:

@@ -328,6 +328,8 @@ def test_artifacts_that_are_not_there(tmp_path: Path, asked: Asked) -> None:
     directory = write_artifact(tmp_path, CLASSIFIER)
     code, _, err = asked(directory.parent.name, tmp_path / "gone", "--out", tmp_path)
     assert (code, "no such directory or CSV" in err) == (1, True)
+    code, _, err = asked(directory, tmp_path, "--recipe", tmp_path / "mine.py")
+    assert (code, "which is not given" in err) == (1, True)
     _add_rolled(directory)
     (directory / "float.onnx").unlink()
     code, _, err = asked(directory, tmp_path)

@@ -192,6 +192,25 @@ def test_a_graph_that_does_not_run_is_told(directory: Path) -> None:
     assert all("int8: " in each for each in found)
 
 
+def test_without_float_there_is_nothing_to_compare_with(directory: Path) -> None:
+    manifest = json.loads((directory / "manifest.json").read_text())
+    edit_manifest(directory, {"variants": manifest["variants"][:2]})
+    report = recheck(directory)
+    assert report.reasons == []
+    (told,) = [check for check in report.checks if check.name == "fidelity, speed"]
+    assert told.verdict == "told"
+
+
+def test_media_of_a_kind_that_is_unknown(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = json.loads((directory / "manifest.json").read_text())
+    manifest["variants"][0]["verification"]["media"] = "smell"
+    edit_manifest(directory, {"variants": manifest["variants"]})
+    assert main(["verify", str(directory)]) == 1
+    assert "verification.media of int8 is 'smell'; known: scene, " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("graph", [VOICE, pytest.param(GAIT, marks=pytest.mark.slow), TEXT])
 def test_sounds_clips_and_texts(graph: str, tmp_path: Path) -> None:
     directory = write_artifact(tmp_path, graph)
