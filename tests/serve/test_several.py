@@ -15,7 +15,7 @@ from serve.media import Form, Upload, parse_uploads
 from serve.models import Facts
 from serve.replies import Reply
 from serve.settings import Settings
-from tests.artifacts import CLASSIFIER, GAIT, SEGMENTATION, TEXT, VOICE, write_artifact
+from tests.artifacts import CLASSIFIER, EMBEDDING, GAIT, SEGMENTATION, TEXT, VOICE, write_artifact
 from tests.runtime.recordings import shades, sound, tone, video
 from tests.serve.conftest import half_white, png, running, solid
 
@@ -27,7 +27,7 @@ FORMS = ("multipart", "json")
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     root = tmp_path_factory.mktemp("artifacts")
-    for graph in (CLASSIFIER, SEGMENTATION, TEXT, GAIT, VOICE):
+    for graph in (CLASSIFIER, EMBEDDING, SEGMENTATION, TEXT, GAIT, VOICE):
         write_artifact(root, graph)
     with running(Settings(artifacts=root, max_files=4)) as client:
         yield client
@@ -126,6 +126,40 @@ def test_cut_outs_beyond_what_one_answer_holds_are_refused_by_themselves(
     found = results(send(client, BACKGROUND, "json", [image] * 3))
     assert [item.get("status", 200) for item in found] == [200, 200, 413]
     assert "send this file by itself" in found[2]["error"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_one_bad_image_does_not_lose_the_others_that_one_is_compared_with(
+    client: httpx.Client, form: str
+) -> None:
+    red, yellow = solid(255, 0, 0), solid(200, 200, 0)
+    files = [("image_a", red), ("image_b", BROKEN), ("image_b", yellow), ("image_b", red)]
+    if form == "multipart":
+        response = client.post("/v1/similarity", files=[(n, ("f", d)) for n, d in files])
+    else:
+        encoded = [base64.b64encode(data).decode() for _, data in files]
+        body = {"image_a": encoded[0], "image_b": encoded[1:], "embeddings": "true"}
+        response = client.post("/v1/similarity", json=body)
+    result = response.json()["result"]
+    assert [each.get("cosine") for each in result["compared"]] == [
+        None, pytest.approx(0.5**0.5, abs=1e-6), pytest.approx(1, abs=1e-6),
+    ]  # fmt: skip
+    assert result["compared"][0]["status"] == 400
+    assert "allowed: JPEG" in result["compared"][0]["error"]
+    assert result["best"] == 2
+    assert result["cosine"] == pytest.approx(1, abs=1e-6)
+    if form == "json":
+        others = result["embeddings"]["others"]
+        assert [each and each["embedding"] for each in others] == [
+            None, pytest.approx([0.5**0.5, 0.5**0.5, 0], abs=1e-6), pytest.approx([1, 0, 0]),
+        ]  # fmt: skip
+
+
+def test_where_no_image_can_be_compared_the_request_is_refused(client: httpx.Client) -> None:
+    files = [("image_a", BRIGHT), ("image_b", BROKEN), ("image_b", BROKEN)]
+    response = client.post("/v1/similarity", files=[(n, ("f", d)) for n, d in files])
+    assert response.status_code == 400
+    assert "allowed: JPEG" in response.json()["error"]
 
 
 def test_sounds_clips_and_texts(client: httpx.Client, tmp_path: Path) -> None:
