@@ -105,6 +105,8 @@ def test_text_model_of_another_space_is_not_asked(model: Model, notes: Model, te
     assert not speaks_with(model, model)  # another task
     known = model.assets.conditions
     assert known is not None
+    half = replace(known, embeddings=np.abs(known.embeddings))  # the second condition's is another
+    assert not speaks_with(notes, replace(model, assets=replace(model.assets, conditions=half)))
     mirrored = replace(known, embeddings=-known.embeddings)
     foreign = replace(model, assets=replace(model.assets, conditions=mirrored))
     assert not speaks_with(notes, foreign)

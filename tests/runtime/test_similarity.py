@@ -61,6 +61,12 @@ def test_an_image_is_itself(scaled: Model) -> None:
     assert found.score >= 0.99
 
 
+def test_rounding_does_not_take_a_cosine_beyond_one() -> None:
+    made = Embedding("m", 1, "d", np.array([1.0004, 0, 0], np.float32))
+    assert compare(made, made, None).cosine == 1.0
+    assert compare(made, replace(made, values=-made.values), None).cosine == -1.0
+
+
 def test_one_against_many(scaled: Model) -> None:
     answer = similarity(RED, [GREEN, RED, YELLOW], scaled).to_json()
     assert answer["best"] == 1

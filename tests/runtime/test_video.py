@@ -218,7 +218,7 @@ def test_seeking_gives_the_frames_of_a_walk(tmp_path: Path) -> None:
         np.testing.assert_array_equal(taken.frames, expected)
 
 
-@pytest.mark.parametrize("wrong", ["moved", "missing", "more"])
+@pytest.mark.parametrize("wrong", ["moved", "missing", "more", "hidden"])
 def test_a_seek_that_lands_elsewhere_is_a_walk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
@@ -230,13 +230,16 @@ def test_a_seek_that_lands_elsewhere_is_a_walk(
             packets = [replace(packet, time_ms=packet.time_ms + 7) for packet in packets]
         elif wrong == "missing":
             del packets[-1]
+        elif wrong == "hidden":
+            packets.insert(2, replace(packets[1], time_ms=packets[1].time_ms + 7))
         else:
             packets.append(replace(packets[-1], time_ms=packets[-1].time_ms + 40))
         return Timeline(tuple(packets), seekable=True)
 
-    expected = sample_frames(data, count=5)
+    count = 40 if wrong == "hidden" else 5  # that many are not worth a seek each
+    expected = sample_frames(data, count=count)
     monkeypatch.setattr("runtime.clip.read_timeline", misread)
-    taken = sample_frames(data, count=5)
+    taken = sample_frames(data, count=count)
     assert not taken.sought
     assert taken.indices == expected.indices
     np.testing.assert_array_equal(taken.frames, expected.frames)
