@@ -1,18 +1,6 @@
 """POST /v1/background, also /api/remove-background: the foreground of an image, cut out.
 
-The file `image`; and `background`, a picture to stand behind it, scaled to cover. Options, as
-fields or in the query:
-
-- `color`: #rrggbb or #rgb behind the foreground; without it and a picture, transparency;
-- `format`: `png` (the default), `webp`, or `jpeg` where something stands behind;
-- `method`: `auto` (the default), `model`, or `grabcut`; `auto` takes GrabCut where the model is
-  absent or its mask degenerate, and `X-Model: grabcut` and `X-Warnings` say so;
-- `max_side`: longer side in px of the image that edges and colours are fitted in; more is finer
-  and slower;
-- `refine`: `true` (the default) or `false`: edges as the image has them, not the mask scaled up;
-- `clean`: `true` (the default) or `false`: soft pixels lose the colour of the old background.
-
-The answer is the picture, at the size of the image; its headers say who made it.
+Its files, options and answer: serve/API.md.
 """
 
 from collections.abc import Mapping

@@ -1,31 +1,6 @@
 """POST /v1/face-emotion: the emotion of the faces in a picture.
 
-Options, as fields or in the query:
-
-- `faces`: `largest` (the default) or `all`, of which the 64 largest are answered;
-- `crop`: `auto` (the default) or `none`: the picture is a face already;
-- `margin`: around a face, as a share of its longer side, 0 to 1; 0.1 by default;
-- `tta`: `none` (the default), `flip`, or `full`: also turned by 8 degrees either way, darker and
-  brighter; the probabilities of the variants are averaged;
-- `weights`: who votes, and how much: `model:weight,model:weight`; by default
-  SLIPWAY_FACE_EMOTION_WEIGHTS, of the models that are served;
-- `early_exit`: `true` (the default) or `false`: ask also those who cannot change the top label.
-
-The `result`:
-
-- `label`, `confidence`, `probabilities`: of the largest face; null and empty where all abstained;
-- `face_found`: false where the whole picture was taken for a face; `found_by`: the model whose
-  boxes the faces are, or null; `faces_found`: how many there are;
-- `faces`: of each, the largest first: `box` (`x1`, `y1`, `x2`, `y2` in px of the upright picture)
-  and `score`, both null where no face was found; `crop`, the px that classifiers saw; `label`,
-  `confidence`, `probabilities`; and `members`: of each member its `model`, its `status` (`voted`,
-  `abstained`: a detector without a box there, or `not asked`: could not change the label), its
-  `weight`, its `share` of the vote, and where it voted its own `label`, `confidence` and
-  `probabilities`;
-- `models`: of each model that had a part in it `model`, `version`, `digest`, `variant`, `weights`;
-- `left_out`: why a model that was named has no vote, by its id; `tta`.
-
-Around it the facts are those of the member that weighs most in the answer.
+Its files, options and answer: serve/API.md.
 """
 
 import math

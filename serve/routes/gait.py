@@ -1,17 +1,6 @@
 """POST /v1/gait, and POST /predict as deployments before it had it: how a person walks.
 
-The `video` may come with a `condition` of the person, also called `clinical_condition`: a name or
-synonym that the model knows (GET /v1/models/<model> lists them), whatever its case; or, where a
-text model is served whose embeddings the gait model understands, any text.
-
-The `result`:
-
-- `predicted_class`, also called `label`; `confidence`; `probabilities` by label;
-- `condition`: the known name or the text, null where nothing was told; `condition_read`: what was
-  `given`, what it was `read_as` (`nothing`, `name` or `text`), the known `name`, and the
-  `text_model` (`model`, `version`, `digest`), each null where there is none;
-- `frames`: the `indices` (from 0) and `times_s` (from the first frame) of the frames that the
-  model saw, of the `clip_frames` in all; `sought`: whether those between were left undecoded.
+Its files, options and answer: serve/API.md.
 """
 
 from runtime.tasks import gait as task

@@ -1,20 +1,6 @@
 """POST /v1/similarity: how alike two images are, or one and many.
 
-`image_a` is compared with `image_b`, which may be given up to 32 times (in JSON: a list). For any
-of them may stand an embedding that this server answered: the JSON as a file, or in a JSON body the
-object itself. An embedding of another digest is refused. With `embeddings=true` those of all images
-are in the answer.
-
-The `result`:
-
-- `score`: in [0, 1], 0.99 or more for the same picture, 0.7 to 0.9 for similar ones, 0.1 to 0.3 for
-  different ones; null where the model was converted without `--pairs`;
-- `cosine` of the two embeddings; `calibration`: of which pairs the score was fitted to, or
-  `uncalibrated`, and then a `note`;
-- of several `image_b`: those are of the most alike, whose index is `best`; `compared` has the
-  `cosine` and `score` of each;
-- `embeddings`: of the `first`, and of the `others`, each with its `model`, `version`, `digest`,
-  `dimensions` and `embedding`.
+Its files, options and answer: serve/API.md.
 """
 
 from collections.abc import Sequence
