@@ -92,7 +92,7 @@ def test_where_the_image_shows_no_edge_the_mask_stays_smooth() -> None:
     refined, plain = refine(matte.small, matte) / 255.0, upscale(matte, 300, 300) / 255.0
     # averaged twice over two cells to either side, then stretched by HAZE
     assert np.abs(refined - plain).max() < 0.4
-    assert np.all(refined[plain == 0].max() <= 0.2)
+    assert abs(refined.mean() - plain.mean()) < 0.01
 
 
 def test_a_mask_of_one_value_stays_as_it_is() -> None:
