@@ -46,7 +46,7 @@ class Limits:
     seconds: float = 60.0  # from the first frame shown to the last
     pixels: int = 4096 * 2304  # of one frame
     deadline_s: float = 30.0  # of wall clock, for all of the decoding
-    chunk: int = 8  # frames held at their full size at once, fewer where they are large
+    chunk: int = 1  # frames held at their full size at once, fewer where they are large
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class Settings:
     max_pixels: int = 16_000_000  # of one decoded image: 48 MB as RGB, some copies at a time
     max_audio_s: int = 300  # of one recording in windows; LONGEST_RUN_S is that of a run
     max_video_s: int = 60  # of one clip, and 60 frames for each of its seconds
-    chunk_size: int = 8  # frames of a clip held at their full size at once, fewer if large
+    chunk_size: int = 1  # frames of a clip at their full size at once; more takes memory alone
     decode_timeout_s: int = 20  # of wall clock, for one clip or sound
     timeout_s: int = 30  # for a client to send a request
     max_files: int = 16  # of one request, each answered by itself
