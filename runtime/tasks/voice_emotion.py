@@ -1,6 +1,7 @@
 """The emotion of a voice: a whole recording, window by window."""
 
-from collections.abc import Iterable
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,13 +118,16 @@ def voice_emotion(
     options.check()
     rate = sampling_rate(model)
     size = round(options.window_s * rate)
-    cuts = cut_windows(
-        _blocks(sound, rate, bounds or Bounds()),
-        size=size,
-        hop=size - round(options.overlap_s * rate),
-        shortest=round(_SHORTEST_S * rate),
-    )
-    return VoiceEmotion(model.spec.labels, tuple(_classified(model, cut, rate) for cut in cuts))
+    # closed at once where a window fails: a decoder may be at work
+    with closing(_blocks(sound, rate, bounds or Bounds())) as blocks:
+        cuts = cut_windows(
+            blocks,
+            size=size,
+            hop=size - round(options.overlap_s * rate),
+            shortest=round(_SHORTEST_S * rate),
+        )
+        windows = tuple(_classified(model, cut, rate) for cut in cuts)
+    return VoiceEmotion(model.spec.labels, windows)
 
 
 def sampling_rate(model: Model) -> int:
@@ -150,14 +154,15 @@ def is_silent(samples: Waveform, rate: int) -> bool:
     return loudest < 10 ** (SILENCE_DBFS / 20)
 
 
-def _blocks(sound: bytes | Waveform, rate: int, bounds: Bounds) -> Iterable[Waveform]:
+def _blocks(sound: bytes | Waveform, rate: int, bounds: Bounds) -> Generator[Waveform, None, None]:
     if isinstance(sound, bytes):
         decode = bounds.decoders.stream_audio
-        return decode(sound, sampling_rate=rate, max_seconds=bounds.recording_s)
+        yield from decode(sound, sampling_rate=rate, max_seconds=bounds.recording_s)
+        return
     if sound.dtype != np.float32 or sound.ndim != 1:
         found = f"{sound.dtype} {sound.shape}"
         raise InputError(f"waveform is {found}; allowed: float32 (S,) at {rate} Hz, in [-1, 1]")
-    return [check_waveform(sound, rate)]
+    yield check_waveform(sound, rate)
 
 
 def _classified(model: Model, cut: Cut, rate: int) -> Window:

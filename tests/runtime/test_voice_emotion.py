@@ -7,10 +7,12 @@ import pytest
 
 from runtime import Model, load
 from runtime.errors import InputError, TooLargeError
+from runtime.isolation.pool import IsolatedDecoders
 from runtime.media import Bounds
 from runtime.tasks.voice_emotion import Options, VoiceEmotion, voice_emotion
 from tests.artifacts import CLASSIFIER, VOICE, write_artifact
 from tests.runtime.recordings import sound, tone
+from tests.runtime.test_isolation import workers
 
 RATE = 16_000
 
@@ -109,6 +111,22 @@ def test_too_short_is_refused(model: Model, seconds: float) -> None:
 def test_a_tenth_of_a_second_is_enough(model: Model, rate: int) -> None:
     found = voice_emotion(model, sound(tone(seconds=0.1, rate=rate), rate=rate))
     assert found.duration_s == pytest.approx(0.1, abs=1e-4)
+
+
+def test_a_window_that_fails_leaves_no_decoder(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(samples: np.ndarray, rate: int) -> bool:
+        raise ArithmeticError
+
+    monkeypatch.setattr("runtime.tasks.voice_emotion.is_silent", fail)
+    data = sound(tone(seconds=60), kind="FLAC", subtype="PCM_16")
+    before = workers()
+    with IsolatedDecoders() as decoders:
+        with pytest.raises(ArithmeticError) as caught:
+            voice_emotion(model, data, bounds=Bounds(decoders=decoders))
+        assert caught.tb is not None  # with all its frames
+        assert workers() == before
 
 
 def test_too_long_is_refused(model: Model) -> None:
