@@ -1,6 +1,8 @@
 import os
 import random
+import struct
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from PIL import Image
 from runtime.decode import decode_image
 from runtime.errors import DecodeError, InputError, SlipwayError
 from runtime.image_formats import Still
-from tests.runtime.pictures import encode, expected, oriented, rgb, rgba
+from tests.runtime.pictures import encode, expected, oriented, png_chunk, rgb, rgba
 
 GREY = rgb().convert("L")
 PALETTE = rgb().quantize(64)
@@ -117,6 +119,47 @@ def test_cmyk_jpeg(edit: Callable[[bytes], bytes]) -> None:
 def test_16_bit_grey_is_its_high_byte() -> None:
     decoded = decode_image(encode(Image.fromarray(GREY_16), "PNG"))
     np.testing.assert_array_equal(decoded, np.repeat((GREY_16 >> 8)[:, :, np.newaxis], 3, axis=2))
+
+
+@pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_16_bit_png_of_every_kind_is_its_high_byte(colour_type: int, channels: int) -> None:
+    levels = np.random.default_rng(0).integers(0, 65536, (8, 9, channels)).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in levels)
+    header = struct.pack(">IIBBBBB", 9, 8, 16, colour_type, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
+    high = (levels >> 8).astype(np.uint8)
+    wanted = high[..., :3] if channels >= 3 else np.repeat(high[..., :1], 3, axis=2)
+    np.testing.assert_array_equal(decode_image(data), wanted)
+    assert_as_pillow(data)
+
+
+def test_webp_frame_on_a_larger_canvas_is_on_black() -> None:
+    data = bytearray(encode(rgb(), "WEBP", save_all=True, append_images=[GREY], lossless=True))
+    data[24:30] = (79).to_bytes(3, "little") + (59).to_bytes(3, "little")  # 80 x 60 px
+    at = data.index(b"ANMF") + 8
+    data[at : at + 6] = (4).to_bytes(3, "little") + (3).to_bytes(3, "little")  # in pairs of px
+    found = decode_image(bytes(data))
+    wanted = np.zeros((60, 80, 3), np.uint8)
+    wanted[6 : 6 + 40, 8 : 8 + 56] = np.asarray(rgb())
+    np.testing.assert_array_equal(found, wanted)
+    assert_as_pillow(bytes(data))
+
+
+def test_alpha_is_dropped_and_not_flattened() -> None:
+    picture = rgba()
+    picture.putalpha(0)  # all transparent: the stored colours remain
+    for kind, options in (("PNG", {}), ("WEBP", {"lossless": True, "exact": True})):
+        found = decode_image(encode(picture, kind, **options))
+        np.testing.assert_array_equal(found, np.asarray(rgb()))
+
+
+def test_disposal_and_later_frames_of_a_gif_change_nothing() -> None:
+    frames = [rgb().rotate(180).quantize(8), GREY.quantize(4)]
+    first = decode_image(encode(PALETTE, "GIF"))
+    for disposal in (0, 1, 2, 3):
+        data = encode(PALETTE, "GIF", save_all=True, append_images=frames, disposal=disposal)
+        np.testing.assert_array_equal(decode_image(data), first)
 
 
 @pytest.mark.parametrize("options", [{}, {"transparency": 9}])
