@@ -73,6 +73,11 @@ def read_file(path: Path) -> bytes:
     return data
 
 
+def shown(name: str) -> str:
+    """A name for a terminal: what would move its cursor, or is no text at all, is escaped."""
+    return name if name.isprintable() else ascii(name)[1:-1]
+
+
 def reason_of(error: BaseException) -> str:
     """What to tell of an error, without the path that stands beside it."""
     if isinstance(error, OSError) and error.strerror:

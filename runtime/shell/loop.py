@@ -8,7 +8,7 @@ from pathlib import Path
 from runtime.draw import encode_picture
 from runtime.errors import InputError, SlipwayError
 from runtime.shell.command import Answer, Opened
-from runtime.shell.files import Missing, Targets, expand, reason_of
+from runtime.shell.files import Missing, Targets, expand, reason_of, shown
 
 _ERASE_LINE = "\r\x1b[K"
 
@@ -62,13 +62,16 @@ def _answered(
 def _json_line(path: Path, answer: Answer, picture: Path | None) -> str:
     drawn = {"drawing": str(picture)} if picture else {}
     facts = {"file": str(path), **answer.facts, "warnings": list(answer.warnings)}
-    return json.dumps({**facts, **drawn, "result": answer.result})
+    try:
+        return json.dumps({**facts, **drawn, "result": answer.result}, allow_nan=False)
+    except ValueError:
+        raise ArithmeticError(f"{facts['model']} gave values that are not finite numbers") from None
 
 
 def _text(path: Path, answer: Answer) -> str:
     first, *others = answer.lines
     indented = (f"  {line}" for line in (*others, *(f"({w})" for w in answer.warnings)))
-    return "\n".join([f"{path}: {first}", *indented])
+    return "\n".join([f"{shown(str(path))}: {first}", *indented])
 
 
 def _refuse(entry: Path | Missing, reason: str, *, as_json: bool) -> None:
@@ -76,7 +79,7 @@ def _refuse(entry: Path | Missing, reason: str, *, as_json: bool) -> None:
     if as_json:  # a line for each file, in order, for programs
         print(json.dumps({"file": name, "error": reason}), flush=True)
     else:
-        print(f"runtime: {name}: {reason}", file=sys.stderr, flush=True)
+        print(f"runtime: {shown(name)}: {reason}", file=sys.stderr, flush=True)
 
 
 class _Progress:
@@ -89,8 +92,7 @@ class _Progress:
         """Say which file is being worked on."""
         if self._total:
             name = entry.typed if isinstance(entry, Missing) else entry.name
-            shown = "".join(c if c.isprintable() else "?" for c in name)[:60]
-            sys.stderr.write(f"{_ERASE_LINE}[{number + 1}/{self._total}] {shown}")
+            sys.stderr.write(f"{_ERASE_LINE}[{number + 1}/{self._total}] {shown(name)[:60]}")
             sys.stderr.flush()
 
     def clear(self) -> None:

@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from runtime.shell.command import Answer, Opened
+from runtime.shell.loop import answer_all
 from runtime.shell.main import main
 from tests.artifacts import (
     CLASSIFIER,
@@ -120,6 +123,31 @@ def test_a_model_of_another_task_is_refused_before_any_file(
         assert main(asked(artifacts, command, pictures, "--model", "clinical_text_minilm")) == 1
         (error,) = capsys.readouterr().err.splitlines()
         assert "clinical_text_minilm is for sentence-similarity; allowed: " in error
+
+
+def test_names_cannot_write_to_the_terminal(
+    artifacts: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.rename(pictures / "1.png", os.fsencode(pictures) + b"/\x1b[2J\xff.png")
+    assert main(asked(artifacts, "face-emotion", pictures)) == 1
+    captured = capsys.readouterr()
+    assert f"{pictures}/\\x1b[2J\\udcff.png: dark 0.9" in captured.out
+    assert "\x1b" not in captured.out + captured.err
+
+
+def test_values_that_are_no_numbers_are_not_written_as_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "x.txt"
+    text.write_text("slow walk", encoding="utf-8")
+
+    def ask(path: Path) -> Answer:
+        return Answer({"model": "m"}, {"cosine": float("nan")}, ("nan",))
+
+    options = Namespace(files=[str(text)], json=True, draw=None)
+    assert answer_all(Opened(ask, frozenset()), options) == 1
+    (answer,) = lines(capsys.readouterr().out)
+    assert answer["error"] == "m gave values that are not finite numbers"
 
 
 def test_nothing_found_is_an_error(
