@@ -6,6 +6,7 @@ only those wanted are converted, a chunk at a time, at once to the graph's size,
 the frames that are kept. Containers often miscount their frames: what can be decoded counts.
 """
 
+import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -116,6 +117,8 @@ def sample_frames(
     if not _is_known(data):
         found = f"begins with bytes {data[:12].hex(' ')}" if data else "is empty"
         raise DecodeError(f"the video {found}; allowed: {FORMATS}")
+    if _is_mirrored(data):
+        raise DecodeError("the video is to be shown mirrored, which is not done here")
     try:
         with clips.file_of(data) as path:
             return _sampled(path, count, steps, limits or Limits())
@@ -177,6 +180,19 @@ def _is_known(data: bytes) -> bool:
     if data[:4] == b"\x1a\x45\xdf\xa3":
         return True
     return data[4:8] in _QUICKTIME and not (data[4:8] == b"ftyp" and data[8:12] in _NO_CLIPS)
+
+
+def _is_mirrored(data: bytes) -> bool:
+    """Whether a track of an MP4 is mirrored: OpenCV would turn it round instead."""
+    place = data.find(b"tkhd")
+    while place >= 0:
+        matrix = place + (56 if data[place + 4 : place + 5] == b"\x01" else 44)
+        if len(data) >= matrix + 20:
+            a, b, _, c, d = struct.unpack_from(">5i", data, matrix)
+            if a * d < b * c:
+                return True
+        place = data.find(b"tkhd", place + 1)
+    return False
 
 
 def _refusal(error: MemoryError | cv2.error, size_bytes: int) -> Exception:

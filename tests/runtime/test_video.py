@@ -342,6 +342,16 @@ def test_a_real_clip_is_sought_and_upright() -> None:
     np.testing.assert_array_equal(taken.frames, small)
 
 
+@pytest.mark.parametrize("matrix", [(-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0)])
+def test_a_mirrored_clip_is_refused(tmp_path: Path, matrix: tuple[int, ...]) -> None:
+    data = bytearray(video(shades(LEVELS), tmp_path))
+    place = data.index(b"tkhd") + 44  # version 0
+    a, b, c, d = (value * 65536 for value in matrix)
+    data[place : place + 20] = struct.pack(">5i", a, b, 0, c, d)
+    with pytest.raises(DecodeError, match="the video is to be shown mirrored"):
+        sample_frames(bytes(data), count=4)
+
+
 TURNED = {1: (0, 1, -1, 0), 2: (-1, 0, 0, -1), 3: (0, -1, 1, 0)}  # quarters clockwise: a b c d
 
 
