@@ -184,6 +184,13 @@ def test_a_waveform_is_coloured_by_what_was_said_of_each_part() -> None:
     assert (row[COLUMNS // 2 :] == palette(1)).all()
 
 
+def test_a_label_that_finds_no_room_before_the_next_part_is_left_out() -> None:
+    wave = envelope_of([np.ones(8000, np.float32)], samples=8000, sampling_rate=1000)
+    picture = draw_wave(wave, [Span(0, 5, "surprise 0.98", 0), Span(0.1, 8, "", 1)])
+    ribbon = picture[270:300, 24 : 24 + 14]  # of a tenth of a second; its last column is a gap
+    assert (ribbon == palette(0)).all()
+
+
 @pytest.mark.parametrize("seconds", [0.1, 0.9, 59.0, 61.0, 3600.0, 20_000.0])
 def test_a_waveform_of_any_length_and_of_silence_has_an_axis(seconds: float) -> None:
     count = round(seconds * 10)
