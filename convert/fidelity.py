@@ -29,7 +29,7 @@ LEAST_SCORE = 0.01
 # INT8 that found none of the faces in photos agreed with its reference on them
 JUDGED_BOXES = 8
 RANKED_BOXES = 4  # per image, to rank candidates by where too few can be judged
-BOX_METRICS = ("box_recall", "box_iou_mean", "score_difference")
+BOX_METRICS = ("box_recall", "box_iou_mean", "box_iou_p05", "score_difference")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,15 @@ def _classification(
 ) -> Compared:
     del suppression
     p, q = reference["probabilities"], candidate["probabilities"]
-    distance = float(np.abs(p - q).sum(axis=1).mean() / 2)
+    distances = np.abs(p - q).sum(axis=1) / 2
+    distance = float(distances.mean())
     agreement = float((p.argmax(axis=1) == q.argmax(axis=1)).mean())
-    return {"top1_agreement": agreement, "probability_distance": distance}, distance
+    metrics = {
+        "top1_agreement": agreement,
+        "probability_distance": distance,
+        "probability_distance_p95": float(np.percentile(distances, 95)),
+    }
+    return metrics, distance
 
 
 def _embedding(reference: Outputs, candidate: Outputs, suppression: Suppression | None) -> Compared:
@@ -142,7 +148,8 @@ def _detection(reference: Outputs, candidate: Outputs, suppression: Suppression 
     overlap, apart = _found_again(reference, candidate, suppression)
     if len(overlap) >= JUDGED_BOXES:
         again = (overlap >= SAME_BOX) & (apart <= SCORE_MARGIN)
-        values = [float(each.mean()) for each in (again, overlap, apart)]
+        lowest = float(np.percentile(overlap, 5))
+        values = [float(again.mean()), float(overlap.mean()), lowest, float(apart.mean())]
     else:
         values = [math.nan] * len(BOX_METRICS)
         # candidates are ranked all the same: by boxes that the detector is less sure of
@@ -207,7 +214,7 @@ _COMPARISONS: Mapping[str, Callable[[Outputs, Outputs, Suppression | None], Comp
     "boxes_xyxy": _detection,
 }
 METRICS = (
-    *("top1_agreement", "probability_distance"),
+    *("top1_agreement", "probability_distance", "probability_distance_p95"),
     *("cosine_mean", "cosine_p05", "pair_error"),
     *("iou_mean", "iou_p05", "mae", "collapsed_fraction"),
     *BOX_METRICS,

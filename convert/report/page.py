@@ -22,6 +22,7 @@ ORIGINS: Mapping[str, tuple[str, str]] = {
 MEANINGS: Mapping[str, str] = {
     "top1_agreement": "share of inputs with the same likeliest class",
     "probability_distance": "half the sum of differences between probabilities, mean",
+    "probability_distance_p95": "the same, the worst twentieth begins here",
     "cosine_mean": "cosine between embeddings of the same input, mean",
     "cosine_p05": "the same, the worst twentieth begins here",
     "pair_error": "how far the similarity of two inputs moves, mean",
@@ -31,6 +32,7 @@ MEANINGS: Mapping[str, str] = {
     "collapsed_fraction": "share of masks that no longer tell foreground apart",
     "box_recall": "share of boxes found again in place, with a like score",
     "box_iou_mean": "overlap of a box with the one found again, mean",
+    "box_iou_p05": "the same, the worst twentieth begins here",
     "score_difference": "difference between their scores, mean",
 }
 SHOWN_LABELS = 40

@@ -46,6 +46,7 @@ def test_classification_by_hand() -> None:
     fidelity = measure(reference, candidate)
     # total variation: half of |.2| + |.2|, over two rows
     assert fidelity.metrics["probability_distance"] == pytest.approx(0.1)
+    assert fidelity.metrics["probability_distance_p95"] == pytest.approx(0.19)  # of 0.2 and 0
     assert fidelity.metrics["top1_agreement"] == 0.5
     assert fidelity.loss == pytest.approx(0.1)
 
@@ -154,6 +155,7 @@ def test_boxes_found_again_are_of_the_class_at_the_place_with_the_score() -> Non
     # the second lies elsewhere, the third has another score, the fourth is of another class
     assert fidelity.metrics["box_recall"] == pytest.approx(0.25)
     assert fidelity.metrics["box_iou_mean"] == pytest.approx((0.95 + 0.5 + 1 + 0) / 4)
+    assert fidelity.metrics["box_iou_p05"] == 0
     assert fidelity.metrics["score_difference"] == pytest.approx((0 + 0 + 0.1 + 0) / 4, abs=1e-6)
     equal = measure(reference, reference, SERVED)
     assert equal.metrics["box_recall"] == 1
