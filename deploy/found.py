@@ -35,7 +35,13 @@ def same_detections(
     if reply.status != 200 or source is None:
         return unreadable(route, reply)
     height, width = source.shape[:2]
-    context = Context(manifest.spec, manifest.digest, source_height=height, source_width=width)
+    context = Context(
+        manifest.spec,
+        manifest.version,
+        manifest.digest,
+        source_height=height,
+        source_width=width,
+    )
     try:
         expected = postprocess(tensors.tensors(), context).to_json()["detections"]
         found = reply.json()["result"]["detections"]
