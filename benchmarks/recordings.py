@@ -43,7 +43,8 @@ def clip_writer(codec: str) -> Callable[[Path, int], None]:
             return _encoded(Path(folder, "second.mp4"), codec)
 
     def write(path: Path, seconds: int) -> None:
-        path.write_bytes(lengthened(second(), seconds))
+        # a second more: evenly sampled, whole multiples would give the same frame each time
+        path.write_bytes(lengthened(second(), seconds + 1))
 
     return write
 

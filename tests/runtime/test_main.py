@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from runtime.__main__ import main
+from runtime.shell.main import main
 from tests.artifacts import CLASSIFIER, DETECTOR, GAIT, TEXT, write_artifact
 from tests.runtime.recordings import shades, video
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from runtime.draw.canvas import palette
 from runtime.shell.command import Answer, Opened
 from runtime.shell.loop import answer_all
 from runtime.shell.main import main
@@ -198,9 +199,9 @@ def test_voices(artifacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert windows[0].startswith("  0.0 to 3.0 s: quiet 0.9")
     assert windows[1].startswith("  3.0 to 6.0 s: calm 0.")
     drawn = read(tmp_path / "voice.png")
-    middle = drawn[140, 24:1224]
-    left, right = middle[300], middle[900]
-    assert left.tolist() != right.tolist()  # coloured by what was said
+    ribbon = drawn[270, 24:1224]  # coloured by what was said
+    assert ribbon[590].tolist() == list(palette(0))
+    assert ribbon[1190].tolist() == list(palette(1))
     assert main([*command[:-1], "2.5"]) == 1
     assert "overlap_s is 2.5; allowed: 0 to 1.5" in capsys.readouterr().err
 
