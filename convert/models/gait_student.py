@@ -1,9 +1,9 @@
 """Gait of a walking person: sixteen frames and what is known about the patient.
 
-Weights that learnt from drawn walkers (`convert.train_gait`) are taken where they lie beside this
-file; they have never seen a person, and none are in the repository. An owner's checkpoint of the
-same architecture brings its class names, or they are named with a labels file; another architecture
-is a recipe of its own, see convert/GAIT.md.
+The weights beside this file learnt from drawn walkers (`convert.train_gait`) and have never seen a
+person; what they are worth: convert/GAIT.md. An owner's checkpoint of the same architecture brings
+its class names, or they are named with a labels file; another architecture is a recipe of its own,
+see there.
 
 The table of conditions is gait_conditions.json beside this file; another of the same form counts
 where it is placed as checkpoints/gait_student.conditions.json.

