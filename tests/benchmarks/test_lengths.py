@@ -1,5 +1,6 @@
 """What length costs: the files made for it, one measurement, and the table."""
 
+import struct
 from pathlib import Path
 
 import cv2
@@ -37,6 +38,17 @@ def test_a_lengthened_clip_is_its_frames_again_and_again(tmp_path: Path) -> None
     capture = cv2.VideoCapture(str(path))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 20
     capture.release()
+
+
+def test_a_lengthened_clip_says_how_long_it_is_and_where_decoding_can_begin(tmp_path: Path) -> None:
+    clip = video(shades(LEVELS), tmp_path, fps=5)
+    longer = lengthened(clip, 3)
+    at = longer.index(b"mvhd") + 4
+    scale, duration = struct.unpack_from(">II", longer, at + 12)
+    assert duration / scale == pytest.approx(3.0)  # seconds
+    at = longer.index(b"stss") + 8
+    (count,) = struct.unpack_from(">I", longer, at)
+    assert struct.unpack_from(f">{count}I", longer, at + 4) == (1, 6, 11)
 
 
 def test_a_file_of_another_kind_is_not_lengthened() -> None:
