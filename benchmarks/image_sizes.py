@@ -26,12 +26,13 @@ MEGAPIXELS = (0.1, 0.5, 1.0, 4.0, 12.0, 25.0, 50.0)
 QUICK = (0.1, 1.0)
 TIMEOUT_S = 600.0
 _CODE = "import sys; from benchmarks.one_image import main; main(*sys.argv[1:])"
-HEADINGS = ("done", "megapixels", "px", "file MB", "image MB", "s", "more MB", "beyond MB")
+HEADINGS = ("done", "megapixels", "px", "file MB", "image MB", "CPU s", "more MB", "beyond MB")
 NOTES = (
-    "MB are 10^6 bytes. Image: decoded, 3 bytes a pixel. More: VmHWM while it is done less VmRSS",
-    "before, everything having been done once with a small image. Beyond: of that, what is not the",
-    "decoded image. Predict: decode, preprocess and the model. Cut out: with the default options,",
-    "encoded; alpha takes 1 byte a pixel, and JPEG 3 more for OpenCV's encoder.",
+    "MB are 10^6 bytes, s of one CPU. Image: decoded, 3 bytes a pixel. More: VmHWM while it is",
+    "done less VmRSS before, everything having been done once with a small image. Beyond: of that,",
+    "what is not the decoded image; OpenCV holds that twice while it decodes. Predict: decode,",
+    "preprocess and the model. Cut out: with the default options, encoded; alpha takes 1 byte a",
+    "pixel, OpenCV's encoder of JPEG 3 more.",
 )
 
 
