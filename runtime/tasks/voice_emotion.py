@@ -26,8 +26,10 @@ _SHORTEST_S = 1.0  # of a last window
 class Options:
     """How a recording is cut."""
 
-    window_s: float = 10.0
-    overlap_s: float = 2.0  # of a window with the one before it, at most half of it
+    window_s: float = (
+        3.0  # attention takes memory by its square: 10 s of wav2vec2 do not fit 512 MB
+    )
+    overlap_s: float = 0.5  # of a window with the one before it, at most half of it
 
     def check(self) -> None:
         """Refuse what makes no windows.

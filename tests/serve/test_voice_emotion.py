@@ -66,7 +66,7 @@ def test_silence_is_said(client: httpx.Client) -> None:
         ({"window_s": "long"}, "window_s is 'long'; allowed: a number of seconds"),
         ({"overlap_s": "nan"}, "overlap_s is 'nan'; allowed: a number of seconds"),
         ({"window_s": "60"}, "window_s is 60; allowed: 1 to 30"),
-        ({"overlap_s": "6"}, "overlap_s is 6; allowed: 0 to 5, half of window_s"),
+        ({"overlap_s": "6"}, "overlap_s is 6; allowed: 0 to 1.5, half of window_s"),
         ({"hop_s": "6"}, "field 'hop_s' is unknown; allowed: audio, window_s, overlap_s"),
     ],
 )
