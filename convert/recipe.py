@@ -87,6 +87,14 @@ class Tolerance:
         return low + high
 
 
+def tightened(tolerance: Tolerance) -> Tolerance:
+    """Half as far from equal answers as `tolerance` allows; of measures that end at 1 or 0."""
+    return Tolerance(
+        {name: (bound + 1) / 2 for name, bound in tolerance.at_least.items()},
+        {name: bound / 2 for name, bound in tolerance.at_most.items()},
+    )
+
+
 def _sentence(name: str, found: float, beyond: str) -> str:
     if np.isnan(found):
         return f"{name} cannot be told on these inputs: give --calibration with such as it serves"

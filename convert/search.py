@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from convert.fidelity import Fidelity
 from convert.latency import AT_ONCE
 from convert.quantize import Setting
-from convert.recipe import Tolerance
+from convert.recipe import Tolerance, tightened
 from convert.units import Unit
 
 BLOCKS = 8  # first partition of the network, in graph order
@@ -20,6 +20,8 @@ BLOCKS = 8  # first partition of the network, in graph order
 # times its bytes
 WORTHWHILE = 0.03
 FLOAT_COST = 2.0
+SAFETY_WORK = 0.15  # of the network, at most, in float for half of the tolerance
+ROUNDING = 1e-9  # of sums of shares
 LEAST_WORK = 0.02  # of a block, beside its multiplications: it is quantized on both sides
 
 
@@ -67,6 +69,10 @@ def busy_seconds() -> float:
     return time.process_time() / AT_ONCE
 
 
+def _qualifies(trial: Trial) -> bool:
+    return trial.qualifies
+
+
 class Search:
     """Measures settings within a budget and remembers them."""
 
@@ -91,6 +97,7 @@ class Search:
         self._evaluate = evaluate
         self._units = units
         self._tolerance = tolerance
+        self._safe = tightened(tolerance)
         self._budget = budget
         self._clock = clock
         self._deadline = clock() + budget.seconds
@@ -107,23 +114,26 @@ class Search:
         What `setting` has in float stays there.
 
         First the whole graph, then each block in float alone, then the best blocks together until
-        the tolerance is kept, then what is not needed of them goes back to integer. A result that
-        just keeps the tolerance here would miss it on other inputs, so its neighbours follow it
-        into float as long as that is worthwhile. Last, activations that need not be in float after
-        a float layer go back to integer: in float they move four times the memory.
+        the tolerance is kept, then what is not needed of them goes back to integer. What just keeps
+        the tolerance here would miss it on other inputs: half of it is tried for first, as long as
+        little is in float for it, and neighbours follow into float while that is worthwhile. Last,
+        activations that need not be in float after a float layer go back to integer: in float they
+        move four times the memory.
         """
         whole = self._try(setting, frozenset())
-        if whole.qualifies:
+        if self._is_safe(whole):
             return whole
         ranked = self._rank_blocks(setting)
-        chosen: frozenset[int] = frozenset()
-        for block in ranked:
-            chosen |= block
-            if self.exhausted or len(chosen) == len(self._units):
-                return None
-            if self._try(setting, chosen).qualifies:
-                return self._trim(self._extend(setting, self._shrink(setting, sorted(chosen))))
-        return None
+        chosen = self._accumulate(setting, ranked, self._is_safe, SAFETY_WORK)
+        accepts = self._is_safe
+        if chosen is None:
+            if whole.qualifies:
+                return self._improve(setting, whole, ranked)
+            chosen = self._accumulate(setting, ranked, _qualifies, 1.0)
+            accepts = _qualifies
+        if chosen is None:
+            return None
+        return self._trim(self._extend(setting, self._shrink(setting, chosen, accepts)))
 
     def like(self, setting: Setting) -> list[Trial]:
         """Trials that differ from a setting in what is in float alone, least loss first."""
@@ -162,15 +172,59 @@ class Search:
                 values[block] = gain / (LEAST_WORK + sum(self._units[i].work for i in block))
         return sorted(values, key=lambda block: -values[block])
 
-    def _shrink(self, setting: Setting, chosen: list[int]) -> frozenset[int]:
-        """Delta debugging: drop ever smaller pieces as long as the rest still qualifies."""
+    def _is_safe(self, trial: Trial) -> bool:
+        return not self._safe.violations(trial.fidelity.metrics)
+
+    def _accumulate(
+        self,
+        setting: Setting,
+        ranked: Sequence[frozenset[int]],
+        accepts: Callable[[Trial], bool],
+        most_work: float,
+    ) -> frozenset[int] | None:
+        """The best blocks together that are accepted; None before that where they are too much."""
+        chosen: frozenset[int] = frozenset()
+        for block in ranked:
+            chosen |= block
+            work = sum(self._units[index].work for index in chosen)
+            if self.exhausted or len(chosen) == len(self._units) or work > most_work + ROUNDING:
+                return None
+            if accepts(self._try(setting, chosen)):
+                return chosen
+        return None
+
+    def _improve(self, setting: Setting, whole: Trial, ranked: Sequence[frozenset[int]]) -> Trial:
+        """What takes away most loss beyond its cost, of the blocks and sets of them measured."""
+        together = [frozenset().union(*ranked[:count]) for count in range(2, len(ranked))]
+        gains = {}
+        for indices in (*ranked, *together):
+            work = sum(self._units[index].work for index in indices)
+            trial = self._measured(setting, indices)
+            if trial is not None and trial.qualifies and work <= SAFETY_WORK + ROUNDING:
+                allowed = whole.fidelity.loss * (1 - max(WORTHWHILE, FLOAT_COST * work))
+                gains[indices] = allowed - trial.fidelity.loss
+        if not gains or max(gains.values()) <= 0:
+            return whole
+        chosen = max(gains, key=lambda indices: gains[indices])
+        most = self._try(setting, chosen).fidelity.loss * (1 + WORTHWHILE)
+
+        def accepts(trial: Trial) -> bool:
+            return trial.qualifies and trial.fidelity.loss <= most
+
+        return self._trim(self._try(setting, self._shrink(setting, chosen, accepts)))
+
+    def _shrink(
+        self, setting: Setting, indices: frozenset[int], accepts: Callable[[Trial], bool]
+    ) -> frozenset[int]:
+        """Delta debugging: drop ever smaller pieces as long as the rest is still accepted."""
+        chosen = sorted(indices)
         pieces = 2
         while len(chosen) > 1 and not self.exhausted:
             size = -(-len(chosen) // pieces)
             for start in range(0, len(chosen), size):
                 rest = chosen[:start] + chosen[start + size :]
                 trial = None if self.exhausted else self._try(setting, frozenset(rest))
-                if trial is not None and trial.qualifies:
+                if trial is not None and accepts(trial):
                     chosen, pieces = rest, max(pieces - 1, 2)
                     break
             else:
@@ -213,5 +267,12 @@ class Search:
         return best
 
     def _try(self, setting: Setting, indices: frozenset[int]) -> Trial:
+        return self.measure(self._with_float(setting, indices))
+
+    def _measured(self, setting: Setting, indices: frozenset[int]) -> Trial | None:
+        wanted = self._with_float(setting, indices)
+        return next((trial for trial in self.trials if trial.setting == wanted), None)
+
+    def _with_float(self, setting: Setting, indices: frozenset[int]) -> Setting:
         nodes = frozenset(name for index in indices for name in self._units[index].nodes)
-        return self.measure(replace(setting, float_nodes=setting.float_nodes | nodes))
+        return replace(setting, float_nodes=setting.float_nodes | nodes)

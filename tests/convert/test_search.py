@@ -4,7 +4,7 @@ import pytest
 
 from convert.fidelity import Fidelity
 from convert.quantize import Setting
-from convert.recipe import Tolerance
+from convert.recipe import Tolerance, tightened
 from convert.search import Budget, Measured, Search
 from convert.units import Unit
 
@@ -70,6 +70,37 @@ def test_what_lies_between_two_units_is_repaired_by_both() -> None:
     found = tried.run(SETTING)
     assert found is not None
     assert float_layers(found.setting) == {9, 10}
+
+
+def costing(*, alone: float, each: float) -> Callable[[Setting], Measured]:
+    """Unit 3 costs `alone` in integer, every unit `each`."""
+
+    def evaluate(setting: Setting) -> Measured:
+        integer = {i for i in range(COUNT) if f"conv{i}" not in setting.float_nodes}
+        harm = alone * (3 in integer) + each * len(integer)
+        return Measured(Fidelity({"mae": harm}, harm), 1.0, 1)
+
+    return evaluate
+
+
+def test_what_just_keeps_the_tolerance_is_made_safer_where_little_is_enough() -> None:
+    found = search(costing(alone=0.4, each=0.001)).run(SETTING)
+    assert found is not None
+    assert float_layers(found.setting) == {3}
+    tried = search(costing(alone=0.0, each=0.011))  # 0.44, and half of it is half of the network
+    found = tried.run(SETTING)
+    assert found is not None
+    assert found.setting.float_nodes == frozenset()
+    enough = search(costing(alone=0.2, each=0.001))
+    assert enough.run(SETTING) is not None
+    assert len(enough.trials) == 1
+
+
+def test_half_of_a_tolerance_is_half_as_far_from_equal() -> None:
+    halved = tightened(Tolerance(at_least={"iou_mean": 0.98}, at_most={"mae": 0.006}))
+    assert halved.at_least["iou_mean"] == pytest.approx(0.99)
+    assert halved.at_most["mae"] == pytest.approx(0.003)
+    assert tightened(Tolerance(at_most={"mae": -1})).violations({"mae": 0})
 
 
 def test_blocks_that_cost_less_are_tried_first() -> None:
