@@ -5,7 +5,7 @@ depends on what is integer around it.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from convert.fidelity import Fidelity
@@ -20,9 +20,9 @@ BLOCKS = 8  # first partition of the network, in graph order
 # times its bytes
 WORTHWHILE = 0.03
 FLOAT_COST = 2.0
-SAFETY_WORK = 0.15  # of the network, at most, in float for half of the tolerance
+SAFETY_SHARE = 0.15  # of work or weights, at most, in float for half of the tolerance
 ROUNDING = 1e-9  # of sums of shares
-LEAST_WORK = 0.02  # of a block, beside its multiplications: it is quantized on both sides
+LEAST_SHARE = 0.02  # of a block, beside its multiplications: it is quantized on both sides
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Search:
         if self._is_safe(whole):
             return whole
         ranked = self._rank_blocks(setting)
-        chosen = self._accumulate(setting, ranked, self._is_safe, SAFETY_WORK)
+        chosen = self._accumulate(setting, ranked, self._is_safe, SAFETY_SHARE)
         accepts = self._is_safe
         if chosen is None:
             if whole.qualifies:
@@ -156,7 +156,7 @@ class Search:
         return trial
 
     def _rank_blocks(self, setting: Setting) -> list[frozenset[int]]:
-        """Best first: by how much loss each takes away for its share of the work.
+        """Best first: by how much loss each takes away for its share of work or weights.
 
         Each holds the first unit of the next one as well, because what lies between two units may
         be what is wrong: it is in float only where both are.
@@ -169,7 +169,7 @@ class Search:
         for block in blocks:
             if not self.exhausted:
                 gain = whole - self._try(setting, block).fidelity.loss
-                values[block] = gain / (LEAST_WORK + sum(self._units[i].work for i in block))
+                values[block] = gain / (LEAST_SHARE + self._share(block))
         return sorted(values, key=lambda block: -values[block])
 
     def _is_safe(self, trial: Trial) -> bool:
@@ -180,38 +180,38 @@ class Search:
         setting: Setting,
         ranked: Sequence[frozenset[int]],
         accepts: Callable[[Trial], bool],
-        most_work: float,
+        most: float,
     ) -> frozenset[int] | None:
         """The best blocks together that are accepted; None before that where they are too much."""
         chosen: frozenset[int] = frozenset()
         for block in ranked:
             chosen |= block
-            work = sum(self._units[index].work for index in chosen)
-            if self.exhausted or len(chosen) == len(self._units) or work > most_work + ROUNDING:
+            too_much = self._share(chosen) > most + ROUNDING
+            if self.exhausted or len(chosen) == len(self._units) or too_much:
                 return None
             if accepts(self._try(setting, chosen)):
                 return chosen
         return None
 
     def _improve(self, setting: Setting, whole: Trial, ranked: Sequence[frozenset[int]]) -> Trial:
-        """What takes away most loss beyond its cost, of the blocks and sets of them measured."""
-        together = [frozenset().union(*ranked[:count]) for count in range(2, len(ranked))]
-        gains = {}
-        for indices in (*ranked, *together):
-            work = sum(self._units[index].work for index in indices)
-            trial = self._measured(setting, indices)
-            if trial is not None and trial.qualifies and work <= SAFETY_WORK + ROUNDING:
-                allowed = whole.fidelity.loss * (1 - max(WORTHWHILE, FLOAT_COST * work))
-                gains[indices] = allowed - trial.fidelity.loss
-        if not gains or max(gains.values()) <= 0:
-            return whole
-        chosen = max(gains, key=lambda indices: gains[indices])
-        most = self._try(setting, chosen).fidelity.loss * (1 + WORTHWHILE)
+        """What takes away most loss beyond its cost, of the best block and its halves."""
+        best, most = whole, 0.0
+        pending = sorted(ranked, key=lambda block: self._try(setting, block).fidelity.loss)[:1]
+        while pending and not self.exhausted:
+            part = pending.pop()
+            trial, share = self._try(setting, part), self._share(part)
+            allowed = whole.fidelity.loss * (1 - max(WORTHWHILE, FLOAT_COST * share))
+            gain = allowed - trial.fidelity.loss
+            if trial.qualifies and share <= SAFETY_SHARE + ROUNDING and gain > most:
+                best, most = trial, gain
+            pending += self._better_half(setting, sorted(part))
+        return self._trim(best) if best is not whole else whole
 
-        def accepts(trial: Trial) -> bool:
-            return trial.qualifies and trial.fidelity.loss <= most
-
-        return self._trim(self._try(setting, self._shrink(setting, chosen, accepts)))
+    def _better_half(self, setting: Setting, part: Sequence[int]) -> list[frozenset[int]]:
+        """One of two halves, with a unit in common; none of what has no halves."""
+        middle = len(part) // 2
+        halves = [frozenset(part[: middle + 1]), frozenset(part[middle:])] if len(part) > 2 else []
+        return sorted(halves, key=lambda half: self._try(setting, half).fidelity.loss)[:1]
 
     def _shrink(
         self, setting: Setting, indices: frozenset[int], accepts: Callable[[Trial], bool]
@@ -242,8 +242,7 @@ class Search:
             for index in sorted(around):
                 if 0 <= index < len(self._units) and not self.exhausted:
                     trial = self._try(setting, chosen | {index})
-                    unit = self._units[index]
-                    needed = max(WORTHWHILE, FLOAT_COST * max(unit.work, unit.size))
+                    needed = max(WORTHWHILE, FLOAT_COST * self._share({index}))
                     allowed = best.fidelity.loss * (1 - needed)
                     gains[index] = allowed - trial.fidelity.loss
             if not gains or max(gains.values()) <= 0:
@@ -266,12 +265,13 @@ class Search:
                 best = trial
         return best
 
+    def _share(self, indices: Collection[int]) -> float:
+        """Of the network: what units cost in float, in time or in bytes."""
+        units = [self._units[index] for index in indices]
+        return max(sum(unit.work for unit in units), sum(unit.size for unit in units))
+
     def _try(self, setting: Setting, indices: frozenset[int]) -> Trial:
         return self.measure(self._with_float(setting, indices))
-
-    def _measured(self, setting: Setting, indices: frozenset[int]) -> Trial | None:
-        wanted = self._with_float(setting, indices)
-        return next((trial for trial in self.trials if trial.setting == wanted), None)
 
     def _with_float(self, setting: Setting, indices: frozenset[int]) -> Setting:
         nodes = frozenset(name for index in indices for name in self._units[index].nodes)
