@@ -20,6 +20,9 @@ Compared = tuple[dict[str, float], float]  # metrics, loss
 # share of foreground under which a reference mask is too small for IoU: a few hundred unsure pixels
 # there move it by tens of points; such images are judged by `mae` and `collapsed_fraction` alone
 JUDGED_AREA = 0.01
+# range of a reference mask before it was stretched, under which its network found nothing for sure:
+# stretching makes a foreground of its doubts all the same. Sure masks span 0.99 and more
+JUDGED_RANGE = 0.9
 # a box of the reference is found again where one of its class overlaps it so far, with such a score
 SAME_BOX, SCORE_MARGIN = 0.9, 0.05
 # smaller scores are of no box; a geometric mean of two sigmoids moves by 4e-4 there where the last
@@ -126,13 +129,17 @@ def _segmentation(
 ) -> Compared:
     del suppression
     p, q = reference["alpha"], candidate["alpha"]
-    pairs = [(a > 0.5, b > 0.5) for a, b in zip(p, q, strict=True)]
-    ious = np.array([_iou(a, b) for a, b in pairs if a.mean() >= JUDGED_AREA] or [1.0])
     mae = float(np.abs(p - q).mean())
-    # a mask that stopped telling foreground apart, where the reference did
     spread_p, spread_q = (
         np.diff(side["alpha_range"], axis=1)[:, 0] for side in (reference, candidate)
     )
+    pairs = [
+        (a > 0.5, b > 0.5)
+        for a, b, spread in zip(p, q, spread_p, strict=True)
+        if spread >= JUDGED_RANGE
+    ]
+    ious = np.array([_iou(a, b) for a, b in pairs if a.mean() >= JUDGED_AREA] or [1.0])
+    # a mask that stopped telling foreground apart, where the reference did
     collapsed = float((spread_q < spread_p / 4).mean())
     metrics = {
         "iou_mean": float(ious.mean()),

@@ -177,3 +177,12 @@ def test_inputs_with_hardly_a_box_tell_nothing_but_rank_candidates() -> None:
 def test_images_without_any_box_do_not_stop_the_search() -> None:
     nothing = boxes((0, 0, 0, 0), scores=[[0, 0]])
     assert measure(nothing, nothing, SERVED).loss == 0
+
+
+def test_what_the_network_doubts_is_left_out_of_iou_and_not_of_mae() -> None:
+    reference, candidate = masks(square(20), square(10)), masks(square(20), square(5))
+    for side in (reference, candidate):
+        side["alpha_range"][1] = (0.0, 0.7)  # type: ignore[index]  # an array of ours
+    fidelity = measure(reference, candidate)
+    assert fidelity.metrics["iou_mean"] == 1
+    assert fidelity.metrics["mae"] == pytest.approx(75 / 800)
