@@ -20,7 +20,7 @@ BLOCKS = 8  # first partition of the network, in graph order
 # times its bytes
 WORTHWHILE = 0.03
 FLOAT_COST = 2.0
-SAFETY_SHARE = 0.15  # of work or weights, at most, in float for half of the tolerance
+SAFETY_SHARE = 0.05  # of work or weights, at most, in float for half of the tolerance
 ROUNDING = 1e-9  # of sums of shares
 LEAST_SHARE = 0.02  # of a block, beside its multiplications: it is quantized on both sides
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import runtime
+from convert.models.background_u2netp import RECIPE
 from runtime.manifest import read_manifest
+from runtime.results import Alpha
 from runtime.tasks.background import Options, background
 from tests.convert.command_line import succeed
 from tests.convert.test_models import iou, matting
@@ -26,12 +28,29 @@ def version(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_unrefined_cut_outs_are_upstreams(version: Path, shared: Path) -> None:
-    """By every variant that is packaged; that INT8 is among them is another test's affair."""
-    for variant in read_manifest(version).variants:
-        judge(version, shared, variant.name)
+    overlap, error = against_upstream(version, shared, "float")
+    assert overlap >= 0.985
+    assert error <= 0.005
 
 
-def judge(version: Path, shared: Path, variant: str) -> None:
+def test_cut_outs_in_int8_stay_by_those_in_float(version: Path, shared: Path) -> None:
+    """Of photos, calibrated on drawings: upstream's masks are 0.007 further away than float is."""
+    exact = runtime.load(version, variant="float")
+    for variant in read_manifest(version).variants[:-1]:
+        model = runtime.load(version, variant=variant.name)
+        pairs = [[each.predict(p.read_bytes()) for each in (exact, model)] for p in matting(shared)]
+        alphas = [[each.values for each in pair if isinstance(each, Alpha)] for pair in pairs]
+        ious = [iou(plain, integer) for plain, integer in alphas]
+        errors = [np.abs(plain - integer).mean() for plain, integer in alphas]
+        print(f"{variant.name}: mean IoU {np.mean(ious):.4f}, MAE {np.mean(errors):.4f}")
+        assert np.mean(ious) >= RECIPE.tolerance.at_least["iou_mean"]
+        assert np.mean(errors) <= RECIPE.tolerance.at_most["mae"]
+        _, error = against_upstream(version, shared, variant.name)
+        assert error <= 0.005
+
+
+def against_upstream(version: Path, shared: Path, variant: str) -> tuple[float, float]:
+    """Mean IoU and MAE."""
     model = runtime.load(version, variant=variant)
     plain = Options(method="model", refine=False, clean=False)
     ious, errors = [], []
@@ -45,5 +64,4 @@ def judge(version: Path, shared: Path, variant: str) -> None:
         errors.append(float(np.abs(scaled / 255 - upstream / 255).mean()))
     print(f"{variant}: mean IoU {np.mean(ious):.4f}, MAE {np.mean(errors):.4f}, {len(ious)} masks")
     assert len(ious) >= 9
-    assert np.mean(ious) >= 0.985, variant
-    assert np.mean(errors) <= 0.005, variant
+    return float(np.mean(ious)), float(np.mean(errors))

@@ -86,7 +86,8 @@ def costing(*, alone: float, each: float) -> Callable[[Setting], Measured]:
 def test_what_just_keeps_the_tolerance_is_made_safer_where_little_is_enough() -> None:
     found = search(costing(alone=0.4, each=0.001)).run(SETTING)
     assert found is not None
-    assert float_layers(found.setting) == {3}
+    assert 3 in float_layers(found.setting)
+    assert len(float_layers(found.setting)) <= 2  # a twentieth of the network
     tried = search(costing(alone=0.0, each=0.011))  # 0.44, and half of it is half of the network
     found = tried.run(SETTING)
     assert found is not None
