@@ -87,12 +87,9 @@ def convert(job: Job, report: Report) -> Outcome:
     """
     start = time.perf_counter()
     recipe_file = recipe.read(job.recipe_path)
-    found = job.found or weights.find(recipe_file, job.weights, job.checkpoint, job.labels)
-    given = job.calibration
-    source = calibration.directory_digest(given, recipe_file.recipe) if given else "synthetic"
+    found = _found(job, recipe_file)
     pairs = read_pairs(job.pairs) if job.pairs else None
-    kept = pairs.digest if pairs else None
-    key = fingerprint(recipe_file, found, source, job.precision, job.search, pairs=kept)
+    key = _key(job, recipe_file, found, pairs)
     with package.locked(job.out, recipe_file.id) as scratch:
         known = recall(job.out, recipe_file.id, key)
         if known is not None:
@@ -102,6 +99,35 @@ def convert(job: Job, report: Report) -> Outcome:
             remember(job.out, manifest, key)
     directory = job.out / manifest.id / str(manifest.version)
     return Outcome(manifest.id, status, str(directory), time.perf_counter() - start, manifest)
+
+
+def unchanged(job: Job) -> Outcome | None:
+    """What the same conversion made before, where it is whole; None: it has to run.
+
+    Raises:
+        ConvertError: what it would read is refused.
+    """
+    start = time.perf_counter()
+    recipe_file = recipe.read(job.recipe_path)
+    pairs = read_pairs(job.pairs) if job.pairs else None
+    key = _key(job, recipe_file, _found(job, recipe_file), pairs)
+    known = recall(job.out, recipe_file.id, key)
+    if known is None:
+        return None
+    directory = job.out / known.id / str(known.version)
+    return Outcome(known.id, UNCHANGED, str(directory), time.perf_counter() - start, known)
+
+
+def _found(job: Job, recipe_file: RecipeFile) -> Found:
+    return job.found or weights.find(recipe_file, job.weights, job.checkpoint, job.labels)
+
+
+def _key(job: Job, recipe_file: RecipeFile, found: Found, pairs: Pairs | None) -> str:
+    """Of everything that the conversion would read."""
+    given = job.calibration
+    source = calibration.directory_digest(given, recipe_file.recipe) if given else "synthetic"
+    kept = pairs.digest if pairs else None
+    return fingerprint(recipe_file, found, source, job.precision, job.search, pairs=kept)
 
 
 def _run_stages(

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 
 from convert import recipe, weights
 from convert.download import Store
-from convert.pipeline import Job, Outcome, convert
+from convert.pipeline import Job, Outcome, convert, unchanged
 from convert.sources import AnySource
 from runtime.allocator import tune_allocator
 from runtime.errors import SlipwayError
@@ -43,11 +43,13 @@ def _with_weights(job: Job, progress: Progress, store: Store | None) -> Outcome:
     try:
         recipe_file = recipe.read(job.recipe_path)
         found = weights.find(recipe_file, job.weights, job.checkpoint, job.labels, fetch)
+        job = replace(job, found=found)
+        before = unchanged(job)  # asked here: a process takes longer to start than this to tell
     except SlipwayError as error:
         return _refused(job.recipe_path.stem, str(error), start)
     if found.note:
         progress(job.recipe_path.stem, f"seeded weights ({found.note})")
-    return _run_one(replace(job, found=found), progress)
+    return before or _run_one(job, progress)
 
 
 def _run_one(job: Job, progress: Progress) -> Outcome:
