@@ -15,7 +15,10 @@ _MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])")
 _SCAN, _APP1 = 0xDA, 0xE1
 _NOT_SEGMENTS = (0xD8, 0xD9)  # start and end of image
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
+_PROGRESSIVE = frozenset((0xC2, 0xCA))
+_LOSSLESS = 0xC3
+# Frame types that libjpeg-turbo decodes; the others are hierarchical, or lossless and arithmetic.
+_DECODED = (0xC0, 0xC1, 0xC2, _LOSSLESS, 0xC9, 0xCA)
 # Each scan of a progressive file is a pass over all coefficients, and 3 bytes can ask for one:
 # encoders write about ten, a file made to burn time thousands.
 _MAX_SCANS = 100
@@ -30,7 +33,7 @@ class _Frame:
 
 
 def read_jpeg(data: bytes, *, max_pixels: int) -> Still:
-    """Read a JPEG.
+    """Read a JPEG, coded by Huffman or arithmetically.
 
     A file without its end marker is refused, like one that ends earlier: the decoder cannot tell a
     missing marker from missing rows, and would fill those with grey. Bytes after the marker are
@@ -67,8 +70,13 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 def _read_frame(data: bytes, marker: int, start: int, max_pixels: int) -> _Frame:
     bits, height, width, components = struct.unpack_from(">BHHB", data, start)
+    if marker not in _DECODED:
+        allowed = ", ".join(f"SOF{code - 0xC0}" for code in _DECODED)
+        raise DecodeError(f"JPEG has a frame of type SOF{marker - 0xC0}; allowed: {allowed}")
     if bits != 8:
         raise DecodeError(f"JPEG has {bits} bits per sample; allowed: 8")
+    if marker == _LOSSLESS and components != 3:  # nothing converts its grey or inks to RGB
+        raise DecodeError(f"JPEG is lossless with {components} channels; allowed: 3")
     check_size("JPEG", width, height, max_pixels=max_pixels)
     return _Frame(height, width, components, progressive=marker in _PROGRESSIVE)
 

@@ -14,8 +14,9 @@ from PIL import Image
 from runtime.decode import decode_image
 from runtime.errors import DecodeError, InputError, SlipwayError
 from runtime.image_formats import Still
-from tests.runtime.pictures import encode, expected, oriented, png_chunk, rgb, rgba
+from tests.runtime.pictures import HEIGHT, WIDTH, encode, expected, oriented, png_chunk, rgb, rgba
 
+JPEGS = Path(__file__).parent.parent / "data" / "jpeg"
 GREY = rgb().convert("L")
 PALETTE = rgb().quantize(64)
 BILEVEL = rgb().convert("1")
@@ -116,6 +117,32 @@ def test_cmyk_jpeg(edit: Callable[[bytes], bytes]) -> None:
     assert_as_pillow(edit(encode(rgb().convert("CMYK"), "JPEG")), tolerance=1)
 
 
+@pytest.mark.parametrize("coding", ["arithmetic", "arithmetic-progressive"])
+@pytest.mark.parametrize("name", ["colour", "grey", "cmyk"])
+def test_arithmetic_jpeg_is_as_its_huffman_twin(name: str, coding: str) -> None:
+    data = (JPEGS / f"{name}-{coding}.jpg").read_bytes()
+    frame = {"arithmetic": b"\xff\xc9", "arithmetic-progressive": b"\xff\xca"}[coding]
+    assert frame in data  # SOF9, SOF10
+    twin = decode_image((JPEGS / f"{name}.jpg").read_bytes())
+    assert twin.shape == (HEIGHT, WIDTH, 3)
+    np.testing.assert_array_equal(decode_image(data), twin)  # the very coefficients: no tolerance
+    assert_as_pillow(data, tolerance=1 if name == "cmyk" else 0)
+
+
+def test_arithmetic_jpeg_is_turned() -> None:
+    data = (JPEGS / "colour-arithmetic.jpg").read_bytes()
+    exif = oriented(6)
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    turned = decode_image(data[:2] + segment + data[2:])
+    np.testing.assert_array_equal(turned, np.rot90(decode_image(data), k=-1))
+
+
+def test_lossless_jpeg() -> None:
+    data = (JPEGS / "colour-lossless.jpg").read_bytes()
+    np.testing.assert_array_equal(decode_image(data), np.asarray(rgb())[:16, :16])
+    assert_as_pillow(data)
+
+
 def test_16_bit_grey_is_its_high_byte() -> None:
     decoded = decode_image(encode(Image.fromarray(GREY_16), "PNG"))
     np.testing.assert_array_equal(decoded, np.repeat((GREY_16 >> 8)[:, :, np.newaxis], 3, axis=2))
@@ -197,6 +224,7 @@ def test_16_bit_bmp() -> None:
 KINDS = {
     "JPEG": encode(rgb(), "JPEG"),
     "JPEG progressive": encode(rgb(), "JPEG", progressive=True),
+    "JPEG arithmetic": (JPEGS / "colour-arithmetic.jpg").read_bytes(),
     "PNG": encode(rgb(), "PNG"),
     "WebP": encode(rgb(), "WEBP"),
     "WebP animated": encode(rgb(), "WEBP", save_all=True, append_images=[GREY]),

@@ -101,6 +101,8 @@ def test_other_kinds_are_named(data: bytes, found: str) -> None:
         (b"\xff\xd8\xff\xda\0\2\xff\xd9", "JPEG has no frame header"),
         (b"\xff\xd8\xff\xc1\0\x0b\x0c\0\5\0\5\3" + bytes(9), "JPEG has 12 bits per sample"),
         (b"\xff\xd8\xff\xc0\0\x0b\x08\0\0\0\5\3" + bytes(9), "JPEG says 5 x 0 px"),
+        (b"\xff\xd8\xff\xc5\0\x0b\x08\0\5\0\5\3" + bytes(9), "JPEG has a .* SOF5; .* SOF9, SOF10$"),
+        (b"\xff\xd8\xff\xc3\0\x0b\x08\0\5\0\5\1" + bytes(9), "JPEG is lossless with 1 channels"),
         (b"\xff\xd8\xff\xc0\0", "JPEG of 5 bytes ends within its header"),
         (PROGRESSIVE[:-2] + b"\xff\xda" * 200 + b"\xff\xd9", "JPEG has 2.. scans; .* 100"),
         (FILES["WebP VP8"][:-1], "WebP is truncated"),
