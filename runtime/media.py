@@ -14,6 +14,7 @@ from runtime.errors import DecodeError, InputError
 from runtime.manifest import Resample, SampleFrames, Spec, Task, Tokenize
 from runtime.preprocess import preprocess
 from runtime.session import Feeds
+from runtime.silence import is_silent
 from runtime.video import Limits, sample_array
 
 # Encoded: a whole file, or UTF-8 text. Decoded: an image (H, W, 3) uint8 RGB, a clip of such
@@ -41,6 +42,7 @@ class Prepared:
     feeds: Feeds  # batch axis 1
     height: int = 0  # px, of an image as decoded
     width: int = 0
+    silent: bool = False  # of a sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,8 @@ def _audio(media: Media, context: MediaContext) -> Prepared:
         if not isinstance(media, np.ndarray) or media.dtype != np.float32 or media.ndim != 1:
             raise InputError(f"waveform is {_kind(media)}; allowed: {allowed}")
         waveform = check_waveform(media.astype(np.float32, copy=False), rate)
-    return Prepared({context.spec.inputs[0].name: waveform[np.newaxis]})
+    feeds = {context.spec.inputs[0].name: waveform[np.newaxis]}
+    return Prepared(feeds, silent=is_silent(waveform, rate))
 
 
 def _video(media: Media, context: MediaContext) -> Prepared:

@@ -62,6 +62,7 @@ class Model:
             self.manifest.digest,
             source_height=made.height,
             source_width=made.width,
+            silent=made.silent,
         )
         return postprocess(self.run(made.feeds), context)
 

@@ -24,6 +24,7 @@ class Context:
     digest: str
     source_height: int  # px, of the image as decoded; 0: no image
     source_width: int  # px
+    silent: bool = False  # the sound was
 
 
 def postprocess(outputs: Outputs, context: Context) -> Result:
@@ -37,7 +38,7 @@ def postprocess(outputs: Outputs, context: Context) -> Result:
 
 def _classification(outputs: Outputs, context: Context) -> Classification:
     probabilities = np.asarray(outputs["probabilities"][0], np.float32)
-    return Classification(labels=context.spec.labels, probabilities=probabilities)
+    return Classification(context.spec.labels, probabilities, silent=context.silent)
 
 
 def _embedding(outputs: Outputs, context: Context) -> Embedding:

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+SILENT = "the sound is silent: what the model says of it means nothing"
+DEGENERATE = "the mask is nearly constant: nothing stands out from its background"
+
 
 @dataclass(frozen=True, slots=True)
 class Classification:
@@ -16,6 +19,7 @@ class Classification:
 
     labels: tuple[str, ...]  # K names, in the order of `probabilities`
     probabilities: NDArray[np.float32]  # (K,) in [0, 1], sums to 1
+    silent: bool = False  # True: of a sound that was, and of which therefore nothing can be told
 
     @property
     def label(self) -> str:
@@ -113,3 +117,14 @@ class Detections:
 
 
 Result = Classification | Embedding | Alpha | Detections
+
+
+def warnings_of(result: Result) -> tuple[str, ...]:
+    """What has to be said beside a result: sentences, ASCII."""
+    match result:
+        case Classification(silent=True):
+            return (SILENT,)
+        case Alpha(degenerate=True):
+            return (DEGENERATE,)
+        case _:
+            return ()

@@ -15,12 +15,11 @@ from runtime.matting import Matte, clean, refine, upscale
 from runtime.media import Bounds, MediaContext, prepare
 from runtime.model import Model
 from runtime.postprocess import Context, postprocess
-from runtime.results import Alpha
+from runtime.results import DEGENERATE, Alpha
 
 Image = NDArray[np.uint8]
 Method = Literal["auto", "model", "grabcut"]
 
-DEGENERATE = "the mask is nearly constant: nothing stands out from its background"
 NO_MODEL = "no model is here for masks: GrabCut cut the image out, less exactly"
 FELL_BACK = "the model's mask is nearly constant: GrabCut cut the image out, less exactly"
 NOTHING_FOUND = "GrabCut found nothing that stands out from the border of the image"

@@ -14,11 +14,10 @@ from runtime.manifest import Resample
 from runtime.media import LONGEST_RUN_S, Bounds
 from runtime.model import Model
 from runtime.results import Classification
+from runtime.silence import is_silent
 from runtime.sound_windows import Cut, cut_windows
 
 WINDOW_S = (1.0, LONGEST_RUN_S)  # a shorter one says little
-SILENCE_DBFS = -60.0  # of the loudest tenth of a second; speech as it is recorded reaches -10
-_FRAME_S = 0.1
 _SHORTEST_S = 1.0  # of a last window
 
 
@@ -142,18 +141,6 @@ def sampling_rate(model: Model) -> int:
     if model.spec.task != "audio-classification" or not isinstance(step, Resample):
         raise InputError(f"{model.spec.id} is for {model.spec.task}; allowed: audio-classification")
     return step.sampling_rate
-
-
-def is_silent(samples: Waveform, rate: int) -> bool:
-    """Whether no tenth of a second is above SILENCE_DBFS.
-
-    A model standardises what it hears: the noise of a converter would be as loud as a voice to it.
-    """
-    frame = min(round(_FRAME_S * rate), samples.size)
-    centred = samples - samples.mean(dtype=np.float64)
-    frames = centred[: samples.size // frame * frame].reshape(-1, frame)
-    loudest = float(np.sqrt(np.square(frames).mean(axis=1)).max())
-    return loudest < 10 ** (SILENCE_DBFS / 20)
 
 
 def _blocks(sound: bytes | Waveform, rate: int, bounds: Bounds) -> Generator[Waveform, None, None]:

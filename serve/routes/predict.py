@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from runtime import Model
 from runtime.compose import limit_side
 from runtime.manifest import Task
-from runtime.results import Alpha
-from runtime.tasks.background import DEGENERATE
+from runtime.results import Alpha, warnings_of
 from serve.endpoint import Call, Reply, one_of, predicted
 from serve.media import Form
 from serve.models import facts_of
@@ -39,13 +38,7 @@ def predict(call: Call) -> Reply:
     if isinstance(result, Alpha):
         # the mask is that of the image made smaller; at the photo's size it would be 4 B a pixel
         content = {**content, "height": height, "width": width}
-        return Reply(facts_of(model, mask_warnings(result)), content)
-    return Reply(facts_of(model), content)
-
-
-def mask_warnings(mask: Alpha) -> tuple[str, ...]:
-    """What has to be said of a mask beside itself."""
-    return (DEGENERATE,) if mask.degenerate else ()
+    return Reply(facts_of(model, warnings_of(result)), content)
 
 
 def _sound_clip_or_text(call: Call) -> Reply:
@@ -54,4 +47,4 @@ def _sound_clip_or_text(call: Call) -> Reply:
     known = model.assets.conditions
     told = {"condition": known.find(condition) if known and condition else None}
     taken = told if model.spec.task == "video-classification" else {}
-    return Reply(facts_of(model), {**result.to_json(), **taken})
+    return Reply(facts_of(model, warnings_of(result)), {**result.to_json(), **taken})

@@ -9,7 +9,8 @@ from runtime import load
 from runtime.errors import InputError
 from runtime.grabcut import grabcut
 from runtime.matting import EPSILON, HAZE, Matte, clean, refine, upscale
-from runtime.tasks.background import DEGENERATE, FELL_BACK, NO_MODEL, Options, background
+from runtime.results import DEGENERATE
+from runtime.tasks.background import FELL_BACK, NO_MODEL, Options, background
 from runtime.windows import SIDE_PX, covering, scaled_part, windows
 from tests.artifacts import CLASSIFIER, SEGMENTATION, write_artifact
 

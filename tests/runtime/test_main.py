@@ -7,9 +7,18 @@ import cv2
 import numpy as np
 import pytest
 
+from runtime.results import DEGENERATE, SILENT
 from runtime.shell.main import main
-from tests.artifacts import CLASSIFIER, DETECTOR, GAIT, TEXT, write_artifact
-from tests.runtime.recordings import shades, video
+from tests.artifacts import (
+    CLASSIFIER,
+    DETECTOR,
+    GAIT,
+    SEGMENTATION,
+    TEXT,
+    VOICE,
+    write_artifact,
+)
+from tests.runtime.recordings import shades, sound, tone, video
 
 
 @pytest.fixture
@@ -84,3 +93,25 @@ def test_a_text_file_is_embedded(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["run", str(artifact), str(text), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["result"]["embedding"] == pytest.approx([0.99910, 0.04246], abs=1e-5)
+
+
+def test_silence_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    artifact = write_artifact(tmp_path / "artifacts", VOICE)
+    quiet, voice = tmp_path / "quiet.wav", tmp_path / "voice.wav"
+    quiet.write_bytes(sound(tone(level=0.0001)))  # -83 dBFS
+    voice.write_bytes(sound(tone()))
+    assert main(["run", str(artifact), str(quiet), str(voice), "--json"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["warnings"] for answer in answers] == [[SILENT], []]
+    assert main(["run", str(artifact), str(quiet)]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == f"  ({SILENT})"
+
+
+def test_a_mask_that_tells_nothing_apart_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    artifact = write_artifact(tmp_path / "artifacts", SEGMENTATION)
+    plain = tmp_path / "plain.png"
+    assert cv2.imwrite(str(plain), np.full((16, 16, 3), 40, np.uint8))
+    assert main(["run", str(artifact), str(plain), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == [DEGENERATE]

@@ -9,6 +9,7 @@ from runtime import Model, load
 from runtime.errors import InputError, TooLargeError
 from runtime.isolation.pool import IsolatedDecoders
 from runtime.media import Bounds
+from runtime.results import Classification
 from runtime.tasks.voice_emotion import Options, VoiceEmotion, voice_emotion
 from tests.artifacts import CLASSIFIER, VOICE, write_artifact
 from tests.runtime.recordings import sound, tone
@@ -70,6 +71,16 @@ def test_silence_is_no_emotion(model: Model, level: float) -> None:
     assert found["label"] is found["confidence"] is None
     assert found["probabilities"] == {}
     assert found["windows"][0]["silent"]
+
+
+@pytest.mark.parametrize(("level", "silent"), [(0.0, True), (0.0014, True), (0.0015, False)])
+def test_a_model_alone_tells_that_it_heard_nothing(
+    model: Model, level: float, *, silent: bool
+) -> None:
+    for given in (tone(level=level), sound(tone(level=level))):  # 0.001 * sqrt(2) is the limit
+        found = model.predict(given)
+        assert isinstance(found, Classification)
+        assert found.silent is silent
 
 
 def test_silent_windows_do_not_count(model: Model) -> None:

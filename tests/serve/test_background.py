@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime.tasks.background import DEGENERATE, FELL_BACK, NO_MODEL, NOTHING_FOUND
+from runtime.results import DEGENERATE
+from runtime.tasks.background import FELL_BACK, NO_MODEL, NOTHING_FOUND
 from serve.settings import Settings
 from tests.artifacts import CLASSIFIER, SEGMENTATION, write_artifact
 from tests.serve.conftest import Serve, half_white, png, solid

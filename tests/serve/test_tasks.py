@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from runtime.tasks.background import DEGENERATE
+from runtime.results import DEGENERATE
 from serve.models import SEEDED_WARNING
 from serve.settings import Settings
 from tests.artifacts import CLASSIFIER, EMBEDDING, SEGMENTATION, write_artifact

@@ -7,6 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
+from runtime.results import SILENT
 from serve.settings import Settings
 from tests.artifacts import VOICE, write_artifact
 from tests.runtime.recordings import sound, tone
@@ -58,6 +59,16 @@ def test_silence_is_said(client: httpx.Client) -> None:
     assert answer["result"]["label"] is None
     assert answer["result"]["silent"]
     assert answer["warnings"] == ["the sound is silent: no emotion is told from it"]
+
+
+def test_silence_is_warned_of_by_the_model_alone(client: httpx.Client) -> None:
+    path, silence = "/v1/models/voice_emotion_wav2vec2", sound(np.zeros(48_000, np.float32))
+    response = client.post(path, content=silence)
+    assert response.json()["warnings"] == [SILENT]
+    assert response.headers["x-warnings"] == SILENT
+    voice = client.post(path, content=sound(tone()))
+    assert voice.json()["warnings"] == []
+    assert "x-warnings" not in voice.headers
 
 
 @pytest.mark.parametrize(

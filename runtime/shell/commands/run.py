@@ -10,7 +10,7 @@ from runtime.draw import Picture, draw_boxes, draw_matte
 from runtime.draw.boxes import Box
 from runtime.media import Bounds
 from runtime.model import Model
-from runtime.results import Alpha, Classification, Detections, Result
+from runtime.results import Alpha, Classification, Detections, Result, warnings_of
 from runtime.shell.command import Answer, Command, Opened, facts_of, share
 from runtime.shell.files import SUFFIXES, read_file
 from runtime.shell.pictures import clip_picture, ranked, sound_picture
@@ -32,7 +32,9 @@ def _open(options: argparse.Namespace, bounds: Bounds) -> Opened:
         data = read_file(path)
         result = model.predict(data, condition=options.condition, bounds=bounds)
         picture = _picture(model, data, result, bounds)
-        return Answer(facts_of(model), result.to_json(), tuple(_lines(result)), picture=picture)
+        return Answer(
+            facts_of(model), result.to_json(), tuple(_lines(result)), warnings_of(result), picture
+        )
 
     return Opened(ask, SUFFIXES[model.spec.task])
 
