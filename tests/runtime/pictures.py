@@ -46,12 +46,87 @@ def expected(data: bytes) -> NDArray[np.uint8]:
         if picture.mode == "I;16":
             high = (np.asarray(picture) >> 8).astype(np.uint8)
             return np.repeat(high[:, :, np.newaxis], 3, axis=2)
-        return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+        upright = ImageOps.exif_transpose(picture)
+        if upright.mode == "P":  # Pillow warns of several transparent entries, and drops them too
+            upright.info.pop("transparency", None)
+        return np.asarray(upright.convert("RGB"))
 
 
 def png_chunk(name: bytes, content: bytes) -> bytes:
     checksum = zlib.crc32(name + content)
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+
+
+# Per pass of an interlaced PNG: first row and column, then the steps from one to the next.
+_ADAM7 = (
+    (0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2),
+    (1, 0, 2, 1),
+)  # fmt: skip
+
+
+def raw_png(
+    samples: NDArray[np.integer],
+    *,
+    colour_type: int,
+    bits: int,
+    interlaced: bool = False,
+    extra: tuple[tuple[bytes, bytes], ...] = (),
+) -> bytes:
+    """A PNG of what Pillow does not write.
+
+    Args:
+        samples: (H, W, C), each below 2 ** bits.
+        colour_type: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGB and alpha.
+        bits: of a sample.
+        interlaced: by Adam7.
+        extra: name and content of the chunks before the pixels.
+    """
+    height, width, _ = samples.shape
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    parts = [samples[top::down, left::right] for top, left, down, right in passes]
+    rows = b"".join(b"\0" + _packed(row, bits) for part in parts if part.size for row in part)
+    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, interlaced)
+    chunks = ((b"IHDR", header), *extra, (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
+
+
+def _packed(row: NDArray[np.integer], bits: int) -> bytes:
+    if bits == 16:
+        return row.astype(">u2").tobytes()
+    spread = np.unpackbits(row.astype(np.uint8).reshape(-1, 1), axis=1)[:, 8 - bits :]
+    return np.packbits(spread).tobytes()
+
+
+def raw_bmp(
+    rows: bytes,
+    *,
+    height: int,
+    width: int,
+    bits: int,
+    compression: int = 0,
+    masks: tuple[int, ...] = (),
+    palette: bytes = b"",
+) -> bytes:
+    """A BMP of what Pillow does not write.
+
+    Args:
+        rows: the pixels as they are stored.
+        height: negative where the rows run from top to bottom.
+        width: px.
+        bits: of a pixel.
+        compression: 0 none, 1 runs of 8 bits, 2 runs of 4 bits, 3 by masks.
+        masks: of red, green and blue; a fourth is that of alpha.
+        palette: blue, green, red and a zero for each colour.
+    """
+    fields = (width, height, 1, bits, compression, len(rows), 0, 0, len(palette) // 4, 0)
+    info = struct.pack("<iiHHIIiiII", *fields) + struct.pack(f"<{len(masks)}I", *masks)
+    if len(masks) == 4:
+        info += bytes(52)  # BITMAPV4HEADER goes on with its colour space
+    # three masks follow the header of 40 bytes, four belong to a longer one
+    size = 40 if len(masks) < 4 else 4 + len(info)
+    start = 18 + len(info) + len(palette)
+    head = struct.pack("<2sIIII", b"BM", start + len(rows), 0, start, size)
+    return head + info + palette + rows
 
 
 def png_header(width: int, height: int) -> bytes:

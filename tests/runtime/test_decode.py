@@ -1,6 +1,5 @@
 import os
 import random
-import struct
 import warnings
 import zlib
 from collections.abc import Callable
@@ -10,11 +9,22 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.ImageCms import ImageCmsProfile, createProfile
 
 from runtime.decode import decode_image
 from runtime.errors import DecodeError, InputError, SlipwayError
 from runtime.image_formats import Still
-from tests.runtime.pictures import HEIGHT, WIDTH, encode, expected, oriented, png_chunk, rgb, rgba
+from tests.runtime.pictures import (
+    HEIGHT,
+    WIDTH,
+    encode,
+    expected,
+    oriented,
+    raw_bmp,
+    raw_png,
+    rgb,
+    rgba,
+)
 
 JPEGS = Path(__file__).parent.parent / "data" / "jpeg"
 GREY = rgb().convert("L")
@@ -148,28 +158,86 @@ def test_16_bit_grey_is_its_high_byte() -> None:
     np.testing.assert_array_equal(decoded, np.repeat((GREY_16 >> 8)[:, :, np.newaxis], 3, axis=2))
 
 
+@pytest.mark.parametrize("interlaced", [False, True])
 @pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
-def test_16_bit_png_of_every_kind_is_its_high_byte(colour_type: int, channels: int) -> None:
-    levels = np.random.default_rng(0).integers(0, 65536, (8, 9, channels)).astype(">u2")
-    rows = b"".join(b"\0" + row.tobytes() for row in levels)
-    header = struct.pack(">IIBBBBB", 9, 8, 16, colour_type, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    data = b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
+def test_16_bit_png_of_every_kind_is_its_high_byte(
+    colour_type: int, channels: int, *, interlaced: bool
+) -> None:
+    levels = np.random.default_rng(0).integers(0, 65536, (8, 9, channels))
+    data = raw_png(levels, colour_type=colour_type, bits=16, interlaced=interlaced)
     high = (levels >> 8).astype(np.uint8)
     wanted = high[..., :3] if channels >= 3 else np.repeat(high[..., :1], 3, axis=2)
     np.testing.assert_array_equal(decode_image(data), wanted)
     assert_as_pillow(data)
 
 
-def test_webp_frame_on_a_larger_canvas_is_on_black() -> None:
-    data = bytearray(encode(rgb(), "WEBP", save_all=True, append_images=[GREY], lossless=True))
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_8_bit_png_of_every_kind(colour_type: int, channels: int, *, interlaced: bool) -> None:
+    levels = np.random.default_rng(1).integers(0, 256, (21, 13, channels))
+    data = raw_png(levels, colour_type=colour_type, bits=8, interlaced=interlaced)
+    wanted = levels[..., :3] if channels >= 3 else np.repeat(levels[..., :1], 3, axis=2)
+    np.testing.assert_array_equal(decode_image(data), wanted)
+    assert_as_pillow(data)
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_few_bits_of_grey_and_of_a_palette_with_transparency(
+    bits: int, *, interlaced: bool
+) -> None:
+    generator = np.random.default_rng(bits)
+    levels = generator.integers(0, 1 << bits, (9, 13, 1))
+    data = raw_png(levels, colour_type=0, bits=bits, interlaced=interlaced)
+    wanted = np.repeat(levels * (255 // ((1 << bits) - 1)), 3, axis=2)
+    np.testing.assert_array_equal(decode_image(data), wanted)
+    assert_as_pillow(data)
+    palette = generator.integers(0, 256, (1 << bits, 3)).astype(np.uint8)
+    alphas = generator.integers(0, 256, 1 << bits).astype(np.uint8)
+    extra = ((b"PLTE", palette.tobytes()), (b"tRNS", alphas.tobytes()))
+    data = raw_png(levels, colour_type=3, bits=bits, interlaced=interlaced, extra=extra)
+    np.testing.assert_array_equal(decode_image(data), palette[levels[..., 0]])
+    assert_as_pillow(data)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        pytest.param(((b"gAMA", (100_000).to_bytes(4, "big")),), id="gamma"),
+        pytest.param(((b"sRGB", b"\0"), (b"gAMA", (45_455).to_bytes(4, "big"))), id="srgb"),
+        pytest.param(((b"cICP", bytes([9, 16, 0, 1])),), id="hdr"),
+        pytest.param(((b"sBIT", bytes([5, 6, 5])), (b"bKGD", bytes(6))), id="bits-background"),
+        pytest.param(
+            ((b"iCCP", b"p\0\0" + zlib.compress(ImageCmsProfile(createProfile("LAB")).tobytes())),),
+            id="profile",
+        ),
+    ],
+)
+def test_pixels_of_a_png_are_those_stored(extra: tuple[tuple[bytes, bytes], ...]) -> None:
+    levels = np.asarray(rgb())
+    data = raw_png(levels, colour_type=2, bits=8, extra=extra)
+    np.testing.assert_array_equal(decode_image(data), levels)
+    assert_as_pillow(data)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_webp_lossless_with_alpha_is_turned(orientation: int) -> None:
+    exif = oriented(orientation)
+    assert_as_pillow(encode(rgba(), "WEBP", lossless=True, exact=True, exif=exif))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_webp_frame_on_a_larger_canvas_is_on_black(orientation: int) -> None:
+    options = {"save_all": True, "append_images": [GREY], "lossless": True}
+    data = bytearray(encode(rgb(), "WEBP", exif=oriented(orientation), **options))
     data[24:30] = (79).to_bytes(3, "little") + (59).to_bytes(3, "little")  # 80 x 60 px
     at = data.index(b"ANMF") + 8
     data[at : at + 6] = (4).to_bytes(3, "little") + (3).to_bytes(3, "little")  # in pairs of px
     found = decode_image(bytes(data))
     wanted = np.zeros((60, 80, 3), np.uint8)
     wanted[6 : 6 + 40, 8 : 8 + 56] = np.asarray(rgb())
-    np.testing.assert_array_equal(found, wanted)
+    turned = np.rot90(wanted, k=-1) if orientation == 6 else wanted
+    np.testing.assert_array_equal(found, turned)
     assert_as_pillow(bytes(data))
 
 
@@ -219,6 +287,59 @@ def test_16_bit_bmp() -> None:
     info = b"".join(n.to_bytes(4, "little") for n in (40, 2, 1, 1 | 16 << 16, 0, 4, 0, 0, 0, 0))
     pixels = (31 << 10 | 16).to_bytes(2, "little") + (16 << 5).to_bytes(2, "little")
     assert decode_image(header + info + pixels).tolist() == [[[255, 0, 131], [0, 131, 0]]]
+
+
+def test_16_bit_bmp_of_five_six_and_five_bits() -> None:
+    words = np.random.default_rng(0).integers(0, 1 << 16, (5, 6))  # rows of 12 bytes: no padding
+    rows = words.astype("<u2").tobytes()
+    masks = (0xF800, 0x07E0, 0x001F)
+    data = raw_bmp(rows, height=-5, width=6, bits=16, compression=3, masks=masks)
+    channels = (words >> 11, words >> 5 & 63, words & 31)
+    wanted = np.stack([c * 255 // top for c, top in zip(channels, (31, 63, 31), strict=True)], 2)
+    np.testing.assert_array_equal(decode_image(data), wanted)
+    assert_as_pillow(data)
+
+
+@pytest.mark.parametrize("bits", [24, 32])
+def test_bmp_from_top_to_bottom(bits: int) -> None:
+    stored = np.random.default_rng(0).integers(0, 256, (5, 4, bits // 8)).astype(np.uint8)
+    wanted = stored[..., 2::-1]  # stored as blue, green, red
+    upright = raw_bmp(stored.tobytes(), height=-5, width=4, bits=bits)
+    upside_down = raw_bmp(stored[::-1].tobytes(), height=5, width=4, bits=bits)
+    for data in (upright, upside_down):
+        np.testing.assert_array_equal(decode_image(data), wanted)
+        assert_as_pillow(data)
+
+
+@pytest.mark.parametrize("height", [5, -5])
+def test_32_bit_bmp_with_alpha_in_another_order(height: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 4)).astype(np.uint8)
+    red, green, blue, alpha = (0xFF << shift for shift in (0, 8, 16, 24))  # RGBA as in memory
+    masks = (red, green, blue, alpha)
+    stored = pixels[::-1] if height > 0 else pixels
+    data = raw_bmp(stored.tobytes(), height=height, width=4, bits=32, compression=3, masks=masks)
+    np.testing.assert_array_equal(decode_image(data), pixels[..., :3])
+    assert_as_pillow(data)
+
+
+def test_bmp_of_runs() -> None:
+    palette = np.random.default_rng(0).integers(0, 256, (16, 4)).astype(np.uint8)
+    palette[:, 3] = 0
+    # from the bottom: six times 9; 1 2 3 as they are, padded; three times 4
+    runs = bytes([6, 9, 0, 0, 0, 3, 1, 2, 3, 0, 3, 4, 0, 1])
+    pairs = bytes([6, 0x99, 0, 0, 0, 3, 0x12, 0x30, 3, 0x44, 0, 1])
+    indices = np.array([[1, 2, 3, 4, 4, 4], [9, 9, 9, 9, 9, 9]])
+    for bits, compression, rows in ((8, 1, runs), (4, 2, pairs)):
+        data = raw_bmp(
+            rows,
+            height=2,
+            width=6,
+            bits=bits,
+            compression=compression,
+            palette=palette.tobytes(),
+        )
+        np.testing.assert_array_equal(decode_image(data), palette[indices][..., 2::-1])
+        assert_as_pillow(data)
 
 
 KINDS = {
