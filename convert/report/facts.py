@@ -1,13 +1,21 @@
 """What the report says of each model, read from the manifests. The JSON is these dataclasses."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from convert.report import history
 from runtime.errors import ArtifactError
-from runtime.manifest import MODEL_ID, Manifest, Variant, Weights, read_manifest, versions
+from runtime.manifest import (
+    MODEL_ID,
+    Manifest,
+    SimilarityScale,
+    Variant,
+    Weights,
+    read_manifest,
+    versions,
+)
 
 SCHEMA_VERSION = 1
 
@@ -20,6 +28,8 @@ class Measured:
     precision: str
     size_bytes: int
     milliseconds: float
+    cpu_features: tuple[str, ...] = ()  # of which a CPU has to have one; empty: any CPU
+    fidelity: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,10 @@ class ModelFacts:
     inputs_source: str
     before: Measured
     after: Measured
+    variants: tuple[Measured, ...]  # all of them, best first
+    seven_bits: str  # what became of the variant for CPUs without VNNI; "" where nothing says
+    similarity: SimilarityScale | None
+    pairs: Mapping[str, Any]  # by kind, what the scale makes of the pairs; empty without a scale
     seconds: float | None
     converted_at: str | None
     float_nodes: tuple[str, ...]
@@ -105,6 +119,7 @@ def gather(out: Path, refused: Iterable[Refused] = ()) -> Facts:
 
 def _facts(out: Path, manifest: Manifest) -> ModelFacts:
     served, made = manifest.variants[0], history.recall(out, manifest)
+    measured = tuple(map(_measured, manifest.variants))
     verification = served.verification
     return ModelFacts(
         id=manifest.id,
@@ -119,12 +134,16 @@ def _facts(out: Path, manifest: Manifest) -> ModelFacts:
         parity=max(float(value) for value in manifest.parity.values()),
         precision=served.precision,
         reason=str(manifest.choice["reason"]),
-        fidelity={name: float(value) for name, value in verification["fidelity"].items()},
+        fidelity=measured[0].fidelity,
         judged=bool(verification["judged"]),
         inputs=int(verification["inputs"]),
         inputs_source=str(verification["inputs_source"]),
-        before=_measured(manifest.variants[-1]),  # float, packaged beside any other
-        after=_measured(served),
+        before=measured[-1],  # float, packaged beside any other
+        after=measured[0],
+        variants=measured,
+        seven_bits=str(manifest.choice.get("seven_bits", "")),
+        similarity=manifest.spec.similarity,
+        pairs=verification.get("similarity", {}),
         seconds=made.seconds if made else None,
         converted_at=made.at if made else None,
         float_nodes=tuple(map(str, manifest.choice.get("float_nodes", ()))),
@@ -150,4 +169,6 @@ def _measured(variant: Variant) -> Measured:
         variant.precision,
         sum(file.size_bytes for file in variant.files),
         float(variant.verification["milliseconds"]),
+        variant.cpu_features,
+        {name: float(value) for name, value in variant.verification["fidelity"].items()},
     )

@@ -8,6 +8,7 @@ from convert.report.candidates import metrics, section
 from convert.report.facts import Facts, Measured, ModelFacts, Refused, Unreadable
 from convert.report.markup import foreign, link, listed, text
 from convert.report.plots import size_bars, time_bars
+from convert.report.served import similarity, variants
 
 STYLE = Path(__file__).with_name("style.css")
 COLUMNS = (
@@ -138,7 +139,7 @@ def _fidelity(model: ModelFacts) -> str:
 
 
 def _variants(model: ModelFacts) -> tuple[Measured, ...]:
-    return (model.after,) if model.before == model.after else (model.before, model.after)
+    return (model.before, *model.variants[:-1])
 
 
 def _smaller(model: ModelFacts) -> str:
@@ -177,7 +178,7 @@ def _more(model: ModelFacts) -> str:
     return (
         f'<p class="note">Choice: {foreign(model.reason)}</p>'
         f"<details><summary>{summary}<span class='sr'> for {text(model.id)}</span></summary>"
-        f"{section(model)}{classes}{facts}</details>"
+        f"{section(model)}{variants(model)}{similarity(model)}{classes}{facts}</details>"
     )
 
 

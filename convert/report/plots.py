@@ -41,7 +41,7 @@ def _bars(
 ) -> str:
     """One bar per variant, the largest as wide as the picture; the text alone says it all too."""
     largest = max(measure(one) for one in variants) or 1.0
-    told = [f"{_called(one)} {written(measure(one))}" for one in variants]
+    told = [f"{called(one)} {written(measure(one))}" for one in variants]
     height = ROW * len(variants)
     parts = [
         f'<svg role="img" aria-label="{text(title)}: {text("; ".join(told))}" '
@@ -57,5 +57,6 @@ def _bars(
     return "".join([*parts, "</svg>"])
 
 
-def _called(variant: Measured) -> str:
+def called(variant: Measured) -> str:
+    """Its name as people write it."""
     return variant.name.replace("int8", "INT8")

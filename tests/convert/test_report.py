@@ -20,6 +20,7 @@ from runtime.manifest import (
     File,
     Manifest,
     Resize,
+    SimilarityScale,
     Spec,
     TensorSpec,
     Variant,
@@ -68,7 +69,9 @@ class Page(HTMLParser):
         return sum(name == tag for name, _ in self.elements)
 
 
-def variant(name: Any, size_bytes: int, milliseconds: float, cosine: float) -> Variant:
+def variant(
+    name: Any, size_bytes: int, milliseconds: float, cosine: float, cpus: tuple[str, ...] = ()
+) -> Variant:
     verification: Mapping[str, Any] = {
         "inputs": 16,
         "inputs_source": "synthetic",
@@ -76,7 +79,9 @@ def variant(name: Any, size_bytes: int, milliseconds: float, cosine: float) -> V
         "fidelity": {"cosine_mean": cosine},
         "milliseconds": milliseconds,
     }
-    return Variant(name, name, (File(f"{name}.onnx", "a", size_bytes),), (), verification, True)
+    precision: Any = name.removesuffix("-7bit")
+    file = File(f"{name}.onnx", "a", size_bytes)
+    return Variant(name, precision, (file,), cpus, verification, True)
 
 
 def manifest(model_id: str = "net", version: int = 1, **fields: Any) -> Manifest:
@@ -152,6 +157,78 @@ def test_every_model_has_its_row_and_its_numbers(tmp_path: Path) -> None:
     assert shown.text.count("x as fast") == 1  # float beside itself is no comparison
     assert shown.text.startswith("Slipway: conversion report")
     assert "2 models, 1 served in INT8. Weights: 2 pretrained." in shown.text
+
+
+def test_every_variant_is_shown_with_the_cpus_that_it_is_for(tmp_path: Path) -> None:
+    three = (
+        variant("int8", 1_000_000, 2.0, 0.99, ("avx512_vnni", "asimddp")),
+        variant("int8-7bit", 1_100_000, 2.5, 0.985, ("avx2",)),
+        variant("float", 4_000_000, 5.0, 1.0),
+    )
+    choice = {"precision": "int8", "reason": "INT8 of all operators", "seven_bits": "packaged"}
+    write(tmp_path, manifest(variants=three, choice=choice))
+    shown, data = publish(tmp_path)
+    (model,) = data["models"]
+    assert [each["name"] for each in model["variants"]] == ["int8", "int8-7bit", "float"]
+    assert model["variants"][0] == model["after"]
+    assert model["variants"][1] == {
+        "name": "int8-7bit", "precision": "int8", "size_bytes": 1_100_000, "milliseconds": 2.5,
+        "cpu_features": ["avx2"], "fidelity": {"cosine_mean": 0.985},
+    }  # fmt: skip
+    assert model["seven_bits"] == "packaged"
+    for said in (
+        "INT8 , for CPUs with avx512_vnni, asimddp: 1.00 MB, 2.00 ms cosine_mean 0.9900",
+        "INT8-7bit , for CPUs with avx2: 1.10 MB, 2.50 ms cosine_mean 0.9850",
+        "float , for any CPU: 4.00 MB, 5.00 ms",
+    ):
+        assert said in shown.text
+    assert "Weights in 7 bits" not in shown.text
+    labels = [attributes.get("aria-label") for tag, attributes in shown.elements if tag == "svg"]
+    assert "Size: float 4.00 MB; INT8 1.00 MB; INT8-7bit 1.10 MB" in labels
+    assert "Latency: float 5.00 ms; INT8 2.00 ms; INT8-7bit 2.50 ms" in labels
+
+
+def test_why_there_are_no_weights_in_7_bits(tmp_path: Path) -> None:
+    reason = "not packaged: int8-7bit: cosine_mean 0.9500 < 0.98"
+    choice = {"precision": "int8", "reason": "INT8 of all operators", "seven_bits": reason}
+    write(tmp_path, manifest(choice=choice))
+    shown, data = publish(tmp_path)
+    assert data["models"][0]["seven_bits"] == reason
+    assert f"Weights in 7 bits: {reason}" in shown.text
+
+
+def test_the_scale_of_similarity_and_what_the_pairs_get(tmp_path: Path) -> None:
+    made = manifest()
+    scale = SimilarityScale((-1.0, 0.25, 0.5, 1.0), (0.0, 0.3, 0.7, 1.0), "sha256:abc")
+    of_similar = {
+        "pairs": 4, "cosine_min": 0.5, "cosine_max": 0.7, "score_min": 0.7, "score_max": 0.82,
+        "within": 0.75,
+    }  # fmt: skip
+    pairs = {"identical": {"pairs": 0}, "similar": of_similar}
+    int8, plain = made.variants
+    scored = replace(int8, verification={**int8.verification, "similarity": pairs})
+    spec = replace(made.spec, similarity=scale)
+    write(tmp_path, replace(made, spec=spec, variants=(scored, plain)))
+    shown, data = publish(tmp_path)
+    (model,) = data["models"]
+    assert model["similarity"] == {
+        "cosines": [-1.0, 0.25, 0.5, 1.0], "scores": [0.0, 0.3, 0.7, 1.0], "pairs": "sha256:abc",
+    }  # fmt: skip
+    assert model["pairs"]["similar"] == of_similar
+    for said in (
+        "cosines become scores, -1.000 to 0.000, 0.250 to 0.300, 0.500 to 0.700, 1.000 to 1.000",
+        "similar: 0.700 to 0.820, 75% of 4 pairs as they should be",
+        "Fitted to the pairs sha256:abc",
+    ):
+        assert said in shown.text
+    assert "identical:" not in shown.text
+
+
+def test_a_model_without_a_scale_says_nothing_of_it(tmp_path: Path) -> None:
+    write(tmp_path, manifest())
+    shown, data = publish(tmp_path)
+    assert (data["models"][0]["similarity"], data["models"][0]["pairs"]) == (None, {})
+    assert "Similarity:" not in shown.text
 
 
 def test_tables_are_whole_and_have_headers(tmp_path: Path) -> None:
@@ -272,7 +349,7 @@ def test_a_model_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) ->
     assert [model["id"] for model in data["models"]] == ["good"]
     assert [each["id"] for each in data["unreadable"]] == ["newer", "unmeasured"]
     assert "schema_version" in data["unreadable"][0]["reason"]
-    assert "KeyError('fidelity')" in data["unreadable"][1]["reason"]
+    assert "KeyError('milliseconds')" in data["unreadable"][1]["reason"]
     assert "Cannot be read newer" in shown.text
 
 
