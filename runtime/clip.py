@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from runtime.errors import DecodeError, TooLargeError
 
 FORMATS = "MP4, MOV, WebM, Matroska, AVI"
+CODECS = "H.264, H.265, VP8, VP9, MPEG-4, Motion JPEG"  # what is in them; AV1 has no decoder here
 _BELIEVABLE_FPS = (1.0, 240.0)  # of a header; outside, it is not asked how long the clip is
 # codecs of which every packet is one picture; VP8, say, also sends pictures that are never shown
 _PACKET_IS_FRAME = frozenset({"h264", "avc1", "hevc", "hvc1", "hev1", "vp90", "vp09", "mjpg"})
@@ -87,6 +88,7 @@ class Timeline:
 
     packets: tuple[Packet, ...]
     seekable: bool  # a packet is a frame, and no two have the same time
+    codec: str = ""  # as the container has it, in ASCII; "" where it has none
 
     @property
     def keys(self) -> list[int]:
@@ -152,8 +154,10 @@ def read_timeline(path: str, limits: Limits, clock: Clock) -> Timeline:
     if packets:
         _check_seconds((packets[-1].time_ms - packets[0].time_ms) / 1000, limits)
     distinct = len({packet.time_ms for packet in packets}) == len(packets)
-    is_frame = codec.decode("latin-1").lower() in _PACKET_IS_FRAME
-    return Timeline(tuple(packets), distinct and is_frame)
+    name = codec.decode("latin-1").rstrip("\0 ")
+    seekable = distinct and name.lower() in _PACKET_IS_FRAME
+    named = "AV1" if name == "AV01" else name
+    return Timeline(tuple(packets), seekable, named if named.isascii() and named.isalnum() else "")
 
 
 def walk(path: str, wanted: Sequence[int], keep: Keep, *, limits: Limits, clock: Clock) -> int:
@@ -271,7 +275,9 @@ def _opened(path: str, *, packets: bool = False) -> Iterator[cv2.VideoCapture]:
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, parameters)
     try:
         if not capture.isOpened():
-            raise DecodeError(f"the video cannot be decoded, or holds no pictures: {FORMATS}")
+            raise DecodeError(
+                f"the video cannot be decoded, or holds no pictures; allowed: {FORMATS}"
+            )
         yield capture
     finally:
         capture.release()

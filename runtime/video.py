@@ -17,15 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime import clip as clips
-from runtime.clip import FORMATS, Clock, Frame, Timeline, check_pixels
+from runtime.clip import CODECS, FORMATS, Clock, Frame, Timeline, check_pixels
 from runtime.clip import Limits as Limits
 from runtime.errors import DecodeError, InputError, TooLargeError
 from runtime.preprocess import preprocess
 from runtime.steps import Step
 
 _QUICKTIME = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
-# MP4's relatives that are no clips, though FFmpeg finds a picture in them: songs and photos
-_NO_CLIPS = (b"M4A ", b"M4B ", b"M4P ", b"avif", b"heic", b"heix", b"mif1", b"crx ")
+# MP4's relatives that are no clips, though FFmpeg finds a picture in them
+_NO_CLIPS = {
+    b"M4A ": "M4A, a sound",
+    b"M4B ": "M4B, a sound",
+    b"M4P ": "M4P, a sound",
+    b"avif": "AVIF, an image",
+    b"heic": "HEIC, an image",
+    b"heix": "HEIC, an image",
+    b"mif1": "HEIF, an image",
+    b"crx ": "CR3, an image",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +124,7 @@ def sample_frames(
         InputError: a step does not take frames of this size.
     """
     if not _is_known(data):
-        found = f"begins with bytes {data[:12].hex(' ')}" if data else "is empty"
-        raise DecodeError(f"the video {found}; allowed: {FORMATS}")
+        raise DecodeError(f"the video {_found(data)}; allowed: {FORMATS}")
     if _is_mirrored(data):
         raise DecodeError("the video is to be shown mirrored, which is not done here")
     try:
@@ -153,21 +161,29 @@ def _sampled(path: str, count: int, steps: Sequence[Step], limits: Limits) -> Sa
         wanted = sorted(set(indices))
         sought = clips.seek(path, wanted, kept.keep, timeline=timeline, clock=clock)
     if not sought:
-        clip_frames, kept = _walked(path, clip_frames, count, steps, limits, clock)
+        clip_frames, kept = _walked(path, timeline, count, steps, limits, clock)
     kept.shrink()
     kept.check_converted(timeline)
     return kept.sampled(frame_indices(clip_frames, count), clip_frames, sought=sought)
 
 
 def _walked(
-    path: str, claimed: int, count: int, steps: Sequence[Step], limits: Limits, clock: Clock
+    path: str,
+    timeline: Timeline,
+    count: int,
+    steps: Sequence[Step],
+    limits: Limits,
+    clock: Clock,
 ) -> tuple[int, _Kept]:
     """Walk a clip; again where it has not as many frames as its container says."""
+    claimed = max(1, len(timeline.packets))
     for _ in range(2):
         kept, wanted = _Kept(steps, limits), frame_indices(claimed, count)
         found = clips.walk(path, wanted, kept.keep, limits=limits, clock=clock)
         if not found:
-            raise DecodeError(f"the video holds no frame that can be decoded; allowed: {FORMATS}")
+            coded = f", coded as {timeline.codec}," if timeline.codec else ""
+            allowed = f"allowed: {FORMATS}, with {CODECS}"
+            raise DecodeError(f"the video{coded} holds no frame that can be decoded; {allowed}")
         if wanted == frame_indices(found, count):
             return found, kept
         claimed = found
@@ -179,7 +195,19 @@ def _is_known(data: bytes) -> bool:
         return data[8:11] == b"AVI"
     if data[:4] == b"\x1a\x45\xdf\xa3":
         return True
-    return data[4:8] in _QUICKTIME and not (data[4:8] == b"ftyp" and data[8:12] in _NO_CLIPS)
+    return data[4:8] in _QUICKTIME and _no_clip(data) is None
+
+
+def _no_clip(data: bytes) -> str | None:
+    return _NO_CLIPS.get(data[8:12]) if data[4:8] == b"ftyp" else None
+
+
+def _found(data: bytes) -> str:
+    """What stands in the place of a clip."""
+    if not data:
+        return "is empty"
+    name = _no_clip(data)
+    return f"is {name}" if name else f"begins with bytes {data[:12].hex(' ')}"
 
 
 def _is_mirrored(data: bytes) -> bool:

@@ -67,18 +67,26 @@ def test_huge_claim_is_refused_without_allocation() -> None:
         (b"II*\0rest", "found TIFF"),
         (b"\0\0\0\x0cjP  \r\n", "found JPEG 2000"),
         (b"\0\0\0 ftypavif", "found AVIF"),
+        (b"\0\0\0 ftypavis", "found AVIF sequence"),
         (b"\0\0\0 ftypheic", "found HEIC"),
+        (b"\0\0\0 ftypheix", "found HEIC"),
+        (b"\0\0\0 ftyphevc", "found HEIC sequence"),
+        (b"\0\0\0 ftypmif1", "found HEIF"),
+        (b"\0\0\0 ftypcrx ", "found CR3 raw"),
+        (b"\0\0\0 ftypisom", "found MP4 or QuickTime video"),
         (b"\x76\x2f\x31\x01", "found OpenEXR"),
         (b"\0\0\1\0", "found ICO"),
         (b"\x01\xda\0\1", "found SGI"),
         (b"%PDF-1.7", "found PDF"),
         (b"<svg xmlns=", "found SVG"),
         (b"RIFF\0\0\0\0WAVE", "found WAV audio"),
-        (b"hello", "found 5 bytes that begin 68 65 6c 6c 6f"),
+        (b"hello", "found 5 bytes"),
     ],
 )
 def test_other_kinds_are_named(data: bytes, found: str) -> None:
-    with pytest.raises(DecodeError, match=f"^{found}.*; allowed: JPEG, PNG, WebP, BMP, GIF$"):
+    with pytest.raises(
+        DecodeError, match=f"^{found}( that begin .*)?; allowed: JPEG, PNG, WebP, BMP, GIF$"
+    ):
         image_kind(data)
 
 

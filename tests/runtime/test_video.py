@@ -264,9 +264,20 @@ def test_a_clip_in_which_nothing_moves_is_decoded(tmp_path: Path, kind: str, cod
 
 
 def test_songs_and_photos_in_mp4_are_refused() -> None:
-    for brand in (b"M4A ", b"heic", b"avif"):
-        with pytest.raises(DecodeError, match="the video begins with bytes"):
+    for brand, name in ((b"M4A ", "M4A, a sound"), (b"heic", "HEIC, an image"), (b"avif", "AVIF")):
+        with pytest.raises(DecodeError, match=f"^the video is {name}.*; allowed: MP4, MOV, WebM"):
             sample_frames(b"\x00\x00\x00\x18ftyp" + brand + bytes(60), count=4)
+
+
+@pytest.mark.parametrize("kind", ["mp4", "webm"])
+def test_a_clip_coded_as_av1_is_refused_by_that_name(kind: str) -> None:
+    data = (Path(__file__).parents[1] / "data" / "clips" / f"av1.{kind}").read_bytes()
+    with pytest.raises(DecodeError) as caught:
+        sample_frames(data, count=4)
+    assert str(caught.value) == (
+        "the video, coded as AV1, holds no frame that can be decoded; allowed: MP4, MOV, WebM, "
+        "Matroska, AVI, with H.264, H.265, VP8, VP9, MPEG-4, Motion JPEG"
+    )
 
 
 def test_nothing_is_left_open(tmp_path: Path) -> None:
@@ -321,7 +332,7 @@ def test_real_clip_over_a_minute_and_files_without_video_are_refused() -> None:
         sample_frames(long, count=16)
     with pytest.raises(DecodeError, match="cannot be decoded, or holds no pictures"):
         sample_frames((data / "badmedia/audio_pydub/test5.webm").read_bytes(), count=16)
-    with pytest.raises(DecodeError, match=r"begins with bytes .* 4d 34 41 20; allowed: MP4"):
+    with pytest.raises(DecodeError, match="the video is M4A, a sound; allowed: MP4"):
         sample_frames((data / "badmedia/audio_tinytag/alac_file.m4a").read_bytes(), count=16)
 
 

@@ -22,6 +22,7 @@ VOICE_MODEL, GAIT_MODEL, TEXT_MODEL = (
     "/v1/models/gait_student",
     "/v1/models/clinical_text_minilm",
 )
+AV1 = (Path(__file__).parents[1] / "data" / "clips" / "av1.webm").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +155,7 @@ def test_text_is_embedded_in_each_form(client: httpx.Client) -> None:
         (VOICE_MODEL, sound(tone(seconds=31)), 413, "the sound is 31.0 s long; allowed: 30 s"),
         (VOICE_ROUTE, silence(301), 413, "the sound is 301.0 s long; allowed: 300 s"),
         (GAIT_ROUTE, sound(tone()), 400, "the video begins with bytes 52 49 46 46"),
+        (GAIT_ROUTE, AV1, 400, "the video, coded as AV1, holds no frame that can be decoded"),
         (TEXT_MODEL, b"\xff\xfe", 400, "the text is not UTF-8"),
         (TEXT_MODEL, b" ", 400, "the text is empty"),
         (TEXT_MODEL, b"a" * 100_001, 413, "the text has 100001 characters; allowed: 100000"),
