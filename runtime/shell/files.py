@@ -3,6 +3,7 @@
 import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +86,15 @@ def reason_of(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """What is refused within says which file it is, where it is not one of those answered for."""
+    try:
+        yield
+    except (InputError, OSError) as error:
+        raise InputError(f"{shown(name)}: {reason_of(error)}") from None
+
+
 class Targets:
     """Where pictures go: one named file, or a folder with a file for each source."""
 
@@ -130,6 +140,9 @@ class Targets:
 
 def _expanded(name: str, suffixes: frozenset[str]) -> Iterator[Path | Missing]:
     path = Path(name)
+    if name == "-" and not os.path.lexists(name):
+        yield Missing(name, "no such file; standard input is /dev/stdin")
+        return
     is_pattern = glob.has_magic(name) and not os.path.lexists(name)
     if not path.is_dir() and not is_pattern:
         yield path

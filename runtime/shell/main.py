@@ -19,6 +19,7 @@ from runtime.shell.commands import (
     similarity,
     voice_emotion,
 )
+from runtime.shell.files import reason_of, shown
 from runtime.shell.loop import answer_all
 
 COMMANDS: tuple[Command, ...] = (
@@ -52,8 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except (SlipwayError, OSError) as error:
-        print(f"runtime: {error}", file=sys.stderr)
+        print(f"runtime: {_told(error)}", file=sys.stderr)
         return 1
+
+
+def _told(error: SlipwayError | OSError) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{shown(os.fsdecode(error.filename))}: {reason_of(error)}"
+    return reason_of(error)
 
 
 def parser() -> argparse.ArgumentParser:

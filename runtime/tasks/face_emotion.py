@@ -16,7 +16,15 @@ from runtime.errors import InputError
 from runtime.model import Model
 from runtime.results import Classification
 from runtime.tasks.ballots import Ballot, Scene, Spot, cast
-from runtime.tasks.faces import Boxes, Image, Region, find_boxes, largest_first, region_around
+from runtime.tasks.faces import (
+    Boxes,
+    Image,
+    Region,
+    check_detector,
+    find_boxes,
+    largest_first,
+    region_around,
+)
 from runtime.tasks.members import Panel
 from runtime.tasks.variants import VARIANTS, Tta
 from runtime.tasks.voting import combine
@@ -41,6 +49,15 @@ class Options:
     margin: float = MARGIN  # around a face, as a share of its longer side; 0 to 1
     tta: Tta = "none"  # test-time augmentation: which variants are averaged
     early_exit: bool = True  # do not ask a member who cannot change the top label
+
+    def check(self) -> None:
+        """Refuse what is out of range.
+
+        Raises:
+            InputError: naming the option and what is allowed.
+        """
+        if not 0 <= self.margin <= 1:
+            raise InputError(f"margin is {self.margin:g}; allowed: 0 to 1, of the face's side")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +131,14 @@ def face_emotion(
         options: None for the defaults.
 
     Raises:
-        InputError: the image cannot be decoded or does not fit a member, or an option is out of
-            range.
+        InputError: the image cannot be decoded or does not fit a member, an option is out of
+            range, or the detector is none.
         ArithmeticError: a model is broken: its answers are no numbers.
     """
     options = options or Options()
-    if not 0 <= options.margin <= 1:
-        raise InputError(f"margin is {options.margin:g}; allowed: 0 to 1, of the face's side")
+    options.check()
+    if detector is not None:
+        check_detector(detector)
     pixels = _pixels(image)
     found = _find(pixels, panel, detector, options.crop)
     scene = Scene(pixels, _spots(pixels, found, options), found.seen, VARIANTS[options.tta])

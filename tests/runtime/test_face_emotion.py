@@ -305,6 +305,12 @@ def test_a_file_is_its_pixels(models: Models) -> None:
         ask(models, b"no image")
 
 
+def test_what_is_no_detector_is_refused(models: Models) -> None:
+    panel = panel_of((("face_emotion_xception", 1.0),), models)
+    with pytest.raises(InputError, match="is for image-classification; allowed: object-detection"):
+        face_emotion(picture(), panel, detector=models["face_emotion_xception"])
+
+
 def test_what_is_no_picture_or_no_margin_is_refused(models: Models) -> None:
     for image in (np.zeros((4, 4, 3), np.float32), np.zeros((4, 4), np.uint8)):
         with pytest.raises(InputError, match=r"allowed: uint8 \(H, W, 3\), RGB"):

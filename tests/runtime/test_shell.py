@@ -126,6 +126,56 @@ def test_a_model_of_another_task_is_refused_before_any_file(
         assert "clinical_text_minilm is for sentence-similarity; allowed: " in error
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ("--detector", "background_u2netp"),
+            "background_u2netp is for image-segmentation; allowed",
+        ),
+        (("--detector", "nobody"), "has no nobody: it holds background_u2netp, "),
+        (("--margin", "2"), "margin is 2; allowed: 0 to 1, of the face's side"),
+    ],
+)
+def test_who_finds_faces_and_how_is_checked_before_any_file(
+    artifacts: Path,
+    pictures: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, str],
+    says: str,
+) -> None:
+    assert main(asked(artifacts, "face-emotion", pictures, *arguments)) == 1
+    captured = capsys.readouterr()
+    (error,) = captured.err.splitlines()
+    assert says in error
+    assert captured.out == ""
+
+
+def test_a_file_that_stands_beside_the_others_is_named(
+    artifacts: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad, none = pictures / "1.png", pictures / "2.png", pictures / "none.png"
+    for arguments, says in (
+        (("similarity", bad, good), f"{bad}: found 10 bytes that begin"),
+        (("similarity", none, good), f"{none}: No such file or directory"),
+        (("background", good, "--behind", bad), f"--behind {bad}: found 10 bytes that begin"),
+        (("background", good, "--behind", none), f"--behind {none}: No such file or directory"),
+        (("gait", good, "--draw", good / "x.png"), f"{good}: "),  # a folder of that name
+    ):
+        assert main(asked(artifacts, *arguments)) == 1
+        (error,) = capsys.readouterr().err.splitlines()
+        assert error.startswith(f"runtime: {says}")
+
+
+def test_standard_input_has_a_name(
+    artifacts: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(asked(artifacts, "face-emotion", "-", pictures / "1.png")) == 1
+    captured = capsys.readouterr()
+    assert captured.err == "runtime: -: no such file; standard input is /dev/stdin\n"
+    assert captured.out.startswith(f"{pictures}/1.png: dark")
+
+
 def test_names_cannot_write_to_the_terminal(
     artifacts: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,7 @@ from runtime.errors import InputError
 from runtime.media import Bounds
 from runtime.model import Model
 from runtime.shell.command import Answer, Command, Opened, facts_of
-from runtime.shell.files import IMAGES, Targets, read_file
+from runtime.shell.files import IMAGES, Targets, naming, read_file
 from runtime.shell.options import declare_artifacts, declare_model
 from runtime.shell.shelf import Shelf
 from runtime.tasks import defaults
@@ -86,7 +86,8 @@ def _format(given: argparse.Namespace) -> Any:
 
 def _behind(given: argparse.Namespace, bounds: Bounds) -> Behind:
     if given.behind:
-        return decode_image(read_file(given.behind), max_pixels=bounds.pixels)
+        with naming(f"--behind {given.behind}"):
+            return decode_image(read_file(given.behind), max_pixels=bounds.pixels)
     if given.color is None:
         return None
     colour = parse_colour(given.color)

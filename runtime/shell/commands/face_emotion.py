@@ -7,6 +7,7 @@ from pathlib import Path
 from runtime.decode import decode_image
 from runtime.draw import Box, Picture, draw_boxes
 from runtime.media import Bounds
+from runtime.model import Model
 from runtime.results import Classification
 from runtime.shell.command import Answer, Command, Opened, facts_of, share
 from runtime.shell.files import IMAGES, read_file
@@ -22,6 +23,7 @@ from runtime.tasks.face_emotion import (
     Options,
     face_emotion,
 )
+from runtime.tasks.faces import check_detector
 from runtime.tasks.members import Panel, panel_of, with_stand_in
 from runtime.tasks.variants import VARIANTS
 from runtime.tasks.voting import parse_weights
@@ -35,15 +37,19 @@ def _declare(parser: argparse.ArgumentParser) -> None:
     add("--margin", type=float, default=MARGIN, help="around a face, as a share of its side")
     add("--tta", choices=tuple(VARIANTS), default="none", help="variants that are averaged")
     add("--weights", metavar="ID:WEIGHT,...", help="who votes, and how much")
-    add("--detector", default=defaults.FACE_DETECTOR_MODEL, metavar="ID", help="finds the faces")
+    found_by = defaults.FACE_DETECTOR_MODEL
+    add(
+        "--detector", metavar="ID", help=f"finds the faces (default: {found_by}, where it is there)"
+    )
     add("--ask-all", action="store_true", help="also those who cannot change the top label")
 
 
 def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
     shelf = Shelf(given.artifacts)
     panel = _panel(shelf, given.weights)
-    detector = None if given.crop == "none" else shelf.get(given.detector)
     options = Options(given.faces, given.crop, given.margin, given.tta, not given.ask_all)
+    options.check()
+    detector = None if given.crop == "none" else _detector(shelf, given.detector)
 
     def ask(path: Path) -> Answer:
         image = decode_image(read_file(path), max_pixels=bounds.pixels)
@@ -58,6 +64,14 @@ def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
         )
 
     return Opened(ask, IMAGES)
+
+
+def _detector(shelf: Shelf, name: str | None) -> Model | None:
+    """Who finds the faces; the one that is not typed may be absent."""
+    detector = shelf.get(defaults.FACE_DETECTOR_MODEL) if name is None else shelf.find(name)
+    if detector is not None:
+        check_detector(detector)
+    return detector
 
 
 def _panel(shelf: Shelf, text: str | None) -> Panel:

@@ -8,7 +8,7 @@ from runtime.draw import Picture, draw_pair
 from runtime.errors import InputError
 from runtime.media import Bounds
 from runtime.shell.command import Answer, Command, Opened, facts_of
-from runtime.shell.files import IMAGES, read_file
+from runtime.shell.files import IMAGES, naming, read_file
 from runtime.shell.options import declare_artifacts, declare_model
 from runtime.shell.shelf import Shelf
 from runtime.tasks import defaults
@@ -29,8 +29,9 @@ def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
     if model.spec.task != "image-feature-extraction":
         task = model.spec.task
         raise InputError(f"{model.spec.id} is for {task}; allowed: image-feature-extraction")
-    data = read_file(given.first)
-    first = embed(data, model, bounds=bounds)
+    with naming(str(given.first)):
+        data = read_file(given.first)
+        first = embed(data, model, bounds=bounds)
 
     def ask(path: Path) -> Answer:
         other = read_file(path)
