@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from runtime import compressed_audio
 from runtime.errors import DecodeError, InputError, TooLargeError
+from runtime.signatures import found_in
 from runtime.sound_kinds import kind_of
 
 Waveform = NDArray[np.float32]
@@ -127,8 +128,7 @@ def _resampled(blocks: Iterator[Waveform], from_rate: int, to_rate: int) -> Iter
 def _opened(data: bytes, max_seconds: float) -> Iterator[_Source]:
     kind = kind_of(data)
     if kind is None:
-        found = f"begins with bytes {data[:4].hex(' ')}" if data else "is empty"
-        raise DecodeError(f"the sound {found}; allowed: {FORMATS}")
+        raise DecodeError(f"the sound {found_in(data)}; allowed: {FORMATS}")
     if kind in ("matroska", "mp4"):
         with compressed_audio.opened(data, kind) as (rate, blocks):
             _check_kind(rate, 1)

@@ -4,6 +4,8 @@ import struct
 from collections.abc import Iterator
 from typing import Literal
 
+from runtime.signatures import is_mp4_image
+
 Kind = Literal["wav", "flac", "ogg", "mp3", "matroska", "mp4"]
 
 _RIFF = {b"RIFF": "<", b"RF64": "<", b"RIFX": ">"}  # and the byte order of what follows
@@ -20,7 +22,7 @@ def kind_of(data: bytes) -> Kind | None:
     if frame or data[:3] == b"ID3":
         return "mp3"
     if data[4:8] == b"ftyp":
-        return "mp4"
+        return None if is_mp4_image(data) else "mp4"
     kinds: dict[bytes, Kind] = {
         b"fLaC": "flac",
         b"OggS": "ogg",

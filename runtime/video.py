@@ -21,20 +21,12 @@ from runtime.clip import CODECS, FORMATS, Clock, Frame, Timeline, check_pixels
 from runtime.clip import Limits as Limits
 from runtime.errors import DecodeError, InputError, TooLargeError
 from runtime.preprocess import preprocess
+from runtime.signatures import found_in, is_mp4_image
 from runtime.steps import Step
 
 _QUICKTIME = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
 # MP4's relatives that are no clips, though FFmpeg finds a picture in them
-_NO_CLIPS = {
-    b"M4A ": "M4A, a sound",
-    b"M4B ": "M4B, a sound",
-    b"M4P ": "M4P, a sound",
-    b"avif": "AVIF, an image",
-    b"heic": "HEIC, an image",
-    b"heix": "HEIC, an image",
-    b"mif1": "HEIF, an image",
-    b"crx ": "CR3, an image",
-}
+_SONGS = (b"M4A ", b"M4B ", b"M4P ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +116,7 @@ def sample_frames(
         InputError: a step does not take frames of this size.
     """
     if not _is_known(data):
-        raise DecodeError(f"the video {_found(data)}; allowed: {FORMATS}")
+        raise DecodeError(f"the video {found_in(data)}; allowed: {FORMATS}")
     if _is_mirrored(data):
         raise DecodeError("the video is to be shown mirrored, which is not done here")
     try:
@@ -195,19 +187,9 @@ def _is_known(data: bytes) -> bool:
         return data[8:11] == b"AVI"
     if data[:4] == b"\x1a\x45\xdf\xa3":
         return True
-    return data[4:8] in _QUICKTIME and _no_clip(data) is None
-
-
-def _no_clip(data: bytes) -> str | None:
-    return _NO_CLIPS.get(data[8:12]) if data[4:8] == b"ftyp" else None
-
-
-def _found(data: bytes) -> str:
-    """What stands in the place of a clip."""
-    if not data:
-        return "is empty"
-    name = _no_clip(data)
-    return f"is {name}" if name else f"begins with bytes {data[:12].hex(' ')}"
+    if data[4:8] == b"ftyp" and (is_mp4_image(data) or data[8:12] in _SONGS):
+        return False
+    return data[4:8] in _QUICKTIME
 
 
 def _is_mirrored(data: bytes) -> bool:

@@ -1,7 +1,8 @@
 """What an encoded image says about itself, read before a pixel is decoded.
 
 One module per format, each with one reader: bytes to `Still`. A format is added by its signature in
-`signature`, a module, and an entry in `_READERS`. Imports nothing of the runtime but its errors.
+`signature`, a module, and an entry in `_READERS`. Imports nothing of the runtime but its
+errors and the names of what it refuses.
 """
 
 import struct

@@ -39,9 +39,9 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         length, name = struct.unpack_from(">I4s", data, at)
         end = at + _CHUNK_FRAME_BYTES + length
         if end > len(data):
-            missing = end - len(data)
+            missing, chunk = end - len(data), name.decode("latin-1")
             raise DecodeError(
-                f"PNG is truncated: {missing} bytes of its {name!r} chunk are missing"
+                f"PNG is truncated: {missing} bytes of its {chunk!r} chunk are missing"
             )
         yield name, at, end
         at = end
@@ -49,7 +49,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 def _header_size(data: bytes, name: bytes, max_pixels: int) -> tuple[int, int]:
     if name != b"IHDR":
-        raise DecodeError(f"PNG begins with a {name!r} chunk; allowed: IHDR")
+        raise DecodeError(f"PNG begins with a {name.decode('latin-1')!r} chunk; allowed: IHDR")
     width, height = struct.unpack_from(">II", data, _SIGNATURE_BYTES + 8)
     check_size("PNG", width, height, max_pixels=max_pixels)
     return height, width

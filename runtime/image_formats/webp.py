@@ -33,7 +33,9 @@ def read_webp(data: bytes, *, max_pixels: int) -> Still:
     if first.name in _BITSTREAMS:
         return _read_plain(data, first, max_pixels)
     if first.name != b"VP8X":
-        raise DecodeError(f"WebP begins with a {first.name!r} chunk; allowed: VP8, VP8L, VP8X")
+        raise DecodeError(
+            f"WebP begins with a {first.name.decode('latin-1')!r} chunk; allowed: VP8, VP8L, VP8X"
+        )
     height, width = _canvas_size(data, first)
     check_size("WebP", width, height, max_pixels=max_pixels)
     exif = _find(rest, b"EXIF")
@@ -57,7 +59,7 @@ def _chunks(data: bytes, start: int, end: int) -> Iterator[_Chunk]:
         name, size = struct.unpack_from("<4sI", data, at)
         at += 8
         if at + size > end:
-            raise DecodeError(f"WebP is truncated within its {name!r} chunk")
+            raise DecodeError(f"WebP is truncated within its {name.decode('latin-1')!r} chunk")
         yield _Chunk(name, at, at + size)
         at += size + size % 2
     if at == start:

@@ -96,7 +96,7 @@ def test_other_kinds_are_named(data: bytes, found: str) -> None:
         (png_header(0, 5), "PNG says 0 x 5 px"),
         (png_header(5, 5)[:20], "PNG is truncated|no IEND"),
         (png_header(5, 5), "it has no IEND chunk"),
-        (b"\x89PNG\r\n\x1a\n" + png_chunk(b"IDAT", b""), "PNG begins with a b'IDAT' chunk"),
+        (b"\x89PNG\r\n\x1a\n" + png_chunk(b"IDAT", b""), "PNG begins with a 'IDAT' chunk"),
         (bmp_header(5, 0), "BMP says 5 x 0 px"),
         (bmp_header(-5, 5), "BMP says -5 x 5 px"),
         (bmp_header(5, 5, bits=16), "BMP is truncated: 0 of 60 bytes of pixels"),
@@ -115,7 +115,7 @@ def test_other_kinds_are_named(data: bytes, found: str) -> None:
         (PROGRESSIVE[:-2] + b"\xff\xda" * 200 + b"\xff\xd9", "JPEG has 2.. scans; .* 100"),
         (FILES["WebP VP8"][:-1], "WebP is truncated"),
         (b"RIFF\4\0\0\0WEBP", "WebP holds no chunk"),
-        (b"RIFF\x0c\0\0\0WEBPICCP\0\0\0\0", "WebP begins with a b'ICCP' chunk"),
+        (b"RIFF\x0c\0\0\0WEBPICCP\0\0\0\0", "WebP begins with a 'ICCP' chunk"),
         (b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(10), "WebP has no image chunk"),
     ],
 )

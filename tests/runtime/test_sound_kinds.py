@@ -42,6 +42,7 @@ def test_damaged_headers_are_not_plain() -> None:
     [
         (b"\x1a\x45\xdf\xa3", "matroska"),
         (b"\x00\x00\x00\x18ftypM4A ", "mp4"),
+        (b"\x00\x00\x00\x18ftypheic", None),
         (b"\xff\xfb\x90", "mp3"),
         (b"\xff\xf1\x50", None),  # AAC as a stream: layer 0
         (b"RIFF\x04\x00\x00\x00AVI ", None),

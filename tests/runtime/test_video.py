@@ -99,10 +99,10 @@ def test_decoded_clip_of_another_shape_is_refused(shape: tuple[int, ...]) -> Non
     ("data", "says"),
     [
         (b"", "the video is empty; allowed: MP4, MOV, WebM, Matroska, AVI"),
-        (b"GIF89a" + bytes(40), "begins with bytes 47 49 46 38 39 61 00 00"),
+        (b"GIF89a" + bytes(40), "the video is GIF; allowed: MP4"),
         (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "begins with bytes 23 45 58 54"),
         (b"ffconcat version 1.0\nfile /etc/passwd\n", "begins with bytes 66 66 63 6f"),
-        (b"RIFF\x04\x00\x00\x00WAVE", "begins with bytes 52 49 46 46"),
+        (b"RIFF\x04\x00\x00\x00WAVE", "the video is WAV audio; allowed: MP4"),
         (b"\x00\x00\x00\x18ftypmp42" + bytes(60), "the video cannot be decoded"),
         (b"\x1a\x45\xdf\xa3" + bytes(60), "the video cannot be decoded"),
         (b"RIFF\x04\x00\x00\x00AVI LIST", "the video cannot be decoded"),
@@ -264,8 +264,8 @@ def test_a_clip_in_which_nothing_moves_is_decoded(tmp_path: Path, kind: str, cod
 
 
 def test_songs_and_photos_in_mp4_are_refused() -> None:
-    for brand, name in ((b"M4A ", "M4A, a sound"), (b"heic", "HEIC, an image"), (b"avif", "AVIF")):
-        with pytest.raises(DecodeError, match=f"^the video is {name}.*; allowed: MP4, MOV, WebM"):
+    for brand, name in ((b"M4A ", "M4A audio"), (b"heic", "HEIC"), (b"avif", "AVIF")):
+        with pytest.raises(DecodeError, match=f"^the video is {name}; allowed: MP4, MOV, WebM"):
             sample_frames(b"\x00\x00\x00\x18ftyp" + brand + bytes(60), count=4)
 
 
@@ -332,7 +332,7 @@ def test_real_clip_over_a_minute_and_files_without_video_are_refused() -> None:
         sample_frames(long, count=16)
     with pytest.raises(DecodeError, match="cannot be decoded, or holds no pictures"):
         sample_frames((data / "badmedia/audio_pydub/test5.webm").read_bytes(), count=16)
-    with pytest.raises(DecodeError, match="the video is M4A, a sound; allowed: MP4"):
+    with pytest.raises(DecodeError, match="the video is M4A audio; allowed: MP4"):
         sample_frames((data / "badmedia/audio_tinytag/alac_file.m4a").read_bytes(), count=16)
 
 

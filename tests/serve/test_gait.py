@@ -85,7 +85,7 @@ def test_an_untrained_text_model_is_warned_of(tmp_path: Path, serve: Serve, clip
 @pytest.mark.parametrize(
     ("data", "condition", "status", "says"),
     [
-        (b"RIFF\x04\x00\x00\x00WAVE", "", 400, "the video begins with bytes 52 49 46 46"),
+        (b"RIFF\x04\x00\x00\x00WAVE", "", 400, "the video is WAV audio; allowed: MP4"),
         (b"\x1a\x45\xdf\xa3" + bytes(60), "", 400, "the video cannot be decoded"),
         (None, "e" * 2001, 400, "the condition has 2001 characters; allowed: 2000"),
     ],
