@@ -14,7 +14,7 @@ from serve.errors import UnsupportedMediaError
 from serve.form import Form
 from serve.integers import parse_integer
 from serve.multipart import Part, split_parts
-from serve.quoting import cut, quoted
+from serve.quoting import cut, json_kind, quoted
 
 DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w.+=-]+)*;base64,")
 MAX_JSON_MARKS = 256  # a form of strings needs 4 quotes, a colon and a comma per field
@@ -35,7 +35,7 @@ Fields = list[tuple[str, str]]
 
 
 def files_of(content: Content, form: Form) -> tuple[bytes, ...]:
-    """The files in the form's order, none of them empty.
+    """The files in the form's order; empty are only some of several in a field that repeats.
 
     Raises:
         InputError: one is missing, empty, too many, or not what its field allows.
@@ -79,9 +79,6 @@ def _checked_files(files: Sequence[Part], form: Form) -> tuple[bytes, ...]:
         count = {0: "no file", 1: "1 file"}.get(len(files), f"{len(files)} files")
         found = f"{count} ({cut(', '.join(names))})" if files else count
         raise InputError(f"found {found}; needed: {form.needed}")
-    for part in files:
-        if not part.data:
-            raise InputError(f"file {quoted(part.name)} is empty; needed: {form.needed}")
     if len(form.files) > 1 and form.least == 0 and set(names) == {form.files[-1]}:
         raise InputError(f"{form.files[0]!r} is missing; needed: {form.needed}")
     # names that nobody documented are taken as they come
@@ -90,14 +87,23 @@ def _checked_files(files: Sequence[Part], form: Form) -> tuple[bytes, ...]:
         if twice is not None:
             raise InputError(f"file {quoted(twice)} is given twice; needed: {form.needed}")
         files = sorted(files, key=lambda part: form.files.index(part.name))
+    for index, part in enumerate(files):
+        if not part.data and not _is_one_of_several(index, len(files), form):
+            raise InputError(f"file {quoted(part.name)} is empty; needed: {form.needed}")
     return tuple(part.data for part in files)
+
+
+def _is_one_of_several(index: int, count: int, form: Form) -> bool:
+    """Whether a file stands in a field that repeats, so that the others are answered without it."""
+    return index >= len(form.files) - 1 and count > len(form.files)
 
 
 def from_json(body: bytes, form: Form) -> tuple[Content, Fields]:
     """The object, and those of its fields that are no files.
 
     Raises:
-        InputError: it is no JSON object, holds too many values, or a field that is no string.
+        InputError: it is no JSON object, holds too many values, or an option that is a list or an
+            object.
     """
     # base64 holds none of these; each may become a Python object of twenty times its size
     marks = sum(body.count(mark) for mark in b'{[",')
@@ -112,12 +118,19 @@ def from_json(body: bytes, form: Form) -> tuple[Content, Fields]:
     except orjson.JSONDecodeError as error:
         raise InputError(f"the body is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise InputError(f"the JSON body is {_kind(content)}; allowed: an object")
-    for name, value in content.items():
-        if not isinstance(value, str) and name not in form.files:
-            raise InputError(f"field {quoted(name)} is {_kind(value)}; allowed: a string")
-    fields = [(name, value) for name, value in content.items() if isinstance(value, str)]
-    return content, [(name, value) for name, value in fields if name not in form.files]
+        raise InputError(f"the JSON body is {json_kind(content)}; allowed: an object")
+    fields = {name: value for name, value in content.items() if name not in form.files}
+    # null is what a program sends for what it has not
+    told = [(n, v) for n, v in fields.items() if v is not None or n not in form.options]
+    return content, [(name, _option_text(name, value)) for name, value in told]
+
+
+def _option_text(name: str, value: object) -> str:
+    """An option as the other forms of a body hold it."""
+    if isinstance(value, dict | list):
+        allowed = "a string, a number or a boolean"
+        raise InputError(f"field {quoted(name)} is {json_kind(value)}; allowed: {allowed}")
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _json_files(content: Mapping[str, object], form: Form) -> tuple[bytes, ...]:
@@ -126,10 +139,12 @@ def _json_files(content: Mapping[str, object], form: Form) -> tuple[bytes, ...]:
     if missing:
         found = ", ".join(content) or "no field"
         raise InputError(f"{missing[0]!r} is missing (found: {cut(found)}); needed: {form.needed}")
+    given = [(n, value) for n in form.files for value in _json_values(n, content, form)]
     return tuple(
-        _json_file(name, value, form)
-        for name in form.files
-        for value in _json_values(name, content, form)
+        b""
+        if value == "" and _is_one_of_several(index, len(given), form)
+        else _json_file(name, value, form)
+        for index, (name, value) in enumerate(given)
     )
 
 
@@ -150,7 +165,7 @@ def _json_file(name: str, value: object, form: Form) -> bytes:
         return orjson.dumps(value)
     if not isinstance(value, str):
         allowed = "a string or an object" if form.objects else "a string"
-        raise InputError(f"field {quoted(name)} is {_kind(value)}; allowed: {allowed}")
+        raise InputError(f"field {quoted(name)} is {json_kind(value)}; allowed: {allowed}")
     return _from_text(name, value) if form.is_text else _from_base64(name, value)
 
 
@@ -196,8 +211,3 @@ def _raw_files(raw: Raw, form: Form) -> tuple[bytes, ...]:
         files.append(body[start : start + size])
         start += size
     return (*files, body[start:])
-
-
-def _kind(value: object) -> str:
-    kinds = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
-    return "null" if value is None else kinds.get(type(value), "a number")

@@ -1,6 +1,7 @@
 """Errors to answers: every refusal is JSON, `{"error": "<what was found and what is allowed>"}`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -43,6 +44,15 @@ STATUS_HEADERS: Mapping[int, Mapping[str, str]] = {
     408: {"Connection": "close"},
     429: {"Retry-After": "1"},  # seconds
 }
+
+
+@contextmanager
+def naming(field: str) -> Iterator[None]:
+    """A refusal within says which of a request's files it is about."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(f"{field}: {error}") from error
 
 
 def json_response(

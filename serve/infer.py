@@ -14,7 +14,7 @@ from serve.batches import run_in_chunks
 from serve.errors import json_response
 from serve.integers import parse_integer
 from serve.models import facts_of
-from serve.quoting import quoted
+from serve.quoting import json_kind, quoted
 from serve.tensors import (
     DATATYPES,
     Array,
@@ -255,11 +255,11 @@ def _flag(parameters: Mapping[str, Any], name: str, default: bool, place: str) -
 def _objects(content: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     entries = content.get(name)
     if not isinstance(entries, list):
-        raise InputError(f"{name} is {type(entries).__name__}; allowed: a list of objects")
+        raise InputError(f"{name} is {json_kind(entries)}; allowed: a list of objects")
     return [_object(entry, f"{name}[{index}]") for index, entry in enumerate(entries)]
 
 
 def _object(value: Any, place: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise InputError(f"{place} is {type(value).__name__}; allowed: an object")
+        raise InputError(f"{place} is {json_kind(value)}; allowed: an object")
     return value

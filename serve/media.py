@@ -19,7 +19,7 @@ Query = Sequence[tuple[str, str]]
 class Upload:
     """What a request brought."""
 
-    files: tuple[bytes, ...]  # encoded, in the form's order, then in the client's; none is empty
+    files: tuple[bytes, ...]  # encoded, in the form's order, then in the client's
     options: Mapping[str, str]
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from runtime.errors import TooLargeError
+
 MAX_PARTS = 64
 
 
@@ -57,7 +59,7 @@ class _Collector:
         if b"name" not in options:
             raise FormParserError("a part has no name in its Content-Disposition")
         if len(self.parts) == MAX_PARTS:
-            raise FormParserError(f"more than {MAX_PARTS} parts")
+            raise TooLargeError(f"the form has more than {MAX_PARTS} parts; allowed: {MAX_PARTS}")
         name = options[b"name"].decode(errors="replace")
         self.parts.append(Part(name, b"filename" in options, bytes(self.data)))
 
@@ -69,7 +71,8 @@ def split_parts(body: bytes, boundary: bytes) -> list[Part]:
     """The parts of a form, in order.
 
     Raises:
-        FormParserError: the body is not well formed, ends early, or has more than 64 parts.
+        FormParserError: the body is not well formed, or ends early.
+        TooLargeError: it has more than 64 parts.
     """
     found = _Collector()
     parser = MultipartParser(

@@ -13,6 +13,7 @@ from runtime.errors import InputError
 from runtime.tasks import background as task
 from serve.catalog import find
 from serve.endpoint import Asked, Picture
+from serve.errors import naming
 from serve.integers import parse_integer
 from serve.media import Form
 from serve.models import Facts, facts_of
@@ -93,7 +94,8 @@ def _behind(asked: Asked, colour: Colour | None) -> Behind:
         return colour
     if colour is not None:
         raise InputError("color and the file background are both given; allowed: one of them")
-    return decode_image(asked.upload.files[1], max_pixels=asked.settings.max_pixels)
+    with naming("background"):
+        return decode_image(asked.upload.files[1], max_pixels=asked.settings.max_pixels)
 
 
 def _side(given: Mapping[str, str], settings: Settings) -> int:

@@ -10,7 +10,7 @@ from runtime.errors import InputError
 from runtime.results import Embedding
 from runtime.tasks import similarity as task
 from serve.endpoint import Call, Reply
-from serve.errors import status_of
+from serve.errors import naming, status_of
 from serve.media import Form
 from serve.models import facts_of
 from serve.quoting import quoted
@@ -27,25 +27,29 @@ def similarity(call: Call) -> Reply:
     if flag is None:
         raise InputError(f"embeddings is {quoted(text)}; allowed: true, false")
     first, *others = call.upload.files
+    with naming("image_a"):
+        mine = task.embed(first, call.model, bounds=call.bounds)
     if len(others) > 1:
-        return Reply(facts_of(call.model), _with_many(call, first, others, embeddings=flag))
-    result = task.similarity(first, others, call.model, bounds=call.bounds)
+        return Reply(facts_of(call.model), _with_many(call, mine, others, embeddings=flag))
+    with naming("image_b"):
+        theirs = task.embed(others[0], call.model, bounds=call.bounds)
+    result = task.similarity(mine, (theirs,), call.model, bounds=call.bounds)
     return Reply(facts_of(call.model), result.to_json(embeddings=flag))
 
 
 def _with_many(
-    call: Call, first: bytes, others: Sequence[bytes], *, embeddings: bool
+    call: Call, mine: Embedding, others: Sequence[bytes], *, embeddings: bool
 ) -> dict[str, Any]:
     """The answer with an error in the place of each image that cannot be compared.
 
     Raises:
         InputError: none of them can.
     """
-    mine = task.embed(first, call.model, bounds=call.bounds)
     found = [_embedded(call, other) for other in others]
     made = {index: each for index, each in enumerate(found) if isinstance(each, Embedding)}
     if not made:
-        raise next(each for each in found if isinstance(each, InputError))
+        with naming("image_b"):
+            raise next(each for each in found if isinstance(each, InputError))
     result = task.similarity(mine, tuple(made.values()), call.model, bounds=call.bounds)
     compared = dict(zip(made, (each.to_json() for each in result.compared), strict=True))
     content = result.to_json(embeddings=embeddings)

@@ -189,6 +189,13 @@ def test_bad_options(client: httpx.Client, params: dict[str, str], message: str)
     assert message in response.json()["error"]
 
 
+def test_the_file_that_is_refused_is_named(client: httpx.Client) -> None:
+    files = {"image": png(disc()), "background": b"no picture"}
+    response = client.post(MASK, files=files)
+    assert response.status_code == 400
+    assert response.json()["error"].startswith("background: found 10 bytes that begin 6e 6f")
+
+
 def test_a_colour_and_a_picture_are_one_too_many(client: httpx.Client) -> None:
     files = {"image": png(half_white()), "background": png(half_white())}
     response = client.post(MASK, files=files, data={"color": "fff"})

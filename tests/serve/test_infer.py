@@ -77,10 +77,10 @@ def test_unknown_parameters_are_ignored() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([], "the request is list; allowed: an object"),
-        ({}, "inputs is NoneType; allowed: a list of objects"),
-        (request(inputs={}), "inputs is dict; allowed: a list of objects"),
-        (request(inputs=[VALUES, 5]), r"inputs\[1\] is int; allowed: an object"),
+        ([], "the request is a list; allowed: an object"),
+        ({}, "inputs is null; allowed: a list of objects"),
+        (request(inputs={}), "inputs is an object; allowed: a list of objects"),
+        (request(inputs=[VALUES, 5]), r"inputs\[1\] is a number; allowed: an object"),
         (request(inputs=[]), "input 'values' is missing; tiny takes values, counts"),
         (request(inputs=[VALUES]), "input 'counts' is missing"),
         (request(inputs=[VALUES, COUNTS, VALUES]), "input 'values' is given twice"),
@@ -98,14 +98,14 @@ def test_unknown_parameters_are_ignored() -> None:
             request(inputs=[VALUES, {**COUNTS, "shape": [2, 2], "data": [1] * 4}]),
             "'counts' has size 2 on axis N; allowed: 1, as input 'values' has",
         ),
-        (request(inputs=[{**VALUES, "parameters": 5}]), "parameters of input 'values' is int"),
+        (request(inputs=[{**VALUES, "parameters": 5}]), "parameters of input 'values' is a number"),
         (
             request(inputs=[{**VALUES, "parameters": {"shared_memory_region": "r"}}]),
             "input 'values' has the parameter 'shared_memory_region', which is not supported",
         ),
         (request(outputs=[{"name": "x"}]), "output 'x' is unknown; known: quotients, doubled"),
         (request(outputs=[{"name": "doubled"}] * 2), "output 'doubled' is given twice"),
-        (request(outputs="doubled"), "outputs is str; allowed: a list"),
+        (request(outputs="doubled"), "outputs is a string; allowed: a list"),
         (
             request(outputs=[{"name": "doubled", "parameters": {"classification": 2}}]),
             "output 'doubled' has the parameter 'classification', which is not supported",

@@ -3,7 +3,7 @@ import base64
 import orjson
 import pytest
 
-from runtime.errors import InputError
+from runtime.errors import InputError, TooLargeError
 from serve.errors import UnsupportedMediaError
 from serve.media import Form, Upload, is_json, parse_upload
 
@@ -168,7 +168,6 @@ def test_options_come_from_the_query_too() -> None:
         (multipart(part("color", b"", filename=None)), TYPE, ONE, [], "found no file; needed: 1"),
         (multipart(part("image", PNG))[:-9], TYPE, ONE, [], "closing boundary is missing"),
         (b"no boundary in here", TYPE, ONE, [], "not well-formed multipart/form-data"),
-        (multipart(*[part("x", PNG)] * 65), TYPE, TWO, [], "more than 64 parts"),
         (PNG, "", TWO, [], "first_bytes once, the size of each but the last; found it 0"),
         (PNG, "", TWO, [("first_bytes", "0")], "first_bytes is '0'; allowed: 1 to 12"),
         (PNG, "", TWO, [("first_bytes", "13")], "first_bytes is '13'; allowed: 1 to 12"),
@@ -196,7 +195,8 @@ def test_what_is_refused(
         ({"image": 5}, "'image' is a number; allowed: a string"),
         ({"image": [encoded(PNG)]}, "'image' is a list"),
         ({"image": True}, "'image' is a boolean"),
-        ({"image": encoded(PNG), "color": None}, "'color' is null"),
+        ({"image": encoded(PNG), "color": ["red"]}, "'color' is a list; allowed: a string, a"),
+        ({"image": encoded(PNG), "colour": None}, "'colour' is unknown; allowed: image, color"),
         ({"image": ""}, "'image' is empty"),
         ({"image": "data:;base64,"}, "'image' is empty"),
         ({"image": "data:image/png,abc"}, "data URL that is not base64"),
@@ -210,6 +210,35 @@ def test_what_is_refused(
 def test_json_that_is_refused(content: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         as_json(content)
+
+
+def test_options_of_json_are_as_json_has_them() -> None:
+    values = (("red", "red"), (0.25, "0.25"), (3, "3"), (True, "true"), (False, "false"))
+    for value, text in values:
+        assert as_json({"image": encoded(PNG), "color": value}).options == {"color": text}
+    assert as_json({"image": encoded(PNG), "color": None}).options == {}
+
+
+def test_more_parts_than_are_held_are_too_many() -> None:
+    with pytest.raises(TooLargeError, match="the form has more than 64 parts; allowed: 64"):
+        parse(multipart(*[part("x", PNG)] * 65), TYPE, TWO)
+
+
+def test_an_empty_file_among_several_is_kept_in_its_place() -> None:
+    many = Form(("image_a", "image_b"), most=3)
+    files = [part("image_b", b""), part("image_a", PNG), part("image_b", PNG)]
+    assert parse(multipart(*files), TYPE, many).files == (PNG, b"", PNG)
+    listed = {"image_a": encoded(PNG), "image_b": ["", encoded(PNG)]}
+    assert as_json(listed, many).files == (PNG, b"", PNG)
+    for empty in (files[:2], [part("image_a", b""), *[part("image_b", PNG)] * 2]):
+        with pytest.raises(InputError, match=r"file 'image_[ab]' is empty"):
+            parse(multipart(*empty), TYPE, many)
+    for content in (
+        {"image_a": "", "image_b": [encoded(PNG)] * 2},
+        {"image_a": encoded(PNG), "image_b": [""]},
+    ):
+        with pytest.raises(InputError, match=r"'image_[ab]' is empty"):
+            as_json(content, many)
 
 
 def test_a_missing_and_a_third_image_in_json() -> None:

@@ -155,6 +155,16 @@ def test_one_bad_image_does_not_lose_the_others_that_one_is_compared_with(
         ]  # fmt: skip
 
 
+def test_an_empty_image_is_one_that_cannot_be_compared(client: httpx.Client) -> None:
+    files = [("image_a", BRIGHT), ("image_b", b""), ("image_b", BRIGHT)]
+    response = client.post("/v1/similarity", files=[(n, ("f", d)) for n, d in files])
+    assert response.status_code == 200
+    empty, same = response.json()["result"]["compared"]
+    assert empty["status"] == 400
+    assert empty["error"].startswith("the image is empty; allowed: JPEG")
+    assert same["cosine"] == pytest.approx(1, abs=1e-6)
+
+
 def test_where_no_image_can_be_compared_the_request_is_refused(client: httpx.Client) -> None:
     files = [("image_a", BRIGHT), ("image_b", BROKEN), ("image_b", BROKEN)]
     response = client.post("/v1/similarity", files=[(n, ("f", d)) for n, d in files])

@@ -79,7 +79,8 @@ def test_embeddings_of_another_digest_are_refused(client: httpx.Client, form: st
     [
         ([RED] * 34, {}, "found 34 files"),
         ([RED], {}, "found 1 file (image_a); needed: 2 to 33 images"),
-        ([RED, b"no image"], {}, "found 8 bytes that begin 6e 6f"),
+        ([RED, b"no image"], {}, "image_b: found 8 bytes that begin 6e 6f"),
+        ([b"no image", RED], {}, "image_a: found 8 bytes that begin 6e 6f"),
         ([RED, b'{"a": 1}'], {}, "the embedding has no model"),
         ([RED, RED], {"embeddings": "maybe"}, "embeddings is 'maybe'; allowed: true, false"),
     ],
