@@ -114,7 +114,7 @@ def _shown(task: str, number: int, path: Path, opened: Opened, out: Path) -> Sho
         name = f"{task}-{number:02d}.png"
         (out / name).write_bytes(encode_picture(answer.picture()))
     except (SlipwayError, OSError, ArithmeticError, MemoryError) as error:
-        return Shown(path, reason_of(error), "")
+        return Shown(path, reason_of(error, beside=str(path)), "")
     return Shown(path, text, name)
 
 

@@ -79,20 +79,22 @@ def shown(name: str) -> str:
     return name if name.isprintable() else ascii(name)[1:-1]
 
 
-def reason_of(error: BaseException) -> str:
-    """What to tell of an error, without the path that stands beside it."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__
+def reason_of(error: BaseException, beside: str = "") -> str:
+    """What to tell of an error, with the path it is about where that is not the one beside it."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error) or type(error).__name__
+    path = "" if error.filename is None else os.fsdecode(error.filename)
+    return f"{shown(path)}: {error.strerror}" if path and path != beside else error.strerror
 
 
 @contextmanager
-def naming(name: str) -> Iterator[None]:
+def naming(path: Path, option: str = "") -> Iterator[None]:
     """What is refused within says which file it is, where it is not one of those answered for."""
     try:
         yield
     except (InputError, OSError) as error:
-        raise InputError(f"{shown(name)}: {reason_of(error)}") from None
+        reason = reason_of(error, beside=str(path))
+        raise InputError(f"{option}{shown(str(path))}: {reason}") from None
 
 
 class Targets:
@@ -124,7 +126,13 @@ class Targets:
                 f"{self._option} is {self._out}; allowed: a name that ends in {self._suffix}, "
                 "or a folder"
             )
-        (self._out.parent if self.is_file else self._out).mkdir(parents=True, exist_ok=True)
+        folder = self._out.parent if self.is_file else self._out
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise InputError(
+                f"{self._option} is {self._out}, where a file is in the way; allowed: a folder"
+            ) from None
 
     def path_for(self, source: Path) -> Path:
         """A path that no source before had."""

@@ -37,7 +37,7 @@ def answer_all(opened: Opened, options: Namespace) -> int:
         except (SlipwayError, OSError, ArithmeticError, MemoryError) as error:
             progress.clear()
             refused += 1
-            _refuse(entry, reason_of(error), as_json=options.json)
+            _refuse(entry, reason_of(error, beside=str(entry)), as_json=options.json)
         else:
             progress.clear()
             print(text, flush=True)

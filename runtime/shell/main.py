@@ -19,7 +19,7 @@ from runtime.shell.commands import (
     similarity,
     voice_emotion,
 )
-from runtime.shell.files import reason_of, shown
+from runtime.shell.files import reason_of
 from runtime.shell.loop import answer_all
 
 COMMANDS: tuple[Command, ...] = (
@@ -53,14 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except (SlipwayError, OSError) as error:
-        print(f"runtime: {_told(error)}", file=sys.stderr)
+        print(f"runtime: {reason_of(error)}", file=sys.stderr)
         return 1
-
-
-def _told(error: SlipwayError | OSError) -> str:
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{shown(os.fsdecode(error.filename))}: {reason_of(error)}"
-    return reason_of(error)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -155,12 +155,15 @@ def test_a_file_that_stands_beside_the_others_is_named(
     artifacts: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good, bad, none = pictures / "1.png", pictures / "2.png", pictures / "none.png"
+    lost = pictures / "lost.png"  # cannot be written
+    lost.symlink_to(pictures / "nowhere" / "x.png")
     for arguments, says in (
         (("similarity", bad, good), f"{bad}: found 10 bytes that begin"),
         (("similarity", none, good), f"{none}: No such file or directory"),
         (("background", good, "--behind", bad), f"--behind {bad}: found 10 bytes that begin"),
         (("background", good, "--behind", none), f"--behind {none}: No such file or directory"),
-        (("gait", good, "--draw", good / "x.png"), f"{good}: "),  # a folder of that name
+        (("gait", good, "--draw", good / "x.png"), f"--draw is {good}/x.png, where a file is in"),
+        (("background", good, "--out", lost), f"{good}: {lost}: No such file or directory"),
     ):
         assert main(asked(artifacts, *arguments)) == 1
         (error,) = capsys.readouterr().err.splitlines()

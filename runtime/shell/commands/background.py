@@ -86,7 +86,7 @@ def _format(given: argparse.Namespace) -> Any:
 
 def _behind(given: argparse.Namespace, bounds: Bounds) -> Behind:
     if given.behind:
-        with naming(f"--behind {given.behind}"):
+        with naming(given.behind, "--behind "):
             return decode_image(read_file(given.behind), max_pixels=bounds.pixels)
     if given.color is None:
         return None

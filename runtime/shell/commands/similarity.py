@@ -29,7 +29,7 @@ def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
     if model.spec.task != "image-feature-extraction":
         task = model.spec.task
         raise InputError(f"{model.spec.id} is for {task}; allowed: image-feature-extraction")
-    with naming(str(given.first)):
+    with naming(given.first):
         data = read_file(given.first)
         first = embed(data, model, bounds=bounds)
 
