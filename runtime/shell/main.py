@@ -1,6 +1,7 @@
 """`python -m runtime COMMAND FILE...`: what models say of files, for people or as JSON lines."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -40,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; 1 where any file, option or artifact was refused.
     """
     options = parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # names of files and classes, where a terminal's encoding lacks their letters
+        sys.stdout.reconfigure(errors="backslashreplace")
     tune_allocator()
     try:
         # processes for decoders start where a file needs one

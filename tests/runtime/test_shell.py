@@ -170,6 +170,22 @@ def test_a_file_that_stands_beside_the_others_is_named(
         assert error.startswith(f"runtime: {says}")
 
 
+def test_a_terminal_without_the_letters_of_a_name_has_their_codes(
+    artifacts: Path, pictures: Path
+) -> None:
+    (pictures / "1.png").rename(pictures / "фото.png")
+    done = subprocess.run(
+        [sys.executable, "-m", "runtime", *asked(artifacts, "face-emotion", pictures / "фото.png")],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u0444\\u043e\\u0442\\u043e.png: dark" in done.stdout
+
+
 def test_standard_input_has_a_name(
     artifacts: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
