@@ -171,13 +171,15 @@ def _check_kind(rate: int, channels: int) -> None:
 def _check_claim(seconds: float, max_seconds: float) -> None:
     # a header that cannot know says 2**63 - 1 samples
     if max_seconds < seconds < 2**62 / _RATES[1]:
-        raise TooLargeError(f"the sound is {seconds:.1f} s long; allowed: {max_seconds:g} s")
+        found = math.ceil(round(seconds * 10, 6)) / 10  # never rounded to what is allowed
+        raise TooLargeError(f"the sound is {found:.1f} s long; allowed: {max_seconds:g} s")
 
 
 def _check_length(count: int, rate: int) -> None:
     seconds = count / rate
     if seconds < MIN_SECONDS:
-        raise InputError(f"the sound is {seconds:.3f} s long; allowed: at least {MIN_SECONDS} s")
+        found = math.floor(round(seconds * 1000, 6)) / 1000
+        raise InputError(f"the sound is {found:.3f} s long; allowed: at least {MIN_SECONDS} s")
 
 
 def _check_samples(waveform: Waveform) -> None:

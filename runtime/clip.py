@@ -9,6 +9,7 @@ OpenCV 5 does not convert interlaced pictures, and says nothing: it hands over w
 held. Such clips are told by pictures that stay the same while the container's packets change.
 """
 
+import math
 import os
 import tempfile
 import time
@@ -298,5 +299,6 @@ def _check_header(capture: cv2.VideoCapture, limits: Limits) -> None:
 
 def _check_seconds(seconds: float, limits: Limits) -> None:
     if seconds > limits.seconds:
-        found = f"the video is {seconds:.1f} s long"
+        # never rounded to what is allowed
+        found = f"the video is {math.ceil(round(seconds * 10, 6)) / 10:.1f} s long"
         raise TooLargeError(f"{found}; allowed: {limits.seconds:g} s")

@@ -105,10 +105,13 @@ def test_file_that_is_cut_off_is_decoded_as_far_as_it_goes() -> None:
     assert 7000 < found.size < 8001
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.05])
-def test_too_short_is_refused(seconds: float) -> None:
-    with pytest.raises(InputError, match=rf"the sound is {seconds:.3f} s long; allowed: at least"):
-        decode_audio(sound(tone(seconds=seconds)), sampling_rate=RATE)
+@pytest.mark.parametrize(
+    ("samples", "told"), [(0, "0.000"), (464, "0.029"), (800, "0.050"), (1599, "0.099")]
+)
+def test_too_short_is_refused(samples: int, told: str) -> None:
+    with pytest.raises(InputError) as caught:
+        decode_audio(sound(tone(seconds=samples / RATE)), sampling_rate=RATE)
+    assert str(caught.value) == f"the sound is {told} s long; allowed: at least 0.1 s"
 
 
 def test_too_long_is_told_by_the_header() -> None:
@@ -116,6 +119,12 @@ def test_too_long_is_told_by_the_header() -> None:
     data = sound(np.zeros(600 * RATE, np.float32), kind="FLAC", subtype="PCM_16")
     with pytest.raises(TooLargeError, match=r"the sound is 600\.0 s long; allowed: 30 s"):
         decode_audio(data, sampling_rate=RATE)
+
+
+@pytest.mark.parametrize(("samples", "told"), [(16_001, "1.1"), (17_600, "1.1"), (17_601, "1.2")])
+def test_what_is_a_little_too_long_is_not_told_as_what_is_allowed(samples: int, told: str) -> None:
+    with pytest.raises(TooLargeError, match=f"the sound is {told} s long; allowed: 1 s"):
+        decode_audio(sound(tone(seconds=samples / RATE)), sampling_rate=RATE, max_seconds=1)
 
 
 def test_too_long_is_told_while_decoding_where_the_header_says_nothing() -> None:

@@ -177,7 +177,7 @@ def test_limits_of_the_settings(serve: Serve, root: Path, tmp_path: Path) -> Non
     fast = video(shades([0] * 60), tmp_path, fps=60)
     assert client.post(GAIT_ROUTE, content=fast).status_code == 200
     slow = client.post(GAIT_ROUTE, content=video(shades([0] * 26), tmp_path))
-    assert slow.json() == {"error": "the video is 1.0 s long; allowed: 1 s"}
+    assert slow.json() == {"error": "the video is 1.1 s long; allowed: 1 s"}
     large = client.post(GAIT_ROUTE, content=video(shades([0], width=80), tmp_path))
     assert "frames of 80 x 48 px; allowed: 3072 px" in large.json()["error"]
     waveform = {"name": "waveform", "datatype": "FP32", "shape": [1, 16_001]}
