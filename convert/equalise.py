@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from convert.graph import initializers
+from convert.graph import initializers, readers
 from convert.numerics import PREFIX
 
 Array = NDArray[Any]
@@ -40,23 +40,18 @@ def pairs(model: onnx.ModelProto) -> list[Pair]:
     Args:
         model: weights are initializers; those that several layers share take no part.
     """
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-    for value in model.graph.output:
-        readers.setdefault(value.name, []).append(onnx.NodeProto())
+    read_by = readers(model)
     constants = initializers(model)
 
     def is_layer(node: onnx.NodeProto) -> bool:
-        own = all(name in constants and len(readers[name]) == 1 for name in node.input[1:])
+        own = all(name in constants and len(read_by[name]) == 1 for name in node.input[1:])
         return node.op_type in LAYERS and not node.name.startswith(PREFIX) and own
 
     found = []
     for node in filter(is_layer, model.graph.node):
-        follower = _only(readers.get(node.output[0], []))
+        follower = _only(read_by.get(node.output[0], []))
         if follower is not None and follower.op_type in HOMOGENEOUS:
-            follower = _only(readers.get(follower.output[0], []))
+            follower = _only(read_by.get(follower.output[0], []))
         if follower is not None and is_layer(follower) and _by_channel(node, follower, constants):
             found.append(Pair(node, follower))
     return found

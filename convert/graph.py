@@ -187,6 +187,17 @@ def canonicalize(model: onnx.ModelProto, *, prefix: str = "") -> onnx.ModelProto
     return helper.make_model(clean, opset_imports=opsets, ir_version=IR_VERSION)
 
 
+def readers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
+    """The nodes that read each tensor, by name; what the graph gives has a blank one more."""
+    found: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            found.setdefault(name, []).append(node)
+    for value in model.graph.output:
+        found.setdefault(value.name, []).append(onnx.NodeProto())
+    return found
+
+
 def initializers(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
     """The constants of the main graph, by name."""
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}

@@ -8,7 +8,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -21,15 +21,17 @@ from onnxruntime.quantization.quant_utils import QuantizationMode
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from convert.blocks import quantize_products
+from convert.channels import with_fast_channels
 from convert.correction import correct
 from convert.equalise import equalised, pairs
-from convert.gates import without_closed
+from convert.errors import ConvertError
+from convert.gates import fuse_gates, gate_nodes, without_closed
 from convert.gelus import fuse_gelus
 from convert.numerics import PREFIX
 from convert.observe import Observed, Ranges, observe
 from convert.saturation.fitting import fitting_ranges
 from convert.tables import quantize_tables
-from convert.units import tail, units, with_shapes
+from convert.units import sizes, tail, units, with_shapes
 from runtime.session import Feeds
 
 # how MatMul becomes integer. "whole": as any operator. "inputs": where one factor is a weight, and
@@ -65,13 +67,19 @@ class Quantizer:
         Raises:
             ConvertError: no inputs, or onnxruntime refuses the graph.
         """
-        self._model = with_shapes(quantize_tables(model))
+        if not feeds:
+            raise ConvertError("calibration failed: no inputs")
+        with_tables = quantize_tables(model)
+        self._model = with_shapes(with_fast_channels(with_tables, sizes(with_tables, feeds[0])))
         self._observed = observe(self._model, feeds)
         self._feeds = feeds
         self._equal: tuple[onnx.ModelProto, Observed] | None = None
         self.equalises = bool(pairs(self._model))
-        self.units = units(self._model, feeds[0])
-        self._tail = frozenset(tail(self._model))
+        self._float = frozenset(tail(self._model)) | gate_nodes(self._model)
+        self.units = tuple(
+            replace(unit, nodes=tuple(name for name in unit.nodes if name not in self._float))
+            for unit in units(self._model, feeds[0])
+        )
 
     @property
     def product_share(self) -> float:
@@ -80,7 +88,7 @@ class Quantizer:
         return sum(unit.work for unit in self.units if unit.nodes[0] in products)
 
     def quantize(self, setting: Setting) -> onnx.ModelProto:
-        """Insert integers; numerics and the output's own activation always stay in float."""
+        """Insert integers; numerics, gates and the output's own activation stay in float."""
         excluded = list(self._excluded(setting))
         quantized = self._static(setting, excluded)
         if setting.products == "blocks":
@@ -90,7 +98,7 @@ class Quantizer:
         # with these shapes onnxruntime fuses sums and norms to an operator that is slower than
         # both: wav2vec2 95 ms instead of 83
         del quantized.graph.value_info[:]
-        return fuse_gelus(quantized)
+        return fuse_gates(fuse_gelus(quantized))
 
     def _excluded(self, setting: Setting) -> Iterator[str]:
         weights = {tensor.name for tensor in self._model.graph.initializer}
@@ -98,7 +106,7 @@ class Quantizer:
             of_activations = node.op_type == "MatMul" and not weights.intersection(node.input)
             if (
                 node.name.startswith(PREFIX)
-                or node.name in self._tail
+                or node.name in self._float
                 or node.name in setting.float_nodes
                 or (of_activations and setting.products != "whole")
             ):

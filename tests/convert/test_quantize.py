@@ -8,6 +8,7 @@ from onnx import TensorProto, numpy_helper
 
 from convert.errors import ConvertError
 from convert.numerics import PREFIX, Probabilities
+from convert.numerics.image import SCALE
 from convert.quantize import Quantizer, Setting, all_op_types
 from convert.units import units
 from convert.verify import integer_operators, run_rows
@@ -80,9 +81,9 @@ def test_numerics_and_the_answers_own_activation_stay_in_float(path: Path) -> No
     for node in model.graph.node:
         if node.name.startswith(PREFIX):
             assert all(producers.get(name) != "DequantizeLinear" for name in node.input[1:])
-    normalize = next(node for node in model.graph.node if node.name == PREFIX + "normalize")
+    scaling = next(node for node in model.graph.node if node.name == PREFIX + SCALE)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    assert constants[normalize.input[1]].data_type == TensorProto.FLOAT
+    assert constants[scaling.input[1]].data_type == TensorProto.FLOAT
     assert producers["probabilities"] == "Softmax"
 
 

@@ -1,0 +1,156 @@
+"""Channels of zeros for the integer kernels: the answers stay, and only where they are worth it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from convert.channels import with_fast_channels
+from convert.fidelity import max_abs_difference
+from convert.graph import initializers
+from convert.numerics import PREFIX, ImageInput, StretchedAlpha
+from convert.quantize import Quantizer, Setting, all_op_types
+from convert.recipe import Loaded
+from convert.units import sizes
+from convert.verify import run_rows
+from runtime.session import Session, SessionOptions
+from tests.convert import nets
+from tests.convert.parity import rows, write_float_graph
+
+SIDE = nets.SIDE
+# sums of the same products in another order
+TOLERANCE = 1e-6
+IMAGES = np.random.default_rng(2).integers(0, 256, (2, SIDE, SIDE, 3), np.uint8)
+
+
+def masks(*modules: Any) -> Loaded:
+    """A network from three channels to a map."""
+    from dataclasses import replace
+
+    from torch import nn
+
+    from convert.frameworks.torch_module import TorchNetwork
+
+    network = TorchNetwork(nn.Sequential(*modules), input_shape=(3, SIDE, SIDE))
+    return replace(nets.loaded(nets.convolutions(layers=1)), network=network, head=StretchedAlpha())
+
+
+def convolution(channels: int, out: int, **options: Any) -> Any:
+    import torch
+    from torch import nn
+
+    layer = nn.Conv2d(channels, out, 3, padding=1, **options)
+    rng = np.random.default_rng(channels + out)
+    for parameter in layer.parameters():
+        values = rng.standard_normal(tuple(parameter.shape)) / 4
+        parameter.data = torch.from_numpy(values.astype(np.float32))
+    return layer
+
+
+def widened(loaded: Loaded, path: Path) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """The float graph, and the one with other channels; both answer alike."""
+    model = write_float_graph(loaded, path)
+    changed = with_fast_channels(model, sizes(model, rows(IMAGES)[0]))
+    onnx.save(changed, path.with_name("changed.onnx"))
+    expected = run_rows(path, rows(IMAGES))
+    found = run_rows(path.with_name("changed.onnx"), rows(IMAGES))
+    assert max_abs_difference(expected, found) < TOLERANCE
+    return model, changed
+
+
+def kernels(model: onnx.ModelProto) -> list[tuple[int, ...]]:
+    weights = initializers(model)
+    return [weights[node.input[1]].shape for node in model.graph.node if node.op_type == "Conv"]
+
+
+def test_image_gets_a_fourth_channel_and_maps_sixteen(tmp_path: Path) -> None:
+    from torch import nn
+
+    loaded = masks(convolution(3, 20), nn.ReLU(), convolution(20, 1), nn.Sigmoid())
+    before, after = widened(loaded, tmp_path / "float.onnx")
+    assert kernels(before) == [(20, 3, 3, 3), (1, 20, 3, 3)]
+    assert kernels(after) == [(24, 4, 3, 3), (16, 20, 3, 3)]
+    order = [node.op_type for node in after.graph.node if not node.name.startswith(PREFIX)]
+    # Relu is part of the convolution, once quantized, and nothing may part them
+    assert order == ["Conv", "Relu", "Slice", "Conv", "Slice", "Sigmoid"]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        ImageInput(SIDE, SIDE, 3, (0.0,) * 3, (1.0,) * 3),  # no shift
+        ImageInput(SIDE, SIDE, 3, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), divisor="image_maximum"),
+        ImageInput(SIDE, SIDE, 3, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)),
+    ],
+)
+def test_whatever_the_scaling(image: ImageInput, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    loaded = replace(masks(convolution(3, 16), convolution(16, 1)), input=image)
+    _, after = widened(loaded, tmp_path / "float.onnx")
+    assert kernels(after)[0] == (16, 4, 3, 3)
+
+
+def test_planes_in_another_order_or_unscaled_are_left(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    for number, image in enumerate(
+        (
+            ImageInput(SIDE, SIDE, 3, (0.4,) * 3, (0.2,) * 3, channel_order="BGR"),
+            ImageInput(SIDE, SIDE, 3, (0.0,) * 3, (1.0,) * 3, divisor="1"),
+        )
+    ):
+        loaded = replace(masks(convolution(3, 16), convolution(16, 1)), input=image)
+        _, after = widened(loaded, tmp_path / f"float{number}.onnx")
+        assert kernels(after)[0] == (16, 3, 3, 3)
+
+
+def test_small_maps_groups_and_shared_weights_are_left(tmp_path: Path) -> None:
+    from torch import nn
+
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = convolution(12, 12)
+
+        def forward(self, x: Any) -> Any:
+            return self.layer(self.layer(x))
+
+    grouped = convolution(24, 12, groups=3)
+    small = nn.Sequential(nn.MaxPool2d(2), convolution(12, 3), nn.Upsample(scale_factor=2))
+    loaded = masks(convolution(3, 24), grouped, Shared(), small, convolution(3, 1))
+    before, after = widened(loaded, tmp_path / "float.onnx")
+    assert kernels(after)[1:-1] == kernels(before)[1:-1]
+    assert kernels(after)[-1] == (16, 3, 3, 3)
+
+
+def test_a_map_that_is_an_answer_keeps_its_channels(tmp_path: Path) -> None:
+    model = write_float_graph(masks(convolution(3, 1)), tmp_path / "float.onnx")
+    conv = next(node for node in model.graph.node if node.op_type == "Conv")
+    value = onnx.helper.make_tensor_value_info(conv.output[0], onnx.TensorProto.FLOAT, None)
+    model.graph.output.append(value)
+    changed = with_fast_channels(model, sizes(model, rows(IMAGES)[0]))
+    onnx.save(changed, tmp_path / "changed.onnx")
+    found = Session(tmp_path / "changed.onnx").run(rows(IMAGES)[0])
+    assert found[conv.output[0]].shape == (1, 1, SIDE, SIDE)
+
+
+@pytest.mark.parametrize("reduce_range", [False, True])
+def test_quantized_channels_of_zeros_change_nothing(reduce_range: bool, tmp_path: Path) -> None:
+    from torch import nn
+
+    loaded = masks(convolution(3, 20), nn.ReLU(), convolution(20, 1), nn.Sigmoid())
+    model = write_float_graph(loaded, tmp_path / "float.onnx")
+    quantizer = Quantizer(model, rows(IMAGES))
+    path, optimized = tmp_path / "int8.onnx", tmp_path / "optimized.onnx"
+    onnx.save(quantizer.quantize(Setting(all_op_types(), reduce_range=reduce_range)), path)
+    Session(path, SessionOptions(optimized_path=optimized))
+    layers = [node for node in onnx.load(optimized).graph.node if node.op_type == "QLinearConv"]
+    tensors = {t.name: numpy_helper.to_array(t) for t in onnx.load(optimized).graph.initializer}
+    assert [tensors[node.input[3]].shape[:2] for node in layers] == [(24, 4), (16, 20)]
+    expected, found = (run_rows(p, rows(IMAGES)) for p in (tmp_path / "float.onnx", path))
+    # two layers of 8 bits
+    assert np.abs(expected["alpha"] - found["alpha"]).mean() < 0.02
