@@ -78,7 +78,11 @@ def climb(search: Search, quantizer: Quantizer, *, effort: Effort) -> list[Found
 
 
 def _refine(search: Search, quantizer: Quantizer, rung: Setting) -> dict[str, Any]:
-    """What costs no time and takes loss away, one after the other: fields of a setting."""
+    """What costs no time and takes loss away, one after the other: fields of a setting.
+
+    Weights of which no pair of products saturates need only lose nothing: one file then serves on
+    every CPU.
+    """
     tried: list[dict[str, Any]] = [{"corrected": True}, {"ranges": "percentile"}]
     if quantizer.equalises:
         tried.append({"equalised": True})
@@ -91,6 +95,10 @@ def _refine(search: Search, quantizer: Quantizer, rung: Setting) -> dict[str, An
         trial = search.measure(replace(best.setting, **change))
         if trial.fidelity.loss < best.fidelity.loss * (1 - EARNS):
             best, kept = trial, {**kept, **change}
+    if not search.exhausted:
+        fitting = search.measure(replace(best.setting, reduce_range=True))
+        if fitting.fidelity.loss <= best.fidelity.loss:
+            kept["reduce_range"] = True
     return kept
 
 

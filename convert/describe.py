@@ -12,6 +12,7 @@ from convert.errors import VerificationError
 from convert.fidelity import Outputs, measure
 from convert.golden import Golden
 from convert.latency import medians_ms
+from convert.op_types import op_types
 from convert.package import describe
 from convert.recipe import Kind, Tolerance
 from convert.saturation import saturating_layers
@@ -23,7 +24,7 @@ VariantName = Literal["int8", "int8-7bit", "float"]
 
 # 8-bit products saturate in pairs on x86 without these; ARM's dot product does not saturate
 INT8_CPU_FEATURES = ("avx512_vnni", "avx_vnni", "asimddp")
-# graphs in which nothing saturates: exact anywhere, and faster than float with these. With AVX2
+# where nothing saturates, also these: exact anywhere, they must be faster than float. With AVX2
 # alone MatMulNBits is not (MiniLM 0.8 to 1.0 x; with AVX-512 without VNNI 1.5 x)
 EXACT_CPU_FEATURES = (*INT8_CPU_FEATURES, "avx512bw")
 SEVEN_BIT_CPU_FEATURES = ("avx2",)  # 1.2 to 3 x as fast as float
@@ -35,7 +36,10 @@ def cpu_features(name: VariantName, path: Path) -> tuple[str, ...]:
         return ()
     if name == "int8-7bit":
         return SEVEN_BIT_CPU_FEATURES
-    return INT8_CPU_FEATURES if saturating_layers(path) else EXACT_CPU_FEATURES
+    if saturating_layers(path):
+        return INT8_CPU_FEATURES
+    by_blocks = "MatMulNBits" in op_types(path)
+    return EXACT_CPU_FEATURES if by_blocks else (*EXACT_CPU_FEATURES, *SEVEN_BIT_CPU_FEATURES)
 
 
 def measure_variant(

@@ -87,7 +87,7 @@ class Choice:
     settings: Mapping[str, Any]  # part of the artifact's digest: no timings
     candidates: tuple[Mapping[str, Any], ...]
     reason: str
-    int8_7bit: Path | None = None  # `int8` with weights of 7 bits, for CPUs without VNNI
+    int8_7bit: Path | None = None  # `int8` with other weights, where products of its own saturate
 
 
 def choose(
@@ -142,7 +142,9 @@ def choose(
     return Choice(None, {"precision": "float"}, records, reason)
 
 
-def _with_7_bits(quantizer: Quantizer, rung: Rung) -> Path:
+def _with_7_bits(quantizer: Quantizer, rung: Rung) -> Path | None:
+    if rung.trial.setting.reduce_range:  # what serves has them already
+        return None
     path = rung.path.with_name(f"{rung.path.stem}-7bit.onnx")
     onnx.save(quantizer.quantize(replace(rung.trial.setting, reduce_range=True)), path)
     return path
@@ -247,7 +249,7 @@ def _trial_record(trial: Trial) -> dict[str, Any]:
 def _name(setting: Setting) -> str:
     told = _told(setting)
     parts = [rung_name(setting), f"{told['ranges']} ranges"]
-    parts += [field for field in ("corrected", "equalised") if told[field]]
+    parts += [field for field in ("corrected", "equalised", "reduce_range") if told[field]]
     parts += [f"{told['float_nodes']} nodes in float"] if told["float_nodes"] else []
     return ", ".join(parts)
 
@@ -258,6 +260,7 @@ def _told(setting: Setting) -> dict[str, Any]:
         "ranges": setting.ranges,
         "corrected": setting.corrected,
         "equalised": setting.equalised,
+        "reduce_range": setting.reduce_range,
     }
 
 

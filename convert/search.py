@@ -21,6 +21,7 @@ BLOCKS = 8  # first partition of the network, in graph order
 WORTHWHILE = 0.03
 FLOAT_COST = 2.0
 SAFETY_SHARE = 0.05  # of work or weights, at most, in float for half of the tolerance
+SAFER = 0.25  # of the loss, at least, that float must take away where the tolerance is kept without
 ROUNDING = 1e-9  # of sums of shares
 LEAST_SHARE = 0.02  # of a block, beside its multiplications: it is quantized on both sides
 
@@ -116,14 +117,17 @@ class Search:
         First the whole graph, then each block in float alone, then the best blocks together until
         the tolerance is kept, then what is not needed of them goes back to integer. What just keeps
         the tolerance here would miss it on other inputs: half of it is tried for first, as long as
-        little is in float for it, and neighbours follow into float while that is worthwhile. Last,
-        activations that need not be in float after a float layer go back to integer: in float they
-        move four times the memory.
+        little is in float for it, and neighbours follow into float while that is worthwhile. Where
+        the whole graph keeps half of the tolerance, a few layers that are much of its loss and
+        little of its work are in float all the same. Last, activations that need not be in float
+        after a float layer go back to integer: in float they move four times the memory.
         """
         whole = self._try(setting, frozenset())
-        if self._is_safe(whole):
+        if self._tolerance == Tolerance():
             return whole
         ranked = self._rank_blocks(setting)
+        if self._is_safe(whole):
+            return self._improve(setting, whole, ranked)
         chosen = self._accumulate(setting, ranked, self._is_safe, SAFETY_SHARE)
         accepts = self._is_safe
         if chosen is None:
@@ -200,7 +204,9 @@ class Search:
         while pending and not self.exhausted:
             part = pending.pop()
             trial, share = self._try(setting, part), self._share(part)
-            allowed = whole.fidelity.loss * (1 - max(WORTHWHILE, FLOAT_COST * share))
+            if trial.fidelity.loss > whole.fidelity.loss * (1 - SAFER):
+                break  # and so none of its parts is enough
+            allowed = whole.fidelity.loss * (1 - max(SAFER, FLOAT_COST * share))
             gain = allowed - trial.fidelity.loss
             if trial.qualifies and share <= SAFETY_SHARE + ROUNDING and gain > most:
                 best, most = trial, gain

@@ -30,8 +30,10 @@ def write_variants(
     if choice.int8 is None:
         return (plain,), "float serves"
     best = write("int8", choice.int8)
-    if choice.int8_7bit is None or not saturating_layers(choice.int8):
-        return (best, plain), "not needed: no product of the 8-bit variant saturates"
+    if not saturating_layers(choice.int8):
+        return (best, plain), "not needed: no product of the INT8 variant saturates"
+    if choice.int8_7bit is None:
+        return (best, plain), "not packaged: products saturate all the same"
     try:
         reduced = write("int8-7bit", choice.int8_7bit)
     except VerificationError as error:

@@ -5,7 +5,7 @@ import pytest
 from convert.fidelity import Fidelity
 from convert.quantize import Setting
 from convert.recipe import Tolerance, tightened
-from convert.search import Budget, Measured, Search
+from convert.search import BLOCKS, Budget, Measured, Search
 from convert.units import Unit
 
 COUNT = 40
@@ -34,8 +34,16 @@ def float_layers(setting: Setting) -> set[int]:
     return {int(name[4:]) for name in setting.float_nodes if name.startswith("conv")}
 
 
-def test_graph_that_qualifies_whole_is_taken_at_once() -> None:
+def test_graph_whose_loss_is_everywhere_alike_stays_whole() -> None:
     tried = search(harmed_by())
+    found = tried.run(SETTING)
+    assert found is not None
+    assert found.setting.float_nodes == frozenset()
+    assert len(tried.trials) == 1 + BLOCKS  # and none of them in halves
+
+
+def test_graph_that_nothing_judges_is_taken_at_once() -> None:
+    tried = Search(harmed_by(7), units=UNITS, tolerance=Tolerance(), budget=Budget(60))
     found = tried.run(SETTING)
     assert found is not None
     assert found.setting.float_nodes == frozenset()
@@ -92,9 +100,16 @@ def test_what_just_keeps_the_tolerance_is_made_safer_where_little_is_enough() ->
     found = tried.run(SETTING)
     assert found is not None
     assert found.setting.float_nodes == frozenset()
-    enough = search(costing(alone=0.2, each=0.001))
-    assert enough.run(SETTING) is not None
-    assert len(enough.trials) == 1
+
+
+@pytest.mark.parametrize(("alone", "kept"), [(0.2, {3}), (0.009, set[int]())])
+def test_what_is_safe_is_made_better_where_little_is_much_of_its_loss(
+    alone: float, kept: set[int]
+) -> None:
+    found = search(costing(alone=alone, each=0.001)).run(SETTING)
+    assert found is not None
+    assert float_layers(found.setting) >= kept
+    assert len(float_layers(found.setting)) <= 2 * len(kept)
 
 
 def test_half_of_a_tolerance_is_half_as_far_from_equal() -> None:
