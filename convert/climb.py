@@ -24,6 +24,7 @@ PRODUCT_RUNGS: Mapping[str, Setting] = {
     "layers of weights, MatMul by blocks": Setting(WEIGHTED, products="blocks"),
     "layers of weights, dynamic MatMul": Setting(WEIGHTED, products="dynamic"),
 }
+SMALLER = 1.05  # how many times so large a file is worth more error
 EARNS = 0.05  # share of the loss that a refinement must take away
 MOSTLY_PRODUCTS = 0.5  # share of MatMul in the multiplications from which on those rungs are tried
 
@@ -139,4 +140,14 @@ def _after(searched: Trial, rung: Setting, search: Search) -> Trial:
 def _found(name: str, rung: Setting, best: Trial, search: Search) -> Found:
     alike = search.like(rung)
     others = [trial for trial in alike if trial.qualifies and trial is not best]
-    return Found(name, (best, *others[:1]), len(alike))
+    return Found(name, (*_smaller(best, search), best, *others[:1]), len(alike))
+
+
+def _smaller(best: Trial, search: Search) -> Iterator[Trial]:
+    """The same with the weights of its float layers in 8 bits, where that is worth their error."""
+    if not best.qualifies or not best.setting.float_nodes:
+        return
+    stored = search.measure(replace(best.setting, stored=True))
+    as_safe = search.is_safe(stored) or not search.is_safe(best)
+    if stored.qualifies and as_safe and stored.size_bytes * SMALLER < best.size_bytes:
+        yield stored

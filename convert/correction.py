@@ -46,7 +46,7 @@ def correct(quantized: onnx.ModelProto, model: onnx.ModelProto, means: Mapping[s
             before, weight, mean = layers[node.name]
             step = numpy_helper.to_array(tensors[bias.input[1]])
             error = _scaled(kernel, tensors) - weight
-            steps = np.round(_mean_answer(before, error, mean) / step)
+            steps = np.round(mean_answer(before, error, mean) / step)
             changed = numpy_helper.to_array(tensors[bias.input[0]]).astype(np.float64) - steps
             clipped = np.clip(changed, LIMITS.min, LIMITS.max).astype(np.int32)
             tensors[bias.input[0]].CopyFrom(numpy_helper.from_array(clipped, bias.input[0]))
@@ -67,7 +67,7 @@ def _scaled(node: onnx.NodeProto, tensors: Mapping[str, onnx.TensorProto]) -> Ar
     return scaled
 
 
-def _mean_answer(node: onnx.NodeProto, error: Array, mean: Array) -> Array:
+def mean_answer(node: onnx.NodeProto, error: Array, mean: Array) -> Array:
     """(out,) mean of what `error` in place of the weights answers to inputs of this mean."""
     attributes = {attribute.name: attribute.i for attribute in node.attribute}
     matrix = error.reshape(*error.shape[:2], -1).sum(axis=2)

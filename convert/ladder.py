@@ -241,7 +241,7 @@ def _trial_record(trial: Trial) -> dict[str, Any]:
         "fidelity": dict(trial.fidelity.metrics),
         **_told(trial.setting),
         "milliseconds": round(trial.measured.milliseconds, 3),
-        "size_bytes": trial.measured.size_bytes,
+        "size_bytes": trial.size_bytes,
         "objections": list(trial.violations),
     }
 
@@ -249,7 +249,9 @@ def _trial_record(trial: Trial) -> dict[str, Any]:
 def _name(setting: Setting) -> str:
     told = _told(setting)
     parts = [rung_name(setting), f"{told['ranges']} ranges"]
-    parts += [field for field in ("corrected", "equalised", "reduce_range") if told[field]]
+    parts += [
+        field for field in ("corrected", "equalised", "reduce_range", "stored") if told[field]
+    ]
     parts += [f"{told['float_nodes']} nodes in float"] if told["float_nodes"] else []
     return ", ".join(parts)
 
@@ -261,6 +263,7 @@ def _told(setting: Setting) -> dict[str, Any]:
         "corrected": setting.corrected,
         "equalised": setting.equalised,
         "reduce_range": setting.reduce_range,
+        "stored": setting.stored,
     }
 
 

@@ -30,6 +30,7 @@ from convert.gelus import fuse_gelus
 from convert.numerics import PREFIX
 from convert.observe import Observed, Ranges, observe
 from convert.saturation.fitting import fitting_ranges
+from convert.stored import store_rounded
 from convert.tables import quantize_tables
 from convert.units import sizes, tail, units, with_shapes
 from runtime.session import Feeds
@@ -52,6 +53,7 @@ class Setting:
     corrected: bool = False  # biases, by what rounded weights add on average
     equalised: bool = False  # channels between two layers, so that one range fits them all
     reduce_range: bool = False  # weights of which no pair of products saturates without VNNI
+    stored: bool = False  # those of float layers too are in 8 bits, in the file
 
 
 class Quantizer:
@@ -138,6 +140,9 @@ class Quantizer:
         quantized: onnx.ModelProto = quantizer.model.model
         if setting.corrected:
             correct(quantized, model, observed.means)
+        if setting.stored:
+            means = observed.means if setting.corrected else None
+            store_rounded(quantized, setting.float_nodes, means)
         return quantized
 
     def _observed_model(self, setting: Setting) -> tuple[onnx.ModelProto, Observed]:

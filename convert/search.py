@@ -57,6 +57,11 @@ class Trial:
         return self.measured.fidelity
 
     @property
+    def size_bytes(self) -> int:
+        """Of its file."""
+        return self.measured.size_bytes
+
+    @property
     def qualifies(self) -> bool:
         """True inside the recipe's tolerance."""
         return not self.violations
@@ -126,10 +131,10 @@ class Search:
         if self._tolerance == Tolerance():
             return whole
         ranked = self._rank_blocks(setting)
-        if self._is_safe(whole):
+        if self.is_safe(whole):
             return self._improve(setting, whole, ranked)
-        chosen = self._accumulate(setting, ranked, self._is_safe, SAFETY_SHARE)
-        accepts = self._is_safe
+        chosen = self._accumulate(setting, ranked, self.is_safe, SAFETY_SHARE)
+        accepts = self.is_safe
         if chosen is None:
             if whole.qualifies:
                 return self._improve(setting, whole, ranked)
@@ -176,7 +181,8 @@ class Search:
                 values[block] = gain / (LEAST_SHARE + self._share(block))
         return sorted(values, key=lambda block: -values[block])
 
-    def _is_safe(self, trial: Trial) -> bool:
+    def is_safe(self, trial: Trial) -> bool:
+        """True inside half of the tolerance."""
         return not self._safe.violations(trial.fidelity.metrics)
 
     def _accumulate(

@@ -1,0 +1,97 @@
+"""Weights of float layers in 8 bits: float again once loaded, and corrected on average."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from convert.graph import initializers
+from convert.numerics import PREFIX
+from convert.observe import observe
+from convert.quantize import Quantizer, Setting, all_op_types
+from convert.stored import store_rounded
+from convert.units import with_shapes
+from convert.verify import run_rows
+from runtime.session import Session, SessionOptions
+from tests.convert import nets
+from tests.convert.parity import write_float_graph
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> onnx.ModelProto:
+    return write_float_graph(nets.loaded(nets.convolutions(layers=3)), tmp_path / "float.onnx")
+
+
+def layers(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    return [node for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
+
+
+def test_rounded_per_channel_by_hand(model: onnx.ModelProto) -> None:
+    name, kernel = layers(model)[1].name, layers(model)[1].input[1]
+    weight = initializers(model)[kernel]
+    others = [initializers(model)[node.input[1]] for node in layers(model)[::2]]
+    store_rounded(model, {name})
+    stored = initializers(model)
+    integers, scale = stored[f"{kernel}/integers"], stored[f"{kernel}/scale"]
+    assert integers.dtype == np.int8
+    assert kernel not in stored  # else it would be kept twice
+    assert (np.abs(integers).reshape(32, -1).max(axis=1) == 127).all()
+    # half a step of each channel
+    assert (np.abs(integers * scale - weight) <= scale * 0.5001).all()
+    for each, layer in zip(others, layers(model)[::2], strict=True):
+        np.testing.assert_array_equal(stored[layer.input[1]], each)
+
+
+def test_onnxruntime_makes_them_float_once(model: onnx.ModelProto, tmp_path: Path) -> None:
+    names = {node.name for node in layers(model)}
+    store_rounded(model, names)
+    onnx.save(model, tmp_path / "stored.onnx")
+    Session(tmp_path / "stored.onnx", SessionOptions(optimized_path=tmp_path / "optimized.onnx"))
+    loaded = onnx.load(tmp_path / "optimized.onnx")
+    made = [node.name for node in loaded.graph.node if node.name.endswith(("/cast", "/product"))]
+    assert [name for name in made if not name.startswith(PREFIX)] == []
+    sizes = [(tmp_path / f"{name}.onnx").stat().st_size for name in ("float", "stored")]
+    assert sizes[1] < 0.35 * sizes[0]
+
+
+def test_weights_that_another_reads_are_left(model: onnx.ModelProto) -> None:
+    first, second = layers(model)[1:3]
+    second.input[1] = first.input[1]
+    before = initializers(model)[first.input[1]]
+    store_rounded(model, {first.name, second.name})
+    np.testing.assert_array_equal(initializers(model)[first.input[1]], before)
+
+
+def test_biases_take_the_mean_error_away(model: onnx.ModelProto, tmp_path: Path) -> None:
+    samples = nets.media().calibration
+    means = observe(with_shapes(model), samples).means
+    layer = layers(model)[1]
+    value = onnx.helper.make_tensor_value_info(layer.output[0], onnx.TensorProto.FLOAT, None)
+    model.graph.output.append(value)
+
+    def answer(given: Mapping[str, NDArray[Any]] | None, *names: str) -> NDArray[Any]:
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)
+        onnx.save(store_rounded(copy, names, given), tmp_path / "probed.onnx")
+        channels: NDArray[Any] = run_rows(tmp_path / "probed.onnx", samples)[layer.output[0]]
+        return channels.mean(axis=(0, 2, 3))
+
+    expected = answer(None)
+    plain = np.abs(answer(None, layer.name) - expected).mean()
+    corrected = np.abs(answer(means, layer.name) - expected).mean()
+    assert corrected < 0.3 * plain  # the rest is what the edges read less of
+
+
+def test_a_setting_stores_the_weights_of_its_float_layers(
+    model: onnx.ModelProto, tmp_path: Path
+) -> None:
+    quantizer = Quantizer(model, nets.media().calibration)
+    kept = frozenset(quantizer.units[1].nodes)
+    for stored in (False, True):
+        quantized = quantizer.quantize(Setting(all_op_types(), kept, stored=stored))
+        name = f"{layers(model)[1].input[1]}/integers"
+        assert (name in initializers(quantized)) is stored
