@@ -141,8 +141,9 @@ class Quantizer:
         if setting.corrected:
             correct(quantized, model, observed.means)
         if setting.stored:
-            means = observed.means if setting.corrected else None
-            store_rounded(quantized, setting.float_nodes, means)
+            read = {n.name: n.input[0] for n in model.graph.node if n.name in setting.float_nodes}
+            means = {n: observed.means[x] for n, x in read.items() if x in observed.means}
+            store_rounded(quantized, setting.float_nodes, means if setting.corrected else {})
         return quantized
 
     def _observed_model(self, setting: Setting) -> tuple[onnx.ModelProto, Observed]:

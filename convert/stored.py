@@ -23,14 +23,14 @@ LEAST = 1024  # weights; fewer are not worth their nodes
 
 
 def store_rounded(
-    model: onnx.ModelProto, names: Collection[str], means: Mapping[str, Array] | None = None
+    model: onnx.ModelProto, names: Collection[str], means: Mapping[str, Array]
 ) -> onnx.ModelProto:
     """Round the weights of these layers, symmetric and per channel; in place.
 
     Args:
         model: a graph in which they are float.
         names: of nodes; those without weights of their own are passed over.
-        means: (C,) of the tensors that they read, by name, to correct biases by; None: they stay.
+        means: (C,) of what each reads, by name of node, to correct biases by; others stay.
     """
     weights, read_by = initializers(model), readers(model)
     rounded: dict[str, list[onnx.TensorProto]] = {}
@@ -44,9 +44,9 @@ def store_rounded(
             rounded[name] = list(_constants(name, integers, scale))
             nodes += _nodes(name)
             node.input[1] = f"{name}/product"
-            if means is not None and node.op_type in CORRECTED and len(node.input) > 2:
+            if node.name in means and node.op_type in CORRECTED and len(node.input) > 2:
                 error = integers * scale - kernel
-                _correct(model, node, mean_answer(node, error, means[node.input[0]]))
+                _correct(model, node, mean_answer(node, error, means[node.name]))
         nodes.append(node)
     replace_nodes(model, nodes, [tensor for pair in rounded.values() for tensor in pair])
     return model

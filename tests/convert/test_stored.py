@@ -34,7 +34,7 @@ def test_rounded_per_channel_by_hand(model: onnx.ModelProto) -> None:
     name, kernel = layers(model)[1].name, layers(model)[1].input[1]
     weight = initializers(model)[kernel]
     others = [initializers(model)[node.input[1]] for node in layers(model)[::2]]
-    store_rounded(model, {name})
+    store_rounded(model, {name}, {})
     stored = initializers(model)
     integers, scale = stored[f"{kernel}/integers"], stored[f"{kernel}/scale"]
     assert integers.dtype == np.int8
@@ -48,7 +48,7 @@ def test_rounded_per_channel_by_hand(model: onnx.ModelProto) -> None:
 
 def test_onnxruntime_makes_them_float_once(model: onnx.ModelProto, tmp_path: Path) -> None:
     names = {node.name for node in layers(model)}
-    store_rounded(model, names)
+    store_rounded(model, names, {})
     onnx.save(model, tmp_path / "stored.onnx")
     Session(tmp_path / "stored.onnx", SessionOptions(optimized_path=tmp_path / "optimized.onnx"))
     loaded = onnx.load(tmp_path / "optimized.onnx")
@@ -62,27 +62,27 @@ def test_weights_that_another_reads_are_left(model: onnx.ModelProto) -> None:
     first, second = layers(model)[1:3]
     second.input[1] = first.input[1]
     before = initializers(model)[first.input[1]]
-    store_rounded(model, {first.name, second.name})
+    store_rounded(model, {first.name, second.name}, {})
     np.testing.assert_array_equal(initializers(model)[first.input[1]], before)
 
 
 def test_biases_take_the_mean_error_away(model: onnx.ModelProto, tmp_path: Path) -> None:
     samples = nets.media().calibration
-    means = observe(with_shapes(model), samples).means
     layer = layers(model)[1]
+    read = observe(with_shapes(model), samples).means[layer.input[0]]
     value = onnx.helper.make_tensor_value_info(layer.output[0], onnx.TensorProto.FLOAT, None)
     model.graph.output.append(value)
 
-    def answer(given: Mapping[str, NDArray[Any]] | None, *names: str) -> NDArray[Any]:
+    def answer(means: Mapping[str, NDArray[Any]], *names: str) -> NDArray[Any]:
         copy = onnx.ModelProto()
         copy.CopyFrom(model)
-        onnx.save(store_rounded(copy, names, given), tmp_path / "probed.onnx")
+        onnx.save(store_rounded(copy, names, means), tmp_path / "probed.onnx")
         channels: NDArray[Any] = run_rows(tmp_path / "probed.onnx", samples)[layer.output[0]]
         return channels.mean(axis=(0, 2, 3))
 
-    expected = answer(None)
-    plain = np.abs(answer(None, layer.name) - expected).mean()
-    corrected = np.abs(answer(means, layer.name) - expected).mean()
+    expected = answer({})
+    plain = np.abs(answer({}, layer.name) - expected).mean()
+    corrected = np.abs(answer({layer.name: read}, layer.name) - expected).mean()
     assert corrected < 0.3 * plain  # the rest is what the edges read less of
 
 
@@ -90,8 +90,13 @@ def test_a_setting_stores_the_weights_of_its_float_layers(
     model: onnx.ModelProto, tmp_path: Path
 ) -> None:
     quantizer = Quantizer(model, nets.media().calibration)
+    layer = layers(model)[1]
     kept = frozenset(quantizer.units[1].nodes)
-    for stored in (False, True):
-        quantized = quantizer.quantize(Setting(all_op_types(), kept, stored=stored))
-        name = f"{layers(model)[1].input[1]}/integers"
-        assert (name in initializers(quantized)) is stored
+    biases = []
+    for stored, corrected in ((False, False), (True, False), (True, True)):
+        setting = Setting(all_op_types(), kept, stored=stored, corrected=corrected)
+        weights = initializers(quantizer.quantize(setting))
+        assert (f"{layer.input[1]}/integers" in weights) is stored
+        biases.append(weights[layer.input[2]])
+    np.testing.assert_array_equal(biases[0], biases[1])
+    assert (biases[1] != biases[2]).any()
