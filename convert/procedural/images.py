@@ -165,18 +165,13 @@ def _draw_ellipse(image: Plane, centre: tuple, axes: tuple, colour: tuple) -> No
 
 
 def _exposed(rng: np.random.Generator, canvas: Plane) -> Image:
-    """Light, blur and sensor noise; now and then under- or over-exposed, or grey.
-
-    Half are as sharp, and some as noisy, as photos that were shrunk without being smoothed: drawn
-    softer, U-2-Net's first layers answered half as far as on photos, whose values were clipped.
-    """
+    """Light, blur and sensor noise; now and then under- or over-exposed, or grey."""
     if rng.random() < 0.12:
         canvas = canvas.mean(axis=2, keepdims=True).repeat(3, axis=2)
     gain, gamma = rng.choice([0.35, 0.8, 1.0, 1.0, 1.25, 1.8]), rng.uniform(0.7, 1.4)
     canvas = np.clip(canvas * gain, 0, 1) ** gamma
-    if rng.random() < 0.5:
-        canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.4, 1.2))
-    noisy = canvas * 255 + rng.normal(0, rng.uniform(0, 16), canvas.shape)
+    canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.4, 1.2))
+    noisy = canvas * 255 + rng.normal(0, rng.uniform(0, 8), canvas.shape)
     return np.clip(noisy, 0, 255).round().astype(np.uint8)
 
 
