@@ -24,6 +24,7 @@ WRITTEN_AT_ONCE, LEAST_WRITTEN = 8, 16
 CLIPPING = ("Relu", "Clip")  # part of the convolution before them, once quantized
 # smaller maps gain nothing, and taking channels away is one more operator
 LEAST_POSITIONS = 1024
+KEPT = "/kept"  # ends the name of what takes added channels away
 
 
 def with_fast_channels(model: onnx.ModelProto, sizes: Mapping[str, int]) -> onnx.ModelProto:
@@ -39,6 +40,21 @@ def with_fast_channels(model: onnx.ModelProto, sizes: Mapping[str, int]) -> onnx
     _fill_image(changed)
     _fill_outputs(changed, sizes)
     return changed
+
+
+def of_kept(
+    model: onnx.ModelProto, ranges: Mapping[str, tuple[float, float]]
+) -> dict[str, tuple[float, float]]:
+    """Ranges in which a filled tensor has that of its own channels.
+
+    What takes the others away passes its input's range on, and zeros are of any range.
+    """
+    own = {
+        node.input[0]: ranges[node.output[0]]
+        for node in model.graph.node
+        if node.name.endswith(KEPT) and node.output[0] in ranges
+    }
+    return {**ranges, **own}
 
 
 def _fill_image(model: onnx.ModelProto) -> None:
@@ -82,7 +98,8 @@ def _fill_outputs(model: onnx.ModelProto, sizes: Mapping[str, int]) -> None:
         if _is_own(node, weights, read_by):
             kernel = weights[node.input[1]]
             count = len(kernel)
-            filled = max(LEAST_WRITTEN, count + -count % WRITTEN_AT_ONCE)
+            fills = kernel.shape[1] % READ_AT_ONCE == 0  # else the fast way is closed to it anyway
+            filled = max(LEAST_WRITTEN, count + -count % WRITTEN_AT_ONCE) if fills else count
             if filled > count and sizes.get(node.output[0], 0) // count >= LEAST_POSITIONS:
                 for name in node.input[1:]:
                     rest = [(0, 0)] * (weights[name].ndim - 1)
@@ -92,7 +109,7 @@ def _fill_outputs(model: onnx.ModelProto, sizes: Mapping[str, int]) -> None:
                 ends[after[0].name if clips else node.name] = (node.name, count)
         if node.name in ends:
             layer, count = ends[node.name]
-            nodes.append(_kept(node, f"{layer}/kept", count, constants))
+            nodes.append(_kept(node, f"{layer}{KEPT}", count, constants))
     replace_nodes(model, nodes, list(constants.values()))
 
 

@@ -79,11 +79,7 @@ def climb(search: Search, quantizer: Quantizer, *, effort: Effort) -> list[Found
 
 
 def _refine(search: Search, quantizer: Quantizer, rung: Setting) -> dict[str, Any]:
-    """What costs no time and takes loss away, one after the other: fields of a setting.
-
-    Weights of which no pair of products saturates need only lose nothing: one file then serves on
-    every CPU.
-    """
+    """What costs no time and takes loss away, one after the other: fields of a setting."""
     tried: list[dict[str, Any]] = [{"corrected": True}, {"ranges": "percentile"}]
     if quantizer.equalises:
         tried.append({"equalised": True})
@@ -96,10 +92,6 @@ def _refine(search: Search, quantizer: Quantizer, rung: Setting) -> dict[str, An
         trial = search.measure(replace(best.setting, **change))
         if trial.fidelity.loss < best.fidelity.loss * (1 - EARNS):
             best, kept = trial, {**kept, **change}
-    if not search.exhausted:
-        fitting = search.measure(replace(best.setting, reduce_range=True))
-        if fitting.fidelity.loss <= best.fidelity.loss:
-            kept["reduce_range"] = True
     return kept
 
 
@@ -140,14 +132,24 @@ def _after(searched: Trial, rung: Setting, search: Search) -> Trial:
 def _found(name: str, rung: Setting, best: Trial, search: Search) -> Found:
     alike = search.like(rung)
     others = [trial for trial in alike if trial.qualifies and trial is not best]
-    return Found(name, (*_smaller(best, search), best, *others[:1]), len(alike))
+    better = _finished(best, search) if best.qualifies else []
+    return Found(name, (*better, best, *others[:1]), len(alike))
 
 
-def _smaller(best: Trial, search: Search) -> Iterator[Trial]:
-    """The same with the weights of its float layers in 8 bits, where that is worth their error."""
-    if not best.qualifies or not best.setting.float_nodes:
-        return
-    stored = search.measure(replace(best.setting, stored=True))
-    as_safe = search.is_safe(stored) or not search.is_safe(best)
-    if stored.qualifies and as_safe and stored.size_bytes * SMALLER < best.size_bytes:
-        yield stored
+def _finished(best: Trial, search: Search) -> list[Trial]:
+    """The same with other weights where that is worth it, the best first.
+
+    Those of which no pair of products saturates need only lose nothing: one file then serves on
+    every CPU. Those of float layers in 8 bits may lose what the tolerance allows.
+    """
+    found = [best]
+    if best.setting.products in ("whole", "inputs"):
+        fitting = search.measure(replace(best.setting, reduce_range=True))
+        if fitting.qualifies and fitting.fidelity.loss <= best.fidelity.loss:
+            found.append(fitting)
+    if best.setting.float_nodes:
+        stored = search.measure(replace(found[-1].setting, stored=True))
+        as_safe = search.is_safe(stored) or not search.is_safe(best)
+        if stored.qualifies and as_safe and stored.size_bytes * SMALLER < best.size_bytes:
+            found.append(stored)
+    return found[:0:-1]

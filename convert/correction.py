@@ -34,7 +34,7 @@ def correct(quantized: onnx.ModelProto, model: onnx.ModelProto, means: Mapping[s
     layers = {
         node.name: (node, weights[node.input[1]], means[node.input[0]])
         for node in model.graph.node
-        if node.op_type in CORRECTED and node.input[1] in weights and node.input[0] in means
+        if is_corrected(node) and node.input[1] in weights and node.input[0] in means
     }
     producers = {name: node for node in quantized.graph.node for name in node.output}
     tensors = {tensor.name: tensor for tensor in quantized.graph.initializer}
@@ -50,6 +50,12 @@ def correct(quantized: onnx.ModelProto, model: onnx.ModelProto, means: Mapping[s
             changed = numpy_helper.to_array(tensors[bias.input[0]]).astype(np.float64) - steps
             clipped = np.clip(changed, LIMITS.min, LIMITS.max).astype(np.int32)
             tensors[bias.input[0]].CopyFrom(numpy_helper.from_array(clipped, bias.input[0]))
+
+
+def is_corrected(node: onnx.NodeProto) -> bool:
+    """True for a layer that adds its bias to its products as they are."""
+    factors = [each.f for each in node.attribute if each.name in ("alpha", "beta")]
+    return node.op_type in CORRECTED and all(factor == 1 for factor in factors)
 
 
 def _is_constant(node: onnx.NodeProto, tensors: Mapping[str, onnx.TensorProto]) -> bool:

@@ -24,10 +24,12 @@ VariantName = Literal["int8", "int8-7bit", "float"]
 
 # 8-bit products saturate in pairs on x86 without these; ARM's dot product does not saturate
 INT8_CPU_FEATURES = ("avx512_vnni", "avx_vnni", "asimddp")
-# where nothing saturates, also these: exact anywhere, they must be faster than float. With AVX2
-# alone MatMulNBits is not (MiniLM 0.8 to 1.0 x; with AVX-512 without VNNI 1.5 x)
+# a graph in which nothing saturates is exact anywhere. With these it is faster than float too
 EXACT_CPU_FEATURES = (*INT8_CPU_FEATURES, "avx512bw")
-SEVEN_BIT_CPU_FEATURES = ("avx2",)  # 1.2 to 3 x as fast as float
+# and with this where ranges are constants: 1.2 to 3 x. By MatMulNBits it is not (MiniLM 0.8 to
+# 1.0 x; with AVX-512 without VNNI 1.5 x); other ranges of the moment were not measured
+SEVEN_BIT_CPU_FEATURES = ("avx2",)
+RANGES_OF_THE_MOMENT = {"MatMulNBits", "MatMulInteger", "DynamicQuantizeLinear"}
 
 
 def cpu_features(name: VariantName, path: Path) -> tuple[str, ...]:
@@ -38,8 +40,9 @@ def cpu_features(name: VariantName, path: Path) -> tuple[str, ...]:
         return SEVEN_BIT_CPU_FEATURES
     if saturating_layers(path):
         return INT8_CPU_FEATURES
-    by_blocks = "MatMulNBits" in op_types(path)
-    return EXACT_CPU_FEATURES if by_blocks else (*EXACT_CPU_FEATURES, *SEVEN_BIT_CPU_FEATURES)
+    if RANGES_OF_THE_MOMENT & op_types(path).keys():
+        return EXACT_CPU_FEATURES
+    return (*EXACT_CPU_FEATURES, *SEVEN_BIT_CPU_FEATURES)
 
 
 def measure_variant(

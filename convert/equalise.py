@@ -17,6 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from convert.channels import KEPT
 from convert.graph import initializers, readers
 from convert.numerics import PREFIX
 
@@ -50,8 +51,9 @@ def pairs(model: onnx.ModelProto) -> list[Pair]:
     found = []
     for node in filter(is_layer, model.graph.node):
         follower = _only(read_by.get(node.output[0], []))
-        if follower is not None and follower.op_type in HOMOGENEOUS:
-            follower = _only(read_by.get(follower.output[0], []))
+        for passed in (HOMOGENEOUS, ("Slice",)):
+            if follower is not None and follower.op_type in passed and _keeps_channels(follower):
+                follower = _only(read_by.get(follower.output[0], []))
         if follower is not None and is_layer(follower) and _by_channel(node, follower, constants):
             found.append(Pair(node, follower))
     return found
@@ -75,10 +77,15 @@ def equalised(model: onnx.ModelProto, peaks: Mapping[str, Array]) -> onnx.ModelP
         scale = _scale(peaks[pair.second.input[0]], _reach(pair.second, second[0]))
         for name, array in zip(pair.first.input[1:], first, strict=True):
             axis = 0 if array.ndim == 1 else _output_axis(pair.first)
-            _put(tensors[name], array / _along(scale, array.ndim, axis))
+            added = np.ones(array.shape[axis] - len(scale))  # channels of zeros
+            _put(tensors[name], array / _along(np.append(scale, added), array.ndim, axis))
         axis = 0 if _is_depthwise(pair.second, second[0]) else 1 - _output_axis(pair.second)
         _put(tensors[pair.second.input[1]], second[0] * _along(scale, second[0].ndim, axis))
     return changed
+
+
+def _keeps_channels(node: onnx.NodeProto) -> bool:
+    return node.op_type != "Slice" or node.name.endswith(KEPT)
 
 
 def _only(nodes: list[onnx.NodeProto]) -> onnx.NodeProto | None:

@@ -87,7 +87,7 @@ class Choice:
     settings: Mapping[str, Any]  # part of the artifact's digest: no timings
     candidates: tuple[Mapping[str, Any], ...]
     reason: str
-    int8_7bit: Path | None = None  # `int8` with other weights, where products of its own saturate
+    int8_7bit: Path | None = None  # `int8` with weights of 7 bits; None: it has them itself
 
 
 def choose(

@@ -21,7 +21,7 @@ from onnxruntime.quantization.quant_utils import QuantizationMode
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from convert.blocks import quantize_products
-from convert.channels import with_fast_channels
+from convert.channels import of_kept, with_fast_channels
 from convert.correction import correct
 from convert.equalise import equalised, pairs
 from convert.errors import ConvertError
@@ -158,7 +158,7 @@ class Quantizer:
 
 def _ranges(model: onnx.ModelProto, observed: Observed, kind: Ranges) -> TensorsData:
     """Made anew for each graph: onnxruntime's quantizer changes them."""
-    ranges = without_closed(model, observed.ranges(kind))
+    ranges = of_kept(model, without_closed(model, observed.ranges(kind)))
     typed = {n: (np.float32(low), np.float32(high)) for n, (low, high) in ranges.items()}
     return TensorsData(CalibrationMethod.MinMax, typed)
 

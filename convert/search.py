@@ -211,7 +211,7 @@ class Search:
             part = pending.pop()
             trial, share = self._try(setting, part), self._share(part)
             if trial.fidelity.loss > whole.fidelity.loss * (1 - SAFER):
-                break  # and so none of its parts is enough
+                break  # its parts seldom take more away than it does
             allowed = whole.fidelity.loss * (1 - max(SAFER, FLOAT_COST * share))
             gain = allowed - trial.fidelity.loss
             if trial.qualifies and share <= SAFETY_SHARE + ROUNDING and gain > most:

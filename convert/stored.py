@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from convert.correction import CORRECTED, mean_answer
+from convert.correction import is_corrected, mean_answer
 from convert.graph import initializers, readers, replace_nodes
 from convert.units import WEIGHTED
 
@@ -44,7 +44,8 @@ def store_rounded(
             rounded[name] = list(_constants(name, integers, scale))
             nodes += _nodes(name)
             node.input[1] = f"{name}/product"
-            if node.name in means and node.op_type in CORRECTED and len(node.input) > 2:
+            own_bias = len(node.input) > 2 and len(read_by[node.input[2]]) == 1
+            if node.name in means and is_corrected(node) and own_bias:
                 error = integers * scale - kernel
                 _correct(model, node, mean_answer(node, error, means[node.name]))
         nodes.append(node)

@@ -70,7 +70,7 @@ def _session_options(options: SessionOptions) -> ort.SessionOptions:
     session_options.intra_op_num_threads = options.threads or cpu_count()
     session_options.inter_op_num_threads = 1
     session_options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    # the arena keeps the largest run's memory for ever: +120 MB for u2netp, see ARCHITECTURE.md
+    # the arena keeps the largest run's memory for ever: +120 MB for u2netp, see DECISIONS.md
     session_options.enable_cpu_mem_arena = False
     # one pattern is kept per input shape, without bound, and the batch axis varies
     session_options.enable_mem_pattern = False

@@ -1,7 +1,7 @@
 """Channels of zeros for the integer kernels: the answers stay, and only where they are worth it."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -9,12 +9,14 @@ import pytest
 from onnx import numpy_helper
 
 from convert.channels import with_fast_channels
+from convert.equalise import equalised, pairs
 from convert.fidelity import max_abs_difference
 from convert.graph import initializers
 from convert.numerics import PREFIX, ImageInput, StretchedAlpha
+from convert.observe import observe
 from convert.quantize import Quantizer, Setting, all_op_types
 from convert.recipe import Loaded
-from convert.units import sizes
+from convert.units import sizes, with_shapes
 from convert.verify import run_rows
 from runtime.session import Session, SessionOptions
 from tests.convert import nets
@@ -120,11 +122,11 @@ def test_small_maps_groups_and_shared_weights_are_left(tmp_path: Path) -> None:
             return self.layer(self.layer(x))
 
     grouped = convolution(24, 12, groups=3)
-    small = nn.Sequential(nn.MaxPool2d(2), convolution(12, 3), nn.Upsample(scale_factor=2))
-    loaded = masks(convolution(3, 24), grouped, Shared(), small, convolution(3, 1))
+    small = nn.Sequential(nn.MaxPool2d(2), convolution(12, 4), nn.Upsample(scale_factor=2))
+    loaded = masks(convolution(3, 24), grouped, Shared(), small, convolution(4, 1))
     before, after = widened(loaded, tmp_path / "float.onnx")
     assert kernels(after)[1:-1] == kernels(before)[1:-1]
-    assert kernels(after)[-1] == (16, 3, 3, 3)
+    assert kernels(after)[-1] == (16, 4, 3, 3)
 
 
 def test_a_map_that_is_an_answer_keeps_its_channels(tmp_path: Path) -> None:
@@ -154,3 +156,52 @@ def test_quantized_channels_of_zeros_change_nothing(reduce_range: bool, tmp_path
     expected, found = (run_rows(p, rows(IMAGES)) for p in (tmp_path / "float.onnx", path))
     # two layers of 8 bits
     assert np.abs(expected["alpha"] - found["alpha"]).mean() < 0.02
+
+
+def scale_of(model: onnx.ModelProto, name: str) -> float:
+    """Of the steps that a tensor is quantized by."""
+    node = next(node for node in model.graph.node if name in node.input)
+    assert node.op_type == "QuantizeLinear"
+    return float(initializers(model)[node.input[1]])
+
+
+@pytest.mark.parametrize("ranges", ["minmax", "percentile"])
+def test_a_filled_tensor_has_the_range_of_its_own_channels(
+    ranges: Literal["minmax", "percentile"], tmp_path: Path
+) -> None:
+    """Zeros would hide the tails, and a gate behind them is a gate all the same."""
+    from torch import nn
+
+    wide = convolution(3, 12)
+    wide.weight.data *= 40  # far below a closed gate
+    loaded = masks(wide, nn.SiLU(), convolution(12, 16), convolution(16, 1))
+    quantizer = Quantizer(write_float_graph(loaded, tmp_path / "float.onnx"), rows(IMAGES))
+    quantized = quantizer.quantize(Setting(("Conv",), ranges=ranges))
+    name = next(node.output[0] for node in quantized.graph.node if node.op_type == "Conv")
+    assert name.endswith("/filled")
+    plain = with_shapes(onnx.load(tmp_path / "float.onnx"))
+    conv = next(node for node in plain.graph.node if node.op_type == "Conv")
+    low, high = observe(plain, rows(IMAGES)).ranges(ranges)[conv.output[0]]
+    assert low < -20
+    assert scale_of(quantized, name) == pytest.approx((high + 8) / 255, rel=1e-3)
+
+
+def test_filled_layers_are_equalised_like_others(tmp_path: Path) -> None:
+    from torch import nn
+
+    loaded = masks(
+        convolution(3, 12), nn.ReLU(), convolution(12, 16), nn.Tanh(), convolution(16, 1)
+    )
+    model, changed = widened(loaded, tmp_path / "float.onnx")
+    assert len(pairs(model)) == len(pairs(changed)) == 1
+    observed = observe(with_shapes(changed), rows(IMAGES))
+    onnx.save(equalised(changed, observed.peaks), tmp_path / "equal.onnx")
+    expected, found = (run_rows(tmp_path / n, rows(IMAGES)) for n in ("float.onnx", "equal.onnx"))
+    assert max_abs_difference(expected, found) < 1e-5  # factors that are no powers of two
+
+
+def test_layers_that_read_other_numbers_are_left(tmp_path: Path) -> None:
+    loaded = masks(convolution(3, 16), convolution(16, 24), convolution(24, 6), convolution(6, 1))
+    _, after = widened(loaded, tmp_path / "float.onnx")
+    # four channels are read at a time: six go the slow way whatever is written
+    assert kernels(after)[2:] == [(16, 24, 3, 3), (1, 6, 3, 3)]

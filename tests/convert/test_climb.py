@@ -1,5 +1,6 @@
 """What a rung does about its weights once its layers are chosen."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,25 +13,36 @@ from convert.recipe import Tolerance
 from convert.search import Budget, Measured, Search
 from convert.units import Unit
 
-UNITS = (Unit(("conv",), 1.0, 1.0),)
 QUANTIZER: Any = SimpleNamespace(product_share=0.0, equalises=False)
 
 
-def found(losses: dict[bool, float]) -> Setting:
-    """What serves, where these are the losses without and with such weights."""
-
-    def evaluate(setting: Setting) -> Measured:
-        loss = losses[setting.reduce_range]
-        return Measured(Fidelity({"mae": loss}, loss), 1.0, 1)
-
+def best_of(evaluate: Callable[[Setting], Measured]) -> Setting:
+    """What serves of the first rung."""
+    units = tuple(Unit((f"conv{i}",), 0.1, 0.1) for i in range(10))
     tolerance = Tolerance(at_most={"mae": 1.0})
-    search = Search(evaluate, units=UNITS, tolerance=tolerance, budget=Budget(20))
+    search = Search(evaluate, units=units, tolerance=tolerance, budget=Budget(60))
     return climb(search, QUANTIZER, effort="default")[0].trials[0].setting
+
+
+def losing(loss: float) -> Measured:
+    return Measured(Fidelity({"mae": loss}, loss), 1.0, 1)
 
 
 @pytest.mark.parametrize(("with_them", "taken"), [(0.09, True), (0.1, True), (0.101, False)])
 def test_one_file_for_every_cpu_where_it_loses_nothing(with_them: float, taken: bool) -> None:
-    assert found({False: 0.1, True: with_them}).reduce_range is taken
+    found = best_of(lambda setting: losing(with_them if setting.reduce_range else 0.1))
+    assert found.reduce_range is taken
+
+
+def test_that_it_loses_is_not_hidden_by_a_layer_that_goes_to_float() -> None:
+    def evaluate(setting: Setting) -> Measured:
+        if "conv3" not in setting.float_nodes:
+            return losing(2.0)
+        return losing(0.15 if setting.reduce_range else 0.1)
+
+    found = best_of(evaluate)
+    assert "conv3" in found.float_nodes
+    assert not found.reduce_range
 
 
 def sizes(*, loss: float, size: int) -> list[bool]:

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from convert.correction import is_corrected
 from convert.observe import observe
 from convert.opset import OPSET
 from convert.quantize import Quantizer, Setting
@@ -95,3 +96,13 @@ def test_layers_in_float_keep_their_bias() -> None:
     quantized = Quantizer(model, feeds()).quantize(setting)
     tensors = {tensor.name: tensor for tensor in quantized.graph.initializer}
     np.testing.assert_array_equal(numpy_helper.to_array(tensors["kernel_bias"]), np.zeros(CHANNELS))
+
+
+def test_layers_that_scale_their_products_or_their_bias_are_left() -> None:
+    (gemm,) = (node for node in graph(1).graph.node if node.op_type == "Gemm")
+    assert is_corrected(gemm)
+    for name in ("alpha", "beta"):
+        scaled = onnx.NodeProto()
+        scaled.CopyFrom(gemm)
+        scaled.attribute.append(helper.make_attribute(name, 0.5))
+        assert not is_corrected(scaled)

@@ -102,6 +102,11 @@ def test_image_by_hand() -> None:
     np.testing.assert_allclose(through_image(image, pixels).ravel(), expected, atol=TOLERANCE)
 
 
+def test_a_value_for_each_channel_is_needed() -> None:
+    with pytest.raises(ValueError, match="mean has 1 values for 3 channels"):
+        ImageInput(1, 1, 3, mean=(0.5,), std=(1.0, 1.0, 1.0))
+
+
 def test_bgr_by_hand_mean_is_of_the_networks_order() -> None:
     image = ImageInput(1, 1, 3, (0.1, 0.2, 0.3), (1.0, 1.0, 1.0), channel_order="BGR")
     pixels = np.array([[[[255, 0, 51]]]], np.uint8)

@@ -217,6 +217,27 @@ def test_7_bits_are_not_needed_where_nothing_saturates(tmp_path: Path) -> None:
     assert said.startswith("not needed")
 
 
+def test_what_saturates_all_the_same_has_no_second_file(tmp_path: Path) -> None:
+    source = quantized(tmp_path / "a.onnx", reduce_range=False)
+
+    def write(name: VariantName, path: Path) -> Variant:
+        return Variant(name, "int8", (File(path.name, "", 0),), (), {}, batch_invariant=True)
+
+    variants, said = write_variants(Choice(source, {}, (), ""), tmp_path / "float.onnx", write)
+    assert [variant.name for variant in variants] == ["int8", "float"]
+    assert "saturate all the same" in said
+
+
+@pytest.mark.parametrize("op_type", ["MatMulNBits", "MatMulInteger", "DynamicQuantizeLinear"])
+def test_ranges_of_the_moment_are_not_promised_to_pay_with_avx2(
+    op_type: str, tmp_path: Path
+) -> None:
+    model = onnx.load(quantized(tmp_path / "a.onnx", reduce_range=True))
+    model.graph.node.append(helper.make_node(op_type, ["a", "b"], ["c"]))
+    onnx.save(model, tmp_path / "b.onnx")
+    assert cpu_features("int8", tmp_path / "b.onnx") == EXACT_CPU_FEATURES
+
+
 def test_float_alone_where_int8_does_not_qualify(tmp_path: Path) -> None:
     def write(name: VariantName, path: Path) -> Variant:
         return Variant(name, "float", (File(path.name, "", 0),), (), {}, batch_invariant=True)

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
+from onnx import helper
 
 from convert.graph import initializers
 from convert.numerics import PREFIX
@@ -100,3 +101,34 @@ def test_a_setting_stores_the_weights_of_its_float_layers(
         biases.append(weights[layer.input[2]])
     np.testing.assert_array_equal(biases[0], biases[1])
     assert (biases[1] != biases[2]).any()
+
+
+def test_a_bias_that_another_reads_stays(model: onnx.ModelProto) -> None:
+    first, second = layers(model)[:2]
+    second.input[2] = first.input[2]
+    before = initializers(model)[first.input[2]]
+    means = {first.name: np.ones(3, np.float32), second.name: np.ones(32, np.float32)}
+    store_rounded(model, means.keys(), means)
+    np.testing.assert_array_equal(initializers(model)[first.input[2]], before)
+
+
+@pytest.mark.parametrize(
+    ("op_type", "shape", "attributes", "axis"),
+    [
+        ("Gemm", (64, 32), {}, 1),
+        ("Gemm", (32, 64), {"transB": 1}, 0),
+        ("MatMul", (64, 32), {}, 1),
+        ("ConvTranspose", (64, 32, 2, 2), {"strides": [2, 2]}, 1),
+    ],
+)
+def test_scales_are_of_the_channels_that_a_layer_writes(
+    op_type: str, shape: tuple[int, ...], attributes: dict[str, Any], axis: int
+) -> None:
+    weights = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    node = helper.make_node(op_type, ["x", "w"], ["y"], "layer", **attributes)
+    value = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, None) for n in ("x", "y")]
+    constant = onnx.numpy_helper.from_array(weights, "w")
+    graph = helper.make_graph([node], "g", value[:1], value[1:], [constant])
+    stored = initializers(store_rounded(helper.make_model(graph), {"layer"}, {}))
+    sizes = [32 if each == axis else 1 for each in range(len(shape))]
+    assert stored["w/scale"].shape == tuple(sizes)
