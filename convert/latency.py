@@ -22,6 +22,9 @@ AT_ONCE = 2  # samples, on one thread each
 def medians_ms(paths: Sequence[Path], feeds: Feeds, *, threads: int) -> list[float]:
     """Median milliseconds of one run of each graph, at the serving options, taken in turns.
 
+    Each turn is two runs, the second timed: a small graph that follows a large one would take up to
+    a seventh longer, and whichever came first would seem the slower of two alike.
+
     Args:
         paths: ONNX files of the same inputs.
         feeds: one sample.
@@ -37,6 +40,7 @@ def medians_ms(paths: Sequence[Path], feeds: Feeds, *, threads: int) -> list[flo
         if done >= MIN_ROUNDS and time.perf_counter() - start > SECONDS * len(sessions):
             break
         for session, taken in zip(sessions, samples, strict=True):
+            session.run(feeds)  # brings back what the others pushed out of the caches
             before = time.perf_counter()
             session.run(feeds)
             taken.append((time.perf_counter() - before) * 1000)
