@@ -165,6 +165,16 @@ def test_recorded_differences_are_allowed(url: str, changed: Path) -> None:
     assert problems(check(url, changed)) == {}
 
 
+@pytest.mark.parametrize(("mean", "differs"), [(0.005, False), (0.003, True)])
+def test_the_first_of_two_samples_may_hold_all_of_their_mean(
+    url: str, changed: Path, mean: float, differs: bool
+) -> None:
+    alter(changed / FACES / "1", "output/probabilities", by=0.01)
+    seen = {"golden": {"probabilities": {"mean_abs": mean, "max_abs": 0.01}}}
+    set_verification(changed / FACES / "1", seen)
+    assert bool(problems(check(url, changed))) is differs
+
+
 def test_the_pair_is_two_pictures_where_there_are_two(url: str, changed: Path) -> None:
     """The server's cosine of these two is 0.63: a pair of equals would give 1."""
     with np.load(changed / PAIRS / "1" / "golden.npz") as golden:
