@@ -30,7 +30,10 @@ def version(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_u2netp_is_packaged_in_int8_and_keeps_its_masks(version: Path, shared: Path) -> None:
     manifest = read_manifest(version)
-    assert [variant.name for variant in manifest.variants] == ["int8", "int8-7bit", "float"]
+    first, *_, last = manifest.variants
+    assert (first.name, last.name) == ("int8", "float")
+    # one file for every CPU, or a second one for those without VNNI
+    assert any("avx2" in variant.cpu_features for variant in manifest.variants)
     assert all(variant.batch_invariant for variant in manifest.variants)
     paths = matting(shared)
     images = [preprocess(decode_image(p.read_bytes()), manifest.spec.preprocess) for p in paths]
@@ -42,7 +45,7 @@ def test_u2netp_is_packaged_in_int8_and_keeps_its_masks(version: Path, shared: P
     print(f"u2netp INT8 on {len(paths)} photos: {metrics}")
     assert len(paths) >= 9
     assert metrics["iou_mean"] >= 0.985
-    assert metrics["mae"] <= 0.006
+    assert metrics["mae"] <= 0.004
 
 
 def test_the_search_left_little_in_float(version: Path) -> None:
@@ -50,5 +53,5 @@ def test_the_search_left_little_in_float(version: Path) -> None:
     chosen = next(c for c in manifest.candidates if c["name"] == manifest.choice["operators"])
     assert chosen["integer_operators"] > 150
     # a third of float's file, not half: the float layers are few
-    int8, _, plain = (sum(f.size_bytes for f in v.files) for v in manifest.variants)
+    int8, *_, plain = (sum(f.size_bytes for f in v.files) for v in manifest.variants)
     assert int8 <= 0.45 * plain
