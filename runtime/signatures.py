@@ -1,6 +1,6 @@
 """What a file is, by its first bytes: named so that a refusal helps, whoever refuses.
 
-Nothing is decoded by what stands here; each decoder has its own, stricter list.
+What is decoded is each decoder's own list of these names.
 """
 
 _SIGNATURES: tuple[tuple[str, int, bytes], ...] = (  # name, offset, bytes; the first that fits
