@@ -29,7 +29,7 @@ EXACT_CPU_FEATURES = (*INT8_CPU_FEATURES, "avx512bw")
 # and with this where ranges are constants: 1.2 to 3 x. By MatMulNBits it is not (MiniLM 0.8 to
 # 1.0 x; with AVX-512 without VNNI 1.5 x); other ranges of the moment were not measured
 SEVEN_BIT_CPU_FEATURES = ("avx2",)
-RANGES_OF_THE_MOMENT = {"MatMulNBits", "MatMulInteger", "DynamicQuantizeLinear"}
+RANGES_OF_THE_MOMENT = frozenset({"MatMulNBits", "MatMulInteger", "DynamicQuantizeLinear"})
 
 
 def cpu_features(name: VariantName, path: Path) -> tuple[str, ...]:

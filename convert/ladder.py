@@ -27,6 +27,12 @@ from runtime.manifest import Suppression
 Precision = Literal["int8", "float"]
 Wanted = Literal["auto", "int8", "float"]
 
+REFINED: Mapping[str, str] = {  # fields of a setting, in the words of the report
+    "corrected": "corrected",
+    "equalised": "equalised",
+    "reduce_range": "weights that never saturate",
+    "stored": "float layers stored in 8 bits",
+}
 CHALLENGE = 1.05  # how much faster than what stands a challenger must be: noise is no reason
 DYNAMIC_CHALLENGE = 1.15  # of one that loses what makes a batch: rows that do not depend on others
 
@@ -249,9 +255,7 @@ def _trial_record(trial: Trial) -> dict[str, Any]:
 def _name(setting: Setting) -> str:
     told = _told(setting)
     parts = [rung_name(setting), f"{told['ranges']} ranges"]
-    parts += [
-        field for field in ("corrected", "equalised", "reduce_range", "stored") if told[field]
-    ]
+    parts += [words for field, words in REFINED.items() if told[field]]
     parts += [f"{told['float_nodes']} nodes in float"] if told["float_nodes"] else []
     return ", ".join(parts)
 

@@ -23,7 +23,8 @@ report.json, schema 1, UTF-8; a number that is not finite is null:
       seconds         the conversion took; null: not known
       converted_at    ISO 8601, UTC; null: not known
       float_nodes[]   of the network, left in float by what serves
-      float_reason    what the same falls short of with those in integers too; "" where not known
+      float_reason    what the same falls short of, or how far off it is, with those in integers
+                      too; "" where not known
       candidates[]    every one tried, as in the manifest: name, milliseconds, size_bytes and, of
                       quantized ones, fidelity, objections[], ...; `searched` is true of those that
                       the search only passed by, the others have times_faster and peak_bytes

@@ -153,14 +153,22 @@ def _facts(out: Path, manifest: Manifest) -> ModelFacts:
 
 
 def _float_reason(manifest: Manifest) -> str:
-    """What the same setting with nothing in float falls short of; "" where that was not tried."""
+    """What the same setting with nothing in float falls short of, or how far off it is.
+
+    "" where that was not tried.
+    """
     alike = ("ranges", "corrected", "equalised")
     for tried in manifest.candidates:
         name = str(tried["name"]).startswith(str(manifest.choice.get("operators")))
         same = all(tried.get(key) == manifest.choice.get(key) for key in alike)
         if name and same and tried.get("float_nodes") == 0:
-            return ", ".join(map(str, tried["objections"]))
+            objections = ", ".join(map(str, tried["objections"]))
+            return objections or f"it keeps its tolerance, by {_distance(tried)}"
     return ""
+
+
+def _distance(tried: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in tried["fidelity"].items())
 
 
 def _measured(variant: Variant) -> Measured:

@@ -231,6 +231,33 @@ def test_a_model_without_a_scale_says_nothing_of_it(tmp_path: Path) -> None:
     assert "Similarity:" not in shown.text
 
 
+@pytest.mark.parametrize(
+    ("objections", "why"),
+    [
+        (["mae 0.0080 > 0.006"], "mae 0.0080 > 0.006"),
+        ([], "it keeps its tolerance, by mae 0.0031"),
+    ],
+)
+def test_why_layers_are_in_float_also_where_nothing_forbids_integers(
+    objections: list[str], why: str, tmp_path: Path
+) -> None:
+    refined = {"ranges": "minmax", "corrected": True, "equalised": False}
+    choice = {
+        "precision": "int8", "operators": "all operators", "reason": "INT8 of all operators",
+        "float_nodes": ["net/1"], "reduce_range": True, "stored": True, **refined,
+    }  # fmt: skip
+    tried = {
+        "name": "all operators, minmax ranges, corrected", "searched": True, "float_nodes": 0,
+        "fidelity": {"mae": 0.0031}, "milliseconds": 1.0, "size_bytes": 1, "reduce_range": False,
+        "stored": False, "objections": objections, **refined,
+    }  # fmt: skip
+    plain = {"name": "float", "milliseconds": 5.1, "size_bytes": 4_000_000}
+    write(tmp_path, manifest(choice=choice, candidates=(plain, tried)))
+    _, data = publish(tmp_path)
+    (told,) = data["models"]
+    assert told["float_reason"] == why
+
+
 def test_tables_are_whole_and_have_headers(tmp_path: Path) -> None:
     write(tmp_path, manifest())
     shown, _ = publish(tmp_path)
