@@ -11,9 +11,9 @@ from benchmarks.picture import draw
 from benchmarks.report import Report, measure
 from benchmarks.table import render
 from benchmarks.timing import FULL, QUICK
-from runtime.allocator import tune_allocator
+from runtime.artifact.schema import to_json
+from runtime.engine.allocator import tune_allocator
 from runtime.errors import SlipwayError
-from runtime.strict_json import to_json
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from runtime.artifact.manifest import Manifest, verify_file
+from runtime.engine.session import Feeds
 from runtime.errors import ArtifactError
-from runtime.manifest import Manifest, verify_file
-from runtime.session import Feeds
 
 
 @dataclass(frozen=True, slots=True)

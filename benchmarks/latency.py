@@ -10,17 +10,17 @@ import runtime
 from benchmarks.children import run_python
 from benchmarks.golden import Golden, read_golden
 from benchmarks.timing import Effort, Run, Summary, interleaved
-from runtime.manifest import Manifest, Origin, Variant, read_manifest, verify_file
+from runtime.artifact.manifest import Manifest, Origin, Variant, read_manifest, verify_file
+from runtime.engine.resources import cpu_features
+from runtime.engine.session import Session, SessionOptions
 from runtime.model import choose_variant
-from runtime.resources import cpu_features
-from runtime.session import Session, SessionOptions
 
 THREADS = (1, 2)
 SERVING_THREADS = 1  # the server's default: requests run side by side instead
 MEGABYTE = 1e6
 _LOAD = """
 import sys, time, runtime
-from runtime.session import SessionOptions
+from runtime.engine.session import SessionOptions
 start = time.perf_counter()
 runtime.load(sys.argv[1], options=SessionOptions(threads=int(sys.argv[2])))
 print((time.perf_counter() - start) * 1000)

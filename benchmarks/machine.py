@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from runtime.resources import CPUINFO, cpu_count, cpu_features
+from runtime.engine.resources import CPUINFO, cpu_count, cpu_features
 
 # Instructions that multiply 8-bit integers into 32-bit sums; INT8 gains little without them.
 DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "asimddp"})

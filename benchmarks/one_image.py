@@ -18,8 +18,8 @@ import cv2
 from benchmarks.errors import BenchmarkError
 from benchmarks.server import read_memory
 from runtime import load
-from runtime.allocator import tune_allocator
-from runtime.decode import decode_image
+from runtime.engine.allocator import tune_allocator
+from runtime.media.images.decode import decode_image
 from runtime.tasks.background import background
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from benchmarks.server import read_memory
 from runtime import load
-from runtime.allocator import tune_allocator
-from runtime.isolation.pool import IsolatedDecoders
-from runtime.media import Bounds
+from runtime.engine.allocator import tune_allocator
+from runtime.media.isolation.pool import IsolatedDecoders
+from runtime.media.video.sample import Limits
+from runtime.predict.prepare import Bounds
 from runtime.tasks.gait import gait
 from runtime.tasks.voice_emotion import voice_emotion
-from runtime.video import Limits
 
 LIMITS = Limits(frames=100_000, seconds=3600.0, deadline_s=600.0)
 LONGEST_S = 3700.0

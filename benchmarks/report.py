@@ -14,7 +14,7 @@ from benchmarks.latency import SERVING_THREADS, ModelReport, measure_model
 from benchmarks.machine import Machine, describe_machine
 from benchmarks.server import ServerReport, measure_server
 from benchmarks.timing import Effort
-from runtime.manifest import newest_versions, read_manifest
+from runtime.artifact.manifest import newest_versions, read_manifest
 
 PACKAGES_LIMIT_MB = 330.0
 READY_LIMIT_S = 2.0

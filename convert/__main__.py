@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from convert.arguments import add_commands
+from convert.commands.arguments import add_commands
 
 NEEDED = ("onnx", "onnxruntime", "torch", "tensorflow", "tf2onnx")
 
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _list(_: argparse.Namespace) -> int:
-    from convert.listing import lines
+    from convert.commands.list_models import lines
 
     try:
         for line in lines():
@@ -34,13 +34,13 @@ def _list(_: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from convert.doctor import examine
+    from convert.commands.doctor import examine
 
     return examine(options)
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from convert.recheck.command import verify
+    from convert.commands.verify.command import verify
 
     return verify(options)
 
@@ -49,13 +49,13 @@ def _saturation(options: argparse.Namespace) -> int:
     if find_spec("onnx") is None:
         print("convert: saturation reads graphs, and onnx is not installed here", file=sys.stderr)
         return 1
-    from convert.saturation.command import saturation
+    from convert.commands.saturation import saturation
 
     return saturation(options)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from convert.evaluate.command import evaluate
+    from convert.commands.evaluate.command import evaluate
 
     return evaluate(options)
 
@@ -70,7 +70,7 @@ def _run(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 1
-    from convert.commands import run_models
+    from convert.commands.run import run_models
     from runtime.errors import SlipwayError
 
     try:

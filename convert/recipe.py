@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from convert.errors import RecipeError
-from convert.fidelity import METRICS
+from convert.metrics import METRICS
 from convert.sources import AnySource
-from runtime.manifest import MODEL_ID, Step, Suppression, Task
+from runtime.artifact.manifest import MODEL_ID, Step, Suppression, Task
 
 if TYPE_CHECKING:  # they need onnx, which a machine that only verifies artifacts does not have
-    from convert.frameworks import Network
-    from convert.numerics import Head, Input
+    from convert.export.frameworks import Network
+    from convert.export.numerics import Head, Input
 
 MODELS = Path(__file__).parent / "models"
-Kind = Literal["scene", "face", "voice", "walker", "sentence"]  # see convert.modalities
+Kind = Literal["scene", "face", "voice", "walker", "sentence"]  # see convert.samples.media
 SEARCH_SECONDS = 60.0  # of a search for what becomes integer, of most models
 # of a blank sample's axes of any size, where 1 is too few: networks of sound take 25 ms or more
 BLANK_SIZES: Mapping[str, int] = {"S": 16_000}
@@ -59,7 +59,7 @@ def _blank_size(axis: int | str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far a quantized variant may be from the reference, by names of `convert.fidelity`."""
+    """How far a quantized variant may be from the reference, by names of `convert.metrics`."""
 
     at_least: Mapping[str, float] = field(default_factory=dict)
     at_most: Mapping[str, float] = field(default_factory=dict)

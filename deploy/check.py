@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from deploy.client import BINARY, JSON, Body, Reply, ask, bodies
 from deploy.found import same_detections
 from deploy.rows import Allowed, Row, compared, report, unreadable
+from runtime.artifact.manifest import Manifest, Task, newest_versions, read_manifest, verify_file
 from runtime.errors import ArtifactError, SlipwayError
-from runtime.manifest import Manifest, Task, newest_versions, read_manifest, verify_file
 
 EIGHT_BIT = 1 / 255  # alpha travels as a PNG
 MALFORMED = (AttributeError, KeyError, TypeError, ValueError)  # an answer of another structure

@@ -25,8 +25,8 @@ import numpy as np
 from deploy.check import FIELDS, ROUTES, check
 from deploy.client import opener
 from deploy.rows import report
+from runtime.artifact.manifest import Task, newest_versions, read_manifest, verify_file
 from runtime.errors import SlipwayError
-from runtime.manifest import Task, newest_versions, read_manifest, verify_file
 
 START_S = 30
 STOP_S = 35  # the server gives requests in progress 30 s

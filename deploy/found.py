@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from deploy.client import Reply
 from deploy.rows import Allowed, Row, compared, unreadable
-from runtime.manifest import Manifest
-from runtime.postprocess import Context, postprocess
+from runtime.artifact.manifest import Manifest
+from runtime.predict.postprocess import Context, postprocess
 
 EXACT = Allowed(0.0, 0.0)  # but for the margin: coordinates count as shares of the image's side
 

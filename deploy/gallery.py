@@ -13,14 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.allocator import tune_allocator
+from runtime.cli.command import Opened
+from runtime.cli.files import CLIPS, IMAGES, SOUNDS, expand, reason_of
+from runtime.cli.main import parser
 from runtime.draw import encode_picture
+from runtime.engine.allocator import tune_allocator
 from runtime.errors import SlipwayError
-from runtime.isolation.pool import IsolatedDecoders
-from runtime.media import Bounds
-from runtime.shell.command import Opened
-from runtime.shell.files import CLIPS, IMAGES, SOUNDS, expand, reason_of
-from runtime.shell.main import parser
+from runtime.media.isolation.pool import IsolatedDecoders
+from runtime.predict.prepare import Bounds
 
 TITLE = "What the tasks answer"
 SUFFIXES: Mapping[str, frozenset[str]] = {

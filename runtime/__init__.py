@@ -13,7 +13,7 @@ __all__ = ["Model", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    # at first use: a worker that decodes (`runtime.isolation`) needs no onnxruntime
+    # at first use: a worker that decodes (`runtime.media.isolation`) needs no onnxruntime
     if name in __all__:
         from runtime import model
 

@@ -7,10 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.assets import Assets, load_assets
-from runtime.errors import ArtifactError, InputError
-from runtime.feeds import check_feeds
-from runtime.manifest import (
+from runtime.artifact.manifest import (
     VERSION,
     Manifest,
     Spec,
@@ -20,11 +17,14 @@ from runtime.manifest import (
     verify_file,
     versions,
 )
-from runtime.media import Bounds, Media, MediaContext, prepare
-from runtime.postprocess import Context, postprocess
-from runtime.resources import cpu_features
+from runtime.engine.resources import cpu_features
+from runtime.engine.session import Feeds, Session, SessionOptions
+from runtime.errors import ArtifactError, InputError
+from runtime.predict.assets import Assets, load_assets
+from runtime.predict.check_feeds import check_feeds
+from runtime.predict.postprocess import Context, postprocess
+from runtime.predict.prepare import Bounds, Media, MediaContext, prepare
 from runtime.results import Result
-from runtime.session import Feeds, Session, SessionOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import cv2
 import uvicorn
 
-from runtime.allocator import tune_allocator
+from runtime.engine.allocator import tune_allocator
 from runtime.errors import SlipwayError
 from serve.app import create_app
-from serve.assignments import assignments, check_assignments, check_panel
-from serve.catalog import Catalog, load_catalog
-from serve.connections import BUSY_CONNECTIONS, BoundedProtocol
-from serve.models import facts_of
+from serve.catalog.catalog import Catalog, load_catalog
+from serve.catalog.facts import facts_of
+from serve.catalog.task_models import assignments, check_assignments, check_panel
+from serve.http.connections import BUSY_CONNECTIONS, BoundedProtocol
 from serve.settings import Settings, SettingsError, from_environment
 
 SHUTDOWN_S = 30  # for requests in progress; a client that stalls in its upload is not waited for

@@ -11,17 +11,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import serve
-from runtime.isolation.pool import IsolatedDecoders
-from runtime.resources import cpu_count
-from serve import protocol
-from serve.body import UploadBudget
-from serve.catalog import Catalog, find
-from serve.endpoint import media_endpoint, task_endpoint
+from runtime.engine.resources import cpu_count
+from runtime.media.isolation.pool import IsolatedDecoders
+from serve.catalog.catalog import Catalog, find
+from serve.catalog.facts import describe, facts_of, summarize
 from serve.errors import EXCEPTION_HANDLERS, json_response
-from serve.infer import HEADER_LENGTH
-from serve.inference import WorkerPool
-from serve.models import describe, facts_of, summarize
+from serve.http.body import UploadBudget
+from serve.http.worker_pool import WorkerPool
+from serve.protocol_v2 import routes as protocol
+from serve.protocol_v2.infer import HEADER_LENGTH
 from serve.routes import background, face_emotion, gait, predict, similarity, voice_emotion
+from serve.routes.endpoint import media_endpoint, task_endpoint
 from serve.settings import Settings
 from serve.state import State
 

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from starlette.types import ExceptionHandler
 
 from runtime.errors import InputError, SlipwayError, TooLargeError
-from serve.quoting import cut
+from serve.text.quoting import cut
 
 
 class NotFoundError(SlipwayError):

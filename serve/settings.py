@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from runtime.artifact.manifest import MODEL_ID
 from runtime.errors import InputError, SlipwayError
-from runtime.manifest import MODEL_ID
-from runtime.media import LONGEST_RUN_S
+from runtime.predict.prepare import LONGEST_RUN_S
 from runtime.tasks import defaults
 from runtime.tasks.voting import Weights, parse_weights
-from serve.integers import parse_integer
+from serve.text.integers import parse_integer
 
 
 class SettingsError(SlipwayError):

@@ -2,10 +2,10 @@
 
 from typing import TypedDict
 
-from runtime.decoders import Decoders
-from serve.body import UploadBudget
-from serve.catalog import Catalog
-from serve.inference import WorkerPool
+from runtime.media.decoders import Decoders
+from serve.catalog.catalog import Catalog
+from serve.http.body import UploadBudget
+from serve.http.worker_pool import WorkerPool
 from serve.settings import Settings
 
 

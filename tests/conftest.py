@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.artifacts import (
+from tests.support.artifacts import (
     CLASSIFIER,
     DETECTOR,
     EMBEDDING,

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.artifacts import (
+from tests.runtime.support.recordings import shades, sound, tone, video
+from tests.support.artifacts import (
     CLASSIFIER,
     DETECTOR,
     EMBEDDING,
@@ -22,7 +23,6 @@ from tests.artifacts import (
     VOICE,
     write_artifact,
 )
-from tests.runtime.recordings import shades, sound, tone, video
 
 PROJECT = Path(__file__).parents[1]
 BLOCK = re.compile(

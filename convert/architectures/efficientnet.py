@@ -18,7 +18,7 @@ from torch import nn
 
 from convert.architectures.efficientnet_keys import B3, STAGES, STEM_WIDTH, Size
 
-# batch normalisation that closes each residual branch, for `convert.seeded`
+# batch normalisation that closes each residual branch, for `convert.weights.seeded`
 RESIDUAL_NORMS = ("features.1.*.block.2.1.weight", "features.[2-7].*.block.3.1.weight")
 
 

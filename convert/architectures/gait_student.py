@@ -19,7 +19,7 @@ GRID = 7  # places that a frame is reduced to, in each direction
 WIDTHS = (32, 64, 128, 128)  # channels at 1/4, 1/8, 1/16 and 1/32 of the frame's side
 MOVEMENT = 128  # channels over time
 HIDDEN = 32  # values that the clinical embedding is reduced to
-# batch normalisation that closes each residual branch, for `convert.seeded`
+# batch normalisation that closes each residual branch, for `convert.weights.seeded`
 RESIDUAL_NORMS = ("stages.*.1.norm.weight", "temporal.*.norm.weight")
 
 

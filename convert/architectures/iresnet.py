@@ -18,7 +18,7 @@ from torch import nn
 SIDE = 112  # px: the fully connected layer takes a 7 x 7 map, no other size
 WIDTHS = (64, 128, 256, 512)
 LAYERS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 14, 3), 100: (3, 13, 30, 3)}
-# batch normalisation that closes each residual branch, for `convert.seeded`
+# batch normalisation that closes each residual branch, for `convert.weights.seeded`
 RESIDUAL_NORMS = ("layer*.bn3.weight",)
 
 

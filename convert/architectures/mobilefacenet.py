@@ -19,7 +19,7 @@ SIDE = 112  # px: the global depthwise convolution takes a 7 x 7 map, no other s
 STEM, WIDE = 64, 512
 # (expansion, channels out, repeats, first stride) of the paper's table 1
 STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
-# batch normalisation that closes each residual branch, for `convert.seeded`
+# batch normalisation that closes each residual branch, for `convert.weights.seeded`
 RESIDUAL_NORMS = ("features.*.conv.3.weight",)
 
 

@@ -18,7 +18,7 @@ STAGES = (
     (6, 320, 1, 1),
 )
 EMBEDDING_SIZE = 1280
-# batch normalisation that closes each residual branch, for `convert.seeded`
+# batch normalisation that closes each residual branch, for `convert.weights.seeded`
 RESIDUAL_NORMS = ("features.*.conv.3.weight",)
 
 

@@ -12,7 +12,7 @@ from torch import nn
 STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
 EXPANSION = 4  # a block's output has so many times the channels inside it
 EMBEDDING_SIZE = 2048
-# batch normalisation that closes each residual branch, for `convert.seeded`
+# batch normalisation that closes each residual branch, for `convert.weights.seeded`
 RESIDUAL_NORMS = ("layer*.bn3.weight",)
 
 

@@ -15,7 +15,7 @@ from convert.architectures.yolov8_plan import Plan
 
 STRIDES = (8, 16, 32)  # px per cell of the three maps
 Maps = tuple[torch.Tensor, ...]  # the finest first, each (N, C, H / stride, W / stride)
-# batch normalisation that closes each residual branch, for `convert.seeded`
+# batch normalisation that closes each residual branch, for `convert.weights.seeded`
 RESIDUAL_NORMS = tuple(f"model.{layer}.m.*.cv2.bn.weight" for layer in (2, 4, 6, 8))
 
 

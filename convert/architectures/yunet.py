@@ -18,8 +18,8 @@ KEYPOINTS = 5
 STEM, WIDE = 16, 64
 # heads by the name that upstream's keys have, and values per cell, in the order of the outputs
 HEADS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 2 * KEYPOINTS}
-# for `convert.seeded`: sigmoids follow the heads, and an exponential the boxes; of noise they would
-# be all or nothing, and have no end
+# for `convert.weights.seeded`: sigmoids follow the heads, and an exponential the boxes; of noise
+# they would be all or nothing, and have no end
 HEAD_WEIGHTS = ("bbox_head.multi_level_*.conv2.weight", "bbox_head.multi_level_bbox.*.weight")
 
 

@@ -5,7 +5,7 @@ One file per step: `kinds` tells what a file is, `torch_file` and `keras_file` r
 """
 
 from convert.checkpoint.class_names import labels_in, read_labels
-from convert.checkpoint.digests import sha256, tensors_digest
+from convert.checkpoint.digests import tensors_digest
 from convert.checkpoint.keras_file import check_keras_config
 from convert.checkpoint.keys import anchored
 from convert.checkpoint.kinds import expect, sniff
@@ -21,7 +21,6 @@ __all__ = [
     "read_checkpoint",
     "read_labels",
     "read_state_dict",
-    "sha256",
     "sniff",
     "state_dict_in",
     "tensors_digest",

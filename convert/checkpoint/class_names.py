@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from convert.checkpoint.labels import in_order
 from convert.checkpoint.torch_file import read_checkpoint
 from convert.errors import CheckpointError, LabelsError
-from convert.labels import in_order
 
 NAMES = (
     "class_names", "classes", "labels", "names", "idx_to_class", "class_to_idx", "id2label",

@@ -1,16 +1,9 @@
-"""Hashes of files and of named arrays."""
+"""Hash of named arrays."""
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file's content."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def tensors_digest(tensors: Mapping[str, np.ndarray]) -> str:

@@ -54,7 +54,7 @@ def _check_shapes(given: Mapping[str, Any], expected: Mapping[str, Any], path: P
 
 
 def _advice(given: Mapping[str, Any], expected: Mapping[str, Any], path: Path) -> str:
-    from convert.architectures.catalogue import advice  # imports torch
+    from convert.checkpoint.nearest import advice  # imports torch
 
     return advice(given, path=path, instead_of=expected)
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from convert.mattes.composites import Image, composites
 from convert.mattes.masks import KINDS, made_by
 from convert.mattes.measures import Compared, compare
-from convert.procedural import EVALUATION, media
-from runtime.decode import decode_image
+from convert.samples.procedural import EVALUATION, media
 from runtime.errors import InputError, SlipwayError
+from runtime.media.images.decode import decode_image
 
 HEADINGS = ("mask", "pictures", "edges", "MAE", "band MAE", "band MSE", "gradient", "colour")
 

@@ -8,7 +8,7 @@ import numpy as np
 
 import runtime
 from convert.mattes.composites import Composite, Plane
-from runtime.preprocess import preprocess
+from runtime.media.images.preprocess import preprocess
 
 SIDE = 320  # of U-2-Net's mask, px
 BLUR = 1.5  # of a network's edge, cells of the mask

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from convert.mattes.composites import Composite, Image, Plane
 from convert.mattes.masks import Masked
-from runtime.compose import limit_side
-from runtime.matting import Matte, clean, refine, upscale
+from runtime.cutout.compose import limit_side
+from runtime.cutout.matting import Matte, clean, refine, upscale
 
 MAX_SIDE_PX = 1024  # of the image that the served mask is made from
 SOFT = (0.02, 0.98)  # of alpha: what is neither the one nor the other

@@ -1,12 +1,12 @@
 """U2NETP background removal: from upstream's state_dict, or rembg's ONNX file of the same net.
 
-Source and numerics: `convert.saliency`.
+Source and numerics: `convert.models.shared.u2net`.
 """
 
 from pathlib import Path
 from typing import Any
 
-from convert import saliency
+from convert.models.shared import u2net as saliency
 from convert.recipe import Loaded, Recipe, Tolerance
 from convert.sources import Source
 

@@ -7,18 +7,18 @@ Source: sentence-transformers/all-MiniLM-L6-v2.
 
 from pathlib import Path
 
-from convert.frameworks.sentence_encoder import (
+from convert.export.frameworks.sentence_encoder import (
     SentenceEncoder,
     around,
     bert,
     read_sentence_encoder,
 )
-from convert.numerics import Tokens, UnitEmbedding
-from convert.procedural import sentences
+from convert.export.numerics import Tokens, UnitEmbedding
 from convert.recipe import Loaded, Recipe, Tolerance
-from convert.seeded import sample_input, seed_torch
+from convert.samples.procedural import sentences
 from convert.sources import HubSource
-from runtime.manifest import VOCABULARY, Tokenize
+from convert.weights.seeded import sample_input, seed_torch
+from runtime.artifact.manifest import VOCABULARY, Tokenize
 
 # of the stand-in: MiniLM's own
 TOKENS = 30522

@@ -17,14 +17,14 @@ from typing import Any
 
 from convert.checkpoint import load_strictly, read_state_dict, sniff
 from convert.errors import CheckpointError
-from convert.frameworks import Network
-from convert.frameworks.onnx_graph import OnnxNetwork
-from convert.frameworks.torch_module import TorchNetwork
-from convert.numerics import Faces, ImageInput
+from convert.export.frameworks import Network
+from convert.export.frameworks.onnx_graph import OnnxNetwork
+from convert.export.frameworks.torch_module import TorchNetwork
+from convert.export.numerics import Faces, ImageInput
 from convert.recipe import Loaded, Recipe, Tolerance
-from convert.seeded import sample_input, seed_torch
 from convert.sources import Source
-from runtime.manifest import Letterbox, Suppression
+from convert.weights.seeded import sample_input, seed_torch
+from runtime.artifact.manifest import Letterbox, Suppression
 
 SIDE = 640  # px
 STEP = 32  # px: the stride of the coarsest map

@@ -19,15 +19,15 @@ import numpy as np
 
 from convert.checkpoint import labels_in, load_strictly, read_checkpoint, state_dict_in
 from convert.checkpoint.centres import Centres, find_embedder, take_centres
+from convert.checkpoint.labels import FER2013
 from convert.errors import CheckpointError
-from convert.frameworks.torch_module import TorchNetwork
-from convert.labels import FER2013
-from convert.numerics import Head, ImageInput, UnitEmbedding
-from convert.numerics.cosine import CosineProbabilities
+from convert.export.frameworks.torch_module import TorchNetwork
+from convert.export.numerics import Head, ImageInput, UnitEmbedding
+from convert.export.numerics.cosine import CosineProbabilities
 from convert.recipe import Loaded, Recipe, Tolerance
-from convert.seeded import sample_input, seed_torch
 from convert.sources import Source
-from runtime.manifest import Resize
+from convert.weights.seeded import sample_input, seed_torch
+from runtime.artifact.manifest import Resize
 
 SIDE = 112  # px
 SCALE = 64.0  # ArcFace's, where the checkpoint does not say

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from convert.checkpoint import labels_in, load_strictly, read_checkpoint, state_dict_in
 from convert.checkpoint.class_names import SETTINGS
+from convert.checkpoint.labels import FER2013
 from convert.errors import CheckpointError
-from convert.frameworks.torch_module import TorchNetwork
-from convert.labels import FER2013
-from convert.numerics import ImageInput, Probabilities
+from convert.export.frameworks.torch_module import TorchNetwork
+from convert.export.numerics import ImageInput, Probabilities
 from convert.recipe import Loaded, Recipe, Tolerance
-from convert.seeded import sample_input, seed_torch
-from runtime.manifest import Resize
+from convert.weights.seeded import sample_input, seed_torch
+from runtime.artifact.manifest import Resize
 
 if TYPE_CHECKING:
     from convert.architectures.efficientnet import Arithmetic

@@ -6,14 +6,14 @@ Source: oarriaga/face_classification; size, channels and class count come from t
 from pathlib import Path
 
 from convert.architectures.xception import mini_xception
+from convert.checkpoint.labels import FER2013
 from convert.errors import CheckpointError
-from convert.frameworks.keras_model import KerasNetwork, import_keras, load_keras
-from convert.labels import FER2013
-from convert.numerics import ImageInput, Probabilities
+from convert.export.frameworks.keras_model import KerasNetwork, import_keras, load_keras
+from convert.export.numerics import ImageInput, Probabilities
 from convert.recipe import Loaded, Recipe, Tolerance
-from convert.seeded import sample_input, seed_keras
 from convert.sources import Source
-from runtime.manifest import Grayscale, Resize
+from convert.weights.seeded import sample_input, seed_keras
+from runtime.artifact.manifest import Grayscale, Resize
 
 
 def _load(path: Path) -> Loaded:

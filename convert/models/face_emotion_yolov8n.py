@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convert.checkpoint import load_strictly
+from convert.checkpoint.labels import FER2013
 from convert.errors import CheckpointError
-from convert.frameworks.torch_module import TorchNetwork
-from convert.labels import FER2013
-from convert.numerics import Boxes, ImageInput
+from convert.export.frameworks.torch_module import TorchNetwork
+from convert.export.numerics import Boxes, ImageInput
 from convert.recipe import Loaded, Recipe, Tolerance
-from convert.seeded import sample_input, seed_torch
-from runtime.manifest import Letterbox, Suppression
+from convert.weights.seeded import sample_input, seed_torch
+from runtime.artifact.manifest import Letterbox, Suppression
 
 if TYPE_CHECKING:
     from convert.architectures.yolov8 import YoloV8
@@ -32,8 +32,8 @@ SEEDED_BIAS = -4.0
 
 def _load(path: Path) -> Loaded:
     from convert.architectures.yolov8 import YoloV8
-    from convert.architectures.yolov8_file import read_trained
     from convert.architectures.yolov8_plan import plan_of
+    from convert.checkpoint.ultralytics import read_trained
 
     trained = read_trained(path)
     side = trained.side or SIDE

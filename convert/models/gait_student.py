@@ -1,6 +1,6 @@
 """Gait of a walking person: sixteen frames and what is known about the patient.
 
-The weights beside this file learnt from drawn walkers (`convert.train_gait`) and have never seen a
+The weights beside this file learnt from drawn walkers (`convert.gait.train`) and have never seen a
 person; what they are worth: convert/GAIT.md. An owner's checkpoint of the same architecture brings
 its class names, or they are named with a labels file; another architecture is a recipe of its own,
 see there.
@@ -13,13 +13,13 @@ from pathlib import Path
 
 from convert.checkpoint import load_strictly, read_labels, read_state_dict
 from convert.errors import CheckpointError
-from convert.frameworks.torch_module import TorchNetwork
-from convert.numerics import FramesInput, Probabilities
+from convert.export.frameworks.torch_module import TorchNetwork
+from convert.export.numerics import FramesInput, Probabilities
+from convert.gait.condition_embeddings import condition_assets, condition_sources
 from convert.recipe import Loaded, Recipe, Tolerance
-from convert.seeded import sample_input, seed_torch
-from convert.text_embedding import condition_assets, condition_sources
-from convert.walkers import FRAMES, LABELS, SIDE
-from runtime.manifest import Letterbox, SampleFrames
+from convert.samples.walkers import FRAMES, LABELS, SIDE
+from convert.weights.seeded import sample_input, seed_torch
+from runtime.artifact.manifest import Letterbox, SampleFrames
 
 CONDITION_SIZE = 384
 DRAWN = Path(__file__).with_suffix(".pt")  # learnt from drawings

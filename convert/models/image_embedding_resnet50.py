@@ -9,12 +9,12 @@ Source: torchvision `resnet50`, weights IMAGENET1K_V2, and that weight set's own
 from pathlib import Path
 
 from convert.checkpoint import load_strictly, read_state_dict
-from convert.frameworks.torch_module import TorchNetwork
-from convert.numerics import ImageInput, UnitEmbedding
+from convert.export.frameworks.torch_module import TorchNetwork
+from convert.export.numerics import ImageInput, UnitEmbedding
 from convert.recipe import Loaded, Recipe, Tolerance
-from convert.seeded import sample_input, seed_torch
 from convert.sources import Source
-from runtime.manifest import CenterCrop, Resize
+from convert.weights.seeded import sample_input, seed_torch
+from runtime.artifact.manifest import CenterCrop, Resize
 
 SIDE = 224
 

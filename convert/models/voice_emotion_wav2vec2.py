@@ -16,14 +16,14 @@ from typing import Any
 
 from convert.checkpoint import load_strictly
 from convert.checkpoint.folder import CONFIG, read_settings, read_weights
+from convert.checkpoint.labels import in_order
 from convert.errors import CheckpointError, LabelsError
-from convert.frameworks.hugging_face import TransformersNetwork, transformers
-from convert.labels import in_order
-from convert.numerics import Probabilities, WaveformInput
+from convert.export.frameworks.hugging_face import TransformersNetwork, transformers
+from convert.export.numerics import Probabilities, WaveformInput
 from convert.recipe import Loaded, Recipe, Tolerance
-from convert.seeded import sample_input, seed_torch
 from convert.sources import HubSource
-from runtime.manifest import Resample
+from convert.weights.seeded import sample_input, seed_torch
+from runtime.artifact.manifest import Resample
 
 ARCHITECTURE = "Wav2Vec2ForSequenceClassification"
 PREPROCESSOR = "preprocessor_config.json"

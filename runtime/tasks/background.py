@@ -7,14 +7,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.compose import Behind, Format, encode, limit_side
-from runtime.decode import decode_image
+from runtime.cutout.compose import Behind, Format, encode, limit_side
+from runtime.cutout.grabcut import grabcut
+from runtime.cutout.matting import Matte, clean, refine, upscale
 from runtime.errors import InputError
-from runtime.grabcut import grabcut
-from runtime.matting import Matte, clean, refine, upscale
-from runtime.media import Bounds, MediaContext, prepare
+from runtime.media.images.decode import decode_image
 from runtime.model import Model
-from runtime.postprocess import Context, postprocess
+from runtime.predict.postprocess import Context, postprocess
+from runtime.predict.prepare import Bounds, MediaContext, prepare
 from runtime.results import DEGENERATE, Alpha
 
 Image = NDArray[np.uint8]
@@ -46,7 +46,7 @@ class CutOut:
     warnings: tuple[str, ...] = ()  # sentences, ASCII
 
     def encode(self, *, behind: Behind = None, form: Format = "png") -> bytes:
-        """A picture file; `runtime.compose.encode` says more."""
+        """A picture file; `runtime.cutout.compose.encode` says more."""
         return encode(self.foreground, self.alpha, behind, form)
 
     def to_json(self) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.decode import decode_image
 from runtime.errors import InputError
+from runtime.media.images.decode import decode_image
 from runtime.model import Model
 from runtime.results import Classification
 from runtime.tasks.ballots import Ballot, Scene, Spot, cast

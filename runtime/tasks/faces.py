@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.detection import suppress, to_source
 from runtime.errors import InputError
-from runtime.geometry import place
+from runtime.media.images.geometry import place
+from runtime.media.images.preprocess import preprocess
 from runtime.model import Model
-from runtime.preprocess import preprocess
+from runtime.predict.detection import suppress, to_source
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]

@@ -7,13 +7,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.conditions import Conditions
+from runtime.artifact.conditions import Conditions
+from runtime.artifact.manifest import SampleFrames
 from runtime.errors import InputError
-from runtime.manifest import SampleFrames
-from runtime.media import Bounds
+from runtime.media.video.sample import Sampled, sample_array
 from runtime.model import Model
+from runtime.predict.prepare import Bounds
 from runtime.results import Classification, Embedding
-from runtime.video import Sampled, sample_array
 
 LONGEST_TEXT = 2000  # characters of a condition in free text; a text model reads a page at most
 _PROBES = 2  # known conditions that a text model is asked for, to see that it speaks the same
@@ -81,7 +81,7 @@ def gait(
     """Classify the walk in a clip.
 
     Args:
-        clip: a file as `runtime.video` reads it, or (n, H, W, 3) uint8 RGB.
+        clip: a file as `runtime.media.video.sample` reads it, or (n, H, W, 3) uint8 RGB.
         model: of the task video-classification.
         condition: of the person: a name or synonym that the model knows, else free text; None or
             blank where nothing is known.

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.artifact.spec import SimilarityScale
 from runtime.errors import InputError
-from runtime.media import Bounds
 from runtime.model import Model
+from runtime.predict.prepare import Bounds
 from runtime.results import Embedding
-from runtime.spec import SimilarityScale
 
 Image = NDArray[np.uint8]
 UNCALIBRATED = "no pairs were judged for this model: compare cosines with each other, not a limit"

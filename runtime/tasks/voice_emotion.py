@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.audio import Waveform, check_waveform
+from runtime.artifact.manifest import Resample
 from runtime.errors import InputError
-from runtime.manifest import Resample
-from runtime.media import LONGEST_RUN_S, Bounds
+from runtime.media.audio.decode import Waveform, check_waveform
+from runtime.media.audio.silence import is_silent
+from runtime.media.audio.windows import Cut, cut_windows
 from runtime.model import Model
+from runtime.predict.prepare import LONGEST_RUN_S, Bounds
 from runtime.results import Classification
-from runtime.silence import is_silent
-from runtime.sound_windows import Cut, cut_windows
 
 WINDOW_S = (1.0, LONGEST_RUN_S)  # a shorter one says little
 _SHORTEST_S = 1.0  # of a last window
@@ -107,7 +107,8 @@ def voice_emotion(
 
     Args:
         model: of the task audio-classification.
-        sound: a file as `runtime.audio` reads it, or (S,) float32 at the model's rate, in [-1, 1].
+        sound: a file as `runtime.media.audio.decode` reads it, or (S,) float32 at the model's
+            rate, in [-1, 1].
         options: how it is cut.
         bounds: the longest recording, and who decodes it; None for the defaults.
 

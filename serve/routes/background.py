@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from runtime import Model
-from runtime.compose import MEDIA_TYPES, Behind, Colour, Format, parse_colour
-from runtime.decode import decode_image
+from runtime.cutout.compose import MEDIA_TYPES, Behind, Colour, Format, parse_colour
 from runtime.errors import InputError
+from runtime.media.images.decode import decode_image
 from runtime.tasks import background as task
-from serve.catalog import find
-from serve.endpoint import Asked, Picture
+from serve.catalog.catalog import find
+from serve.catalog.facts import Facts, facts_of
 from serve.errors import naming
-from serve.integers import parse_integer
-from serve.media import Form
-from serve.models import Facts, facts_of
-from serve.quoting import quoted
+from serve.routes.endpoint import Asked, Picture
 from serve.settings import Settings
+from serve.text.integers import parse_integer
+from serve.text.quoting import quoted
+from serve.uploads.parse import Form
 
 T = TypeVar("T")
 

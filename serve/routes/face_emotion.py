@@ -12,11 +12,11 @@ from runtime.tasks import face_emotion as task
 from runtime.tasks.members import Panel, panel_of
 from runtime.tasks.variants import Tta
 from runtime.tasks.voting import parse_weights
-from serve.assignments import default_panel
-from serve.endpoint import Asked, Reply
-from serve.media import Form
-from serve.models import facts_of_several
-from serve.quoting import cut, quoted
+from serve.catalog.facts import facts_of_several
+from serve.catalog.task_models import default_panel
+from serve.routes.endpoint import Asked, Reply
+from serve.text.quoting import cut, quoted
+from serve.uploads.parse import Form
 
 T = TypeVar("T")
 

@@ -4,10 +4,10 @@ Its files, options and answer: serve/API.md.
 """
 
 from runtime.tasks import gait as task
-from serve.endpoint import Call, Reply, one_of
-from serve.media import Form
-from serve.models import facts_of_several
+from serve.catalog.facts import facts_of_several
+from serve.routes.endpoint import Call, Reply, one_of
 from serve.routes.predict import CONDITION
+from serve.uploads.parse import Form
 
 FORM = Form(("video",), CONDITION, noun="video")
 

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 from runtime import Model
-from runtime.compose import limit_side
-from runtime.manifest import Task
+from runtime.artifact.manifest import Task
+from runtime.cutout.compose import limit_side
 from runtime.results import Alpha, warnings_of
-from serve.endpoint import Call, Reply, one_of, predicted
-from serve.media import Form
-from serve.models import facts_of
+from serve.catalog.facts import facts_of
+from serve.routes.endpoint import Call, Reply, one_of, predicted
+from serve.uploads.parse import Form
 
 CONDITION = ("condition", "clinical_condition")  # two names of one option; the second is the older
 IMAGE = Form(("image",))

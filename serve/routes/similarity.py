@@ -9,11 +9,11 @@ from typing import Any
 from runtime.errors import InputError
 from runtime.results import Embedding
 from runtime.tasks import similarity as task
-from serve.endpoint import Call, Reply
+from serve.catalog.facts import facts_of
 from serve.errors import naming, status_of
-from serve.media import Form
-from serve.models import facts_of
-from serve.quoting import quoted
+from serve.routes.endpoint import Call, Reply
+from serve.text.quoting import quoted
+from serve.uploads.parse import Form
 
 MOST = 32  # images in one request, to be compared with the first
 FORM = Form(("image_a", "image_b"), ("embeddings",), most=MOST, objects=True)

@@ -4,10 +4,10 @@ import math
 
 from runtime.errors import InputError
 from runtime.tasks import voice_emotion as task
-from serve.endpoint import Call, Reply
-from serve.media import Form
-from serve.models import facts_of
-from serve.quoting import quoted
+from serve.catalog.facts import facts_of
+from serve.routes.endpoint import Call, Reply
+from serve.text.quoting import quoted
+from serve.uploads.parse import Form
 
 OPTIONS = ("window_s", "overlap_s")
 FORM = Form(("audio",), OPTIONS, noun="sound")

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.manifest import read_manifest
-from runtime.strict_json import to_json
-from tests.artifacts import CLASSIFIER, SEGMENTATION, edit_manifest, write_artifact
+from runtime.artifact.manifest import read_manifest
+from runtime.artifact.schema import to_json
 from tests.serve.conftest import half_white, png, solid
+from tests.support.artifacts import CLASSIFIER, SEGMENTATION, edit_manifest, write_artifact
 
 FACES, MASKS = "face_emotion_xception", "background_u2netp"  # the ids of those graphs
 MEDIA = (png(half_white()), solid(10, 200, 30, height=40, width=40))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from benchmarks.golden import read_golden
+from runtime.artifact.manifest import read_manifest
 from runtime.errors import ArtifactError
-from runtime.manifest import read_manifest
-from tests.artifacts import CLASSIFIER, write_artifact
 from tests.benchmarks.conftest import MEDIA, add_media
+from tests.support.artifacts import CLASSIFIER, write_artifact
 
 
 def test_samples_are_batches_of_one_and_files_as_they_were(tmp_path: Path) -> None:

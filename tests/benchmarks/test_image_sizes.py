@@ -7,8 +7,8 @@ import pytest
 from benchmarks.image_sizes import Row, main, measure, render, write_photo
 from benchmarks.machine import describe_machine
 from benchmarks.one_image import Cost
-from runtime.decode import decode_image
-from tests.artifacts import EMBEDDING, SEGMENTATION, write_artifact
+from runtime.media.images.decode import decode_image
+from tests.support.artifacts import EMBEDDING, SEGMENTATION, write_artifact
 
 
 def test_a_photo_has_at_most_the_size_asked_for(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from benchmarks.lengths import Kind, Row, kinds, main, measure, render
 from benchmarks.machine import describe_machine
 from benchmarks.mp4 import lengthened
 from benchmarks.recordings import write_sound
-from runtime.video import Limits, sample_frames
-from tests.artifacts import GAIT, VOICE, write_artifact
-from tests.runtime.recordings import shades, video
+from runtime.media.video.sample import Limits, sample_frames
+from tests.runtime.support.recordings import shades, video
+from tests.support.artifacts import GAIT, VOICE, write_artifact
 
 LEVELS = [30, 80, 130, 180, 230]
 

@@ -3,8 +3,8 @@ import platform
 from pathlib import Path
 
 from benchmarks.machine import cpu_name, describe_machine
-from runtime.resources import cpu_count
-from tests.benchmarks.reports import MACHINE
+from runtime.engine.resources import cpu_count
+from tests.benchmarks.support.reports import MACHINE
 
 
 def test_cpu_name_is_the_kernels(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from benchmarks import __main__ as command
 from benchmarks.footprint import Imports
 from benchmarks.report import Report
 from tests.benchmarks.conftest import FACES, MASKS
-from tests.benchmarks.reports import report
+from tests.benchmarks.support.reports import report
 
 PROJECT = Path(__file__).parents[2]
 

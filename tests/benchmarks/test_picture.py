@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.picture import BARS_WIDTH, BARS_X, WIDTH, draw
 from benchmarks.report import Report
-from tests.benchmarks.reports import FLOAT, QUANTIZED, model, report, variant
+from tests.benchmarks.support.reports import FLOAT, QUANTIZED, model, report, variant
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -8,7 +8,7 @@ from benchmarks.report import measure
 from benchmarks.server import Memory
 from benchmarks.timing import Effort
 from tests.benchmarks.conftest import FACES, MASKS
-from tests.benchmarks.reports import SERVER, report
+from tests.benchmarks.support.reports import SERVER, report
 
 
 def test_checks_state_value_limit_and_verdict() -> None:

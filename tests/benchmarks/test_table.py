@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from benchmarks.table import align, milliseconds, render
-from tests.benchmarks.reports import QUANTIZED, SERVER, report
+from tests.benchmarks.support.reports import QUANTIZED, SERVER, report
 
 
 def test_columns_are_aligned() -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from convert.download import Store
-from tests.convert.command_line import succeed
-from tests.convert.downloads import new_store
-from tests.convert.file_server import Server, serving
-from tests.convert.keras_process import in_keras
-from tests.convert.tiny import write_recipe
+from convert.weights.download import Store
+from tests.convert.support.command_line import succeed
+from tests.convert.support.downloads import new_store
+from tests.convert.support.file_server import Server, serving
+from tests.convert.support.keras_process import in_keras
+from tests.convert.support.tiny import write_recipe
 
 # before torch is imported: on busy cores its threads wait for each other many times over
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -9,7 +9,7 @@ from convert.mattes import __main__ as command
 from convert.mattes.composites import Composite, composites
 from convert.mattes.masks import Masked, averaged, unsure
 from convert.mattes.measures import compare, errors
-from convert.procedural import EVALUATION, media
+from convert.samples.procedural import EVALUATION, media
 
 
 @pytest.fixture(scope="module")

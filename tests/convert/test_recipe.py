@@ -4,7 +4,7 @@ import pytest
 
 from convert.errors import RecipeError
 from convert.recipe import Tolerance, find, known, read
-from tests.convert.tiny import write_recipe
+from tests.convert.support.tiny import write_recipe
 
 
 def test_known_models_are_the_directory_listing() -> None:

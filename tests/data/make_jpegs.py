@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.runtime.pictures import encode, rgb
+from tests.runtime.support.pictures import encode, rgb
 
 FOLDER = Path(__file__).parent / "jpeg"
 CODINGS = {"arithmetic": (), "arithmetic-progressive": ("-progressive",)}

@@ -13,9 +13,12 @@ import pytest
 from deploy.check import check, main
 from deploy.client import ask
 from deploy.rows import Row
+from runtime.artifact.manifest import SCHEMA_VERSION, read_manifest
 from runtime.errors import ArtifactError
-from runtime.manifest import SCHEMA_VERSION, read_manifest
-from tests.artifacts import (
+from tests.runtime.support.recordings import shades, sound, tone, video
+from tests.serve.conftest import half_white, png, solid
+from tests.serve.test_main import serving
+from tests.support.artifacts import (
     CLASSIFIER,
     DETECTOR,
     EMBEDDING,
@@ -31,10 +34,7 @@ from tests.artifacts import (
     rewrite_golden,
     write_artifact,
 )
-from tests.artifacts import FACES as DETECTOR_OF_FACES
-from tests.runtime.recordings import shades, sound, tone, video
-from tests.serve.conftest import half_white, png, solid
-from tests.serve.test_main import serving
+from tests.support.artifacts import FACES as DETECTOR_OF_FACES
 
 FACES, PAIRS, MASKS = "face_emotion_xception", "image_embedding_mobilenetv2", "background_u2netp"
 VOICES, GAITS, TEXTS = "voice_emotion_wav2vec2", "gait_student", "clinical_text_minilm"

@@ -16,9 +16,12 @@ import pytest
 from deploy.check import ROUTES
 from deploy.demo import OWNERS, Sampled, curl_lines, write_samples
 from runtime.errors import ArtifactError
-from serve.assignments import assignments
+from serve.catalog.task_models import assignments
 from serve.settings import Settings
-from tests.artifacts import (
+from tests.runtime.support.recordings import shades, sound, tone, video
+from tests.serve.conftest import half_white, png, solid
+from tests.serve.test_main import serving
+from tests.support.artifacts import (
     CLASSIFIER,
     EMBEDDING,
     GAIT,
@@ -28,9 +31,6 @@ from tests.artifacts import (
     add_samples,
     write_artifact,
 )
-from tests.runtime.recordings import shades, sound, tone, video
-from tests.serve.conftest import half_white, png, solid
-from tests.serve.test_main import serving
 
 PROJECT = Path(__file__).parents[2]
 FACES, PAIRS, MASKS = "face_emotion_xception", "image_embedding_mobilenetv2", "background_u2netp"

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from deploy.gallery import chosen, main
-from tests.artifacts import CLASSIFIER, EMBEDDING, GAIT, VOICE, write_artifact
-from tests.runtime.recordings import shades, sound, tone, video
+from tests.runtime.support.recordings import shades, sound, tone, video
+from tests.support.artifacts import CLASSIFIER, EMBEDDING, GAIT, VOICE, write_artifact
 
 
 @pytest.fixture

@@ -9,14 +9,15 @@ import pytest
 from PIL import Image
 
 import runtime
+from runtime.artifact.manifest import Variant, read_manifest
+from runtime.artifact.schema import to_json
+from runtime.engine.session import Feeds, Session, SessionOptions
 from runtime.errors import ArtifactError, DecodeError, InputError
-from runtime.manifest import Variant, read_manifest
 from runtime.model import choose_variant
-from runtime.postprocess import Context, postprocess
+from runtime.predict.postprocess import Context, postprocess
 from runtime.results import Alpha, Classification, Detections, Embedding
-from runtime.session import Feeds, Session, SessionOptions
-from runtime.strict_json import to_json
-from tests.artifacts import (
+from tests.runtime.support.pictures import encode, oriented
+from tests.support.artifacts import (
     CLASSIFIER,
     DETECTOR,
     EMBEDDING,
@@ -24,7 +25,6 @@ from tests.artifacts import (
     edit_manifest,
     write_artifact,
 )
-from tests.runtime.pictures import encode, oriented
 
 ONE_THREAD = SessionOptions(threads=1)
 

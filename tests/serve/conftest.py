@@ -14,8 +14,8 @@ import uvicorn
 from numpy.typing import NDArray
 
 from serve.app import create_app
-from serve.catalog import load_catalog
-from serve.connections import BoundedProtocol
+from serve.catalog.catalog import load_catalog
+from serve.http.connections import BoundedProtocol
 from serve.settings import Settings
 
 Serve = Callable[[Settings], httpx.Client]  # starts a server and gives its client

@@ -16,10 +16,12 @@ import pytest
 from starlette.routing import Route
 
 from serve.app import create_app
-from serve.form import Form
 from serve.routes import background, face_emotion, gait, similarity, voice_emotion
 from serve.settings import Settings
-from tests.artifacts import (
+from serve.uploads.form import Form
+from tests.runtime.support.recordings import shades, sound, tone, video
+from tests.serve.conftest import png, running
+from tests.support.artifacts import (
     CLASSIFIER,
     DETECTOR,
     EMBEDDING,
@@ -29,8 +31,6 @@ from tests.artifacts import (
     VOICE,
     write_artifact,
 )
-from tests.runtime.recordings import shades, sound, tone, video
-from tests.serve.conftest import png, running
 
 DOCUMENT = (Path(__file__).parents[2] / "serve" / "API.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```sh\n(.*?)^```$(?:\n```json\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)

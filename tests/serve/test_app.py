@@ -10,8 +10,8 @@ import pytest
 
 import serve as package
 from serve.settings import Settings
-from tests.artifacts import CLASSIFIER, write_artifact
 from tests.serve.conftest import Serve, solid
+from tests.support.artifacts import CLASSIFIER, write_artifact
 
 PROJECT = Path(__file__).parents[2]
 

@@ -26,8 +26,8 @@ from serve.errors import (
     answer_http_exception,
 )
 from serve.settings import Settings
-from tests.artifacts import CLASSIFIER, write_artifact
 from tests.serve.conftest import Serve, solid
+from tests.support.artifacts import CLASSIFIER, write_artifact
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.artifacts import CLASSIFIER, EMBEDDING, edit_manifest, write_artifact
 from tests.serve.conftest import half_white, png, solid
+from tests.support.artifacts import CLASSIFIER, EMBEDDING, edit_manifest, write_artifact
 
 PROJECT = Path(__file__).parents[2]
 CURL = shutil.which("curl")

@@ -1,0 +1,74 @@
+"""The zip that torch.save writes: `data.pkl`, `data/<key>` for each storage, `byteorder`."""
+
+import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convert.checkpoint import expect
+from convert.checkpoint.unpickle.records import loads
+from convert.errors import CheckpointError
+
+
+@dataclass(frozen=True, slots=True)
+class TorchFile:
+    """A file that has been read: records, and where its tensors' bytes lie."""
+
+    path: Path
+    root: Any  # plain values and Records
+    top: str  # folder inside the zip
+
+
+def read(path: Path) -> TorchFile:
+    """Read the pickle of a torch file into records, and no tensor yet.
+
+    Raises:
+        CheckpointError: not a torch zip, damaged, or naming anything but the parts of a checkpoint.
+    """
+    expect(path, "torch")
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(
+            f"{path}: of torch's format before 1.6, which is not read here; "
+            "load it with a torch that you trust it to, and torch.save it again"
+        )
+    with opened(path) as archive:
+        names = archive.namelist()
+        pickles = [name for name in names if re.fullmatch("[^/]*/data.pkl", name)]
+        if len(pickles) != 1:
+            raise CheckpointError(f"{path}: holds {len(pickles)} files data.pkl; needed: one")
+        data = archive.read(pickles[0])
+    return TorchFile(path, loads(data, path=path), pickles[0].removesuffix("data.pkl"))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The zip itself, for reading.
+
+    Raises:
+        CheckpointError: damaged, or its parts are larger than the file; also for whatever the body
+            raises.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_sizes(path, archive)
+            yield archive
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged zip fails in a dozen ways
+        raise CheckpointError(f"{path}: damaged or truncated ({_short(error)})") from error
+
+
+def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
+    """No entry may be larger than the file: torch stores without compression."""
+    entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise CheckpointError(f"{path}: a compressed zip; needed: one as torch.save writes it")
+    if sum(entry.file_size for entry in entries) > path.stat().st_size:
+        raise CheckpointError(f"{path}: damaged: its parts are larger than the file")
+
+
+def _short(error: Exception) -> str:
+    return str(error)[:200] or type(error).__name__

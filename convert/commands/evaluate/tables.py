@@ -1,0 +1,74 @@
+"""What `convert evaluate` prints for people."""
+
+from collections.abc import Iterator, Sequence
+
+from convert.commands.evaluate.classes import Accuracy, confusion
+from convert.commands.evaluate.masks import Overlaps
+
+SHOWN = 20  # cases that changed; --json has all
+
+
+def lines(result: Accuracy | Overlaps) -> Iterator[str]:
+    """The tables of either kind."""
+    return _accuracy(result) if isinstance(result, Accuracy) else _overlaps(result)
+
+
+def _accuracy(result: Accuracy) -> Iterator[str]:
+    count, (before, after) = len(result.answers), result.right
+    yield f"accuracy  before {before / count:.4f}  after {after / count:.4f}  of {count} cases"
+    yield (
+        f"net change {after - before:+d}; {len(result.changed)} answered otherwise; "
+        f"as uneven by chance: p = {result.chance:.2f}"
+    )
+    yield ""
+    heading = ("class", "cases", "before", "after")
+    classes = [
+        (
+            label,
+            str(facts["cases"]),
+            *(f"{facts[f'accuracy_{s}']:.4f}" for s in ("before", "after")),
+        )
+        for label, facts in result.by_class().items()
+    ]
+    yield from _table([heading, *classes])
+    for side in ("before", "after"):
+        yield from ("", f"confusion {side}: rows are labels, columns answers")
+        matrix = confusion(result.labels, result.columns, result.answers, side)
+        rows = [
+            (label, *map(str, row))
+            for label, row in zip(result.labels, matrix, strict=True)
+            if any(row)
+        ]
+        yield from _table([("", *result.columns), *rows])
+    changed = [(e.file, e.label, e.before, e.after) for e in result.changed]
+    yield from _changed(("file", "label", "before", "after"), changed)
+
+
+def _overlaps(result: Overlaps) -> Iterator[str]:
+    facts = result.to_json()
+    rows = [
+        (name, *(f"{facts[f'{key}_{side}']:.4f}" for side in ("before", "after")))
+        for name, key in (("IoU, mean", "iou"), ("IoU, 5th percentile", "iou_p05"), ("MAE", "mae"))
+    ]
+    yield from _table([(f"{facts['cases']} images", "before", "after"), *rows])
+    yield f"net change of IoU {facts['net_change']:+.4f}"
+    changed = [
+        (cut.file, f"{cut.iou_before:.4f}", f"{cut.iou_after:.4f}", f"{cut.change:+.4f}")
+        for cut in result.changed
+    ]
+    yield from _changed(("file", "IoU before", "after", "change"), changed)
+
+
+def _changed(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    if not rows:
+        return
+    more = f", of which {SHOWN} are shown" if len(rows) > SHOWN else ""
+    yield from ("", f"{len(rows)} cases changed{more}")
+    yield from _table([heading, *rows[:SHOWN]])
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        yield "  ".join(cells).rstrip()

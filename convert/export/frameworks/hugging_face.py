@@ -1,0 +1,105 @@
+"""A model of Hugging Face's transformers as a `Network`, exported by optimum."""
+
+import importlib
+import os
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from convert.errors import ConvertError
+
+# set before the import: transformers would import TensorFlow, which does not go with torch in one
+# process, and would ask the hub, which is the downloader's work
+SETTINGS = {
+    "USE_TF": "0",
+    "USE_FLAX": "0",
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+
+
+def transformers() -> ModuleType:
+    """The library, imported as this project uses it: torch alone, offline."""
+    os.environ.update(SETTINGS)
+    import transformers as library
+
+    return library
+
+
+class TransformersNetwork:
+    """A PreTrainedModel in eval mode, of a task that optimum exports."""
+
+    framework = "transformers"
+
+    def __init__(self, module: Any, *, task: str, outputs: tuple[str, ...]) -> None:
+        """Wrap a module.
+
+        Args:
+            module: transformers.PreTrainedModel, loaded; put into eval mode.
+            task: optimum's name: its configuration decides the graph's inputs and outputs.
+            outputs: fields of what the module returns, as the task names them.
+        """
+        self._module = module.eval()
+        self._task = task
+        self._outputs = outputs
+
+    def forward(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+        """Arrays (N, ...) to the fields asked for, row by row so that memory stays flat."""
+        import torch
+
+        names = list(self._configuration().inputs)
+        rows = []
+        with torch.inference_mode():
+            for row in zip(*inputs, strict=True):
+                given = {
+                    name: torch.from_numpy(array[np.newaxis])
+                    for name, array in zip(names, row, strict=True)
+                }
+                answer = self._module(**given)
+                rows.append([answer[name] for name in self._outputs])
+        return tuple(torch.cat(tensors).numpy() for tensors in zip(*rows, strict=True))
+
+    def export(self) -> onnx.ModelProto:
+        """By optimum's exporter and its configuration of the architecture; see `Network.export`.
+
+        Raises:
+            ConvertError: optimum cannot export the module.
+        """
+        from convert.export.graph.opset import OPSET
+        from convert.export.graph.surgery import free_batch, simplify
+
+        with tempfile.TemporaryDirectory(prefix="slipway-") as directory, warnings.catch_warnings():
+            path = Path(directory, "exported.onnx")
+            warnings.simplefilter("ignore")  # of torch's tracer, about branches that shapes decide
+            try:
+                _optimum("onnx.convert").export_pytorch(
+                    self._module, self._configuration(), OPSET, path
+                )
+            except Exception as error:  # torch's exporter, and whatever the module raises
+                reason = " ".join(str(error).split())[:300]
+                raise ConvertError(f"optimum cannot export the module: {reason}") from error
+            exported = onnx.load(path)
+        return simplify(free_batch(exported))
+
+    def weights(self) -> Mapping[str, NDArray[np.generic]]:
+        """The state_dict as arrays."""
+        return {name: tensor.numpy() for name, tensor in self._module.state_dict().items()}
+
+    def _configuration(self) -> Any:
+        _optimum("onnx.model_configs")  # registers the architectures
+        construct = _optimum("tasks").TasksManager.get_exporter_config_constructor(
+            "onnx", model=self._module, task=self._task, library_name="transformers"
+        )
+        return construct(self._module.config)
+
+
+def _optimum(name: str) -> Any:
+    transformers()
+    return importlib.import_module(f"optimum.exporters.{name}")

@@ -1,0 +1,110 @@
+"""A Keras model as a `Network`."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from convert.checkpoint import check_keras_config, expect
+from convert.errors import CheckpointError
+
+
+def import_keras() -> Any:
+    """Keras on TensorFlow, with settings that must precede the first import."""
+    # oneDNN's kernels corrupt the heap on separable convolutions and blur the reference arithmetic
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    import keras
+
+    return keras
+
+
+def load_keras(path: Path) -> Any:
+    """Load a Keras 2 .h5 or Keras 3 .keras file without running anything in it.
+
+    Raises:
+        CheckpointError: not a Keras file, damaged, or with layers that carry code.
+    """
+    expect(path, "hdf5", "keras")
+    check_keras_config(path)
+    keras = import_keras()
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # h5py and Keras raise a dozen types for a damaged file
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{path}: Keras cannot load it: {reason}") from error
+
+
+class KerasNetwork:
+    """A Keras model with one image input (N, H, W, C) and one output."""
+
+    framework = "keras"
+
+    def __init__(self, model: Any, *, where: str = "the Keras model") -> None:
+        """Wrap a loaded model.
+
+        Args:
+            model: keras.Model.
+            where: it was read from, the beginning of every message.
+
+        Raises:
+            CheckpointError: the model is not one image in, one tensor out, of fixed size.
+        """
+        if len(model.inputs) != 1 or len(model.outputs) != 1:
+            found = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
+            raise CheckpointError(
+                f"{where}: the model has {found}; needed: one image in, one tensor out"
+            )
+        shape = tuple(model.inputs[0].shape)
+        if len(shape) != 4 or None in shape[1:] or shape[3] not in (1, 3):
+            raise CheckpointError(
+                f"{where}: the model takes {shape}; needed: (None, height, width, 1 or 3)"
+            )
+        self._model = model
+        self._where = where
+        self.input_shape: tuple[int, int, int] = shape[1:]  # (H, W, C)
+        self.output_shape: tuple[int | None, ...] = tuple(model.outputs[0].shape[1:])
+        self.output_width = int(model.outputs[0].shape[-1])
+
+    @property
+    def ends_in_softmax(self) -> bool:
+        """True when the output already is a probability distribution, told by its values.
+
+        Not by the last layer: softmax may be in a nested model, or before a Dropout.
+        """
+        noise = np.random.default_rng(0).uniform(-1, 1, (3, *self.input_shape))
+        (output,) = self.forward(noise.astype(np.float32))
+        is_distribution = bool((output >= 0).all() and np.abs(output.sum(axis=-1) - 1).max() < 1e-3)
+        if not is_distribution and (output >= 0).all() and (output <= 1).all():
+            raise CheckpointError(
+                f"{self._where}: the model gives values in [0, 1] that do not sum to 1: "
+                "independent labels (sigmoid); needed: one class of several (softmax, or logits)"
+            )
+        return is_distribution
+
+    def forward(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+        """(N, H, W, C) float32 to the raw output, row by row so that memory stays flat."""
+        (x,) = inputs
+        return (np.concatenate([self._call(row[np.newaxis]).numpy() for row in x]),)
+
+    def export(self) -> onnx.ModelProto:
+        """Through tf2onnx; see `Network.export`."""
+        from convert.export.frameworks.keras_export import export_call
+
+        return export_call(self._call, self.input_shape)
+
+    def _call(self, x: Any) -> Any:
+        # a model saved with a list of inputs wants a list, and warns where it gets a tensor
+        # (a Sequential read from .h5 has no `input` before its first call)
+        inputs = [x] if isinstance(getattr(self._model, "input", None), list) else x
+        return self._model(inputs, training=False)
+
+    def weights(self) -> Mapping[str, NDArray[np.generic]]:
+        """Arrays by position: Keras numbers names with a process-wide counter."""
+        return {f"{i:03d}": weight.numpy() for i, weight in enumerate(self._model.weights)}

@@ -1,0 +1,113 @@
+"""An ONNX file read whole, or refused with what to do about it."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import onnx
+from onnx.external_data_helper import (
+    ExternalDataInfo,
+    load_external_data_for_model,
+    uses_external_data,
+)
+
+from convert.checkpoint import expect, sniff
+from convert.errors import CheckpointError
+from convert.export.graph.opset import opset_of
+
+MOST_BYTES = 2**31 - 1  # of one protobuf message: what packaged graphs are
+OLDEST_OPSET = 7  # that onnxruntime runs
+QUANTIZED = frozenset(
+    {
+        *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
+        *("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"),
+    }
+)
+HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+
+
+def read_onnx(path: Path) -> onnx.ModelProto:
+    """The model with its weights, wherever they lie.
+
+    Raises:
+        CheckpointError: not an ONNX file, damaged, over 2 GB, without the file of its weights,
+            older than onnxruntime reads, quantized already, or of half precision.
+    """
+    expect(path, "onnx")
+    _refuse_size(path, [path])
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's exceptions share no base with ours
+        raise _invalid(path, error) from error
+    beside = _files_beside(model, path)
+    missing = [file.name for file in beside if not file.is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{path}: its weights are in {', '.join(missing)}, which must lie beside it"
+        )
+    _refuse_size(path, [path, *beside])
+    try:
+        load_external_data_for_model(model, str(path.parent))
+        onnx.checker.check_model(model)
+    except Exception as error:  # the checker's exceptions share no base with protobuf's
+        raise _invalid(path, error) from error
+    _refuse_content(path, model)
+    return model
+
+
+def files_beside(path: Path) -> tuple[Path, ...]:
+    """Files that hold an ONNX file's weights; none for a checkpoint of another kind, or damaged."""
+    try:
+        if sniff(path) != "onnx":
+            return ()
+        return _files_beside(onnx.load(path, load_external_data=False), path)
+    except Exception:  # protobuf's exceptions share no base with ours; `read_onnx` tells
+        return ()
+
+
+def _files_beside(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
+    names = {
+        ExternalDataInfo(tensor).location
+        for tensor in model.graph.initializer
+        if uses_external_data(tensor)
+    }
+    return tuple(path.parent / name for name in sorted(names))
+
+
+def _refuse_size(path: Path, files: Sequence[Path]) -> None:
+    size = sum(file.stat().st_size for file in files)
+    if size > MOST_BYTES:
+        raise CheckpointError(
+            f"{path}: {size / 1e9:.1f} GB with its weights; a graph has at most 2.1 GB"
+        )
+
+
+def _refuse_content(path: Path, model: onnx.ModelProto) -> None:
+    version = opset_of(model)
+    if version < OLDEST_OPSET:
+        raise CheckpointError(
+            f"{path}: of opset {version}; onnxruntime runs {OLDEST_OPSET} and newer; export again"
+        )
+    quantized = QUANTIZED.intersection(node.op_type for node in model.graph.node)
+    if quantized:
+        raise CheckpointError(
+            f"{path}: quantized already ({', '.join(sorted(quantized))}); "
+            "give the float model that it was made from"
+        )
+    half = [tensor.name for tensor in _constants(model.graph) if tensor.data_type in HALF]
+    if half:
+        raise CheckpointError(
+            f"{path}: its weights are in half precision ({len(half)} tensors); "
+            "export it in float32: what is packaged is made small here"
+        )
+
+
+def _constants(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        if node.op_type == "Constant":
+            yield from (attribute.t for attribute in node.attribute if attribute.HasField("t"))
+
+
+def _invalid(path: Path, error: Exception) -> CheckpointError:
+    reason = " ".join(str(error).split())[:300]
+    return CheckpointError(f"{path}: not a valid ONNX file: {reason}")

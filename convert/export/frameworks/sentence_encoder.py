@@ -1,0 +1,134 @@
+"""A folder as sentence-transformers or Hugging Face have them, of a BERT with mean pooling."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convert.checkpoint import load_strictly
+from convert.checkpoint.folder import CONFIG, read_settings, read_weights
+from convert.errors import CheckpointError
+from convert.export.frameworks.torch_module import TorchNetwork
+
+VOCABULARY = "vocab.txt"
+POOLING, MODULES = "1_Pooling/config.json", "modules.json"
+KNOWN_MODULES = ("Transformer", "Pooling", "Normalize")
+LIMITS, TOKENIZER = "sentence_bert_config.json", "tokenizer_config.json"
+# of config.json: what the architecture can do; absent means the same
+NEEDED: Mapping[str, str] = {
+    "model_type": "bert",
+    "hidden_act": "gelu",
+    "position_embedding_type": "absolute",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceEncoder:
+    """What a folder holds."""
+
+    network: TorchNetwork  # ids (N, L) int64 and mask (N, L) float32 to (N, D) mean over tokens
+    vocabulary: bytes  # vocab.txt
+    max_length: int  # tokens, [CLS] and [SEP] among them
+    lowercase: bool
+
+
+def read_sentence_encoder(folder: Path) -> SentenceEncoder:
+    """Read a folder: config.json, weights and vocab.txt; the others are optional.
+
+    Raises:
+        CheckpointError: something is missing or damaged, or the model is another than a BERT whose
+            token vectors are averaged.
+    """
+    config = read_settings(folder)
+    for name, needed in NEEDED.items():
+        found = config.get(name, needed)
+        if found != needed:
+            raise CheckpointError(f"{folder / CONFIG}: {name} is {found!r}; known: {needed!r}")
+    _check_pooling(folder)
+    return SentenceEncoder(
+        _network(config, folder),
+        _vocabulary(folder, config),
+        _max_length(folder, config),
+        bool(_optional(folder, TOKENIZER).get("do_lower_case", True)),
+    )
+
+
+def bert(config: Mapping[str, Any], *, where: Path) -> Any:
+    """An encoder of the sizes that config.json names, untrained.
+
+    Raises:
+        CheckpointError: a size is missing or no number, or the heads do not share the width.
+    """
+    from convert.architectures.bert import BertShape, MeanOfTokens
+
+    sizes = {name: config.get(name) for name in BertShape.__dataclass_fields__}
+    for name, value in sizes.items():
+        if not isinstance(value, int | float) or value <= 0:
+            raise CheckpointError(f"{where}: {name} is {value!r}; needed: a number over 0")
+    shape = BertShape(**sizes)  # type: ignore[arg-type]  # numbers, as just seen
+    if shape.hidden_size % shape.num_attention_heads:
+        heads = f"{shape.num_attention_heads} heads"
+        raise CheckpointError(
+            f"{where}: hidden_size {shape.hidden_size} for {heads}: no even share"
+        )
+    return MeanOfTokens(shape)
+
+
+def around(module: Any) -> TorchNetwork:
+    """An encoder as a network of any number of tokens."""
+    return TorchNetwork(module, inputs={"ids": ("L",), "mask": ("L",)}, dtypes={"ids": "int64"})
+
+
+def _network(config: Mapping[str, Any], folder: Path) -> TorchNetwork:
+    """The network that config.json describes, with the weights of the folder."""
+    from convert.architectures.bert import UNUSED
+
+    module = bert(config, where=folder / CONFIG)
+    load_strictly(module, read_weights(folder), path=folder, ignore=UNUSED)
+    return around(module)
+
+
+def _check_pooling(folder: Path) -> None:
+    for name in _modules(folder / MODULES):
+        if name not in KNOWN_MODULES:
+            known = ", ".join(KNOWN_MODULES)
+            raise CheckpointError(f"{folder / MODULES}: a module {name}; known: {known}")
+    pooling = _optional(folder, POOLING)
+    modes = [name for name, on in pooling.items() if name.startswith("pooling_mode") and on is True]
+    if pooling and modes != ["pooling_mode_mean_tokens"]:
+        found = ", ".join(modes) or "none"
+        raise CheckpointError(
+            f"{folder / POOLING}: pooling is {found}; known: pooling_mode_mean_tokens alone"
+        )
+
+
+def _modules(path: Path) -> list[str]:
+    """Kinds of what a sentence-transformers folder puts one after the other; [] where not told."""
+    if not path.is_file():
+        return []
+    try:
+        return [str(module["type"]).rsplit(".", 1)[-1] for module in json.loads(path.read_bytes())]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise CheckpointError(f"{path}: not a list of modules: {error!r}") from error
+
+
+def _vocabulary(folder: Path, config: Mapping[str, Any]) -> bytes:
+    path = folder / VOCABULARY
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    count, size = len(content.splitlines()), config["vocab_size"]
+    if count > size:
+        raise CheckpointError(f"{path}: {count} tokens; {CONFIG} says {size}")
+    return content
+
+
+def _max_length(folder: Path, config: Mapping[str, Any]) -> int:
+    limit = _optional(folder, LIMITS).get("max_seq_length", config["max_position_embeddings"])
+    return min(int(limit), int(config["max_position_embeddings"]))
+
+
+def _optional(folder: Path, name: str) -> Mapping[str, Any]:
+    return read_settings(folder, name) if (folder / name).is_file() else {}

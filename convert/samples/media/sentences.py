@@ -1,0 +1,49 @@
+"""Sentences: text, each at the length it has."""
+
+from functools import lru_cache
+
+import numpy as np
+
+from convert.recipe import Loaded
+from convert.samples.media.modality import Modality
+from convert.samples.procedural import sentences as drawn
+from runtime.artifact.manifest import VOCABULARY, Tokenize
+from runtime.engine.session import Feeds
+from runtime.errors import DecodeError, InputError
+from runtime.media.text.wordpiece import WordPiece, read_vocabulary
+
+
+def sentences() -> Modality:
+    """Texts about patients and about everyday life: what is drawn where nobody gave any."""
+    return Modality(
+        noun="texts",
+        suffixes=frozenset({".txt"}),
+        draw=drawn.media,
+        read=_read,
+        plain=str,
+        encode=str.encode,
+        sample=_sample,
+    )
+
+
+def _read(data: bytes) -> str:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DecodeError(f"the text is not UTF-8: {error.reason} at {error.start}") from None
+    if not text.strip():
+        raise InputError("the text is empty")
+    return text
+
+
+def _sample(text: str, loaded: Loaded) -> Feeds:
+    (step,) = loaded.preprocess
+    assert isinstance(step, Tokenize)  # the spec of sentence-similarity allows no other
+    tokenizer = _tokenizer(loaded.assets[VOCABULARY], step.lowercase)
+    ids = tokenizer.encode(text, max_length=step.max_length)[np.newaxis]
+    return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+
+
+@lru_cache(maxsize=1)  # of one conversion, for each of its texts
+def _tokenizer(vocabulary: bytes, lowercase: bool) -> WordPiece:
+    return WordPiece(read_vocabulary(vocabulary, "the vocabulary"), lowercase)

@@ -1,0 +1,58 @@
+"""What a command is made of."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runtime.draw import Picture
+from runtime.model import Model
+from runtime.predict.prepare import Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is told of one file."""
+
+    facts: Mapping[str, Any]  # who answered, as `facts_of` tells it
+    result: dict[str, Any]  # as the server's `result`
+    lines: tuple[str, ...]  # for people: the first follows the file's name
+    warnings: tuple[str, ...] = ()
+    picture: Callable[[], Picture] | None = None  # None: there is nothing to be seen
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A command that is ready: its models are loaded."""
+
+    ask: Callable[[Path], Answer]
+    suffixes: frozenset[str]  # of the files that are looked for in folders
+    before: Callable[[int], None] = field(default=lambda count: None)  # with the number of files
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A task on the command line."""
+
+    name: str
+    summary: str
+    declare: Callable[[argparse.ArgumentParser], None]  # its own options
+    open: Callable[[argparse.Namespace, Bounds], Opened]
+
+
+def facts_of(model: Model) -> dict[str, Any]:
+    """Who answered: the fields that the server puts around every answer."""
+    manifest = model.manifest
+    return {
+        "model": manifest.id,
+        "version": manifest.version,
+        "digest": manifest.digest,
+        "variant": model.variant.name,
+        "weights": manifest.weights.origin,
+    }
+
+
+def share(value: float) -> str:
+    """A probability as people read it."""
+    return f"{value:.2f}"

@@ -1,0 +1,62 @@
+"""`gait`: how people walk in clips."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from runtime.cli.command import Answer, Command, Opened, facts_of, share
+from runtime.cli.files import CLIPS, read_file
+from runtime.cli.options import declare_artifacts, declare_model
+from runtime.cli.pictures import clip_picture, ranked
+from runtime.cli.shelf import Shelf
+from runtime.errors import InputError
+from runtime.predict.prepare import Bounds
+from runtime.tasks import defaults
+from runtime.tasks.gait import Gait, gait
+
+
+def _declare(parser: argparse.ArgumentParser) -> None:
+    declare_artifacts(parser)
+    declare_model(parser, defaults.GAIT_MODEL)
+    parser.add_argument(
+        "--condition",
+        metavar="TEXT",
+        help="of the person: a name that the model knows, else free text for a text model",
+    )
+
+
+def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
+    shelf = Shelf(given.artifacts)
+    model = shelf.find(given.model)
+    if model.spec.task != "video-classification":
+        raise InputError(f"{model.spec.id} is for {model.spec.task}; allowed: video-classification")
+
+    def ask(path: Path) -> Answer:
+        data = read_file(path)
+        texts = shelf.of_task("sentence-similarity")
+        result = gait(data, model, condition=given.condition, text_models=texts, bounds=bounds)
+        count = len(result.frames.indices)
+        return Answer(
+            facts_of(model),
+            result.to_json(),
+            tuple(_lines(result)),
+            picture=lambda: clip_picture(data, count, "; ".join(list(_lines(result))[1:]), bounds),
+        )
+
+    return Opened(ask, CLIPS)
+
+
+def _lines(result: Gait) -> Iterator[str]:
+    walk, frames, told = result.walk, result.frames, result.condition
+    yield f"{walk.label} {share(walk.confidence)}; {_counted(frames.clip_frames)}"
+    yield ranked(walk)
+    if told.read_as != "nothing":
+        by = told.text_model.spec.id if told.text_model else "name"
+        yield f"condition: {told.name or told.given} (read by {by})"
+
+
+def _counted(clip_frames: int) -> str:
+    return "1 frame" if clip_frames == 1 else f"{clip_frames} frames"
+
+
+COMMAND = Command("gait", "how people walk in clips", _declare, _open)

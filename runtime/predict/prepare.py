@@ -1,0 +1,165 @@
+"""From media, encoded or decoded, to what a graph is fed: one function per task."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.artifact.manifest import Resample, SampleFrames, Spec, Task, Tokenize
+from runtime.engine.session import Feeds
+from runtime.errors import DecodeError, InputError
+from runtime.media.audio.decode import check_waveform, joined
+from runtime.media.audio.silence import is_silent
+from runtime.media.decoders import Decoders, InProcess
+from runtime.media.images.decode import decode_image
+from runtime.media.images.preprocess import preprocess
+from runtime.media.video.sample import Limits, sample_array
+from runtime.predict.assets import Assets
+
+# Encoded: a whole file, or UTF-8 text. Decoded: an image (H, W, 3) uint8 RGB, a clip of such
+# frames, a waveform (S,) float32 at the graph's sampling rate, or text.
+Media = bytes | str | NDArray[np.generic]
+
+LONGEST_RUN_S = 30.0  # attention takes memory by its square; `tasks.voice_emotion` cuts windows
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The largest media that are decoded, and who decodes what may hang or crash."""
+
+    pixels: int = 50_000_000  # of an image
+    audio_s: float = LONGEST_RUN_S  # of a sound in one run
+    video: Limits = field(default_factory=Limits)
+    recording_s: float = 3600.0  # of a sound in windows
+    decoders: Decoders = field(default_factory=InProcess)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One input, ready for the graph."""
+
+    feeds: Feeds  # batch axis 1
+    height: int = 0  # px, of an image as decoded
+    width: int = 0
+    silent: bool = False  # of a sound
+
+
+@dataclass(frozen=True, slots=True)
+class MediaContext:
+    """What the feeds depend on beside the media."""
+
+    spec: Spec
+    assets: Assets
+    bounds: Bounds
+    condition: str | None
+
+
+def prepare(media: Media, context: MediaContext) -> Prepared:
+    """Decode where needed, do the steps of the spec, and add the batch axis.
+
+    Raises:
+        InputError: the media cannot be decoded, is of another kind than the task's, or over a
+            bound; or a condition is named that is unknown, or that the task does not take.
+    """
+    if context.condition is not None and context.spec.task != "video-classification":
+        raise InputError(f"{context.spec.id} takes no condition; video-classification alone does")
+    return _PREPARE[context.spec.task](media, context)
+
+
+def condition_vector(condition: str | None, spec: Spec, assets: Assets) -> NDArray[np.float32]:
+    """What a video model is told of the person: (D,) float32, zeros where nothing is known.
+
+    Raises:
+        InputError: the condition has no name that the version knows.
+    """
+    width = spec.inputs[-1].shape[-1]
+    if condition is None or not condition.strip():
+        return np.zeros(int(width), np.float32)
+    if assets.conditions is None:
+        raise InputError(f"{spec.id} knows no condition by name")
+    return assets.conditions.embed(condition)
+
+
+def _image(media: Media, context: MediaContext) -> Prepared:
+    if isinstance(media, bytes):
+        image = decode_image(media, max_pixels=context.bounds.pixels)
+    else:
+        image = _uint8(media, "image", "(H, W, 3)", 3)
+    array = preprocess(image, context.spec.preprocess)
+    height, width = image.shape[:2]
+    return Prepared({context.spec.inputs[0].name: array[np.newaxis]}, height, width)
+
+
+def _audio(media: Media, context: MediaContext) -> Prepared:
+    (step,) = context.spec.preprocess
+    assert isinstance(step, Resample)  # the manifest refuses another
+    rate = step.sampling_rate
+    if isinstance(media, bytes):
+        decode, longest = context.bounds.decoders.stream_audio, context.bounds.audio_s
+        waveform = joined(decode(media, sampling_rate=rate, max_seconds=longest))
+    else:
+        allowed = f"float32 (S,) at {rate} Hz, in [-1, 1]"
+        if not isinstance(media, np.ndarray) or media.dtype != np.float32 or media.ndim != 1:
+            raise InputError(f"waveform is {_kind(media)}; allowed: {allowed}")
+        waveform = check_waveform(media.astype(np.float32, copy=False), rate)
+    feeds = {context.spec.inputs[0].name: waveform[np.newaxis]}
+    return Prepared(feeds, silent=is_silent(waveform, rate))
+
+
+def _video(media: Media, context: MediaContext) -> Prepared:
+    spec = context.spec
+    step = spec.preprocess[0]
+    assert isinstance(step, SampleFrames)  # the manifest refuses another
+    feeds: dict[str, NDArray[np.generic]] = {}
+    if len(spec.inputs) > 1:  # asked first: an unknown name costs no decoding
+        feeds["condition"] = condition_vector(context.condition, spec, context.assets)[np.newaxis]
+    elif context.condition is not None:
+        raise InputError(f"{spec.id} takes no condition")
+    if isinstance(media, bytes):
+        limits = context.bounds.video
+        sample_frames = context.bounds.decoders.sample_frames
+        taken = sample_frames(media, count=step.count, steps=spec.preprocess, limits=limits)
+    else:
+        clip = _uint8(media, "clip", "(n, H, W, 3)", 4)
+        taken = sample_array(clip, count=step.count, steps=spec.preprocess)
+    return Prepared({**feeds, "frames": taken.frames[np.newaxis]})
+
+
+def _text(media: Media, context: MediaContext) -> Prepared:
+    (step,) = context.spec.preprocess
+    assert isinstance(step, Tokenize)  # the manifest refuses another
+    assert context.assets.tokenizer is not None  # nor a version without its vocabulary
+    if isinstance(media, bytes):
+        try:
+            media = media.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DecodeError(f"the text is not UTF-8: {error.reason} at {error.start}") from None
+    if not isinstance(media, str):
+        raise InputError(f"text is {_kind(media)}; allowed: text, or its UTF-8 bytes")
+    if not media.strip():
+        raise InputError("the text is empty")
+    ids = context.assets.tokenizer.encode(media, max_length=step.max_length)[np.newaxis]
+    return Prepared({"input_ids": ids, "attention_mask": np.ones_like(ids)})
+
+
+def _uint8(media: Media, noun: str, shape: str, ndim: int) -> NDArray[np.uint8]:
+    fits = isinstance(media, np.ndarray) and media.dtype == np.uint8 and media.ndim == ndim
+    if not isinstance(media, np.ndarray) or not fits or media.shape[-1] != 3 or 0 in media.shape:
+        raise InputError(f"{noun} is {_kind(media)}; allowed: uint8 {shape}, RGB")
+    return media.astype(np.uint8, copy=False)
+
+
+def _kind(media: Media) -> str:
+    return f"{media.dtype} {media.shape}" if isinstance(media, np.ndarray) else type(media).__name__
+
+
+_PREPARE: Mapping[Task, Callable[[Media, MediaContext], Prepared]] = {
+    "image-classification": _image,
+    "image-feature-extraction": _image,
+    "image-segmentation": _image,
+    "object-detection": _image,
+    "audio-classification": _audio,
+    "video-classification": _video,
+    "sentence-similarity": _text,
+}

@@ -1,0 +1,104 @@
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch  # noqa: TID253 - in a process without TensorFlow
+
+from convert.checkpoint import read_labels
+from tests.convert.support.checkpoint_files import Plants, network, onnx_bytes, refusal, saved
+
+NAMES = ("angry", "happy", "sad")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "weights.pth"
+
+
+def write(path: Path, **beside: Any) -> Path:
+    path.write_bytes(saved({"state_dict": network().state_dict(), "epoch": 3, **beside}))
+    return path
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"class_names": list(NAMES)},
+        {"classes": NAMES},
+        {"classes": np.array(NAMES)},
+        {"labels": list(NAMES)},
+        {"names": {2: "sad", 0: "angry", 1: "happy"}},
+        {"class_to_idx": {"sad": 2, "happy": 1, "angry": 0}},
+        {"class_to_idx": {"sad": np.int64(2), "happy": np.int64(1), "angry": np.int64(0)}},
+        {"idx_to_class": {0: "angry", 1: "happy", 2: "sad"}},
+        {"id2label": {"0": "angry", "1": "happy", "2": "sad"}},
+        {"label2id": {"angry": 0, "happy": 1, "sad": 2}},
+        {"config": {"id2label": {0: "angry", 1: "happy", 2: "sad"}}},
+        {"hyper_parameters": {"class_names": list(NAMES), "lr": 1e-3}},
+        {"args": argparse.Namespace(class_names=list(NAMES), lr=1e-3)},
+        {"classes": list(NAMES), "class_to_idx": {"angry": 0, "happy": 1, "sad": 2}},
+    ],
+    ids=lambda beside: "+".join(f"{key} {type(value).__name__}" for key, value in beside.items()),
+)
+def test_class_names_are_found_in_output_order(path: Path, beside: dict[str, Any]) -> None:
+    assert read_labels(write(path, **beside)) == NAMES
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {},
+        {"classes": 7},
+        {"labels": torch.tensor([0, 1])},
+        {"labels": [0, 1, 1]},
+        {"names": []},
+        {"names": {}},
+        {"names": "emotions"},
+        {"label2id": {"a": [0]}},
+        {"args": "--lr 3"},
+    ],
+    ids=lambda beside: "+".join(f"{key} {value}" for key, value in beside.items()),
+)
+def test_what_names_no_classes_is_passed_over(path: Path, beside: dict[str, Any]) -> None:
+    assert read_labels(write(path, **beside)) == ()
+
+
+def test_bare_state_dict_has_no_names(path: Path) -> None:
+    path.write_bytes(saved(network().state_dict()))
+    assert read_labels(path) == ()
+    path.write_bytes(saved([1, 2]))
+    assert read_labels(path) == ()
+
+
+@pytest.mark.parametrize(
+    ("beside", "says"),
+    [
+        ({"classes": ["a", "b", "a"]}, "classes: 'a' stands there more than once"),
+        ({"id2label": {0: "a", 2: "b"}}, "id2label: has the indices 0, 2; needed: each of 0 to 1"),
+        ({"class_names": ["a", ""]}, "class_names: name 1 is ''"),
+        (
+            {"classes": ["a", "b"], "class_to_idx": {"a": 1, "b": 0}},
+            "classes says a, b, but class_to_idx says b, a",
+        ),
+        (
+            {"classes": ["a", "b"], "config": {"id2label": {0: "a", 1: "c"}}},
+            "classes says a, b, but config.id2label says a, c",
+        ),
+    ],
+    ids=["twice", "gap", "empty", "two orders", "two places"],
+)
+def test_contradictory_names_are_refused(path: Path, beside: dict[str, Any], says: str) -> None:
+    assert says in refusal(read_labels, write(path, **beside))
+
+
+def test_code_in_place_of_names_is_refused_and_does_not_run(path: Path, tmp_path: Path) -> None:
+    write(path, class_names=Plants(tmp_path / "planted"))
+    assert "would have to run code" in refusal(read_labels, path)
+    assert not (tmp_path / "planted").exists()
+
+
+def test_other_kinds_are_refused(path: Path) -> None:
+    path.write_bytes(onnx_bytes())
+    assert "an ONNX file; this model is read from a torch" in refusal(read_labels, path)

@@ -1,0 +1,126 @@
+from collections import OrderedDict
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch  # noqa: TID253 - in a process without TensorFlow
+
+from convert.checkpoint import load_strictly
+from tests.convert.support.checkpoint_files import (
+    assert_same,
+    network,
+    plus_one,
+    prefixed,
+    refusal,
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "weights.bin"
+
+
+@pytest.fixture
+def state() -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = network().state_dict()
+    return found
+
+
+@pytest.mark.parametrize("prefix", ["model.", "net.", "backbone.", "model.module.", "a.b.c."])
+def test_strict_loading_takes_a_common_prefix_off(
+    path: Path, state: dict[str, torch.Tensor], prefix: str
+) -> None:
+    beside = {"criterion.weight": torch.ones(7), "val_loss_fn.pos_weight": torch.ones(7)}
+    module = network()
+    load_strictly(module, {**prefixed(prefix, plus_one(state)), **beside}, path=path)
+    assert_same(module.state_dict(), plus_one(state))
+
+
+def test_prefix_is_told_where_the_first_key_ends_others_too(path: Path) -> None:
+    def nested() -> torch.nn.Module:
+        inner = network()
+        inner.add_module("bn", torch.nn.BatchNorm2d(4))
+        return torch.nn.Sequential(OrderedDict(bn=torch.nn.BatchNorm2d(4), inner=inner))
+
+    state = plus_one(nested().state_dict())
+    assert min(state) == "bn.bias"
+    module = nested()
+    load_strictly(module, prefixed("model.", state), path=path)
+    assert_same(module.state_dict(), state)
+
+
+def test_strict_loading_keeps_a_prefix_that_is_the_networks_own(
+    path: Path, state: dict[str, torch.Tensor]
+) -> None:
+    module = torch.nn.Module()
+    module.model = network()
+    load_strictly(module, prefixed("model.", plus_one(state)), path=path)
+    assert_same(dict(module.model.state_dict()), plus_one(state))
+    load_strictly(module, prefixed("model.model.", state), path=path)
+    assert_same(dict(module.model.state_dict()), state)
+
+
+def test_ignored_keys_may_stand_under_the_prefix(
+    path: Path, state: dict[str, torch.Tensor]
+) -> None:
+    given = prefixed("model.", {**state, "fc.weight": torch.zeros(2)})
+    load_strictly(network(), given, path=path, ignore=("fc.*",))
+
+
+def test_two_networks_under_two_prefixes_are_refused(
+    path: Path, state: dict[str, torch.Tensor]
+) -> None:
+    both = {**prefixed("student.", state), **prefixed("teacher.", state)}
+    text = refusal(lambda p: load_strictly(network(), both, path=p), path)
+    assert "14 unexpected (student.0.bias, " in text
+
+
+def test_rest_beside_a_prefix_is_refused(path: Path, state: dict[str, torch.Tensor]) -> None:
+    given = {**prefixed("model.", state), "decoder.weight": torch.zeros(1)}
+    text = refusal(lambda p: load_strictly(network(), given, path=p), path)
+    assert "8 unexpected (decoder.weight, model.0.bias, " in text
+
+
+def test_missing_and_unexpected_keys_are_named_together(path: Path) -> None:
+    state = {"0.weight": torch.zeros(4, 3, 3, 3), "fc.weight": torch.zeros(2), "z": torch.zeros(1)}
+    text = refusal(lambda p: load_strictly(network(), state, path=p), path)
+    assert "not the keys of Sequential" in text
+    assert "5 missing (0.bias, 1.bias, 1.running_mean, 1.running_var, ...)" in text
+    assert "2 unexpected (fc.weight, z)" in text
+    assert text.endswith("3 keys found, 7 needed")
+
+
+def test_wrong_shape_is_named_with_both_shapes(path: Path, state: dict[str, torch.Tensor]) -> None:
+    state["0.weight"] = torch.zeros(4, 1, 3, 3)
+    text = refusal(lambda p: load_strictly(network(), state, path=p), path)
+    assert text.endswith("0.weight has shape (4, 1, 3, 3); needed: (4, 3, 3, 3)")
+
+
+def test_wrong_class_count_is_told_from_another_network(path: Path) -> None:
+    def classifier(count: int) -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.Linear(5, 6), torch.nn.Linear(6, count))
+
+    state = classifier(8).state_dict()
+    text = refusal(lambda p: load_strictly(classifier(7), state, path=p), path)
+    assert "1.weight has shape (8, 6); needed: (7, 6), and 1 more differ" in text
+    assert text.endswith("the file has 8 classes, this model 7")
+
+
+@pytest.mark.parametrize("widths", [(5, 6, 9), (5, 8, 8)], ids=["three layers", "inside"])
+def test_wider_network_is_no_class_count(path: Path, widths: tuple[int, int, int]) -> None:
+    def layers(*widths: int) -> torch.nn.Module:
+        linear = (torch.nn.Linear(*pair, bias=False) for pair in pairwise(widths))
+        return torch.nn.Sequential(*linear)
+
+    state = layers(*widths, 7, 3).state_dict()
+    text = refusal(lambda p: load_strictly(layers(5, 6, 8, 7, 2), state, path=p), path)
+    assert "more differ" in text
+    assert "classes" not in text
+
+
+def test_ignored_and_batch_counting_keys_may_differ(
+    path: Path, state: dict[str, torch.Tensor]
+) -> None:
+    state["aux.head"] = torch.zeros(1)
+    del state["1.num_batches_tracked"]
+    load_strictly(network(), state, path=path, ignore=("aux.*",))

@@ -1,0 +1,383 @@
+"""EfficientNet: upstream's numbers, both key layouts, and checkpoints as owners save them."""
+
+import io
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch  # noqa: TID253 - in a process without TensorFlow
+from PIL import Image
+
+from convert import recipe
+from convert.architectures.efficientnet import (
+    PLAIN,
+    RESIDUAL_NORMS,
+    TENSORFLOW,
+    Arithmetic,
+    EfficientNet,
+)
+from convert.architectures.efficientnet_keys import (
+    B3,
+    SIZES,
+    TIMM_ENDS,
+    TIMM_FIRST_STAGE,
+    TIMM_STAGE,
+    Size,
+    from_timm,
+    in_our_layout,
+    size_of,
+)
+from convert.checkpoint.labels import FER2013
+from convert.errors import CheckpointError
+from convert.export.numerics import ImageInput
+from convert.models.face_emotion_efficientnet_b3 import RECIPE
+from convert.recipe import Loaded
+from convert.samples.procedural import EVALUATION, media
+from convert.weights.seeded import seed_torch
+from runtime.artifact.manifest import Resize
+from runtime.media.images.preprocess import preprocess
+from tests.convert.support.filled import filled, noise
+from tests.convert.support.parity import differences, expected
+
+B0 = SIZES[0]
+CHECKPOINT_SIDE = 64  # px; small inputs keep these tests quick
+# logits of torchvision 0.29.2 and timm 1.0.31 (equal to the last bit where both have the network)
+UPSTREAM = {
+    ("efficientnet_b0", "plain"): (
+        [0.31007, -0.15284, 0.07329, -0.28365, 0.35702, -0.09009, 0.26206],
+        [0.31516, -0.14401, 0.07392, -0.2818, 0.36157, -0.09103, 0.26383],
+    ),
+    ("efficientnet_b0", "tensorflow"): (
+        [0.3118, -0.14012, 0.06805, -0.28401, 0.35961, -0.09325, 0.25129],
+        [0.31636, -0.13436, 0.07938, -0.28472, 0.35342, -0.09395, 0.27006],
+    ),
+    ("efficientnet_b3", "plain"): (
+        [0.66818, 1.36848, 0.28806, 2.67249, -5.72552, -2.36749, -1.99712],
+        [1.4442, 0.83307, 0.41183, 2.74553, -1.86136, -0.43917, -0.85699],
+    ),
+    ("efficientnet_b3", "tensorflow"): (
+        [0.21431, 0.78488, 0.58184, 2.59149, -1.66141, -0.8505, -1.1527],
+        [0.0673, 0.91511, 0.24089, 2.46349, -1.88181, -0.36815, -1.03956],
+    ),
+}
+NORMALISED = ImageInput(
+    CHECKPOINT_SIDE, 75, 3, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+)
+ARITHMETIC = {"plain": PLAIN, "tensorflow": TENSORFLOW}
+NAMES = {f"class {i}": i for i in range(5)}
+
+
+def network(size: Size = B0, *, class_count: int = 7, arithmetic: Arithmetic = PLAIN) -> Any:
+    """Of the weights that the recorded outputs belong to."""
+    module = EfficientNet(size, class_count=class_count, arithmetic=arithmetic)
+    module.load_state_dict(filled(module.state_dict()))
+    return module.eval()
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, Any]:
+    """B0 of seven classes: the smallest checkpoint there is."""
+    return dict(network().state_dict())
+
+
+def timm_key(key: str) -> str:
+    """Ours to timm's, by the same tables read the other way."""
+    module, _, tensor = key.rpartition(".")
+    ends = {ours: timm for timm, ours in TIMM_ENDS.items()} | {"classifier.1": "classifier"}
+    if module in ends:
+        return f"{ends[module]}.{tensor}"
+    _, stage, index, _, part = module.split(".", 4)
+    names = TIMM_STAGE if int(stage) > 1 else TIMM_FIRST_STAGE
+    found = {ours: timm for timm, ours in names.items()}[part]
+    return f"blocks.{int(stage) - 1}.{index}.{found}.{tensor}"
+
+
+def in_timms(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {timm_key(key): value for key, value in state.items()}
+
+
+def write(content: object, path: Path) -> Path:
+    torch.save(content, path)
+    return path
+
+
+def logits(loaded: Loaded, side: int = CHECKPOINT_SIDE) -> Any:
+    return loaded.network.forward(noise(side).numpy())[0]
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        RECIPE.load(path)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: ")
+    assert "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize(("name", "arithmetic"), UPSTREAM)
+def test_logits_are_upstreams(name: str, arithmetic: str) -> None:
+    size = next(size for size in SIZES if size.name == name)
+    with torch.inference_mode():
+        found = network(size, arithmetic=ARITHMETIC[arithmetic])(noise(75)).numpy()
+    wanted = np.array(UPSTREAM[name, arithmetic])
+    # of the largest: another order of summation, on another CPU, moves the last digits
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize(
+    ("size", "tensors", "parameters"),
+    [
+        (SIZES[0], 360, 5_288_548),
+        (SIZES[1], 508, 7_794_184),
+        (SIZES[2], 508, 9_109_994),
+        (SIZES[3], 574, 12_233_232),
+        (SIZES[4], 706, 19_341_616),
+    ],
+    ids=["b0", "b1", "b2", "b3", "b4"],
+)
+def test_sizes_are_torchvisions(size: Size, tensors: int, parameters: int) -> None:
+    with torch.device("meta"):
+        module = EfficientNet(size)
+    state = module.state_dict()
+    assert len(state) == tensors
+    assert sum(p.numel() for p in module.parameters()) == parameters
+    assert size_of(state) == size
+    assert size_of(in_our_layout(in_timms(state))) == size
+
+
+def test_timms_names_and_shapes_of_b3() -> None:
+    with torch.device("meta"):
+        state = EfficientNet(B3).state_dict()
+    assert (B3.block_count, B3.head_channels, B3.side) == (26, 1536, 300)
+    for key, shape in {
+        "conv_stem.weight": (40, 3, 3, 3),
+        "blocks.0.0.bn2.weight": (24,),
+        "blocks.0.1.se.conv_reduce.weight": (6, 24, 1, 1),
+        "blocks.1.0.bn3.bias": (32,),
+        "blocks.2.0.conv_dw.weight": (192, 1, 5, 5),
+        "blocks.5.3.se.conv_expand.bias": (1392,),
+        "blocks.6.1.conv_pwl.weight": (384, 2304, 1, 1),
+        "conv_head.weight": (1536, 384, 1, 1),
+        "bn2.running_var": (1536,),
+    }.items():
+        assert tuple(state[from_timm(key)].shape) == shape, key
+
+
+def test_unknown_keys_keep_their_names() -> None:
+    for key in ("blocks.0.0.conv_pwl.weight", "blocks.1.attn.weight", "fc.weight", "blocks", ""):
+        assert from_timm(key) == key
+
+
+@pytest.mark.parametrize(
+    ("wrap", "renamed"),
+    [
+        (lambda s: s, dict),
+        (lambda s: s, in_timms),
+        (lambda s: {"model_state_dict": s, "epoch": 3}, in_timms),
+        (lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}}, dict),
+        (lambda s: {"state_dict": {f"model.{k}": v for k, v in s.items()}}, in_timms),
+        (lambda s: {f"backbone.{k}": v for k, v in s.items()}, dict),
+        (lambda s: {"state_dict": s, "args": Namespace(lr=0.1, img_size=None)}, in_timms),
+    ],
+    ids=["bare", "timm", "model_state_dict", "module.", "Lightning", "backbone.", "Namespace"],
+)
+def test_both_layouts_convert_bare_or_wrapped(
+    state: dict[str, Any], tmp_path: Path, wrap: Callable[[Any], Any], renamed: Callable[[Any], Any]
+) -> None:
+    loaded = RECIPE.load(write(wrap(renamed(state)), tmp_path / "weights.pth"))
+    with torch.inference_mode():
+        wanted = network()(noise(CHECKPOINT_SIDE)).numpy()
+    np.testing.assert_allclose(logits(loaded), wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
+    assert loaded.labels == FER2013
+    assert loaded.input.tensors[0].shape == ("N", 224, 224, 3)  # B0's own resolution
+
+
+@pytest.mark.parametrize("classifier", ["classifier", "classifier.0", "classifier.4"])
+def test_classifier_may_stand_elsewhere(
+    state: dict[str, Any], tmp_path: Path, classifier: str
+) -> None:
+    moved = {key.replace("classifier.1", classifier): value for key, value in state.items()}
+    loaded = RECIPE.load(write(moved, tmp_path / "weights.pth"))
+    straight = RECIPE.load(write(state, tmp_path / "straight.pth"))
+    np.testing.assert_array_equal(logits(loaded), logits(straight))
+
+
+def test_classifier_of_two_layers_is_refused(state: dict[str, Any], tmp_path: Path) -> None:
+    path = write({**state, "classifier.3.weight": torch.zeros(7, 7)}, tmp_path / "weights.pth")
+    assert "1 unexpected (classifier.3.weight)" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("beside", "arithmetic"),
+    [
+        ({}, "plain"),
+        ({"arch": "efficientnet_b0"}, "plain"),
+        ({"arch": "emotions"}, "plain"),
+        ({"arch": "tf_efficientnet_b0.ns_jft_in1k"}, "tensorflow"),
+        ({"args": Namespace(arch="tf_efficientnet_b0")}, "tensorflow"),
+    ],
+    ids=["unsaid", "arch", "other arch", "tf arch", "tf arch in args"],
+)
+def test_tensorflows_arithmetic_is_told_by_arch(
+    state: dict[str, Any], tmp_path: Path, beside: dict[str, Any], arithmetic: str
+) -> None:
+    # the file's name decides nothing: renamed, it is the same checkpoint
+    path = write({"state_dict": in_timms(state), **beside}, tmp_path / "tf_efficientnet.pth")
+    wanted = np.array(UPSTREAM["efficientnet_b0", arithmetic])
+    np.testing.assert_allclose(logits(RECIPE.load(path), 75), wanted, rtol=0, atol=1e-4)
+
+
+def test_tensorflows_arithmetic_may_be_the_choice_of_a_copied_recipe(
+    state: dict[str, Any], tmp_path: Path
+) -> None:
+    original = recipe.find("face_emotion_efficientnet_b3").path.read_text(encoding="utf-8")
+    copy = tmp_path / "my_emotions.py"
+    copy.write_text(original.replace('ARCH = "', 'ARCH = "tf_'), encoding="utf-8")
+    load = recipe.read(copy).recipe.load
+    for renamed, arithmetic in ((in_timms, "tensorflow"), (dict, "plain")):
+        # torchvision's layout has no such form
+        loaded = load(write(renamed(state), tmp_path / "weights.pth"))
+        wanted = np.array(UPSTREAM["efficientnet_b0", arithmetic])
+        np.testing.assert_allclose(logits(loaded, 75), wanted, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("beside", "size"),
+    [
+        ({"input_size": 260}, (260, 260)),
+        ({"img_size": (96, 128)}, (96, 128)),
+        ({"config": {"input_size": [3, 300, 300]}}, (300, 300)),
+        ({"input_size": None, "args": Namespace(img_size=288)}, (288, 288)),
+    ],
+    ids=["side", "sides", "timm", "args"],
+)
+def test_resolution_comes_from_the_checkpoint(
+    state: dict[str, Any], tmp_path: Path, beside: dict[str, Any], size: tuple[int, int]
+) -> None:
+    loaded = RECIPE.load(write({"state_dict": state, **beside}, tmp_path / "weights.pth"))
+    assert loaded.input.tensors[0].shape == ("N", *size, 3)
+    assert loaded.preprocess == (Resize("linear_antialias", height=size[0], width=size[1]),)
+
+
+@pytest.mark.parametrize("value", [0, 31, 1025, True, "300", 300.0, (300,), (300, -1)])
+def test_senseless_resolution_is_refused(
+    state: dict[str, Any], tmp_path: Path, value: object
+) -> None:
+    path = write({"state_dict": state, "input_size": value}, tmp_path / "weights.pth")
+    text = refusal(path)
+    assert f"says that its input is of size {value}; needed: 32 to 1024 px" in text
+
+
+def test_labels_come_from_the_checkpoint(tmp_path: Path) -> None:
+    saved = {"model_state_dict": network(class_count=5).state_dict(), "class_to_idx": NAMES}
+    assert RECIPE.load(write(saved, tmp_path / "weights.pth")).labels == tuple(NAMES)
+
+
+def test_labels_of_an_unusual_count_are_left_to_the_user(tmp_path: Path) -> None:
+    path = write(network(class_count=5).state_dict(), tmp_path / "weights.pth")
+    assert RECIPE.load(path).labels == ()
+
+
+def test_labels_of_another_count_are_refused(state: dict[str, Any], tmp_path: Path) -> None:
+    path = write({"state_dict": state, "class_to_idx": NAMES}, tmp_path / "weights.pth")
+    text = refusal(path)
+    assert "names 5 classes (class 0, class 1, class 2, class 3, class 4)" in text
+    assert "its classifier has 7" in text
+
+
+def test_one_class_is_refused(tmp_path: Path) -> None:
+    path = write(network(class_count=1).state_dict(), tmp_path / "weights.pth")
+    assert "the classifier has 1 classes; at least two" in refusal(path)
+
+
+@pytest.mark.parametrize("renamed", [dict, in_timms], ids=["torchvision", "timm"])
+def test_missing_and_unexpected_keys_are_named_together(
+    state: dict[str, Any], tmp_path: Path, renamed: Callable[[Any], dict[str, Any]]
+) -> None:
+    changed = renamed(state)
+    changed["extra.weight"] = changed.pop(next(key for key in changed if ".0.0." in key))
+    text = refusal(write(changed, tmp_path / "weights.pth"))
+    assert "not the keys of EfficientNet: 1 missing (features." in text
+    assert "1 unexpected (extra.weight)" in text
+    assert ("the file's are timm's" in text) == (renamed is in_timms)
+
+
+def test_features_without_a_classifier_are_refused(state: dict[str, Any], tmp_path: Path) -> None:
+    bare = {key: value for key, value in state.items() if "classifier" not in key}
+    text = refusal(write(bare, tmp_path / "weights.pth"))
+    assert "2 missing (classifier.1.bias, classifier.1.weight)" in text
+
+
+def test_another_size_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        b5 = EfficientNet(Size("efficientnet_b5", 1.6, 2.2, 456), class_count=7).state_dict()
+    with pytest.raises(ValueError, match="39 blocks and 2048 pooled features") as caught:
+        size_of(b5)
+    assert "efficientnet_b4 is nearest with 32 and 1792" in str(caught.value)
+    few = {**network().state_dict(), "features.8.0.weight": torch.zeros(9, 320, 1, 1)}
+    text = refusal(write(few, tmp_path / "weights.pth"))
+    assert "no EfficientNet that is known here: 16 blocks and 9 pooled features" in text
+    assert "efficientnet_b0 is nearest" in text
+
+
+def test_nan_weights_are_refused(state: dict[str, Any], tmp_path: Path) -> None:
+    bad = state["features.3.0.block.1.0.weight"].clone()
+    bad[0, 0, 0, 0] = float("nan")
+    path = write({**state, "features.3.0.block.1.0.weight": bad}, tmp_path / "weights.pth")
+    assert "features.3.0.block.1.0.weight holds NaN" in refusal(path)
+
+
+@pytest.mark.parametrize("share", [0.0001, 0.5, 0.999])
+def test_truncated_file_is_refused(state: dict[str, Any], tmp_path: Path, share: float) -> None:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content, path = buffer.getvalue(), tmp_path / "weights.pth"
+    path.write_bytes(content[: int(len(content) * share)])
+    assert "damaged or truncated" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("size", "arithmetic"),
+    [(size, "plain") for size in SIZES] + [(size, "tensorflow") for size in (B0, B3)],
+    ids=lambda value: str(getattr(value, "name", value)),
+)
+def test_float_graph_equals_torch_at_every_size(
+    tmp_path: Path, size: Size, arithmetic: str
+) -> None:
+    module = EfficientNet(size, class_count=7, arithmetic=ARITHMETIC[arithmetic])
+    batch = np.random.default_rng(1).integers(0, 256, (6, CHECKPOINT_SIDE, 75, 3), dtype=np.uint8)
+    # statistics of these very pixels: what others give is not bounded
+    seed_torch(module, NORMALISED.apply(batch), residual_norms=RESIDUAL_NORMS)
+    saved = {
+        "state_dict": in_timms(module.state_dict()),
+        "input_size": (CHECKPOINT_SIDE, 75),
+        "arch": "tf_efficientnet" if arithmetic == "tensorflow" else "efficientnet",
+    }
+    loaded = RECIPE.load(write(saved, tmp_path / "weights.pth"))
+    found = differences(loaded, batch[:3], tmp_path)
+    assert max(found.values()) <= 1e-4, found
+    answers = expected(loaded, batch[:3])["probabilities"]
+    assert np.abs(answers[0] - answers[1]).max() > 1e-3
+
+
+def test_preprocessing_is_pillows() -> None:
+    """`transforms.Resize((300, 300))` of an image in the usual training script."""
+    step = Resize("linear_antialias", height=300, width=300)
+    for image in [*media("face", EVALUATION, 2), *media("scene", EVALUATION, 2)]:
+        wanted = Image.fromarray(image).resize((300, 300), Image.Resampling.BILINEAR)
+        found = preprocess(image, (step,)).astype(int)
+        assert np.abs(found - np.asarray(wanted)).max() <= 1  # level of 255: rounding
+
+
+@pytest.mark.slow
+def test_seeded_b3_is_alive_and_its_graph_equals_torch(tmp_path: Path) -> None:
+    assert RECIPE.seed is not None
+    loaded = RECIPE.seed()
+    images = media("face", EVALUATION, 3)
+    batch = np.stack([preprocess(image, loaded.preprocess) for image in images])
+    assert max(differences(loaded, batch, tmp_path).values()) <= 1e-4
+    answers = expected(loaded, batch)["probabilities"]
+    assert np.abs(answers[0] - answers[1]).max() > 1e-3

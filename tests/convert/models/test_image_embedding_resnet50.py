@@ -1,0 +1,188 @@
+"""ResNet-50 and MobileNetV2 embeddings: upstream's numbers, and checkpoints as people have them."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch  # noqa: TID253 - in a process without TensorFlow
+from PIL import Image
+
+from convert.architectures.mobilenetv2 import MobileNetV2
+from convert.architectures.resnet import ResNet50
+from convert.errors import CheckpointError
+from convert.models.image_embedding_mobilenetv2 import RECIPE as MOBILENET
+from convert.models.image_embedding_resnet50 import RECIPE as RESNET
+from convert.recipe import Loaded, Recipe
+from convert.samples.procedural import EVALUATION, media
+from runtime.artifact.manifest import CenterCrop, Resize
+from runtime.media.images.preprocess import preprocess
+from tests.convert.support.filled import filled, noise
+from tests.convert.support.parity import differences, expected
+
+SIDE = 75  # px; small and odd
+# of torchvision 0.29.2's resnet50 with seven classes: logits, and the first pooled features
+LOGITS = (
+    [-1593.25098, -2270.73315, 9297.89453, 3968.81616, -3348.35547, -2603.28247, -441.74979],
+    [-1501.323, -2025.9436, 8986.4707, 4107.51465, -3568.21655, -2591.7793, -348.94052],
+)
+FEATURES = (
+    [3195.3240, 1478.6350, 949.4142, 160.1162, 4755.5894, 344.7616],
+    [3099.1743, 1529.3120, 889.8060, 137.8062, 4961.4160, 313.9911],
+)
+
+
+def network() -> Any:
+    module = ResNet50(class_count=7)
+    module.load_state_dict(filled(module.state_dict()))
+    return module.eval()
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, Any]:
+    return dict(network().state_dict())
+
+
+def write(content: object, path: Path) -> Path:
+    torch.save(content, path)
+    return path
+
+
+def features(loaded: Loaded) -> Any:
+    return loaded.network.forward(noise(SIDE).numpy())[0]
+
+
+def refusal(recipe: Recipe, path: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        recipe.load(path)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: ")
+    return text
+
+
+def test_numbers_are_torchvisions() -> None:
+    module = network()
+    with torch.inference_mode():
+        embedding, logits = module.embed(noise(SIDE)).numpy(), module(noise(SIDE)).numpy()
+    assert embedding.shape == (2, 2048)
+    # of the largest: another order of summation, on another CPU, moves the last digits
+    np.testing.assert_allclose(embedding[:, :6], FEATURES, rtol=0, atol=0.5)
+    np.testing.assert_allclose(logits, LOGITS, rtol=0, atol=1.0)
+
+
+def test_keys_and_sizes_are_torchvisions() -> None:
+    with torch.device("meta"):
+        module = ResNet50()
+    state = module.state_dict()
+    assert len(state) == 320
+    assert sum(p.numel() for p in module.parameters()) == 25_557_032
+    for key, shape in {
+        "conv1.weight": (64, 3, 7, 7),
+        "layer1.0.downsample.0.weight": (256, 64, 1, 1),
+        "layer3.5.conv2.weight": (256, 256, 3, 3),
+        "layer4.0.downsample.1.running_var": (2048,),
+        "layer4.2.bn3.num_batches_tracked": (),
+        "fc.weight": (1000, 2048),
+    }.items():
+        assert tuple(state[key].shape) == shape
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: s,
+        lambda s: {k: v for k, v in s.items() if not k.startswith("fc.")},
+        lambda s: {**s, "fc.weight": torch.zeros(3, 2048), "fc.bias": torch.zeros(3)},
+        lambda s: {"model_state_dict": {f"module.{k}": v for k, v in s.items()}, "epoch": 1},
+        lambda s: {"state_dict": {f"model.{k}": v for k, v in s.items()}},
+    ],
+    ids=["whole", "features only", "three classes", "module.", "Lightning"],
+)
+def test_any_classifier_or_none_gives_the_same_embedding(
+    state: dict[str, Any], tmp_path: Path, wrap: Callable[[Any], Any]
+) -> None:
+    loaded = RESNET.load(write(wrap(state), tmp_path / "weights.pth"))
+    np.testing.assert_allclose(features(loaded)[:, :6], FEATURES, rtol=0, atol=0.5)
+    assert not [name for name in loaded.network.weights() if "fc." in name]
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: s,
+        lambda s: {k: v for k, v in s.items() if "classifier" not in k},
+        lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}},
+        lambda s: {**s, "classifier.1.weight": torch.zeros(3, 1280)},
+    ],
+    ids=["whole", "features only", "module.", "three classes"],
+)
+def test_mobilenetv2_converts_with_any_classifier_or_none(
+    tmp_path: Path, wrap: Callable[[Any], Any]
+) -> None:
+    module = MobileNetV2(class_count=10)
+    module.load_state_dict(filled(module.state_dict()))
+    with torch.inference_mode():
+        wanted = module.eval().embed(noise(SIDE)).numpy()
+    loaded = MOBILENET.load(write(wrap(module.state_dict()), tmp_path / "weights.pth"))
+    np.testing.assert_allclose(features(loaded), wanted, rtol=0, atol=1e-4 * wanted.max())
+
+
+def test_missing_and_unexpected_keys_are_named_together(
+    state: dict[str, Any], tmp_path: Path
+) -> None:
+    changed = dict(state)
+    changed["layer9.weight"] = changed.pop("layer2.0.conv1.weight")
+    text = refusal(RESNET, write(changed, tmp_path / "weights.pth"))
+    assert "not the keys of ResNet50: 1 missing (layer2.0.conv1.weight)" in text
+    assert "1 unexpected (layer9.weight)" in text
+
+
+def test_another_depth_is_refused(state: dict[str, Any], tmp_path: Path) -> None:
+    deeper = {key.replace("layer3.5", "layer3.22"): value for key, value in state.items()}
+    text = refusal(RESNET, write({**deeper, **state}, tmp_path / "weights.pth"))
+    assert "18 unexpected (layer3.22.bn1.bias" in text
+
+
+def test_nan_and_truncated_weights_are_refused(state: dict[str, Any], tmp_path: Path) -> None:
+    bad = state["layer4.2.conv3.weight"].clone()
+    bad[5, 5] = float("nan")
+    path = write({**state, "layer4.2.conv3.weight": bad}, tmp_path / "weights.pth")
+    assert "layer4.2.conv3.weight holds NaN" in refusal(RESNET, path)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    path.write_bytes(buffer.getvalue()[:-1000])
+    assert "damaged or truncated" in refusal(RESNET, path)
+
+
+def test_preprocessing_is_torchvisions() -> None:
+    """Of the weights: shortest side 232, antialiased bilinear, then the middle 224 x 224."""
+    steps = (Resize("linear_antialias", shortest_side=232), CenterCrop(224, 224))
+    for image in media("scene", EVALUATION, 4):
+        height, width = image.shape[:2]
+        # torchvision: the longer side is cut to whole pixels
+        size = (
+            (232, int(232 * width / height)) if height < width else (int(232 * height / width), 232)
+        )
+        resized = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
+        top, left = (round((side - 224) / 2.0) for side in size)
+        wanted = np.asarray(resized)[top : top + 224, left : left + 224]
+        found = preprocess(image, steps).astype(int)
+        assert np.abs(found - wanted).max() <= 1  # level of 255: rounding
+
+
+@pytest.mark.slow
+def test_seeded_resnet50_is_alive_and_its_graph_equals_torch(tmp_path: Path) -> None:
+    assert RESNET.seed is not None
+    loaded = RESNET.seed()
+    assert loaded.preprocess == (
+        Resize("linear_antialias", shortest_side=232),
+        CenterCrop(224, 224),
+    )
+    images = media("scene", EVALUATION, 3)
+    batch = np.stack([preprocess(image, loaded.preprocess) for image in images])
+    assert max(differences(loaded, batch, tmp_path).values()) <= 1e-4
+    answers = expected(loaded, batch)["embedding"]
+    assert answers.shape == (3, 2048)
+    assert np.abs(answers[0] - answers[1]).max() > 1e-2

@@ -1,0 +1,112 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from convert.pipeline import cache as module
+from convert.pipeline.cache import fingerprint, recall, remember, tool_versions
+from convert.recipe import RecipeFile, read
+from convert.weights.resolve import Found
+from runtime.artifact.manifest import Manifest, read_manifest
+from tests.convert.support.tiny import write_recipe
+from tests.support.artifacts import CLASSIFIER, write_artifact
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> RecipeFile:
+    return read(write_recipe(tmp_path))
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> tuple[Path, Manifest]:
+    out = tmp_path / "out"
+    manifest = read_manifest(write_artifact(out, CLASSIFIER))
+    (out / ".work").mkdir()
+    remember(out, manifest, "key")
+    return out, manifest
+
+
+def test_everything_that_decides_the_result_decides_the_fingerprint(
+    recipe_file: RecipeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = tmp_path / "weights.pth"
+    checkpoint.write_bytes(b"one")
+    labels = tmp_path / "labels.txt"
+    labels.write_text("left")
+    found = Found("pretrained", checkpoint)
+    key = fingerprint(recipe_file, found, "synthetic", "auto")
+    assert fingerprint(recipe_file, found, "synthetic", "auto") == key
+    others = {
+        fingerprint(replace(recipe_file, sha256="0" * 64), found, "synthetic", "auto"),
+        fingerprint(recipe_file, Found("seeded", None), "synthetic", "auto"),
+        fingerprint(recipe_file, replace(found, labels=labels), "synthetic", "auto"),
+        fingerprint(recipe_file, found, "sha256:1", "auto"),
+        fingerprint(recipe_file, found, "synthetic", "int8"),
+        fingerprint(recipe_file, found, "synthetic", "auto", "thorough"),
+    }
+    labels.write_text("right")
+    others.add(fingerprint(recipe_file, replace(found, labels=labels), "synthetic", "auto"))
+    checkpoint.write_bytes(b"two")
+    others.add(fingerprint(recipe_file, found, "synthetic", "auto"))
+    checkpoint.write_bytes(b"one")
+    newer = {**tool_versions(), "onnxruntime": "9.9"}
+    monkeypatch.setattr(module, "tool_versions", lambda: newer)
+    others.add(fingerprint(recipe_file, found, "synthetic", "auto"))
+    assert key not in others
+    assert len(others) == 9
+
+
+def test_any_file_of_a_checkpoint_directory_decides(
+    recipe_file: RecipeFile, tmp_path: Path
+) -> None:
+    directory = tmp_path / "model"
+    directory.mkdir()
+    keys = set()
+    for name, content in (("config.json", "{}"), ("model.bin", "one"), ("model.bin", "two")):
+        (directory / name).write_text(content)
+        found = Found("pretrained", directory)
+        keys.add(fingerprint(recipe_file, found, "synthetic", "auto"))
+    assert len(keys) == 3
+
+
+def test_checkpoint_may_be_moved(recipe_file: RecipeFile, tmp_path: Path) -> None:
+    first, second = tmp_path / "a.pth", tmp_path / "deeper.pth"
+    for path in (first, second):
+        path.write_bytes(b"same")
+    keys = {
+        fingerprint(recipe_file, Found("pretrained", path), "synthetic", "auto")
+        for path in (first, second)
+    }
+    assert len(keys) == 1
+
+
+def test_version_is_recalled(made: tuple[Path, Manifest]) -> None:
+    out, manifest = made
+    assert recall(out, manifest.id, "key") == manifest
+    assert recall(out, manifest.id, "another") is None
+    assert recall(out, "another", "key") is None
+
+
+def test_damaged_or_missing_version_is_not_recalled(made: tuple[Path, Manifest]) -> None:
+    out, manifest = made
+    graph = out / manifest.id / "1" / manifest.variants[0].files[0].name
+    graph.write_bytes(b"cut")
+    assert recall(out, manifest.id, "key") is None
+    (out / manifest.id / "1" / "manifest.json").unlink()
+    assert recall(out, manifest.id, "key") is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2]", "null", '{"key": "1/../../x"}'])
+def test_broken_memory_is_forgotten(made: tuple[Path, Manifest], content: str) -> None:
+    out, manifest = made
+    memory = out / ".work" / f"{manifest.id}.fingerprints.json"
+    memory.write_text(content)
+    assert recall(out, manifest.id, "key") is None
+    remember(out, manifest, "other")
+    assert recall(out, manifest.id, "other") == manifest
+
+
+def test_memory_keeps_earlier_conversions(made: tuple[Path, Manifest]) -> None:
+    out, manifest = made
+    remember(out, manifest, "second")
+    assert recall(out, manifest.id, "key") == recall(out, manifest.id, "second") == manifest

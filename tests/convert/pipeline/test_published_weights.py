@@ -1,0 +1,85 @@
+"""Published weights through a whole conversion, and the command line where they cannot be had."""
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from convert.pipeline.stages import Job, Outcome
+from convert.pipeline.subprocess_runner import run
+from convert.weights.download import Store
+from runtime.artifact.manifest import read_manifest
+from tests.convert.support.command_line import command, environment
+from tests.convert.support.file_server import Good, Server
+from tests.convert.support.tiny import write_checkpoint, write_recipe
+
+ID = "where_is_it"
+PUBLISHED = """
+from dataclasses import replace
+from convert.sources import Source
+RECIPE = replace(RECIPE, source=Source({address!r}, licence="MIT"))
+"""
+
+
+def write_published(directory: Path, address: str) -> Path:
+    return write_recipe(directory, extra=PUBLISHED.format(address=address))
+
+
+def run_told(job: Job, store: Store) -> tuple[Outcome, list[str]]:
+    told: list[str] = []
+    (outcome,) = run([job], lambda model, stage: told.append(stage), store)
+    return outcome, told
+
+
+def test_fetched_weights_are_converted_and_named(
+    server: Server, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_checkpoint(write_recipe(tmp_path), tmp_path / "weights.pth")
+    address = server.serve("/net.pth", Good((tmp_path / "weights.pth").read_bytes()))
+    job = Job(write_published(tmp_path, address), tmp_path / "out", precision="float")
+    outcome, _ = run_told(job, store)
+    assert outcome.status == "packaged", outcome.message
+    weights = read_manifest(tmp_path / "out" / ID / "1").weights
+    assert (weights.origin, weights.source) == ("pretrained", address)
+    server.ways.clear()
+    assert run_told(job, replace(store, network=None))[0].status == "unchanged"
+
+
+def test_one_refused_model_does_not_stop_the_next(
+    server: Server, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = write_published(tmp_path, server.address("/nothing"))
+    jobs = [Job(recipe, tmp_path / "out") for _ in "ab"]
+    outcomes = run(jobs, lambda model, stage: None, store)
+    assert [outcome.status for outcome in outcomes] == ["refused"] * 2
+    assert outcomes[0].message.endswith("/nothing (MIT): status 404, nothing is there")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("weights", ["pretrained", "auto"])
+def test_command_line_without_a_network(server: Server, tmp_path: Path, weights: str) -> None:
+    """A host that is no HTTPS server stands for one that cannot be reached."""
+    address = server.address("/net.pth").replace("http:", "https:")
+    recipe = write_published(tmp_path, address)
+    if weights == "auto":  # without seeded weights there is nothing to fall back to: quick
+        recipe.write_text(recipe.read_text() + "RECIPE = replace(RECIPE, seed=None)\n")
+    done = subprocess.run(
+        command("--recipe", recipe, "--weights", weights),
+        cwd=tmp_path,
+        env={**environment(), "SLIPWAY_OFFLINE": "", "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 1
+    announced, told = done.stderr.splitlines()
+    assert announced == f"net.pth: from {address}"
+    assert told.startswith(f"convert: {ID} refused: {ID}: no weights. Place them as checkpoints/")
+    assert f"Published at {address} (MIT): no answer (" in told
+    found = sorted(path.name for path in tmp_path.iterdir())
+    assert found == ["artifacts", "cache", recipe.name]
+    assert not (tmp_path / "artifacts" / ID).exists()  # the report alone

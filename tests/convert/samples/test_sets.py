@@ -1,0 +1,147 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from convert.errors import CalibrationError
+from convert.models.image_embedding_mobilenetv2 import RECIPE
+from convert.recipe import Loaded
+from convert.samples import procedural
+from convert.samples import sets as calibration
+from convert.samples.sets import (
+    SYNTHETIC_CALIBRATION,
+    Samples,
+    companions,
+    complete,
+    directory_digest,
+    from_directory,
+    joined,
+    synthetic,
+)
+from runtime.artifact.manifest import CenterCrop, Resize, Step
+from runtime.media.images.preprocess import preprocess
+from tests.convert.support import nets
+
+
+def loaded(*steps: Step) -> Loaded:
+    return replace(nets.loaded(nets.convolutions(layers=1)), preprocess=steps)
+
+
+LOADED = loaded(Resize("linear", height=8, width=6))
+
+
+def write_images(directory: Path, count: int, *, suffix: str = ".png") -> Path:
+    directory.mkdir(exist_ok=True)
+    for index in range(count):
+        pixels = np.full((10, 12, 3), index, np.uint8)
+        assert cv2.imwrite(str(directory / f"{index:03d}{suffix}"), pixels)
+    return directory
+
+
+def levels(samples: Samples) -> list[int]:
+    return sorted(int(feeds["image"].flat[0]) for feeds in samples)
+
+
+def same(first: Samples, second: Samples) -> bool:
+    return bool((joined(first)["image"] == joined(second)["image"]).all())
+
+
+def test_directory_is_split_into_disjoint_parts(tmp_path: Path) -> None:
+    media = from_directory(write_images(tmp_path / "images", 9), RECIPE, LOADED)
+    assert joined(media.calibration)["image"].shape == (3, 8, 6, 3)
+    parts = (media.calibration, media.evaluation, media.held_out)
+    assert sorted(level for part in parts for level in levels(part)) == list(range(9))
+    assert [len(part) for part in parts] == [3, 3, 3]
+
+
+def test_split_and_digest_follow_contents_not_names(tmp_path: Path) -> None:
+    directory = write_images(tmp_path / "images", 9)
+    renamed = tmp_path / "renamed"
+    for index, path in enumerate(sorted(directory.iterdir())):
+        target = renamed / "deeper" / f"{9 - index}.PNG"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    first, second = (
+        from_directory(directory, RECIPE, LOADED),
+        from_directory(renamed, RECIPE, LOADED),
+    )
+    assert first.source == second.source == directory_digest(renamed, RECIPE)
+    assert first.source.startswith("sha256:")
+    assert same(first.calibration, second.calibration)
+    assert same(first.evaluation, second.evaluation)
+
+
+def test_equal_images_count_once_and_change_nothing(tmp_path: Path) -> None:
+    directory = write_images(tmp_path / "images", 8)
+    before = directory_digest(directory, RECIPE)
+    for path in sorted(directory.iterdir()):
+        shutil.copy(path, directory / f"copy-{path.name}")
+    assert directory_digest(directory, RECIPE) == before
+    media = from_directory(directory, RECIPE, LOADED)
+    assert len(media.calibration) + len(media.evaluation) + len(media.held_out) == 8
+
+
+def test_another_image_is_another_digest(tmp_path: Path) -> None:
+    directory = write_images(tmp_path / "images", 8)
+    before = directory_digest(directory, RECIPE)
+    write_images(directory, 9)
+    assert directory_digest(directory, RECIPE) != before
+
+
+def test_too_few_images_are_refused(tmp_path: Path) -> None:
+    directory = write_images(tmp_path / "images", 7)
+    (directory / "notes.txt").write_text("no image")
+    with pytest.raises(CalibrationError, match=r"images: 7 different images .* at least 8"):
+        from_directory(directory, RECIPE, LOADED)
+
+
+def test_unreadable_image_is_named(tmp_path: Path) -> None:
+    directory = write_images(tmp_path / "images", 8)
+    (directory / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
+    with pytest.raises(CalibrationError, match=r"broken\.png: "):
+        from_directory(directory, RECIPE, LOADED)
+
+
+def test_no_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError, match=r"nowhere: no such directory"):
+        directory_digest(tmp_path / "nowhere", RECIPE)
+
+
+def test_at_most_so_many_images_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "MAXIMUM", 3)
+    media = from_directory(write_images(tmp_path / "images", 15), RECIPE, LOADED)
+    assert [len(media.calibration), len(media.evaluation), len(media.held_out)] == [3, 3, 3]
+
+
+def test_synthetic_media_are_preprocessed_as_served() -> None:
+    steps = (Resize("linear_antialias", shortest_side=36), CenterCrop(32, 32))
+    media = synthetic(RECIPE, loaded(*steps))
+    assert media.source == "synthetic"
+    assert joined(media.calibration)["image"].shape == (SYNTHETIC_CALIBRATION, 32, 32, 3)
+    assert len(media.evaluation) == 16
+    drawn = procedural.media("scene", procedural.EVALUATION, 2)[1]
+    np.testing.assert_array_equal(media.evaluation[1]["image"][0], preprocess(drawn, steps))
+    assert len(media.held_out) == 16
+    *_, last = procedural.media("scene", procedural.EVALUATION, 32)
+    np.testing.assert_array_equal(media.held_out[-1]["image"][0], preprocess(last, steps))
+
+
+def test_drawings_are_added_to_a_small_set_and_only_to_its_calibration(tmp_path: Path) -> None:
+    given = from_directory(write_images(tmp_path / "images", 10), RECIPE, LOADED)
+    media = complete(given, RECIPE, LOADED)
+    assert len(media.calibration) == 4 + SYNTHETIC_CALIBRATION
+    assert same(media.calibration[:4], given.calibration)
+    assert (media.evaluation, media.held_out) == (given.evaluation, given.held_out)
+    enough = replace(given, calibration=given.calibration * 8)
+    assert complete(enough, RECIPE, LOADED) is enough
+
+
+def test_companions_are_as_many_as_asked_for() -> None:
+    equal, other = {"x": np.zeros((1, 4))}, {"x": np.zeros((1, 5))}
+    assert companions([equal, other, equal], 3) == [0, 2, 0]
+    assert companions([equal, other], 3) == [0, 0, 0]
+    texts = [{"attention_mask": np.ones((1, length), np.int64)} for length in (3, 5)]
+    assert companions(texts, 3) == [0, 1, 0]

@@ -1,0 +1,147 @@
+"""Drawn voices, recordings as media of a conversion, and the waveform's numerics."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from convert.export.numerics import Probabilities, WaveformInput, attach
+from convert.export.numerics.waveform import EPSILON
+from convert.recipe import Loaded
+from convert.samples import procedural
+from convert.samples.media import MODALITIES
+from convert.samples.procedural.voices import LENGTHS, SAMPLING_RATE, media, voice
+from runtime.artifact.manifest import Resample
+from runtime.engine.session import Session
+from runtime.errors import DecodeError
+
+VOICES = MODALITIES["voice"]
+SPLITS = (
+    procedural.CALIBRATION, procedural.EVALUATION, procedural.GOLDEN, procedural.SAMPLES,
+)  # fmt: skip
+
+
+def around(sampling_rate: int) -> Loaded:
+    """All but the network, which a sample does not depend on."""
+    network = None
+    return Loaded(
+        network=network,  # type: ignore[arg-type]  # not asked
+        input=WaveformInput(standardize=True),
+        head=Probabilities(softmax=True),
+        preprocess=(Resample(sampling_rate),),
+    )
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_voices_repeat_and_do_not_depend_on_how_many_are_drawn(split: int) -> None:
+    few, many = media(split, 2), media(split, 5)
+
+    assert all((a == b).all() for a, b in zip(few, many[:2], strict=True))
+
+
+def test_no_voice_is_in_two_splits() -> None:
+    drawn = [voice.tobytes()[: 4 * SAMPLING_RATE] for split in SPLITS for voice in media(split, 4)]
+
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_voices_are_waveforms_of_various_levels() -> None:
+    drawn = media(procedural.CALIBRATION, 16)
+
+    peaks = [float(np.abs(waveform).max()) for waveform in drawn]
+    assert {(waveform.dtype.name, waveform.size) for waveform in drawn} == {("float32", 48_000)}
+    assert min(peaks) < 0.1
+    assert 0.8 < max(peaks) <= 1
+    assert max(abs(float(waveform.mean())) for waveform in drawn) < 0.01
+
+
+def test_evaluation_has_lengths_from_one_second_to_ten() -> None:
+    drawn = media(procedural.EVALUATION, len(LENGTHS))
+
+    seconds = [waveform.size / SAMPLING_RATE for waveform in drawn]
+    assert {1.0, 3.3, 10.0} < set(seconds)
+    assert seconds[0] == 3.0  # what is timed
+    assert seconds.count(3.0) >= 3  # a batch
+
+
+def test_voices_have_the_spectrum_of_speech_and_pauses() -> None:
+    drawn = [voice(np.random.default_rng(seed), seconds=3.0) for seed in range(12)]
+
+    powers = [np.abs(np.fft.rfft(waveform)) ** 2 for waveform in drawn]
+    low = [float(power[: round(3.0 * 4000)].sum() / power.sum()) for power in powers]
+    assert np.median(low) > 0.8, "speech has most of its power under 4 kHz"
+    levels = [np.abs(w).reshape(-1, 800).max(axis=1) / np.abs(w).max() for w in drawn]
+    assert any((level < 0.02).any() for level in levels), "no pause in 12 voices"
+
+
+@pytest.mark.parametrize("sampling_rate", [8000, 16_000, 44_100])
+def test_a_drawn_voice_and_its_file_give_the_same_sample(sampling_rate: int) -> None:
+    drawn = media(procedural.GOLDEN, 1)[0]
+    loaded = around(sampling_rate)
+
+    given = VOICES.sample(drawn, loaded)["waveform"]
+    read = VOICES.sample(VOICES.read(VOICES.encode(drawn)), loaded)["waveform"]
+
+    assert given.shape == (1, 3 * sampling_rate)
+    assert np.array_equal(read, given)
+
+
+def test_a_file_that_is_no_sound() -> None:
+    with pytest.raises(DecodeError):
+        VOICES.sample(VOICES.read(b"no sound at all"), around(16_000))
+
+
+@pytest.mark.parametrize("samples", [1600, 16_000, 52_800, 160_000])
+@pytest.mark.parametrize("standardize", [True, False])
+def test_waveform_formula_and_nodes_agree(
+    tmp_path: Path, samples: int, *, standardize: bool
+) -> None:
+    given = WaveformInput(standardize=standardize)
+    rng = np.random.default_rng(samples)
+    waveform = rng.normal(0.3, 0.02, (2, samples)).astype(np.float32)  # an offset, and quiet
+    path = tmp_path / "graph.onnx"
+    onnx.save(around_nothing(given), path)
+
+    found = Session(path).run({"waveform": waveform})["probabilities"].astype(np.float32)
+
+    (expected,) = given.apply(waveform)
+    np.testing.assert_allclose(found, expected, atol=5e-5, rtol=0)
+    if standardize:
+        np.testing.assert_allclose(found.std(axis=1), 1, atol=2e-3)
+
+
+def test_waveform_formula_is_that_of_transformers() -> None:
+    from convert.export.frameworks.hugging_face import transformers
+
+    extractor = transformers().Wav2Vec2FeatureExtractor(do_normalize=True)
+    waveform = media(procedural.SAMPLES, 1)[0]
+
+    (found,) = WaveformInput(standardize=True).apply(waveform[np.newaxis])
+
+    expected = extractor(waveform, sampling_rate=16_000, return_tensors="np").input_values
+    np.testing.assert_allclose(found, expected, atol=2e-5, rtol=0)
+
+
+def test_silence_stays_zero() -> None:
+    (found,) = WaveformInput(standardize=True).apply(np.zeros((1, 1600), np.float32))
+
+    assert not found.any()
+    assert EPSILON > 0
+
+
+def around_nothing(given: WaveformInput) -> onnx.ModelProto:
+    """A graph that gives back what the numerics make."""
+    kind, shape = onnx.TensorProto.FLOAT, ["N", "S"]
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"], "net/same")],
+        "slipway",
+        [helper.make_tensor_value_info("x", kind, shape)],
+        [helper.make_tensor_value_info("y", kind, shape)],
+    )
+    core = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    head = Probabilities(softmax=False)
+    whole = attach(core, given=given, head=head, outputs=given.tensors)
+    whole.graph.output[0].name = "probabilities"
+    return whole

@@ -1,0 +1,92 @@
+"""A finished artifact of a small net, INT8 beside float, made by the converter's own stages."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+
+from convert.files import sha256
+from convert.metrics import Outputs
+from convert.package import artifact as package
+from convert.package.measure_variant import measure_variant, timed
+from convert.quantize.quantizer import Quantizer, Setting, all_op_types
+from convert.quantize.saturation import saturating_layers
+from convert.recipe import Tolerance
+from convert.samples import golden
+from convert.samples.sets import joined
+from runtime.artifact.manifest import File, Spec, TensorSpec, read_manifest
+from runtime.artifact.schema import to_json
+from runtime.engine.session import Feeds
+from tests.convert.support import nets
+from tests.convert.support.parity import write_float_graph
+from tests.support.artifacts import CLASSIFIER, write_artifact
+
+TOLERANCE = Tolerance(at_most={"probability_distance": 0.4})
+
+
+def write_finished(root: Path) -> Path:
+    """A version directory with the variants int8, int8-7bit and float."""
+    directory = write_artifact(root / "template", CLASSIFIER)
+    manifest = read_manifest(directory)
+    directory = directory.rename(root / "1")
+    loaded, media = nets.loaded(nets.convolutions(layers=3)), nets.media()
+    spec = replace(
+        manifest.spec,
+        labels=loaded.labels,
+        inputs=loaded.input.tensors,
+        outputs=(TensorSpec("probabilities", "float32", ("N", nets.CLASSES)),),
+        preprocess=loaded.preprocess,
+    )
+
+    def reference(samples: tuple[Feeds, ...]) -> Outputs:
+        return joined(
+            [
+                loaded.head.apply(*loaded.network.forward(*loaded.input.apply(feeds["image"])))
+                for feeds in samples
+            ]
+        )
+
+    known = golden.write_golden(directory / golden.FILE, nets.recipe(TOLERANCE), loaded, reference)
+    expected = reference(media.held_out)
+    variants = []
+    for name in ("int8", "int8-7bit", "float"):
+        path = directory / f"{name}.onnx"
+        _write(path, name, spec)
+        variants.append(
+            measure_variant(name, path, spec, media, expected, known, TOLERANCE, "scene")
+        )
+    finished = replace(
+        manifest,
+        spec=spec,
+        variants=timed(variants, directory, media.held_out[0]),
+        golden=package.describe(directory / golden.FILE),
+    )
+    (directory / "manifest.json").write_text(json.dumps(to_json(finished)), encoding="utf-8")
+    return directory
+
+
+def _write(path: Path, name: str, spec: Spec) -> None:
+    made = path.with_name("made.onnx")
+    write_float_graph(nets.loaded(nets.convolutions(layers=3)), made)
+    if name != "float":
+        quantizer = Quantizer(onnx.load(made), nets.media().calibration)
+        setting = Setting(all_op_types(), reduce_range=name == "int8-7bit")
+        onnx.save(quantizer.quantize(setting), made)
+        assert bool(saturating_layers(made)) == (name == "int8")
+    package.write_variant(made, path, spec)
+    made.unlink()
+
+
+def put(directory: Path, name: str, content: bytes) -> None:
+    """Replace a variant's file, and its hash in the manifest, as somebody careful would."""
+    manifest = read_manifest(directory)
+    changed = []
+    for variant in manifest.variants:
+        if variant.name == name:
+            path = directory / variant.files[0].name
+            path.write_bytes(content)
+            variant = replace(variant, files=(File(path.name, sha256(path), len(content)),))
+        changed.append(variant)
+    text = json.dumps(to_json(replace(manifest, variants=tuple(changed))))
+    (directory / "manifest.json").write_text(text, encoding="utf-8")

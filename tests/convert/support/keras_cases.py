@@ -1,0 +1,262 @@
+"""What tests have Keras do: `python -m tests.convert.support.keras_cases FUNCTION ARGUMENT...`."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert import recipe
+from convert.errors import CheckpointError
+from convert.export.frameworks.keras_model import KerasNetwork, import_keras, load_keras
+from convert.samples.procedural import EVALUATION, media
+from convert.weights.seeded import sample_input, seed_keras
+from runtime.media.images.preprocess import preprocess
+from tests.convert.support.parity import differences, expected, read_images
+
+CLASSES = 7
+MODEL = "face_emotion_xception"
+
+
+def write_files(directory: str) -> None:
+    """Checkpoints of the family, and of everything else that Keras saves."""
+    folder = Path(directory)
+    _write_family(folder)
+    _write_heads(folder)
+    _write_code(folder)
+
+
+def parity(path: str, *images: str) -> dict[str, Any]:
+    """Reference against float graph; procedural faces where no images are given."""
+    loaded = recipe.find(MODEL).recipe.load(Path(path))
+    if images:
+        batch = read_images([Path(image) for image in images], loaded)
+    else:
+        faces = media("face", EVALUATION, 6)
+        batch = np.stack([preprocess(face, loaded.preprocess) for face in faces])
+    with tempfile.TemporaryDirectory() as scratch:
+        found = differences(loaded, batch, Path(scratch))
+    probabilities = expected(loaded, batch)["probabilities"]
+    return {
+        "differences": found,
+        "input": list(loaded.input.tensors[0].shape),
+        "spread": float(probabilities.std(axis=0).max()),
+        "sums": probabilities.sum(axis=1).tolist(),
+    }
+
+
+def predictions(path: str, *images: str) -> list[int]:
+    """Top class by upstream's own formula: grey, cv2.resize, (x / 255 - 0.5) * 2, Keras."""
+    import cv2
+
+    model = load_keras(Path(path))
+    side = model.inputs[0].shape[1]
+    read = [cv2.imread(image, cv2.IMREAD_GRAYSCALE) for image in images]
+    resized = np.stack([cv2.resize(image, (side, side)) for image in read if image is not None])
+    assert len(resized) == len(images)
+    normalised = (resized[..., np.newaxis].astype(np.float32) / 255 - 0.5) * 2
+    return [int(index) for index in np.asarray(model(normalised)).argmax(axis=1)]
+
+
+def answer(path: str, image: str) -> list[float]:
+    """A model's own answer to an image file, decoded and resized by Keras and TensorFlow."""
+    keras = import_keras()
+    import tensorflow as tf
+
+    model = keras.models.load_model(path, compile=False)
+    pixels = keras.utils.img_to_array(keras.utils.load_img(image))
+    resized = tf.image.resize(pixels, model.input_shape[1:3], method="bilinear")
+    return [float(value) for value in np.asarray(model(resized[None]))[0]]
+
+
+def exports(directory: str) -> dict[str, dict[str, float]]:
+    """Reference against graph of models that hold more than weights, from both kinds of file."""
+    import onnxruntime as ort
+
+    folder = Path(directory)
+    _write_more_than_weights(folder)
+    batch = np.random.default_rng(4).uniform(0, 255, (3, 16, 16, 3)).astype(np.float32)
+    found = {}
+    for path in sorted(folder.glob("more-*")):
+        network = KerasNetwork(load_keras(path))
+        graph = network.export()
+        session = ort.InferenceSession(
+            graph.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        planes = np.ascontiguousarray(batch.transpose(0, 3, 1, 2))
+        (given,) = session.run(None, {session.get_inputs()[0].name: planes})
+        (reference,) = network.forward(batch)
+        found[path.name] = {
+            "inputs": len(graph.graph.input),
+            "difference": float(np.abs(given - reference).max()),
+            "spread": float(reference.std(axis=0).max()),
+        }
+    return found
+
+
+def unsupported() -> str:
+    """What is said of a layer without an ONNX form."""
+    keras = import_keras()
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()])
+
+    def fingerprint(x: Any) -> Any:
+        return keras.ops.cast(
+            keras.ops.bitwise_and(keras.ops.cast(model(x), "int32"), 3), "float32"
+        )
+
+    from convert.errors import ConvertError
+    from convert.export.frameworks.keras_export import export_call
+
+    try:
+        export_call(fingerprint, (8, 8, 1))
+    except ConvertError as error:
+        return str(error)
+    return ""
+
+
+def refusals(*paths: str) -> dict[str, str]:
+    """By file name: the text of the CheckpointError that each gives; "" where it loads."""
+    load = recipe.find(MODEL).recipe.load
+    found = {}
+    for path in map(Path, paths):
+        try:
+            load(path)
+            found[path.name] = ""
+        except CheckpointError as error:
+            found[path.name] = str(error)
+    return found
+
+
+def seeded_twice() -> list[bool]:
+    """Whether each weight of two seeded networks is the same."""
+    seed = recipe.find(MODEL).recipe.seed
+    assert seed is not None
+    first, second = seed().network.weights(), seed().network.weights()
+    return [bool((first[name] == second[name]).all()) for name in first]
+
+
+def ends_in_softmax(directory: str) -> dict[str, bool]:
+    """What is seen of each head that `write_files` wrote."""
+    paths = [p for p in sorted(Path(directory).glob("head-*")) if "sigmoid" not in p.name]
+    return {path.name: KerasNetwork(load_keras(path)).ends_in_softmax for path in paths}
+
+
+def _write_family(folder: Path) -> None:
+    import_keras()
+    from convert.architectures.xception import big_xception, mini_xception
+    from convert.models.face_emotion_xception import _around
+
+    for name, build, side in (
+        ("mini-64", mini_xception, 64),
+        ("mini-48", mini_xception, 48),
+        ("big-48", big_xception, 48),
+    ):
+        model = build(side=side, class_count=CLASSES)
+        seed_keras(model, sample_input(_around(KerasNetwork(model)), media="face"))
+        model.save(folder / f"{name}.h5")
+        model.save(folder / f"{name}.keras")
+        model.save_weights(folder / f"{name}.weights.h5")
+
+
+def _write_heads(folder: Path) -> None:
+    keras = import_keras()
+    from keras import layers
+
+    def grey(*tail: Any) -> Any:
+        return keras.Sequential([keras.Input((16, 16, 1)), layers.Conv2D(4, 3), *tail])
+
+    pooled = layers.GlobalAveragePooling2D
+    heads = {
+        "dense": grey(pooled(), layers.Dense(CLASSES, activation="softmax")),
+        "activation": grey(pooled(), layers.Dense(CLASSES), layers.Activation("softmax")),
+        "layer": grey(pooled(), layers.Dense(CLASSES), layers.Softmax()),
+        "logits": grey(pooled(), layers.Dense(CLASSES)),
+        "sigmoid": grey(pooled(), layers.Dense(CLASSES, activation="sigmoid")),
+        "dropout": grey(pooled(), layers.Dense(CLASSES, activation="softmax"), layers.Dropout(0.1)),
+    }
+    heads["nested"] = keras.Sequential([keras.Input((16, 16, 1)), heads["dense"]])
+    for name, model in heads.items():
+        model.save(folder / f"head-{name}.keras")
+        model.save(folder / f"head-{name}.h5")
+    grey(pooled(), layers.Dense(5)).save(folder / "five-classes.h5")
+    grey(layers.Conv2D(CLASSES, 1)).save(folder / "map.h5")
+    grey(layers.Conv2D(1, 1, activation="sigmoid")).save(folder / "mask.keras")
+    grey(pooled(), layers.Dense(1)).save(folder / "regression.h5")
+    keras.Sequential([keras.Input((20,)), layers.Dense(CLASSES)]).save(folder / "vector.h5")
+    keras.Sequential([keras.Input((None, None, 1)), pooled(), layers.Dense(CLASSES)]).save(
+        folder / "any-size.keras"
+    )
+    keras.Sequential([keras.Input((16, 16, 4)), pooled(), layers.Dense(CLASSES)]).save(
+        folder / "four-channels.keras"
+    )
+    one, two = keras.Input((16, 16, 1)), keras.Input((16, 16, 1))
+    joined = layers.Dense(CLASSES)(pooled()(layers.add([one, two])))
+    keras.Model([one, two], joined).save(folder / "two-images.keras")
+
+
+def _write_more_than_weights(folder: Path) -> None:
+    keras = import_keras()
+    from keras import layers
+
+    learned = layers.Normalization()
+    learned.adapt(np.random.default_rng(5).uniform(0, 255, (20, 8, 8, 3)))
+    fronts = {
+        "learned": [learned],
+        "given": [layers.Normalization(mean=[90.0, 100.0, 110.0], variance=[900.0, 800.0, 700.0])],
+        "both": [layers.Rescaling(1 / 255), layers.Normalization(mean=0.5, variance=0.1)],
+        "augmented": [layers.Rescaling(1 / 127.5, -1), layers.RandomFlip(), layers.RandomZoom(0.2)],
+        "nearest": [layers.Resizing(24, 24, interpolation="nearest")],
+        "gelu": [layers.Rescaling(1 / 255), layers.Conv2D(4, 3, activation="gelu")],
+    }
+    for name, front in fronts.items():
+        tail = [layers.Conv2D(4, 3), layers.GlobalMaxPooling2D(), layers.Dense(3)]
+        model = keras.Sequential([keras.Input((16, 16, 3)), *front, *tail])
+        model.save(folder / f"more-{name}.keras")
+        model.save(folder / f"more-{name}.h5")
+    pixels = keras.Input((16, 16, 3))
+    scaled = keras.ops.relu6(pixels / 127.5 - 1)  # arithmetic is saved as operations, in .keras
+    features = layers.GlobalMaxPooling2D()(layers.Conv2D(4, 3)(scaled))
+    model = keras.Model(pixels, layers.Dense(3)(features * 2))
+    model.save(folder / "more-arithmetic.keras")
+
+
+def _write_code(folder: Path) -> None:
+    keras = import_keras()
+    from keras import layers
+
+    class Own(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x
+
+    def double(x: Any) -> Any:
+        return x * 2
+
+    image = keras.Input((8, 8, 1))
+    called = keras.ops.vectorized_map(double, image)
+    keras.Model(image, layers.Flatten()(called)).save(folder / "code-map.keras")
+    for name, layer in (
+        ("lambda", layers.Lambda(double)),
+        ("nested-lambda", layers.TimeDistributed(layers.Lambda(double))),
+        ("function", layers.Dense(4, activation=double)),
+        ("class", Own()),
+    ):
+        model = keras.Sequential([keras.Input((8, 8, 1)), layer, layers.Flatten()])
+        model.save(folder / f"code-{name}.h5")
+        model.save(folder / f"code-{name}.keras")
+
+
+def main() -> None:
+    """Call the function named, print what it gives as the last line."""
+    function, *arguments = sys.argv[1:]
+    known = (
+        *(write_files, parity, predictions, answer, exports, unsupported),
+        *(refusals, seeded_twice, ends_in_softmax),
+    )
+    call: Any = {each.__name__: each for each in known}[function]
+    print(json.dumps(call(*arguments)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""A loaded network's reference answers, and the float graph that the pipeline would package."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from convert.export.graph.surgery import canonicalize
+from convert.export.numerics import attach
+from convert.metrics import Outputs, max_abs_difference
+from convert.recipe import Loaded, output_shapes
+from convert.samples.sets import Samples
+from convert.verify.parity import run_rows
+from runtime.engine.session import Session
+from runtime.media.images.decode import decode_image
+from runtime.media.images.preprocess import preprocess
+
+Batch = NDArray[np.uint8]
+
+
+def read_images(paths: Sequence[Path], loaded: Loaded) -> Batch:
+    """Files as served: decoded and brought to the graph's size."""
+    images = (decode_image(path.read_bytes()) for path in paths)
+    return np.stack([preprocess(image, loaded.preprocess) for image in images])
+
+
+def rows(batch: Batch) -> Samples:
+    """A batch of images as samples."""
+    return tuple({"image": row[np.newaxis]} for row in batch)
+
+
+def expected(loaded: Loaded, batch: Batch) -> Outputs:
+    """The framework's answers, numerics by their plain formulas."""
+    return loaded.head.apply(*loaded.network.forward(*loaded.input.apply(batch)))
+
+
+def write_float_graph(loaded: Loaded, path: Path) -> onnx.ModelProto:
+    """The float graph with its numerics, as the pipeline exports it."""
+    tensors = loaded.head.tensors(output_shapes(loaded), loaded.input.tensors)
+    core = canonicalize(loaded.network.export(), prefix="net/")
+    model = attach(core, given=loaded.input, head=loaded.head, outputs=tensors)
+    onnx.save(model, path)
+    return model
+
+
+def differences(loaded: Loaded, batch: Batch, scratch: Path) -> dict[str, float]:
+    """Largest absolute difference from the reference, rows alone and three at a time."""
+    path = scratch / "float.onnx"
+    write_float_graph(loaded, path)
+    return compared(expected(loaded, batch), path, batch)
+
+
+def compared(reference: Outputs, path: Path, batch: Batch) -> dict[str, float]:
+    """As `differences`, for a graph that is there already."""
+    session = Session(path)
+    together = [session.run({"image": batch[at : at + 3]}) for at in range(0, len(batch), 3)]
+    joined = {name: np.concatenate([run[name] for run in together]) for name in together[0]}
+    return {
+        "batch_1": max_abs_difference(reference, run_rows(path, rows(batch))),
+        "batch_3": max_abs_difference(reference, joined),
+    }

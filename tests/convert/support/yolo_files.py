@@ -1,0 +1,154 @@
+"""What ultralytics saves of a YOLOv8, made of our own network under its classes' names.
+
+The classes exist while a file is saved, and no longer: reading must not need them.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from torch import nn  # noqa: TID253 - in a process without TensorFlow
+
+from convert.architectures.yolov8 import RESIDUAL_NORMS, YoloV8
+from convert.architectures.yolov8_plan import Plan, plan
+from convert.samples.procedural import SAMPLES, media
+from convert.weights.seeded import seed_torch
+from runtime.artifact.manifest import Letterbox
+from runtime.media.images.preprocess import preprocess
+from tests.convert.support.checkpoint_files import saved
+
+PACKAGE = "ultralytics.nn.modules"
+# our class: upstream's
+NAMES = {
+    "YoloV8": "ultralytics.nn.tasks.DetectionModel",
+    "Conv": f"{PACKAGE}.conv.Conv",
+    "C2f": f"{PACKAGE}.block.C2f",
+    "Bottleneck": f"{PACKAGE}.block.Bottleneck",
+    "Pooling": f"{PACKAGE}.block.SPPF",
+    "Detect": f"{PACKAGE}.head.Detect",
+}
+CLASSES = ("angry", "happy", "sad")
+TINY = Plan(
+    channels=(8, 16, 16, 24, 40), depths=(1, 2), class_count=3, box_width=64, class_width=16
+)
+
+
+def network(size: Plan = TINY, *, side: int = 64) -> YoloV8:
+    """Deterministic weights under which answers differ."""
+    module = YoloV8(size, height=side, width=side)
+    letterbox = (Letterbox(height=side, width=side, interpolation="linear"),)
+    pictures = np.stack([preprocess(image, letterbox) for image in media("scene", SAMPLES, 8)])
+    samples = (pictures.transpose(0, 3, 1, 2) / np.float32(255)).astype(np.float32)
+    seed_torch(module, (samples,), residual_norms=RESIDUAL_NORMS)
+    # a channel that hardly varies in a few cells of eight pictures would amplify rounding as well
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d) and part.running_var is not None:
+            part.running_var.clamp_(min=0.5)
+    return module
+
+
+def sized(name: str, *, class_count: int = 7, side: int = 64) -> YoloV8:
+    return network(plan(name, class_count=class_count), side=side)
+
+
+def upstreams(module: nn.Module, **settings: Any) -> Any:
+    """The same tensors as modules of ultralytics' classes, with `settings` as attributes."""
+    copy = _copied(deepcopy(module), "")
+    layers = dict(copy.model.named_children())
+    for index in (10, 13):
+        layers[str(index)] = nn.Upsample(scale_factor=2.0, mode="nearest")
+    for index in (11, 14, 17, 20):
+        layers[str(index)] = _class(f"{PACKAGE}.conv.Concat")()
+    copy.model = nn.Sequential()
+    for index in range(23):
+        copy.model.add_module(str(index), layers[str(index)])
+    usual = {
+        "yaml": {"nc": 3, "yaml_file": "yolov8n.yaml"},
+        "names": dict(enumerate(CLASSES)),
+        "args": {"imgsz": 64},
+    }
+    for name, value in (usual | settings).items():
+        setattr(copy, name, value)
+    return copy.eval()
+
+
+def write(path: Path, root: Any, **options: Any) -> Path:
+    """torch.save, with upstream's classes importable meanwhile."""
+    modules = root.values() if isinstance(root, Mapping) else [root]
+    with _importable([type(part) for each in modules for part in _parts(each)]):
+        path.write_bytes(saved(root, **options))
+    return path
+
+
+def write_best(path: Path, module: nn.Module, **settings: Any) -> Path:
+    """`best.pt` as training leaves it: half precision, no average, arguments beside it."""
+    root = {
+        "date": "2026-11-20",
+        "version": "8.4.190",
+        "license": "AGPL-3.0 License",
+        "epoch": -1,
+        "best_fitness": None,
+        "model": upstreams(module, **settings).half(),
+        "ema": None,
+        "optimizer": None,
+        "train_args": {},
+    }
+    return write(path, root)
+
+
+def _parts(value: Any) -> Iterator[nn.Module]:
+    if isinstance(value, nn.Module):
+        yield from value.modules()
+
+
+def _copied(module: Any, name: str) -> Any:
+    kind = type(module).__name__
+    if isinstance(module, nn.Sequential | nn.ModuleList):
+        made: Any = type(module)()
+    elif kind == "ModuleDict":
+        made = _class(f"{PACKAGE}.block.DFL")() if name == "dfl" else nn.Sequential()
+    elif kind == "Expectation":
+        made = nn.Conv2d(module.weight.shape[1], 1, 1, bias=False)
+        made.weight = nn.Parameter(module.weight, requires_grad=False)
+    elif kind in NAMES:
+        made = _class(NAMES[kind])()
+    else:
+        return module  # torch's own
+    for key, child in module.named_children():
+        made.add_module(key, _copied(child, key))
+    if kind == "Bottleneck":
+        made.add = module.residual
+    return made
+
+
+@cache
+def _class(full_name: str) -> type[nn.Module]:
+    module, _, name = full_name.rpartition(".")
+    return type(name, (nn.Module,), {"__module__": module})
+
+
+@contextmanager
+def _importable(classes: list[type]) -> Iterator[None]:
+    """Put the classes where their names say; where one has been written twice, it is the same."""
+    added: list[str] = []
+    try:
+        for each in classes:
+            if not each.__module__.startswith(("ultralytics", "models")):
+                continue
+            path = each.__module__.split(".")
+            for end in range(1, len(path) + 1):
+                name = ".".join(path[:end])
+                if name not in sys.modules:
+                    sys.modules[name] = ModuleType(name)
+                    added.append(name)
+            setattr(sys.modules[each.__module__], each.__name__, each)
+        yield
+    finally:
+        for name in added:
+            del sys.modules[name]

@@ -1,0 +1,106 @@
+"""What was fetched: verified at each use, refused where it changed."""
+
+import hashlib
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from convert.errors import CheckpointError, SourceError
+from convert.weights.download import Store, cache_directory
+from tests.convert.support.downloads import SHA256, new_store, refusal, source, succeeds
+from tests.convert.support.file_server import (
+    CONTENT,
+    Good,
+    Server,
+)
+
+
+def test_damaged_file_is_fetched_again(server: Server, store: Store) -> None:
+    wanted = source(server.serve("/net.pth", Good()), pinned=False)
+    path = store.fetch(wanted).path
+    path.write_bytes(CONTENT[:-1] + b"x")
+    with pytest.raises(SourceError, match=rf"net\.pth: sha256 .* {SHA256} expected, and SLIPWAY_"):
+        replace(store, network=None).fetch(wanted)
+    succeeds(store, wanted)
+    assert len(server.asked) == 2
+
+
+def test_published_file_that_changed_is_refused_with_both_hashes(
+    server: Server, store: Store
+) -> None:
+    wanted = source(server.serve("/net.pth", Good()), pinned=False)
+    path = store.fetch(wanted).path
+    path.unlink()
+    other = bytes(len(CONTENT))
+    server.serve("/net.pth", Good(other))
+    with pytest.raises(CheckpointError) as caught:
+        store.fetch(wanted)
+    assert hashlib.sha256(other).hexdigest() in str(caught.value)
+    assert f"{SHA256} expected" in str(caught.value)
+    (record,) = store.root.glob("*.json")
+    assert str(record) in str(caught.value)
+    record.unlink()
+    assert store.fetch(wanted).path.read_bytes() == other
+
+
+def test_broken_record_is_refused(server: Server, store: Store) -> None:
+    wanted = source(server.serve("/net.pth", Good()))
+    store.fetch(wanted)
+    (record,) = store.root.glob("*.json")
+    for content in (
+        "",
+        "[]",
+        '{"files": 1}',
+        '{"address": "", "revision": null, "files": {"a": {"b": 1}}}',
+    ):
+        record.write_text(content)
+        with pytest.raises(CheckpointError, match="no record of a download"):
+            store.fetch(wanted)
+
+
+def test_offline_nothing_is_asked_or_created(server: Server, store: Store) -> None:
+    wanted = source(server.serve("/net.pth", Good()))
+    offline = replace(store, network=None)
+    offline.probe([wanted])
+    with pytest.raises(SourceError, match="not here, and SLIPWAY_OFFLINE is set"):
+        offline.fetch(wanted)
+    assert (server.asked, store.root.exists()) == ([], False)
+
+
+def test_no_room_and_no_place(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = source(server.serve("/net.pth", Good()))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("", (), {"free": 10})())
+    assert "10240 bytes to come, 10 free" in refusal(new_store(tmp_path), wanted)
+    (tmp_path / "file").touch()
+    with pytest.raises(SourceError, match=r"file.*: Not a directory"):
+        new_store(tmp_path / "file").fetch(wanted)
+
+
+def test_place_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    home = tmp_path / ".cache/slipway/weights"
+    assert cache_directory({}) == cache_directory({"XDG_CACHE_HOME": "relative"}) == home
+    assert cache_directory({"XDG_CACHE_HOME": "/var/c"}) == Path("/var/c/slipway/weights")
+    assert Store.from_environment({"SLIPWAY_OFFLINE": "1"}).network is None
+    assert Store.from_environment({"SLIPWAY_OFFLINE": "0"}).network is not None
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_a_line_on_a_terminal_and_coarse_in_a_log(
+    server: Server, store: Store, tmp_path: Path
+) -> None:
+    wanted = source(server.serve("/net.pth", Good()))
+    store.fetch(wanted)
+    assert isinstance(store.stream, io.StringIO)
+    assert store.stream.getvalue() == f"net.pth: from {wanted.address}\n"
+    terminal = Terminal()
+    replace(store, root=tmp_path / "other", stream=terminal).fetch(wanted)
+    assert terminal.getvalue().endswith("net.pth: 0.0 of 0.0 MB (100%)\r\n")

@@ -1,0 +1,232 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from convert import recipe
+from convert.errors import CheckpointError, LabelsError, SourceError
+from convert.recipe import RecipeFile
+from convert.sources import AnySource, HubSource, Source
+from convert.weights.download import Fetched
+from convert.weights.resolve import Found, WeightsMode, find, missing
+
+MODEL = "background_u2netp"
+MODES: tuple[WeightsMode, ...] = ("pretrained", "auto")
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecipeFile:
+    monkeypatch.chdir(tmp_path)
+    return recipe.find(MODEL)
+
+
+def unseeded(recipe_file: RecipeFile) -> RecipeFile:
+    return replace(recipe_file, recipe=replace(recipe_file.recipe, seed=None))
+
+
+def place(*names: str) -> None:
+    Path("checkpoints").mkdir()
+    for name in names:
+        Path("checkpoints", name).touch()
+
+
+def test_given_checkpoint_comes_before_a_placed_one(recipe_file: RecipeFile) -> None:
+    place(f"{MODEL}.pth")
+    given = Path("mine.pth")
+    for mode in MODES:
+        assert find(recipe_file, mode, given) == Found("pretrained", given)
+
+
+def test_placed_checkpoint_is_found(recipe_file: RecipeFile) -> None:
+    place(f"{MODEL}.pth", "background_u2net.pth")
+    found = find(recipe_file, "auto", None)
+    assert found == Found("pretrained", Path("checkpoints", f"{MODEL}.pth"))
+
+
+def test_two_placed_checkpoints_are_refused(recipe_file: RecipeFile) -> None:
+    place(f"{MODEL}.pth", f"{MODEL}.onnx")
+    with pytest.raises(CheckpointError, match=r"several checkpoints: .*\.onnx, .*\.pth; give"):
+        find(recipe_file, "pretrained", None)
+
+
+def test_auto_seeds_where_nothing_is_placed(recipe_file: RecipeFile) -> None:
+    assert find(recipe_file, "auto", None) == Found("seeded", None)
+
+
+def test_no_weights_names_the_file_to_place_and_where_to_find_it(recipe_file: RecipeFile) -> None:
+    source = recipe_file.recipe.source
+    assert source is not None
+    with pytest.raises(CheckpointError) as caught:
+        find(recipe_file, "pretrained", None)
+    assert f"Place them as checkpoints/{MODEL}.pth" in str(caught.value)
+    assert source.address in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["seeded", "auto"])
+def test_recipe_without_seed_needs_a_checkpoint(recipe_file: RecipeFile, mode: WeightsMode) -> None:
+    with pytest.raises(CheckpointError, match="give --checkpoint"):
+        find(unseeded(recipe_file), mode, None)
+
+
+def test_seeded_and_a_checkpoint_exclude_each_other(recipe_file: RecipeFile) -> None:
+    with pytest.raises(CheckpointError, match=r"--checkpoint mine\.pth and --weights seeded"):
+        find(recipe_file, "seeded", Path("mine.pth"))
+
+
+@pytest.mark.parametrize("ending", ["txt", "json"])
+def test_labels_file_beside_a_placed_checkpoint_is_no_second_checkpoint(
+    recipe_file: RecipeFile, ending: str
+) -> None:
+    place(f"{MODEL}.pth", f"{MODEL}.labels.{ending}")
+    found = find(recipe_file, "pretrained", None)
+    assert found.path == Path("checkpoints", f"{MODEL}.pth")
+    assert found.labels == Path("checkpoints", f"{MODEL}.labels.{ending}")
+
+
+def test_labels_file_alone_is_no_checkpoint(recipe_file: RecipeFile) -> None:
+    place(f"{MODEL}.labels.txt")
+    with pytest.raises(CheckpointError, match="no weights"):
+        find(recipe_file, "pretrained", None)
+
+
+def test_labels_beside_a_given_checkpoint_have_its_name(
+    recipe_file: RecipeFile, tmp_path: Path
+) -> None:
+    given = tmp_path / "run.7.best.pt"
+    (tmp_path / "run.7.best.labels.json").touch()
+    assert find(recipe_file, "pretrained", given).labels == tmp_path / "run.7.best.labels.json"
+
+
+def test_labels_given_come_before_those_beside(recipe_file: RecipeFile) -> None:
+    place(f"{MODEL}.pth", f"{MODEL}.labels.txt")
+    mine = Path("mine.txt")
+    assert find(recipe_file, "pretrained", None, mine).labels == mine
+    assert find(recipe_file, "seeded", None, mine) == Found("seeded", None, mine)
+    assert find(recipe_file, "seeded", None).labels is None
+
+
+def test_two_labels_files_are_refused(recipe_file: RecipeFile) -> None:
+    place(f"{MODEL}.pth", f"{MODEL}.labels.txt", f"{MODEL}.labels.json")
+    with pytest.raises(LabelsError, match=r"\.txt and .*\.json: two labels files"):
+        find(recipe_file, "pretrained", None)
+
+
+def test_directory_of_the_models_name_is_a_checkpoint(recipe_file: RecipeFile) -> None:
+    place(f"{MODEL}.labels.txt")
+    directory = Path("checkpoints", MODEL)
+    directory.mkdir()
+    expected = Found("pretrained", directory, Path("checkpoints", f"{MODEL}.labels.txt"))
+    assert find(recipe_file, "pretrained", None) == expected
+    Path("checkpoints", f"{MODEL}.pth").touch()
+    with pytest.raises(CheckpointError, match="several checkpoints"):
+        find(recipe_file, "pretrained", None)
+
+
+# ---- published weights
+
+ADDRESS = "https://example.org/net.onnx"
+
+
+class Publisher:
+    """Answers what a fetch would, and notes what it was asked for."""
+
+    def __init__(self, error: CheckpointError | None = None) -> None:
+        self.asked: list[AnySource] = []
+        self._error = error
+
+    def __call__(self, source: AnySource) -> Fetched:
+        self.asked.append(source)
+        if self._error is not None:
+            raise self._error
+        return Fetched(Path("cache/net.onnx"), ADDRESS)
+
+
+def test_published_weights_are_the_last_resort(recipe_file: RecipeFile) -> None:
+    publisher = Publisher()
+    for mode in MODES:
+        found = find(recipe_file, mode, None, fetch=publisher)
+        assert found == Found("pretrained", Path("cache/net.onnx"), None, ADDRESS)
+    assert publisher.asked == [recipe_file.recipe.source] * 2
+    find(recipe_file, "seeded", None, fetch=publisher)
+    find(recipe_file, "auto", Path("mine.pth"), fetch=publisher)
+    place(f"{MODEL}.pth")
+    assert find(recipe_file, "auto", None, fetch=publisher).address is None
+    assert len(publisher.asked) == 2
+
+
+def test_what_is_missing_is_known_before_it_is_fetched(recipe_file: RecipeFile) -> None:
+    assert missing(recipe_file, "auto", None) == recipe_file.recipe.source
+    assert missing(recipe_file, "seeded", None) is None
+    assert missing(recipe_file, "pretrained", Path("mine.pth")) is None
+    place(f"{MODEL}.pth")
+    assert missing(recipe_file, "auto", None) is None
+
+
+def test_unreachable_source_seeds_in_auto_and_says_why(recipe_file: RecipeFile) -> None:
+    publisher = Publisher(SourceError("example.org did not answer"))
+    found = find(recipe_file, "auto", None, fetch=publisher)
+    assert found == Found("seeded", None, note="example.org did not answer")
+    with pytest.raises(CheckpointError, match="give --checkpoint"):
+        find(unseeded(recipe_file), "auto", None, fetch=publisher)
+
+
+def test_unreachable_source_names_the_file_to_place(recipe_file: RecipeFile) -> None:
+    publisher = Publisher(SourceError("example.org did not answer"))
+    with pytest.raises(CheckpointError) as caught:
+        find(recipe_file, "pretrained", None, fetch=publisher)
+    assert f"Place them as checkpoints/{MODEL}.pth" in str(caught.value)
+    assert str(caught.value).endswith("(Apache-2.0): example.org did not answer")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_other_weights_than_published_are_never_replaced(
+    recipe_file: RecipeFile, mode: WeightsMode
+) -> None:
+    publisher = Publisher(CheckpointError("sha256 a found; b expected"))
+    with pytest.raises(CheckpointError, match="sha256 a found; b expected"):
+        find(recipe_file, mode, None, fetch=publisher)
+
+
+def test_repository_of_the_users_choice_has_the_files_of_the_recipe(
+    recipe_file: RecipeFile,
+) -> None:
+    ours = HubSource("ours/net", "MIT", ("config.json",), ("a.bin",), ("b.json",), package="p/q")
+    of_hub = replace(recipe_file, recipe=replace(recipe_file.recipe, source=ours))
+    publisher = Publisher()
+    find(of_hub, "pretrained", Path("hf:me/my-net.2@v1"), fetch=publisher)
+    find(of_hub, "auto", Path("hf:me/net"), fetch=publisher)
+    tagged, plain = publisher.asked
+    assert isinstance(tagged, HubSource)
+    assert isinstance(plain, HubSource)
+    assert (tagged.repository, tagged.revision) == ("me/my-net.2", "v1")
+    assert (plain.repository, plain.revision, plain.package) == ("me/net", None, None)
+    assert (plain.files, plain.one_of, plain.optional) == (ours.files, ours.one_of, ours.optional)
+
+
+def test_repository_that_cannot_be_had_is_refused_in_every_mode(recipe_file: RecipeFile) -> None:
+    with pytest.raises(CheckpointError, match="reads no repository; --checkpoint takes a PATH"):
+        find(recipe_file, "pretrained", Path("hf:me/net"), fetch=Publisher())
+    ours = HubSource("ours/net", "MIT", ("config.json",))
+    of_hub = replace(recipe_file, recipe=replace(recipe_file.recipe, source=ours))
+    for mode in MODES:
+        with pytest.raises(SourceError, match="did not answer"):
+            find(of_hub, mode, Path("hf:me/net"), fetch=Publisher(SourceError("did not answer")))
+    for given in ("hf:", "hf:net", "hf:me/../net", "hf:me/net/x"):
+        with pytest.raises(CheckpointError, match=r"allowed: hf:owner/name\[@revision\]"):
+            find(of_hub, "pretrained", Path(given), fetch=Publisher())
+
+
+@pytest.mark.parametrize("model_id", recipe.known())
+def test_sources_of_the_recipes_are_verifiable(model_id: str) -> None:
+    source = recipe.find(model_id).recipe.source
+    if isinstance(source, Source):
+        assert source.address.startswith("https://")
+        assert source.expected.pinned
+
+
+def test_weights_that_an_onnx_file_keeps_beside_it_are_no_second_checkpoint(
+    recipe_file: RecipeFile,
+) -> None:
+    place(f"{MODEL}.onnx", f"{MODEL}.onnx.data")
+    found = find(recipe_file, "pretrained", None)
+    assert found == Found("pretrained", Path("checkpoints", f"{MODEL}.onnx"))

@@ -1,0 +1,142 @@
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+import runtime
+from convert import recipe
+from convert.samples.media import MODALITIES
+from convert.samples.procedural import EVALUATION
+from convert.weights.seeded import seed_torch
+from runtime.artifact.manifest import read_manifest
+from runtime.media.images.preprocess import preprocess
+from tests.convert.conftest import MODELS
+
+TORCH = ("image_embedding_mobilenetv2", "background_u2netp")
+
+
+KERAS = "face_emotion_xception"  # TensorFlow does not live in torch's process
+SEEDED = tuple(name for name in recipe.known() if recipe.find(name).recipe.seed and name != KERAS)
+WEIGHTED = ("Conv", "MatMul", "Gemm")
+
+
+def spreads(graph: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Standard deviation of what every layer of weights gives."""
+    weights = {tensor.name for tensor in graph.graph.initializer}
+    names = [
+        node.output[0]
+        for node in graph.graph.node
+        if node.op_type in WEIGHTED and weights.intersection(node.input)
+    ]
+    graph.graph.output.extend(
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names
+    )
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(
+        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return {
+        name: float(array.std())
+        for name, array in zip(names, session.run(names, dict(feeds)), strict=True)
+    }
+
+
+def check_spreads(found: Mapping[str, float]) -> None:
+    assert len(found) > 5
+    assert {name: std for name, std in found.items() if not 1e-3 < std < 1e3} == {}
+
+
+def check_answers(answers: Sequence[np.ndarray]) -> None:
+    rows = np.stack([np.asarray(answer, np.float32).ravel() for answer in answers])
+    distances = np.abs(rows[:, np.newaxis] - rows[np.newaxis]).mean(axis=2)
+    assert distances[np.triu_indices(len(rows), k=1)].min() > 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_id", SEEDED)
+def test_no_layer_collapses_or_explodes_and_answers_differ(model_id: str) -> None:
+    asked = recipe.find(model_id).recipe
+    assert asked.seed is not None
+    loaded, modality = asked.seed(), MODALITIES[asked.media]
+    answers = []
+    for media in modality.draw(EVALUATION, 4):
+        sample = modality.sample(media, loaded)
+        inputs = loaded.input.apply(*(sample[tensor.name] for tensor in loaded.input.tensors))
+        answers.append(next(iter(loaded.head.apply(*loaded.network.forward(*inputs)).values())))
+    check_answers(_of_one_size(answers))
+    graph = loaded.network.export()
+    names = [tensor.name for tensor in graph.graph.input]
+    check_spreads(spreads(graph, dict(zip(names, inputs, strict=True))))
+
+
+def _of_one_size(answers: Sequence[np.ndarray]) -> list[np.ndarray]:
+    smallest = min(answer.size for answer in answers)
+    return [answer.ravel()[:smallest] for answer in answers]
+
+
+@pytest.mark.slow
+def test_the_same_of_keras(seeded: Path) -> None:
+    model = runtime.load(seeded / KERAS)
+    drawn = MODALITIES["face"].draw(EVALUATION, 4)
+    faces = [preprocess(face, model.spec.preprocess) for face in drawn]
+    check_answers([model.run({"image": face[np.newaxis]})["probabilities"] for face in faces])
+    graph = onnx.load(seeded / KERAS / "1" / model.variant.files[0].name)
+    check_spreads(spreads(graph, {"image": np.stack(faces)}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_id", MODELS)
+def test_manifest_says_seeded(seeded: Path, model_id: str) -> None:
+    manifest = read_manifest(seeded / model_id / "1")
+    assert manifest.seeded
+    assert manifest.calibration == "synthetic"
+    assert max(manifest.parity.values()) <= 1e-4
+    assert manifest.variants[0].verification["judged"] is False
+
+
+@pytest.mark.parametrize("model_id", TORCH)
+def test_values_repeat_whatever_torch_drew_before_on_any_threads(
+    model_id: str,
+) -> None:
+    import torch
+
+    seed = recipe.find(model_id).recipe.seed
+    assert seed is not None
+    threads = torch.get_num_threads()
+    try:
+        torch.manual_seed(1)
+        torch.set_num_threads(1)
+        first = {name: array.copy() for name, array in seed().network.weights().items()}
+        torch.manual_seed(2)
+        torch.set_num_threads(2)
+        second = seed().network.weights()
+    finally:
+        torch.set_num_threads(threads)
+    assert first.keys() == second.keys()
+    for name, array in first.items():
+        np.testing.assert_array_equal(second[name], array, err_msg=name)
+
+
+def test_residual_branches_are_damped_and_statistics_are_of_the_samples() -> None:
+    from torch import nn
+
+    def net() -> Any:
+        return nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+
+    samples = np.random.default_rng(0).normal(2, 3, (8, 3, 9, 9)).astype(np.float32)
+    plain, damped = net(), net()
+    seed_torch(plain, (samples,))
+    seed_torch(damped, (samples,), residual_norms=("1.weight",))
+    np.testing.assert_allclose(damped[1].weight.detach(), plain[1].weight.detach() * 0.2, rtol=1e-6)
+    assert not plain.training
+    import torch
+
+    with torch.no_grad():
+        features = plain[0](torch.from_numpy(samples)).numpy()
+    expected = features.mean(axis=(0, 2, 3))
+    np.testing.assert_allclose(plain[1].running_mean.numpy(), expected, rtol=1e-4, atol=1e-4)

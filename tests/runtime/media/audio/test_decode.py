@@ -1,0 +1,190 @@
+"""Sound files to waveforms. That they equal librosa's: tests/convert/oracles/test_sound.py."""
+
+import os
+import struct
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime.errors import DecodeError, InputError, TooLargeError
+from runtime.media.audio.decode import _resampled, decode_audio, joined, resample, stream_audio
+from tests.runtime.support.recordings import sound, tone
+
+RATE = 16_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype", "within"),
+    [
+        ("WAV", "PCM_16", 1e-4),
+        ("WAV", "FLOAT", 1e-7),
+        ("WAV", "PCM_U8", 0.01),
+        ("WAVEX", "PCM_24", 1e-6),
+        ("RF64", "PCM_16", 1e-4),
+        ("FLAC", "PCM_16", 1e-4),
+        ("OGG", "VORBIS", 0.05),
+        ("OGG", "OPUS", 0.1),
+        ("MP3", "MPEG_LAYER_III", 0.1),
+    ],
+)
+def test_each_kind_is_decoded(kind: str, subtype: str, within: float) -> None:
+    samples = tone()
+    found = decode_audio(sound(samples, kind=kind, subtype=subtype), sampling_rate=RATE)
+    assert found.dtype == np.float32
+    # an encoder may pad the end, and MP3 the beginning: the middle, wherever it lies best
+    shift = int(np.argmax(np.correlate(found[:6000], samples[2000:4000], "valid")))
+    np.testing.assert_allclose(found[shift : shift + 2000], samples[2000:4000], atol=within)
+
+
+def test_channels_are_averaged() -> None:
+    left, right = tone(level=0.5), tone(level=0.1)
+    found = decode_audio(sound(np.stack([left, right], axis=1)), sampling_rate=RATE)
+    np.testing.assert_allclose(found, (left + right) / 2, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "length"),
+    [(44_100, 44_100, 16_000), (12_345, 22_050, 8958), (800, 8000, 1600)],
+)
+def test_length_is_rounded_up(samples: int, rate: int, length: int) -> None:
+    assert resample(np.zeros(samples, np.float32), rate, RATE).shape == (length,)
+
+
+def test_resampling_keeps_a_tone_and_drops_what_does_not_fit() -> None:
+    low, high = (tone(rate=48_000, hertz=hertz) for hertz in (440.0, 12_000.0))
+    found = resample(low + high, 48_000, RATE)
+    np.testing.assert_allclose(found[1000:-1000], tone()[1000:-1000], atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "the sound is empty; allowed: WAV, FLAC, Ogg (Vorbis, Opus), MP3"),
+        (b"RIFF\x04\x00\x00\x00AVI ", "the sound is AVI video; allowed: WAV"),
+        (b"FORM\x00\x00\x00\x04AIFF", "the sound is AIFF audio; allowed: WAV"),
+        (b"\xff\xd8\xff\xe0", "the sound is JPEG; allowed: WAV"),
+        (b"\x00\x00\x00\x20ftypavif", "the sound is AVIF; allowed: WAV"),
+        (b"\x00\x00\x00\x20ftypheic", "the sound is HEIC; allowed: WAV"),
+        (b"no sound", "the sound begins with bytes 6e 6f 20 73"),
+        (b"RIFF\x04\x00\x00\x00WAVE", "cannot be decoded"),
+        (b"OggS" + bytes(60), "cannot be decoded"),
+        (b"fLaC" + bytes(60), "cannot be decoded"),
+        (b"ID3\x03" + bytes(60), "cannot be decoded"),
+    ],
+)
+def test_what_is_no_sound_is_refused(data: bytes, says: str) -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode_audio(data, sampling_rate=RATE)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [1, 777, 65_536])
+def test_resampling_in_blocks_equals_resampling_at_once(size: int) -> None:
+    generator = np.random.default_rng(0)
+    waveform = generator.uniform(-1, 1, 20_011).astype(np.float32)
+    blocks = (waveform[at : at + size] for at in range(0, waveform.size, size))
+    found = joined(_resampled(blocks, 44_100, RATE))
+    np.testing.assert_allclose(found, resample(waveform, 44_100, RATE), rtol=0, atol=1e-6)
+
+
+def test_streaming_holds_one_block_of_an_hour() -> None:
+    hour = sound(np.zeros(3600 * 8000, np.float32), rate=8000, kind="FLAC", subtype="PCM_16")
+    tracemalloc.start()
+    total = sum(b.size for b in stream_audio(hour, sampling_rate=RATE, max_seconds=3600))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert total == 3600 * RATE
+    assert peak < 4e6  # bytes; whole it is 230 MB
+
+
+def test_file_that_is_cut_off_is_decoded_as_far_as_it_goes() -> None:
+    whole = sound(tone(), subtype="PCM_16")
+    found = decode_audio(whole[: len(whole) // 2], sampling_rate=RATE)
+    assert 7000 < found.size < 8001
+
+
+@pytest.mark.parametrize(
+    ("samples", "told"), [(0, "0.000"), (464, "0.029"), (800, "0.050"), (1599, "0.099")]
+)
+def test_too_short_is_refused(samples: int, told: str) -> None:
+    with pytest.raises(InputError) as caught:
+        decode_audio(sound(tone(seconds=samples / RATE)), sampling_rate=RATE)
+    assert str(caught.value) == f"the sound is {told} s long; allowed: at least 0.1 s"
+
+
+def test_too_long_is_told_by_the_header() -> None:
+    # ten minutes of silence in a few kB
+    data = sound(np.zeros(600 * RATE, np.float32), kind="FLAC", subtype="PCM_16")
+    with pytest.raises(TooLargeError, match=r"the sound is 600\.0 s long; allowed: 30 s"):
+        decode_audio(data, sampling_rate=RATE)
+
+
+@pytest.mark.parametrize(("samples", "told"), [(16_001, "1.1"), (17_600, "1.1"), (17_601, "1.2")])
+def test_what_is_a_little_too_long_is_not_told_as_what_is_allowed(samples: int, told: str) -> None:
+    with pytest.raises(TooLargeError, match=f"the sound is {told} s long; allowed: 1 s"):
+        decode_audio(sound(tone(seconds=samples / RATE)), sampling_rate=RATE, max_seconds=1)
+
+
+def test_too_long_is_told_while_decoding_where_the_header_says_nothing() -> None:
+    data = bytearray(sound(np.zeros(40 * RATE, np.float32), kind="FLAC", subtype="PCM_16"))
+    assert int.from_bytes(data[21:26], "big") & (2**36 - 1) == 40 * RATE
+    data[21] &= 0xF0  # STREAMINFO: 0 samples, that is, not known
+    data[22:26] = bytes(4)
+    with pytest.raises(TooLargeError, match="the sound is longer than is allowed: 30 s"):
+        decode_audio(bytes(data), sampling_rate=RATE)
+
+
+def test_too_many_channels_are_refused() -> None:
+    data = sound(np.zeros((2000, 9), np.float32))
+    with pytest.raises(TooLargeError, match="9 channels; allowed: 8"):
+        decode_audio(data, sampling_rate=RATE)
+
+
+@pytest.mark.parametrize("rate", [999, 192_001])
+def test_rates_out_of_range_are_refused(rate: int) -> None:
+    with pytest.raises(InputError, match=rf"at {rate} Hz; allowed: 1000 to 192000 Hz"):
+        decode_audio(sound(np.zeros(rate, np.float32), rate=rate), sampling_rate=RATE)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_no_numbers_are_refused(value: float) -> None:
+    samples = tone()
+    samples[100] = value
+    with pytest.raises(InputError, match="samples that are not finite numbers"):
+        decode_audio(sound(samples), sampling_rate=RATE)
+
+
+def test_integers_stored_as_floats_are_refused() -> None:
+    with pytest.raises(InputError, match=r"the sound's samples reach 32[0-9]{3}; allowed: 16"):
+        decode_audio(sound(tone(level=32_767)), sampling_rate=RATE)
+
+
+def test_what_overshoots_a_little_is_left_as_librosa_leaves_it() -> None:
+    found = decode_audio(sound(tone(level=1.2)), sampling_rate=RATE)
+    assert found.max() == pytest.approx(1.2, abs=1e-3)
+
+
+def test_length_in_a_header_that_lies_allocates_nothing() -> None:
+    data = bytearray(sound(tone(), subtype="PCM_16"))
+    at = data.index(b"data")
+    data[at + 4 : at + 8] = struct.pack("<I", 0xFFFFFFF0)
+    assert decode_audio(bytes(data), sampling_rate=RATE).size == RATE
+
+
+@pytest.mark.skipif("SLIPWAY_TEST_DATA" not in os.environ, reason="SLIPWAY_TEST_DATA is not set")
+def test_real_speech_and_malformed_files_are_decoded_or_refused() -> None:
+    data = Path(os.environ["SLIPWAY_TEST_DATA"]) / "data"
+    speech = sorted((data / "speech").rglob("*.*"))
+    malformed = sorted(p for p in (data / "badmedia").glob("audio_*/*") if p.is_file())
+    for path in speech:
+        waveform = decode_audio(path.read_bytes(), sampling_rate=RATE)
+        assert 0.01 < np.abs(waveform).max() < 1.2, path
+    refused = 0
+    for path in malformed:
+        try:
+            decode_audio(path.read_bytes(), sampling_rate=RATE)
+        except InputError:
+            refused += 1
+    assert len(malformed) > refused > 20

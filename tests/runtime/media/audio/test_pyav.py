@@ -1,0 +1,137 @@
+"""WebM and M4A: refused with a reason without PyAV; decoded where it is installed."""
+
+import importlib.util
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime.errors import DecodeError, InputError, TooLargeError
+from runtime.media.audio import pyav as compressed_audio
+from runtime.media.audio.decode import decode_audio, joined
+from runtime.media.isolation.pool import IsolatedDecoders
+from tests.runtime.support.recordings import tone
+
+RATE = 16_000
+needs_av = pytest.mark.skipif(
+    importlib.util.find_spec("av") is None,
+    reason="PyAV is not installed: pip install -r requirements/av.txt",
+)
+
+
+def recording(container: str, codec: str, *, rate: int, channels: int = 2) -> bytes:
+    """Two seconds of 440 Hz as PyAV encodes them; the second channel at half the level."""
+    import av
+
+    buffer = io.BytesIO()
+    left = tone(seconds=2, rate=rate)
+    samples = np.stack([left * np.float32(share) for share in (1, 0.5)[:channels]])
+    layout = ("mono", "stereo")[channels - 1]
+    with av.open(buffer, "w", format=container) as file:
+        stream = file.add_stream(codec, rate=rate, layout=layout)
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
+        frame.sample_rate = rate
+        fifo = av.AudioFifo()
+        fifo.write(frame)
+        resampler = av.AudioResampler(format=stream.format, layout=layout, rate=rate)
+        while part := fifo.read(stream.codec_context.frame_size or 1024, partial=True):
+            for ready in resampler.resample(part):
+                file.mux(stream.encode(ready))
+        file.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def check(found: np.ndarray, level: float) -> None:
+    """It is the tone, wherever the coder's delay has put it."""
+    assert found.dtype == np.float32
+    assert found.size == pytest.approx(2 * RATE, abs=0.1 * RATE)
+    middle = found[8000:24_000]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(middle.size)))
+    assert np.argmax(spectrum) == pytest.approx(440, abs=1)  # of 16 000 samples: 1 Hz a bin
+    assert np.sqrt(2 * np.square(middle).mean()) == pytest.approx(level, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"\x1a\x45\xdf\xa3" + bytes(60), "WebM or Matroska"),
+        (b"\x00\x00\x00\x18ftypM4A " + bytes(60), "MP4 or M4A"),
+    ],
+)
+def test_without_pyav_a_sentence_says_so(
+    monkeypatch: pytest.MonkeyPatch, data: bytes, name: str
+) -> None:
+    monkeypatch.setattr(compressed_audio, "is_installed", lambda: False)
+    with pytest.raises(DecodeError) as caught:
+        decode_audio(data, sampling_rate=RATE)
+    assert str(caught.value) == (
+        f"the sound is {name}, which is read only where the optional package av (PyAV) is "
+        "installed; allowed here: WAV, FLAC, Ogg (Vorbis, Opus), MP3"
+    )
+
+
+@needs_av
+@pytest.mark.parametrize(
+    ("container", "codec", "rate"),
+    [
+        ("webm", "libopus", 48_000),
+        ("matroska", "pcm_s32le", 44_100),
+        ("ipod", "aac", 44_100),
+        ("mp4", "aac", 22_050),
+        ("mov", "pcm_s16le", 32_000),
+        ("mov", "alac", 48_000),
+        ("matroska", "pcm_u8", 8000),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_what_browsers_and_phones_record(
+    container: str, codec: str, rate: int, channels: int
+) -> None:
+    data = recording(container, codec, rate=rate, channels=channels)
+    check(decode_audio(data, sampling_rate=RATE), 0.5 if channels == 1 else 0.375)
+
+
+@needs_av
+def test_it_is_decoded_by_a_worker() -> None:
+    data = recording("webm", "libopus", rate=48_000)
+    with IsolatedDecoders() as pool:
+        found = joined(pool.stream_audio(data, sampling_rate=RATE, max_seconds=30))
+    np.testing.assert_array_equal(found, decode_audio(data, sampling_rate=RATE))
+
+
+@needs_av
+def test_too_long_is_refused() -> None:
+    with pytest.raises(TooLargeError, match="the sound is longer than is allowed: 1 s"):
+        decode_audio(recording("ipod", "aac", rate=44_100), sampling_rate=RATE, max_seconds=1)
+
+
+@needs_av
+@pytest.mark.parametrize(("container", "codec"), [("webm", "libopus"), ("ipod", "aac")])
+def test_damaged_files_are_decoded_or_refused(container: str, codec: str) -> None:
+    whole = np.frombuffer(recording(container, codec, rate=48_000), np.uint8)
+    generator = np.random.default_rng(0)
+    for _ in range(40):
+        damaged = whole[: generator.integers(20, whole.size)].copy()
+        places = generator.integers(16, damaged.size, 20)
+        damaged[places] = generator.integers(0, 256, 20)
+        try:
+            found = decode_audio(damaged.tobytes(), sampling_rate=RATE)
+        except InputError:
+            continue
+        assert np.isfinite(found).all()
+
+
+@needs_av
+@pytest.mark.skipif("SLIPWAY_TEST_DATA" not in os.environ, reason="SLIPWAY_TEST_DATA is not set")
+def test_real_files() -> None:
+    folder = Path(os.environ["SLIPWAY_TEST_DATA"]) / "data" / "badmedia"
+    lengths = {"audio_pydub/test5.webm": 1.48, "audio_pydub/creative_common.mp4": 2.261}
+    for name, seconds in lengths.items():
+        found = decode_audio((folder / name).read_bytes(), sampling_rate=RATE)
+        assert found.size / RATE == pytest.approx(seconds, abs=1e-3)
+        assert 0.1 < np.abs(found).max() < 1
+    cut_off = (folder / "audio_tinytag/test2.m4a").read_bytes()
+    with pytest.raises(DecodeError, match="the MP4 or M4A file holds no sound that can be decoded"):
+        decode_audio(cut_off, sampling_rate=RATE)

@@ -1,0 +1,126 @@
+from typing import get_args
+
+import cv2
+import numpy as np
+import pytest
+
+from runtime.artifact.steps import Interpolation
+from runtime.errors import InputError
+from runtime.media.images.resize import resize
+from tests.runtime.support.pictures import grey, noise, pillow_bilinear
+
+INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
+
+
+@pytest.mark.parametrize(
+    ("interpolation", "halved"),
+    [
+        ("nearest", [0, 80]),  # the left one of each pair
+        ("linear", [20, 120]),  # the middle of each pair
+        ("area", [20, 120]),
+        # triangle of width 4: 3/7 0 + 3/7 40 + 1/7 80, and 1/7 40 + 3/7 80 + 3/7 160
+        ("linear_antialias", [29, 109]),
+        # 19/32 and -3/32 (a = -0.75), edges repeated: 23.75 - 7.5 and 142.5 - 3.75 - 15
+        ("cubic", [16, 124]),
+        # 0.620, -0.166, 0.060, -0.013: 24.8 - 13.3 + 9.6 - 2.0 and 49.6 - 6.7 + 80.2
+        ("lanczos4", [19, 123]),
+    ],
+)
+def test_resize_by_hand(interpolation: Interpolation, halved: list[int]) -> None:
+    image = grey([[0, 40, 80, 160]])
+    resized = resize(image, height=1, width=2, interpolation=interpolation)
+    assert resized.tolist() == [[[level] for level in halved]]
+
+
+def test_antialias_doubles_by_hand() -> None:
+    # enlarging is plain linear: weights 3/4 and 1/4, the edge alone outside of the centres
+    resized = resize(grey([[0, 100]]), height=1, width=4, interpolation="linear_antialias")
+    assert resized[0, :, 0].tolist() == [0, 25, 75, 100]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ((48, 64), (24, 32)),
+        ((48, 64), (23, 31)),
+        ((48, 64), (47, 65)),
+        ((48, 64), (96, 128)),
+        ((48, 64), (101, 131)),
+        ((48, 64), (48, 17)),
+        ((48, 64), (17, 64)),
+        ((48, 64), (200, 5)),
+        ((48, 64), (1, 1)),
+        ((1, 1), (7, 5)),
+        ((3, 500), (64, 64)),
+        ((500, 3), (64, 64)),
+        ((731, 517), (224, 224)),
+        ((300, 400), (256, 341)),
+        ((20000, 2), (256, 256)),
+        ((1, 5000), (224, 224)),
+    ],
+)
+def test_antialias_equals_pillow(
+    source: tuple[int, int], target: tuple[int, int], channels: int
+) -> None:
+    image = noise(*source, channels)
+    resized = resize(image, height=target[0], width=target[1], interpolation="linear_antialias")
+    wanted = pillow_bilinear(image, *target)
+    assert resized.dtype == np.uint8
+    # 1 level: Pillow rounds between its two passes, this does not
+    assert np.abs(resized.astype(int) - wanted).max() <= 1
+
+
+@pytest.mark.parametrize("level", [0, 1, 128, 254, 255])
+def test_antialias_keeps_a_flat_noise(level: int) -> None:
+    flat = np.full((97, 61, 3), level, np.uint8)
+    for height, width in ((13, 17), (200, 199)):
+        resized = resize(flat, height=height, width=width, interpolation="linear_antialias")
+        assert (resized == level).all()
+
+
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_resize_keeps_the_channels(interpolation: Interpolation, channels: int) -> None:
+    image = noise(30, 20, channels)
+    resized = resize(image, height=7, width=45, interpolation=interpolation)
+    assert resized.shape == (7, 45, channels)
+    assert resized.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("interpolation", "constant"),
+    [
+        ("nearest", cv2.INTER_NEAREST),
+        ("linear", cv2.INTER_LINEAR),
+        ("area", cv2.INTER_AREA),
+        ("cubic", cv2.INTER_CUBIC),
+        ("lanczos4", cv2.INTER_LANCZOS4),
+    ],
+)
+def test_the_other_interpolations_are_those_of_opencv(
+    interpolation: Interpolation, constant: int
+) -> None:
+    image = noise(60, 45)
+    resized = resize(image, height=17, width=29, interpolation=interpolation)
+    np.testing.assert_array_equal(resized, cv2.resize(image, (29, 17), interpolation=constant))
+
+
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize("shape", [(1, 5000, 3), (20000, 2, 3), (1, 1, 3), (2, 40000, 1)])
+def test_extreme_shapes(interpolation: Interpolation, shape: tuple[int, int, int]) -> None:
+    resized = resize(noise(*shape), height=48, width=64, interpolation=interpolation)
+    assert resized.shape == (48, 64, shape[2])
+
+
+@pytest.mark.parametrize(("height", "width"), [(0, 5), (5, 0), (-1, 5)])
+def test_resize_to_nothing_is_refused(height: int, width: int) -> None:
+    message = rf"an image of \(4, 6, 3\) to {height} x {width} .*at least 1 px"
+    with pytest.raises(InputError, match=message):
+        resize(noise(4, 6), height=height, width=width, interpolation="linear")
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0, 3)])
+def test_resize_of_nothing_is_refused(shape: tuple[int, int, int]) -> None:
+    with pytest.raises(InputError, match="at least 1 px"):
+        resize(np.zeros(shape, np.uint8), height=3, width=3, interpolation="linear_antialias")

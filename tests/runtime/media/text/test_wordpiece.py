@@ -1,0 +1,81 @@
+"""Text to tokens by hand. That they equal Hugging Face's: tests/convert/oracles/test_text.py."""
+
+import numpy as np
+import pytest
+
+from runtime.errors import ArtifactError, TooLargeError
+from runtime.media.text.wordpiece import MAX_CHARACTERS, WordPiece, read_vocabulary
+from tests.support.artifacts import WORDS
+
+VOCABULARY = {word: index for index, word in enumerate(WORDS)}
+TOKENIZER = WordPiece(VOCABULARY, lowercase=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("slow", ["slow"]),
+        ("Slowly walking.", ["slow", "##ly", "walk", "##ing", "."]),
+        ("slow.walk", ["slow", ".", "walk"]),
+        ("\tslow\u00a0\u3000walk\r\n", ["slow", "walk"]),
+        ("sl\u200bow\x00 \ufffdwalk\x07", ["slow", "walk"]),
+        ("\u00c9 e\u0301", ["e", "e"]),
+        ("slowest", ["[UNK]"]),
+        ("slow\u6b69walk", ["slow", "[UNK]", "walk"]),
+        ("walk[SEP]walk", ["walk", "[SEP]", "walk"]),
+        ("e" * 101, ["[UNK]"]),
+        ("", []),
+        (" \n", []),
+    ],
+)
+def test_tokens_by_hand(text: str, tokens: list[str]) -> None:
+    found = TOKENIZER.encode(text, max_length=64)
+    assert found.dtype == np.int64
+    assert [WORDS[i] for i in found] == ["[CLS]", *tokens, "[SEP]"]
+
+
+def test_word_of_over_a_hundred_characters_is_unknown_as_a_whole() -> None:
+    known = WordPiece({**VOCABULARY, "##e": len(WORDS)}, lowercase=True)
+    assert known.encode("e" * 100, max_length=256).tolist() == [2, 10, *[11] * 99, 3]
+    assert known.encode("e" * 101, max_length=256).tolist() == [2, 1, 3]
+
+
+def test_case_and_accents_stay_where_they_count() -> None:
+    found = WordPiece(VOCABULARY, lowercase=False).encode("slow Slow \u00e9", max_length=64)
+    assert [WORDS[i] for i in found[1:-1]] == ["slow", "[UNK]", "[UNK]"]
+
+
+def test_long_text_is_cut_and_keeps_its_end() -> None:
+    found = TOKENIZER.encode("slow walk slow walk slow", max_length=4)
+    assert [WORDS[i] for i in found] == ["[CLS]", "slow", "walk", "[SEP]"]
+
+
+def test_text_over_the_limit_is_refused() -> None:
+    assert TOKENIZER.encode("e " * (MAX_CHARACTERS // 2), max_length=8).size == 8
+    with pytest.raises(TooLargeError, match="the text has 100001 characters; allowed: 100000"):
+        TOKENIZER.encode("e" * (MAX_CHARACTERS + 1), max_length=8)
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+@pytest.mark.parametrize("line", ["\n", "\r\n"])
+def test_vocabulary_is_a_token_a_line(line: str, end: str) -> None:
+    content = (line.join(WORDS) + end).encode()
+    assert read_vocabulary(content, "vocab.txt") == VOCABULARY
+
+
+def test_vocabulary_keeps_the_tokens_that_other_lines_end_with() -> None:
+    content = "\n".join([*WORDS, "\u2028", "\x85", "last"]).encode()
+    assert read_vocabulary(content, "vocab.txt")["last"] == len(WORDS) + 2
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"\xff\n", "vocab.txt is not UTF-8"),
+        (b"[UNK]\nslow\n", r"vocab.txt lacks the tokens \[CLS\], \[SEP\]"),
+        (b"", r"vocab.txt lacks the tokens \[UNK\], \[CLS\], \[SEP\]"),
+    ],
+)
+def test_vocabulary_that_is_none_is_refused(content: bytes, says: str) -> None:
+    with pytest.raises(ArtifactError, match=says):
+        read_vocabulary(content, "vocab.txt")

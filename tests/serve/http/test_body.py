@@ -1,0 +1,188 @@
+"""Limits of request bodies, on the wire."""
+
+import asyncio
+import base64
+import gzip
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from serve.errors import OverloadedError
+from serve.http.body import UploadBudget
+from serve.settings import Settings
+from tests.serve.conftest import Serve, solid
+
+FACE = "/v1/face-emotion"
+LIMIT = 100_000
+
+
+@pytest.fixture
+def small(artifacts: Path, serve: Serve) -> httpx.Client:
+    """A client of a server that takes bodies of at most LIMIT bytes."""
+    return serve(Settings(artifacts=artifacts, max_upload_bytes=LIMIT))
+
+
+def address(client: httpx.Client) -> tuple[str, int]:
+    assert client.base_url.port is not None
+    return client.base_url.host, client.base_url.port
+
+
+def padded(size_bytes: int) -> bytes:
+    """A PNG with bytes after its end."""
+    image = solid(255, 255, 255)
+    return image + b"\0" * (size_bytes - len(image))
+
+
+def test_eleven_megabytes_where_ten_are_allowed(client: httpx.Client) -> None:
+    response = client.post(FACE, content=padded(11 * 1024 * 1024))
+    assert response.status_code == 413
+    assert response.json() == {
+        "error": "the request body is 11534336 bytes; allowed: 10485760 bytes (MAX_UPLOAD_SIZE)"
+    }
+    assert client.post(FACE, content=solid(0, 0, 0)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", [FACE, "/v1/similarity", "/v1/background", "/v2/models/tiny_slow/infer"]
+)
+def test_the_limit_is_exact_on_every_route(small: httpx.Client, path: str) -> None:
+    assert small.post(path, content=padded(LIMIT + 1)).status_code == 413
+    assert small.post(path, content=padded(LIMIT)).status_code != 413
+
+
+def test_a_chunked_body_is_counted(small: httpx.Client) -> None:
+    def chunks(size_bytes: int) -> Iterator[bytes]:
+        data = padded(size_bytes)
+        for first in range(0, size_bytes, 10_000):
+            yield data[first : first + 10_000]
+
+    assert small.post(FACE, content=chunks(LIMIT)).status_code == 200
+    response = small.post(FACE, content=chunks(LIMIT + 1))
+    assert response.status_code == 413
+    assert response.json()["error"].startswith(f"the request body is more than {LIMIT} bytes")
+
+
+def test_base64_may_be_a_third_larger(small: httpx.Client) -> None:
+    def body(size_bytes: int) -> dict[str, str]:
+        return {"image": base64.b64encode(padded(size_bytes)).decode()}
+
+    assert small.post(FACE, json=body(LIMIT)).status_code == 200
+    assert small.post(FACE, json=body(LIMIT + 4096)).status_code == 413
+
+
+def test_expect_100_continue_is_answered_before_the_body(small: httpx.Client) -> None:
+    image = solid(255, 255, 255)
+    with socket.create_connection(address(small), timeout=5) as connection:
+        connection.sendall(head(len(image)))
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 Continue\r\n")
+        connection.sendall(image)
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_expect_100_continue_of_a_large_body_is_refused_unsent(small: httpx.Client) -> None:
+    with socket.create_connection(address(small), timeout=5) as connection:
+        connection.sendall(head(LIMIT + 1))
+        assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def head(length: int) -> bytes:
+    return (
+        f"POST {FACE} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n"
+        "Expect: 100-continue\r\n\r\n"
+    ).encode()
+
+
+def test_a_client_that_leaves_harms_nobody(
+    small: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_connection(address(small), timeout=5) as connection:
+        connection.sendall(head(50_000))
+        connection.recv(100)
+        connection.sendall(b"x" * 100)
+    # white: a run of about a second, whose answer nobody waits for
+    image = solid(255, 255, 255)
+    with socket.create_connection(address(small), timeout=5) as connection:
+        request = head(len(image)).replace(FACE.encode(), b"/v1/models/tiny_slow")
+        connection.sendall(request)
+        connection.recv(100)
+        connection.sendall(image)
+        time.sleep(0.1)
+    assert small.post(FACE, content=image).status_code == 200
+    assert "Exception" not in caplog.text
+
+
+def test_compressed_bodies_are_refused(client: httpx.Client) -> None:
+    body = gzip.compress(solid(0, 0, 0))
+    for path in (FACE, "/v2/models/tiny_slow/infer"):
+        response = client.post(path, content=body, headers={"Content-Encoding": "gzip"})
+        assert response.status_code == 415
+        assert response.json() == {"error": "Content-Encoding is 'gzip'; allowed: none"}
+    headers = {"Content-Encoding": "identity"}
+    assert client.post(FACE, content=solid(0, 0, 0), headers=headers).status_code == 200
+
+
+def test_the_budget_is_shared_and_given_back() -> None:
+    budget = UploadBudget(100)
+    with budget.hold() as first, budget.hold() as second:
+        budget.grow(first, 60)
+        with pytest.raises(OverloadedError, match=r"bodies of 60 bytes .*: 100 bytes"):
+            budget.grow(second, 41)
+        budget.grow(second, 40)
+    with budget.hold() as third:
+        budget.grow(third, 100)
+
+
+def test_uploads_in_memory_are_bounded_together(small: httpx.Client) -> None:
+    """Eight bodies of the largest size are held; the ninth is told to come again."""
+    host, port = address(small)
+
+    async def scenario() -> bytes:
+        stalled = [await open_and_send(host, port) for _ in range(8)]
+        await asyncio.sleep(0.1)
+        reader, writer = await open_and_send(host, port)
+        answer = await asyncio.wait_for(reader.read(4096), timeout=5)
+        for _, other in [*stalled, (reader, writer)]:
+            other.close()
+            await other.wait_closed()
+        return answer
+
+    answer = asyncio.run(scenario())
+    assert answer.startswith(b"HTTP/1.1 429 ")
+    assert b"retry-after: 1" in answer
+    time.sleep(0.1)
+    assert small.post(FACE, content=solid(0, 0, 0)).status_code == 200
+
+
+async def open_and_send(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Announce LIMIT bytes and send all but one."""
+    reader, writer = await asyncio.open_connection(host, port)
+    start = f"POST {FACE} HTTP/1.1\r\nHost: x\r\nContent-Length: {LIMIT}\r\n\r\n"
+    writer.write(start.encode() + b"x" * (LIMIT - 1))
+    await writer.drain()
+    return reader, writer
+
+
+def test_a_body_that_stalls_is_answered_408_and_its_budget_freed(
+    artifacts: Path, serve: Serve
+) -> None:
+    client = serve(Settings(artifacts=artifacts, max_upload_bytes=LIMIT, timeout_s=1))
+
+    async def scenario() -> list[bytes]:
+        stalled = [await open_and_send(*address(client)) for _ in range(8)]
+        answers = [await asyncio.wait_for(reader.read(), timeout=5) for reader, _ in stalled]
+        for _, writer in stalled:
+            writer.close()
+            await writer.wait_closed()
+        return answers
+
+    for answer in asyncio.run(scenario()):  # read() ends: the connection was closed
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert answer.endswith(
+            b'{"error":"99999 bytes of the request body arrived in 1 s; '
+            b'allowed: 1 s for the whole body (TIMEOUT)"}'
+        )
+    assert client.post(FACE, content=padded(LIMIT)).status_code == 200

@@ -1,0 +1,265 @@
+"""POST /v1/background, on the wire."""
+
+import base64
+from pathlib import Path
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from runtime.results import DEGENERATE
+from runtime.tasks.background import FELL_BACK, NO_MODEL, NOTHING_FOUND
+from serve.settings import Settings
+from tests.serve.conftest import Serve, half_white, png, solid
+from tests.support.artifacts import CLASSIFIER, SEGMENTATION, write_artifact
+
+MASK = "/v1/background"
+PLAIN = {"refine": "false", "clean": "false"}  # the tiny model's mask, scaled up
+
+
+def decode(response: httpx.Response) -> NDArray[np.uint8]:
+    """The picture of an answer as stored: BGR or BGRA."""
+    assert response.status_code == 200, response.text
+    pixels = cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_UNCHANGED)
+    return np.asarray(pixels, np.uint8)
+
+
+def send(
+    client: httpx.Client, form: str, files: dict[str, bytes], options: dict[str, str]
+) -> httpx.Response:
+    """POST in one of the three forms."""
+    if form == "multipart":
+        return client.post(MASK, files=files, data=options)
+    if form == "json":
+        encoded = {name: base64.b64encode(file).decode() for name, file in files.items()}
+        return client.post(MASK, json={**encoded, **options})
+    first, *more = files.values()
+    split = {"first_bytes": str(len(first))} if more else {}
+    return client.post(MASK, content=b"".join([first, *more]), params={**options, **split})
+
+
+def disc(*, side: int = 200) -> NDArray[np.uint8]:
+    """(side, side, 3) uint8 RGB: an orange disc on textured blue, what GrabCut is made for."""
+    noise = np.random.default_rng(0).integers(0, 25, (side, side, 3), np.uint8)
+    image = np.full((side, side, 3), (20, 40, 150), np.uint8)
+    cv2.circle(image, (side // 2, side // 2), side // 4, (240, 150, 10), -1, cv2.LINE_AA)
+    return np.asarray(cv2.subtract(image, noise), np.uint8)
+
+
+@pytest.mark.parametrize("form", ["multipart", "json", "raw"])
+def test_a_cut_out_is_a_png_with_transparency(client: httpx.Client, form: str) -> None:
+    response = send(client, form, {"image": png(half_white())}, PLAIN)
+    assert response.headers["content-type"] == "image/png"
+    assert response.headers["x-model"] == "background_u2netp"
+    assert response.headers["x-model-version"] == "1"
+    assert len(response.headers["x-model-digest"]) == 64
+    assert "x-warnings" not in response.headers
+    pixels = decode(response)
+    assert pixels.shape == (32, 48, 4)
+    assert np.all(pixels[:, :20, 3] == 0)
+    assert np.all(pixels[:, 28:] == 255)
+
+
+def test_the_older_path_is_the_same_route(client: httpx.Client) -> None:
+    image = png(half_white())
+    older = client.post("/api/remove-background", files={"image": image})
+    assert older.content == client.post(MASK, files={"image": image}).content
+
+
+@pytest.mark.parametrize("size", [(1500, 3000), (1100, 5)])
+def test_a_cut_out_has_the_size_of_its_source(client: httpx.Client, size: tuple[int, int]) -> None:
+    height, width = size
+    image = half_white(height=height, width=width)
+    pixels = decode(client.post(MASK, content=png(image), params=PLAIN))
+    assert pixels.shape == (height, width, 4)
+    assert np.array_equal(pixels[:, :, 2], image[:, :, 0])
+    assert np.all(pixels[:, 0, 3] == 0)
+    assert np.all(pixels[:, -1, 3] == 255)
+
+
+def test_what_was_removed_is_not_in_the_file(client: httpx.Client) -> None:
+    image = half_white()
+    image[:, :16] = (1, 2, 0)  # nearly as dark as the rest of the background
+    pixels = decode(client.post(MASK, content=png(image)))
+    hidden = pixels[:, :, 3] == 0
+    assert hidden.mean() > 0.2
+    assert np.all(pixels[hidden] == 0)
+
+
+def test_a_refined_edge_is_that_of_the_image(client: httpx.Client) -> None:
+    image = png(half_white(height=300, width=300))  # the tiny model's cells are 19 px wide
+    plain = decode(client.post(MASK, content=image, params=PLAIN))[:, :, 3].astype(int)
+    refined = decode(client.post(MASK, content=image))[:, :, 3].astype(int)
+    truth = half_white(height=300, width=300)[:, :, 0].astype(int)
+    assert np.abs(refined - truth).mean() < 0.7 * np.abs(plain - truth).mean()
+
+
+def test_edges_are_fitted_in_a_smaller_image(artifacts: Path, serve: Serve) -> None:
+    image = png(half_white(height=400, width=600))
+    coarse = serve(Settings(artifacts=artifacts, background_max_side_px=60))
+    fine = {"max_side": "600"}
+    truth = half_white(height=400, width=600)[:, :, 0].astype(int)
+    found = [
+        np.abs(decode(coarse.post(MASK, content=image, params=asked))[:, :, 3] - truth).mean()
+        for asked in ({}, fine)
+    ]
+    assert found[0] != found[1]
+    limits = {"refine": "false", "clean": "false"}
+    plain = [coarse.post(MASK, content=image, params={**limits, **asked}) for asked in ({}, fine)]
+    # the mask is that of the whole image, whatever the side; scaled up in one step or in two
+    assert np.abs(decode(plain[0]).astype(int) - decode(plain[1])).max() <= 20
+
+
+def test_a_request_may_ask_for_a_side_up_to_the_limit(artifacts: Path, serve: Serve) -> None:
+    client = serve(Settings(artifacts=artifacts, background_side_limit_px=512))
+    image = png(half_white())
+    assert client.post(MASK, content=image, params={"max_side": "512"}).status_code == 200
+    refused = client.post(MASK, content=image, params={"max_side": "513"})
+    assert refused.status_code == 400
+    assert refused.json()["error"] == "max_side is '513'; allowed: 32 to 512 px"
+
+
+@pytest.mark.parametrize("colour", ["#336699", "336699", "#369", "%23336699", "369"])
+def test_a_colour_in_the_query(client: httpx.Client, colour: str) -> None:
+    # written into the address as curl would: an unescaped # begins the fragment, so only %23 works
+    address = f"{MASK}?refine=false&color={colour.replace('#', '%23')}"
+    pixels = decode(client.post(address, content=png(half_white())))
+    assert pixels.shape == (32, 48, 3)
+    assert np.all(pixels[:, :20] == (0x99, 0x66, 0x33))
+    assert np.all(pixels[:, 28:] == 255)
+
+
+def test_options_as_fields(client: httpx.Client) -> None:
+    files, options = {"image": png(half_white())}, {"color": "#00f", "format": "jpeg", **PLAIN}
+    answers = [send(client, form, files, options) for form in ("multipart", "json", "raw")]
+    assert len({answer.content for answer in answers}) == 1
+    assert answers[0].headers["content-type"] == "image/jpeg"
+    # JPEG's rounding
+    assert np.abs(decode(answers[0])[:, :16].astype(int) - (255, 0, 0)).max() <= 3
+
+
+@pytest.mark.parametrize("form", ["multipart", "json", "raw"])
+def test_a_picture_behind(client: httpx.Client, form: str) -> None:
+    # twice as wide as it must be: its middle is seen, red on the left and green on the right
+    behind = np.zeros((64, 192, 3), np.uint8)
+    behind[:, 48:96], behind[:, 96:144] = (255, 0, 0), (0, 255, 0)
+    image = np.zeros((32, 48, 3), np.uint8)
+    image[:, 20:28] = 255
+    files = {"image": png(image), "background": png(behind)}
+    pixels = decode(send(client, form, files, PLAIN))
+    assert pixels.shape == (32, 48, 3)
+    assert np.all(pixels[:, :14] == (0, 0, 255))
+    assert np.all(pixels[:, 34:] == (0, 255, 0))
+    assert np.all(pixels[:, 23:25] > 200)
+
+
+def test_the_background_alone_is_no_image_to_cut(client: httpx.Client) -> None:
+    response = client.post(MASK, files={"background": png(half_white())})
+    assert response.status_code == 400
+    assert "image" in response.json()["error"]
+
+
+def test_webp_carries_the_same_transparency(client: httpx.Client) -> None:
+    image = png(half_white(height=64, width=96))
+    expected = decode(client.post(MASK, content=image))
+    response = client.post(MASK, content=image, params={"format": "webp"})
+    assert response.headers["content-type"] == "image/webp"
+    np.testing.assert_array_equal(decode(response)[:, :, 3], expected[:, :, 3])
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"format": "jpeg"}, "JPEG has no transparency; allowed: png, webp, or jpeg with color"),
+        ({"color": "blue"}, "color is 'blue'; allowed: #rrggbb"),
+        ({"color": ""}, "color is ''"),
+        ({"format": "gif"}, "format is 'gif'; allowed: png, webp, jpeg"),
+        ({"method": "magic"}, "method is 'magic'; allowed: auto, model, grabcut"),
+        ({"refine": "much"}, "refine is 'much'; allowed: true, false, 1, 0"),
+        ({"max_side": "31"}, "max_side is '31'; allowed: 32 to 4096 px"),
+        ({"max_side": "9" * 5000}, "allowed: 32 to 4096 px"),
+        ({"size": "5"}, "'size' is unknown; allowed: image, background, color, format, method"),
+    ],
+)
+def test_bad_options(client: httpx.Client, params: dict[str, str], message: str) -> None:
+    response = client.post(MASK, content=png(half_white()), params=params)
+    assert response.status_code == 400
+    assert message in response.json()["error"]
+
+
+def test_the_file_that_is_refused_is_named(client: httpx.Client) -> None:
+    files = {"image": png(disc()), "background": b"no picture"}
+    response = client.post(MASK, files=files)
+    assert response.status_code == 400
+    assert response.json()["error"].startswith("background: found 10 bytes that begin 6e 6f")
+
+
+def test_a_colour_and_a_picture_are_one_too_many(client: httpx.Client) -> None:
+    files = {"image": png(half_white()), "background": png(half_white())}
+    response = client.post(MASK, files=files, data={"color": "fff"})
+    assert response.status_code == 400
+    assert "both given" in response.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("side", "kind", "params", "status"),
+    [
+        (65_500, "png", {"color": "fff", "format": "jpeg"}, 200),
+        (65_501, "png", {"color": "fff", "format": "jpeg"}, 400),
+        (16_383, "png", {"format": "webp"}, 200),
+        (16_384, "png", {"format": "webp"}, 400),
+        (70_000, "png", {}, 200),
+        (1_000_000, "bmp", {"color": "fff"}, 200),
+        (1_000_001, "bmp", {}, 400),
+    ],
+)
+def test_a_side_too_long_for_the_format_of_the_answer(
+    client: httpx.Client, side: int, kind: str, params: dict[str, str], status: int
+) -> None:
+    image = cv2.imencode(f".{kind}", np.zeros((1, side, 3), np.uint8))[1].tobytes()
+    response = client.post(MASK, content=image, params=params)
+    assert response.status_code == status
+    if status == 400:
+        assert f"image is {side} x 1 px; allowed: sides of" in response.json()["error"]
+
+
+def test_a_mask_that_tells_nothing_apart_is_warned_of(client: httpx.Client) -> None:
+    image = solid(40, 40, 40)
+    by_model = client.post(MASK, content=image, params={"method": "model"})
+    assert by_model.headers["x-warnings"] == DEGENERATE
+    answer = client.post("/v1/models/background_u2netp", content=image).json()
+    assert answer["warnings"] == [DEGENERATE]
+    assert answer["result"]["degenerate"] is True
+    automatic = client.post(MASK, content=image)
+    assert automatic.headers["x-model"] == "grabcut"
+    assert automatic.headers["x-warnings"] == f"{FELL_BACK}; {NOTHING_FOUND}"
+
+
+def test_without_a_model_grabcut_answers(tmp_path: Path, serve: Serve) -> None:
+    write_artifact(tmp_path, CLASSIFIER)
+    client = serve(Settings(artifacts=tmp_path))
+    image = png(disc())
+    response = client.post(MASK, content=image)
+    assert response.headers["x-model"] == "grabcut"
+    assert response.headers["x-model-weights"] == "none"
+    assert response.headers["x-warnings"] == NO_MODEL
+    alpha = decode(response)[:, :, 3] > 127
+    truth = cv2.circle(np.zeros((200, 200), np.uint8), (100, 100), 50, 1, -1) > 0
+    assert (alpha & truth).sum() / (alpha | truth).sum() > 0.95  # found 0.967
+    assert client.post(MASK, content=image).content == response.content
+    asked_for = client.post(MASK, content=image, params={"method": "grabcut"})
+    assert "x-warnings" not in asked_for.headers
+    refused = client.post(MASK, content=image, params={"method": "model"})
+    assert refused.status_code == 404
+    assert refused.json() == {
+        "error": "model 'background_u2netp' is unknown; known: face_emotion_xception"
+    }
+
+
+def test_grabcut_may_be_chosen_where_a_model_is(tmp_path: Path, serve: Serve) -> None:
+    write_artifact(tmp_path, SEGMENTATION, origin="seeded")
+    client = serve(Settings(artifacts=tmp_path, allow_seeded=True))
+    response = client.post(MASK, content=png(disc()), params={"method": "grabcut"})
+    assert (response.headers["x-model"], response.headers["x-model-weights"]) == ("grabcut", "none")

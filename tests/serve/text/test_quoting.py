@@ -1,0 +1,42 @@
+import httpx
+import pytest
+
+from serve.text.quoting import cut, quoted
+from tests.serve.conftest import solid
+
+LONG = "x" * 5000
+INFER = "/v2/models/tiny_slow/infer"
+
+
+def test_only_what_is_long_is_cut() -> None:
+    assert cut("x" * 200) == "x" * 200
+    assert cut("x" * 201) == "x" * 200 + "..."
+    assert quoted("a'b") == repr("a'b")
+    assert quoted([1] * 100) == repr([1] * 100)[:200] + "..."
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "body"),
+    [
+        (f"/{LONG}", {}, b"x"),
+        (f"/v1/models/{LONG}", {}, b"x"),
+        (f"/v2/models/tiny_slow/versions/{LONG}/infer", {}, b"x"),
+        (f"/v1/background?color={LONG}", {}, solid(0, 0, 0)),
+        (f"/v1/background?format={LONG}", {}, solid(0, 0, 0)),
+        (f"/v1/background?{LONG}=1", {}, solid(0, 0, 0)),
+        (f"/v1/similarity?first_bytes={LONG}", {}, b"xx"),
+        ("/v1/face-emotion", {"Content-Encoding": LONG}, b"x"),
+        ("/v1/face-emotion", {"Content-Type": f"multipart/{LONG}"}, b"x"),
+        ("/v1/face-emotion", {"Content-Type": "application/json"}, f'{{"{LONG}":1}}'.encode()),
+        ("/v1/face-emotion", {"Content-Type": "application/json"}, f'{{"{LONG}":""}}'.encode()),
+        (INFER, {}, f'{{"id":["{LONG}"]}}'.encode()),
+        (INFER, {}, f'{{"inputs":[{{"name":"{LONG}"}}]}}'.encode()),
+        (INFER, {"Inference-Header-Content-Length": LONG}, b"x"),
+    ],
+)
+def test_no_answer_repeats_all_that_was_sent(
+    client: httpx.Client, path: str, headers: dict[str, str], body: bytes
+) -> None:
+    response = client.post(path, headers=headers, content=body)
+    assert 400 <= response.status_code < 500
+    assert len(response.json()["error"]) < 800  # the longest lists every route

@@ -1,0 +1,111 @@
+"""Files that make a decoder hang or crash, over a socket: who sent them is told, others go on."""
+
+import functools
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+import serve.app
+from runtime.media.isolation.pool import IsolatedDecoders
+from serve.settings import Settings
+from tests.runtime.media.test_isolation import HOSTILE, eventually, gone, workers
+from tests.runtime.support.recordings import shades, sound, tone, video
+from tests.serve.conftest import running, solid
+from tests.serve.test_main import serving
+from tests.support.artifacts import CLASSIFIER, GAIT, VOICE, write_artifact
+
+VOICE_ROUTE, GAIT_ROUTE = "/v1/voice-emotion", "/v1/gait"
+KNOWN = "SLIPWAY_TEST_DATA"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("artifacts")
+    for graph in (CLASSIFIER, GAIT, VOICE):
+        write_artifact(root, graph)
+    return root
+
+
+@pytest.fixture
+def client(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
+    hostile = functools.partial(IsolatedDecoders, jobs=HOSTILE)
+    monkeypatch.setattr(serve.app, "IsolatedDecoders", hostile)
+    with running(Settings(artifacts=root, decode_timeout_s=2)) as client:
+        yield client
+
+
+def test_others_go_on_beside_a_file_that_hangs(client: httpx.Client) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        begin = time.monotonic()
+        stuck = pool.submit(client.post, VOICE_ROUTE, content=b"spin")
+        for _ in range(5):
+            assert client.post("/v1/face-emotion", content=solid(0, 0, 0)).status_code == 200
+            assert client.post(VOICE_ROUTE, content=b"echo").status_code == 200
+        assert not stuck.done()
+        response = stuck.result()
+    assert response.status_code == 413
+    assert response.json() == {"error": "the file took longer to decode than is allowed: 2 s"}
+    assert 2 <= time.monotonic() - begin < 15
+
+
+def test_file_that_crashes_its_decoder_is_refused(client: httpx.Client) -> None:
+    response = client.post(VOICE_ROUTE, content=b"crash")
+    assert response.status_code == 400
+    says = "the file cannot be decoded: its decoder ended by signal 11, SIGSEGV"
+    assert response.json() == {"error": says}
+    assert client.post(VOICE_ROUTE, content=b"echo").status_code == 200
+
+
+def test_clips_go_to_a_worker_too(client: httpx.Client, tmp_path: Path) -> None:
+    response = client.post(GAIT_ROUTE, content=video(shades([0] * 5), tmp_path))
+    assert response.status_code == 400
+    assert "its decoder answered what it was not asked" in response.json()["error"]
+
+
+def test_a_server_that_stops_leaves_no_worker(root: Path) -> None:
+    with serving("--artifacts", str(root)) as server:
+        data = sound(tone(), kind="FLAC", subtype="PCM_16")
+        assert httpx.post(server.url + VOICE_ROUTE, content=data).status_code == 200
+        (worker,) = workers(server.process.pid)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=20) == 0
+        assert eventually(lambda: gone(worker))
+
+
+def peak_mib(pid: int) -> float:
+    """VmHWM."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+@pytest.mark.skipif(KNOWN not in os.environ, reason=f"{KNOWN} is not set")
+def test_every_malformed_file_is_answered_or_refused_in_bounded_memory(root: Path) -> None:
+    folder = Path(os.environ[KNOWN]) / "data" / "badmedia"
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    assert len(files) > 300
+    good = (solid(0, 0, 0), "/v1/face-emotion"), (sound(tone()), VOICE_ROUTE)
+    with serving("--artifacts", str(root)) as server, httpx.Client(base_url=server.url) as client:
+        for data, route in good:
+            assert client.post(route, content=data).status_code == 200
+        before = peak_mib(server.process.pid)
+
+        def status(path: Path, route: str) -> int:
+            response = client.post(route, content=path.read_bytes(), timeout=30)
+            assert response.status_code in (200, 400, 413), (path, response.text)
+            return response.status_code
+
+        routes = ("/v1/face-emotion", VOICE_ROUTE, GAIT_ROUTE)
+        asked = [(path, route) for path in files for route in routes]
+        with ThreadPoolExecutor(8) as pool:
+            statuses = list(pool.map(lambda pair: status(*pair), asked))
+        assert statuses.count(200) > 100
+        assert peak_mib(server.process.pid) - before < 64

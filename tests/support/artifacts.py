@@ -1,0 +1,177 @@
+"""Complete artifact directories around the tiny graphs of tests/data."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime import load
+from runtime.artifact.manifest import (
+    SCHEMA_VERSION,
+    File,
+    Manifest,
+    Origin,
+    Spec,
+    Variant,
+    Weights,
+    parse_spec,
+)
+from runtime.artifact.schema import to_json
+from runtime.engine.session import Session, SessionOptions
+from runtime.predict.prepare import Bounds, MediaContext, prepare
+
+DATA = Path(__file__).parents[1] / "data"
+CLASSIFIER, EMBEDDING, SEGMENTATION = "tiny_classifier", "tiny_embedding", "tiny_segmentation"
+DETECTOR, TENSORS, SLOW = "tiny_detector", "tiny_tensors", "tiny_slow"
+FACES, EMOTION_BOXES = "tiny_faces", "tiny_emotion_boxes"
+EMOTIONS, OTHER_EMOTIONS = "tiny_emotions", "tiny_other_emotions"
+VOICE, GAIT, TEXT = "tiny_voice", "tiny_gait", "tiny_text"
+SCALED = "tiny_scaled"  # the embedding, with a scale of similarity
+NOTES = "tiny_notes"  # a text model whose embeddings tiny_gait takes
+
+WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "slow", "##ly", "walk", "##ing", ".", "e")
+CONDITIONS = {  # names, synonyms, and the first value of the vector, which tiny_gait looks at
+    "Ischaemic stroke": (["stroke", "CVA"], 1.0),
+    "Parkinson's disease": (["paralysis agitans"], -1.0),
+}
+
+
+def write_artifact(
+    root: Path,
+    graph: str,
+    *,
+    origin: Origin = "pretrained",
+    calibration: str = "synthetic",
+    version: int = 1,
+    batch_invariant: bool = True,
+) -> Path:
+    """Write root/<model>/<version> for tests/data/<graph>.onnx.
+
+    Returns:
+        The version directory.
+    """
+    source = DATA / f"{graph}.onnx"
+    session = Session(source, SessionOptions(threads=1))
+    spec = parse_spec(session.metadata["spec"], str(source))
+    directory = root / spec.id / str(version)
+    directory.mkdir(parents=True)
+    (directory / "float.onnx").write_bytes(source.read_bytes())
+    _write_golden(directory / "golden.npz", session, spec)
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        id=spec.id,
+        version=version,
+        digest=hashlib.sha256(source.read_bytes()).hexdigest(),
+        spec=spec,
+        variants=(
+            Variant(
+                name="float",
+                precision="float",
+                files=(_file(directory / "float.onnx"),),
+                cpu_features=(),
+                verification={},
+                batch_invariant=batch_invariant,
+            ),
+        ),
+        golden=_file(directory / "golden.npz"),
+        weights=Weights(origin=origin, source="made by hand", sha256="0" * 64),
+        recipe_sha256="0" * 64,
+        calibration=calibration,
+        choice={},
+        candidates=(),
+        parity={},
+        tools={},
+        onnxruntime_minimum="1.20.0",
+        assets=_write_assets(directory, spec),
+    )
+    (directory / "manifest.json").write_text(json.dumps(to_json(manifest)), encoding="utf-8")
+    return directory
+
+
+def edit_manifest(directory: Path, changes: Mapping[str, Any]) -> None:
+    """Overwrite top-level fields of a manifest."""
+    path = directory / "manifest.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**content, **changes}), encoding="utf-8")
+
+
+def add_samples(directory: Path, *media: bytes, condition: str | None = None) -> None:
+    """Make encoded media, and what the model answers to them, the golden samples.
+
+    Args:
+        directory: of a version; its verification becomes "no different".
+        media: encoded, at least one; all of one length where the graph takes several.
+        condition: that all of them are asked with.
+    """
+    model = load(directory)
+    context = MediaContext(model.spec, model.assets, Bounds(), condition)
+    each = [prepare(data, context).feeds for data in media]
+    feeds = {name: np.concatenate([one[name] for one in each]) for name in each[0]}
+    outputs = model.run(feeds)
+    named = {f"condition/{i}": np.array(condition) for i in range(len(media)) if condition}
+    rewrite_golden(
+        directory,
+        {
+            **{f"media/{i}": np.frombuffer(data, np.uint8) for i, data in enumerate(media)},
+            **named,
+            **{f"input/{name}": array for name, array in feeds.items()},
+            **{f"output/{name}": array for name, array in outputs.items()},
+        },
+    )
+    seen = {"golden": {name: {"mean_abs": 0.0, "max_abs": 0.0} for name in outputs}}
+    variants = [to_json(replace(v, verification=seen)) for v in model.manifest.variants]
+    edit_manifest(directory, {"variants": variants})
+
+
+def rewrite_golden(directory: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Put these arrays in place of the golden ones, and their hash into the manifest."""
+    path = directory / "golden.npz"
+    np.savez(path, allow_pickle=False, **arrays)
+    edit_manifest(directory, {"golden": to_json(_file(path))})
+
+
+def _write_golden(path: Path, session: Session, spec: Spec) -> None:
+    generator = np.random.default_rng(0)
+    feeds = {
+        tensor.name: generator.integers(
+            1, 200, [2 if isinstance(axis, str) else axis for axis in tensor.shape]
+        ).astype(tensor.dtype)
+        for tensor in spec.inputs
+    }
+    inputs = {f"input/{name}": array for name, array in feeds.items()}
+    outputs = {f"output/{name}": array for name, array in session.run(feeds).items()}
+    np.savez(path, allow_pickle=False, **inputs, **outputs)
+
+
+def _write_assets(directory: Path, spec: Spec) -> dict[str, File]:
+    if spec.task == "sentence-similarity":
+        (directory / "vocab.txt").write_text("".join(f"{word}\n" for word in WORDS), "utf-8")
+        return {"vocabulary": _file(directory / "vocab.txt")}
+    if spec.task == "video-classification":
+        write_conditions(directory / "conditions.npz")
+        return {"conditions": _file(directory / "conditions.npz")}
+    return {}
+
+
+def write_conditions(path: Path, *, width: int = 6) -> None:
+    """CONDITIONS in the form of the asset; all values but the first are 0."""
+    embeddings = np.zeros((len(CONDITIONS), width), np.float32)
+    embeddings[:, 0] = [value for _, value in CONDITIONS.values()]
+    synonyms = [json.dumps(names) for names, _ in CONDITIONS.values()]
+    np.savez(
+        path,
+        allow_pickle=False,
+        names=np.array(list(CONDITIONS)),
+        synonyms=np.array(synonyms),
+        embeddings=embeddings,
+    )
+
+
+def _file(path: Path) -> File:
+    data = path.read_bytes()
+    return File(name=path.name, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
