@@ -1,4 +1,4 @@
-"""The errors a caller can meet. Importable from everywhere; imports nothing.
+"""The errors that callers catch. Every module may import it; it imports nothing.
 
 SlipwayError
 ├── InputError            the caller's input is wrong; says what is allowed
@@ -26,3 +26,12 @@ class TooLargeError(InputError):
 
 class ArtifactError(SlipwayError):
     """An artifact is missing, corrupt, incomplete or of a schema this runtime does not know."""
+
+
+def one_line(error: BaseException, *, most: int = 300) -> str:
+    """Return the message of an error on one line, of at most `most` characters.
+
+    Frameworks and onnxruntime spread a message over many lines. An error without a message is
+    named by its class.
+    """
+    return " ".join(str(error).split())[:most] or type(error).__name__

@@ -6,13 +6,12 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from runtime.arrays import Image
 from runtime.cutout.png import encode_png
 from runtime.cutout.tiles import covering
 from runtime.errors import InputError
 
-Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]  # red, green, blue, 0 to 255
 Format = Literal["png", "webp", "jpeg"]
 Behind = Colour | Image | None  # what stands behind the foreground; None: transparency

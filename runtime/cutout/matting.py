@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.arrays import Image
 from runtime.cutout.tiles import Span, covering, scaled_part, windows
 
-Image = NDArray[np.uint8]
 Plane = NDArray[np.float32]
 
 # The guided filter's: half a neighbourhood in cells of the mask, and how much a colour must vary

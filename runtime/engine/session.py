@@ -16,6 +16,11 @@ from runtime.errors import ArtifactError
 
 Feeds = Mapping[str, NDArray[np.generic]]
 
+# What onnxruntime raises while it loads or runs a graph. Its fifteen exception classes (Fail,
+# InvalidGraph, NoSuchFile, ...) are direct children of Exception, and wrong feeds are a ValueError:
+# a narrower class to catch does not exist.
+OnnxruntimeError = Exception
+
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
@@ -39,7 +44,7 @@ class Session:
             self._session = ort.InferenceSession(
                 str(path), _session_options(options or SessionOptions()), ["CPUExecutionProvider"]
             )
-        except Exception as error:  # onnxruntime's exceptions share no base class of their own
+        except OnnxruntimeError as error:
             raise ArtifactError(f"{path} is refused by onnxruntime: {error}") from error
 
     @property

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from runtime.arrays import Image
 from runtime.cutout.compose import Behind, Format, encode, limit_side
 from runtime.cutout.grabcut import grabcut
 from runtime.cutout.matting import Matte, clean, refine, upscale
@@ -17,7 +17,6 @@ from runtime.predict.postprocess import Context, postprocess
 from runtime.predict.prepare import Bounds, MediaContext, prepare
 from runtime.results import DEGENERATE, Alpha
 
-Image = NDArray[np.uint8]
 Method = Literal["auto", "model", "grabcut"]
 
 NO_MODEL = "no model is here for masks: GrabCut cut the image out, less exactly"

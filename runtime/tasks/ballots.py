@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.arrays import Image
 from runtime.media.images.preprocess import preprocess
-from runtime.tasks.faces import Boxes, Image, Region, best_of_face, find_boxes
+from runtime.tasks.faces import Boxes, Region, best_of_face, find_boxes
 from runtime.tasks.members import Member, Panel
 from runtime.tasks.variants import Variant
 from runtime.tasks.voting import Floats, Vote, settled, shares

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.arrays import Image
 from runtime.errors import InputError
 from runtime.media.images.decode import decode_image
 from runtime.model import Model
@@ -18,7 +19,6 @@ from runtime.results import Classification
 from runtime.tasks.ballots import Ballot, Scene, Spot, cast
 from runtime.tasks.faces import (
     Boxes,
-    Image,
     Region,
     check_detector,
     find_boxes,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.arrays import Image
 from runtime.errors import InputError
 from runtime.media.images.geometry import place
 from runtime.media.images.preprocess import preprocess
@@ -12,7 +13,6 @@ from runtime.model import Model
 from runtime.predict.detection import suppress, to_source
 
 Floats = NDArray[np.float32]
-Image = NDArray[np.uint8]
 
 # Below it two boxes are not of one face. Detectors differ in how much hair and neck they take in: a
 # box of 1.8 times the sides of another one around the same middle overlaps it by that much.

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.arrays import Image
 from runtime.artifact.spec import SimilarityScale
 from runtime.errors import InputError
 from runtime.model import Model
 from runtime.predict.prepare import Bounds
 from runtime.results import Embedding
 
-Image = NDArray[np.uint8]
 UNCALIBRATED = "no pairs were judged for this model: compare cosines with each other, not a limit"
 _NORM_TOLERANCE = 1e-3  # of an embedding that comes back; JSON keeps float32 as it is
 _MOST_NUMBERS = 65_536  # of an embedding that comes back

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from runtime.arrays import Image
+
 Floats = NDArray[np.float32]
 Tta = Literal["none", "flip", "full"]
 

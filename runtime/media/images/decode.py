@@ -12,12 +12,10 @@ differs from Pillow's `ImageOps.exif_transpose(image).convert("RGB")`:
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from runtime.arrays import Image
 from runtime.errors import DecodeError, TooLargeError
 from runtime.media.images.headers import Still, read_still
-
-Image = NDArray[np.uint8]
 
 # Refusals are reported by exceptions; OpenCV would repeat each on stderr, at a client's will.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from runtime.arrays import Image
 from runtime.artifact.steps import (
     CenterCrop,
     Grayscale,
@@ -18,8 +18,6 @@ from runtime.artifact.steps import (
 from runtime.errors import InputError, TooLargeError
 from runtime.media.images.geometry import Layout, lay_out
 from runtime.media.images.resize import resize
-
-Image = NDArray[np.uint8]
 
 
 def preprocess(image: Image, steps: Sequence[Step]) -> Image:

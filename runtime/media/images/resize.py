@@ -7,10 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.arrays import Image
 from runtime.artifact.steps import Interpolation
 from runtime.errors import InputError
-
-Image = NDArray[np.uint8]
 
 _OPENCV_INTERPOLATION = {
     "nearest": cv2.INTER_NEAREST,
