@@ -17,7 +17,7 @@ from runtime.cutout.tiles import Span, covering, scaled_part, windows
 Plane = NDArray[np.float32]
 
 # The guided filter's: half a neighbourhood in cells of the mask, and how much a colour must vary
-# (variance of levels in [0, 1]) to count as an edge. Found by `python -m convert.mattes`.
+# (variance of levels in [0, 1]) to count as an edge. runtime/DECISIONS.md has the measurements.
 RADIUS_CELLS = 2.0
 EPSILON = 1e-5
 # Half the neighbourhoods that colours are taken from, one after the other, and their largest.
