@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.cli.command import Opened
-from runtime.cli.files import CLIPS, IMAGES, SOUNDS, expand, reason_of
+from runtime.cli.files import expand, reason_of
 from runtime.cli.main import parser
 from runtime.draw import encode_picture
 from runtime.engine.allocator import tune_allocator
 from runtime.errors import SlipwayError
 from runtime.media.isolation.pool import IsolatedDecoders
+from runtime.media.suffixes import CLIPS, IMAGES, SOUNDS
 from runtime.predict.prepare import Bounds
 
 TITLE = "What the tasks answer"

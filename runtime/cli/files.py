@@ -2,31 +2,14 @@
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.artifact.spec import Task
 from runtime.errors import InputError, TooLargeError
 
 MAX_FILE_BYTES = 2**31  # read whole; what is larger is no recording that the tasks take
-
-IMAGES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif"})
-SOUNDS = frozenset(
-    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mka", ".weba", ".webm"}
-)
-CLIPS = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi"})
-TEXTS = frozenset({".txt"})
-SUFFIXES: Mapping[Task, frozenset[str]] = {
-    "image-classification": IMAGES,
-    "image-feature-extraction": IMAGES,
-    "image-segmentation": IMAGES,
-    "object-detection": IMAGES,
-    "audio-classification": SOUNDS,
-    "video-classification": CLIPS,
-    "sentence-similarity": TEXTS,
-}
 
 
 @dataclass(frozen=True, slots=True)

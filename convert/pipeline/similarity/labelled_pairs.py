@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from convert.errors import PairsError
 from convert.files import sha256
-from convert.samples.media.images import SUFFIXES
+from runtime.media.suffixes import IMAGES
 
 Kind = Literal["identical", "similar", "different"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -77,7 +77,7 @@ def _in_folders(path: Path) -> Iterator[Pair]:
             images = sorted(
                 file
                 for file in pair.iterdir()
-                if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+                if file.suffix.lower() in IMAGES and not file.name.startswith(".")
             )
             if len(images) != 2:
                 raise PairsError(f"{pair}: {len(images)} images; needed: 2")

@@ -14,16 +14,16 @@ from convert.samples.media.modality import Modality
 from runtime.engine.session import Feeds
 from runtime.media.images.decode import decode_image
 from runtime.media.images.preprocess import preprocess
+from runtime.media.suffixes import IMAGES
 
 PLAIN_BLUR, PLAIN_STEP = 15, np.uint8(32)  # px; grey levels that become one
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 
 
 def images(kind: Literal["scene", "face"]) -> Modality:
     """Photos of a kind: what is drawn where nobody gave any."""
     return Modality(
         noun="images",
-        suffixes=SUFFIXES,
+        suffixes=IMAGES,
         draw=partial(procedural.media, kind),
         read=decode_image,
         plain=_plain,

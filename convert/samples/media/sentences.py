@@ -10,6 +10,7 @@ from convert.samples.procedural import sentences as drawn
 from runtime.artifact.manifest import VOCABULARY, Tokenize
 from runtime.engine.session import Feeds
 from runtime.errors import DecodeError, InputError
+from runtime.media.suffixes import TEXTS
 from runtime.media.text.wordpiece import WordPiece, read_vocabulary
 
 
@@ -17,7 +18,7 @@ def sentences() -> Modality:
     """Texts about patients and about everyday life: what is drawn where nobody gave any."""
     return Modality(
         noun="texts",
-        suffixes=frozenset({".txt"}),
+        suffixes=TEXTS,
         draw=drawn.media,
         read=_read,
         plain=str,

@@ -13,8 +13,8 @@ from convert.samples.procedural.voices import SAMPLING_RATE, media
 from runtime.artifact.manifest import Resample
 from runtime.engine.session import Feeds
 from runtime.media.audio.decode import decode_audio, resample
+from runtime.media.suffixes import SOUNDS
 
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".oga", ".mp3"})
 PLAIN_SECONDS = 1
 
 
@@ -22,7 +22,7 @@ def voices() -> Modality:
     """Recordings of speech: what is drawn where nobody gave any."""
     return Modality(
         noun="recordings",
-        suffixes=SUFFIXES,
+        suffixes=SOUNDS,
         draw=media,
         read=_unread,
         plain=_plain,

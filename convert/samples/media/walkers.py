@@ -16,9 +16,9 @@ from convert.samples.walkers import clip
 from runtime.artifact.conditions import Conditions, read_conditions
 from runtime.artifact.manifest import CONDITIONS, SampleFrames
 from runtime.engine.session import Feeds
+from runtime.media.suffixes import CLIPS
 from runtime.media.video.sample import sample_array, sample_frames
 
-SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi"})
 RATE_HZ = 8.0  # frames per second of a written clip
 LOSSLESS = cv2.VideoWriter.fourcc(*"FFV1")
 PLAIN_BLUR, PLAIN_STEP = 9, np.uint8(32)  # px; levels that become one
@@ -41,7 +41,7 @@ def walkers() -> Modality:
     """Clips of people who walk: what is drawn where nobody gave any."""
     return Modality(
         noun="clips",
-        suffixes=SUFFIXES,
+        suffixes=CLIPS,
         draw=_draw,
         read=Walk,
         plain=_plain,

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from runtime.cli.command import Answer, Command, Opened, facts_of
-from runtime.cli.files import IMAGES, Targets, naming, read_file
+from runtime.cli.files import Targets, naming, read_file
 from runtime.cli.options import declare_artifacts, declare_model
 from runtime.cli.shelf import Shelf
 from runtime.cutout.compose import Behind, parse_colour
 from runtime.draw import Picture, draw_matte
 from runtime.errors import InputError
 from runtime.media.images.decode import decode_image
+from runtime.media.suffixes import IMAGES
 from runtime.model import Model
 from runtime.predict.prepare import Bounds
 from runtime.tasks import defaults

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runtime.cli.command import Answer, Command, Opened, facts_of, share
-from runtime.cli.files import IMAGES, read_file
+from runtime.cli.files import read_file
 from runtime.cli.options import declare_artifacts
 from runtime.cli.pictures import ranked
 from runtime.cli.shelf import Shelf
 from runtime.draw import Box, Picture, draw_boxes
 from runtime.media.images.decode import decode_image
+from runtime.media.suffixes import IMAGES
 from runtime.model import Model
 from runtime.predict.prepare import Bounds
 from runtime.results import Classification

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runtime.cli.command import Answer, Command, Opened, facts_of, share
-from runtime.cli.files import CLIPS, read_file
+from runtime.cli.files import read_file
 from runtime.cli.options import declare_artifacts, declare_model
 from runtime.cli.pictures import clip_picture, ranked
 from runtime.cli.shelf import Shelf
 from runtime.errors import InputError
+from runtime.media.suffixes import CLIPS
 from runtime.predict.prepare import Bounds
 from runtime.tasks import defaults
 from runtime.tasks.gait import Gait, gait

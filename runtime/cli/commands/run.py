@@ -7,12 +7,13 @@ from typing import Any
 
 from runtime.artifact.steps import SampleFrames
 from runtime.cli.command import Answer, Command, Opened, facts_of, share
-from runtime.cli.files import SUFFIXES, read_file
+from runtime.cli.files import read_file
 from runtime.cli.pictures import clip_picture, ranked, sound_picture
 from runtime.cli.shelf import loaded
 from runtime.draw import Picture, draw_boxes, draw_matte
 from runtime.draw.boxes import Box
 from runtime.media.images.decode import decode_image
+from runtime.media.suffixes import SUFFIXES
 from runtime.model import Model
 from runtime.predict.prepare import Bounds
 from runtime.results import Alpha, Classification, Detections, Result, warnings_of

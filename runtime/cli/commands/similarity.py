@@ -4,12 +4,13 @@ import argparse
 from pathlib import Path
 
 from runtime.cli.command import Answer, Command, Opened, facts_of
-from runtime.cli.files import IMAGES, naming, read_file
+from runtime.cli.files import naming, read_file
 from runtime.cli.options import declare_artifacts, declare_model
 from runtime.cli.shelf import Shelf
 from runtime.draw import Picture, draw_pair
 from runtime.errors import InputError
 from runtime.media.images.decode import decode_image
+from runtime.media.suffixes import IMAGES
 from runtime.predict.prepare import Bounds
 from runtime.tasks import defaults
 from runtime.tasks.similarity import Similarity, embed, similarity

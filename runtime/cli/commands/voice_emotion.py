@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runtime.cli.command import Answer, Command, Opened, facts_of, share
-from runtime.cli.files import SOUNDS, read_file
+from runtime.cli.files import read_file
 from runtime.cli.options import declare_artifacts, declare_model
 from runtime.cli.pictures import ranked, wave_of
 from runtime.cli.shelf import Shelf
 from runtime.draw import Picture, Span, draw_wave
+from runtime.media.suffixes import SOUNDS
 from runtime.predict.prepare import Bounds
 from runtime.results import Classification
 from runtime.tasks import defaults

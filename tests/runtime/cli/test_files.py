@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from runtime.cli import files
-from runtime.cli.files import IMAGES, Missing, Targets, expand, read_file
+from runtime.cli.files import Missing, Targets, expand, read_file
 from runtime.errors import InputError, TooLargeError
+from runtime.media.suffixes import IMAGES
 
 
 @pytest.fixture

@@ -1,0 +1,32 @@
+"""The kinds of media that a conversion reads."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from convert import recipe
+from convert.models.image_embedding_mobilenetv2 import RECIPE
+from convert.samples.media import MODALITIES
+from convert.samples.sets import from_directory
+from runtime.cli.files import expand
+from runtime.media.suffixes import IMAGES, SUFFIXES
+from tests.convert.support import nets
+
+
+@pytest.mark.parametrize("model_id", recipe.known())
+def test_calibration_reads_the_suffixes_that_the_command_line_reads(model_id: str) -> None:
+    found = recipe.find(model_id).recipe
+    assert MODALITIES[found.media].suffixes == SUFFIXES[found.task]
+
+
+def test_calibration_reads_every_file_of_a_folder_that_the_command_line_reads(
+    tmp_path: Path,
+) -> None:
+    for level, suffix in enumerate(sorted({*IMAGES, ".JPG", ".txt", ".mp4"})):
+        encoded = cv2.imencode(".png", np.full((9, 9, 3), 10 * level, np.uint8))[1]
+        (tmp_path / f"image{suffix}").write_bytes(encoded.tobytes())
+    media = from_directory(tmp_path, RECIPE, nets.loaded(nets.convolutions(layers=1)))
+    parts = (media.calibration, media.evaluation, media.held_out)
+    assert sum(map(len, parts)) == len(expand([str(tmp_path)], IMAGES)) == len(IMAGES) + 1
