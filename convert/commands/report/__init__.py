@@ -1,8 +1,8 @@
 """What is in an artifacts directory, for people (report.html) and for programs (report.json).
 
-`facts` reads the manifests, `history` keeps how long each conversion took, `page` and `plots` make
-the HTML, `publish` writes both files. Only what stands in the directory counts, so the report
-covers every model there, whichever run converted it.
+`facts` reads the manifests, `history` keeps how long each conversion took, `page` makes the HTML
+from its template, `pareto` lays out the plot, `publish` writes both files. Only what stands in the
+directory counts, so the report covers every model there, whichever run converted it.
 
 report.json, schema 1, UTF-8; a number that is not finite is null:
 

@@ -1,24 +1,21 @@
-"""The report as one HTML page: no scripts, nothing from elsewhere, readable on a phone."""
+"""The report as one HTML page, made from the template page.html.jinja."""
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from convert.commands.report.candidates import metrics, section
-from convert.commands.report.facts import Facts, Measured, ModelFacts, Refused, Unreadable
-from convert.commands.report.markup import foreign, link, listed, text
-from convert.commands.report.plots import size_bars, time_bars
-from convert.commands.report.served import similarity, variants
+import jinja2
+from markupsafe import Markup
 
-STYLE = Path(__file__).with_name("style.css")
-COLUMNS = (
-    *("Model", "Weights", "Licence", "Parity", "Served as", "Fidelity", "Size", "Latency"),
-    "Took",
-)
-ORIGINS: Mapping[str, tuple[str, str]] = {
-    "pretrained": ("pretrained", ""),
-    "seeded": ("seeded", "Untrained stand-ins: the answers mean nothing."),
-    "synthetic": ("synthetic", "Learnt from drawings, never from people."),
+from convert.commands.report.facts import Facts, Measured
+from convert.commands.report.pareto import plot_of
+
+TEMPLATE = "page.html.jinja"
+WARNINGS: Mapping[str, str] = {
+    "seeded": "Untrained stand-ins: the answers mean nothing.",
+    "synthetic": "Learnt from drawings, never from people.",
 }
 MEANINGS: Mapping[str, str] = {
     "top1_agreement": "share of inputs with the same likeliest class",
@@ -36,29 +33,58 @@ MEANINGS: Mapping[str, str] = {
     "box_iou_p05": "the same, the worst twentieth begins here",
     "score_difference": "difference between their scores, mean",
 }
-SHOWN_LABELS = 40
-# an escape that fails would still run nothing and fetch nothing
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+# not allowed in HTML, even escaped; tab and newline are
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
-def draw(facts: Facts) -> str:
-    """The page; equal facts give equal text."""
-    return "\n".join(
-        [
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{text(POLICY)}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<meta name="color-scheme" content="light dark">',
-            "<title>Slipway: conversion report</title>",
-            f"<style>\n{STYLE.read_text(encoding='utf-8')}</style>\n</head>\n<body>\n<main>",
-            f'<h1>Conversion report</h1>\n<p class="lead">{text(_summary(facts))}</p>',
-            _refusals("Refused in the last run", facts.refused),
-            _refusals("Cannot be read", facts.unreadable),
-            _table(facts.models),
-            _glossary(facts.models),
-            "</main>\n</body>\n</html>\n",
-        ]
+def render(facts: Facts) -> str:
+    """Return the page as HTML text; equal facts give equal text."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,  # names of classes, licences and addresses are whatever a checkpoint says
+        undefined=jinja2.StrictUndefined,
+        finalize=_printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    html = environment.get_template(TEMPLATE).render(
+        facts=facts,
+        summary=_summary(facts),
+        glossary=_glossary(facts),
+        warnings=WARNINGS,
+        megabytes=megabytes,
+        milliseconds=milliseconds,
+        plot_of=plot_of,
+        variant_name=variant_name,
+    )
+    return html.lstrip()  # the lines between the macros
+
+
+def megabytes(size_bytes: float) -> str:
+    """Format a size with three digits, in megabytes of 1,000,000 bytes."""
+    return f"{_three_digits(size_bytes / 1e6)} MB"
+
+
+def milliseconds(value: float) -> str:
+    """Format a time in milliseconds with three digits."""
+    return f"{_three_digits(value)} ms"
+
+
+def variant_name(variant: Measured) -> str:
+    """Return a variant's name with INT8 in capitals."""
+    return variant.name.replace("int8", "INT8")
+
+
+def _three_digits(value: float) -> str:
+    decimals = 0 if value >= 100 else 1 if value >= 10 else 2
+    return f"{value:,.{decimals}f}"
+
+
+def _printable(value: Any) -> Any:
+    """Replace the characters that HTML does not allow; markup from a macro has none left."""
+    if isinstance(value, Markup):
+        return value
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(value))
 
 
 def _summary(facts: Facts) -> str:
@@ -72,124 +98,7 @@ def _summary(facts: Facts) -> str:
     return f"{models}, {int8} served in INT8. Weights: {weights}."
 
 
-def _refusals(title: str, models: Iterable[Refused | Unreadable]) -> str:
-    items = [
-        f"<strong>{text(each.id)}</strong>: {foreign(each.reason.removeprefix(f'{each.id}: '))}"
-        for each in models
-    ]
-    if not items:
-        return ""
-    return f'<section class="refused">\n<h2>{text(title)}</h2>\n{listed(items)}\n</section>'
-
-
-def _table(models: Iterable[ModelFacts]) -> str:
-    # roles are said again: on a narrow screen rows become blocks, and blocks are no table to a
-    # screen reader
-    heads = "".join(f'<th scope="col" role="columnheader">{text(each)}</th>' for each in COLUMNS)
-    bodies = "\n".join(_body(model) for model in models)
-    if not bodies:
-        return ""
-    return (
-        '<table role="table">\n<caption>The newest version of each model. Size and latency are of '
-        "the float graph and of what serves; latency is the median of one input at one thread, on "
-        "the machine that converted.</caption>\n"
-        f'<thead role="rowgroup"><tr role="row">{heads}</tr></thead>\n{bodies}\n</table>'
-    )
-
-
-def _body(model: ModelFacts) -> str:
-    first = (
-        f'<th scope="row" role="rowheader"><span class="id">{text(model.id)}</span> '
-        f'<span class="note version">version {model.version}</span>'
-        f'<p class="note">{foreign(model.description)}</p></th>'
-    )
-    cells = (
-        _weights(model),
-        foreign(model.licence),
-        f"{model.parity:.0e}",
-        f"<strong>{text(model.precision.replace('int8', 'INT8'))}</strong>",
-        _fidelity(model),
-        size_bars(_variants(model)) + _ratio(_smaller(model)),
-        time_bars(_variants(model)) + _ratio(_faster(model)),
-        _duration(model),
-    )
-    rest = "".join(
-        f'<td role="cell" data-label="{text(name)}">{cell}</td>'
-        for name, cell in zip(COLUMNS[1:], cells, strict=True)
-    )
-    return (
-        f'<tbody role="rowgroup">\n<tr role="row">{first}{rest}</tr>\n'
-        f'<tr role="row" class="more"><td role="cell" colspan="{len(COLUMNS)}">{_more(model)}</td>'
-        "</tr>\n</tbody>"
-    )
-
-
-def _weights(model: ModelFacts) -> str:
-    name, warning = ORIGINS[model.weights.origin]
-    note = f'<p class="warning">{text(warning)}</p>' if warning else ""
-    source = f'<p class="note source">{link(model.weights.source)}</p>'
-    return f'<span class="badge {text(name)}">{text(name)}</span>{note}{source}'
-
-
-def _fidelity(model: ModelFacts) -> str:
-    unjudged = '<p class="warning">Not judged: the weights are untrained.</p>'
-    judged = "" if model.judged else unjudged
-    inputs = f'<p class="note">{model.inputs} inputs, {text(model.inputs_source[:15])}</p>'
-    return metrics(model.fidelity) + judged + inputs
-
-
-def _variants(model: ModelFacts) -> tuple[Measured, ...]:
-    return (model.before, *model.variants[:-1])
-
-
-def _smaller(model: ModelFacts) -> str:
-    if model.before == model.after or not model.before.size_bytes:
-        return ""
-    return f"{model.after.size_bytes / model.before.size_bytes:.2f} x the size"
-
-
-def _faster(model: ModelFacts) -> str:
-    if model.before == model.after or not model.after.milliseconds:
-        return ""
-    return f"{model.before.milliseconds / model.after.milliseconds:.2f} x as fast"
-
-
-def _ratio(sentence: str) -> str:
-    return f'<p class="ratio">{text(sentence)}</p>' if sentence else ""
-
-
-def _duration(model: ModelFacts) -> str:
-    if model.seconds is None:
-        return '<span class="note took">not known</span>'
-    day = (model.converted_at or "")[:10]
-    return f'{model.seconds:.0f} s<p class="note took">{text(day)}</p>'
-
-
-def _more(model: ModelFacts) -> str:
-    shown = ", ".join(foreign(label) for label in model.labels[:SHOWN_LABELS])
-    left = len(model.labels) - SHOWN_LABELS
-    classes = f"<p>Classes: {shown}{f' and {left} more' if left > 0 else ''}</p>" if shown else ""
-    facts = (
-        f'<p class="note">{text(model.task)}; calibration: {text(model.calibration)}; '
-        f"weights sha256 {text(model.weights.sha256)}; digest {text(model.digest)}</p>"
-    )
-    tried = len(model.candidates)
-    summary = f"{tried} candidates tried" if tried else "Details; no candidate was tried"
-    return (
-        f'<p class="note">Choice: {foreign(model.reason)}</p>'
-        f"<details><summary>{summary}<span class='sr'> for {text(model.id)}</span></summary>"
-        f"{section(model)}{variants(model)}{similarity(model)}{classes}{facts}</details>"
-    )
-
-
-def _glossary(models: Iterable[ModelFacts]) -> str:
-    measured = dict.fromkeys(name for model in models for name in model.fidelity)
-    known = [(name, MEANINGS[name]) for name in measured if name in MEANINGS]
-    if not known:
-        return ""
-    entries = "".join(f"<dt>{text(name)}</dt><dd>{text(said)}</dd>" for name, said in known)
-    parity = (
-        "<dt>Parity</dt><dd>largest difference between the outputs of the reference framework and "
-        "of the float graph</dd>"
-    )
-    return f"<section>\n<h2>What was measured</h2>\n<dl>{parity}{entries}</dl>\n</section>"
+def _glossary(facts: Facts) -> dict[str, str]:
+    """Return the meaning of each metric that a model of the report was measured by."""
+    names = dict.fromkeys(name for model in facts.models for name in model.fidelity)
+    return {name: MEANINGS[name] for name in names if name in MEANINGS}

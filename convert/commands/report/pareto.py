@@ -1,75 +1,87 @@
-"""Fidelity by time of all that was tried, and the front: what nothing else beats in both."""
+"""The plot of fidelity by latency: where each candidate goes, and which ones no other beats."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
-from convert.commands.report.markup import text
-from convert.commands.report.plots import milliseconds
+from convert.commands.report.facts import ModelFacts
 
 WIDTH, HEIGHT = 420, 180  # px
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 30  # px of margins; numbers stand in them
-RADIUS = 4
-LOWEST = 0.8  # of the axis, as a share of the way down from the best: far worse ones stand there
+LEFT, RIGHT, TOP, BOTTOM = 52, WIDTH - 12, 10, HEIGHT - 30  # px, the edges inside the margins
+LOWEST = 0.8  # the axis never starts lower: worse candidates are drawn at its lower edge
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """One candidate."""
+class Mark:
+    """One candidate and its place in the plot."""
 
     name: str
     milliseconds: float
     fidelity: float  # 1 is best
-    kind: str  # "float", "quantized" or "searched": its class in the page's style
+    kind: Literal["float", "quantized", "searched"]  # its class in the page's style
+    x: float = 0.0  # px
+    y: float = 0.0  # px, from the top
 
 
-def front(points: Sequence[Point]) -> list[Point]:
-    """Those that no other one is as fast as and as close as, from the fastest to the slowest."""
-    kept: list[Point] = []
-    for point in sorted(points, key=lambda each: (each.milliseconds, -each.fidelity)):
-        if not kept or point.fidelity > kept[-1].fidelity:
-            kept.append(point)
-    return kept
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A plot of one model's candidates, at least two."""
+
+    metric: str
+    marks: tuple[Mark, ...]
+    front: tuple[Mark, ...]  # the marks that no other one beats, the fastest first
+    slowest: float  # milliseconds at the right edge; the left edge is 0
+    highest: float  # fidelity at the upper edge
+    lowest: float  # fidelity at the lower edge
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = RIGHT
+    top: int = TOP
+    bottom: int = BOTTOM
 
 
-def draw_front(points: Sequence[Point], *, title: str) -> str:
-    """An SVG: a mark for each candidate, and a line through the front.
-
-    Args:
-        points: at least one; what is far below the others stands at the lower edge.
-        title: what the axes are.
-    """
-    best = front(points)
-    slowest = max(point.milliseconds for point in points) or 1.0
-    floor = max(min(point.fidelity for point in points), LOWEST)
-    top = max(max(point.fidelity for point in points), floor + 1e-6)
-
-    def place(point: Point) -> tuple[float, float]:
-        share = (max(point.fidelity, floor) - floor) / (top - floor)
-        x = LEFT + (WIDTH - LEFT - RIGHT) * point.milliseconds / slowest
-        return x, TOP + (HEIGHT - TOP - BOTTOM) * (1 - share)
-
-    line = " ".join("{:.1f},{:.1f}".format(*place(point)) for point in best)
-    told = "; ".join(f"{each.name} {milliseconds(each.milliseconds)}" for each in best)
-    base = HEIGHT - BOTTOM
-    return "".join(
-        [
-            f'<svg role="img" class="front" aria-label="{text(title)}; front: {text(told)}" '
-            f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}">',
-            f'<path class="axis" d="M{LEFT} {TOP}V{base}H{WIDTH - RIGHT}"/>',
-            f'<text x="0" y="{TOP + 8}">{top:.4f}</text><text x="0" y="{base}">{floor:.4f}</text>',
-            f'<text x="{LEFT}" y="{HEIGHT - 8}">0, {text(title)}</text>',
-            f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 8}" text-anchor="end">'
-            f"{milliseconds(slowest)}</text>",
-            f'<polyline class="front-line" points="{line}"/>',
-            *(_mark(point, *place(point)) for point in points),
-            "</svg>",
-        ]
-    )
+def plot_of(model: ModelFacts) -> Plot | None:
+    """Return the plot of a model's candidates by its first metric; None for fewer than two."""
+    metric = next(iter(model.fidelity), None)
+    if metric is None:
+        return None
+    marks = [
+        Mark(str(each["name"]), float(each["milliseconds"]), float(value), _kind(each))
+        for each in model.candidates
+        if isinstance(value := each.get("fidelity", {metric: 1.0}).get(metric), float | int)
+        and math.isfinite(value)
+    ]
+    return place(marks, metric) if len(marks) > 1 else None
 
 
-def _mark(point: Point, x: float, y: float) -> str:
-    told = f"{point.name}: {milliseconds(point.milliseconds)}, {point.fidelity:.4f}"
-    return (
-        f'<circle class="{text(point.kind)}" cx="{x:.1f}" cy="{y:.1f}" r="{RADIUS}">'
-        f"<title>{text(told)}</title></circle>"
-    )
+def place(marks: Sequence[Mark], metric: str) -> Plot:
+    """Lay out at least one mark; marks below the axis get its lower edge."""
+    slowest = max(mark.milliseconds for mark in marks) or 1.0
+    lowest = max(min(mark.fidelity for mark in marks), LOWEST)
+    highest = max(max(mark.fidelity for mark in marks), lowest + 1e-6)
+
+    def placed(mark: Mark) -> Mark:
+        height = (max(mark.fidelity, lowest) - lowest) / (highest - lowest)
+        x = LEFT + (RIGHT - LEFT) * mark.milliseconds / slowest
+        y = BOTTOM - (BOTTOM - TOP) * height
+        return Mark(mark.name, mark.milliseconds, mark.fidelity, mark.kind, x, y)
+
+    all_marks = tuple(map(placed, marks))
+    return Plot(metric, all_marks, front(all_marks), slowest, highest, lowest)
+
+
+def front(marks: Sequence[Mark]) -> tuple[Mark, ...]:
+    """Return the marks for which no other is both as fast and as close, the fastest first."""
+    best: list[Mark] = []
+    for mark in sorted(marks, key=lambda each: (each.milliseconds, -each.fidelity)):
+        if not best or mark.fidelity > best[-1].fidelity:
+            best.append(mark)
+    return tuple(best)
+
+
+def _kind(candidate: Mapping[str, Any]) -> Literal["float", "quantized", "searched"]:
+    if "fidelity" not in candidate:
+        return "float"
+    return "searched" if candidate.get("searched") else "quantized"

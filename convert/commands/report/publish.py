@@ -30,7 +30,7 @@ def publish(out: Path, refused: Iterable[Refused] = ()) -> Path:
     with (hidden / f"{PAGE}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released by the kernel, also on kill -9
         facts = gather(out, refused)
-        texts = {DATA: as_json(facts), PAGE: page.draw(facts)}
+        texts = {DATA: as_json(facts), PAGE: page.render(facts)}
         for name, text in texts.items():
             (hidden / f"{name}.tmp").write_text(text, encoding="utf-8")
         for name in texts:  # once there is room for both

@@ -7,39 +7,37 @@ from typing import Any
 
 import pytest
 
-from convert.commands.report.candidates import section
-from convert.commands.report.facts import Measured, ModelFacts
-from convert.commands.report.pareto import Point, draw_front, front
+from convert.commands.report import page
+from convert.commands.report.facts import Facts, Measured, ModelFacts
+from convert.commands.report.pareto import Mark, front, place
 from runtime.artifact.manifest import Weights
 
-FAST = Point("fast", 2, 0.9, "quantized")
-GOOD = Point("good", 4, 0.99, "quantized")
-BEATEN = Point("beaten", 4.5, 0.95, "searched")
-FLOAT = Point("float", 10, 1.0, "float")
+FAST = Mark("fast", 2, 0.9, "quantized")
+GOOD = Mark("good", 4, 0.99, "quantized")
+BEATEN = Mark("beaten", 4.5, 0.95, "searched")
+FLOAT = Mark("float", 10, 1.0, "float")
 
 
 def test_front_is_what_nothing_beats_in_both() -> None:
-    points = [FLOAT, BEATEN, GOOD, FAST, replace(FAST, fidelity=0.5)]
-    assert front(points) == [FAST, GOOD, FLOAT]
-    assert front([GOOD, replace(GOOD, name="equal")]) == [GOOD]
+    marks = [FLOAT, BEATEN, GOOD, FAST, replace(FAST, fidelity=0.5)]
+    assert front(marks) == (FAST, GOOD, FLOAT)
+    assert front([GOOD, replace(GOOD, name="equal")]) == (GOOD,)
 
 
 def test_marks_stand_by_time_and_fidelity() -> None:
-    drawn = draw_front([FAST, GOOD, BEATEN, FLOAT, Point("ruined", 1, 0.1, "searched")], title="t")
-    marks = {
-        name: (float(x), float(y))
-        for x, y, name in re.findall(r'cx="([\d.]+)" cy="([\d.]+)".*?<title>(\w+)', drawn)
-    }
+    plot = place([FAST, GOOD, BEATEN, FLOAT, Mark("ruined", 1, 0.1, "searched")], "cosine_mean")
+    marks = {mark.name: mark for mark in plot.marks}
     assert len(marks) == 5
-    assert marks["fast"][0] < marks["good"][0] < marks["float"][0]
-    assert marks["float"][1] < marks["good"][1] < marks["fast"][1] < marks["ruined"][1]
-    assert (
-        'aria-label="t; front: ruined 1.00 ms; fast 2.00 ms; good 4.00 ms; float 10.0 ms"' in drawn
-    )
+    assert marks["fast"].x < marks["good"].x < marks["float"].x
+    assert marks["float"].y < marks["good"].y < marks["fast"].y < marks["ruined"].y
+    assert (marks["float"].x, marks["float"].y) == (plot.right, plot.top)
+    assert marks["ruined"].y == plot.bottom  # below the axis
+    assert [mark.name for mark in plot.front] == ["ruined", "fast", "good", "float"]
 
 
 def test_equal_values_divide_by_nothing() -> None:
-    assert "nan" not in draw_front([replace(FLOAT, milliseconds=0.0)], title="t")
+    (mark,) = place([replace(FLOAT, milliseconds=0.0)], "cosine_mean").marks
+    assert math.isfinite(mark.x + mark.y)
 
 
 def facts(**fields: Any) -> ModelFacts:
@@ -66,25 +64,35 @@ def facts(**fields: Any) -> ModelFacts:
     return replace(made, **fields)
 
 
+def shown(**fields: Any) -> str:
+    """Return the details of a model on its page, as HTML without line breaks."""
+    html = page.render(Facts(1, (facts(**fields),), (), ()))
+    return " ".join(html.partition("<details>")[2].partition("</details>")[0].split())
+
+
 def test_what_stays_in_float_is_named_with_the_reason() -> None:
-    shown = section(facts())
-    assert "conv&lt;1&gt;" in shown
-    assert "With those in integers too: <bdi>iou_mean 0.6 &lt; 0.98</bdi>" in shown
-    assert "nothing but what follows the last layer" in section(facts(float_nodes=()))
-    many = section(facts(float_nodes=tuple(f"n{i}" for i in range(20))))
-    assert "and 8 more" in many
-    assert "In float" not in section(facts(precision="float", float_nodes=()))
+    assert "<bdi>conv&lt;1&gt;</bdi>, <bdi>relu</bdi>." in shown()
+    assert "With those in integers too: <bdi>iou_mean 0.6 &lt; 0.98</bdi>" in shown()
+    assert "nothing but what follows the last layer" in shown(float_nodes=())
+    many = shown(float_nodes=tuple(f"n{i}" for i in range(20)))
+    assert "<bdi>n11</bdi> and 8 more." in many
+    assert "In float" not in shown(precision="float", float_nodes=())
 
 
 def test_a_value_that_cannot_be_told_has_a_row_and_no_mark() -> None:
-    shown = section(facts())
-    assert shown.count("<circle") == 2
-    assert shown.count("<tr") == 4
-    assert "3.00 MB" in shown
-    assert section(facts(candidates=())) == ""
+    assert shown().count("<circle") == 2
+    assert shown().count("<tr") == 4
+    assert "3.00 MB" in shown()
+    assert (
+        'aria-label="iou_mean by latency; front: all operators 2.00 ms; float 10.0 ms"' in shown()
+    )
+    nothing_tried = shown(candidates=())
+    assert nothing_tried.count("<circle") == nothing_tried.count("<tr") == 0
 
 
 @pytest.mark.parametrize("name", ["<script>", '" onload="x'])
 def test_names_in_the_plot_are_escaped(name: str) -> None:
-    drawn = draw_front([replace(FAST, name=name), FLOAT], title=name)
-    assert name not in drawn
+    float_graph, *others = facts().candidates
+    hostile = shown(candidates=({**float_graph, "name": name}, *others), fidelity={"iou_mean": 1.0})
+    assert name not in hostile
+    assert len(re.findall(r"<circle [^>]*><title>[^<>]*</title></circle>", hostile)) == 2
