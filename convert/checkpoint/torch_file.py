@@ -11,6 +11,7 @@ from convert.checkpoint.keys import anchored, trained
 from convert.checkpoint.kinds import expect
 from convert.checkpoint.stand_ins import stand_ins
 from convert.errors import CheckpointError
+from runtime.errors import one_line
 
 # what people wrap a state_dict in. The running average comes first, as timm, Real-ESRGAN and
 # ultralytics do: where a training script kept one, that is what it evaluated
@@ -53,8 +54,7 @@ def read_checkpoint(path: Path) -> Any:
             f"{_instead(found[0] if found else '')}"
         ) from error
     except Exception as error:  # a damaged zip or pickle fails in a dozen ways
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise CheckpointError(f"{path}: damaged or truncated ({reason})") from error
+        raise CheckpointError(f"{path}: damaged or truncated ({one_line(error)})") from error
 
 
 def read_state_dict(path: Path, *, anchors: tuple[str, ...] = ()) -> dict[str, Any]:

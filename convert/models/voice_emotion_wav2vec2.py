@@ -24,6 +24,7 @@ from convert.recipe import Loaded, Recipe, Tolerance
 from convert.sources import HubSource
 from convert.weights.seeded import sample_input, seed_torch
 from runtime.artifact.manifest import Resample
+from runtime.errors import one_line
 
 ARCHITECTURE = "Wav2Vec2ForSequenceClassification"
 PREPROCESSOR = "preprocessor_config.json"
@@ -71,9 +72,8 @@ def build(settings: Mapping[str, Any], *, path: Path) -> Any:
         with library.modeling_utils.no_init_weights():
             return library.Wav2Vec2ForSequenceClassification(config)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:300]
         raise CheckpointError(
-            f"{path / CONFIG}: no network can be built of it: {reason}"
+            f"{path / CONFIG}: no network can be built of it: {one_line(error)}"
         ) from error
 
 

@@ -12,7 +12,7 @@ from convert.samples.sets import Samples
 from runtime import load
 from runtime.artifact.manifest import Manifest, Variant, read_manifest, verify_file
 from runtime.engine.resources import cpu_features
-from runtime.errors import ArtifactError
+from runtime.errors import ArtifactError, one_line
 from runtime.model import Model, choose_variant
 
 
@@ -80,8 +80,9 @@ def _finished(name: str, model: Model, checks: Iterator[Check]) -> Iterator[Chec
     try:
         yield from checks
     except Exception as error:  # onnxruntime's exceptions share no base class of their own
-        said = " ".join(str(error).split())
-        yield Check(name, "failed", f"{type(error).__name__}: {said}", model.variant.name)
+        yield Check(
+            name, "failed", f"{type(error).__name__}: {one_line(error)}", model.variant.name
+        )
 
 
 def _runs_here(variant: Variant) -> bool:

@@ -14,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from convert.errors import ConvertError
+from runtime.errors import one_line
 
 # set before the import: transformers would import TensorFlow, which does not go with torch in one
 # process, and would ask the hub, which is the downloader's work
@@ -83,8 +84,9 @@ class TransformersNetwork:
                     self._module, self._configuration(), OPSET, path
                 )
             except Exception as error:  # torch's exporter, and whatever the module raises
-                reason = " ".join(str(error).split())[:300]
-                raise ConvertError(f"optimum cannot export the module: {reason}") from error
+                raise ConvertError(
+                    f"optimum cannot export the module: {one_line(error)}"
+                ) from error
             exported = onnx.load(path)
         return simplify(free_batch(exported))
 

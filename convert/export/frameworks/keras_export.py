@@ -11,6 +11,7 @@ from onnx import numpy_helper
 from convert.errors import ConvertError
 from convert.export.graph.opset import OPSET, standard_only
 from convert.export.graph.surgery import free_batch, scale_resizes
+from runtime.errors import one_line
 
 
 def export_call(call: Callable[[Any], Any], shape: tuple[int, int, int]) -> onnx.ModelProto:
@@ -43,8 +44,7 @@ def export_call(call: Callable[[Any], Any], shape: tuple[int, int, int]) -> onnx
             custom_op_handlers={"Erfc": (_erfc, [])},
         )
     except Exception as error:  # tf2onnx raises ValueError, KeyError and its own types
-        reason = " ".join(str(error).split())[:300]
-        raise ConvertError(f"tf2onnx cannot export the model: {reason}") from error
+        raise ConvertError(f"tf2onnx cannot export the model: {one_line(error)}") from error
     whole = _with_constants(model, function.get_concrete_function())
     standard_only(whole, "tf2onnx leaves TensorFlow operators without an ONNX form")
     return scale_resizes(free_batch(_standard_nearest(whole)))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from convert.checkpoint import check_keras_config, expect
 from convert.errors import CheckpointError
+from runtime.errors import one_line
 
 
 def import_keras() -> Any:
@@ -37,8 +38,7 @@ def load_keras(path: Path) -> Any:
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # h5py and Keras raise a dozen types for a damaged file
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"{path}: Keras cannot load it: {reason}") from error
+        raise CheckpointError(f"{path}: Keras cannot load it: {one_line(error)}") from error
 
 
 class KerasNetwork:

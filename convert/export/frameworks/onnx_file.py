@@ -13,6 +13,7 @@ from onnx.external_data_helper import (
 from convert.checkpoint import expect, sniff
 from convert.errors import CheckpointError
 from convert.export.graph.opset import opset_of
+from runtime.errors import one_line
 
 MOST_BYTES = 2**31 - 1  # of one protobuf message: what packaged graphs are
 OLDEST_OPSET = 7  # that onnxruntime runs
@@ -109,5 +110,4 @@ def _constants(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 
 
 def _invalid(path: Path, error: Exception) -> CheckpointError:
-    reason = " ".join(str(error).split())[:300]
-    return CheckpointError(f"{path}: not a valid ONNX file: {reason}")
+    return CheckpointError(f"{path}: not a valid ONNX file: {one_line(error)}")

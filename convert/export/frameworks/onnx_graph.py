@@ -22,6 +22,7 @@ from convert.export.graph.surgery import (
     simplify,
     take_planes,
 )
+from runtime.errors import one_line
 
 
 class OnnxNetwork:
@@ -77,7 +78,7 @@ class OnnxNetwork:
         except Exception as error:  # onnxruntime's exceptions share no base class of their own
             shape = (1, *x.shape[1:])
             raise CheckpointError(
-                f"{self._path}: onnxruntime cannot run it on {shape}: {_one_line(error)}"
+                f"{self._path}: onnxruntime cannot run it on {shape}: {one_line(error)}"
             ) from error
         return tuple(np.concatenate(arrays) for arrays in zip(*rows, strict=True))
 
@@ -199,12 +200,8 @@ def _reference_session(model: onnx.ModelProto, path: Path) -> ort.InferenceSessi
     try:
         return ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class of their own
-        raise CheckpointError(f"{path}: onnxruntime cannot load it: {_one_line(error)}") from error
+        raise CheckpointError(f"{path}: onnxruntime cannot load it: {one_line(error)}") from error
 
 
 def _element(value: onnx.ValueInfoProto) -> str:
     return onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

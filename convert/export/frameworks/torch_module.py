@@ -14,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from convert.errors import ConvertError, RecipeError
+from runtime.errors import one_line
 
 TRACED = 8  # values along an axis of any size, of what the exporter traces with
 
@@ -110,8 +111,7 @@ class TorchNetwork:
                         dynamo=False,
                     )
             except Exception as error:  # torch's exporter, and whatever the module raises
-                reason = " ".join(str(error).split())[:300]
-                raise ConvertError(f"torch cannot export the module: {reason}") from error
+                raise ConvertError(f"torch cannot export the module: {one_line(error)}") from error
             traced = onnx.load(path)
         return scale_resizes(free_batch(traced))
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper, shape_inference
 
 from convert.errors import ConvertError
+from runtime.errors import one_line
 
 IR_VERSION = 10  # read by every onnxruntime since 1.18
 VENDOR = "com.microsoft"  # onnxruntime's operators beside the standard ones
@@ -134,8 +135,9 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
         try:
             ort.InferenceSession(str(source), options, ["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions share no base class of their own
-            reason = " ".join(str(error).split())[:300]
-            raise ConvertError(f"onnxruntime refuses the exported graph: {reason}") from error
+            raise ConvertError(
+                f"onnxruntime refuses the exported graph: {one_line(error)}"
+            ) from error
         simplified = onnx.load(target)
     # the optimiser lists domains that no node uses
     used = {node.domain for node in simplified.graph.node}

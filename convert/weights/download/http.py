@@ -15,6 +15,7 @@ from http.client import HTTPConnection, HTTPResponse
 
 from convert.errors import SourceError
 from convert.weights.download.dial import dial
+from runtime.errors import one_line
 
 REDIRECTS = 5
 PROXY_PORT = 3128  # where the proxy's address names none
@@ -151,8 +152,7 @@ class Network:
             return f"no complete answer within {self.answer_s:g} s"
         if isinstance(error, TimeoutError):
             return f"no answer for {self.stall_s:g} s"
-        said = " ".join(str(error).split()) or type(error).__name__  # a server's words: any
-        return f"no answer ({said})"
+        return f"no answer ({one_line(error)})"
 
     def _dialled(self, address: str) -> tuple[str, int]:
         host, port, _ = _split(address, self.schemes)
