@@ -18,7 +18,8 @@ from benchmarks.children import run_python
 from benchmarks.errors import BenchmarkError
 from benchmarks.machine import Machine, describe_machine
 from benchmarks.one_image import Cost
-from benchmarks.table import align, machine_lines
+from benchmarks.table import machine_lines
+from runtime.cli.table import align
 from runtime.errors import SlipwayError
 from runtime.tasks import defaults
 

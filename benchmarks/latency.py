@@ -8,8 +8,8 @@ from typing import Literal
 
 import runtime
 from benchmarks.children import run_python
-from benchmarks.golden import Golden, read_golden
 from benchmarks.timing import Effort, Run, Summary, interleaved
+from runtime.artifact.golden import Golden, read_golden
 from runtime.artifact.manifest import Manifest, Origin, Variant, read_manifest, verify_file
 from runtime.engine.resources import cpu_features
 from runtime.engine.session import Session, SessionOptions
@@ -81,7 +81,7 @@ def measure_model(directory: Path, effort: Effort, *, cpus: int) -> ModelReport:
         ArtifactError: any part of the artifact is refused.
     """
     manifest = read_manifest(directory)
-    golden = read_golden(directory, manifest)
+    golden = read_golden(directory, manifest, require_media=True)
     threads = [count for count in THREADS if count <= max(cpus, 1)]
     return ModelReport(
         id=manifest.id,
@@ -118,7 +118,8 @@ def _variants(
 def _graph(directory: Path, variant: Variant, threads: int, golden: Golden) -> Run:
     paths = [verify_file(directory, file) for file in variant.files]
     session = Session(paths[0], SessionOptions(threads=threads))
-    return lambda number: session.run(golden.feeds[number % len(golden.feeds)])
+    feeds = [golden.feeds(number) for number in range(golden.count)]
+    return lambda number: session.run(feeds[number % len(feeds)])
 
 
 def _timing(latencies: Mapping[tuple[str, int], Summary], name: str, threads: int) -> Timing:

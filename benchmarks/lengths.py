@@ -16,7 +16,8 @@ from pathlib import Path
 from benchmarks.children import run_python
 from benchmarks.machine import Machine, describe_machine
 from benchmarks.recordings import clip_writer, write_sound
-from benchmarks.table import align, machine_lines
+from benchmarks.table import machine_lines
+from runtime.cli.table import align
 from runtime.errors import SlipwayError
 from runtime.tasks import defaults
 

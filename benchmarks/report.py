@@ -9,11 +9,11 @@ from pathlib import Path
 import cv2
 
 from benchmarks.footprint import Imports, measure_imports, package_sizes
-from benchmarks.golden import read_golden
 from benchmarks.latency import SERVING_THREADS, ModelReport, measure_model
 from benchmarks.machine import Machine, describe_machine
 from benchmarks.server import ServerReport, measure_server
 from benchmarks.timing import Effort
+from runtime.artifact.golden import read_golden
 from runtime.artifact.manifest import newest_versions, read_manifest
 
 PACKAGES_LIMIT_MB = 330.0
@@ -88,7 +88,7 @@ def measure(
     progress("server")
     server = measure_server(
         artifacts,
-        {name: read_golden(path, read_manifest(path)).media for name, path in directories.items()},
+        {name: _media(path) for name, path in directories.items()},
         process_starts=effort.process_starts,
         clients=machine.cpus,
     )
@@ -98,3 +98,7 @@ def measure(
         models.append(measure_model(path, effort, cpus=machine.cpus))
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return Report(now, quick, machine, imports, packages_mb, server, tuple(models))
+
+
+def _media(directory: Path) -> tuple[bytes, ...]:
+    return read_golden(directory, read_manifest(directory), require_media=True).media

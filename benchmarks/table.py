@@ -1,11 +1,12 @@
 """A report as text for a terminal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from benchmarks.latency import THREADS, ModelReport, Timing, VariantReport
 from benchmarks.machine import Machine
 from benchmarks.report import Check, Report
 from benchmarks.server import Memory
+from runtime.cli.table import align
 
 NOTES = (
     "MB are 10^6 bytes. t: threads. ms: median / 95th percentile of runs of one sample, variants",
@@ -27,15 +28,6 @@ def render(report: Report) -> str:
     parts = (machine_lines(report.machine), align(checks), _server(report), align(variants), NOTES)
     text = "\n\n".join("\n".join(lines) for lines in parts)
     return f"{text}\nquick: few runs, not figures to quote" if report.quick else text
-
-
-def align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of equal length as lines of equal columns, two spaces between."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
 
 
 def milliseconds(value: float) -> str:

@@ -20,25 +20,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from deploy.check import FIELDS, ROUTES, check
 from deploy.client import opener
 from deploy.rows import report
-from runtime.artifact.manifest import Task, newest_versions, read_manifest, verify_file
+from runtime.artifact.golden import read_golden
+from runtime.artifact.manifest import Task, newest_versions, read_manifest
 from runtime.errors import SlipwayError
+from runtime.tasks import defaults
 
 START_S = 30
 STOP_S = 35  # the server gives requests in progress 30 s
 ENDED = 128 + signal.SIGTERM  # exit code of a shell's child that was told to end
 HOST = "127.0.0.1"
-# task routes: which variable names its model, and who that is where it is unset
-OWNERS: Mapping[Task, tuple[str, str]] = {
-    "image-classification": ("SLIPWAY_FACE_EMOTION_MODEL", "face_emotion_xception"),
-    "image-feature-extraction": ("SLIPWAY_SIMILARITY_MODEL", "image_embedding_mobilenetv2"),
-    "image-segmentation": ("SLIPWAY_BACKGROUND_MODEL", "background_u2netp"),
-    "audio-classification": ("SLIPWAY_VOICE_EMOTION_MODEL", "voice_emotion_wav2vec2"),
-    "video-classification": ("SLIPWAY_GAIT_MODEL", "gait_student"),
+OWNERS: Mapping[Task, tuple[str, str]] = {  # variable that names a route's model, and its default
+    "image-classification": ("SLIPWAY_FACE_EMOTION_MODEL", defaults.FACE_EMOTION_MODEL),
+    "image-feature-extraction": ("SLIPWAY_SIMILARITY_MODEL", defaults.SIMILARITY_MODEL),
+    "image-segmentation": ("SLIPWAY_BACKGROUND_MODEL", defaults.BACKGROUND_MODEL),
+    "audio-classification": ("SLIPWAY_VOICE_EMOTION_MODEL", defaults.VOICE_EMOTION_MODEL),
+    "video-classification": ("SLIPWAY_GAIT_MODEL", defaults.GAIT_MODEL),
 }
 SUFFIXES = {b"\x89PNG": ".png", b"RIFF": ".wav", b"fLaC": ".flac", b"\x1a\x45\xdf\xa3": ".mkv"}
 
@@ -114,15 +113,12 @@ def write_samples(artifacts: Path, samples: Path) -> list[Sampled]:
     """
     samples.mkdir(parents=True, exist_ok=True)
     written = []
-    for newest in newest_versions(artifacts).values():
-        manifest = read_manifest(newest)
+    for directory in newest_versions(artifacts).values():
+        manifest = read_manifest(directory)
         files = []
-        with np.load(verify_file(newest, manifest.golden)) as golden:
-            for name in (name for name in golden.files if name.startswith("media/")):
-                content = golden[name].tobytes()
-                stem = f"{manifest.id}-{name.removeprefix('media/')}"
-                files.append(samples / f"{stem}{_suffix(content)}")
-                files[-1].write_bytes(content)
+        for number, content in enumerate(read_golden(directory, manifest).media):
+            files.append(samples / f"{manifest.id}-{number}{_suffix(content)}")
+            files[-1].write_bytes(content)
         written.append(Sampled(manifest.id, manifest.spec.task, tuple(files)))
     return written
 

@@ -13,6 +13,7 @@ from convert.errors import ConvertError
 from convert.pipeline.stages import Job, Outcome
 from convert.pipeline.subprocess_runner import run
 from convert.weights.download import Store
+from runtime.cli.table import align
 
 HEADINGS = ("model", "weights", "parity", "precision", "MB before", "MB after", "x faster", "s")
 
@@ -92,12 +93,7 @@ def _progress(model_id: str, stage: str) -> None:
 
 def _print_table(outcomes: Sequence[Outcome]) -> None:
     rows = [HEADINGS, *(_row(outcome) for outcome in outcomes)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
-    print()
-    for row in rows:
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )
+    print("\n".join(["", *align(rows)]))
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Each packaged variant, measured for the manifest."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,7 @@ from convert.samples.sets import Media
 from convert.verify.latency import medians_ms
 from convert.verify.op_types import op_types
 from convert.verify.parity import batch_invariant, integer_operators, run_rows
+from runtime.artifact.golden_limits import measure_difference
 from runtime.artifact.manifest import Spec, Variant
 from runtime.engine.session import Feeds
 
@@ -123,8 +124,4 @@ def _bounds(tolerance: Tolerance) -> dict[str, dict[str, float]]:
 
 def _differences(reference: Outputs, found: Outputs) -> dict[str, dict[str, float]]:
     """By output: what a server of this file may differ by from the golden outputs."""
-    absolute = {name: np.abs(reference[name] - found[name]) for name in reference}
-    return {
-        name: {"mean_abs": float(array.mean()), "max_abs": float(array.max())}
-        for name, array in absolute.items()
-    }
+    return {name: asdict(measure_difference(reference[name], found[name])) for name in reference}

@@ -7,7 +7,6 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from convert.recipe import Loaded, Recipe
 from convert.samples import procedural
 from convert.samples.media import MODALITIES
 from convert.samples.sets import Samples, joined
+from runtime.artifact.golden import golden_arrays
 
 FILE = "golden.npz"
 COUNT = 4
@@ -76,12 +76,8 @@ def golden_samples(
 def _packed(
     files: Sequence[bytes], samples: Samples, outputs: Outputs, told: Sequence[str | None]
 ) -> bytes:
-    arrays: dict[str, NDArray[Any]] = {
-        **{f"media/{i}": np.frombuffer(data, np.uint8) for i, data in enumerate(files)},
-        **{f"input/{name}": array for name, array in joined(samples).items()},
-        **{f"output/{name}": array[: len(files)] for name, array in outputs.items()},
-        **{f"condition/{i}": np.array(name) for i, name in enumerate(told) if name is not None},
-    }
+    answers = {name: array[: len(files)] for name, array in outputs.items()}
+    arrays = golden_arrays(files, told, joined(samples), answers)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub takes bool here
     return buffer.getvalue()

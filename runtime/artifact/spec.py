@@ -14,6 +14,11 @@ from runtime.errors import ArtifactError
 SCHEMA_VERSION = 1
 
 Dtype = Literal["uint8", "int64", "float32"]
+DATATYPES: Mapping[Dtype, str] = {  # their names in the Open Inference Protocol
+    "uint8": "UINT8",
+    "int64": "INT64",
+    "float32": "FP32",
+}
 Task = Literal[
     "image-classification",
     "image-feature-extraction",

@@ -9,12 +9,12 @@ from starlette.responses import Response
 
 from runtime import Model
 from runtime.artifact.manifest import Resample, Spec, TensorSpec
+from runtime.artifact.spec import DATATYPES
 from runtime.errors import InputError, TooLargeError
 from serve.catalog.facts import facts_of
 from serve.errors import json_response
 from serve.protocol_v2.chunks import run_in_chunks
 from serve.protocol_v2.tensors import (
-    DATATYPES,
     Array,
     declare,
     declare_raw,

@@ -1,7 +1,7 @@
 """Tensors of the Open Inference Protocol: JSON lists or bytes to arrays, and back."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.artifact.manifest import Dtype, TensorSpec
+from runtime.artifact.manifest import TensorSpec
+from runtime.artifact.spec import DATATYPES
 from runtime.errors import InputError
 from serve.text.quoting import quoted
 
 Array = NDArray[np.generic]
-
-DATATYPES: Mapping[Dtype, str] = {"uint8": "UINT8", "int64": "INT64", "float32": "FP32"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,22 @@
 """Artifacts that can be measured: with encoded samples and, one of them, with two variants."""
 
-import hashlib
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from runtime.artifact.golden import golden_arrays, read_golden
 from runtime.artifact.manifest import read_manifest
 from runtime.artifact.schema import to_json
 from tests.serve.conftest import half_white, png, solid
-from tests.support.artifacts import CLASSIFIER, SEGMENTATION, edit_manifest, write_artifact
+from tests.support.artifacts import (
+    CLASSIFIER,
+    SEGMENTATION,
+    edit_manifest,
+    file_entry,
+    rewrite_golden,
+    write_artifact,
+)
 
 FACES, MASKS = "face_emotion_xception", "background_u2netp"  # the ids of those graphs
 MEDIA = (png(half_white()), solid(10, 200, 30, height=40, width=40))
@@ -29,12 +35,10 @@ def measurable(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def add_media(directory: Path) -> None:
-    path = directory / "golden.npz"
-    with np.load(path) as arrays:
-        kept = dict(arrays)
-    media = {f"media/{i}": np.frombuffer(data, np.uint8) for i, data in enumerate(MEDIA)}
-    np.savez(path, allow_pickle=False, **kept, **media)
-    edit_manifest(directory, {"golden": file_entry(path)})
+    """Add two encoded files to the golden samples, which hold inputs and outputs alone."""
+    golden = read_golden(directory, read_manifest(directory))
+    arrays = golden_arrays(MEDIA, (), golden.inputs, golden.outputs)
+    rewrite_golden(directory, arrays)
 
 
 def add_int8(directory: Path) -> None:
@@ -42,11 +46,5 @@ def add_int8(directory: Path) -> None:
     path = directory / "int8.onnx"
     shutil.copyfile(directory / "float.onnx", path)
     variant = to_json(read_manifest(directory).variants[0])
-    better = {**variant, "name": "int8", "precision": "int8", "files": [file_entry(path)]}
+    better = {**variant, "name": "int8", "precision": "int8", "files": [to_json(file_entry(path))]}
     edit_manifest(directory, {"variants": [better, variant]})
-
-
-def file_entry(path: Path) -> dict[str, str | int]:
-    data = path.read_bytes()
-    entry = {"name": path.name, "sha256": hashlib.sha256(data).hexdigest()}
-    return {**entry, "size_bytes": len(data)}

@@ -2,12 +2,8 @@ import dataclasses
 
 import pytest
 
-from benchmarks.table import align, milliseconds, render
+from benchmarks.table import milliseconds, render
 from tests.benchmarks.support.reports import QUANTIZED, SERVER, report
-
-
-def test_columns_are_aligned() -> None:
-    assert align([("a", "bb", "c"), ("aaa", "b", "")]) == ["a    bb  c", "aaa  b"]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime import load
+from runtime.artifact.golden import golden_arrays
 from runtime.artifact.manifest import (
     SCHEMA_VERSION,
     File,
@@ -72,13 +73,13 @@ def write_artifact(
             Variant(
                 name="float",
                 precision="float",
-                files=(_file(directory / "float.onnx"),),
+                files=(file_entry(directory / "float.onnx"),),
                 cpu_features=(),
                 verification={},
                 batch_invariant=batch_invariant,
             ),
         ),
-        golden=_file(directory / "golden.npz"),
+        golden=file_entry(directory / "golden.npz"),
         weights=Weights(origin=origin, source="made by hand", sha256="0" * 64),
         recipe_sha256="0" * 64,
         calibration=calibration,
@@ -113,26 +114,19 @@ def add_samples(directory: Path, *media: bytes, condition: str | None = None) ->
     each = [prepare(data, context).feeds for data in media]
     feeds = {name: np.concatenate([one[name] for one in each]) for name in each[0]}
     outputs = model.run(feeds)
-    named = {f"condition/{i}": np.array(condition) for i in range(len(media)) if condition}
-    rewrite_golden(
-        directory,
-        {
-            **{f"media/{i}": np.frombuffer(data, np.uint8) for i, data in enumerate(media)},
-            **named,
-            **{f"input/{name}": array for name, array in feeds.items()},
-            **{f"output/{name}": array for name, array in outputs.items()},
-        },
-    )
+    rewrite_golden(directory, golden_arrays(media, [condition] * len(media), feeds, outputs))
     seen = {"golden": {name: {"mean_abs": 0.0, "max_abs": 0.0} for name in outputs}}
     variants = [to_json(replace(v, verification=seen)) for v in model.manifest.variants]
     edit_manifest(directory, {"variants": variants})
 
 
-def rewrite_golden(directory: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+def rewrite_golden(
+    directory: Path, arrays: Mapping[str, NDArray[Any]], *, pickle: bool = False
+) -> None:
     """Put these arrays in place of the golden ones, and their hash into the manifest."""
     path = directory / "golden.npz"
-    np.savez(path, allow_pickle=False, **arrays)
-    edit_manifest(directory, {"golden": to_json(_file(path))})
+    np.savez(path, allow_pickle=pickle, **arrays)
+    edit_manifest(directory, {"golden": to_json(file_entry(path))})
 
 
 def _write_golden(path: Path, session: Session, spec: Spec) -> None:
@@ -143,18 +137,16 @@ def _write_golden(path: Path, session: Session, spec: Spec) -> None:
         ).astype(tensor.dtype)
         for tensor in spec.inputs
     }
-    inputs = {f"input/{name}": array for name, array in feeds.items()}
-    outputs = {f"output/{name}": array for name, array in session.run(feeds).items()}
-    np.savez(path, allow_pickle=False, **inputs, **outputs)
+    np.savez(path, allow_pickle=False, **golden_arrays((), (), feeds, session.run(feeds)))
 
 
 def _write_assets(directory: Path, spec: Spec) -> dict[str, File]:
     if spec.task == "sentence-similarity":
         (directory / "vocab.txt").write_text("".join(f"{word}\n" for word in WORDS), "utf-8")
-        return {"vocabulary": _file(directory / "vocab.txt")}
+        return {"vocabulary": file_entry(directory / "vocab.txt")}
     if spec.task == "video-classification":
         write_conditions(directory / "conditions.npz")
-        return {"conditions": _file(directory / "conditions.npz")}
+        return {"conditions": file_entry(directory / "conditions.npz")}
     return {}
 
 
@@ -172,6 +164,6 @@ def write_conditions(path: Path, *, width: int = 6) -> None:
     )
 
 
-def _file(path: Path) -> File:
+def file_entry(path: Path) -> File:
     data = path.read_bytes()
     return File(name=path.name, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from convert.commands.evaluate.classes import Accuracy, confusion
 from convert.commands.evaluate.masks import Overlaps
+from runtime.cli.table import align
 
 SHOWN = 20  # cases that changed; --json has all
 
@@ -30,7 +31,7 @@ def _accuracy(result: Accuracy) -> Iterator[str]:
         )
         for label, facts in result.by_class().items()
     ]
-    yield from _table([heading, *classes])
+    yield from align([heading, *classes])
     for side in ("before", "after"):
         yield from ("", f"confusion {side}: rows are labels, columns answers")
         matrix = confusion(result.labels, result.columns, result.answers, side)
@@ -39,7 +40,7 @@ def _accuracy(result: Accuracy) -> Iterator[str]:
             for label, row in zip(result.labels, matrix, strict=True)
             if any(row)
         ]
-        yield from _table([("", *result.columns), *rows])
+        yield from align([("", *result.columns), *rows])
     changed = [(e.file, e.label, e.before, e.after) for e in result.changed]
     yield from _changed(("file", "label", "before", "after"), changed)
 
@@ -50,7 +51,7 @@ def _overlaps(result: Overlaps) -> Iterator[str]:
         (name, *(f"{facts[f'{key}_{side}']:.4f}" for side in ("before", "after")))
         for name, key in (("IoU, mean", "iou"), ("IoU, 5th percentile", "iou_p05"), ("MAE", "mae"))
     ]
-    yield from _table([(f"{facts['cases']} images", "before", "after"), *rows])
+    yield from align([(f"{facts['cases']} images", "before", "after"), *rows])
     yield f"net change of IoU {facts['net_change']:+.4f}"
     changed = [
         (cut.file, f"{cut.iou_before:.4f}", f"{cut.iou_after:.4f}", f"{cut.change:+.4f}")
@@ -64,11 +65,4 @@ def _changed(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Itera
         return
     more = f", of which {SHOWN} are shown" if len(rows) > SHOWN else ""
     yield from ("", f"{len(rows)} cases changed{more}")
-    yield from _table([heading, *rows[:SHOWN]])
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        yield "  ".join(cells).rstrip()
+    yield from align([heading, *rows[:SHOWN]])

@@ -10,6 +10,7 @@ from convert.commands.verify.check import Check, Report, judged
 from convert.commands.verify.inputs import drawn, given
 from convert.samples.sets import Samples
 from runtime import load
+from runtime.artifact.golden import Golden, read_golden
 from runtime.artifact.manifest import Manifest, Variant, read_manifest, verify_file
 from runtime.engine.resources import cpu_features
 from runtime.errors import ArtifactError, one_line
@@ -37,6 +38,7 @@ def _checks(directory: Path, media: Path | None) -> Iterator[Check]:
         yield judged("files", "", _sizes(manifest))
         chosen = choose_variant(manifest, cpu_features())
         models = {v.name: load(directory, variant=v.name) for v in manifest.variants}
+        golden = read_golden(directory, manifest)
     except ArtifactError as error:
         yield Check("files", "failed", str(error))
         return
@@ -45,21 +47,27 @@ def _checks(directory: Path, media: Path | None) -> Iterator[Check]:
     yield Check("variant", "told", why(manifest, chosen, cpu_features()), chosen.name)
     model = models[chosen.name]
     samples = given(model, media) if media is not None else drawn(model)
-    yield from _measured(directory, models, chosen, samples, drawings=media is None)
+    yield from _measured(directory, models, chosen, golden, samples, drawings=media is None)
 
 
 def _measured(
-    directory: Path, models: dict[str, Model], chosen: Variant, samples: Samples, *, drawings: bool
+    directory: Path,
+    models: dict[str, Model],
+    chosen: Variant,
+    golden: Golden,
+    samples: Samples,
+    *,
+    drawings: bool,
 ) -> Iterator[Check]:
     served = models[chosen.name]
-    yield from _finished("golden media", served, measures.golden_media(directory, served))
+    yield from _finished("golden media", served, measures.golden_media(golden, served))
     plain = next((m for m in models.values() if m.variant.precision == "float"), None)
     for name, model in models.items():
         if not _runs_here(model.variant):
             yield Check("not measured", "told", "for other CPUs than this one", name)
             continue
         checks = {
-            "golden outputs": measures.golden_outputs(directory, model),
+            "golden outputs": measures.golden_outputs(directory, golden, model),
             "integer operators": measures.integers(directory, model),
             "batches": measures.batches(directory, model, samples),
         }

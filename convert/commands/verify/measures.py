@@ -13,43 +13,40 @@ from convert.recipe import Tolerance
 from convert.samples.sets import Samples
 from convert.verify.latency import medians_ms
 from convert.verify.parity import BATCH_TOLERANCE, batch_invariant, integer_operators, run_rows
+from runtime.artifact.golden import Golden
+from runtime.artifact.golden_limits import (
+    Difference,
+    limits,
+    margin_unit,
+    measure_difference,
+    recorded_difference,
+)
 from runtime.engine.session import Feeds
 from runtime.model import Model
 from runtime.predict.prepare import Bounds, MediaContext, prepare
 
-MARGIN = 1e-3  # for other CPUs' rounding of what stays in float
-IN_PIXELS = ("boxes_xyxy", "keypoints")  # the margin is a share of their largest
 SYNTHETIC = "synthetic"  # what a manifest says of calibration on drawings
 
-Golden = Mapping[str, NDArray[Any]]
 
-
-def golden_media(directory: Path, model: Model) -> Iterator[Check]:
+def golden_media(golden: Golden, model: Model) -> Iterator[Check]:
     """The golden files, decoded and preprocessed here, against what the graph was fed then."""
-    golden = _golden(directory, model)
-    count = sum(name.startswith("media/") for name in golden)
+    count = len(golden.media)
     different = [n for n in range(count) if not _same_feeds(golden, model, n)]
     problem = f"of {different} other pixels or samples come than were verified" if different else ""
     yield judged("golden media", problem, f"{count} decode to what was verified")
 
 
-def golden_outputs(directory: Path, model: Model) -> Iterator[Check]:
+def golden_outputs(directory: Path, golden: Golden, model: Model) -> Iterator[Check]:
     """The graph's answers to the golden inputs against the reference framework's."""
-    golden = _golden(directory, model)
-    feeds = {t.name: golden[f"input/{t.name}"] for t in model.spec.inputs}
-    count = len(next(iter(feeds.values())))
-    rows = [{name: array[i : i + 1] for name, array in feeds.items()} for i in range(count)]
+    rows = [golden.feeds(number) for number in range(golden.count)]
     answers = run_rows(_path(directory, model), rows)
-    recorded = model.variant.verification.get("golden", {})
-    for name, found in answers.items():
-        expected = golden[f"output/{name}"]
-        apart = np.abs(expected - found)
-        allowed = _allowed(name, expected, recorded.get(name, {}))
-        seen = {"mean_abs": float(apart.mean()), "max_abs": float(apart.max())}
-        said = f"{name} differs by {seen['mean_abs']:.1e}, at most {seen['max_abs']:.1e}"
-        within = all(seen[key] <= allowed[key] for key in seen)  # NaN is not
-        limits = f"{allowed['mean_abs']:.1e} and {allowed['max_abs']:.1e}"
-        problem = "" if within else f"{said}; allowed: {limits}"
+    for name, actual in answers.items():
+        recorded = recorded_difference(model.variant.verification, name) or Difference(0.0, 0.0)
+        allowed = limits(recorded, margin_unit(name, golden.inputs))
+        difference = measure_difference(golden.outputs[name], actual)
+        said = f"{name} differs by {difference.mean_abs:.1e}, at most {difference.max_abs:.1e}"
+        bounds = f"{allowed.mean_abs:.1e} and {allowed.max_abs:.1e}"
+        problem = "" if difference.is_within(allowed) else f"{said}; allowed: {bounds}"
         yield judged("golden outputs", problem, said, model.variant.name)
 
 
@@ -123,17 +120,10 @@ def _tolerance(model: Model) -> Tolerance:
     return Tolerance(recorded["at_least"], recorded["at_most"])
 
 
-def _allowed(name: str, expected: NDArray[Any], recorded: Mapping[str, float]) -> dict[str, float]:
-    margin = MARGIN * (max(1.0, float(np.abs(expected).max())) if name in IN_PIXELS else 1.0)
-    return {key: recorded.get(key, 0.0) + margin for key in ("mean_abs", "max_abs")}
-
-
 def _same_feeds(golden: Golden, model: Model, number: int) -> bool:
-    condition = golden.get(f"condition/{number}")
-    named = None if condition is None else str(condition)
-    context = MediaContext(model.spec, model.assets, Bounds(), named)
-    feeds = prepare(golden[f"media/{number}"].tobytes(), context).feeds
-    return all(_same(golden[f"input/{n}"][number], array[0]) for n, array in feeds.items())
+    context = MediaContext(model.spec, model.assets, Bounds(), golden.conditions[number])
+    feeds = prepare(golden.media[number], context).feeds
+    return all(_same(golden.inputs[name][number], array[0]) for name, array in feeds.items())
 
 
 def _same(recorded: NDArray[Any], made: NDArray[Any]) -> bool:
@@ -144,11 +134,6 @@ def _same(recorded: NDArray[Any], made: NDArray[Any]) -> bool:
     if any(after < 0 for _, after in missing):
         return False
     return bool(np.array_equal(np.pad(made, missing), recorded))
-
-
-def _golden(directory: Path, model: Model) -> Golden:
-    with np.load(directory / model.manifest.golden.name) as arrays:
-        return dict(arrays)
 
 
 def _path(directory: Path, model: Model) -> Path:
