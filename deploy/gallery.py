@@ -107,8 +107,8 @@ def _shown(task: str, number: int, path: Path, opened: Opened, out: Path) -> Sho
     print(f"gallery: {task} {path}", file=sys.stderr, flush=True)
     try:
         answer = opened.ask(path)
-        facts = answer.facts
-        by = f"by {facts['model']}/{facts['version']}, weights: {facts['weights']}"
+        source = answer.provenance
+        by = f"by {source.model}/{source.version}, weights: {source.weights}"
         text = "\n".join([*answer.lines, *answer.warnings, by])
         if answer.picture is None:
             return Shown(path, text, "")

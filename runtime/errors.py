@@ -4,7 +4,8 @@ SlipwayError
 ├── InputError            the caller's input is wrong; says what is allowed
 │   ├── DecodeError       the bytes are not media this project decodes
 │   └── TooLargeError     the input is over a stated limit
-└── ArtifactError         an artifact on disk is refused; it names the file and the place
+├── ArtifactError         an artifact on disk is refused; it names the file and the place
+└── ModelOutputError      a graph returned values that cannot be an answer
 """
 
 
@@ -26,6 +27,15 @@ class TooLargeError(InputError):
 
 class ArtifactError(SlipwayError):
     """An artifact is missing, corrupt, incomplete or of a schema this runtime does not know."""
+
+
+class ModelOutputError(SlipwayError, ArithmeticError):
+    """A graph returned NaN, infinity or probabilities that are none: HTTP 500, exit code 1."""
+
+
+def not_finite(model_id: str) -> ModelOutputError:
+    """Return the error for a model whose answer holds NaN or infinity."""
+    return ModelOutputError(f"{model_id} gave values that are not finite numbers")
 
 
 def one_line(error: BaseException, *, most: int = 300) -> str:

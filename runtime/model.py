@@ -19,12 +19,12 @@ from runtime.artifact.manifest import (
 )
 from runtime.engine.resources import cpu_features
 from runtime.engine.session import Feeds, Session, SessionOptions
-from runtime.errors import ArtifactError, InputError
+from runtime.errors import ArtifactError, InputError, not_finite
 from runtime.predict.assets import Assets, load_assets
 from runtime.predict.check_feeds import check_feeds
 from runtime.predict.postprocess import Context, postprocess
-from runtime.predict.prepare import Bounds, Media, MediaContext, prepare
-from runtime.results import Result
+from runtime.predict.prepare import Bounds, Condition, Media, MediaContext, Prepared, prepare
+from runtime.results import Provenance, Result, is_finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +54,61 @@ class Model:
         Raises:
             InputError: the media cannot be decoded or does not fit, or the condition is unknown;
                 nothing was run.
+            ModelOutputError: the answer holds NaN or infinity.
         """
-        made = prepare(media, MediaContext(self.spec, self.assets, bounds or Bounds(), condition))
+        return self.answer(self.prepare(media, condition=condition, bounds=bounds))
+
+    def prepare(
+        self, media: Media, *, condition: Condition = None, bounds: Bounds | None = None
+    ) -> Prepared:
+        """Decode and preprocess one input; run nothing.
+
+        Args:
+            media: as for `predict`.
+            condition: of the person in a clip: a name, or the (D,) float32 vector itself.
+            bounds: the largest media decoded; None for the defaults.
+
+        Raises:
+            InputError: as for `predict`.
+        """
+        return prepare(media, MediaContext(self.spec, self.assets, bounds or Bounds(), condition))
+
+    def answer(self, prepared: Prepared) -> Result:
+        """Run the graph on one prepared input and build the task's result.
+
+        Every answer that the commands, the tasks and the server give for one input comes from here.
+
+        Args:
+            prepared: from `prepare`, or made by a task that decodes its media itself.
+
+        Raises:
+            InputError: the feeds do not fit the graph.
+            ModelOutputError: the answer holds NaN or infinity, which JSON would lose.
+        """
         context = Context(
             self.spec,
             self.manifest.version,
             self.manifest.digest,
-            source_height=made.height,
-            source_width=made.width,
-            silent=made.silent,
+            source_height=prepared.height,
+            source_width=prepared.width,
+            silent=prepared.silent,
         )
-        return postprocess(self.run(made.feeds), context)
+        result = postprocess(self.run(prepared.feeds), context)
+        if not is_finite(result):
+            raise not_finite(self.spec.id)
+        return result
+
+    @property
+    def provenance(self) -> Provenance:
+        """Return what identifies this model in its answers."""
+        manifest = self.manifest
+        return Provenance(
+            model=manifest.id,
+            version=manifest.version,
+            digest=manifest.digest,
+            variant=self.variant.name,
+            weights=manifest.weights.origin,
+        )
 
     def run(
         self, feeds: Feeds, output_names: Sequence[str] | None = None

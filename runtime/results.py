@@ -3,7 +3,7 @@
 `to_json` of each gives plain Python values (the HTTP and --json form).
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -117,6 +117,27 @@ class Detections:
 
 
 Result = Classification | Embedding | Alpha | Detections
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """The artifact that computed an answer: the same fields in every answer, whatever the task."""
+
+    model: str  # id
+    version: int
+    digest: str
+    variant: str  # the file that ran: "int8", "int8-7bit" or "float"
+    weights: str  # "pretrained", "seeded" or "synthetic"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return asdict(self)
+
+
+def is_finite(result: Result) -> bool:
+    """Check that every number of a result is finite."""
+    values = (getattr(result, field.name) for field in fields(result))
+    return all(np.isfinite(v).all() for v in values if isinstance(v, np.ndarray | float))
 
 
 def warnings_of(result: Result) -> tuple[str, ...]:

@@ -1,21 +1,21 @@
 """What a command is made of."""
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from runtime.draw import Picture
-from runtime.model import Model
 from runtime.predict.prepare import Bounds
+from runtime.results import Provenance
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What is told of one file."""
 
-    facts: Mapping[str, Any]  # who answered, as `facts_of` tells it
+    provenance: Provenance
     result: dict[str, Any]  # as the server's `result`
     lines: tuple[str, ...]  # for people: the first follows the file's name
     warnings: tuple[str, ...] = ()
@@ -39,18 +39,6 @@ class Command:
     summary: str
     declare: Callable[[argparse.ArgumentParser], None]  # its own options
     open: Callable[[argparse.Namespace, Bounds], Opened]
-
-
-def facts_of(model: Model) -> dict[str, Any]:
-    """Who answered: the fields that the server puts around every answer."""
-    manifest = model.manifest
-    return {
-        "model": manifest.id,
-        "version": manifest.version,
-        "digest": manifest.digest,
-        "variant": model.variant.name,
-        "weights": manifest.weights.origin,
-    }
 
 
 def share(value: float) -> str:

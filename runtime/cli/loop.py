@@ -8,7 +8,7 @@ from pathlib import Path
 from runtime.cli.command import Answer, Opened
 from runtime.cli.files import Missing, Targets, expand, reason_of, shown
 from runtime.draw import encode_picture
-from runtime.errors import InputError, SlipwayError
+from runtime.errors import InputError, SlipwayError, not_finite
 
 _ERASE_LINE = "\r\x1b[K"
 
@@ -34,7 +34,7 @@ def answer_all(opened: Opened, options: Namespace) -> int:
         progress.show(number, entry)
         try:
             text = _answered(entry, opened, drawings, as_json=options.json)
-        except (SlipwayError, OSError, ArithmeticError, MemoryError) as error:
+        except (SlipwayError, OSError, MemoryError) as error:
             progress.clear()
             refused += 1
             _refuse(entry, reason_of(error, beside=str(entry)), as_json=options.json)
@@ -61,11 +61,12 @@ def _answered(
 
 def _json_line(path: Path, answer: Answer, picture: Path | None) -> str:
     drawn = {"drawing": str(picture)} if picture else {}
-    facts = {"file": str(path), **answer.facts, "warnings": list(answer.warnings)}
+    provenance = answer.provenance.to_json()
+    facts = {"file": str(path), **provenance, "warnings": list(answer.warnings)}
     try:
         return json.dumps({**facts, **drawn, "result": answer.result}, allow_nan=False)
     except ValueError:
-        raise ArithmeticError(f"{facts['model']} gave values that are not finite numbers") from None
+        raise not_finite(answer.provenance.model) from None
 
 
 def _text(path: Path, answer: Answer) -> str:

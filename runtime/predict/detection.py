@@ -3,14 +3,16 @@
 `convert` measures fidelity after the same suppression, with these functions.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.artifact.manifest import Suppression
-from runtime.media.images.geometry import Placement
+from runtime.artifact.manifest import Spec, Suppression
+from runtime.errors import ModelOutputError
+from runtime.media.images.geometry import Placement, place
 
 Floats = NDArray[np.float32]
 
@@ -30,6 +32,39 @@ class Kept:
     classes: NDArray[np.int64]  # (M,) index of the best score
     keypoints: Floats | None  # (M, P, 2) x, y
     rows: NDArray[np.int64]  # (M,) which of the boxes given, for what else is known of them
+
+
+def detect(
+    outputs: Mapping[str, NDArray[np.generic]],
+    spec: Spec,
+    *,
+    height: int,
+    width: int,
+    any_class: bool = False,
+) -> Kept:
+    """Return the boxes of one image that count, in px of the source.
+
+    Args:
+        outputs: of the graph, with a batch axis of size 1: `boxes_xyxy`, `scores` and, where the
+            graph has them, `keypoints`.
+        spec: of the detector.
+        height: px, of the source image.
+        width: px, of the source image.
+        any_class: keep one box per place, where otherwise each class keeps its own.
+
+    Raises:
+        ModelOutputError: scores are NaN. No threshold would pass them, so the answer would look
+            like that of an image without objects.
+    """
+    assert spec.suppression is not None  # the manifest refuses a detector without
+    boxes, scores = (np.asarray(outputs[name][0], np.float32) for name in ("boxes_xyxy", "scores"))
+    points = np.asarray(outputs["keypoints"][0], np.float32) if "keypoints" in outputs else None
+    if np.isnan(scores).any():
+        raise ModelOutputError(f"{spec.id} gave scores that are not numbers")
+    if any_class:
+        scores = scores.max(axis=1, keepdims=True)
+    kept = suppress(boxes, scores, spec.suppression, points)
+    return to_source(kept, place(height, width, spec.preprocess), height=height, width=width)
 
 
 def suppress(

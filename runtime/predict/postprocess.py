@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.artifact.manifest import Spec, Task
-from runtime.media.images.geometry import place
-from runtime.predict.detection import suppress, to_source
+from runtime.predict.detection import detect
 from runtime.results import Alpha, Classification, Detections, Embedding, Result
 
 Outputs = Mapping[str, NDArray[np.generic]]
@@ -31,7 +30,7 @@ def postprocess(outputs: Outputs, context: Context) -> Result:
     """Build the result of one input from outputs whose batch axis has size 1.
 
     Raises:
-        ArithmeticError: the model is broken: a detector's scores are not numbers.
+        ModelOutputError: a detector's scores are not numbers.
     """
     return BUILDERS[context.spec.task](outputs, context)
 
@@ -55,16 +54,9 @@ def _alpha(outputs: Outputs, context: Context) -> Alpha:
 
 
 def _detections(outputs: Outputs, context: Context) -> Detections:
-    spec, height, width = context.spec, context.source_height, context.source_width
-    assert spec.suppression is not None  # the manifest refuses a detector without
-    boxes, scores = (np.asarray(outputs[name][0], np.float32) for name in ("boxes_xyxy", "scores"))
-    points = np.asarray(outputs["keypoints"][0], np.float32) if "keypoints" in outputs else None
-    if np.isnan(scores).any():  # suppressed, they would look like an image of nothing
-        raise ArithmeticError(f"{spec.id} gave scores that are not numbers")
-    kept = suppress(boxes, scores, spec.suppression, points)
-    found = to_source(kept, place(height, width, spec.preprocess), height=height, width=width)
+    found = detect(outputs, context.spec, height=context.source_height, width=context.source_width)
     return Detections(
-        labels=spec.labels,
+        labels=context.spec.labels,
         boxes_xyxy=found.boxes_xyxy,
         scores=found.scores,
         classes=found.classes,

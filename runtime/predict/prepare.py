@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.arrays import Image
 from runtime.artifact.manifest import Resample, SampleFrames, Spec, Task, Tokenize
 from runtime.engine.session import Feeds
 from runtime.errors import DecodeError, InputError
@@ -14,12 +15,15 @@ from runtime.media.audio.silence import is_silent
 from runtime.media.decoders import Decoders, InProcess
 from runtime.media.images.decode import decode_image
 from runtime.media.images.preprocess import preprocess
-from runtime.media.video.sample import Limits, sample_array
+from runtime.media.video.sample import Limits, Sampled, sample_array
 from runtime.predict.assets import Assets
 
 # Encoded: a whole file, or UTF-8 text. Decoded: an image (H, W, 3) uint8 RGB, a clip of such
 # frames, a waveform (S,) float32 at the graph's sampling rate, or text.
 Media = bytes | str | NDArray[np.generic]
+
+# Of the person in a clip: a name that the version knows, or the (D,) float32 vector itself.
+Condition = str | NDArray[np.float32] | None
 
 LONGEST_RUN_S = 30.0  # attention takes memory by its square; `tasks.voice_emotion` cuts windows
 
@@ -43,6 +47,7 @@ class Prepared:
     height: int = 0  # px, of an image as decoded
     width: int = 0
     silent: bool = False  # of a sound
+    frames: Sampled | None = None  # of a clip: those in `feeds`, with their times
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ class MediaContext:
     spec: Spec
     assets: Assets
     bounds: Bounds
-    condition: str | None
+    condition: Condition
 
 
 def prepare(media: Media, context: MediaContext) -> Prepared:
@@ -67,12 +72,14 @@ def prepare(media: Media, context: MediaContext) -> Prepared:
     return _PREPARE[context.spec.task](media, context)
 
 
-def condition_vector(condition: str | None, spec: Spec, assets: Assets) -> NDArray[np.float32]:
+def condition_vector(condition: Condition, spec: Spec, assets: Assets) -> NDArray[np.float32]:
     """What a video model is told of the person: (D,) float32, zeros where nothing is known.
 
     Raises:
         InputError: the condition has no name that the version knows.
     """
+    if isinstance(condition, np.ndarray):
+        return condition
     width = spec.inputs[-1].shape[-1]
     if condition is None or not condition.strip():
         return np.zeros(int(width), np.float32)
@@ -81,11 +88,23 @@ def condition_vector(condition: str | None, spec: Spec, assets: Assets) -> NDArr
     return assets.conditions.embed(condition)
 
 
-def _image(media: Media, context: MediaContext) -> Prepared:
+def load_image(media: Media, *, max_pixels: int = Bounds().pixels) -> Image:
+    """Decode an image file, or check an image that is decoded already.
+
+    Args:
+        media: an encoded file, or (H, W, 3) uint8 RGB.
+        max_pixels: the largest file decoded.
+
+    Raises:
+        InputError: the file cannot be decoded or is too large; the array is no RGB image.
+    """
     if isinstance(media, bytes):
-        image = decode_image(media, max_pixels=context.bounds.pixels)
-    else:
-        image = _uint8(media, "image", "(H, W, 3)", 3)
+        return decode_image(media, max_pixels=max_pixels)
+    return _uint8(media, "image", "(H, W, 3)", 3)
+
+
+def _image(media: Media, context: MediaContext) -> Prepared:
+    image = load_image(media, max_pixels=context.bounds.pixels)
     array = preprocess(image, context.spec.preprocess)
     height, width = image.shape[:2]
     return Prepared({context.spec.inputs[0].name: array[np.newaxis]}, height, width)
@@ -123,7 +142,7 @@ def _video(media: Media, context: MediaContext) -> Prepared:
     else:
         clip = _uint8(media, "clip", "(n, H, W, 3)", 4)
         taken = sample_array(clip, count=step.count, steps=spec.preprocess)
-    return Prepared({**feeds, "frames": taken.frames[np.newaxis]})
+    return Prepared({**feeds, "frames": taken.frames[np.newaxis]}, frames=taken)
 
 
 def _text(media: Media, context: MediaContext) -> Prepared:

@@ -1,6 +1,6 @@
 """The foreground of an image, cut out: by a model, or by GrabCut where there is none."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import cv2
@@ -11,14 +11,13 @@ from runtime.cutout.compose import Behind, Format, encode, limit_side
 from runtime.cutout.grabcut import grabcut
 from runtime.cutout.matting import Matte, clean, refine, upscale
 from runtime.errors import InputError
-from runtime.media.images.decode import decode_image
 from runtime.model import Model
-from runtime.predict.postprocess import Context, postprocess
-from runtime.predict.prepare import Bounds, MediaContext, prepare
-from runtime.results import DEGENERATE, Alpha
+from runtime.predict.prepare import load_image
+from runtime.results import DEGENERATE, Alpha, Provenance
 
 Method = Literal["auto", "model", "grabcut"]
 
+GRABCUT = Provenance("grabcut", 1, "none", "none", "none")  # who answers where no model does
 NO_MODEL = "no model is here for masks: GrabCut cut the image out, less exactly"
 FELL_BACK = "the model's mask is nearly constant: GrabCut cut the image out, less exactly"
 NOTHING_FOUND = "GrabCut found nothing that stands out from the border of the image"
@@ -42,6 +41,7 @@ class CutOut:
     foreground: Image  # (H, W, 3) RGB, meant where alpha is above zero
     alpha: Image  # (H, W), 255 is all foreground
     method: Method  # that made the mask: "model" or "grabcut"
+    provenance: Provenance  # of the mask
     warnings: tuple[str, ...] = ()  # sentences, ASCII
 
     def encode(self, *, behind: Behind = None, form: Format = "png") -> bytes:
@@ -74,11 +74,11 @@ def background(media: bytes | Image, model: Model | None, options: Options | Non
     Raises:
         InputError: no image, too large a one, a model of another task, or none although the
             method is "model".
-        ArithmeticError: the model's mask is no numbers.
+        ModelOutputError: the model's mask holds NaN or infinity.
     """
     wanted = options or Options()
     _check_model(model, wanted.method)
-    image = _decoded(media, wanted.max_pixels)
+    image = load_image(media, max_pixels=wanted.max_pixels)
     small = limit_side(image, wanted.max_side_px)
     matte, method, warnings = _matte(image, small, model, wanted.method)
     alpha = refine(image, matte) if wanted.refine else upscale(matte, *image.shape[:2])
@@ -86,7 +86,8 @@ def background(media: bytes | Image, model: Model | None, options: Options | Non
         if image is media or image is small:  # what the caller keeps, or the means are taken from
             image = image.copy()
         clean(image, alpha, matte)
-    return CutOut(image, alpha, method, warnings)
+    provenance = model.provenance if model and method == "model" else GRABCUT
+    return CutOut(image, alpha, method, provenance, warnings)
 
 
 def _check_model(model: Model | None, method: Method) -> None:
@@ -98,14 +99,6 @@ def _check_model(model: Model | None, method: Method) -> None:
         )
 
 
-def _decoded(media: bytes | Image, max_pixels: int) -> Image:
-    if isinstance(media, bytes):
-        return decode_image(media, max_pixels=max_pixels)
-    if media.dtype != np.uint8 or media.ndim != 3 or media.shape[2] != 3 or 0 in media.shape:
-        raise InputError(f"image is {media.dtype} {media.shape}; allowed: uint8 (H, W, 3), RGB")
-    return media
-
-
 def _matte(
     image: Image, small: Image, model: Model | None, method: Method
 ) -> tuple[Matte, Method, tuple[str, ...]]:
@@ -113,8 +106,6 @@ def _matte(
     if model is None or method == "grabcut":
         return _grabcut(small, NO_MODEL if method == "auto" else None)
     mask = _mask(image, small, model)
-    if not np.isfinite(mask.values).all():
-        raise ArithmeticError(f"{model.spec.id} gave values that are not finite numbers")
     if not mask.degenerate:
         return Matte(small, mask.values, _cell_px(small, model)), "model", ()
     if method == "auto":
@@ -127,15 +118,8 @@ def _mask(image: Image, small: Image, model: Model) -> Alpha:
 
     Not in the small one: shrunk twice, a photo of 3000 px got another mask (IoU 0.94).
     """
-    made = prepare(image, MediaContext(model.spec, model.assets, Bounds(), None))
-    context = Context(
-        model.spec,
-        model.manifest.version,
-        model.manifest.digest,
-        source_height=small.shape[0],
-        source_width=small.shape[1],
-    )
-    mask = postprocess(model.run(made.feeds), context)
+    height, width = small.shape[:2]
+    mask = model.answer(replace(model.prepare(image), height=height, width=width))
     assert isinstance(mask, Alpha)  # the task's result
     return mask
 

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runtime.arrays import Image
 from runtime.errors import InputError
-from runtime.media.images.decode import decode_image
 from runtime.model import Model
+from runtime.predict.prepare import load_image
 from runtime.results import Classification
 from runtime.tasks.ballots import Ballot, Scene, Spot, cast
 from runtime.tasks.faces import (
@@ -109,14 +108,14 @@ class FaceEmotion:
             "found_by": self.found_by,
             "faces_found": self.faces_found,
             "faces": [face.to_json(self.labels) for face in self.faces],
-            "models": [_model_json(model) for model in self.models],
+            "models": [model.provenance.to_json() for model in self.models],
             "left_out": dict(self.left_out),
             "tta": self.tta,
         }
 
 
 def face_emotion(
-    image: bytes | NDArray[np.uint8],
+    image: bytes | Image,
     panel: Panel,
     *,
     detector: Model | None = None,
@@ -133,13 +132,13 @@ def face_emotion(
     Raises:
         InputError: the image cannot be decoded or does not fit a member, an option is out of
             range, or the detector is none.
-        ArithmeticError: a model is broken: its answers are no numbers.
+        ModelOutputError: the answer of a model holds NaN, or is no probabilities.
     """
     options = options or Options()
     options.check()
     if detector is not None:
         check_detector(detector)
-    pixels = _pixels(image)
+    pixels = load_image(image)
     found = _find(pixels, panel, detector, options.crop)
     scene = Scene(pixels, _spots(pixels, found, options), found.seen, VARIANTS[options.tta])
     ballots = cast(panel, scene, early_exit=options.early_exit)
@@ -164,14 +163,6 @@ class _Found:
     finder: str | None
     boxes: Boxes | None  # None: nothing, or not looked for
     seen: Mapping[str, Boxes]
-
-
-def _pixels(image: bytes | NDArray[np.uint8]) -> Image:
-    if isinstance(image, bytes):
-        return decode_image(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise InputError(f"image is {image.dtype} {image.shape}; allowed: uint8 (H, W, 3), RGB")
-    return image
 
 
 def _find(image: Image, panel: Panel, detector: Model | None, crop: Crop) -> _Found:
@@ -227,15 +218,4 @@ def _ballot_json(ballot: Ballot, given: float, labels: tuple[str, ...]) -> dict[
         "weight": ballot.weight,
         "share": 0.0 if said is None else ballot.weight / given,
         **({} if vote is None else vote.to_json()),
-    }
-
-
-def _model_json(model: Model) -> dict[str, Any]:
-    manifest = model.manifest
-    return {
-        "model": manifest.id,
-        "version": manifest.version,
-        "digest": manifest.digest,
-        "variant": model.variant.name,
-        "weights": manifest.weights.origin,
     }

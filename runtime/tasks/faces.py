@@ -7,10 +7,8 @@ from numpy.typing import NDArray
 
 from runtime.arrays import Image
 from runtime.errors import InputError
-from runtime.media.images.geometry import place
-from runtime.media.images.preprocess import preprocess
 from runtime.model import Model
-from runtime.predict.detection import suppress, to_source
+from runtime.predict.detection import detect
 
 Floats = NDArray[np.float32]
 
@@ -64,21 +62,13 @@ def find_boxes(model: Model, image: Image) -> Boxes:
         image: (H, W, 3) uint8, RGB.
 
     Raises:
-        ArithmeticError: the model is broken: its scores are not numbers.
+        ModelOutputError: the detector's scores are not numbers.
     """
-    suppression = model.spec.suppression
-    assert suppression is not None  # the manifest refuses a detector without
     height, width = image.shape[:2]
-    array = preprocess(image, model.spec.preprocess)
-    feeds = {model.spec.inputs[0].name: array[np.newaxis]}
-    outputs = model.run(feeds, ["boxes_xyxy", "scores"])
-    boxes, scores = (np.asarray(outputs[name][0], np.float32) for name in ("boxes_xyxy", "scores"))
-    if np.isnan(scores).any():
-        raise ArithmeticError(f"{model.spec.id} gave scores that are not numbers")
-    kept = suppress(boxes, scores.max(axis=1, keepdims=True), suppression)
-    placement = place(height, width, model.spec.preprocess)
-    found = to_source(kept, placement, height=height, width=width)
-    return Boxes(found.boxes_xyxy, found.scores, scores[found.rows])
+    outputs = model.run(model.prepare(image).feeds, ["boxes_xyxy", "scores"])
+    found = detect(outputs, model.spec, height=height, width=width, any_class=True)
+    class_scores = np.asarray(outputs["scores"][0], np.float32)[found.rows]
+    return Boxes(found.boxes_xyxy, found.scores, class_scores)
 
 
 def largest_first(boxes: Boxes) -> NDArray[np.int64]:

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.artifact.conditions import Conditions
-from runtime.artifact.manifest import SampleFrames
 from runtime.errors import InputError
-from runtime.media.video.sample import Sampled, sample_array
+from runtime.media.video.sample import Sampled
 from runtime.model import Model
 from runtime.predict.prepare import Bounds
 from runtime.results import Classification, Embedding
@@ -91,19 +90,17 @@ def gait(
     Raises:
         InputError: the clip cannot be decoded or is over a limit, or the condition is neither
             known nor can be read as text; nothing was run.
-        ArithmeticError: a model gave values that are no numbers.
+        ModelOutputError: a model's answer holds NaN or infinity.
     """
     if model.spec.task != "video-classification":
         raise InputError(f"{model.spec.id} is for {model.spec.task}; gait takes video models")
     understood, vector = understand(condition, model, text_models)
-    frames = _frames(clip, model, bounds or Bounds())
-    feeds: dict[str, NDArray[np.generic]] = {"frames": frames.frames[np.newaxis]}
-    if vector is not None:
-        feeds["condition"] = vector[np.newaxis]
-    probabilities = np.asarray(model.run(feeds, ["probabilities"])["probabilities"][0], np.float32)
-    if not np.isfinite(probabilities).all():
-        raise ArithmeticError(f"{model.spec.id} gave values that are not finite numbers")
-    return Gait(Classification(model.spec.labels, probabilities), understood, frames)
+    prepared = model.prepare(clip, condition=vector, bounds=bounds)
+    walk = model.answer(prepared)
+    # the results of the task
+    assert isinstance(walk, Classification)
+    assert prepared.frames is not None
+    return Gait(walk, understood, prepared.frames)
 
 
 def understand(
@@ -171,16 +168,4 @@ def _nearest(vector: NDArray[np.float32], known: Conditions) -> str:
 def _embedded(text: str, text_model: Model) -> NDArray[np.float32]:
     result = text_model.predict(text)
     assert isinstance(result, Embedding)  # the task's result
-    if not np.isfinite(result.values).all():
-        raise ArithmeticError(f"{text_model.spec.id} gave values that are not finite numbers")
     return result.values
-
-
-def _frames(clip: bytes | NDArray[np.uint8], model: Model, bounds: Bounds) -> Sampled:
-    steps = model.spec.preprocess
-    step = steps[0]
-    assert isinstance(step, SampleFrames)  # the manifest refuses another
-    if isinstance(clip, bytes):
-        sample = bounds.decoders.sample_frames
-        return sample(clip, count=step.count, steps=steps, limits=bounds.video)
-    return sample_array(clip, count=step.count, steps=steps)

@@ -1,6 +1,6 @@
 """Which models may vote on a face's emotion, and the vote that several of them make together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,18 +58,22 @@ def panel_of(weights: Weights, models: Mapping[str, Model]) -> Panel:
     return Panel(first.spec.labels, members, left_out)
 
 
-def with_stand_in(weights: Weights, alone: str, models: Mapping[str, Model]) -> Weights:
-    """The same, where any of them can vote; else with one more, whom nobody joins.
+def with_fallback(
+    weights: Weights, models: Mapping[str, Model], find_fallback: Callable[[], Model]
+) -> Weights:
+    """Return the weights, with the fallback model added if none of the named models can vote.
 
     Args:
         weights: by model id.
-        alone: id of the model that answers where none of the others can.
         models: by id.
+        find_fallback: looks the fallback model up, and raises the caller's error if it is absent;
+            called only where it is needed.
     """
     present = [models[name] for name, _ in weights if name in models]
     if not all(objection(model) for model in present):
         return weights
-    return (*(each for each in weights if each[0] != alone), (alone, 1.0))
+    fallback = find_fallback().spec.id
+    return (*(each for each in weights if each[0] != fallback), (fallback, 1.0))
 
 
 def objection(model: Model) -> str | None:

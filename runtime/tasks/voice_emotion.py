@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runtime.artifact.manifest import Resample
 from runtime.errors import InputError
@@ -14,7 +13,7 @@ from runtime.media.audio.decode import Waveform, check_waveform
 from runtime.media.audio.silence import is_silent
 from runtime.media.audio.windows import Cut, cut_windows
 from runtime.model import Model
-from runtime.predict.prepare import LONGEST_RUN_S, Bounds
+from runtime.predict.prepare import LONGEST_RUN_S, Bounds, Prepared
 from runtime.results import Classification
 
 WINDOW_S = (1.0, LONGEST_RUN_S)  # a shorter one says little
@@ -114,7 +113,7 @@ def voice_emotion(
 
     Raises:
         InputError: the sound cannot be decoded, is shorter than 0.1 s or longer than allowed.
-        ArithmeticError: the model gave values that are no numbers.
+        ModelOutputError: an answer holds NaN or infinity.
     """
     options = options or Options()
     options.check()
@@ -159,11 +158,9 @@ def _classified(model: Model, cut: Cut, rate: int) -> Window:
     start_s, end_s = cut.start / rate, (cut.start + cut.samples.size) / rate
     if is_silent(cut.samples, rate):
         return Window(start_s, end_s, None)
-    outputs = model.run({model.spec.inputs[0].name: cut.samples[np.newaxis]}, ["probabilities"])
-    probabilities: NDArray[np.float32] = np.asarray(outputs["probabilities"][0], np.float32)
-    if not np.isfinite(probabilities).all():
-        raise ArithmeticError(f"{model.spec.id} gave values that are not finite numbers")
-    return Window(start_s, end_s, Classification(model.spec.labels, probabilities))
+    emotion = model.answer(Prepared({model.spec.inputs[0].name: cut.samples[np.newaxis]}))
+    assert isinstance(emotion, Classification)  # the task's result
+    return Window(start_s, end_s, emotion)
 
 
 def _fields(emotion: Classification | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import InputError
+from runtime.errors import InputError, ModelOutputError
 
 Floats = NDArray[np.float64]
 Weights = tuple[tuple[str, float], ...]  # who votes, and how much; weights need not add up to 1
@@ -32,12 +32,12 @@ def shares(values: NDArray[np.floating], who: str) -> Floats:
     """Scores or probabilities as shares of 1, (K,) float64.
 
     Raises:
-        ArithmeticError: a value is negative or no number, or all are 0.
+        ModelOutputError: a value is negative or no number, or all are 0.
     """
     given = np.asarray(values, np.float64)
     total = float(given.sum())
     if not np.isfinite(given).all() or given.min() < 0 or total <= 0:
-        raise ArithmeticError(f"{who} gave values that are no probabilities")
+        raise ModelOutputError(f"{who} gave values that are no probabilities")
     return given / total
 
 

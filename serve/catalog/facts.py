@@ -9,6 +9,7 @@ from starlette.responses import Response
 from runtime import Model
 from runtime.artifact.manifest import Manifest
 from runtime.artifact.schema import to_json
+from runtime.results import Provenance
 from serve.errors import json_response
 
 SEEDED_WARNING = "weights are seeded: untrained, the result means nothing"
@@ -17,14 +18,9 @@ SYNTHETIC = "verified on synthetic inputs only"
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Provenance):
     """Who answered: the same in every answer, as JSON fields or as headers."""
 
-    model: str
-    version: int
-    digest: str
-    variant: str
-    weights: str  # "pretrained", "seeded" or "synthetic"
     warnings: tuple[str, ...]  # sentences, ASCII
 
     @property
@@ -41,15 +37,7 @@ class Facts:
 
 def facts_of(model: Model, warnings: Sequence[str] = ()) -> Facts:
     """The facts of an answer, with the warnings that belong to its result."""
-    manifest = model.manifest
-    return Facts(
-        model=model.spec.id,
-        version=manifest.version,
-        digest=manifest.digest,
-        variant=model.variant.name,
-        weights=manifest.weights.origin,
-        warnings=(*_warnings(manifest), *warnings),
-    )
+    return Facts(**model.provenance.to_json(), warnings=(*_warnings(model.manifest), *warnings))
 
 
 def facts_of_several(lead: Model, models: Sequence[Model], warnings: Sequence[str] = ()) -> Facts:

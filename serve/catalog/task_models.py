@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from runtime.artifact.manifest import Task
 from runtime.errors import ArtifactError, InputError
-from runtime.tasks.members import Panel, objection, panel_of
+from runtime.tasks.members import Panel, panel_of, with_fallback
 from serve.catalog.catalog import Catalog, find
 from serve.errors import NotFoundError
 from serve.settings import Settings
@@ -55,11 +55,9 @@ def default_panel(catalog: Catalog, settings: Settings) -> Panel:
         NotFoundError: none of them is served, nor the model that answers alone.
         InputError: two have different labels.
     """
-    weights = settings.face_emotion_weights
-    served = [catalog[name] for name, _ in weights if name in catalog]
-    if all(objection(model) for model in served):
-        alone = find(catalog, settings.face_emotion_model).spec.id
-        weights = (*(each for each in weights if each[0] != alone), (alone, 1.0))
+    weights = with_fallback(
+        settings.face_emotion_weights, catalog, lambda: find(catalog, settings.face_emotion_model)
+    )
     return panel_of(weights, catalog)
 
 

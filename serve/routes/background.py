@@ -59,7 +59,7 @@ def _model(asked: Asked, method: task.Method) -> Model | None:
 
 def _facts(cut_out: task.CutOut, model: Model | None) -> Facts:
     if cut_out.method == "grabcut" or model is None:
-        return Facts("grabcut", 1, "none", "none", "none", cut_out.warnings)
+        return Facts(**cut_out.provenance.to_json(), warnings=cut_out.warnings)
     return facts_of(model, cut_out.warnings)
 
 

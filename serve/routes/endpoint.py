@@ -1,6 +1,5 @@
 """What the task routes have in common: a body received, its media parsed, answered by a worker."""
 
-import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,8 +13,7 @@ from runtime.errors import InputError
 from runtime.media.decoders import Decoders
 from runtime.media.images.decode import decode_image
 from runtime.media.video.sample import Limits
-from runtime.predict.prepare import Bounds, Media
-from runtime.results import Result
+from runtime.predict.prepare import Bounds
 from serve.catalog.catalog import Catalog, find
 from serve.http.body import received
 from serve.routes.replies import Picture as Picture  # what the routes answer with comes from here
@@ -174,27 +172,6 @@ def one_of(options: Mapping[str, str], names: tuple[str, ...]) -> str | None:
     if len(given) > 1:
         raise InputError(f"{' and '.join(names)} differ; allowed: one of them")
     return next(iter(given), "") or None
-
-
-def finite(result: Result, model: Model) -> Result:
-    """The result itself.
-
-    Raises:
-        ArithmeticError: a value is no number: orjson would write null, which a client would take
-            for an answer.
-    """
-    values = (getattr(result, field.name) for field in dataclasses.fields(result))
-    arrays = [value for value in values if isinstance(value, np.ndarray)]
-    if not all(np.isfinite(array).all() for array in arrays):
-        raise ArithmeticError(f"{model.spec.id} gave values that are not finite numbers")
-    return result
-
-
-def predicted(
-    model: Model, media: Media, *, condition: str | None = None, bounds: Bounds | None = None
-) -> Result:
-    """What the model says, all of it finite numbers."""
-    return finite(model.predict(media, condition=condition, bounds=bounds), model)
 
 
 def _body_limit(content_type: str, settings: Settings) -> int:

@@ -7,7 +7,7 @@ from runtime.artifact.manifest import Task
 from runtime.cutout.compose import limit_side
 from runtime.results import Alpha, warnings_of
 from serve.catalog.facts import facts_of
-from serve.routes.endpoint import Call, Reply, one_of, predicted
+from serve.routes.endpoint import Call, Reply, one_of
 from serve.uploads.parse import Form
 
 CONDITION = ("condition", "clinical_condition")  # two names of one option; the second is the older
@@ -33,7 +33,7 @@ def predict(call: Call) -> Reply:
     height, width = image.shape[:2]
     if model.spec.task == "image-segmentation":
         image = limit_side(image, call.settings.background_max_side_px)
-    result = predicted(model, image)
+    result = model.predict(image)
     content = result.to_json()
     if isinstance(result, Alpha):
         # the mask is that of the image made smaller; at the photo's size it would be 4 B a pixel
@@ -43,7 +43,7 @@ def predict(call: Call) -> Reply:
 
 def _sound_clip_or_text(call: Call) -> Reply:
     model, condition = call.model, one_of(call.upload.options, CONDITION)
-    result = predicted(model, call.upload.files[0], condition=condition, bounds=call.bounds)
+    result = model.predict(call.upload.files[0], condition=condition, bounds=call.bounds)
     known = model.assets.conditions
     told = {"condition": known.find(condition) if known and condition else None}
     taken = told if model.spec.task == "video-classification" else {}

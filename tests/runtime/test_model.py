@@ -12,7 +12,7 @@ import runtime
 from runtime.artifact.manifest import Variant, read_manifest
 from runtime.artifact.schema import to_json
 from runtime.engine.session import Feeds, Session, SessionOptions
-from runtime.errors import ArtifactError, DecodeError, InputError
+from runtime.errors import ArtifactError, DecodeError, InputError, ModelOutputError
 from runtime.model import choose_variant
 from runtime.predict.postprocess import Context, postprocess
 from runtime.results import Alpha, Classification, Detections, Embedding
@@ -288,3 +288,25 @@ def test_scores_that_are_not_numbers_are_not_an_empty_answer(detector: runtime.M
     outputs["scores"] = np.full((1, 32, 2), np.nan, np.float32)
     with pytest.raises(ArithmeticError, match="tiny_detector gave scores that are not numbers"):
         postprocess(outputs, context)
+
+
+def test_an_answer_that_holds_nan_is_an_error(
+    classifier: runtime.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Session, feeds: Feeds, names: Sequence[str] | None = None) -> Any:
+        return {"probabilities": np.array([[0.5, np.nan]], np.float32)}
+
+    monkeypatch.setattr(Session, "run", broken)
+    with pytest.raises(ModelOutputError, match="xception gave values that are not finite numbers"):
+        classifier.predict(solid(90))
+
+
+def test_provenance_is_what_every_answer_names(classifier: runtime.Model) -> None:
+    manifest = classifier.manifest
+    assert classifier.provenance.to_json() == {
+        "model": manifest.id,
+        "version": manifest.version,
+        "digest": manifest.digest,
+        "variant": "float",
+        "weights": "pretrained",
+    }

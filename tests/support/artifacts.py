@@ -24,7 +24,6 @@ from runtime.artifact.manifest import (
 )
 from runtime.artifact.schema import to_json
 from runtime.engine.session import Session, SessionOptions
-from runtime.predict.prepare import Bounds, MediaContext, prepare
 
 DATA = Path(__file__).parents[1] / "data"
 CLASSIFIER, EMBEDDING, SEGMENTATION = "tiny_classifier", "tiny_embedding", "tiny_segmentation"
@@ -110,8 +109,7 @@ def add_samples(directory: Path, *media: bytes, condition: str | None = None) ->
         condition: that all of them are asked with.
     """
     model = load(directory)
-    context = MediaContext(model.spec, model.assets, Bounds(), condition)
-    each = [prepare(data, context).feeds for data in media]
+    each = [model.prepare(data, condition=condition).feeds for data in media]
     feeds = {name: np.concatenate([one[name] for one in each]) for name in each[0]}
     outputs = model.run(feeds)
     rewrite_golden(directory, golden_arrays(media, [condition] * len(media), feeds, outputs))

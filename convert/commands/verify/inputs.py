@@ -13,7 +13,6 @@ from runtime.artifact.manifest import Task
 from runtime.engine.session import Feeds
 from runtime.errors import ArtifactError, InputError
 from runtime.model import Model
-from runtime.predict.prepare import Bounds, MediaContext, prepare
 
 # of versions that do not say by which drawings they were judged
 KINDS: Mapping[Task, Kind] = {
@@ -72,8 +71,7 @@ def _read(paths: list[Path], model: Model) -> Iterator[Feeds]:
 
 
 def _prepared(data: bytes, model: Model, number: int) -> Feeds:
-    context = MediaContext(model.spec, model.assets, Bounds(), _condition(model, number))
-    return prepare(data, context).feeds
+    return model.prepare(data, condition=_condition(model, number)).feeds
 
 
 def _condition(model: Model, number: int) -> str | None:

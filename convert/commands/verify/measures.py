@@ -23,7 +23,6 @@ from runtime.artifact.golden_limits import (
 )
 from runtime.engine.session import Feeds
 from runtime.model import Model
-from runtime.predict.prepare import Bounds, MediaContext, prepare
 
 SYNTHETIC = "synthetic"  # what a manifest says of calibration on drawings
 
@@ -121,8 +120,7 @@ def _tolerance(model: Model) -> Tolerance:
 
 
 def _same_feeds(golden: Golden, model: Model, number: int) -> bool:
-    context = MediaContext(model.spec, model.assets, Bounds(), golden.conditions[number])
-    feeds = prepare(golden.media[number], context).feeds
+    feeds = model.prepare(golden.media[number], condition=golden.conditions[number]).feeds
     return all(_same(golden.inputs[name][number], array[0]) for name, array in feeds.items())
 
 

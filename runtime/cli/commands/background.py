@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from runtime.cli.command import Answer, Command, Opened, facts_of
+from runtime.cli.command import Answer, Command, Opened
 from runtime.cli.files import Targets, naming, read_file
 from runtime.cli.options import declare_artifacts, declare_model
 from runtime.cli.shelf import Shelf
@@ -20,9 +20,6 @@ from runtime.tasks.background import CutOut, Options, background
 
 _SUFFIXES = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 _SIDES_PX = (32, 8192)
-_GRABCUT = {
-    "model": "grabcut", "version": 1, "digest": "none", "variant": "none", "weights": "none",
-}  # fmt: skip
 
 
 def _declare(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +65,7 @@ def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
             target.write_bytes(result.encode(behind=behind, form=form))
             written = {"out": str(target)}
         return Answer(
-            _facts(result, model),
+            result.provenance,
             {**result.to_json(), **written},
             (_line(result, written.get("out")),),
             result.warnings,
@@ -102,10 +99,6 @@ def _model(shelf: Shelf, given: argparse.Namespace) -> Model | None:
         return None
     must = given.method == "model" or given.model != defaults.BACKGROUND_MODEL
     return shelf.find(given.model) if must else shelf.get(given.model)
-
-
-def _facts(result: CutOut, model: Model | None) -> dict[str, Any]:
-    return _GRABCUT if result.method == "grabcut" or model is None else facts_of(model)
 
 
 def _line(result: CutOut, out: str | None) -> str:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.cli.command import Answer, Command, Opened, facts_of, share
+from runtime.cli.command import Answer, Command, Opened, share
 from runtime.cli.files import read_file
 from runtime.cli.options import declare_artifacts
 from runtime.cli.pictures import ranked
@@ -25,7 +25,7 @@ from runtime.tasks.face_emotion import (
     face_emotion,
 )
 from runtime.tasks.faces import check_detector
-from runtime.tasks.members import Panel, panel_of, with_stand_in
+from runtime.tasks.members import Panel, panel_of, with_fallback
 from runtime.tasks.variants import VARIANTS
 from runtime.tasks.voting import parse_weights
 
@@ -57,7 +57,7 @@ def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
         result = face_emotion(image, panel, detector=detector, options=options)
         lead = next(model for model in result.models if model.spec.id == result.lead)
         return Answer(
-            facts_of(lead),
+            lead.provenance,
             result.to_json(),
             tuple(_lines(result)),
             _warnings(result, options),
@@ -81,10 +81,8 @@ def _panel(shelf: Shelf, text: str | None) -> Panel:
         for name, _ in weights:
             shelf.find(name)
         return panel_of(weights, shelf)
-    alone = defaults.FACE_EMOTION_MODEL
-    weights = with_stand_in(defaults.FACE_EMOTION_WEIGHTS, alone, shelf)
-    if (alone, 1.0) in weights:
-        shelf.find(alone)
+    fallback = defaults.FACE_EMOTION_MODEL
+    weights = with_fallback(defaults.FACE_EMOTION_WEIGHTS, shelf, lambda: shelf.find(fallback))
     return panel_of(weights, shelf)
 
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.cli.command import Answer, Command, Opened, facts_of, share
+from runtime.cli.command import Answer, Command, Opened, share
 from runtime.cli.files import read_file
 from runtime.cli.options import declare_artifacts, declare_model
 from runtime.cli.pictures import clip_picture, ranked
@@ -38,7 +38,7 @@ def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
         result = gait(data, model, condition=given.condition, text_models=texts, bounds=bounds)
         count = len(result.frames.indices)
         return Answer(
-            facts_of(model),
+            model.provenance,
             result.to_json(),
             tuple(_lines(result)),
             picture=lambda: clip_picture(data, count, "; ".join(list(_lines(result))[1:]), bounds),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.artifact.steps import SampleFrames
-from runtime.cli.command import Answer, Command, Opened, facts_of, share
+from runtime.cli.command import Answer, Command, Opened, share
 from runtime.cli.files import read_file
 from runtime.cli.pictures import clip_picture, ranked, sound_picture
 from runtime.cli.shelf import loaded
@@ -34,7 +34,7 @@ def _open(options: argparse.Namespace, bounds: Bounds) -> Opened:
         result = model.predict(data, condition=options.condition, bounds=bounds)
         picture = _picture(model, data, result, bounds)
         return Answer(
-            facts_of(model), result.to_json(), tuple(_lines(result)), warnings_of(result), picture
+            model.provenance, result.to_json(), tuple(_lines(result)), warnings_of(result), picture
         )
 
     return Opened(ask, SUFFIXES[model.spec.task])

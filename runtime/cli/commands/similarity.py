@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from runtime.cli.command import Answer, Command, Opened, facts_of
+from runtime.cli.command import Answer, Command, Opened
 from runtime.cli.files import naming, read_file
 from runtime.cli.options import declare_artifacts, declare_model
 from runtime.cli.shelf import Shelf
@@ -39,7 +39,7 @@ def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
         result = similarity(first, [other], model, bounds=bounds)
         images = [each for each in (data, other) if not each.lstrip().startswith(b"{")]
         return Answer(
-            facts_of(model),
+            model.provenance,
             result.to_json(embeddings=given.embeddings),
             (_line(result),),
             picture=(lambda: _draw(images, result, bounds)) if len(images) == 2 else None,

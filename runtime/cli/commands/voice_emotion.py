@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.cli.command import Answer, Command, Opened, facts_of, share
+from runtime.cli.command import Answer, Command, Opened, share
 from runtime.cli.files import read_file
 from runtime.cli.options import declare_artifacts, declare_model
 from runtime.cli.pictures import ranked, wave_of
@@ -49,7 +49,7 @@ def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
         data = read_file(path)
         result = voice_emotion(model, data, options=options, bounds=bounds)
         return Answer(
-            facts_of(model),
+            model.provenance,
             result.to_json(),
             tuple(_lines(result)),
             picture=lambda: _draw(data, result, bounds),

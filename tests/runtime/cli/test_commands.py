@@ -18,6 +18,7 @@ from runtime.cli.command import Answer, Opened
 from runtime.cli.loop import answer_all
 from runtime.cli.main import main
 from runtime.draw.canvas import palette
+from runtime.results import Provenance
 from tests.runtime.support.recordings import shades, sound, tone, video
 from tests.support.artifacts import (
     CLASSIFIER,
@@ -212,7 +213,8 @@ def test_values_that_are_no_numbers_are_not_written_as_json(
     text.write_text("slow walk", encoding="utf-8")
 
     def ask(path: Path) -> Answer:
-        return Answer({"model": "m"}, {"cosine": float("nan")}, ("nan",))
+        provenance = Provenance("m", 1, "none", "float", "pretrained")
+        return Answer(provenance, {"cosine": float("nan")}, ("nan",))
 
     options = Namespace(files=[str(text)], json=True, draw=None)
     assert answer_all(Opened(ask, frozenset()), options) == 1
