@@ -135,9 +135,10 @@ def known() -> list[str]:
     return sorted(path.stem for path in MODELS.glob("*.py") if path.stem != "__init__")
 
 
-def defaults() -> list[str]:
-    """Ids of those that are converted when none is named."""
-    return [model_id for model_id in known() if find(model_id).recipe.default]
+def defaults() -> list[RecipeFile]:
+    """Return the recipes that are converted when none is named."""
+    recipe_files = [find(model_id) for model_id in known()]
+    return [recipe_file for recipe_file in recipe_files if recipe_file.recipe.default]
 
 
 def find(model_id: str) -> RecipeFile:

@@ -10,8 +10,9 @@ from pathlib import Path
 from convert import recipe
 from convert.commands import report
 from convert.errors import ConvertError
-from convert.pipeline.stages import Job, Outcome
+from convert.pipeline.job import Job, Outcome
 from convert.pipeline.subprocess_runner import run
+from convert.recipe import RecipeFile
 from convert.weights.download import Store
 from runtime.cli.table import align
 
@@ -26,7 +27,7 @@ def run_models(options: argparse.Namespace) -> int:
     """
     jobs = [
         Job(
-            path,
+            recipe_file,
             options.out,
             options.weights,
             options.checkpoint,
@@ -36,7 +37,7 @@ def run_models(options: argparse.Namespace) -> int:
             options.labels,
             pairs=options.pairs,
         )
-        for path in recipe_paths(options)
+        for recipe_file in recipe_files(options)
     ]
     outcomes = run(jobs, _progress, Store.from_environment(os.environ))
     _print_table(outcomes)
@@ -70,21 +71,21 @@ def _report(out: Path, outcomes: Sequence[Outcome], now: datetime) -> str | None
     return None
 
 
-def recipe_paths(options: argparse.Namespace) -> list[Path]:
-    """The recipe files of the models that were asked for.
+def recipe_files(options: argparse.Namespace) -> list[RecipeFile]:
+    """Return the recipes of the models that the command line names, each run once.
 
     Raises:
         RecipeError: no such recipe, or one that does not run.
         ConvertError: weights, labels or pairs for several models.
     """
-    paths = [recipe.find(model_id).path for model_id in options.models]
+    files = [recipe.find(model_id) for model_id in options.models]
     if options.recipe is not None:
-        paths.append(recipe.read(options.recipe).path)
-    paths = paths or [recipe.find(model_id).path for model_id in recipe.defaults()]
+        files.append(recipe.read(options.recipe))
+    files = files or recipe.defaults()
     for name in ("checkpoint", "labels", "pairs"):
-        if getattr(options, name) is not None and len(paths) != 1:
-            raise ConvertError(f"--{name} belongs to one model; {len(paths)} were asked for")
-    return paths
+        if getattr(options, name) is not None and len(files) != 1:
+            raise ConvertError(f"--{name} belongs to one model; {len(files)} were asked for")
+    return files
 
 
 def _progress(model_id: str, stage: str) -> None:

@@ -1,4 +1,4 @@
-"""Whether a conversion has been done before: a hash of everything it reads, without running it."""
+"""Recall earlier conversions by one hash of everything that they read."""
 
 import hashlib
 import json
@@ -10,7 +10,6 @@ from convert.export.frameworks.onnx_file import files_beside
 from convert.files import sha256, write_json_atomic
 from convert.package.artifact import digest, existing
 from convert.recipe import RecipeFile
-from convert.weights.resolve import Found
 from runtime.artifact.manifest import Manifest
 
 ROOT = Path(__file__).parents[2]
@@ -21,20 +20,31 @@ TOOLS = (
 
 
 def tool_versions() -> dict[str, str]:
-    """Versions of what makes an artifact: equal versions promise equal files."""
+    """Return the versions of the packages that make an artifact: equal ones promise equal files."""
     return {name: metadata.version(name) for name in TOOLS}
 
 
 def fingerprint(
     recipe_file: RecipeFile,
-    found: Found,
-    calibration: str,
-    precision: str,
-    search: str = "default",
+    checkpoint_hashes: tuple[str, ...],
     *,
+    labels: Path | None = None,
+    calibration: str = "synthetic",
     pairs: str | None = None,
+    precision: str = "auto",
+    search: str = "default",
 ) -> str:
-    """Hash of recipe, checkpoint, labels, calibration media, pairs, settings, code and tools."""
+    """Return one hash of everything that decides the result of a conversion.
+
+    Args:
+        recipe_file: its own hash counts, and the content of what the recipe reads.
+        checkpoint_hashes: see `content_hashes`.
+        labels: the file of class names.
+        calibration: digest of the media, or "synthetic".
+        pairs: digest of the labelled pairs.
+        precision: as asked for.
+        search: effort of the search.
+    """
     sources = sorted(
         path for part in ("convert", "runtime") for path in (ROOT / part).rglob("*.py")
     )
@@ -42,9 +52,9 @@ def fingerprint(
     return digest(
         {
             "recipe": recipe_file.sha256,
-            "checkpoint": content_digest(found.path),
-            "labels": content_digest(found.labels),
-            "reads": [content_digest(path) for path in recipe_file.recipe.reads()],
+            "checkpoint": checkpoint_hashes,
+            "labels": content_hashes(labels),
+            "reads": [content_hashes(path) for path in recipe_file.recipe.reads()],
             "calibration": calibration,
             "pairs": pairs,
             "precision": precision,
@@ -55,36 +65,39 @@ def fingerprint(
     )
 
 
-def content_digest(path: Path | None) -> str | None:
-    """Hash of a file with its weights beside it, or of a directory; a missing one is told later."""
+def content_hashes(path: Path | None) -> tuple[str, ...]:
+    """Return the hash of a file and of the weights beside it, or one hash of a folder.
+
+    A path that does not exist has none: whoever reads it refuses it with the reason.
+    """
     if path is None or not path.exists():
-        return None
+        return ()
     if path.is_file():
         beside = [file for file in files_beside(path) if file.is_file()]
-        return "".join(sha256(file) for file in (path, *beside))
+        return tuple(sha256(file) for file in (path, *beside))
     files = sorted(file for file in path.rglob("*") if file.is_file())
-    return digest({str(file.relative_to(path)): sha256(file) for file in files})
+    return (digest({str(file.relative_to(path)): sha256(file) for file in files}),)
 
 
 def recall(out: Path, model_id: str, key: str) -> Manifest | None:
-    """What this conversion made, if it is the newest version still, and whole."""
-    digest_made = _read(_memory(out, model_id)).get(key)
-    return existing(out, model_id, digest_made) if digest_made else None
+    """Return the manifest of an equal conversion, if its version is the newest and intact."""
+    digest_by_key = _read(_record(out, model_id))
+    return existing(out, model_id, digest_by_key[key]) if key in digest_by_key else None
 
 
 def remember(out: Path, manifest: Manifest, key: str) -> None:
-    """Note what a conversion made, by digest."""
-    path = _memory(out, manifest.id)
+    """Record the digest of the version that a conversion made."""
+    path = _record(out, manifest.id)
     write_json_atomic(path, {**_read(path), key: manifest.digest})
 
 
-def _memory(out: Path, model_id: str) -> Path:
+def _record(out: Path, model_id: str) -> Path:
     return out / ".work" / f"{model_id}.fingerprints.json"
 
 
 def _read(path: Path) -> Mapping[str, str]:
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        known = None  # a cache: losing it costs a conversion, not an artifact
-    return known if isinstance(known, dict) else {}
+        content = None  # a cache: losing it costs a conversion, not an artifact
+    return content if isinstance(content, dict) else {}

@@ -1,16 +1,15 @@
-"""Jobs in processes of their own: torch and TensorFlow never meet, a crash stops one model only."""
+"""Each conversion in a process of its own: torch and TensorFlow never meet, a crash stops one."""
 
 import multiprocessing
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from convert import recipe
-from convert.pipeline.stages import Job, Outcome, convert, unchanged
-from convert.sources import AnySource
-from convert.weights import resolve as weights
+from convert.pipeline.inputs import missing_source, read_recipe, resolve
+from convert.pipeline.job import Inputs, Job, Outcome
+from convert.pipeline.stages import recalled, run_stages
 from convert.weights.download import Store
 from runtime.engine.allocator import tune_allocator
 from runtime.errors import SlipwayError
@@ -18,48 +17,50 @@ from runtime.errors import SlipwayError
 Progress = Callable[[str, str], None]  # model id, stage
 
 
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """The reason why a conversion stopped, as it crosses the pipe."""
+
+    reason: str
+
+
 def run(jobs: Sequence[Job], progress: Progress, store: Store | None = None) -> list[Outcome]:
     """Run jobs one after the other: two at once would falsify each other's timings.
 
-    Published weights are fetched here, not in the processes: a host that does not answer costs one
-    wait in a run. A refused model does not stop the next one; the caller decides the exit code.
+    Published weights are downloaded here, not in the processes: a host that does not answer costs
+    one wait in a run. A refused model does not stop the next one; the caller decides the exit code.
 
     Args:
-        jobs: what to convert.
-        progress: told each model's stages.
-        store: fetches published weights; None: only what the user gave or placed counts.
+        jobs: the conversions.
+        progress: called with a model's id and the name of each of its stages.
+        store: downloads published weights; None: only local files are used.
     """
     if store is not None:
-        store.probe(source for job in jobs if (source := _missing(job)) is not None)
-    return [_with_weights(job, progress, store) for job in jobs]
+        sources = [missing_source(job) for job in jobs]
+        store.probe(source for source in sources if source is not None)
+    return [_run(job, progress, store) for job in jobs]
 
 
-def _missing(job: Job) -> AnySource | None:
-    return weights.missing(recipe.read(job.recipe_path), job.weights, job.checkpoint)
-
-
-def _with_weights(job: Job, progress: Progress, store: Store | None) -> Outcome:
+def _run(job: Job, progress: Progress, store: Store | None) -> Outcome:
     start = time.perf_counter()
-    fetch = store.fetch if store else None
+    model_id = job.recipe_file.id
     try:
-        recipe_file = recipe.read(job.recipe_path)
-        found = weights.find(recipe_file, job.weights, job.checkpoint, job.labels, fetch)
-        job = replace(job, found=found)
-        before = unchanged(job)  # asked here: a process takes longer to start than this to tell
+        inputs = resolve(job, store.fetch if store else None)
+        # asked here: starting a process takes longer than the answer
+        earlier = recalled(inputs)
     except SlipwayError as error:
-        return _refused(job.recipe_path.stem, str(error), start)
-    if found.note:
-        progress(job.recipe_path.stem, f"seeded weights ({found.note})")
-    return before or _run_one(job, progress)
+        return _refused(model_id, str(error), start)
+    if inputs.weights.note:
+        progress(model_id, f"seeded weights ({inputs.weights.note})")
+    return earlier or _run_process(inputs, progress)
 
 
-def _run_one(job: Job, progress: Progress) -> Outcome:
+def _run_process(inputs: Inputs, progress: Progress) -> Outcome:
     start = time.perf_counter()
-    model_id = job.recipe_path.stem
     # spawn: TensorFlow and onnxruntime do not survive a fork
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(job, sender))
+    process = context.Process(target=_child, args=(inputs, sender))
     process.start()
     sender.close()
     try:
@@ -68,14 +69,14 @@ def _run_one(job: Job, progress: Progress) -> Outcome:
             if isinstance(message, Outcome):
                 return message
             if isinstance(message, _Refusal):
-                return _refused(model_id, message.reason, start)
-            progress(model_id, message)
+                return _refused(inputs.model_id, message.reason, start)
+            progress(inputs.model_id, message)
     except EOFError:
         process.join()
         reason = (
             f"its process died (exit code {process.exitcode}): out of memory, or a native crash"
         )
-        return _refused(model_id, reason, start)
+        return _refused(inputs.model_id, reason, start)
     finally:
         if process.is_alive():
             process.join(timeout=10)
@@ -84,31 +85,24 @@ def _run_one(job: Job, progress: Progress) -> Outcome:
             process.join()
 
 
-class _Refusal:
-    """Why a job stopped, as it crosses the pipe."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-
-
 def _refused(model_id: str, reason: str, start: float) -> Outcome:
     return Outcome(model_id, "refused", reason, time.perf_counter() - start)
 
 
-def _child(job: Job, sender: Connection) -> None:
+def _child(inputs: Inputs, sender: Connection) -> None:
     tune_allocator()  # as the server: timings decide what is packaged
     try:
-        sender.send(convert(job, sender.send))
+        sender.send(run_stages(inputs, read_recipe(inputs), sender.send))
     except SlipwayError as error:
         sender.send(_Refusal(str(error)))
     except BrokenPipeError:
-        pass  # whoever asked is gone, and what was half done has been removed
+        pass  # the parent is gone, and the scratch directory has been removed
     except OSError as error:
-        sender.send(_Refusal(f"{error.filename or job.out}: {error.strerror or error}"))
+        sender.send(_Refusal(f"{error.filename or inputs.out}: {error.strerror or error}"))
     except KeyboardInterrupt:
-        pass  # the terminal interrupts both processes; the parent tells
+        pass  # the terminal interrupts both processes; the parent reports it
     except Exception as error:  # a recipe's own code, or a framework's
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{place.filename}:{place.lineno}"
-        told = " ".join(str(error).split())  # onnxruntime's and TensorFlow's run over many lines
-        sender.send(_Refusal(f"{type(error).__name__}: {told} ({where})"))
+        # messages of onnxruntime and TensorFlow run over many lines
+        sender.send(_Refusal(f"{type(error).__name__}: {' '.join(str(error).split())} ({where})"))

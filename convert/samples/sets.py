@@ -1,7 +1,7 @@
 """The inputs that ranges are observed on, those that a search goes by, and those that judge."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -84,31 +84,72 @@ def drawn(modality: Modality, loaded: Loaded, split: int, count: int) -> Samples
     return tuple(modality.sample(each, loaded) for each in modality.draw(split, count))
 
 
-def from_directory(directory: Path, recipe: Recipe, loaded: Loaded) -> Media:
-    """The user's media, below a directory.
+@dataclass(frozen=True, slots=True)
+class MediaFiles:
+    """The user's media below one directory, each file hashed once."""
 
-    Files are put in the order of their content hash, equal ones once, and dealt in turn to
-    calibration, evaluation and held_out, so that none is in two of them, whatever its name.
+    directory: Path
+    paths: Mapping[str, Path]  # by content hash, in hash order: equal files count once
+
+    @property
+    def digest(self) -> str:
+        """Return the identity of the contents, whatever the names."""
+        return f"sha256:{hashlib.sha256(''.join(self.paths).encode()).hexdigest()}"
+
+
+def find_media(directory: Path, recipe: Recipe) -> MediaFiles:
+    """Find and hash the media of a recipe's kind below a directory; hidden files are left out.
 
     Raises:
-        CalibrationError: not a directory, fewer than MINIMUM different files, or one unreadable.
+        CalibrationError: not a directory.
+    """
+    if not directory.is_dir():
+        raise CalibrationError(f"{directory}: no such directory")
+    suffixes = MODALITIES[recipe.media].suffixes
+    paths = (
+        path
+        for path in directory.rglob("*")
+        if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
+    )
+    hashed = {sha256(path): path for path in sorted(paths)}
+    return MediaFiles(directory, dict(sorted(hashed.items())))
+
+
+def sample_sets(files: MediaFiles | None, recipe: Recipe, loaded: Loaded) -> Media:
+    """Return the samples of a conversion: the user's media, or synthetic ones.
+
+    Raises:
+        CalibrationError: see `from_files`.
+    """
+    if files is None:
+        return synthetic(recipe, loaded)
+    return complete(from_files(files, recipe, loaded), recipe, loaded)
+
+
+def from_files(files: MediaFiles, recipe: Recipe, loaded: Loaded) -> Media:
+    """Decode and preprocess the user's media.
+
+    Files are dealt in turn, in the order of their content hash, to calibration, evaluation and
+    held_out: no content is in two of them, whatever its name.
+
+    Raises:
+        CalibrationError: fewer than MINIMUM different files, or one that is not readable.
     """
     modality = MODALITIES[recipe.media]
-    contents = _contents(directory, modality)
-    if len(contents) < MINIMUM:
+    if len(files.paths) < MINIMUM:
         suffixes = ", ".join(sorted(modality.suffixes))
         raise CalibrationError(
-            f"{directory}: {len(contents)} different {modality.noun} ({suffixes}); "
+            f"{files.directory}: {len(files.paths)} different {modality.noun} ({suffixes}); "
             f"needed: at least {MINIMUM}"
         )
-    ordered = list(contents.values())
+    ordered = list(files.paths.values())
     parts = [
         tuple(
             _read(n, path, modality, loaded) for n, path in enumerate(ordered[first::3][:MAXIMUM])
         )
         for first in range(3)
     ]
-    return Media(_digest(contents), *parts)
+    return Media(files.digest, *parts)
 
 
 def complete(media: Media, recipe: Recipe, loaded: Loaded) -> Media:
@@ -123,30 +164,6 @@ def complete(media: Media, recipe: Recipe, loaded: Loaded) -> Media:
     more = drawn(modality, loaded, procedural.CALIBRATION, SYNTHETIC_CALIBRATION)
     both = (*media.calibration, *more)
     return replace(media, source=f"{media.source}+synthetic", calibration=both)
-
-
-def directory_digest(directory: Path, recipe: Recipe) -> str:
-    """Identity of the media below a directory, as in `Media.source`."""
-    return _digest(_contents(directory, MODALITIES[recipe.media]))
-
-
-def _digest(contents: Iterable[str]) -> str:
-    return f"sha256:{hashlib.sha256(''.join(contents).encode()).hexdigest()}"
-
-
-def _contents(directory: Path, modality: Modality) -> dict[str, Path]:
-    """Paths by content hash, in hash order."""
-    if not directory.is_dir():
-        raise CalibrationError(f"{directory}: no such directory")
-    paths = (
-        path
-        for path in directory.rglob("*")
-        if path.suffix.lower() in modality.suffixes
-        and path.is_file()
-        and not path.name.startswith(".")
-    )
-    hashed = {sha256(path): path for path in sorted(paths)}
-    return dict(sorted(hashed.items()))
 
 
 def _read(number: int, path: Path, modality: Modality, loaded: Loaded) -> Feeds:

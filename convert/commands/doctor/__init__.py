@@ -51,13 +51,13 @@ def _machine() -> Iterator[Finding]:
 def _models(options: argparse.Namespace) -> Iterator[Finding]:
     """Weights, and the disk that they need."""
     from convert.commands.doctor import at_hand, machine
-    from convert.commands.run import recipe_paths
+    from convert.commands.run import recipe_files
     from convert.weights.download import Store
     from runtime.errors import SlipwayError
 
     try:
         asked = at_hand.Asked(
-            recipe_paths(options),
+            recipe_files(options),
             options.out,
             options.weights,
             options.checkpoint,

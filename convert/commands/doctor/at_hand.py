@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from convert import recipe
 from convert.checkpoint.kinds import DESCRIPTIONS, sniff
 from convert.commands.doctor.finding import Finding
 from convert.errors import CheckpointError, LabelsError, SourceError
@@ -26,7 +25,7 @@ KEPT, SCRATCH = 1.3, 2.0
 class Asked:
     """The arguments of a run, as far as they decide on weights."""
 
-    paths: Sequence[Path]  # recipe files
+    recipe_files: Sequence[RecipeFile]
     out: Path
     mode: weights.WeightsMode
     checkpoint: Path | None
@@ -44,10 +43,9 @@ class AtHand:
 
 def look(asked: Asked, store: Store) -> Iterator[AtHand]:
     """One finding per model; hosts that would have to be asked get one short wait together."""
-    read = [recipe.read(path) for path in asked.paths]
-    wanted = (weights.missing(each, asked.mode, asked.checkpoint) for each in read)
-    store.probe(source for source in wanted if source is not None)
-    for recipe_file in read:
+    sources = (weights.missing(each, asked.mode, asked.checkpoint) for each in asked.recipe_files)
+    store.probe(source for source in sources if source is not None)
+    for recipe_file in asked.recipe_files:
         yield _one(recipe_file, asked, store)
 
 

@@ -60,14 +60,19 @@ def _exported(options: argparse.Namespace, after: Model) -> Model:
             f"--checkpoint exports again, and {', '.join(missing)} is not installed here"
         )
     from convert import recipe
-    from convert.pipeline.stages import Job, convert
+    from convert.pipeline.job import Job
+    from convert.pipeline.stages import convert
 
     model_id = after.manifest.id
-    path = options.recipe or recipe.find(model_id).path
+    recipe_file = recipe.read(options.recipe) if options.recipe else recipe.find(model_id)
     with tempfile.TemporaryDirectory(prefix="slipway-") as scratch:
         labels = _labels_file(Path(scratch), after.spec.labels)
         job = Job(
-            path, Path(scratch), checkpoint=options.checkpoint, precision="float", labels=labels
+            recipe_file,
+            Path(scratch),
+            checkpoint=options.checkpoint,
+            precision="float",
+            labels=labels,
         )
         outcome = convert(job, lambda stage: print(f"reference: {stage}", file=sys.stderr))
         before = load(outcome.message, variant="float")

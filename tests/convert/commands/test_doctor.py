@@ -48,7 +48,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Aske
     Path("checkpoints").mkdir()
 
     def ask(**arguments: object) -> Asked:
-        plain = Asked([path], tmp_path / "out", "pretrained", None, None)
+        plain = Asked([recipe.read(path)], tmp_path / "out", "pretrained", None, None)
         return replace(plain, **arguments)  # type: ignore[arg-type]  # names are checked by it
 
     return ask

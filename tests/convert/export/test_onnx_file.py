@@ -12,9 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from convert.errors import CheckpointError, ConvertError
 from convert.export.frameworks.onnx_graph import OnnxNetwork
 from convert.export.graph.surgery import canonicalize
-from convert.pipeline.cache import fingerprint
+from convert.pipeline.cache import content_hashes, fingerprint
 from convert.recipe import read
-from convert.weights.resolve import Found
 from tests.convert.support.command_line import refuse, scratch_directories, succeed
 
 TOLERANCE = 1e-5
@@ -112,7 +111,7 @@ def test_changed_weights_beside_the_file_are_another_conversion(
     path = with_data_beside(tmp_path / "model.onnx")
 
     def key() -> str:
-        return fingerprint(read(tiny_recipe), Found("pretrained", path), "synthetic", "auto")
+        return fingerprint(read(tiny_recipe), content_hashes(path))
 
     before = key()
     assert key() == before

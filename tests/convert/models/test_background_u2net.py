@@ -51,8 +51,9 @@ def test_full_net_has_upstreams_keys_and_sizes() -> None:
 
 def test_full_net_is_converted_only_when_named() -> None:
     assert "background_u2net" in recipe.known()
-    assert "background_u2net" not in recipe.defaults()
-    assert "background_u2netp" in recipe.defaults()
+    ids = [recipe_file.id for recipe_file in recipe.defaults()]
+    assert "background_u2net" not in ids
+    assert "background_u2netp" in ids
 
 
 def test_small_nets_weights_are_not_the_full_nets(shared: Path) -> None:

@@ -20,7 +20,8 @@ from convert.export.numerics import FramesInput, Probabilities
 from convert.gait import condition_embeddings as text_embedding
 from convert.gait.conditions import CONDITIONS as TABLE
 from convert.gait.conditions import Condition, placed_conditions, read_conditions
-from convert.pipeline.stages import Job, convert
+from convert.pipeline.job import Job
+from convert.pipeline.stages import convert
 from convert.recipe import Loaded
 from convert.samples.media import MODALITIES
 from convert.samples.media.walkers import Walk
@@ -252,7 +253,7 @@ def test_an_owners_architecture_converts_by_the_recipe_of_the_page(in_tmp: Path)
         parameter.data = torch.from_numpy(np.asarray(drawn * scale))
     module.told.weight.data *= 10
     torch.save(module.state_dict(), in_tmp / "own.pt")
-    job = Job(path, in_tmp / "out", checkpoint=in_tmp / "own.pt", precision="float")
+    job = Job(recipe.read(path), in_tmp / "out", checkpoint=in_tmp / "own.pt", precision="float")
     outcome = convert(job, lambda stage: None)
     assert convert(job, lambda stage: None).status == "unchanged"
     directory = in_tmp / "out/own_gait/1"

@@ -230,7 +230,9 @@ def test_recordings_of_several_lengths_calibrate_and_judge(tmp_path: Path, share
     from convert.samples import sets as calibration
 
     loaded = RECIPE.load(write_folder(tmp_path, voice_module(**GROUP)))
-    media = calibration.from_directory(shared / "data/speech", RECIPE, loaded)
+    media = calibration.from_files(
+        calibration.find_media(shared / "data/speech", RECIPE), RECIPE, loaded
+    )
     path = tmp_path / "graph.onnx"
     export(loaded, path)
     longest_first = sorted(media.evaluation, key=lambda feeds: -feeds["waveform"].size)

@@ -8,7 +8,9 @@ import pytest
 import torch  # noqa: TID253 - in a process without TensorFlow
 
 from convert.errors import CheckpointError
-from convert.pipeline.stages import Job, convert
+from convert.pipeline.job import Job
+from convert.pipeline.stages import convert
+from convert.recipe import read
 from tests.convert.support.checkpoint_files import (
     NOT_FOUND,
     POINTER,
@@ -47,7 +49,7 @@ def out(
 
 def run(recipe: Path, checkpoint: Path, out: Path) -> None:
     convert(
-        Job(recipe, out, checkpoint=checkpoint, precision="float"),
+        Job(read(recipe), out, checkpoint=checkpoint, precision="float"),
         lambda stage: None,
     )
 
@@ -171,7 +173,9 @@ def test_the_same_weights_wrapped_and_averaged_change_nothing(
     lightning = {f"model._orig_mod.{name}": tensor for name, tensor in state.items()}
     path.write_bytes(saved({"state_dict": lightning, "optimizer_states": [], "epoch": 3}))
     before = tree(out)
-    outcome = convert(Job(tiny_recipe, out, checkpoint=path, precision="float"), lambda stage: None)
+    outcome = convert(
+        Job(read(tiny_recipe), out, checkpoint=path, precision="float"), lambda stage: None
+    )
     # the artifact names the weights by their content; only the file's own name and hash differ
     assert outcome.manifest is not None
     assert (outcome.status, outcome.manifest.version) == ("unchanged", 1)

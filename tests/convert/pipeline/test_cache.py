@@ -1,12 +1,18 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from convert.pipeline import cache as module
-from convert.pipeline.cache import fingerprint, recall, remember, tool_versions
+from convert.pipeline.cache import (
+    content_hashes,
+    fingerprint,
+    recall,
+    remember,
+    tool_versions,
+)
 from convert.recipe import RecipeFile, read
-from convert.weights.resolve import Found
 from runtime.artifact.manifest import Manifest, read_manifest
 from tests.convert.support.tiny import write_recipe
 from tests.support.artifacts import CLASSIFIER, write_artifact
@@ -33,51 +39,49 @@ def test_everything_that_decides_the_result_decides_the_fingerprint(
     checkpoint.write_bytes(b"one")
     labels = tmp_path / "labels.txt"
     labels.write_text("left")
-    found = Found("pretrained", checkpoint)
-    key = fingerprint(recipe_file, found, "synthetic", "auto")
-    assert fingerprint(recipe_file, found, "synthetic", "auto") == key
+
+    def key(recipe_file: RecipeFile = recipe_file, **settings: Any) -> str:
+        return fingerprint(recipe_file, content_hashes(checkpoint), **settings)
+
+    first = key()
+    assert key() == first
     others = {
-        fingerprint(replace(recipe_file, sha256="0" * 64), found, "synthetic", "auto"),
-        fingerprint(recipe_file, Found("seeded", None), "synthetic", "auto"),
-        fingerprint(recipe_file, replace(found, labels=labels), "synthetic", "auto"),
-        fingerprint(recipe_file, found, "sha256:1", "auto"),
-        fingerprint(recipe_file, found, "synthetic", "int8"),
-        fingerprint(recipe_file, found, "synthetic", "auto", "thorough"),
+        key(replace(recipe_file, sha256="0" * 64)),
+        fingerprint(recipe_file, content_hashes(None)),
+        key(labels=labels),
+        key(calibration="sha256:1"),
+        key(pairs="sha256:1"),
+        key(precision="int8"),
+        key(search="thorough"),
     }
     labels.write_text("right")
-    others.add(fingerprint(recipe_file, replace(found, labels=labels), "synthetic", "auto"))
+    others.add(key(labels=labels))
     checkpoint.write_bytes(b"two")
-    others.add(fingerprint(recipe_file, found, "synthetic", "auto"))
+    others.add(key())
     checkpoint.write_bytes(b"one")
     newer = {**tool_versions(), "onnxruntime": "9.9"}
     monkeypatch.setattr(module, "tool_versions", lambda: newer)
-    others.add(fingerprint(recipe_file, found, "synthetic", "auto"))
-    assert key not in others
-    assert len(others) == 9
+    others.add(key())
+    assert first not in others
+    assert len(others) == 10
 
 
-def test_any_file_of_a_checkpoint_directory_decides(
-    recipe_file: RecipeFile, tmp_path: Path
-) -> None:
+def test_any_file_of_a_checkpoint_directory_decides(tmp_path: Path) -> None:
     directory = tmp_path / "model"
     directory.mkdir()
-    keys = set()
+    hashes = set()
     for name, content in (("config.json", "{}"), ("model.bin", "one"), ("model.bin", "two")):
         (directory / name).write_text(content)
-        found = Found("pretrained", directory)
-        keys.add(fingerprint(recipe_file, found, "synthetic", "auto"))
-    assert len(keys) == 3
+        hashes.add(content_hashes(directory))
+    assert len(hashes) == 3
 
 
-def test_checkpoint_may_be_moved(recipe_file: RecipeFile, tmp_path: Path) -> None:
+def test_checkpoint_may_be_moved(tmp_path: Path) -> None:
     first, second = tmp_path / "a.pth", tmp_path / "deeper.pth"
     for path in (first, second):
         path.write_bytes(b"same")
-    keys = {
-        fingerprint(recipe_file, Found("pretrained", path), "synthetic", "auto")
-        for path in (first, second)
-    }
-    assert len(keys) == 1
+    assert content_hashes(first) == content_hashes(second) != ()
+    assert content_hashes(tmp_path / "missing.pth") == ()
 
 
 def test_version_is_recalled(made: tuple[Path, Manifest]) -> None:

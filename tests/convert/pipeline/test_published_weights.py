@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from convert.pipeline.stages import Job, Outcome
+from convert.pipeline.job import Job, Outcome
 from convert.pipeline.subprocess_runner import run
+from convert.recipe import read
 from convert.weights.download import Store
 from runtime.artifact.manifest import read_manifest
 from tests.convert.support.command_line import command, environment
@@ -38,7 +39,7 @@ def test_fetched_weights_are_converted_and_named(
     monkeypatch.chdir(tmp_path)
     write_checkpoint(write_recipe(tmp_path), tmp_path / "weights.pth")
     address = server.serve("/net.pth", Good((tmp_path / "weights.pth").read_bytes()))
-    job = Job(write_published(tmp_path, address), tmp_path / "out", precision="float")
+    job = Job(read(write_published(tmp_path, address)), tmp_path / "out", precision="float")
     outcome, _ = run_told(job, store)
     assert outcome.status == "packaged", outcome.message
     weights = read_manifest(tmp_path / "out" / ID / "1").weights
@@ -52,7 +53,7 @@ def test_one_refused_model_does_not_stop_the_next(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     recipe = write_published(tmp_path, server.address("/nothing"))
-    jobs = [Job(recipe, tmp_path / "out") for _ in "ab"]
+    jobs = [Job(read(recipe), tmp_path / "out") for _ in "ab"]
     outcomes = run(jobs, lambda model, stage: None, store)
     assert [outcome.status for outcome in outcomes] == ["refused"] * 2
     assert outcomes[0].message.endswith("/nothing (MIT): status 404, nothing is there")

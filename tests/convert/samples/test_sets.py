@@ -2,7 +2,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -16,14 +15,15 @@ from convert.samples.sets import (
     Samples,
     companions,
     complete,
-    directory_digest,
-    from_directory,
+    find_media,
+    from_files,
     joined,
     synthetic,
 )
 from runtime.artifact.manifest import CenterCrop, Resize, Step
 from runtime.media.images.preprocess import preprocess
 from tests.convert.support import nets
+from tests.convert.support.calibration_images import write_images
 
 
 def loaded(*steps: Step) -> Loaded:
@@ -31,14 +31,6 @@ def loaded(*steps: Step) -> Loaded:
 
 
 LOADED = loaded(Resize("linear", height=8, width=6))
-
-
-def write_images(directory: Path, count: int, *, suffix: str = ".png") -> Path:
-    directory.mkdir(exist_ok=True)
-    for index in range(count):
-        pixels = np.full((10, 12, 3), index, np.uint8)
-        assert cv2.imwrite(str(directory / f"{index:03d}{suffix}"), pixels)
-    return directory
 
 
 def levels(samples: Samples) -> list[int]:
@@ -50,7 +42,7 @@ def same(first: Samples, second: Samples) -> bool:
 
 
 def test_directory_is_split_into_disjoint_parts(tmp_path: Path) -> None:
-    media = from_directory(write_images(tmp_path / "images", 9), RECIPE, LOADED)
+    media = from_files(find_media(write_images(tmp_path / "images", 9), RECIPE), RECIPE, LOADED)
     assert joined(media.calibration)["image"].shape == (3, 8, 6, 3)
     parts = (media.calibration, media.evaluation, media.held_out)
     assert sorted(level for part in parts for level in levels(part)) == list(range(9))
@@ -65,10 +57,10 @@ def test_split_and_digest_follow_contents_not_names(tmp_path: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
     first, second = (
-        from_directory(directory, RECIPE, LOADED),
-        from_directory(renamed, RECIPE, LOADED),
+        from_files(find_media(directory, RECIPE), RECIPE, LOADED),
+        from_files(find_media(renamed, RECIPE), RECIPE, LOADED),
     )
-    assert first.source == second.source == directory_digest(renamed, RECIPE)
+    assert first.source == second.source == find_media(renamed, RECIPE).digest
     assert first.source.startswith("sha256:")
     assert same(first.calibration, second.calibration)
     assert same(first.evaluation, second.evaluation)
@@ -76,43 +68,43 @@ def test_split_and_digest_follow_contents_not_names(tmp_path: Path) -> None:
 
 def test_equal_images_count_once_and_change_nothing(tmp_path: Path) -> None:
     directory = write_images(tmp_path / "images", 8)
-    before = directory_digest(directory, RECIPE)
+    before = find_media(directory, RECIPE).digest
     for path in sorted(directory.iterdir()):
         shutil.copy(path, directory / f"copy-{path.name}")
-    assert directory_digest(directory, RECIPE) == before
-    media = from_directory(directory, RECIPE, LOADED)
+    assert find_media(directory, RECIPE).digest == before
+    media = from_files(find_media(directory, RECIPE), RECIPE, LOADED)
     assert len(media.calibration) + len(media.evaluation) + len(media.held_out) == 8
 
 
 def test_another_image_is_another_digest(tmp_path: Path) -> None:
     directory = write_images(tmp_path / "images", 8)
-    before = directory_digest(directory, RECIPE)
+    before = find_media(directory, RECIPE).digest
     write_images(directory, 9)
-    assert directory_digest(directory, RECIPE) != before
+    assert find_media(directory, RECIPE).digest != before
 
 
 def test_too_few_images_are_refused(tmp_path: Path) -> None:
     directory = write_images(tmp_path / "images", 7)
     (directory / "notes.txt").write_text("no image")
     with pytest.raises(CalibrationError, match=r"images: 7 different images .* at least 8"):
-        from_directory(directory, RECIPE, LOADED)
+        from_files(find_media(directory, RECIPE), RECIPE, LOADED)
 
 
 def test_unreadable_image_is_named(tmp_path: Path) -> None:
     directory = write_images(tmp_path / "images", 8)
     (directory / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
     with pytest.raises(CalibrationError, match=r"broken\.png: "):
-        from_directory(directory, RECIPE, LOADED)
+        from_files(find_media(directory, RECIPE), RECIPE, LOADED)
 
 
 def test_no_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match=r"nowhere: no such directory"):
-        directory_digest(tmp_path / "nowhere", RECIPE)
+        find_media(tmp_path / "nowhere", RECIPE)
 
 
 def test_at_most_so_many_images_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibration, "MAXIMUM", 3)
-    media = from_directory(write_images(tmp_path / "images", 15), RECIPE, LOADED)
+    media = from_files(find_media(write_images(tmp_path / "images", 15), RECIPE), RECIPE, LOADED)
     assert [len(media.calibration), len(media.evaluation), len(media.held_out)] == [3, 3, 3]
 
 
@@ -130,7 +122,7 @@ def test_synthetic_media_are_preprocessed_as_served() -> None:
 
 
 def test_drawings_are_added_to_a_small_set_and_only_to_its_calibration(tmp_path: Path) -> None:
-    given = from_directory(write_images(tmp_path / "images", 10), RECIPE, LOADED)
+    given = from_files(find_media(write_images(tmp_path / "images", 10), RECIPE), RECIPE, LOADED)
     media = complete(given, RECIPE, LOADED)
     assert len(media.calibration) == 4 + SYNTHETIC_CALIBRATION
     assert same(media.calibration[:4], given.calibration)

@@ -8,11 +8,11 @@ import pytest
 
 from convert.errors import PairsError
 from convert.pipeline.cache import fingerprint
+from convert.pipeline.job import Job, Outcome
 from convert.pipeline.similarity.labelled_pairs import Pairs, read_pairs
 from convert.pipeline.similarity.score_scale import BANDS, Cosines, fit_scale, measure_scale
-from convert.pipeline.stages import Job, Outcome, convert
+from convert.pipeline.stages import convert
 from convert.recipe import read
-from convert.weights.resolve import find
 from runtime import load
 from runtime.tasks.similarity import score, similarity
 from tests.convert.support.tiny import write_recipe
@@ -180,7 +180,7 @@ def embedder(folder: Path) -> Path:
 
 
 def run(recipe: Path, out: Path, pairs: Path | None, told: list[str] | None = None) -> Outcome:
-    job = Job(recipe, out, weights="seeded", precision="float", pairs=pairs)
+    job = Job(read(recipe), out, weights="seeded", precision="float", pairs=pairs)
     return convert(job, (told if told is not None else []).append)
 
 
@@ -204,10 +204,7 @@ def test_a_conversion_fits_its_scale(tmp_path: Path) -> None:
 
 def test_pairs_are_part_of_what_a_conversion_is_known_by(tiny_recipe: Path) -> None:
     recipe = read(tiny_recipe)
-    found = find(recipe, "seeded", None)
-    keys = {
-        fingerprint(recipe, found, "synthetic", "float", pairs=pairs) for pairs in (None, "a", "b")
-    }
+    keys = {fingerprint(recipe, (), pairs=pairs) for pairs in (None, "a", "b")}
     assert len(keys) == 3
 
 

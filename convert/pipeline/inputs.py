@@ -1,0 +1,68 @@
+"""From a job to its inputs: everything that a conversion reads, resolved and hashed once."""
+
+from convert import recipe
+from convert.errors import RecipeError
+from convert.pipeline.cache import content_hashes, fingerprint
+from convert.pipeline.job import Inputs, Job
+from convert.pipeline.similarity.labelled_pairs import read_pairs
+from convert.recipe import RecipeFile
+from convert.samples.sets import find_media
+from convert.sources import AnySource
+from convert.weights import resolve as weights
+from convert.weights.resolve import Fetch
+
+
+def missing_source(job: Job) -> AnySource | None:
+    """Return the source that has to be asked for the weights of a job; None: they are here."""
+    return weights.missing(job.recipe_file, job.weights, job.checkpoint)
+
+
+def resolve(job: Job, fetch: Fetch | None = None) -> Inputs:
+    """Find and hash everything that a conversion reads.
+
+    Args:
+        job: the conversion, as asked for.
+        fetch: downloads published weights; None: only local files are used.
+
+    Raises:
+        ConvertError: the weights, the calibration folder or the pairs are missing or refused.
+    """
+    recipe_file = job.recipe_file
+    resolved = weights.find(recipe_file, job.weights, job.checkpoint, job.labels, fetch)
+    pairs = read_pairs(job.pairs) if job.pairs else None
+    media = find_media(job.calibration, recipe_file.recipe) if job.calibration else None
+    checkpoint_hashes = content_hashes(resolved.path)
+    key = fingerprint(
+        recipe_file,
+        checkpoint_hashes,
+        labels=resolved.labels,
+        calibration=media.digest if media else "synthetic",
+        pairs=pairs.digest if pairs else None,
+        precision=job.precision,
+        search=job.search,
+    )
+    return Inputs(
+        model_id=recipe_file.id,
+        recipe_path=recipe_file.path,
+        recipe_sha256=recipe_file.sha256,
+        out=job.out,
+        weights=resolved,
+        checkpoint_sha256=checkpoint_hashes[0] if checkpoint_hashes else None,
+        media=media,
+        pairs=pairs,
+        precision=job.precision,
+        search=job.search,
+        key=key,
+    )
+
+
+def read_recipe(inputs: Inputs) -> RecipeFile:
+    """Run the recipe file of resolved inputs in another process than the one that resolved them.
+
+    Raises:
+        RecipeError: the file has changed since, or does not run.
+    """
+    recipe_file = recipe.read(inputs.recipe_path)
+    if recipe_file.sha256 != inputs.recipe_sha256:
+        raise RecipeError(f"{inputs.recipe_path}: changed while it was being converted; run again")
+    return recipe_file

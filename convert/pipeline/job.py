@@ -1,0 +1,62 @@
+"""A conversion as the user asks for it, what it reads, and its outcome."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from convert.pipeline.similarity.labelled_pairs import Pairs
+from convert.quantize.choose import Wanted
+from convert.quantize.search.candidates import Effort
+from convert.recipe import RecipeFile
+from convert.samples.sets import MediaFiles
+from convert.weights.resolve import Found, WeightsMode
+from runtime.artifact.manifest import Manifest
+
+Status = Literal["packaged", "unchanged", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One conversion, as the user asks for it."""
+
+    recipe_file: RecipeFile
+    out: Path
+    weights: WeightsMode = "pretrained"
+    checkpoint: Path | None = None
+    calibration: Path | None = None
+    precision: Wanted = "auto"
+    search: Effort = "default"
+    labels: Path | None = None
+    pairs: Path | None = None  # labelled pairs of images, for a scale of similarity
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Everything that one conversion reads, resolved and hashed once.
+
+    It crosses to the process of the conversion. The recipe's functions cannot be pickled: that
+    process runs the recipe file again, and nothing else is resolved twice.
+    """
+
+    model_id: str
+    recipe_path: Path
+    recipe_sha256: str
+    out: Path
+    weights: Found
+    checkpoint_sha256: str | None  # of the file, or of all files of the folder; None: seeded
+    media: MediaFiles | None  # calibration files; None: synthetic samples
+    pairs: Pairs | None
+    precision: Wanted
+    search: Effort
+    key: str  # hash of all of the above, the project's code and its tools
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of one conversion: a row of the closing table."""
+
+    model: str
+    status: Status
+    message: str  # the artifact's directory, or the reason of the refusal
+    seconds: float
+    manifest: Manifest | None = None

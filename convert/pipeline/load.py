@@ -1,0 +1,108 @@
+"""The stage "load": a checkpoint or seeded weights to a network that answers the task."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from convert.checkpoint.labels import read_labels_file
+from convert.errors import CheckpointError, LabelsError
+from convert.export.numerics.fragment import Shape
+from convert.metrics import Outputs
+from convert.pipeline.job import Inputs
+from convert.recipe import Loaded, Recipe, RecipeFile, Tolerance, output_shapes
+from convert.samples.sets import Media, Samples, joined, sample_sets
+from convert.weights.resolve import Found
+
+PER_CLASS_OUTPUTS = ("probabilities", "scores")  # their last axis has one value per class
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The network in its own framework, and the samples that its graphs are compared on."""
+
+    recipe: Recipe
+    loaded: Loaded
+    samples: Media
+    tolerance: Tolerance | None  # None: fidelity is reported, not judged (untrained weights)
+
+    def answer(self, samples: Samples) -> Outputs:
+        """Return the framework's answers, with the numerics by their numpy formulas."""
+        answers = []
+        for feeds in samples:
+            arrays = [feeds[tensor.name] for tensor in self.loaded.input.tensors]
+            outputs = self.loaded.network.forward(*self.loaded.input.apply(*arrays))
+            answers.append(self.loaded.head.apply(*outputs))
+        return joined(answers)
+
+
+def load_reference(inputs: Inputs, recipe_file: RecipeFile) -> Reference:
+    """Load the network and prepare the samples.
+
+    Raises:
+        CheckpointError, LabelsError: see `load_network`.
+        CalibrationError: a calibration file is not readable, or there are too few.
+    """
+    recipe = recipe_file.recipe
+    loaded = load_network(recipe_file, inputs.weights)
+    samples = sample_sets(inputs.media, recipe, loaded)
+    is_trained = inputs.weights.origin != "seeded"
+    return Reference(recipe, loaded, samples, recipe.tolerance if is_trained else None)
+
+
+def load_network(recipe_file: RecipeFile, weights: Found) -> Loaded:
+    """Load the checkpoint through the recipe, or seed the network where there is none.
+
+    Raises:
+        CheckpointError: the file is refused, a weight is not finite, or the network's outputs do
+            not have the shapes that the recipe's head takes.
+        LabelsError: the number of labels differs from the number of classes.
+    """
+    if weights.path is not None:
+        loaded = recipe_file.recipe.load(weights.path)
+    else:
+        assert recipe_file.recipe.seed is not None
+        loaded = recipe_file.recipe.seed()
+    for name, array in loaded.network.weights().items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise CheckpointError(f"{weights.path}: {name} holds NaN or infinity")
+    _check_outputs(loaded, weights.path or recipe_file.path)
+    if weights.labels is not None:
+        loaded = replace(loaded, labels=read_labels_file(weights.labels))
+    _check_labels(loaded, weights.labels or weights.path or recipe_file.path)
+    return loaded
+
+
+def _check_outputs(loaded: Loaded, source: Path) -> None:
+    shapes, expected = output_shapes(loaded), loaded.head.takes(loaded.input.tensors)
+    if not _match(shapes, expected):
+        listed, needed = (", ".join(map(_format_shape, group)) for group in (shapes, expected))
+        raise CheckpointError(f"{source}: the network gives {listed}; needed: {needed}")
+
+
+def _check_labels(loaded: Loaded, source: Path) -> None:
+    outputs = loaded.head.tensors(output_shapes(loaded), loaded.input.tensors)
+    class_counts = {out.shape[-1] for out in outputs if out.name in PER_CLASS_OUTPUTS}
+    names = ", ".join(loaded.labels[:8])
+    for count in class_counts - {len(loaded.labels)}:
+        labels = f"{len(loaded.labels)} labels ({names})" if names else "no labels"
+        raise LabelsError(
+            f"{source}: {labels} for {count} classes; name them in a file, one a line: "
+            "--labels FILE"
+        )
+
+
+def _match(shapes: Sequence[tuple[int, ...]], expected: Sequence[Shape]) -> bool:
+    """Return whether shapes are the expected ones; a named axis may have any size."""
+    return len(shapes) == len(expected) and all(
+        len(shape) == len(axes)
+        and all(
+            isinstance(axis, str) or size == axis for size, axis in zip(shape, axes, strict=True)
+        )
+        for shape, axes in zip(shapes, expected, strict=True)
+    )
+
+
+def _format_shape(shape: Shape) -> str:
+    return f"({', '.join(map(str, shape))})"

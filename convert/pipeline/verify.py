@@ -1,0 +1,49 @@
+"""The stage "verify": each packaged file is measured as it will serve."""
+
+from pathlib import Path
+
+from convert.package import artifact
+from convert.package.measure_variant import VariantName, measure_variant, timed
+from convert.package.variants import write_variants
+from convert.pipeline.export import Exported
+from convert.pipeline.load import Reference
+from convert.pipeline.manifest import Verified
+from convert.quantize.choose import Choice
+from convert.samples import golden
+from runtime.artifact.manifest import Spec, Variant
+
+
+def verify(
+    reference: Reference, spec: Spec, exported: Exported, choice: Choice, scratch: Path
+) -> Verified:
+    """Write every file of the version into `scratch` and measure the variants.
+
+    Raises:
+        VerificationError: the float or the INT8 file is outside the tolerance, or computes
+            otherwise than its name says.
+    """
+    recipe, samples = reference.recipe, reference.samples
+    golden_path = scratch / golden.FILE
+    golden_set = golden.write_golden(golden_path, recipe, reference.loaded, reference.answer)
+
+    def write(name: VariantName, source: Path) -> Variant:
+        path = scratch / f"{name}.onnx"
+        artifact.write_variant(source, path, spec)
+        return measure_variant(
+            name,
+            path,
+            spec,
+            samples,
+            exported.reference,
+            golden_set,
+            reference.tolerance,
+            recipe.media,
+        )
+
+    variants, seven_bits = write_variants(choice, exported.path, write)
+    return Verified(
+        variants=timed(variants, scratch, samples.held_out[0]),
+        seven_bits=seven_bits,
+        golden=artifact.describe(golden_path),
+        assets=artifact.write_assets(scratch, reference.loaded.assets),
+    )
