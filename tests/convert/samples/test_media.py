@@ -9,7 +9,7 @@ import pytest
 from convert import recipe
 from convert.models.image_embedding_mobilenetv2 import RECIPE
 from convert.samples.media import MODALITIES
-from convert.samples.sets import from_directory
+from convert.samples.sets import find_media, from_files
 from runtime.cli.files import expand
 from runtime.media.suffixes import IMAGES, SUFFIXES
 from tests.convert.support import nets
@@ -27,6 +27,8 @@ def test_calibration_reads_every_file_of_a_folder_that_the_command_line_reads(
     for level, suffix in enumerate(sorted({*IMAGES, ".JPG", ".txt", ".mp4"})):
         encoded = cv2.imencode(".png", np.full((9, 9, 3), 10 * level, np.uint8))[1]
         (tmp_path / f"image{suffix}").write_bytes(encoded.tobytes())
-    media = from_directory(tmp_path, RECIPE, nets.loaded(nets.convolutions(layers=1)))
+    media = from_files(
+        find_media(tmp_path, RECIPE), RECIPE, nets.loaded(nets.convolutions(layers=1))
+    )
     parts = (media.calibration, media.evaluation, media.held_out)
     assert sum(map(len, parts)) == len(expand([str(tmp_path)], IMAGES)) == len(IMAGES) + 1
