@@ -1,64 +1,45 @@
-"""One worker as its parent sees it: started, asked with a deadline, killed with all it started."""
+"""A worker process as the pool sees it: started, asked within a deadline, killed with its group."""
 
 import contextlib
 import os
-import select
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 
-from runtime.media.isolation.wire import (
-    HEAD,
-    MAX_REPLY_BYTES,
-    Message,
-    WireError,
-    pack,
-    unpack_facts,
-    unpack_head,
-)
+from runtime.media.isolation import wire
+from runtime.media.isolation.wire import Message, WireError
 
-# Linux and macOS; elsewhere there are no such processes, and files are decoded where they are asked
-SUPPORTED = hasattr(select, "poll") and all(hasattr(os, name) for name in ("waitid", "killpg"))
-START_S = 60.0  # of a worker, on a machine that has much else to do
-_LAST_MOMENT_S = 0.5  # between the end of its pipe and its own, which says why
+# Linux and macOS; elsewhere there are no such processes, and the caller's process decodes
+SUPPORTED = all(hasattr(os, name) for name in ("waitid", "killpg"))
+START_S = 60.0  # for a worker to start, on a machine that has much else to do
+_EXIT_GRACE_S = 0.5  # from the end of a worker's connection to its exit, whose code says why
 # of the environment; a decoder needs nothing that is configured there, and secrets may be
-_KEPT = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
-_SINGLE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
-_PIPE_BYTES = 2**20
+_INHERITED = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
+_SINGLE_THREADED = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
 
 class DiedError(Exception):
-    """A worker ended, or talks nonsense; the message says how."""
+    """A worker ended, or sent no valid message; the text says how."""
 
 
 @dataclass(slots=True)
 class Budget:
-    """Seconds that may be waited for a worker; what its parent does meanwhile is not counted."""
+    """Seconds that may be spent waiting for a worker; other work of the pool is not counted."""
 
     left_s: float
-
-    def wait(self, fd: int, event: int) -> None:
-        """Wait until a pipe is ready.
-
-        Raises:
-            TimeoutError: the seconds are used up.
-        """
-        poll = select.poll()
-        poll.register(fd, event)
-        begin = time.monotonic()
-        ready = poll.poll(max(0.0, self.left_s) * 1000)
-        self.left_s -= time.monotonic() - begin
-        if not ready:
-            raise TimeoutError
 
 
 class Child:
     """A worker process, the leader of its own group. Used by one thread at a time."""
 
-    def __init__(self, *, jobs: str, memory_bytes: int, alarm_s: float) -> None:
+    def __init__(self, *, jobs: str, alarm_s: float) -> None:
         """Start it and wait until it is ready.
 
         Raises:
@@ -66,118 +47,111 @@ class Child:
         """
         # not a fork: the heap and the locks of a process with threads would come along
         program = (sys.executable, "-P", "-m", "runtime.media.isolation.worker")
-        self._popen = subprocess.Popen(
-            [*program, jobs, str(memory_bytes), str(alarm_s)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd="/",
-            env=_environment(),
-            start_new_session=True,
-        )
+        self._socket, its_end = socket.socketpair()
+        with its_end:
+            self._popen: subprocess.Popen[bytes] = subprocess.Popen(
+                [*program, jobs, str(alarm_s)],
+                stdin=its_end.fileno(),
+                stdout=subprocess.DEVNULL,
+                cwd="/",
+                env=_environment(),
+                start_new_session=True,
+            )
+        self._connection = Connection(os.dup(self._socket.fileno()))
         self._ended = False
-        assert self._popen.stdin is not None
-        assert self._popen.stdout is not None
-        self._to, self._from = self._popen.stdin.fileno(), self._popen.stdout.fileno()
-        for fd in (self._to, self._from):
-            os.set_blocking(fd, False)
-            _widen(fd)
         try:
-            self._receive(Budget(START_S))
+            with self._within(Budget(START_S)):
+                wire.receive(self._connection)
         except BaseException:
             self.kill()
             raise
 
     @property
     def pid(self) -> int:
-        """Its number, and its group's."""
+        """Return the number of the process, and of its group."""
         return self._popen.pid
 
     def is_alive(self) -> bool:
-        """Whether it can be asked."""
+        """Return whether the process runs."""
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT  # not reaped: its number stays its own
         return not self._ended and os.waitid(os.P_PID, self._popen.pid, flags) is None
 
     def ask(self, request: Message, budget: Budget) -> Iterator[Message]:
-        """What it answers, the last message among it.
+        """Send a request and yield the worker's messages, up to the last.
 
         Raises:
             TimeoutError: the budget is used up.
-            DiedError: it ended, or what came is no message.
+            DiedError: the worker ended, or sent no valid message.
         """
-        try:
-            for part in pack(request):
-                self._write(memoryview(part), budget)
-            while True:
-                message = self._receive(budget)
-                yield message
-                if message.kind != "part":
-                    return
-        except WireError as error:
-            raise DiedError(f"its decoder answered {error}") from None
+        with self._within(budget):
+            wire.send(self._connection, request)
+        kind = "part"
+        while kind == "part":
+            with self._within(budget):
+                message = wire.receive(self._connection)
+            kind = message.kind
+            yield message
 
     def kill(self) -> None:
-        """End it and whatever it started, and reap it; a second time does nothing."""
+        """End the process and whatever it started, and reap it; a second call does nothing."""
         if self._ended:
             return
         self._ended = True
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._popen.pid, signal.SIGKILL)
         self._popen.wait()
-        for pipe in (self._popen.stdin, self._popen.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        self._connection.close()
+        self._socket.close()
 
-    def _write(self, part: memoryview, budget: Budget) -> None:
-        while part:
-            budget.wait(self._to, select.POLLOUT)
-            try:
-                part = part[os.write(self._to, part) :]
-            except BlockingIOError:
-                continue
-            except BrokenPipeError:
-                raise self._died() from None
+    @contextmanager
+    def _within(self, budget: Budget) -> Iterator[None]:
+        """Let a block read or write messages for as long as the budget lasts.
 
-    def _receive(self, budget: Budget) -> Message:
-        kind, facts_bytes, data_bytes = unpack_head(self._read(HEAD.size, budget))
-        if data_bytes > MAX_REPLY_BYTES:
-            raise WireError(f"{data_bytes} bytes")
-        facts = unpack_facts(self._read(facts_bytes, budget))
-        return Message(kind, facts, self._read(data_bytes, budget))
+        At its end a second thread shuts the socket down, which ends the read or write. The timeout
+        of `Connection.poll` is not enough: `recv_bytes` after it blocks for ever where a worker
+        stops within a message.
 
-    def _read(self, size: int, budget: Budget) -> bytearray:
-        buffer = bytearray(size)
-        rest = memoryview(buffer)
-        while rest:
-            budget.wait(self._from, select.POLLIN)
-            try:
-                count = os.readv(self._from, [rest])
-            except BlockingIOError:
-                continue
-            if not count:
-                raise self._died()
-            rest = rest[count:]
-        return buffer
+        Raises:
+            TimeoutError: the budget is used up.
+            DiedError: the worker ended, or sent no valid message.
+        """
+        timer = threading.Timer(max(0.0, budget.left_s), self._interrupt)
+        timer.daemon = True
+        begin = time.monotonic()
+        timer.start()
+        failure: Exception | None = None
+        try:
+            yield
+        except (EOFError, OSError, WireError) as error:
+            failure = error
+        finally:
+            timer.cancel()
+            timer.join()  # else it might shut down the socket for the next request
+            budget.left_s -= time.monotonic() - begin
+        if budget.left_s <= 0:
+            raise TimeoutError
+        if failure is not None:
+            raise self._died(failure)
 
-    def _died(self) -> DiedError:
-        ends = time.monotonic() + _LAST_MOMENT_S
+    def _interrupt(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _died(self, error: Exception) -> DiedError:
+        if isinstance(error, WireError):
+            return DiedError(f"its decoder answered {error}")
+        if not self._connection.readable:  # so recv_bytes leaves it after a frame that is too long
+            return DiedError("its decoder answered more bytes than are allowed")
+        ends = time.monotonic() + _EXIT_GRACE_S
         while self.is_alive() and time.monotonic() < ends:
             time.sleep(0.005)
-        self.kill()  # it may have closed its pipe only
+        self.kill()  # it may have closed its connection only
         code = self._popen.returncode
         how = f"signal {-code}, {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         return DiedError(f"its decoder ended by {how}")
 
 
 def _environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
-    return {**kept, **_SINGLE, "PYTHONPATH": path}
-
-
-def _widen(fd: int) -> None:
-    """Fewer turns for megabytes; the system may refuse."""
-    import fcntl
-
-    with contextlib.suppress(OSError, AttributeError):
-        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    return {**inherited, **_SINGLE_THREADED, "PYTHONPATH": path}

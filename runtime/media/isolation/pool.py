@@ -24,7 +24,7 @@ from runtime.media.video.sample import Limits, Sampled
 JOBS = "runtime.media.isolation.jobs"
 TIMEOUT_S = 20.0
 MEMORY_BYTES = 512 * 2**20  # a decoder of clips keeps up to 17 frames, of 14 MiB at 4096 x 2304 px
-_ALARM_MARGIN_S = 10.0
+ALARM_MARGIN_S = 10.0
 _NONSENSE = "the file cannot be decoded: its decoder answered what it was not asked"
 _SOUND_PACE = 10.0  # seconds of sound that are worth another second of decoding
 
@@ -41,6 +41,7 @@ class IsolatedDecoders:
         timeout_s: float = TIMEOUT_S,
         memory_bytes: int = MEMORY_BYTES,
         jobs: str = JOBS,
+        alarm_margin_s: float = ALARM_MARGIN_S,
     ) -> None:
         """Start nothing yet.
 
@@ -49,10 +50,12 @@ class IsolatedDecoders:
                 that it holds.
             memory_bytes: what a worker may have of its own beside the file.
             jobs: the module with the functions that a worker offers.
+            alarm_margin_s: after timeout_s, when a worker whose parent is gone ends itself.
         """
         self._timeout_s = timeout_s
         self._memory_bytes = memory_bytes
         self._jobs = jobs
+        self._alarm_margin_s = alarm_margin_s
         self._idle: list[Child] = []
         self._lock = threading.Lock()
         self._closed = False
@@ -111,7 +114,10 @@ class IsolatedDecoders:
             InputError: the worker refused the data, crashed on them, or took too long.
             RuntimeError: a fault of ours; the message is the worker's traceback.
         """
-        request = Message("ask", {"job": job, "arguments": arguments}, data)
+        # the file and one copy of it on top of what decoding takes
+        memory_bytes = self._memory_bytes + 2 * len(data)
+        facts = {"job": job, "arguments": arguments, "memory_bytes": memory_bytes}
+        request = Message("ask", facts, data)
         last = request
         with self._lent() as child:
             try:
@@ -139,8 +145,7 @@ class IsolatedDecoders:
         """A worker; it is killed where the block is left before its answer was complete."""
         child = self._taken() or Child(
             jobs=self._jobs,
-            memory_bytes=self._memory_bytes,
-            alarm_s=self._timeout_s + _ALARM_MARGIN_S,
+            alarm_s=self._timeout_s + self._alarm_margin_s,
         )
         try:
             yield child

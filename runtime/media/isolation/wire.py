@@ -1,9 +1,14 @@
-"""Messages between a parent and its worker: a head, facts as JSON, and bytes. Never a pickle."""
+"""Messages between the pool and its workers: two frames of a Connection, JSON and raw bytes.
+
+A worker decodes hostile files and may be taken over by one. So of `multiprocessing.connection`
+only `send_bytes` and `recv_bytes` are used: `send` and `recv` pickle, and an unpickled reply could
+run any code in the server.
+"""
 
 import json
-import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -11,72 +16,73 @@ from numpy.typing import NDArray
 
 from runtime.errors import DecodeError, InputError, TooLargeError
 
-Kind = Literal["ask", "ready", "part", "end", "refused", "fault"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+MessageKind = Literal["ask", "ready", "part", "end", "refused", "fault"]
+KINDS: tuple[MessageKind, ...] = get_args(MessageKind)
 DTYPES = ("uint8", "float32")
-MAX_FACTS_BYTES = 2**20
-MAX_REPLY_BYTES = 2**28  # of what a worker says; 16 frames of 1024 x 1024 px are 48 MiB
+MAX_HEAD_BYTES = 2**20
+MAX_REPLY_BYTES = 2**28  # of a worker's data; 16 frames of 1024 x 1024 px are 48 MiB
 REFUSALS: Mapping[str, type[InputError]] = {
     kind.__name__: kind for kind in (InputError, DecodeError, TooLargeError)
 }
-HEAD = struct.Struct("<BIQ")  # kind, bytes of the facts, bytes of the data
 
 
 class WireError(Exception):
-    """What came is no message."""
+    """The bytes received are no message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message, either way."""
+    """One message, in either direction."""
 
-    kind: Kind
+    kind: MessageKind
     facts: Mapping[str, Any] = field(default_factory=dict)
-    data: bytes | bytearray = b""
+    data: bytes = b""
 
 
-def pack(message: Message) -> tuple[bytes, bytes | bytearray]:
-    """The head with the facts, and the data."""
-    facts = json.dumps(message.facts).encode()
-    head = HEAD.pack(KINDS.index(message.kind), len(facts), len(message.data))
-    return head + facts, message.data
+def send(connection: Connection, message: Message) -> None:
+    """Write a message; block until the other process has read most of it."""
+    head = {"kind": message.kind, "facts": message.facts}
+    connection.send_bytes(json.dumps(head).encode())
+    connection.send_bytes(message.data)
 
 
-def unpack_head(head: bytes | bytearray) -> tuple[Kind, int, int]:
-    """Kind, bytes of the facts, bytes of the data.
-
-    Raises:
-        WireError: no such kind, or facts that are too long.
-    """
-    number, facts_bytes, data_bytes = HEAD.unpack(head)
-    if number >= len(KINDS) or facts_bytes > MAX_FACTS_BYTES:
-        raise WireError(f"a head of kind {number} with facts of {facts_bytes} bytes")
-    return KINDS[number], facts_bytes, data_bytes
-
-
-def unpack_facts(text: bytes | bytearray) -> dict[str, Any]:
-    """The facts.
+def receive_head(connection: Connection) -> Message:
+    """Read the first frame of a message, which is everything but its data.
 
     Raises:
-        WireError: no JSON object.
+        EOFError: the other process closed its end.
+        OSError: it closed its end within the frame, or the frame is longer than MAX_HEAD_BYTES.
+        WireError: the frame is not the JSON of a head.
     """
+    frame = connection.recv_bytes(MAX_HEAD_BYTES)
     try:
-        facts = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise WireError(f"facts that are no JSON: {error}") from None
-    if not isinstance(facts, dict):
-        raise WireError(f"facts that are {type(facts).__name__}")
-    return facts
+        head = json.loads(frame)
+        kind, facts = head["kind"], head["facts"]
+    except (ValueError, RecursionError, TypeError, KeyError) as error:
+        raise WireError(f"a head of {len(frame)} bytes that is none: {error!r}") from None
+    if kind not in KINDS or not isinstance(facts, dict):
+        raise WireError(f"a head of kind {kind!r}")
+    return Message(kind, facts)
+
+
+def receive(connection: Connection) -> Message:
+    """Read a message of a worker, with data of at most MAX_REPLY_BYTES.
+
+    Raises:
+        EOFError, OSError, WireError: as `receive_head`.
+    """
+    head = receive_head(connection)
+    return replace(head, data=connection.recv_bytes(MAX_REPLY_BYTES))
 
 
 def with_array(facts: Mapping[str, Any], array: NDArray[np.generic]) -> Message:
-    """A part of an answer that holds an array."""
+    """Return a part of an answer that holds an array."""
     described = {**facts, "dtype": array.dtype.name, "shape": list(array.shape)}
     return Message("part", described, array.tobytes())
 
 
 def array_of(message: Message) -> NDArray[Any]:
-    """The array of a part.
+    """Return the array of a part.
 
     Raises:
         WireError: a dtype that is not sent, or a shape that does not fit the bytes.

@@ -1,8 +1,8 @@
 """The program of a worker.
 
-    python -m runtime.media.isolation.worker JOBS_MODULE MEMORY_BYTES ALARM_S
+    python -m runtime.media.isolation.worker JOBS_MODULE ALARM_S
 
-It reads requests from its standard input and answers on its standard output, until the input ends.
+Its standard input is a socket: it reads requests there and answers them, until the socket ends.
 """
 
 import importlib
@@ -12,36 +12,38 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from typing import BinaryIO
+from dataclasses import replace
+from multiprocessing.connection import Connection
 
 from runtime.errors import InputError
+from runtime.media.isolation import wire
 from runtime.media.isolation.jobs import Job
-from runtime.media.isolation.wire import HEAD, REFUSALS, Message, pack, unpack_facts, unpack_head
+from runtime.media.isolation.wire import REFUSALS, Message
 
 
-def main(jobs_module: str, memory_bytes: str, alarm_s: str) -> None:
+def main(jobs_module: str, alarm_s: str) -> None:
     """Answer requests until there are no more."""
     jobs: Mapping[str, Job] = importlib.import_module(jobs_module).JOBS
-    inbound, outbound = _taken_over()
+    connection = _take_over_socket()
     _prepare()
-    _send(outbound, Message("ready"))
-    while (request := _receive(inbound, int(memory_bytes))) is not None:
-        # whoever asked kills first; where nobody is left to do it, the alarm ends a hung decoder
+    wire.send(connection, Message("ready"))
+    while (request := _receive(connection)) is not None:
+        # the pool kills a hung decoder first; the alarm ends it where the pool's process is gone
         signal.setitimer(signal.ITIMER_REAL, float(alarm_s))
         for reply in _answers(jobs, request):
             signal.setitimer(signal.ITIMER_REAL, 0)
-            _send(outbound, reply)
+            wire.send(connection, reply)
             signal.setitimer(signal.ITIMER_REAL, float(alarm_s))
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _taken_over() -> tuple[BinaryIO, BinaryIO]:
-    """The two pipes, out of reach of libraries that print: at a client's will, into the log too."""
-    inbound, outbound = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+def _take_over_socket() -> Connection:
+    """Return the socket, out of reach of libraries that print: they would corrupt the answers."""
+    connection = Connection(os.dup(0))
     nothing = os.open(os.devnull, os.O_RDWR)
-    for number in (0, 1, 2):
+    for number in (0, 1, 2):  # the last is the server's log, where a client could write at will
         os.dup2(nothing, number)
-    return inbound, outbound
+    return connection
 
 
 def _prepare() -> None:
@@ -51,13 +53,13 @@ def _prepare() -> None:
 
 def _answers(jobs: Mapping[str, Job], request: Message) -> Iterator[Message]:
     try:
-        yield from jobs[request.facts["job"]](request.facts["arguments"], bytes(request.data))
+        yield from jobs[request.facts["job"]](request.facts["arguments"], request.data)
     except InputError as error:
         yield _refusal(type(error).__name__, str(error))
     except MemoryError:
         size = len(request.data)
-        found = f"the file of {size} bytes needs more memory than a decoder may have"
-        yield _refusal("TooLargeError", found)
+        need = f"the file of {size} bytes needs more memory than a decoder may have"
+        yield _refusal("TooLargeError", need)
     except Exception:
         yield Message("fault", {"traceback": traceback.format_exc()[-8000:]})
     else:
@@ -65,30 +67,22 @@ def _answers(jobs: Mapping[str, Job], request: Message) -> Iterator[Message]:
 
 
 def _refusal(kind: str, message: str) -> Message:
-    known = kind if kind in REFUSALS else "InputError"
-    return Message("refused", {"error": known, "message": message[:2000]})
+    name = kind if kind in REFUSALS else "InputError"
+    return Message("refused", {"error": name, "message": message[:2000]})
 
 
-def _receive(inbound: BinaryIO, memory_bytes: int) -> Message | None:
-    head = inbound.read(HEAD.size)
-    if len(head) < HEAD.size:
+def _receive(connection: Connection) -> Message | None:
+    try:
+        head = wire.receive_head(connection)
+    except (EOFError, ConnectionResetError):
         return None
-    kind, facts_bytes, data_bytes = unpack_head(head)
-    # what a process has of its own, the file and a copy of it beside what decoding takes; code that
-    # is mapped from files does not count
-    limit = memory_bytes + 2 * data_bytes
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))
-    return Message(kind, unpack_facts(inbound.read(facts_bytes)), inbound.read(data_bytes))
-
-
-def _send(outbound: BinaryIO, message: Message) -> None:
-    for part in pack(message):
-        outbound.write(part)
-    outbound.flush()
+    # the memory of the process itself; code that is mapped from files does not count
+    resource.setrlimit(resource.RLIMIT_DATA, (head.facts["memory_bytes"], resource.RLIM_INFINITY))
+    return replace(head, data=connection.recv_bytes())
 
 
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except (BrokenPipeError, KeyboardInterrupt):
-        os._exit(0)  # whoever asked is gone
+    except (BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
+        os._exit(0)  # the pool's process is gone

@@ -1,17 +1,21 @@
 """Jobs that do what a broken decoder does, in the place of `runtime.media.isolation.jobs`."""
 
 import os
+import pickle
 import signal
+import stat
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from runtime.errors import TooLargeError
-from runtime.media.isolation.wire import Message, with_array
+from runtime.media.isolation.wire import MAX_REPLY_BYTES, Message, with_array
 
 BLOCK = np.full(1600, 0.5, np.float32)
 
@@ -73,6 +77,74 @@ def print_much(data: bytes) -> None:
         os.write(fd, b"what a library prints\n" * 10_000)
 
 
+def wait_for(data: bytes) -> None:
+    """Work until the file exists that the data name."""
+    while not Path(data.decode().split()[-1]).exists():
+        time.sleep(0.01)
+
+
+class _Payload:
+    """What an attacker sends to a parent that unpickles: a call of `open` that makes a file."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (self.path, "w")
+
+
+def send_pickle(data: bytes) -> None:
+    content = pickle.dumps(_Payload(data.decode().split()[-1]))
+    _write_to_pool(struct.pack("!i", len(content)) + content)
+
+
+def stop_within_message(data: bytes) -> None:
+    """Announce a frame of 1000 bytes and send half of it."""
+    _disable_alarm()
+    _write_to_pool(struct.pack("!i", 1000) + bytes(500))
+    time.sleep(600)
+
+
+def drip_within_message(data: bytes) -> None:
+    """Send a frame a byte at a time, so that no single read waits long."""
+    _disable_alarm()
+    _write_to_pool(struct.pack("!i", 1_000_000))
+    while True:
+        _write_to_pool(b" ")
+        time.sleep(0.02)
+
+
+def announce_too_much(data: bytes) -> None:
+    head = b'{"kind": "part", "facts": {}}'
+    _write_to_pool(struct.pack("!i", len(head)) + head + struct.pack("!i", MAX_REPLY_BYTES + 1))
+    time.sleep(600)
+
+
+def end_and_stop_reading(data: bytes) -> None:
+    """Say that the request is done, so that the pool sends another, and never read it."""
+    head = b'{"kind": "end", "facts": {}}'
+    _write_to_pool(struct.pack("!i", len(head)) + head + struct.pack("!i", 0))
+    time.sleep(600)
+
+
+def _disable_alarm() -> None:
+    """Leave the deadline to the pool, as code that has taken a worker over would."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _write_to_pool(content: bytes) -> None:
+    fds = (int(path.name) for path in Path("/proc/self/fd").iterdir())
+    (fd,) = (fd for fd in fds if fd > 2 and _is_socket(fd))
+    os.write(fd, content)
+
+
+def _is_socket(fd: int) -> bool:
+    try:
+        return stat.S_ISSOCK(os.fstat(fd).st_mode)
+    except OSError:  # the one that listed the folder is closed
+        return False
+
+
 def echo(data: bytes) -> None:
     return None
 
@@ -89,6 +161,12 @@ DEEDS: Mapping[str, Callable[[bytes], None]] = {
     "fail": fail,
     "refuse": refuse,
     "print_much": print_much,
+    "wait_for": wait_for,
+    "send_pickle": send_pickle,
+    "stop_within_message": stop_within_message,
+    "drip_within_message": drip_within_message,
+    "announce_too_much": announce_too_much,
+    "end_and_stop_reading": end_and_stop_reading,
     "echo": echo,
 }
 
@@ -100,7 +178,7 @@ def sound(arguments: Mapping[str, Any], data: bytes) -> Iterator[Message]:
     if name.startswith("drip"):
         block = np.zeros(16_000 if name == "drip_much" else 160, np.float32)
         for _ in range(20):
-            time.sleep(0.1)
+            time.sleep(0.05)
             yield with_array({}, block)
         return
     if name in DEEDS:

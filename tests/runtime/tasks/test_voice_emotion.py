@@ -11,7 +11,7 @@ from runtime.media.isolation.pool import IsolatedDecoders
 from runtime.predict.prepare import Bounds
 from runtime.results import Classification
 from runtime.tasks.voice_emotion import Options, VoiceEmotion, voice_emotion
-from tests.runtime.media.test_isolation import workers
+from tests.runtime.support.processes import workers
 from tests.runtime.support.recordings import sound, tone
 from tests.support.artifacts import CLASSIFIER, VOICE, write_artifact
 

@@ -15,7 +15,7 @@ import pytest
 import serve.app
 from runtime.media.isolation.pool import IsolatedDecoders
 from serve.settings import Settings
-from tests.runtime.media.test_isolation import HOSTILE, eventually, gone, workers
+from tests.runtime.support.processes import HOSTILE_JOBS, becomes_true, has_ended, workers
 from tests.runtime.support.recordings import shades, sound, tone, video
 from tests.serve.conftest import running, solid
 from tests.serve.test_main import serving
@@ -35,7 +35,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def client(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
-    hostile = functools.partial(IsolatedDecoders, jobs=HOSTILE)
+    hostile = functools.partial(IsolatedDecoders, jobs=HOSTILE_JOBS)
     monkeypatch.setattr(serve.app, "IsolatedDecoders", hostile)
     with running(Settings(artifacts=root, decode_timeout_s=2)) as client:
         yield client
@@ -76,7 +76,7 @@ def test_a_server_that_stops_leaves_no_worker(root: Path) -> None:
         (worker,) = workers(server.process.pid)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(timeout=20) == 0
-        assert eventually(lambda: gone(worker))
+        assert becomes_true(lambda: has_ended(worker))
 
 
 def peak_mib(pid: int) -> float:
