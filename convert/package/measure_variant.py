@@ -16,7 +16,7 @@ from convert.samples.golden import Golden
 from convert.samples.sets import Media
 from convert.verify.latency import medians_ms
 from convert.verify.op_types import op_types
-from convert.verify.parity import batch_invariant, integer_operators, run_rows
+from convert.verify.parity import GraphRun, integer_operators, rows_are_independent, run_rows
 from runtime.artifact.golden_limits import measure_difference
 from runtime.artifact.manifest import Spec, Variant
 from runtime.engine.session import Feeds
@@ -33,13 +33,19 @@ SEVEN_BIT_CPU_FEATURES = ("avx2",)
 RANGES_OF_THE_MOMENT = frozenset({"MatMulNBits", "MatMulInteger", "DynamicQuantizeLinear"})
 
 
-def cpu_features(name: VariantName, path: Path) -> tuple[str, ...]:
-    """Which CPUs a variant is for; empty: any."""
+def cpu_features(name: VariantName, path: Path, saturating: Sequence[str]) -> tuple[str, ...]:
+    """Return the CPU features of which a variant needs one; empty: it is for any CPU.
+
+    Args:
+        name: of the variant.
+        path: the ONNX file.
+        saturating: layers of the file whose products may saturate.
+    """
     if name == "float":
         return ()
     if name == "int8-7bit":
         return SEVEN_BIT_CPU_FEATURES
-    if saturating_layers(path):
+    if saturating:
         return INT8_CPU_FEATURES
     if RANGES_OF_THE_MOMENT & op_types(path).keys():
         return EXACT_CPU_FEATURES
@@ -49,6 +55,7 @@ def cpu_features(name: VariantName, path: Path) -> tuple[str, ...]:
 def measure_variant(
     name: VariantName,
     path: Path,
+    run: GraphRun,
     spec: Spec,
     media: Media,
     reference: Outputs,
@@ -61,6 +68,7 @@ def measure_variant(
     Args:
         name: of the variant.
         path: the ONNX file, spec inside.
+        run: of its graph on the held-out part of the media.
         spec: what is inside the file.
         media: the held-out part is used.
         reference: the framework's outputs of it.
@@ -71,23 +79,23 @@ def measure_variant(
     Raises:
         VerificationError: outside the tolerance, or INT8 without integer operators.
     """
-    found = run_rows(path, media.held_out)
-    fidelity = measure(reference, found, spec.suppression)
+    fidelity = measure(reference, run.outputs, spec.suppression)
     # parity has judged the float graph already, also where drawings cannot tell a detector's boxes
     told = {n: v for n, v in fidelity.metrics.items() if name != "float" or not np.isnan(v)}
     reasons = tolerance.violations(told) if tolerance else []
     operators = integer_operators(path)
     if name != "float" and not operators:
         reasons.append("it computes in float")
-    if name == "int8-7bit" and (layers := saturating_layers(path)):
-        reasons.append(f"{len(layers)} layers may saturate, {layers[0]} the first")
+    saturating = saturating_layers(path) if name != "float" else []
+    if name == "int8-7bit" and saturating:
+        reasons.append(f"{len(saturating)} layers may saturate, {saturating[0]} the first")
     if reasons:
         raise VerificationError(f"{name}: {', '.join(reasons)}")
     return Variant(
         name=name,
         precision="float" if name == "float" else "int8",
         files=(describe(path),),
-        cpu_features=cpu_features(name, path),
+        cpu_features=cpu_features(name, path, saturating),
         verification={
             "inputs": len(media.held_out),
             "inputs_source": media.source,
@@ -98,7 +106,7 @@ def measure_variant(
             "golden": _differences(golden.outputs, run_rows(path, golden.samples)),
             "integer_operators": dict(operators),
         },
-        batch_invariant=batch_invariant(path, media.held_out),
+        batch_invariant=rows_are_independent(run),
     )
 
 

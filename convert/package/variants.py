@@ -4,9 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from convert.errors import VerificationError
-from convert.package.measure_variant import VariantName
+from convert.package.measure_variant import INT8_CPU_FEATURES, VariantName
 from convert.quantize.choose import Choice
-from convert.quantize.saturation import saturating_layers
 from runtime.artifact.manifest import Variant
 
 
@@ -30,7 +29,7 @@ def write_variants(
     if choice.int8 is None:
         return (plain,), "float serves"
     best = write("int8", choice.int8)
-    if not saturating_layers(choice.int8):
+    if best.cpu_features != INT8_CPU_FEATURES:
         return (best, plain), "not needed: no product of the INT8 variant saturates"
     if choice.int8_7bit is None:
         return (best, plain), "not packaged: products saturate all the same"

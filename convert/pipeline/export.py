@@ -11,7 +11,7 @@ from convert.export.numerics import attach
 from convert.metrics import Outputs
 from convert.pipeline.load import Reference
 from convert.recipe import output_shapes
-from convert.verify.parity import check_parity
+from convert.verify.parity import GraphRun, check_parity, run_graph
 from runtime.artifact.manifest import TensorSpec
 
 
@@ -19,7 +19,7 @@ from runtime.artifact.manifest import TensorSpec
 class Exported:
     """The float graph, proved equal to the reference on the test samples."""
 
-    path: Path
+    run: GraphRun  # the graph, and its outputs of the test samples
     tensors: tuple[TensorSpec, ...]  # outputs of the graph, as the spec lists them
     reference: Outputs  # the framework's answers to the test samples
     parity: Mapping[str, float]  # largest absolute differences, by batch size
@@ -42,4 +42,5 @@ def export_float(reference: Reference, scratch: Path) -> Exported:
     core = canonicalize(loaded.network.export(), prefix="net/")
     path = scratch / "exported.onnx"
     onnx.save(attach(core, given=loaded.input, head=loaded.head, outputs=tensors), path)
-    return Exported(path, tensors, answers, check_parity(answers, path, samples))
+    run = run_graph(path, samples)
+    return Exported(run, tensors, answers, check_parity(answers, run))

@@ -67,7 +67,7 @@ def _run(
     exported = export_float(reference, scratch)
     report("quantize")
     choice = choose(
-        exported.path,
+        exported.run,
         reference.samples,
         tolerance=reference.tolerance or Tolerance(),
         suppression=reference.loaded.suppression,
@@ -75,7 +75,7 @@ def _run(
         effort=inputs.search,
         seconds=recipe.search_seconds,
     )
-    scale = similarity.fit(labelled, choice.int8 or exported.path)
+    scale = similarity.fit(labelled, choice.int8 or exported.run.path)
     spec = build_spec(inputs.model_id, reference, exported, scale)
     report("verify")
     verified = verify(reference, spec, exported, choice, scratch)

@@ -10,6 +10,7 @@ from convert.pipeline.load import Reference
 from convert.pipeline.manifest import Verified
 from convert.quantize.choose import Choice
 from convert.samples import golden
+from convert.verify.parity import run_graph
 from runtime.artifact.manifest import Spec, Variant
 
 
@@ -32,6 +33,7 @@ def verify(
         return measure_variant(
             name,
             path,
+            exported.run if name == "float" else run_graph(path, samples.held_out),
             spec,
             samples,
             exported.reference,
@@ -40,7 +42,7 @@ def verify(
             recipe.media,
         )
 
-    variants, seven_bits = write_variants(choice, exported.path, write)
+    variants, seven_bits = write_variants(choice, exported.run.path, write)
     return Verified(
         variants=timed(variants, scratch, samples.held_out[0]),
         seven_bits=seven_bits,

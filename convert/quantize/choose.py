@@ -13,6 +13,7 @@ import onnx
 
 from convert.errors import ConvertError
 from convert.metrics import Fidelity, Outputs, measure
+from convert.quantize.graph_files import GraphFiles
 from convert.quantize.passes.matmul_nbits import ONNXRUNTIME_MINIMUM
 from convert.quantize.quantizer import Quantizer, Setting
 from convert.quantize.search.candidates import Effort, Found, budget, climb, rung_name, within
@@ -20,7 +21,7 @@ from convert.quantize.search.float_layers import Measured, Search, Trial
 from convert.recipe import SEARCH_SECONDS, Tolerance
 from convert.samples.sets import Media
 from convert.verify.latency import medians_ms, run_and_time
-from convert.verify.parity import integer_operators, run_rows
+from convert.verify.parity import GraphRun, integer_operators, run_rows
 from convert.verify.peak_memory import peak_bytes
 from runtime.artifact.manifest import Suppression
 
@@ -97,7 +98,7 @@ class Choice:
 
 
 def choose(
-    float_path: Path,
+    float_run: GraphRun,
     media: Media,
     *,
     tolerance: Tolerance,
@@ -109,7 +110,8 @@ def choose(
     """Search, measure and decide.
 
     Args:
-        float_path: the float graph; candidates are written beside it.
+        float_run: the float graph's outputs of the held-out samples; candidates are written to
+            the directory of its file.
         media: calibration observes the ranges, the search goes by evaluation, held_out judges.
         tolerance: an empty one for untrained weights, whose fidelity means nothing.
         suppression: of a detector, as it serves.
@@ -122,16 +124,17 @@ def choose(
     """
     if precision == "float":
         return Choice(None, {"precision": "float"}, (), "float was asked for")
-    quantizer = Quantizer(onnx.load(float_path), media.calibration)
-    judge = _Judge(float_path, media, tolerance, suppression)
+    quantizer = Quantizer(onnx.load(float_run.path), media.calibration)
+    files = GraphFiles(quantizer.quantize, float_run.path.parent)
+    judge = _Judge(float_run, media, tolerance, suppression, files)
     search = Search(
-        lambda setting: judge.evaluate(quantizer.quantize(setting)),
+        judge.evaluate,
         units=quantizer.units,
         tolerance=tolerance,
         budget=within(budget(effort, seconds)),
     )
-    found = [judge.unseen(each, quantizer) for each in climb(search, quantizer, effort=effort)]
-    float_record, rungs = _timed(float_path, media, found)
+    found = [judge.unseen(each) for each in climb(search, quantizer, effort=effort)]
+    float_record, rungs = _timed(float_run.path, media, found)
     taken = [rung.trial for rung in rungs]
     rest = [_trial_record(trial) for trial in search.trials if trial not in taken]
     records = (float_record, *(rung.record() for rung in rungs), *rest)
@@ -140,7 +143,7 @@ def choose(
         best = fit[0]
         for rung in fit[1:]:
             best = rung if best.milliseconds > rung.challenge * rung.milliseconds else best
-        reduced = _with_7_bits(quantizer, best)
+        reduced = _with_7_bits(files, best)
         return Choice(best.path, _settings(best), records, f"INT8 of {best.name}", reduced)
     reason = "; ".join(f"INT8 of {rung.name}: {', '.join(rung.objections)}" for rung in rungs)
     if precision == "int8":
@@ -148,12 +151,10 @@ def choose(
     return Choice(None, {"precision": "float"}, records, reason)
 
 
-def _with_7_bits(quantizer: Quantizer, rung: Rung) -> Path | None:
+def _with_7_bits(files: GraphFiles, rung: Rung) -> Path | None:
     if rung.trial.setting.reduce_range:  # what serves has them already
         return None
-    path = rung.path.with_name(f"{rung.path.stem}-7bit.onnx")
-    onnx.save(quantizer.quantize(replace(rung.trial.setting, reduce_range=True)), path)
-    return path
+    return files.path(replace(rung.trial.setting, reduce_range=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,32 +174,32 @@ class _Judge:
 
     def __init__(
         self,
-        float_path: Path,
+        float_run: GraphRun,
         media: Media,
         tolerance: Tolerance,
         suppression: Suppression | None,
+        files: GraphFiles,
     ) -> None:
-        self._scratch = float_path.with_name("candidate.onnx")
         self._media = media
         self._tolerance = tolerance
         self._suppression = suppression
-        self._seen = run_rows(float_path, media.evaluation)
-        self._unseen = run_rows(float_path, media.held_out)
+        self._files = files
+        self._seen = run_rows(float_run.path, media.evaluation)
+        self._unseen = float_run.outputs
 
-    def evaluate(self, model: onnx.ModelProto) -> Measured:
+    def evaluate(self, setting: Setting) -> Measured:
         """By what the search sees."""
-        onnx.save(model, self._scratch)
-        outputs, milliseconds = run_and_time(self._scratch, self._media.evaluation)
-        fidelity = self._fidelity(self._seen, outputs)
-        return Measured(fidelity, milliseconds, self._scratch.stat().st_size)
+        path = self._files.path(setting)
+        outputs, milliseconds = run_and_time(path, self._media.evaluation)
+        measured = Measured(self._fidelity(self._seen, outputs), milliseconds, path.stat().st_size)
+        self._files.keep(setting, loss=measured.fidelity.loss)
+        return measured
 
-    def unseen(self, found: Found, quantizer: Quantizer) -> _Candidate:
+    def unseen(self, found: Found) -> _Candidate:
         """A rung's best by what the search did not see; where that fails, the one beside it."""
-        stem = found.name.replace(", ", "-").replace(" ", "-")
         candidates = []
-        for number, trial in enumerate(found.trials):
-            path = self._scratch.with_name(f"int8-{stem}-{number}.onnx")
-            onnx.save(quantizer.quantize(trial.setting), path)
+        for trial in found.trials:
+            path = self._files.path(trial.setting)
             held = self._fidelity(self._unseen, run_rows(path, self._media.held_out))
             violations = tuple(self._tolerance.violations(held.metrics))
             candidates.append(_Candidate(found.name, trial, path, found.tried, held, violations))

@@ -3,6 +3,7 @@
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from convert.errors import VerificationError
@@ -20,14 +21,47 @@ MEASURED_AT_RUN = ("DynamicQuantizeLinear",)
 INTEGER_OPERATOR = re.compile(r"QLinear\w+|QGemm|\w+Integer\w*|DynamicQuantize\w+|MatMulNBits")
 
 
+@dataclass(frozen=True, slots=True)
+class GraphRun:
+    """The outputs of one graph on the test samples, kept so that no stage runs it on them again."""
+
+    path: Path
+    outputs: Outputs  # of every sample, one run each
+    batch_rows: tuple[int, ...]  # indices of the samples that also ran together
+    batch_outputs: Outputs  # of those samples in one run
+
+    @property
+    def batch_difference(self) -> float:
+        """Return the largest absolute difference between rows of the batch and their own runs."""
+        rows = list(self.batch_rows)
+        alone = {name: array[rows] for name, array in self.outputs.items()}
+        return max_abs_difference(alone, self.batch_outputs)
+
+
+def run_graph(path: Path, samples: Sequence[Feeds]) -> GraphRun:
+    """Run a graph once per sample, and once on a batch of BATCH samples of equal shapes.
+
+    Args:
+        path: the ONNX file.
+        samples: preprocessed, batch axis 1.
+    """
+    rows = companions(samples, BATCH)
+    batch = Session(path, SessionOptions(threads=2)).run(joined([samples[row] for row in rows]))
+    return GraphRun(path, run_rows(path, samples), tuple(rows), batch)
+
+
 def run_rows(path: Path, samples: Sequence[Feeds], *, threads: int = 2) -> Outputs:
     """Outputs of samples, one run each, so that memory stays that of one."""
     session = Session(path, SessionOptions(threads=threads))
     return joined([session.run(feeds) for feeds in samples])
 
 
-def check_parity(reference: Outputs, path: Path, samples: Sequence[Feeds]) -> dict[str, float]:
-    """Reference framework against float graph, rows alone and in one batch.
+def check_parity(reference: Outputs, run: GraphRun) -> dict[str, float]:
+    """Compare the float graph with the reference framework, rows alone and in one batch.
+
+    Args:
+        reference: the framework's outputs of the samples that the graph ran on.
+        run: of the float graph.
 
     Returns:
         Largest absolute difference at each batch size.
@@ -35,12 +69,13 @@ def check_parity(reference: Outputs, path: Path, samples: Sequence[Feeds]) -> di
     Raises:
         VerificationError: over PARITY_TOLERANCE, or a constant reference, which proves nothing.
     """
-    if len(samples) > 1 and all(bool((a == a[:1]).all()) for a in reference.values()):
+    count = min(len(array) for array in reference.values())
+    if count > 1 and all(bool((a == a[:1]).all()) for a in reference.values()):
         raise VerificationError("the reference gives the same output for every input")
-    alone = max_abs_difference(reference, run_rows(path, samples))
-    rows = companions(samples, BATCH)
-    batch = Session(path).run(joined([samples[row] for row in rows]))
-    together = max_abs_difference({k: v[rows] for k, v in reference.items()}, batch)
+    alone = max_abs_difference(reference, run.outputs)
+    rows = list(run.batch_rows)
+    expected = {name: array[rows] for name, array in reference.items()}
+    together = max_abs_difference(expected, run.batch_outputs)
     for size, difference in ((1, alone), (BATCH, together)):
         if not difference <= PARITY_TOLERANCE:
             raise VerificationError(
@@ -51,16 +86,20 @@ def check_parity(reference: Outputs, path: Path, samples: Sequence[Feeds]) -> di
 
 
 def batch_invariant(path: Path, samples: Sequence[Feeds]) -> bool:
-    """True when row i of a batch equals row i alone.
-
-    A graph that measures a range over the whole batch never is one, whatever these rows give.
-    """
-    if any(name in MEASURED_AT_RUN for name in op_types(path)):
-        return False
+    """Run a batch of samples and each alone; return True when row i of it equals sample i alone."""
     batch = [samples[row] for row in companions(samples, BATCH)]
-    alone = run_rows(path, batch)
-    together = Session(path, SessionOptions(threads=2)).run(joined(batch))
-    return max_abs_difference(alone, together) <= BATCH_TOLERANCE
+    return rows_are_independent(run_graph(path, batch))
+
+
+def rows_are_independent(run: GraphRun) -> bool:
+    """Return True when row i of a batch equals row i alone.
+
+    A graph that measures a range over the whole batch never has independent rows, even where these
+    samples show no difference.
+    """
+    if any(name in MEASURED_AT_RUN for name in op_types(run.path)):
+        return False
+    return run.batch_difference <= BATCH_TOLERANCE
 
 
 def integer_operators(path: Path) -> Mapping[str, int]:

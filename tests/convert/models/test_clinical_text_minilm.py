@@ -19,18 +19,18 @@ from convert.gait.condition_embeddings import conditions_file
 from convert.gait.conditions import Condition
 from convert.metrics import max_abs_difference, measure
 from convert.quantize import choose as ladder
-from convert.quantize.choose import choose
 from convert.quantize.quantizer import Quantizer, Setting
 from convert.quantize.search.layer_groups import WEIGHTED
 from convert.recipe import Loaded, Tolerance, output_shapes
 from convert.samples.media import MODALITIES
 from convert.samples.procedural import CALIBRATION, EVALUATION, GOLDEN, SAMPLES, sentences
 from convert.samples.sets import Media, joined
-from convert.verify.parity import batch_invariant, check_parity, run_rows
+from convert.verify.parity import batch_invariant, check_parity, run_graph, run_rows
 from convert.weights.download.plan import installed
 from runtime.artifact.conditions import read_conditions
 from runtime.artifact.manifest import VOCABULARY
 from runtime.engine.session import Feeds, Session
+from tests.convert.support.parity import run_and_choose
 
 RECIPE = recipe.find("clinical_text_minilm").recipe
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sentences.words())
@@ -133,7 +133,7 @@ def test_graph_is_the_reference_at_every_length_and_padding(write: Write, tmp_pa
     loaded = RECIPE.load(write())
     samples = texts(loaded, EVALUATION, 8)
     path = graph(loaded, tmp_path / "float.onnx")
-    differences = check_parity(reference(loaded, samples), path, samples)
+    differences = check_parity(reference(loaded, samples), run_graph(path, samples))
     assert max(differences.values()) < 5e-6
     far = {name: np.pad(array, ((0, 0), (0, 40))) for name, array in samples[0].items()}
     far["input_ids"][:, -40:] = 7  # whatever stands in the padding
@@ -152,7 +152,7 @@ def test_what_qualifies_as_it_stands_is_not_repaired(
     # in order: float, static, by blocks, dynamic
     monkeypatch.setattr(ladder, "medians_ms", lambda paths, feeds, threads: [10, 4, 5, 4])
     asked = Tolerance(at_most={"pair_error": 0.007})  # 0.0066 by blocks, others over 0.0075
-    choice = choose(path, media, tolerance=asked)
+    choice = run_and_choose(path, media, tolerance=asked)
     assert choice.int8 is not None
     assert choice.settings["operators"] == "layers of weights, MatMul by blocks"
     assert choice.settings["float_nodes"] == []
@@ -243,7 +243,7 @@ def test_real_weights_in_8_bits(minilm: Loaded, tmp_path: Path) -> None:
     samples = texts(minilm, EVALUATION, 200)
     path = graph(minilm, tmp_path / "float.onnx")
     expected = reference(minilm, samples)
-    assert max(check_parity(expected, path, samples).values()) < 1e-5
+    assert max(check_parity(expected, run_graph(path, samples)).values()) < 1e-5
     packed = tmp_path / "int8.onnx"
     quantizer = Quantizer(onnx.load(path), texts(minilm, CALIBRATION, 2))
     onnx.save(quantizer.quantize(Setting(WEIGHTED, products="blocks")), packed)

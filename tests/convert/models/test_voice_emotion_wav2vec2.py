@@ -14,7 +14,7 @@ from convert.export.numerics import attach
 from convert.recipe import Loaded, find, output_shapes
 from convert.samples.procedural.voices import voice
 from convert.samples.sets import joined
-from convert.verify.parity import batch_invariant, check_parity
+from convert.verify.parity import batch_invariant, check_parity, run_graph
 from runtime.engine.session import Session
 from tests.convert.support.voice_folders import (
     GROUP,
@@ -241,7 +241,7 @@ def test_recordings_of_several_lengths_calibrate_and_judge(tmp_path: Path, share
         for feeds in longest_first
     ]
 
-    found = check_parity(joined(answers), path, longest_first)
+    found = check_parity(joined(answers), run_graph(path, longest_first))
 
     assert longest_first[0]["waveform"].size > longest_first[1]["waveform"].size
     assert max(found.values()) <= TOLERANCE

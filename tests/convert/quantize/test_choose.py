@@ -7,12 +7,12 @@ import pytest
 
 from convert.errors import ConvertError
 from convert.quantize import choose as ladder
-from convert.quantize.choose import Choice, choose
+from convert.quantize.choose import Choice
 from convert.quantize.quantizer import Quantizer, Setting, all_op_types
 from convert.recipe import Loaded, Tolerance
 from convert.verify.parity import run_rows
 from tests.convert.support import nets
-from tests.convert.support.parity import write_float_graph
+from tests.convert.support.parity import run_and_choose, write_float_graph
 
 CLOSE = Tolerance(at_most={"probability_distance": 0.01})
 ANY = Tolerance()
@@ -40,7 +40,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, *milliseconds: float) -> None:
 
 
 def chosen(path: Path, tolerance: Tolerance, **options: Any) -> Choice:
-    return choose(path, nets.media(), tolerance=tolerance, **options)
+    return run_and_choose(path, nets.media(), tolerance=tolerance, **options)
 
 
 def test_float_tries_nothing(graph: Callable[[Loaded], Path]) -> None:

@@ -15,7 +15,7 @@ from convert.errors import ConvertError, VerificationError
 from convert.export.numerics import PREFIX, StretchedAlpha
 from convert.quantize import choose as ladder
 from convert.quantize import quantizer as quantize
-from convert.quantize.choose import Choice, choose
+from convert.quantize.choose import Choice
 from convert.quantize.quantizer import Quantizer, Setting, all_op_types
 from convert.quantize.search import candidates as climb
 from convert.quantize.search.candidates import GRAPHS, Effort
@@ -24,7 +24,7 @@ from convert.samples.sets import Media
 from convert.verify.parity import run_rows
 from convert.verify.peak_memory import peak_bytes
 from tests.convert.support import nets
-from tests.convert.support.parity import write_float_graph
+from tests.convert.support.parity import run_and_choose, write_float_graph
 
 CLOSE = Tolerance(at_most={"probability_distance": 0.01})
 EFFORTS: tuple[Effort, ...] = ("default", "thorough")
@@ -84,11 +84,11 @@ def test_weights_in_int8_that_run_in_float_are_refused(
 ) -> None:
     path = graph(nets.loaded(nets.convolutions(layers=2)), tmp_path)
     made(monkeypatch, stored_in_int8)
-    choice = choose(path, nets.media(), tolerance=CLOSE)
+    choice = run_and_choose(path, nets.media(), tolerance=CLOSE)
     assert choice.int8 is None
     assert objections(choice) == [["onnxruntime computes all of it in float"]] * 2
     with pytest.raises(ConvertError, match="computes all of it in float"):
-        choose(path, nets.media(), tolerance=CLOSE, precision="int8")
+        run_and_choose(path, nets.media(), tolerance=CLOSE, precision="int8")
 
 
 def test_a_mask_that_is_everywhere_the_same_is_refused(
@@ -100,7 +100,7 @@ def test_a_mask_that_is_everywhere_the_same_is_refused(
     path = graph(replace(nets.loaded(net), head=StretchedAlpha(), labels=()), tmp_path)
     made(monkeypatch, zeroed)
     tolerance = Tolerance(at_most={"collapsed_fraction": 0.0})
-    choice = choose(path, nets.media(), tolerance=tolerance)
+    choice = run_and_choose(path, nets.media(), tolerance=tolerance)
     assert choice.int8 is None
     assert all("collapsed_fraction 1.0000 > 0.0" in each for each in objections(choice))
 
@@ -110,7 +110,7 @@ def test_a_large_channel_is_repaired_in_float_where_channels_cannot_be_made_equa
 ) -> None:
     monkeypatch.setattr(quantize, "pairs", lambda model: [])
     path = graph(nets.loaded(nets.stretched(nets.convolutions(), layer=2)), tmp_path)
-    choice = choose(path, nets.media(), tolerance=CLOSE)
+    choice = run_and_choose(path, nets.media(), tolerance=CLOSE)
     assert choice.int8 is not None
     kept = choice.settings["float_nodes"]
     # what is too large lies between two layers, and is in float only where both are
@@ -139,13 +139,13 @@ def test_what_only_the_inputs_of_the_search_find_close_enough_is_refused(
     order = distances(media, path).argsort()
     best, worst = (media.evaluation[order[index]] for index in (0, -1))
     media = replace(media, evaluation=(best,), held_out=(worst,))
-    found = choose(path, media, tolerance=Tolerance()).candidates[1]
+    found = run_and_choose(path, media, tolerance=Tolerance()).candidates[1]
     seen, unseen = (
         found[each]["probability_distance"] for each in ("searched_fidelity", "fidelity")
     )
     assert 2 * seen < unseen  # half of the tolerance, and more than all of it
     asked = Tolerance(at_most={"probability_distance": (2 * seen + unseen) / 2})
-    (first, *_) = objections(choose(path, media, tolerance=asked))
+    (first, *_) = objections(run_and_choose(path, media, tolerance=asked))
     assert len(first) == 1
     assert first[0].endswith("on inputs that the search did not see")
 
@@ -155,7 +155,7 @@ def test_no_more_graphs_than_the_budget_and_all_are_told(
 ) -> None:
     monkeypatch.undo()  # timed and measured as always
     path = graph(nets.loaded(nets.convolutions(layers=4)), tmp_path)
-    choice = choose(path, nets.media(), tolerance=NEVER)
+    choice = run_and_choose(path, nets.media(), tolerance=NEVER)
     tried = [each for each in choice.candidates if each["name"] != "float"]
     assert len(tried) <= GRAPHS
     assert len({str(each["name"]) + str(each["fidelity"]) for each in tried}) > 10
@@ -169,10 +169,10 @@ def test_no_more_graphs_than_the_budget_and_all_are_told(
 def test_thorough_searches_every_rung(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantize, "pairs", lambda model: [])
     path = graph(nets.loaded(nets.stretched(nets.convolutions(layers=4), layer=1)), tmp_path)
-    default, thorough = (
-        choose(path, nets.media(), tolerance=CLOSE, effort=effort).candidates[2]["graphs_tried"]
-        for effort in EFFORTS
-    )
+    choices = [
+        run_and_choose(path, nets.media(), tolerance=CLOSE, effort=effort) for effort in EFFORTS
+    ]
+    default, thorough = (choice.candidates[2]["graphs_tried"] for choice in choices)
     assert default <= 2  # what the first rung had to leave in float, and nothing
     assert thorough > 5
 

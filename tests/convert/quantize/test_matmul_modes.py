@@ -11,7 +11,6 @@ import pytest
 
 from convert.metrics import measure
 from convert.quantize import choose as ladder
-from convert.quantize.choose import choose
 from convert.quantize.quantizer import Products, Quantizer, Setting
 from convert.quantize.search.candidates import PRODUCT_RUNGS
 from convert.quantize.search.layer_groups import WEIGHTED, units
@@ -20,7 +19,7 @@ from convert.samples.sets import companions
 from convert.verify.parity import batch_invariant, integer_operators, run_rows
 from runtime.engine.session import Feeds
 from tests.convert.support import nets
-from tests.convert.support.parity import write_float_graph
+from tests.convert.support.parity import run_and_choose, write_float_graph
 
 WIDTH = 64
 
@@ -192,7 +191,7 @@ def test_dynamic_wins_only_where_it_is_much_faster(
 ) -> None:
     timed(monkeypatch, 10, 5, 8, dynamic_ms)
 
-    choice = choose(path, nets.media(), tolerance=Tolerance())
+    choice = run_and_choose(path, nets.media(), tolerance=Tolerance())
 
     assert choice.settings["operators"] == operators
     judged = [each["name"] for each in choice.candidates if not each.get("searched")]
@@ -213,12 +212,11 @@ def test_what_no_rung_as_it_stands_keeps_is_searched_for_and_nothing_measured_tw
     monkeypatch.setattr(Quantizer, "quantize", counted)
     never = Tolerance(at_most={"probability_distance": -1})
 
-    choice = choose(path, nets.media(), tolerance=never)
+    choice = run_and_choose(path, nets.media(), tolerance=never)
 
     assert choice.int8 is None
     assert choice.candidates[1]["graphs_tried"] > 1
-    # once to be measured; the best of each rung once more, to be timed
-    assert made.total() == len(made) + len(PRODUCT_RUNGS)
+    assert made.total() == len(made)
 
 
 def test_companions_are_of_one_length() -> None:

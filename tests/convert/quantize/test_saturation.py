@@ -123,13 +123,17 @@ def quantized(path: Path, *, reduce_range: bool) -> Path:
     return path
 
 
+def features(name: VariantName, path: Path) -> tuple[str, ...]:
+    return cpu_features(name, path, saturating_layers(path))
+
+
 def test_layers_of_a_quantized_net(tmp_path: Path) -> None:
     path = quantized(tmp_path / "int8.onnx", reduce_range=False)
     layers = list(integer_layers(onnx.load(path)))
     assert [layer.op_type for layer in layers] == ["Conv", "Conv", "Gemm"]
     assert [layer.weights.shape for layer in layers] == [(1, 36, 32), (1, 288, 32), (1, 32, 4)]
     assert saturating_layers(path) == [layer.name for layer in layers]
-    assert cpu_features("int8", path) == INT8_CPU_FEATURES
+    assert features("int8", path) == INT8_CPU_FEATURES
 
 
 def test_reduced_range_leaves_no_layer_that_may_saturate(tmp_path: Path) -> None:
@@ -139,9 +143,9 @@ def test_reduced_range_leaves_no_layer_that_may_saturate(tmp_path: Path) -> None
     largest = [abs(layer.weights.astype(int)).max() for layer in layers]
     assert min(largest) > 64  # more than 7 bits where neighbours leave room
     assert saturating_layers(path) == []
-    assert cpu_features("int8-7bit", path) == SEVEN_BIT_CPU_FEATURES
-    assert cpu_features("int8", path) == (*EXACT_CPU_FEATURES, *SEVEN_BIT_CPU_FEATURES)
-    assert cpu_features("float", path) == ()
+    assert features("int8-7bit", path) == SEVEN_BIT_CPU_FEATURES
+    assert features("int8", path) == (*EXACT_CPU_FEATURES, *SEVEN_BIT_CPU_FEATURES)
+    assert features("float", path) == ()
 
 
 def graph(node: onnx.NodeProto, constants: Mapping[str, Any]) -> onnx.ModelProto:
@@ -199,7 +203,8 @@ def packaged(tmp_path: Path, *, reduce_range: bool, refused: str = "") -> tuple[
     def write(name: VariantName, path: Path) -> Variant:
         if refused and name == "int8-7bit":
             raise VerificationError(refused)
-        return Variant(name, "int8", (File(path.name, "", 0),), (), {}, batch_invariant=True)
+        needed = features(name, path) if name == "int8" else ()
+        return Variant(name, "int8", (File(path.name, "", 0),), needed, {}, batch_invariant=True)
 
     choice = Choice(source, {}, (), "", tmp_path / "b.onnx")
     variants, said = write_variants(choice, tmp_path / "float.onnx", write)
@@ -227,7 +232,8 @@ def test_what_saturates_all_the_same_has_no_second_file(tmp_path: Path) -> None:
     source = quantized(tmp_path / "a.onnx", reduce_range=False)
 
     def write(name: VariantName, path: Path) -> Variant:
-        return Variant(name, "int8", (File(path.name, "", 0),), (), {}, batch_invariant=True)
+        needed = features(name, path) if name == "int8" else ()
+        return Variant(name, "int8", (File(path.name, "", 0),), needed, {}, batch_invariant=True)
 
     variants, said = write_variants(Choice(source, {}, (), ""), tmp_path / "float.onnx", write)
     assert [variant.name for variant in variants] == ["int8", "float"]
@@ -241,7 +247,7 @@ def test_ranges_of_the_moment_are_not_promised_to_pay_with_avx2(
     model = onnx.load(quantized(tmp_path / "a.onnx", reduce_range=True))
     model.graph.node.append(helper.make_node(op_type, ["a", "b"], ["c"]))
     onnx.save(model, tmp_path / "b.onnx")
-    assert cpu_features("int8", tmp_path / "b.onnx") == EXACT_CPU_FEATURES
+    assert features("int8", tmp_path / "b.onnx") == EXACT_CPU_FEATURES
 
 
 def test_float_alone_where_int8_does_not_qualify(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from convert.quantize.saturation import saturating_layers
 from convert.recipe import Tolerance
 from convert.samples import golden
 from convert.samples.sets import joined
+from convert.verify.parity import run_graph
 from runtime.artifact.manifest import File, Spec, TensorSpec, read_manifest
 from runtime.artifact.schema import to_json
 from runtime.engine.session import Feeds
@@ -54,7 +55,17 @@ def write_finished(root: Path) -> Path:
         path = directory / f"{name}.onnx"
         _write(path, name, spec)
         variants.append(
-            measure_variant(name, path, spec, media, expected, known, TOLERANCE, "scene")
+            measure_variant(
+                name,
+                path,
+                run_graph(path, media.held_out),
+                spec,
+                media,
+                expected,
+                known,
+                TOLERANCE,
+                "scene",
+            )
         )
     finished = replace(
         manifest,

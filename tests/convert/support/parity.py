@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 from convert.export.graph.surgery import canonicalize
 from convert.export.numerics import attach
 from convert.metrics import Outputs, max_abs_difference
+from convert.quantize.choose import Choice, choose
 from convert.recipe import Loaded, output_shapes
-from convert.samples.sets import Samples
-from convert.verify.parity import run_rows
+from convert.samples.sets import Media, Samples
+from convert.verify.parity import run_graph, run_rows
 from runtime.engine.session import Session
 from runtime.media.images.decode import decode_image
 from runtime.media.images.preprocess import preprocess
@@ -43,6 +45,11 @@ def write_float_graph(loaded: Loaded, path: Path) -> onnx.ModelProto:
     model = attach(core, given=loaded.input, head=loaded.head, outputs=tensors)
     onnx.save(model, path)
     return model
+
+
+def run_and_choose(path: Path, media: Media, **options: Any) -> Choice:
+    """Run a float graph on the held-out samples, then choose what to package instead of it."""
+    return choose(run_graph(path, media.held_out), media, **options)
 
 
 def differences(loaded: Loaded, batch: Batch, scratch: Path) -> dict[str, float]:

@@ -8,11 +8,17 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from convert.errors import VerificationError
-from convert.package.measure_variant import measure_variant, timed
+from convert.package.measure_variant import VariantName, measure_variant, timed
 from convert.recipe import Tolerance
 from convert.samples.golden import Golden
 from convert.samples.sets import Media
-from convert.verify.parity import batch_invariant, check_parity, integer_operators, run_rows
+from convert.verify.parity import (
+    batch_invariant,
+    check_parity,
+    integer_operators,
+    run_graph,
+    run_rows,
+)
 from runtime.artifact.manifest import Spec, TensorSpec, Variant
 from tests.convert.support.parity import rows
 
@@ -97,7 +103,7 @@ def spec() -> Spec:
 
 
 def test_parity_is_measured_at_both_batch_sizes(tmp_path: Path) -> None:
-    found = check_parity(reference(PIXELS), mean(tmp_path / "a.onnx"), SAMPLES)
+    found = check_parity(reference(PIXELS), run_graph(mean(tmp_path / "a.onnx"), SAMPLES))
     assert set(found) == {"max_abs_difference_batch_1", "max_abs_difference_batch_3"}
     assert max(found.values()) < 1e-6
 
@@ -105,7 +111,7 @@ def test_parity_is_measured_at_both_batch_sizes(tmp_path: Path) -> None:
 def test_parity_over_the_tolerance_is_refused(tmp_path: Path) -> None:
     graph = mean(tmp_path / "a.onnx", offset=2e-4)
     with pytest.raises(VerificationError, match=r"by 2\.00e-04 at batch 1; allowed: 1e-04"):
-        check_parity(reference(PIXELS), graph, SAMPLES)
+        check_parity(reference(PIXELS), run_graph(graph, SAMPLES))
 
 
 def test_parity_of_a_batch_is_looked_at_too(tmp_path: Path) -> None:
@@ -114,20 +120,20 @@ def test_parity_of_a_batch_is_looked_at_too(tmp_path: Path) -> None:
     zeros = {"probabilities": np.zeros((5, 3), np.float32)}
     zeros["probabilities"][4] = 1e-6
     with pytest.raises(VerificationError, match="at batch 3"):
-        check_parity(zeros, graph, SAMPLES)
+        check_parity(zeros, run_graph(graph, SAMPLES))
 
 
 def test_parity_with_a_constant_reference_proves_nothing(tmp_path: Path) -> None:
     constant = {"probabilities": np.full((5, 3), 0.5, np.float32)}
     with pytest.raises(VerificationError, match="same output for every input"):
-        check_parity(constant, mean(tmp_path / "a.onnx"), SAMPLES)
+        check_parity(constant, run_graph(mean(tmp_path / "a.onnx"), SAMPLES))
 
 
 def test_parity_with_nan_is_refused(tmp_path: Path) -> None:
     broken = reference(PIXELS)
     broken["probabilities"][2, 1] = np.nan
     with pytest.raises(VerificationError, match="differs from the reference by inf"):
-        check_parity(broken, mean(tmp_path / "a.onnx"), SAMPLES)
+        check_parity(broken, run_graph(mean(tmp_path / "a.onnx"), SAMPLES))
 
 
 def test_row_that_depends_on_its_companions_is_seen(tmp_path: Path) -> None:
@@ -145,7 +151,18 @@ def test_fake_int8_has_no_integer_operators(tmp_path: Path) -> None:
 def variant(path: Path, name: str, tolerance: Tolerance | None) -> object:
     golden = Golden(SAMPLES[:2], reference(PIXELS[:2]))
     media = Media("synthetic", SAMPLES, SAMPLES, SAMPLES)
-    return measure_variant(name, path, spec(), media, reference(PIXELS), golden, tolerance, "scene")  # type: ignore[arg-type]  # a precision
+    run = run_graph(path, SAMPLES)
+    return measure_variant(
+        cast("VariantName", name),
+        path,
+        run,
+        spec(),
+        media,
+        reference(PIXELS),
+        golden,
+        tolerance,
+        "scene",
+    )
 
 
 def test_fake_int8_is_refused(tmp_path: Path) -> None:
@@ -162,9 +179,11 @@ def test_file_outside_the_tolerance_is_refused(tmp_path: Path) -> None:
 
 
 def test_variant_says_what_was_measured(tmp_path: Path) -> None:
+    path = centred_on_the_batch(tmp_path / "a.onnx")
     found = measure_variant(
         "float",
-        centred_on_the_batch(tmp_path / "a.onnx"),
+        path,
+        run_graph(path, SAMPLES),
         spec(),
         Media("sha256:1", SAMPLES, SAMPLES, SAMPLES),
         {"probabilities": np.zeros((5, 3), np.float32)},
