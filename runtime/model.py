@@ -11,6 +11,7 @@ from runtime.artifact.manifest import (
     VERSION,
     Manifest,
     Spec,
+    Task,
     Variant,
     parse_spec,
     read_manifest,
@@ -110,6 +111,15 @@ class Model:
             weights=manifest.weights.origin,
         )
 
+    def require_task(self, task: Task) -> None:
+        """Refuse a model that was made for another task.
+
+        Raises:
+            InputError: naming the model, its task and the one allowed.
+        """
+        if self.spec.task != task:
+            raise InputError(f"{self.spec.id} is for {self.spec.task}; allowed: {task}")
+
     def run(
         self, feeds: Feeds, output_names: Sequence[str] | None = None
     ) -> dict[str, NDArray[np.generic]]:
@@ -180,7 +190,7 @@ def choose_variant(manifest: Manifest, features: frozenset[str]) -> Variant:
         ArtifactError: none does.
     """
     for variant in manifest.variants:
-        if not variant.cpu_features or features.intersection(variant.cpu_features):
+        if variant.runs_on(features):
             return variant
     needs = "; ".join(f"{v.name}: one of {', '.join(v.cpu_features)}" for v in manifest.variants)
     raise ArtifactError(f"{manifest.id}/{manifest.version}: this CPU runs no variant ({needs})")

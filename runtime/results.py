@@ -41,6 +41,13 @@ class Classification:
         }
 
 
+def classification_json(result: Classification | None) -> dict[str, Any]:
+    """Return the JSON of a classification; None, of an input that no model judged, has nulls."""
+    if result is None:
+        return {"label": None, "confidence": None, "probabilities": {}}
+    return result.to_json()
+
+
 @dataclass(frozen=True, slots=True)
 class Embedding:
     """A point on the unit sphere; the dot product of two is their cosine similarity.

@@ -60,6 +60,10 @@ class Variant:
     verification: Mapping[str, Any]  # what was measured on this very file
     batch_invariant: bool  # row i of a batch equals row i alone
 
+    def runs_on(self, features: frozenset[str]) -> bool:
+        """Check whether a CPU with these instruction sets runs the variant."""
+        return not self.cpu_features or bool(features.intersection(self.cpu_features))
+
 
 @dataclass(frozen=True, slots=True)
 class Weights:
@@ -159,18 +163,23 @@ def versions(model_directory: Path) -> list[Path]:
     return sorted(found, key=lambda p: int(p.name))
 
 
-def newest_versions(artifacts: Path) -> dict[str, Path]:
-    """The newest complete version directory of each model below a directory, by name.
-
-    Raises:
-        ArtifactError: there is none.
-    """
+def find_models(artifacts: Path) -> dict[str, Path]:
+    """Return the newest complete version directory of each model below a directory, by name."""
     entries = sorted(artifacts.iterdir()) if artifacts.is_dir() else []
     complete = {entry.name: versions(entry) for entry in entries if entry.name[0] != "."}
-    found = {name: directories[-1] for name, directories in complete.items() if directories}
-    if not found:
+    return {name: directories[-1] for name, directories in complete.items() if directories}
+
+
+def newest_versions(artifacts: Path) -> dict[str, Path]:
+    """Return what `find_models` does, and refuse a directory without any model.
+
+    Raises:
+        ArtifactError: the directory holds no complete version of any model.
+    """
+    models = find_models(artifacts)
+    if not models:
         raise ArtifactError(f"{artifacts} holds no model; make them: python -m convert run")
-    return found
+    return models
 
 
 def _check_manifest(manifest: Manifest, directory: Path, where: str) -> None:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from runtime.artifact.manifest import Task, read_manifest, versions
+from runtime.artifact.manifest import Task, find_models, read_manifest
 from runtime.errors import ArtifactError
 from runtime.model import Model, load
 
@@ -20,25 +20,22 @@ class Shelf(Mapping[str, Model]):
     def __init__(self, artifacts: Path) -> None:
         """Look into a directory; nothing is loaded."""
         self._artifacts = artifacts
-        entries = sorted(artifacts.iterdir()) if artifacts.is_dir() else []
-        self._ids = tuple(e.name for e in entries if not e.name.startswith(".") and versions(e))
+        self._directories = find_models(artifacts)
         self._loaded: dict[str, Model] = {}
 
     def __getitem__(self, model_id: str) -> Model:
         if model_id not in self._loaded:
-            if model_id not in self._ids:
-                raise KeyError(model_id)
-            self._loaded[model_id] = loaded(self._artifacts / model_id)
+            self._loaded[model_id] = loaded(self._directories[model_id])
         return self._loaded[model_id]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._ids)
+        return iter(self._directories)
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._directories)
 
     def __contains__(self, model_id: object) -> bool:
-        return model_id in self._ids  # Mapping's own would load it
+        return model_id in self._directories  # Mapping's own would load it
 
     def find(self, model_id: str) -> Model:
         """The model of that id.
@@ -46,8 +43,8 @@ class Shelf(Mapping[str, Model]):
         Raises:
             ArtifactError: there is none, or it is refused.
         """
-        if model_id not in self._ids:
-            known = f"it holds {', '.join(self._ids)}" if self._ids else "it holds no model"
+        if model_id not in self:
+            known = f"it holds {', '.join(self)}" if len(self) else "it holds no model"
             raise ArtifactError(
                 f"{self._artifacts} has no {model_id}: {known}; make it: "
                 f"python -m convert run {model_id}"
@@ -56,9 +53,8 @@ class Shelf(Mapping[str, Model]):
 
     def of_task(self, task: Task) -> Iterator[Model]:
         """The models of a task, each loaded when its turn comes."""
-        for model_id in self._ids:
-            newest = versions(self._artifacts / model_id)[-1]
-            if read_manifest(newest).spec.task == task:
+        for model_id, directory in self._directories.items():
+            if read_manifest(directory).spec.task == task:
                 yield self[model_id]
 
 

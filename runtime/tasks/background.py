@@ -93,10 +93,8 @@ def background(media: bytes | Image, model: Model | None, options: Options | Non
 def _check_model(model: Model | None, method: Method) -> None:
     if model is None and method == "model":
         raise InputError("method is 'model' and there is none; allowed: auto, grabcut")
-    if model is not None and model.spec.task != "image-segmentation":
-        raise InputError(
-            f"{model.spec.id} is a model for {model.spec.task}; allowed: image-segmentation"
-        )
+    if model is not None:
+        model.require_task("image-segmentation")
 
 
 def _matte(

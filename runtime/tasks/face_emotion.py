@@ -14,12 +14,11 @@ from runtime.arrays import Image
 from runtime.errors import InputError
 from runtime.model import Model
 from runtime.predict.prepare import load_image
-from runtime.results import Classification
+from runtime.results import Classification, classification_json
 from runtime.tasks.ballots import Ballot, Scene, Spot, cast
 from runtime.tasks.faces import (
     Boxes,
     Region,
-    check_detector,
     find_boxes,
     largest_first,
     region_around,
@@ -77,7 +76,7 @@ class JudgedFace:
             "box": corners,
             "score": self.spot.score,
             "crop": self.spot.region.to_json(),
-            **_emotion_json(self.emotion),
+            **classification_json(self.emotion),
             "members": [_ballot_json(ballot, given, labels) for ballot in self.ballots],
         }
 
@@ -100,10 +99,17 @@ class FaceEmotion:
         ballots = self.faces[0].ballots
         return next((each for each in ballots if each.status == "voted"), ballots[0]).model
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return a sentence if the picture has more faces than one answer holds."""
+        if not MOST_FACES == len(self.faces) < self.faces_found:
+            return ()
+        return (f"{MOST_FACES} of {self.faces_found} faces are answered, the largest",)
+
     def to_json(self) -> dict[str, Any]:
         """The emotion of the largest face on top; `faces`, and who was asked."""
         return {
-            **_emotion_json(self.faces[0].emotion),
+            **classification_json(self.faces[0].emotion),
             "face_found": self.faces_found > 0,
             "found_by": self.found_by,
             "faces_found": self.faces_found,
@@ -137,7 +143,7 @@ def face_emotion(
     options = options or Options()
     options.check()
     if detector is not None:
-        check_detector(detector)
+        detector.require_task("object-detection")
     pixels = load_image(image)
     found = _find(pixels, panel, detector, options.crop)
     scene = Scene(pixels, _spots(pixels, found, options), found.seen, VARIANTS[options.tta])
@@ -201,12 +207,6 @@ def _asked(
     known = {member.model.spec.id: member.model for member in panel.members}
     known |= {detector.spec.id: detector} if detector else {}
     return tuple(model for name, model in known.items() if name in asked | set(found.seen))
-
-
-def _emotion_json(emotion: Classification | None) -> dict[str, Any]:
-    if emotion is None:
-        return {"label": None, "confidence": None, "probabilities": {}}
-    return emotion.to_json()
 
 
 def _ballot_json(ballot: Ballot, given: float, labels: tuple[str, ...]) -> dict[str, Any]:

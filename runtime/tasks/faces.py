@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.arrays import Image
-from runtime.errors import InputError
 from runtime.model import Model
 from runtime.predict.detection import detect
 
@@ -42,16 +41,6 @@ class Region:
     def to_json(self) -> dict[str, int]:
         """The corners, in the picture's px."""
         return {"x1": self.left, "y1": self.top, "x2": self.right, "y2": self.bottom}
-
-
-def check_detector(model: Model) -> None:
-    """Refuse to look for faces with what finds none.
-
-    Raises:
-        InputError: naming the model's task.
-    """
-    if model.spec.task != "object-detection":
-        raise InputError(f"{model.spec.id} is for {model.spec.task}; allowed: object-detection")
 
 
 def find_boxes(model: Model, image: Image) -> Boxes:

@@ -11,7 +11,7 @@ from runtime.artifact.conditions import Conditions
 from runtime.errors import InputError
 from runtime.media.video.sample import Sampled
 from runtime.model import Model
-from runtime.predict.prepare import Bounds
+from runtime.predict.prepare import Bounds, Condition
 from runtime.results import Classification, Embedding
 
 LONGEST_TEXT = 2000  # characters of a condition in free text; a text model reads a page at most
@@ -92,10 +92,9 @@ def gait(
             known nor can be read as text; nothing was run.
         ModelOutputError: a model's answer holds NaN or infinity.
     """
-    if model.spec.task != "video-classification":
-        raise InputError(f"{model.spec.id} is for {model.spec.task}; gait takes video models")
-    understood, vector = understand(condition, model, text_models)
-    prepared = model.prepare(clip, condition=vector, bounds=bounds)
+    model.require_task("video-classification")
+    understood, known = understand(condition, model, text_models)
+    prepared = model.prepare(clip, condition=known, bounds=bounds)
     walk = model.answer(prepared)
     # the results of the task
     assert isinstance(walk, Classification)
@@ -105,26 +104,23 @@ def gait(
 
 def understand(
     condition: str | None, model: Model, text_models: Iterable[Model]
-) -> tuple[Understood, NDArray[np.float32] | None]:
+) -> tuple[Understood, Condition]:
     """What a model is told of a condition.
 
     Returns:
-        How it was understood, and (D,) float32 for the graph; None where the graph takes none.
+        How it was understood, and what `Model.prepare` takes for it.
 
     Raises:
         InputError: the graph takes none, or it is neither known by name nor can be read as text.
     """
     told = (condition or "").strip()
-    width = condition_width(model)
-    if width is None:
-        if told:
-            raise InputError(f"{model.spec.id} takes no condition")
-        return Understood(), None
     if not told:
-        return Understood(), np.zeros(width, np.float32)
+        return Understood(), None
+    if condition_width(model) is None:
+        raise InputError(f"{model.spec.id} takes no condition")
     known = model.assets.conditions
     if known is not None and known.knows(told):
-        return Understood(told, "name", known.find(told)), known.embed(told)
+        return Understood(told, "name", known.find(told)), told
     encoder = next((each for each in text_models if speaks_with(each, model)), None)
     if encoder is None:
         if known is not None:

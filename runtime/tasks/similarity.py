@@ -83,10 +83,7 @@ def similarity(
         InputError: no image, too large a one, or an embedding that this model did not make.
         ModelOutputError: the embedding holds NaN or infinity.
     """
-    if model.spec.task != "image-feature-extraction":
-        raise InputError(
-            f"{model.spec.id} is for {model.spec.task}; similarity takes image-feature-extraction"
-        )
+    model.require_task("image-feature-extraction")
     if not others:
         raise InputError("there is nothing to compare with; needed: at least one image")
     mine = embed(first, model, bounds=bounds)

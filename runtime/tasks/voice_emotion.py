@@ -14,7 +14,7 @@ from runtime.media.audio.silence import is_silent
 from runtime.media.audio.windows import Cut, cut_windows
 from runtime.model import Model
 from runtime.predict.prepare import LONGEST_RUN_S, Bounds, Prepared
-from runtime.results import Classification
+from runtime.results import Classification, classification_json
 
 WINDOW_S = (1.0, LONGEST_RUN_S)  # a shorter one says little
 _SHORTEST_S = 1.0  # of a last window
@@ -59,7 +59,7 @@ class Window:
     def to_json(self) -> dict[str, Any]:
         """`start_s`, `end_s`, `silent`, and the fields of a classification."""
         times = {"start_s": self.start_s, "end_s": self.end_s}
-        return {**times, "silent": self.emotion is None, **_fields(self.emotion)}
+        return {**times, "silent": self.emotion is None, **classification_json(self.emotion)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class VoiceEmotion:
         """The fields of a classification (null where all is silent), `silent`, the `windows`."""
         overall = self.overall
         return {
-            **_fields(overall),
+            **classification_json(overall),
             "silent": overall is None,
             "duration_s": self.duration_s,
             "windows": [window.to_json() for window in self.windows],
@@ -137,9 +137,9 @@ def sampling_rate(model: Model) -> int:
     Raises:
         InputError: it takes none.
     """
-    step = next(iter(model.spec.preprocess), None)
-    if model.spec.task != "audio-classification" or not isinstance(step, Resample):
-        raise InputError(f"{model.spec.id} is for {model.spec.task}; allowed: audio-classification")
+    model.require_task("audio-classification")
+    (step,) = model.spec.preprocess
+    assert isinstance(step, Resample)  # the manifest refuses another
     return step.sampling_rate
 
 
@@ -161,9 +161,3 @@ def _classified(model: Model, cut: Cut, rate: int) -> Window:
     emotion = model.answer(Prepared({model.spec.inputs[0].name: cut.samples[np.newaxis]}))
     assert isinstance(emotion, Classification)  # the task's result
     return Window(start_s, end_s, emotion)
-
-
-def _fields(emotion: Classification | None) -> dict[str, Any]:
-    if emotion is None:
-        return {"label": None, "confidence": None, "probabilities": {}}
-    return emotion.to_json()

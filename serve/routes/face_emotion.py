@@ -35,10 +35,7 @@ def face_emotion(asked: Asked) -> Reply:
     panel = _panel(asked, given.get("weights"))
     detector = asked.catalog.get(asked.settings.face_detector_model)
     result = task.face_emotion(asked.image(), panel, detector=detector, options=options)
-    shown, found = len(result.faces), result.faces_found
-    is_cut = options.faces == "all" and shown < found
-    warnings = [f"{shown} of {found} faces are answered, the largest"] if is_cut else []
-    facts = facts_of_several(asked.catalog[result.lead], result.models, warnings)
+    facts = facts_of_several(asked.catalog[result.lead], result.models, result.warnings)
     return Reply(facts, result.to_json())
 
 

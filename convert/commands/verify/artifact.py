@@ -63,7 +63,7 @@ def _measured(
     yield from _finished("golden media", served, measures.golden_media(golden, served))
     plain = next((m for m in models.values() if m.variant.precision == "float"), None)
     for name, model in models.items():
-        if not _runs_here(model.variant):
+        if not model.variant.runs_on(cpu_features()):
             yield Check("not measured", "told", "for other CPUs than this one", name)
             continue
         checks = {
@@ -91,10 +91,6 @@ def _finished(name: str, model: Model, checks: Iterator[Check]) -> Iterator[Chec
         yield Check(
             name, "failed", f"{type(error).__name__}: {one_line(error)}", model.variant.name
         )
-
-
-def _runs_here(variant: Variant) -> bool:
-    return not variant.cpu_features or bool(cpu_features().intersection(variant.cpu_features))
 
 
 def why(manifest: Manifest, chosen: Variant, features: frozenset[str]) -> str:

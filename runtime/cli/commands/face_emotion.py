@@ -18,13 +18,11 @@ from runtime.results import Classification
 from runtime.tasks import defaults
 from runtime.tasks.face_emotion import (
     MARGIN,
-    MOST_FACES,
     FaceEmotion,
     JudgedFace,
     Options,
     face_emotion,
 )
-from runtime.tasks.faces import check_detector
 from runtime.tasks.members import Panel, panel_of, with_fallback
 from runtime.tasks.variants import VARIANTS
 from runtime.tasks.voting import parse_weights
@@ -60,7 +58,7 @@ def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
             lead.provenance,
             result.to_json(),
             tuple(_lines(result)),
-            _warnings(result, options),
+            result.warnings,
             lambda: _draw(image, result),
         )
 
@@ -71,7 +69,7 @@ def _detector(shelf: Shelf, name: str | None) -> Model | None:
     """Who finds the faces; the one that is not typed may be absent."""
     detector = shelf.get(defaults.FACE_DETECTOR_MODEL) if name is None else shelf.find(name)
     if detector is not None:
-        check_detector(detector)
+        detector.require_task("object-detection")
     return detector
 
 
@@ -84,12 +82,6 @@ def _panel(shelf: Shelf, text: str | None) -> Panel:
     fallback = defaults.FACE_EMOTION_MODEL
     weights = with_fallback(defaults.FACE_EMOTION_WEIGHTS, shelf, lambda: shelf.find(fallback))
     return panel_of(weights, shelf)
-
-
-def _warnings(result: FaceEmotion, options: Options) -> tuple[str, ...]:
-    if options.faces == "all" and result.faces_found > MOST_FACES:
-        return (f"{MOST_FACES} of {result.faces_found} faces are answered, the largest",)
-    return ()
 
 
 def _lines(result: FaceEmotion) -> Iterator[str]:

@@ -9,7 +9,6 @@ from runtime.cli.files import read_file
 from runtime.cli.options import declare_artifacts, declare_model
 from runtime.cli.pictures import clip_picture, ranked
 from runtime.cli.shelf import Shelf
-from runtime.errors import InputError
 from runtime.media.suffixes import CLIPS
 from runtime.predict.prepare import Bounds
 from runtime.tasks import defaults
@@ -29,8 +28,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
 def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
     shelf = Shelf(given.artifacts)
     model = shelf.find(given.model)
-    if model.spec.task != "video-classification":
-        raise InputError(f"{model.spec.id} is for {model.spec.task}; allowed: video-classification")
+    model.require_task("video-classification")
 
     def ask(path: Path) -> Answer:
         data = read_file(path)

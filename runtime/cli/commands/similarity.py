@@ -8,7 +8,6 @@ from runtime.cli.files import naming, read_file
 from runtime.cli.options import declare_artifacts, declare_model
 from runtime.cli.shelf import Shelf
 from runtime.draw import Picture, draw_pair
-from runtime.errors import InputError
 from runtime.media.images.decode import decode_image
 from runtime.media.suffixes import IMAGES
 from runtime.predict.prepare import Bounds
@@ -27,9 +26,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
 
 def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
     model = Shelf(given.artifacts).find(given.model)
-    if model.spec.task != "image-feature-extraction":
-        task = model.spec.task
-        raise InputError(f"{model.spec.id} is for {task}; allowed: image-feature-extraction")
+    model.require_task("image-feature-extraction")
     with naming(given.first):
         data = read_file(given.first)
         first = embed(data, model, bounds=bounds)

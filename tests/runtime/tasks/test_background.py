@@ -167,7 +167,7 @@ def test_a_degenerate_mask_is_replaced_or_told(tmp_path: Path) -> None:
 
 def test_what_is_refused(tmp_path: Path) -> None:
     classifier = load(write_artifact(tmp_path, CLASSIFIER))
-    with pytest.raises(InputError, match="face_emotion_xception is a model for image-classif"):
+    with pytest.raises(InputError, match="face_emotion_xception is for image-classif"):
         background(noise(4, 4, 3), classifier)
     with pytest.raises(InputError, match=r"image is uint8 \(4, 4\); allowed: uint8 \(H, W, 3\)"):
         background(noise(4, 4), None)

@@ -127,7 +127,7 @@ def test_what_is_refused(model: Model, notes: Model, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the condition has 2001 characters; allowed: 2000"):
         gait(clip, model, condition="e" * 2001, text_models=[notes])
     classifier = load(write_artifact(tmp_path, CLASSIFIER))
-    with pytest.raises(InputError, match="is for image-classification; gait takes video models"):
+    with pytest.raises(InputError, match="allowed: video-classification"):
         gait(clip, classifier)
     with pytest.raises(DecodeError, match="begins with bytes"):
         gait(b"no clip at all", model)

@@ -148,5 +148,5 @@ def test_what_cannot_be_compared_is_refused(scaled: Model, tmp_path: Path) -> No
     with pytest.raises(DecodeError):
         similarity(RED, [b"no image"], scaled)
     classifier = load(write_artifact(tmp_path, CLASSIFIER))
-    with pytest.raises(InputError, match="is for image-classification; similarity takes"):
+    with pytest.raises(InputError, match="allowed: image-feature-extraction"):
         similarity(RED, [RED], classifier)
