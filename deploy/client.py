@@ -63,7 +63,7 @@ class Reply:
 def bodies(
     files: Mapping[str, bytes], options: Mapping[str, str] | None = None, *, is_text: bool = False
 ) -> Iterator[Body]:
-    """One or two files in each form that the server takes.
+    """One or two files in each form that the server takes: raw bytes are one file.
 
     Args:
         files: by field name.
@@ -81,10 +81,10 @@ def bodies(
     ]
     whole = b"".join(parts) + f"--{edge}--\r\n".encode()
     yield Body("multipart", whole, f"multipart/form-data; boundary={edge}")
-    first, *more = files.values()
-    query = {**({"first_bytes": str(len(first))} if more else {}), **options}
-    asked = f"?{urllib.parse.urlencode(query)}" if query else ""
-    yield Body("raw", b"".join([first, *more]), BINARY, asked)
+    if len(files) == 1:
+        asked = f"?{urllib.parse.urlencode(options)}" if options else ""
+        (content,) = files.values()
+        yield Body("raw", content, BINARY, asked)
     texts = {
         name: content.decode() if is_text else base64.b64encode(content).decode()
         for name, content in files.items()

@@ -21,7 +21,7 @@ from serve.routes.replies import Reply as Reply
 from serve.routes.several_files import answer_each
 from serve.settings import Settings
 from serve.state import State
-from serve.uploads.parse import Form, Upload, is_json, parse_uploads
+from serve.uploads.parse import Form, Upload, is_json, parse_upload
 
 JSON_MARGIN_BYTES = 4096  # of a base64 body: field names, options, the beginning of data URLs
 FRAMES_PER_SECOND = 60  # of a clip, at most: what the newest phones take
@@ -150,9 +150,12 @@ async def _respond(
     ) as body:
 
         def work() -> Response | Uploads:
-            query, most = request.query_params.multi_items(), settings.max_files
-            uploads = parse_uploads(
-                body, content_type=content_type, query=query, form=form, most=most
+            uploads = parse_upload(
+                body,
+                content_type=content_type,
+                query=request.query_params.multi_items(),
+                form=form,
+                max_files=settings.max_files,
             )
             return told(uploads).response() if isinstance(uploads, Upload) else uploads
 

@@ -1,34 +1,38 @@
-"""What a route takes: its files and options by name."""
+"""The files and options that a route takes, by name."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a route takes."""
+    """The files and options that a route takes."""
 
     files: tuple[str, ...]  # field names, one or two; each is one file, but see `least` and `most`
-    options: tuple[str, ...] = ()  # text fields, which may also be query parameters
-    noun: str = "image"  # what a file is, in messages
-    is_text: bool = False  # JSON then holds the text itself, not its base64
-    least: int = 1  # of the last field: how few files it brings; 0 where it may be left out
-    most: int = 1  # and how many: the field is repeated, in JSON it is a list
-    objects: bool = False  # in JSON an object may stand for a file; it is handed on as JSON text
+    options: tuple[str, ...] = ()  # text fields; each may also be a query parameter
+    noun: str = "image"  # what messages call a file
+    is_text: bool = False  # JSON holds the text itself, not its base64
+    least: int = 1  # fewest files in the last field; 0: the field is optional
+    most: int = 1  # most files in the last field: multipart repeats it, JSON holds a list
+    objects: bool = False  # JSON may hold an object in place of a file, passed on as its text
 
     @property
     def counts(self) -> tuple[int, int]:
-        """The fewest and the most files of a request."""
+        """Return the fewest and the most files of a request."""
         single = len(self.files) - 1
         return single + self.least, single + self.most
 
+    def requires(self, name: str) -> bool:
+        """Return whether a request must have a file in this field."""
+        return name != self.files[-1] or self.least > 0
+
     @property
-    def separable(self) -> bool:
-        """Whether several files in the first field are several questions."""
+    def takes_batches(self) -> bool:
+        """Return whether several files in the first field are requests of their own."""
         return self.most == 1 and (len(self.files) == 1 or self.least == 0)
 
     @property
     def needed(self) -> str:
-        """How many files, and in which fields, as messages say it."""
+        """Return the number of files and their fields in words, for messages."""
         fewest, most = self.counts
         count = str(fewest) if fewest == most else f"{fewest} to {most}"
         last = f"{self.files[-1]} up to {self.most} times" if self.most > 1 else self.files[-1]

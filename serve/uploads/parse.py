@@ -1,14 +1,14 @@
-"""The media and options of a request, from its three forms: multipart, base64 JSON, raw bytes."""
+"""Parse a request body into the files and options of one answer, or of several."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from runtime.errors import InputError, TooLargeError
-from serve.text.quoting import quoted
-from serve.uploads.contents import FIRST_BYTES, Content, Raw, files_of, from_json, from_multipart
+from serve.text.quoting import cut, quoted
+from serve.uploads.body_parts import File, Parsed, read_json, read_multipart, read_raw
 from serve.uploads.form import Form
 
-__all__ = ["Form", "Query", "Upload", "is_json", "parse_upload", "parse_uploads"]
+__all__ = ["Form", "Query", "Upload", "is_json", "parse_upload"]
 
 MAX_TEXT_BYTES = 2**20  # of a body that is one text: 100 000 characters, each of them escaped
 
@@ -17,114 +17,120 @@ Query = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What a request brought."""
+    """The files and options of one answer."""
 
-    files: tuple[bytes, ...]  # encoded, in the form's order, then in the client's
+    files: tuple[bytes, ...]  # encoded, in the order of the form's fields, then in the client's
     options: Mapping[str, str]
 
 
 def is_json(content_type: str) -> bool:
-    """Whether a Content-Type is JSON's."""
+    """Return whether a Content-Type is JSON's."""
     media_type = content_type.partition(";")[0].strip().lower()
     return media_type == "application/json" or media_type.endswith("+json")
 
 
-def parse_upload(body: bytes, *, content_type: str, query: Query, form: Form) -> Upload:
-    """Read a body according to its Content-Type; what is neither JSON nor multipart is raw.
+def parse_upload(
+    body: bytes, *, content_type: str, query: Query, form: Form, max_files: int
+) -> Upload | tuple[Upload | InputError, ...]:
+    """Parse a body according to its Content-Type: multipart, JSON, else one raw file.
 
     Args:
         body: the whole body.
-        content_type: "" where the client sent none.
+        content_type: "" if the client sent none.
         query: the parameters of the address, in order.
-        form: what the route takes.
+        form: the files and options that the route takes.
+        max_files: most files in the first field, if the route answers each by itself.
+
+    Returns:
+        One upload; or, if the first field repeats (in JSON: is a list) and the route answers each
+        file by itself, one upload or error per file, in order.
 
     Raises:
         InputError: a file is missing, empty or one too many, a field is unknown, given twice or
             of another type, or the body is not what its Content-Type says.
+        TooLargeError: there are more than `max_files`, or a text is longer than 1 MiB.
         UnsupportedMediaError: a multipart type other than form-data.
     """
-    content, fields = _read(body, content_type, query, form)
-    return Upload(files_of(content, form), _checked_options(fields, form))
-
-
-def parse_uploads(
-    body: bytes, *, content_type: str, query: Query, form: Form, most: int
-) -> Upload | tuple[Upload | InputError, ...]:
-    """The same where the first field may repeat, in JSON as a list: one upload for each file.
-
-    Args:
-        body: the whole body.
-        content_type: "" where the client sent none.
-        query: the parameters of the address, in order.
-        form: what the route takes of one file.
-        most: how many files are taken.
-
-    Returns:
-        The upload where there is one file; else one for each, in order, or what is wrong with it.
-
-    Raises:
-        InputError: it is the request that is wrong, not one of several files.
-        TooLargeError: there are more than `most`.
-        UnsupportedMediaError: a multipart type other than form-data.
-    """
-    content, fields = _read(body, content_type, query, form)
-    each = _each(content, form)
-    if each is None:
-        return Upload(files_of(content, form), _checked_options(fields, form))
-    if not 1 <= len(each) <= most:
-        found = f"field {quoted(form.files[0])} brings {len(each)} {form.noun}s"
-        refusal = TooLargeError if each else InputError
-        raise refusal(f"{found}; allowed in one request: 1 to {most} (SLIPWAY_MAX_FILES)")
-    options = _checked_options(fields, form)
-    return tuple(_upload_or_error(one, options, form) for one in each)
+    parsed = _read(body, content_type, query, form, max_files)
+    if parsed.batch is None:
+        files = _select_files(parsed.files, form)
+        return Upload(files, _check_options(parsed.options, form))
+    options = _check_options(parsed.options, form)
+    shared = [file for file in parsed.files if file.name != parsed.batch]
+    return tuple(
+        _upload_or_error([file, *shared], options, form)
+        for file in parsed.files
+        if file.name == parsed.batch
+    )
 
 
 def _upload_or_error(
-    content: Content, options: Mapping[str, str], form: Form
+    files: Sequence[File], options: Mapping[str, str], form: Form
 ) -> Upload | InputError:
     try:
-        return Upload(files_of(content, form), options)
+        return Upload(_select_files(files, form), options)
     except InputError as error:
         return error
 
 
-def _read(body: bytes, content_type: str, query: Query, form: Form) -> tuple[Content, Query]:
-    """What a body holds, and the options as they came."""
+def _read(body: bytes, content_type: str, query: Query, form: Form, max_files: int) -> Parsed:
+    """Read the body by its Content-Type; the query's options come before the body's."""
     if not body:
         raise InputError(f"the request body is empty; needed: {form.needed}")
     if form.is_text and len(body) > MAX_TEXT_BYTES:
         raise TooLargeError(f"the body has {len(body)} bytes; allowed for text: {MAX_TEXT_BYTES}")
-    media_type = content_type.partition(";")[0].strip().lower()
-    split_at = [value for name, value in query if name == FIRST_BYTES]
-    options = [(name, value) for name, value in query if name != FIRST_BYTES]
-    if split_at and (form.counts[1] < 2 or is_json(content_type) or "multipart" in media_type):
-        raise InputError(f"{FIRST_BYTES} is allowed only where two files are sent as a raw body")
-    if media_type.startswith("multipart/"):
-        content, fields = from_multipart(body, content_type, form)
+    if any(name == "first_bytes" for name, _ in query):  # split a raw body in two until 0.1.0
+        raise InputError(
+            "first_bytes is not supported; send two files as multipart/form-data or JSON"
+        )
+    if content_type.strip().lower().startswith("multipart/"):
+        parsed = read_multipart(body, content_type, form, max_files=max_files)
     elif is_json(content_type):
-        content, fields = from_json(body, form)
+        parsed = read_json(body, form, max_files=max_files)
     else:
-        content, fields = Raw(body, tuple(split_at)), []
-    return content, [*options, *fields]
+        parsed = read_raw(body, form)
+    return Parsed(parsed.files, [*query, *parsed.options], parsed.batch)
 
 
-def _each(content: Content, form: Form) -> Sequence[Content] | None:
-    """The content with one of its files at a time; None where it brings one, or needs them all."""
-    first = form.files[0]
-    if not form.separable or isinstance(content, Raw):
-        return None
-    if isinstance(content, Mapping):
-        listed = content.get(first)
-        return [{**content, first: file} for file in listed] if isinstance(listed, list) else None
-    names = {part.name for part in content}
-    if len(form.files) == 1 and len(names) == 1:
-        (first,) = names  # whatever a client calls its file
-    own = [part for part in content if part.name == first]
-    rest = [part for part in content if part.name != first]
-    return [[part, *rest] for part in own] if len(own) > 1 else None
+def _select_files(files: Sequence[File], form: Form) -> tuple[bytes, ...]:
+    """Return the data of the files in the form's order.
+
+    An empty file is an error, except among several of a field that repeats: the task answers the
+    others and says which one is empty.
+
+    Raises:
+        InputError: a file is missing, given twice, empty or one too many, or holds an error.
+    """
+    names = [file.name for file in files]
+    fewest, most = form.counts
+    if not fewest <= len(files) <= most:
+        count = {0: "no file", 1: "1 file"}.get(len(files), f"{len(files)} files")
+        listed = f"{count} ({cut(', '.join(names))})" if files else count
+        raise InputError(f"found {listed}; needed: {form.needed}")
+    if len(form.files) > 1 and form.least == 0 and set(names) == {form.files[-1]}:
+        raise InputError(f"{form.files[0]!r} is missing; needed: {form.needed}")
+    # files under other names keep the client's order
+    if set(names) <= set(form.files) and len(set(names)) > 1:
+        twice = next((name for name in form.files[:-1] if names.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(f"file {quoted(twice)} is given twice; needed: {form.needed}")
+        files = sorted(files, key=lambda file: form.files.index(file.name))
+    repeats = len(files) > len(form.files)
+    return tuple(
+        _data(file, form, may_be_empty=repeats and index >= len(form.files) - 1)
+        for index, file in enumerate(files)
+    )
 
 
-def _checked_options(pairs: Sequence[tuple[str, str]], form: Form) -> dict[str, str]:
+def _data(file: File, form: Form, *, may_be_empty: bool) -> bytes:
+    if isinstance(file.data, InputError):
+        raise file.data
+    if not file.data and not may_be_empty:
+        raise InputError(f"file {quoted(file.name)} is empty; needed: {form.needed}")
+    return file.data
+
+
+def _check_options(pairs: Sequence[tuple[str, str]], form: Form) -> dict[str, str]:
     options: dict[str, str] = {}
     for name, value in pairs:
         if name not in form.options:

@@ -116,15 +116,19 @@ def test_curl_gets(server: Server, path: str) -> None:
     assert json.loads(body)
 
 
-@pytest.mark.parametrize("form", ["multipart", "raw", "json"])
 @pytest.mark.parametrize(
-    ("path", "count", "kind"),
+    ("path", "count", "kind", "form"),
     [
-        ("/v1/models/image_embedding_mobilenetv2", 1, "application/json"),
-        ("/v1/face-emotion", 1, "application/json"),
-        ("/v1/similarity", 2, "application/json"),
-        ("/v1/background", 1, "image/png"),
-        ("/v1/background?color=%23ff0000&format=jpeg", 1, "image/jpeg"),
+        (path, count, kind, form)
+        for path, count, kind in (
+            ("/v1/models/image_embedding_mobilenetv2", 1, "application/json"),
+            ("/v1/face-emotion", 1, "application/json"),
+            ("/v1/similarity", 2, "application/json"),
+            ("/v1/background", 1, "image/png"),
+            ("/v1/background?color=%23ff0000&format=jpeg", 1, "image/jpeg"),
+        )
+        for form in ("multipart", "json", "raw")
+        if form != "raw" or count == 1  # a raw body is one file
     ],
 )
 def test_curl_posts(
@@ -142,9 +146,7 @@ def test_curl_posts(
         encoded = base64.b64encode(image).decode()
         (tmp_path / "body").write_text(json.dumps(dict.fromkeys(names, encoded)))
     else:
-        (tmp_path / "body").write_bytes(image * count)
-    if form == "raw" and count == 2:
-        path = f"{path}?first_bytes={len(image)}"
+        (tmp_path / "body").write_bytes(image)
     status, content_type, body = curl(*arguments, server.url + path)
     assert (status, content_type) == (200, kind), body
     assert body

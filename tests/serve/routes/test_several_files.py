@@ -14,7 +14,7 @@ from serve.catalog.facts import Facts
 from serve.routes import several_files as several
 from serve.routes.replies import Reply
 from serve.settings import Settings
-from serve.uploads.parse import Form, Upload, parse_uploads
+from serve.uploads.parse import Form, Upload, parse_upload
 from tests.runtime.support.recordings import shades, sound, tone, video
 from tests.serve.conftest import half_white, png, running, solid
 from tests.support.artifacts import (
@@ -222,8 +222,12 @@ def test_a_second_field_goes_with_each_of_the_first() -> None:
     form = Form(("image", "background"), ("color",), least=0)
     encoded = [base64.b64encode(data).decode() for data in (DARK, BRIGHT, b"behind")]
     body = f'{{"image": ["{encoded[0]}", "{encoded[1]}"], "background": "{encoded[2]}"}}'
-    found = parse_uploads(
-        body.encode(), content_type="application/json", query=[("color", "red")], form=form, most=2
+    found = parse_upload(
+        body.encode(),
+        content_type="application/json",
+        query=[("color", "red")],
+        form=form,
+        max_files=2,
     )
     behind = {"color": "red"}
     assert found == (Upload((DARK, b"behind"), behind), Upload((BRIGHT, b"behind"), behind))

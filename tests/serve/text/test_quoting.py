@@ -24,7 +24,6 @@ def test_only_what_is_long_is_cut() -> None:
         (f"/v1/background?color={LONG}", {}, solid(0, 0, 0)),
         (f"/v1/background?format={LONG}", {}, solid(0, 0, 0)),
         (f"/v1/background?{LONG}=1", {}, solid(0, 0, 0)),
-        (f"/v1/similarity?first_bytes={LONG}", {}, b"xx"),
         ("/v1/face-emotion", {"Content-Encoding": LONG}, b"x"),
         ("/v1/face-emotion", {"Content-Type": f"multipart/{LONG}"}, b"x"),
         ("/v1/face-emotion", {"Content-Type": "application/json"}, f'{{"{LONG}":1}}'.encode()),
