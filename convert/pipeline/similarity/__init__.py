@@ -1,1 +1,1 @@
-"""To be described."""
+"""The score of similarity: labelled pairs of images, and the scale that is fitted to them."""

@@ -1,4 +1,4 @@
-"""Judged pairs of images: what `--pairs` names, a table or folders."""
+"""Labelled pairs of images: a table or folders, as `--pairs` names them."""
 
 import csv
 import hashlib
@@ -15,13 +15,13 @@ from runtime.media.suffixes import IMAGES
 Kind = Literal["identical", "similar", "different"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 COLUMNS = ("image_a", "image_b", "kind")
-TABLE = "pairs.csv"  # of a folder, where it has one
+TABLE = "pairs.csv"  # a folder that holds this table is read through it
 FORMS = f"a CSV of {','.join(COLUMNS)}, or a folder KIND/PAIR/ of two images each"
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two images, and what somebody says of them."""
+    """Two images, and the label that a person gave them."""
 
     image_a: Path
     image_b: Path
@@ -30,21 +30,21 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """All judged pairs."""
+    """All labelled pairs of one source."""
 
     source: Path
-    digest: str  # "sha256:..." of the kinds and the images' bytes; no names, no order
+    digest: str  # "sha256:..." of kinds and image bytes, whatever the names and the order
     pairs: tuple[Pair, ...]
 
 
 def read_pairs(path: Path) -> Pairs:
-    """Read judged pairs.
+    """Read labelled pairs.
 
     Args:
         path: FORMS; the paths in a table are relative to its folder.
 
     Raises:
-        PairsError: no such file, another form, an unknown kind, or an image that is not there.
+        PairsError: no such file, another form, an unknown kind, or a missing image.
     """
     if path.is_dir() and (path / TABLE).is_file():
         path = path / TABLE
@@ -62,8 +62,8 @@ def _in_table(path: Path) -> Iterator[Pair]:
         rows = csv.DictReader(stream)
         missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
         if missing:
-            found = ", ".join(rows.fieldnames or ()) or "nothing"
-            raise PairsError(f"{path}: columns {found}; needed: {', '.join(COLUMNS)}")
+            columns = ", ".join(rows.fieldnames or ()) or "nothing"
+            raise PairsError(f"{path}: columns {columns}; needed: {', '.join(COLUMNS)}")
         for row in rows:
             place = f"{path}: line {rows.line_num}"
             images = [_image(path.parent, row[name], place) for name in COLUMNS[:2]]
@@ -92,9 +92,9 @@ def _image(folder: Path, name: str | None, place: str) -> Path:
 
 
 def _kind(name: str | None, place: str) -> Kind:
-    wanted = (name or "").strip().lower()
+    label = (name or "").strip().lower()
     for kind in KINDS:
-        if kind == wanted:
+        if kind == label:
             return kind
     raise PairsError(f"{place}: kind {name!r}; allowed: {', '.join(KINDS)}")
 

@@ -1,10 +1,10 @@
-"""From the cosines of judged pairs to a scale of similarity.
+"""Fit a scale of similarity to the cosines of labelled pairs.
 
-A scale is linear between knots. The pairs of each kind span a band of cosines, which is mapped to
-the band of scores that the kind should have; half of the room between two bands is given to them,
-so that pairs nobody judged fall into them as well. Where bands overlap, the same share of each
-kind is left out at both ends, as small as will do; where a quarter is not enough the pairs
-contradict each other, and are refused.
+A scale is piecewise linear. The cosines of each kind span a band, and the scale maps it to the
+band of scores of that kind. Half of the gap between two bands is added to them, so that unlabelled
+pairs near a band fall into it. If bands overlap, the same share of each kind is dropped at both
+ends as outliers: the smallest of TRIMS that separates the bands. If none does, the pairs
+contradict each other and are refused.
 """
 
 from collections.abc import Mapping
@@ -19,14 +19,14 @@ from convert.pipeline.similarity.labelled_pairs import KINDS, Kind, Pairs
 from runtime.artifact.spec import SimilarityScale
 from runtime.tasks.similarity import score
 
-BANDS: Mapping[Kind, tuple[float, float]] = {  # the scores that pairs of a kind should have
+BANDS: Mapping[Kind, tuple[float, float]] = {  # scores that a pair of each kind should get
     "identical": (0.99, 1.0),
     "similar": (0.7, 0.9),
     "different": (0.1, 0.3),
 }
-LEAST = 3  # pairs that are similar, and that are different; identical ones may be missing
-TRIMS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)  # shares that may be left out, the first that will do
-APART = 1e-3  # of two bands at least, as cosines: less is rounding
+MIN_PAIRS = 3  # of similar and of different pairs; identical ones may be missing
+TRIMS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)  # shares dropped at each end, tried in this order
+MIN_GAP = 1e-3  # between two bands of cosines: less is rounding
 
 Cosines = Mapping[Kind, NDArray[np.float64]]
 
@@ -42,37 +42,37 @@ def fit_scale(cosines: Cosines, pairs: Pairs) -> SimilarityScale:
 
     Args:
         cosines: by kind, (M,) in [-1, 1]; `identical` may be empty.
-        pairs: what they are of.
+        pairs: the labelled pairs, named in errors and recorded by digest.
 
     Raises:
-        PairsError: too few, or the pairs contradict each other: different ones as alike as similar
-            ones, or similar ones as identical ones.
+        PairsError: too few pairs, or they contradict each other: different pairs have the cosines
+            of similar ones, or similar pairs those of identical ones.
     """
     for kind in ("similar", "different"):
-        if len(cosines[kind]) < LEAST:
-            found = f"{len(cosines[kind])} pairs are {kind}"
-            raise PairsError(f"{pairs.source}: {found}; needed: at least {LEAST}")
+        if len(cosines[kind]) < MIN_PAIRS:
+            count = f"{len(cosines[kind])} pairs are {kind}"
+            raise PairsError(f"{pairs.source}: {count}; needed: at least {MIN_PAIRS}")
     for trim in TRIMS:
         bands = {kind: _band(cosines[kind], trim) for kind in KINDS}
         between = bands["similar"].low - bands["different"].high
         above = bands["identical"].low - bands["similar"].high
-        if between >= APART and above >= APART:
+        if between >= MIN_GAP and above >= MIN_GAP:
             return _scale(bands, between, above, pairs.digest)
     raise PairsError(
         f"{pairs.source}: the pairs contradict each other, as this model sees them: "
-        f"{'; '.join(_told(kind, cosines[kind]) for kind in KINDS)}; needed: identical above "
+        f"{'; '.join(_format_cosines(kind, cosines[kind]) for kind in KINDS)}; needed: identical above "
         f"similar above different, but for a quarter of them"
     )
 
 
 def measure_scale(cosines: Cosines, scale: SimilarityScale) -> dict[str, Any]:
-    """Of each kind: how many pairs, their cosines and scores, and the share in its band."""
+    """Return, by kind: the number of pairs, their cosines and scores, and the share in its band."""
     return {kind: _measured(cosines[kind], scale, *BANDS[kind]) for kind in KINDS}
 
 
 def _band(cosines: NDArray[np.float64], trim: float) -> _Band:
     if not len(cosines):
-        return _Band(1.0, 1.0)  # nothing is as alike as a picture and itself
+        return _Band(1.0, 1.0)  # the cosine of an image with itself
     low, high = np.quantile(cosines, [trim, 1 - trim])
     return _Band(float(low), float(high))
 
@@ -92,7 +92,7 @@ def _scale(
         (1.0, 1.0),
     ]
     rounded = [(round(place, 7), value) for place, value in knots]
-    if rounded[0][0] > -1:  # pairs may be as different as can be
+    if rounded[0][0] > -1:  # the scale covers every cosine
         rounded.insert(0, (-1.0, 0.0))
     places, scores = zip(*rounded, strict=True)
     return SimilarityScale(places, scores, digest)
@@ -116,7 +116,7 @@ def _measured(
     }
 
 
-def _told(kind: Kind, cosines: NDArray[np.float64]) -> str:
+def _format_cosines(kind: Kind, cosines: NDArray[np.float64]) -> str:
     if not len(cosines):
         return f"{kind}: none"
     low, median, high = np.quantile(cosines, [0, 0.5, 1])

@@ -36,7 +36,7 @@ def state(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 def out(
     tiny_recipe: Path, state: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
-    """One version, which no refusal may touch: looked at once all tests of this module are done."""
+    """Convert one version; after all tests of the module it must be unchanged."""
     directory = tmp_path_factory.mktemp("bad")
     weights = directory / "weights.safetensors"
     weights.write_bytes(safetensors_bytes(state))
@@ -63,7 +63,7 @@ def tree(out: Path) -> dict[str, bytes]:
 
 
 def refuse(recipe: Path, checkpoint: Path, out: Path) -> str:
-    """The refusal's text; nothing is left and nothing else has changed."""
+    """Return the text of the refusal; check that nothing changed and no scratch is left."""
     before = tree(out)
     with pytest.raises(CheckpointError) as caught:
         run(recipe, checkpoint, out)
@@ -77,11 +77,11 @@ def refuse(recipe: Path, checkpoint: Path, out: Path) -> str:
 
 
 def broken(state: dict[str, Any], kind: str) -> bytes:
-    """A bad checkpoint's content."""
+    """Return the content of a bad checkpoint."""
     name, content = kind.partition(" ")[0], saved(state)
     if name == "cut":
         return content[: int(len(content) * float(kind.split()[1]))]
-    made: dict[str, Any] = {
+    contents: dict[str, Any] = {
         "empty": b"",
         "pointer": POINTER,
         "page": NOT_FOUND,
@@ -98,8 +98,7 @@ def broken(state: dict[str, Any], kind: str) -> bytes:
         "script": scripted(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3))),
         "module": saved(torch.nn.Sequential(torch.nn.Linear(2, 2))),
     }
-    found: bytes = made[name]
-    return found
+    return bytes(contents[name])
 
 
 @pytest.mark.parametrize(

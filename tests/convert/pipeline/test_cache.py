@@ -24,7 +24,7 @@ def recipe_file(tmp_path: Path) -> RecipeFile:
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> tuple[Path, Manifest]:
+def converted(tmp_path: Path) -> tuple[Path, Manifest]:
     out = tmp_path / "out"
     manifest = read_manifest(write_artifact(out, CLASSIFIER))
     (out / ".work").mkdir()
@@ -84,15 +84,15 @@ def test_checkpoint_may_be_moved(tmp_path: Path) -> None:
     assert content_hashes(tmp_path / "missing.pth") == ()
 
 
-def test_version_is_recalled(made: tuple[Path, Manifest]) -> None:
-    out, manifest = made
+def test_version_is_recalled(converted: tuple[Path, Manifest]) -> None:
+    out, manifest = converted
     assert recall(out, manifest.id, "key") == manifest
     assert recall(out, manifest.id, "another") is None
     assert recall(out, "another", "key") is None
 
 
-def test_damaged_or_missing_version_is_not_recalled(made: tuple[Path, Manifest]) -> None:
-    out, manifest = made
+def test_damaged_or_missing_version_is_not_recalled(converted: tuple[Path, Manifest]) -> None:
+    out, manifest = converted
     graph = out / manifest.id / "1" / manifest.variants[0].files[0].name
     graph.write_bytes(b"cut")
     assert recall(out, manifest.id, "key") is None
@@ -101,8 +101,8 @@ def test_damaged_or_missing_version_is_not_recalled(made: tuple[Path, Manifest])
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1, 2]", "null", '{"key": "1/../../x"}'])
-def test_broken_memory_is_forgotten(made: tuple[Path, Manifest], content: str) -> None:
-    out, manifest = made
+def test_broken_memory_is_forgotten(converted: tuple[Path, Manifest], content: str) -> None:
+    out, manifest = converted
     memory = out / ".work" / f"{manifest.id}.fingerprints.json"
     memory.write_text(content)
     assert recall(out, manifest.id, "key") is None
@@ -110,7 +110,7 @@ def test_broken_memory_is_forgotten(made: tuple[Path, Manifest], content: str) -
     assert recall(out, manifest.id, "other") == manifest
 
 
-def test_memory_keeps_earlier_conversions(made: tuple[Path, Manifest]) -> None:
-    out, manifest = made
+def test_memory_keeps_earlier_conversions(converted: tuple[Path, Manifest]) -> None:
+    out, manifest = converted
     remember(out, manifest, "second")
     assert recall(out, manifest.id, "key") == recall(out, manifest.id, "second") == manifest

@@ -1,4 +1,4 @@
-"""What a conversion reads is resolved once: recipe runs, file hashes."""
+"""A conversion resolves its inputs once: runs of the recipe file, hashes of files."""
 
 from collections import Counter
 from dataclasses import replace

@@ -27,10 +27,10 @@ def write_published(directory: Path, address: str) -> Path:
     return write_recipe(directory, extra=PUBLISHED.format(address=address))
 
 
-def run_told(job: Job, store: Store) -> tuple[Outcome, list[str]]:
-    told: list[str] = []
-    (outcome,) = run([job], lambda model, stage: told.append(stage), store)
-    return outcome, told
+def run_with_stages(job: Job, store: Store) -> tuple[Outcome, list[str]]:
+    stages: list[str] = []
+    (outcome,) = run([job], lambda model, stage: stages.append(stage), store)
+    return outcome, stages
 
 
 def test_fetched_weights_are_converted_and_named(
@@ -40,12 +40,12 @@ def test_fetched_weights_are_converted_and_named(
     write_checkpoint(write_recipe(tmp_path), tmp_path / "weights.pth")
     address = server.serve("/net.pth", Good((tmp_path / "weights.pth").read_bytes()))
     job = Job(read(write_published(tmp_path, address)), tmp_path / "out", precision="float")
-    outcome, _ = run_told(job, store)
+    outcome, _ = run_with_stages(job, store)
     assert outcome.status == "packaged", outcome.message
     weights = read_manifest(tmp_path / "out" / ID / "1").weights
     assert (weights.origin, weights.source) == ("pretrained", address)
     server.ways.clear()
-    assert run_told(job, replace(store, network=None))[0].status == "unchanged"
+    assert run_with_stages(job, replace(store, network=None))[0].status == "unchanged"
 
 
 def test_one_refused_model_does_not_stop_the_next(
@@ -62,7 +62,7 @@ def test_one_refused_model_does_not_stop_the_next(
 
 @pytest.mark.parametrize("weights", ["pretrained", "auto"])
 def test_command_line_without_a_network(server: Server, tmp_path: Path, weights: str) -> None:
-    """A host that is no HTTPS server stands for one that cannot be reached."""
+    """Use a host without HTTPS in place of one that cannot be reached."""
     address = server.address("/net.pth").replace("http:", "https:")
     recipe = write_published(tmp_path, address)
     if weights == "auto":  # without seeded weights there is nothing to fall back to: quick
@@ -77,10 +77,10 @@ def test_command_line_without_a_network(server: Server, tmp_path: Path, weights:
         check=False,
     )
     assert done.returncode == 1
-    announced, told = done.stderr.splitlines()
+    announced, stages = done.stderr.splitlines()
     assert announced == f"net.pth: from {address}"
-    assert told.startswith(f"convert: {ID} refused: {ID}: no weights. Place them as checkpoints/")
-    assert f"Published at {address} (MIT): no answer (" in told
-    found = sorted(path.name for path in tmp_path.iterdir())
-    assert found == ["artifacts", "cache", recipe.name]
+    assert stages.startswith(f"convert: {ID} refused: {ID}: no weights. Place them as checkpoints/")
+    assert f"Published at {address} (MIT): no answer (" in stages
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["artifacts", "cache", recipe.name]
     assert not (tmp_path / "artifacts" / ID).exists()  # the report alone

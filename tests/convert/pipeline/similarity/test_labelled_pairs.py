@@ -1,4 +1,4 @@
-"""Judged pairs, and the scale that fits them."""
+"""Labelled pairs, and the scale that fits them."""
 
 from pathlib import Path
 
@@ -27,8 +27,8 @@ def picture(path: Path, red: int, green: int, blue: int) -> Path:
     return path
 
 
-def judged(folder: Path, *, swapped: bool = False) -> Path:
-    """A table: shades of a colour are similar, other colours different; or the other way round."""
+def write_table(folder: Path, *, swapped: bool = False) -> Path:
+    """Write a table: shades of one colour are similar, two colours different; `swapped` inverts it."""
     colours = [(200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40)]
     similar, different = ("different", "similar") if swapped else ("similar", "different")
     rows = ["image_a,image_b,kind"]
@@ -44,7 +44,7 @@ def judged(folder: Path, *, swapped: bool = False) -> Path:
 
 
 def test_a_table_and_folders_say_the_same(tmp_path: Path) -> None:
-    table = read_pairs(judged(tmp_path))
+    table = read_pairs(write_table(tmp_path))
     assert [pair.kind for pair in table.pairs[:3]] == ["identical", "similar", "different"]
     folders = tmp_path / "folders"
     for number, pair in enumerate(table.pairs):
@@ -96,13 +96,13 @@ def cosines(**kinds: list[float]) -> Cosines:
     return {kind: np.array(kinds.get(kind, []), np.float64) for kind in BANDS}
 
 
-def within(found: Cosines) -> dict[str, float]:
-    measured = measure_scale(found, fit_scale(found, NO_PAIRS))
+def within(cosines: Cosines) -> dict[str, float]:
+    measured = measure_scale(cosines, fit_scale(cosines, NO_PAIRS))
     return {kind: facts["within"] for kind, facts in measured.items() if facts["pairs"]}
 
 
 @pytest.mark.parametrize(
-    "found",
+    "cosines",
     [
         cosines(identical=[1, 0.99], similar=[0.7, 0.8, 0.85], different=[0.1, 0.2, 0.4]),
         cosines(similar=[0.7, 0.7, 0.7], different=[0.1, 0.1, 0.1]),
@@ -111,9 +111,9 @@ def within(found: Cosines) -> dict[str, float]:
         cosines(identical=[1, 1], similar=[0.5, 0.6, 0.998], different=[-0.1, 0, 0.495]),
     ],
 )
-def test_every_kind_lies_in_its_band(found: Cosines) -> None:
-    assert set(within(found).values()) == {1.0}
-    scale = fit_scale(found, NO_PAIRS)
+def test_every_kind_lies_in_its_band(cosines: Cosines) -> None:
+    assert set(within(cosines).values()) == {1.0}
+    scale = fit_scale(cosines, NO_PAIRS)
     assert (scale.cosines[-1], scale.scores[-1]) == (1.0, 1.0)
     values = [score(cosine, scale) for cosine in np.linspace(-1, 1, 2001)]
     assert np.all(np.diff(values) > 0)
@@ -141,7 +141,7 @@ def test_a_few_pairs_may_be_wrong() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "says"),
+    ("cosines", "says"),
     [
         (
             cosines(similar=[0.8, 0.9], different=[0.1] * 5),
@@ -156,14 +156,14 @@ def test_a_few_pairs_may_be_wrong() -> None:
         ),
     ],
 )
-def test_pairs_that_no_scale_fits_are_refused(found: Cosines, says: str) -> None:
+def test_pairs_that_no_scale_fits_are_refused(cosines: Cosines, says: str) -> None:
     with pytest.raises(PairsError) as caught:
-        fit_scale(found, NO_PAIRS)
+        fit_scale(cosines, NO_PAIRS)
     assert says in str(caught.value)
 
 
 def embedder(folder: Path) -> Path:
-    """The tiny recipe, its three outputs as a direction."""
+    """Write the tiny recipe with an embedding in place of its three classes."""
     path = write_recipe(folder, model_id="directions")
     text = path.read_text(encoding="utf-8")
     for before, after in (
@@ -179,16 +179,18 @@ def embedder(folder: Path) -> Path:
     return path
 
 
-def run(recipe: Path, out: Path, pairs: Path | None, told: list[str] | None = None) -> Outcome:
+def run(recipe: Path, out: Path, pairs: Path | None, messages: list[str] | None = None) -> Outcome:
     job = Job(read(recipe), out, weights="seeded", precision="float", pairs=pairs)
-    return convert(job, (told if told is not None else []).append)
+    return convert(job, (messages if messages is not None else []).append)
 
 
 def test_a_conversion_fits_its_scale(tmp_path: Path) -> None:
-    recipe, out, table = embedder(tmp_path), tmp_path / "out", judged(tmp_path)
-    told: list[str] = []
-    assert run(recipe, out, table, told).status == "packaged"
-    assert any("similarity of the pairs: identical 1.000 to 1.000 (100% of 4" in s for s in told)
+    recipe, out, table = embedder(tmp_path), tmp_path / "out", write_table(tmp_path)
+    messages: list[str] = []
+    assert run(recipe, out, table, messages).status == "packaged"
+    assert any(
+        "similarity of the pairs: identical 1.000 to 1.000 (100% of 4" in s for s in messages
+    )
     model = load(out / "directions")
     scale = model.spec.similarity
     assert scale is not None
@@ -210,10 +212,10 @@ def test_pairs_are_part_of_what_a_conversion_is_known_by(tiny_recipe: Path) -> N
 
 def test_pairs_that_contradict_each_other_stop_a_conversion(tmp_path: Path) -> None:
     with pytest.raises(PairsError, match="the pairs contradict each other"):
-        run(embedder(tmp_path), tmp_path / "out", judged(tmp_path, swapped=True))
+        run(embedder(tmp_path), tmp_path / "out", write_table(tmp_path, swapped=True))
     assert not (tmp_path / "out" / "directions").exists()
 
 
 def test_pairs_are_for_embeddings_of_images(tmp_path: Path, tiny_recipe: Path) -> None:
     with pytest.raises(PairsError, match="pairs are for image-feature-extraction; this checkpoint"):
-        run(tiny_recipe, tmp_path / "out", judged(tmp_path))
+        run(tiny_recipe, tmp_path / "out", write_table(tmp_path))
