@@ -60,8 +60,8 @@ def fit_scale(cosines: Cosines, pairs: Pairs) -> SimilarityScale:
             return _scale(bands, between, above, pairs.digest)
     raise PairsError(
         f"{pairs.source}: the pairs contradict each other, as this model sees them: "
-        f"{'; '.join(_format_cosines(kind, cosines[kind]) for kind in KINDS)}; needed: identical above "
-        f"similar above different, but for a quarter of them"
+        f"{'; '.join(_format_cosines(kind, cosines[kind]) for kind in KINDS)}; needed: identical "
+        "above similar above different, but for a quarter of them"
     )
 
 

@@ -28,7 +28,7 @@ def picture(path: Path, red: int, green: int, blue: int) -> Path:
 
 
 def write_table(folder: Path, *, swapped: bool = False) -> Path:
-    """Write a table: shades of one colour are similar, two colours different; `swapped` inverts it."""
+    """Write a table: shades of a colour are similar, two colours different; or `swapped`."""
     colours = [(200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40)]
     similar, different = ("different", "similar") if swapped else ("similar", "different")
     rows = ["image_a,image_b,kind"]
