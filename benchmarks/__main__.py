@@ -1,12 +1,12 @@
 """`python -m benchmarks`: measure the artifacts, print a table, write JSON and a picture."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.output import check_writable, write_json
 from benchmarks.picture import draw
 from benchmarks.report import Report, measure
 from benchmarks.table import render
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     tune_allocator()  # as the server does
     try:
-        _check_writable(given.json, given.svg)
+        check_writable(given.json, given.svg)
         effort = QUICK if given.quick else FULL
         report = measure(given.artifacts, effort, quick=given.quick)
     except SlipwayError as error:
@@ -33,8 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print(render(report))
     if given.json:
-        text = json.dumps(report_json(report), indent=1, allow_nan=False)
-        given.json.write_text(text + "\n", encoding="utf-8")
+        write_json(given.json, report_json(report))
     if given.svg:
         given.svg.write_text(draw(report), encoding="utf-8")
     return 1 if given.check and not all(check.passed for check in report.checks) else 0
@@ -64,13 +63,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--quick", action="store_true", help="few runs: does it work, not how fast it is")
     add("--check", action="store_true", help="exit code 1 where a limit is not kept")
     return parser
-
-
-def _check_writable(*paths: Path | None) -> None:
-    """Tell before the measurement, not after it, that a folder is missing."""
-    for path in paths:
-        if path is not None and not path.parent.is_dir():
-            raise SlipwayError(f"{path} cannot be written: {path.parent} is not a directory")
 
 
 if __name__ == "__main__":

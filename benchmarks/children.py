@@ -1,4 +1,4 @@
-"""Clean interpreters, for what costs most the first time in a process."""
+"""Run code in fresh interpreters, where nothing is loaded or in the caches yet."""
 
 import subprocess
 import sys
@@ -14,23 +14,37 @@ def run_python(code: str, *arguments: str, timeout_s: float = TIMEOUT_S) -> str:
     """Run code in a new interpreter that sees this checkout.
 
     Args:
-        code: what to run.
-        arguments: its sys.argv.
-        timeout_s: how long it may take.
+        code: the program.
+        arguments: its `sys.argv[1:]`.
+        timeout_s: seconds after which it is killed.
 
     Returns:
-        What it printed.
+        Its standard output.
 
     Raises:
         BenchmarkError: it failed or took too long.
     """
-    command = [sys.executable, "-c", code, *arguments]
+    return _run("-c", code, *arguments, timeout_s=timeout_s)
+
+
+def run_module(module: str, *arguments: str, timeout_s: float = TIMEOUT_S) -> str:
+    """Run a module of this checkout as `python -m` does; as `run_python` otherwise."""
+    return _run("-m", module, *arguments, timeout_s=timeout_s)
+
+
+def _run(*arguments: str, timeout_s: float) -> str:
     try:
-        done = subprocess.run(
-            command, cwd=PROJECT, capture_output=True, text=True, timeout=timeout_s, check=False
+        process = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise BenchmarkError(f"a process took longer than {timeout_s:g} s: {code}") from error
-    if done.returncode != 0:
-        raise BenchmarkError(f"a process ended with {done.returncode}: {done.stderr.strip()}")
-    return done.stdout
+        command = " ".join(arguments)
+        raise BenchmarkError(f"a process took longer than {timeout_s:g} s: {command}") from error
+    if process.returncode != 0:
+        raise BenchmarkError(f"a process ended with {process.returncode}: {process.stderr.strip()}")
+    return process.stdout

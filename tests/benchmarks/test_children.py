@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.children import run_python
+from benchmarks.children import run_module, run_python
 from benchmarks.errors import BenchmarkError
 
 
@@ -11,3 +11,12 @@ def test_arguments_go_in_and_the_output_comes_back() -> None:
 def test_a_failure_is_told_with_what_was_said() -> None:
     with pytest.raises(BenchmarkError, match=r"ended with 3: no luck"):
         run_python("import sys; print('no luck', file=sys.stderr); sys.exit(3)")
+
+
+def test_a_process_that_takes_too_long_is_ended() -> None:
+    with pytest.raises(BenchmarkError, match=r"took longer than 0\.5 s"):
+        run_python("import time; time.sleep(60)", timeout_s=0.5)
+
+
+def test_a_module_is_run() -> None:
+    assert run_module("base64", "-t").startswith("b'Aladdin")

@@ -1,0 +1,24 @@
+"""Write the files of a report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.errors import BenchmarkError
+
+
+def check_writable(*paths: Path | None) -> None:
+    """Check before a measurement that the folders of its files exist.
+
+    Raises:
+        BenchmarkError: one does not.
+    """
+    for path in paths:
+        if path is not None and not path.parent.is_dir():
+            raise BenchmarkError(f"{path} cannot be written: {path.parent} is not a directory")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain values as JSON, one to a line; NaN is refused."""
+    text = json.dumps(value, indent=1, allow_nan=False)
+    path.write_text(f"{text}\n", encoding="utf-8")
