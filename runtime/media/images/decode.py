@@ -20,17 +20,9 @@ from runtime.media.images.headers import Still, read_still
 # Refusals are reported by exceptions; OpenCV would repeat each on stderr, at a client's will.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-# Per EXIF orientation: transpose, then flip as cv2.flip takes it (0 rows, 1 columns, -1 both).
-_TURNS: dict[int, tuple[bool, int | None]] = {
-    1: (False, None),
-    2: (False, 1),
-    3: (False, -1),
-    4: (False, 0),
-    5: (True, None),
-    6: (True, 1),
-    7: (True, -1),
-    8: (True, 0),
-}
+# As cv2.flip takes it: 0 rows, 1 columns, -1 both. EXIF orientations 1 to 4 flip so, in this order;
+# 5 to 8 do the same after a transposition.
+_FLIPS = (None, 1, -1, 0)
 
 
 def decode_image(data: bytes, *, max_pixels: int = 50_000_000) -> Image:
@@ -86,9 +78,7 @@ def _place(image: Image, still: Still) -> Image:
 
 
 def _orient(image: Image, orientation: int) -> Image:
-    transposed, flip = _TURNS[orientation]
-    if transposed:
+    if orientation > len(_FLIPS):
         image = cv2.transpose(image).astype(np.uint8, copy=False)
-    if flip is not None:
-        image = cv2.flip(image, flip).astype(np.uint8, copy=False)
-    return image
+    flip = _FLIPS[(orientation - 1) % len(_FLIPS)]
+    return image if flip is None else cv2.flip(image, flip).astype(np.uint8, copy=False)

@@ -6,7 +6,7 @@ errors and the names of what it refuses.
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from runtime.errors import DecodeError
 from runtime.media.images.headers.bmp import read_bmp
@@ -14,12 +14,13 @@ from runtime.media.images.headers.gif import read_gif
 from runtime.media.images.headers.jpeg import read_jpeg
 from runtime.media.images.headers.png import read_png
 from runtime.media.images.headers.signature import Kind, image_kind
-from runtime.media.images.headers.still import Reader, Still
+from runtime.media.images.headers.still import Still
 from runtime.media.images.headers.webp import read_webp
 
 __all__ = ["Still", "read_still"]
 
-_READERS: Mapping[Kind, Reader] = {
+# each takes the file and the limit in px; of its errors struct.error and IndexError mean truncation
+_READERS: Mapping[Kind, Callable[[bytes, int], Still]] = {
     "JPEG": read_jpeg,
     "PNG": read_png,
     "WebP": read_webp,
@@ -41,6 +42,6 @@ def read_still(data: bytes, *, max_pixels: int) -> Still:
     """
     kind = image_kind(data)
     try:
-        return _READERS[kind](data, max_pixels=max_pixels)
+        return _READERS[kind](data, max_pixels)
     except (struct.error, IndexError):
         raise DecodeError(f"{kind} of {len(data)} bytes ends within its header") from None

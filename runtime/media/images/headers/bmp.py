@@ -25,7 +25,7 @@ class _Header:
     compression: int
 
 
-def read_bmp(data: bytes, *, max_pixels: int) -> Still:
+def read_bmp(data: bytes, max_pixels: int) -> Still:
     """Read a BMP.
 
     Pixels packed by masks are rewritten as 24 bits: OpenCV 5.0 assumes 8-bit masks in a fixed order
@@ -33,7 +33,7 @@ def read_bmp(data: bytes, *, max_pixels: int) -> Still:
     """
     header = _read_header(data)
     width, height = header.width, abs(header.height)
-    check_size("BMP", width, height, max_pixels=max_pixels)
+    check_size("BMP", width, height, max_pixels)
     masks = _masks(data, header)
     file = data if masks is None else _as_24_bit(data, header, masks)
     return Still("BMP", height, width, file)

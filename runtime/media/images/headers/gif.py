@@ -21,7 +21,7 @@ class _Frame:
     transparent: int  # palette index, 0 where the frame has none
 
 
-def read_gif(data: bytes, *, max_pixels: int) -> Still:
+def read_gif(data: bytes, max_pixels: int) -> Still:
     """Read the first frame of a GIF.
 
     Transparent pixels keep the colour of their palette entry; around a frame smaller than the
@@ -33,8 +33,8 @@ def read_gif(data: bytes, *, max_pixels: int) -> Still:
     frame = _first_frame(data, _SCREEN_BYTES + _palette_bytes(flags))
     left, top, columns, rows, frame_flags = struct.unpack_from("<4HB", data, frame.at + 1)
     width, height = max(screen_width, left + columns), max(screen_height, top + rows)
-    check_size("GIF", columns, rows, max_pixels=max_pixels)
-    check_size("GIF", width, height, max_pixels=max_pixels)
+    check_size("GIF", columns, rows, max_pixels)
+    check_size("GIF", width, height, max_pixels)
     palette = _palette(data, flags, frame.at + 10, frame_flags)
     red, green, blue = palette[3 * frame.transparent :][:3]
     pixels = memoryview(data)[_pixel_data(data, frame.at + 10 + _palette_bytes(frame_flags))]

@@ -32,7 +32,7 @@ class _Frame:
     progressive: bool
 
 
-def read_jpeg(data: bytes, *, max_pixels: int) -> Still:
+def read_jpeg(data: bytes, max_pixels: int) -> Still:
     """Read a JPEG, coded by Huffman or arithmetically.
 
     A file without its end marker is refused, like one that ends earlier: the decoder cannot tell a
@@ -77,7 +77,7 @@ def _read_frame(data: bytes, marker: int, start: int, max_pixels: int) -> _Frame
         raise DecodeError(f"JPEG has {bits} bits per sample; allowed: 8")
     if marker == _LOSSLESS and components != 3:  # nothing converts its grey or inks to RGB
         raise DecodeError(f"JPEG is lossless with {components} channels; allowed: 3")
-    check_size("JPEG", width, height, max_pixels=max_pixels)
+    check_size("JPEG", width, height, max_pixels)
     return _Frame(height, width, components, progressive=marker in _PROGRESSIVE)
 
 

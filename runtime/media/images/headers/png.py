@@ -15,7 +15,7 @@ _CHUNK_FRAME_BYTES = 12  # length, name, checksum
 _KEPT = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
 
 
-def read_png(data: bytes, *, max_pixels: int) -> Still:
+def read_png(data: bytes, max_pixels: int) -> Still:
     """Read a PNG; of an animated one the default picture."""
     size, exif = None, b""
     kept = [memoryview(data)[:_SIGNATURE_BYTES]]
@@ -51,5 +51,5 @@ def _header_size(data: bytes, name: bytes, max_pixels: int) -> tuple[int, int]:
     if name != b"IHDR":
         raise DecodeError(f"PNG begins with a {name.decode('latin-1')!r} chunk; allowed: IHDR")
     width, height = struct.unpack_from(">II", data, _SIGNATURE_BYTES + 8)
-    check_size("PNG", width, height, max_pixels=max_pixels)
+    check_size("PNG", width, height, max_pixels)
     return height, width

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from runtime.errors import DecodeError, TooLargeError
 from runtime.media.images.headers.signature import Kind
@@ -37,15 +37,7 @@ class Still:
     placement: Placement | None = None  # None: the picture is the whole canvas
 
 
-class Reader(Protocol):
-    """Reads the header of one format."""
-
-    def __call__(self, data: bytes, /, *, max_pixels: int) -> Still:
-        """Read a header as `read_still` does; struct.error or IndexError mean truncation."""
-        ...
-
-
-def check_size(kind: Kind, width: int, height: int, *, max_pixels: int) -> None:
+def check_size(kind: Kind, width: int, height: int, max_pixels: int) -> None:
     """Refuse a size before anything of that size is allocated.
 
     Raises:

@@ -21,7 +21,7 @@ class _Chunk:
     end: int
 
 
-def read_webp(data: bytes, *, max_pixels: int) -> Still:
+def read_webp(data: bytes, max_pixels: int) -> Still:
     """Read a WebP; of an animated one the first frame, on a black canvas.
 
     A separate alpha plane (ALPH) is left out: colours are returned as stored.
@@ -30,27 +30,21 @@ def read_webp(data: bytes, *, max_pixels: int) -> Still:
     if riff_bytes + 8 > len(data):
         raise DecodeError(f"WebP is truncated: {len(data)} of {riff_bytes + 8} bytes")
     first, *rest = bounded("WebP", _chunks(data, _RIFF_BYTES, riff_bytes + 8))
-    if first.name in _BITSTREAMS:
-        return _read_plain(data, first, max_pixels)
-    if first.name != b"VP8X":
+    if first.name not in (b"VP8X", *_BITSTREAMS):
         raise DecodeError(
             f"WebP begins with a {first.name.decode('latin-1')!r} chunk; allowed: VP8, VP8L, VP8X"
         )
-    height, width = _canvas_size(data, first)
-    check_size("WebP", width, height, max_pixels=max_pixels)
+    extended = first.name == b"VP8X"
+    height, width = (_canvas_size if extended else _bitstream_size)(data, first)
+    check_size("WebP", width, height, max_pixels)
+    if not extended:
+        return Still("WebP", height, width, file=_plain_file(data, first))
     exif = _find(rest, b"EXIF")
     orientation = read_orientation(data[exif.start : exif.end]) if exif else 1
     animated = data[first.start] & _ANIMATION_FLAG
     placement, bitstream = (_first_frame if animated else _only_frame)(data, rest)
     _check_frame(data, bitstream, placement, height, width)
-    file = _plain_file(data, bitstream)
-    return Still("WebP", height, width, file, orientation, placement)
-
-
-def _read_plain(data: bytes, bitstream: _Chunk, max_pixels: int) -> Still:
-    height, width = _bitstream_size(data, bitstream)
-    check_size("WebP", width, height, max_pixels=max_pixels)
-    return Still("WebP", height, width, file=_plain_file(data, bitstream))
+    return Still("WebP", height, width, _plain_file(data, bitstream), orientation, placement)
 
 
 def _chunks(data: bytes, start: int, end: int) -> Iterator[_Chunk]:
