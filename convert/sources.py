@@ -1,8 +1,9 @@
 """Where a recipe's weights are published, and what is known of a file before it is there."""
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from convert import files
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +25,14 @@ class Expected:
         size = path.stat().st_size
         if self.size_bytes is not None and size != self.size_bytes:
             return f"{size} bytes found; {self.size_bytes} expected"
-        sha256 = _hash(path, "sha256")
+        sha256 = files.sha256(path)
         if self.sha256 is not None and sha256 != self.sha256:
             return f"sha256 {sha256} found; {self.sha256} expected"
         if self.sha256_prefix is not None and not sha256.startswith(self.sha256_prefix):
             return f"sha256 {sha256} found; one that begins with {self.sha256_prefix} expected"
-        if self.md5 is not None and (md5 := _hash(path, "md5")) != self.md5:
+        if self.md5 is not None and (md5 := files.digest(path, "md5")) != self.md5:
             return f"md5 {md5} found; {self.md5} expected"
         return None
-
-
-def _hash(path: Path, name: str) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, name).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 Format: artifacts/README.md.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from typing import Any
 
 import onnx
 
+from convert import files
 from runtime.artifact import schema as strict_json
 from runtime.artifact.manifest import (
     CONDITIONS,
@@ -41,9 +41,7 @@ def locked(out: Path, model_id: str) -> Iterator[Path]:
     A second conversion of the same model waits. What a killed one left behind is removed here.
     """
     hidden = out / ".work"
-    hidden.mkdir(parents=True, exist_ok=True)
-    with (hidden / f"{model_id}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # released by the kernel, also on kill -9
+    with files.locked(hidden / f"{model_id}.lock"):
         # no id holds a dot: another model's directory never looks like one of this model's
         for stale in hidden.glob(f"{model_id}.scratch-*"):
             shutil.rmtree(stale)

@@ -19,7 +19,7 @@ def _accuracy(result: Accuracy) -> Iterator[str]:
     yield f"accuracy  before {before / count:.4f}  after {after / count:.4f}  of {count} cases"
     yield (
         f"net change {after - before:+d}; {len(result.changed)} answered otherwise; "
-        f"as uneven by chance: p = {result.chance:.2f}"
+        f"McNemar's test: p = {result.chance:.2f}"
     )
     yield ""
     heading = ("class", "cases", "before", "after")

@@ -1,6 +1,5 @@
 """The two files: written beside under a lock, and renamed when whole."""
 
-import fcntl
 import json
 import math
 import os
@@ -10,6 +9,7 @@ from typing import Any
 
 from convert.commands.report import page
 from convert.commands.report.facts import Facts, Refused, gather
+from convert.files import locked
 from runtime.artifact import schema as strict_json
 
 PAGE, DATA = "report.html", "report.json"
@@ -25,10 +25,8 @@ def publish(out: Path, refused: Iterable[Refused] = ()) -> Path:
         OSError: the disk is full or not writable; an earlier report stays.
     """
     hidden = out / ".work"
-    hidden.mkdir(parents=True, exist_ok=True)
     # two dots: no model's lock, whatever its id
-    with (hidden / f"{PAGE}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # released by the kernel, also on kill -9
+    with locked(hidden / f"{PAGE}.lock"):
         facts = gather(out, refused)
         texts = {DATA: as_json(facts), PAGE: page.render(facts)}
         for name, text in texts.items():

@@ -10,20 +10,18 @@ is, whereas these are verified at each use, shared by every checkout, and may be
 The record lies beside the files: deleting them does not make other files acceptable.
 """
 
-import fcntl
 import glob
 import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
 from convert.errors import CheckpointError, SourceError
-from convert.files import sha256, write_json_atomic
+from convert.files import locked, sha256, write_json_atomic
 from convert.sources import AnySource, Expected, Source
 from convert.weights.download.http import Network
 from convert.weights.download.plan import HUB, Plan, Record, installed, plan
@@ -110,7 +108,8 @@ class Store:
         if self.network is None and not self._directory(source).is_dir():
             raise SourceError(f"{source.address}: not here, and {OFFLINE} is set")
         try:
-            with self._locked(source):
+            # a second conversion waits, and finds the files here
+            with locked(self._beside(source, ".lock")):
                 return self._fetch(source)
         except OSError as error:
             reason = error.strerror or error
@@ -195,13 +194,6 @@ class Store:
         record = Record(address, planned.revision, files)
         write_json_atomic(self._beside(source, ".json"), asdict(record))
         return record
-
-    @contextmanager
-    def _locked(self, source: AnySource) -> Iterator[None]:
-        self.root.mkdir(parents=True, exist_ok=True)
-        with self._beside(source, ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # a second conversion waits, and finds it here
-            yield
 
     def _directory(self, source: AnySource) -> Path:
         name = source.name if isinstance(source, Source) else source.repository.replace("/", "--")
