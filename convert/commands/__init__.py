@@ -1,1 +1,1 @@
-"""To be described."""
+"""The verbs of `python -m convert`, one module or folder each."""

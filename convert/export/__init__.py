@@ -1,1 +1,1 @@
-"""To be described."""
+"""From a loaded network to a float ONNX graph that takes what a decoder gives."""

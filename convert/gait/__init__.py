@@ -1,1 +1,1 @@
-"""To be described."""
+"""The gait student: clinical conditions, their embeddings, and its training."""

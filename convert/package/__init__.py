@@ -1,1 +1,1 @@
-"""To be described."""
+"""The artifact on disk: its variants, each measured, written whole or not at all."""

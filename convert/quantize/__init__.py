@@ -1,1 +1,1 @@
-"""To be described."""
+"""From a float graph to INT8: calibration, the passes, and the choice between candidates."""

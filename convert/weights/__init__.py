@@ -1,1 +1,1 @@
-"""To be described."""
+"""The weights of a conversion: a local file, a download, or a seeded generator."""

@@ -1,1 +1,1 @@
-"""To be described."""
+"""The artifact as data: manifest, spec, steps, golden samples. Imports no engine."""

@@ -1,1 +1,1 @@
-"""To be described."""
+"""Cut-outs: from an alpha mask to a picture without its background."""

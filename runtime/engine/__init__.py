@@ -1,1 +1,1 @@
-"""To be described."""
+"""onnxruntime sessions, CPU and memory limits, the allocator."""

@@ -1,1 +1,1 @@
-"""To be described."""
+"""Files to arrays: images, sounds, clips and texts, decoded within limits."""

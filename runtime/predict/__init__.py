@@ -1,1 +1,1 @@
-"""To be described."""
+"""Between media and results: what a graph is fed, and what its outputs mean."""

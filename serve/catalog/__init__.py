@@ -1,1 +1,1 @@
-"""To be described."""
+"""The models that are served, and what the API says of them."""

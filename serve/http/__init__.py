@@ -1,1 +1,1 @@
-"""To be described."""
+"""The HTTP side of requests: bodies, connections, the pool of worker threads."""

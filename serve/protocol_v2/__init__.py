@@ -1,1 +1,1 @@
-"""To be described."""
+"""The Open Inference Protocol: routes, tensors, batches."""

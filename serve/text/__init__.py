@@ -1,1 +1,1 @@
-"""To be described."""
+"""Small text functions: quoting of user input, integers."""

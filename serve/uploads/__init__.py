@@ -1,1 +1,1 @@
-"""To be described."""
+"""From a request body to the files and options of a route."""

@@ -1,1 +1,1 @@
-"""To be described."""
+"""Parts that several recipes share."""

@@ -1,1 +1,1 @@
-"""To be described."""
+"""One file per change that quantization makes to a graph."""

@@ -1,1 +1,1 @@
-"""To be described."""
+"""The search for the layers that stay in float."""

@@ -1,1 +1,1 @@
-"""To be described."""
+"""Sounds to waveforms."""

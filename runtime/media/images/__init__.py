@@ -1,1 +1,1 @@
-"""To be described."""
+"""Images to RGB arrays and to what a graph takes."""

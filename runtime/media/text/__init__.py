@@ -1,1 +1,1 @@
-"""To be described."""
+"""Texts to token ids."""

@@ -1,1 +1,1 @@
-"""To be described."""
+"""Clips to sampled frames."""
