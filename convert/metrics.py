@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.artifact.manifest import Suppression
-from runtime.predict.detection import suppress
+from runtime.artifact.manifest import NmsConfig
+from runtime.predict.detection import non_max_suppression
 
 Outputs = Mapping[str, NDArray[Any]]
 Compared = tuple[dict[str, float], float]  # metrics, loss
@@ -44,7 +44,7 @@ class Fidelity:
 
 
 def measure(
-    reference: Outputs, candidate: Outputs, suppression: Suppression | None = None
+    reference: Outputs, candidate: Outputs, suppression: NmsConfig | None = None
 ) -> Fidelity:
     """Compare outputs of the same inputs, row by row.
 
@@ -93,7 +93,7 @@ def _counted(name: str, values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _classification(
-    reference: Outputs, candidate: Outputs, suppression: Suppression | None
+    reference: Outputs, candidate: Outputs, suppression: NmsConfig | None
 ) -> Compared:
     del suppression
     p, q = reference["probabilities"], candidate["probabilities"]
@@ -108,7 +108,7 @@ def _classification(
     return metrics, distance
 
 
-def _embedding(reference: Outputs, candidate: Outputs, suppression: Suppression | None) -> Compared:
+def _embedding(reference: Outputs, candidate: Outputs, suppression: NmsConfig | None) -> Compared:
     del suppression
     p, q = reference["embedding"], candidate["embedding"]
     # centred: embeddings of one net share a direction, which alone gives any two a high cosine
@@ -125,7 +125,7 @@ def _embedding(reference: Outputs, candidate: Outputs, suppression: Suppression 
 
 
 def _segmentation(
-    reference: Outputs, candidate: Outputs, suppression: Suppression | None
+    reference: Outputs, candidate: Outputs, suppression: NmsConfig | None
 ) -> Compared:
     del suppression
     p, q = reference["alpha"], candidate["alpha"]
@@ -150,7 +150,7 @@ def _segmentation(
     return metrics, mae + (1 - metrics["iou_mean"]) / 2
 
 
-def _detection(reference: Outputs, candidate: Outputs, suppression: Suppression | None) -> Compared:
+def _detection(reference: Outputs, candidate: Outputs, suppression: NmsConfig | None) -> Compared:
     assert suppression is not None  # the manifest refuses a detector without
     overlap, apart = _found_again(reference, candidate, suppression)
     if len(overlap) >= JUDGED_BOXES:
@@ -167,14 +167,14 @@ def _detection(reference: Outputs, candidate: Outputs, suppression: Suppression 
 
 
 def _found_again(
-    reference: Outputs, candidate: Outputs, suppression: Suppression
+    reference: Outputs, candidate: Outputs, suppression: NmsConfig
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Per box of the reference: the best overlap of its class, and how far the score is."""
     lower = replace(suppression, score_threshold=max(suppression.score_threshold - SCORE_MARGIN, 0))
     pairs = []
     for index in range(len(reference["scores"])):
         expected, given = (
-            suppress(outputs["boxes_xyxy"][index], outputs["scores"][index], wanted)
+            non_max_suppression(outputs["boxes_xyxy"][index], outputs["scores"][index], wanted)
             for outputs, wanted in ((reference, suppression), (candidate, lower))
         )
         for box, score, kind in zip(
@@ -189,7 +189,7 @@ def _found_again(
     return overlap, apart_from
 
 
-def _lowered(scores: NDArray[np.float32], suppression: Suppression) -> Suppression:
+def _lowered(scores: NDArray[np.float32], suppression: NmsConfig) -> NmsConfig:
     """A threshold so low that there are boxes to compare."""
     best = np.sort(scores.max(axis=2), axis=None)
     enough = max(0.0, float(best[-min(len(best), len(scores) * RANKED_BOXES)]) - 1e-6)
@@ -214,7 +214,7 @@ def _cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float3
     return np.einsum("nd,nd->n", a, b) / np.maximum(norms, 1e-12)
 
 
-_COMPARISONS: Mapping[str, Callable[[Outputs, Outputs, Suppression | None], Compared]] = {
+_COMPARISONS: Mapping[str, Callable[[Outputs, Outputs, NmsConfig | None], Compared]] = {
     "probabilities": _classification,
     "embedding": _embedding,
     "alpha": _segmentation,

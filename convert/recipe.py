@@ -16,7 +16,7 @@ import numpy as np
 from convert.errors import RecipeError
 from convert.metrics import METRICS
 from convert.sources import AnySource
-from runtime.artifact.manifest import MODEL_ID, Step, Suppression, Task
+from runtime.artifact.manifest import MODEL_ID, NmsConfig, Step, Task
 
 if TYPE_CHECKING:  # they need onnx, which a machine that only verifies artifacts does not have
     from convert.export.frameworks import Network
@@ -39,7 +39,7 @@ class Loaded:
     preprocess: tuple[Step, ...]
     labels: tuple[str, ...] = ()  # (): unknown; where the task has classes the user names them
     task: Task | None = None  # None: the recipe's; else what this checkpoint can answer
-    suppression: Suppression | None = None  # of a detector
+    suppression: NmsConfig | None = None  # of a detector
     licence: str | None = None  # None: the recipe's; else what the checkpoint states
     assets: Mapping[str, bytes] = field(default_factory=dict)  # further files, by role
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.cli.command import Opened
-from runtime.cli.files import expand, reason_of
+from runtime.cli.command import ReadyCommand
+from runtime.cli.files import error_reason, expand
 from runtime.cli.main import parser
 from runtime.draw import encode_picture
 from runtime.engine.allocator import tune_allocator
@@ -80,7 +80,7 @@ def sections(media: Sequence[str], artifacts: Path, out: Path, most: int) -> Ite
             try:
                 opened, rest = _opened(task, files, artifacts, bounds)
             except (SlipwayError, OSError) as error:
-                yield Section(task, (), reason_of(error))
+                yield Section(task, (), error_reason(error))
                 continue
             shown = (_shown(task, number, path, opened, out) for number, path in enumerate(rest))
             yield Section(task, tuple(shown), "")
@@ -93,7 +93,7 @@ def _files(typed: str, suffixes: frozenset[str]) -> list[Path]:
 
 def _opened(
     task: str, files: Sequence[Path], artifacts: Path, bounds: Bounds
-) -> tuple[Opened, Sequence[Path]]:
+) -> tuple[ReadyCommand, Sequence[Path]]:
     """A command that is ready, and the files that it is to be asked for."""
     arguments = [task, "--artifacts", str(artifacts), *OPTIONS.get(task, ())]
     if task == "similarity":  # the first with each of the others
@@ -103,7 +103,7 @@ def _opened(
     return given.command.open(given, bounds), files
 
 
-def _shown(task: str, number: int, path: Path, opened: Opened, out: Path) -> Shown:
+def _shown(task: str, number: int, path: Path, opened: ReadyCommand, out: Path) -> Shown:
     print(f"gallery: {task} {path}", file=sys.stderr, flush=True)
     try:
         answer = opened.ask(path)
@@ -115,7 +115,7 @@ def _shown(task: str, number: int, path: Path, opened: Opened, out: Path) -> Sho
         name = f"{task}-{number:02d}.png"
         (out / name).write_bytes(encode_picture(answer.picture()))
     except (SlipwayError, OSError, ArithmeticError, MemoryError) as error:
-        return Shown(path, reason_of(error, beside=str(path)), "")
+        return Shown(path, error_reason(error, beside=str(path)), "")
     return Shown(path, text, name)
 
 

@@ -9,7 +9,7 @@ from runtime.artifact.manifest import MODEL_ID
 from runtime.errors import InputError, SlipwayError
 from runtime.predict.prepare import LONGEST_RUN_S
 from runtime.tasks import defaults
-from runtime.tasks.voting import Weights, parse_weights
+from runtime.tasks.soft_voting import Weights, parse_weights
 from serve.text.integers import parse_integer
 
 

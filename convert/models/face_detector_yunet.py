@@ -24,7 +24,7 @@ from convert.export.numerics import Faces, ImageInput
 from convert.recipe import Loaded, Recipe, Tolerance
 from convert.sources import Source
 from convert.weights.seeded import sample_input, seed_torch
-from runtime.artifact.manifest import Letterbox, Suppression
+from runtime.artifact.manifest import Letterbox, NmsConfig
 
 SIDE = 640  # px
 STEP = 32  # px: the stride of the coarsest map
@@ -84,7 +84,7 @@ def _around(network: Network, height: int, width: int) -> Loaded:
         labels=("face",),
         # of 191 pictures that a face fills it finds 190, and 178 at a threshold of 0.7; OpenCV's
         # default of 0.9 finds next to none
-        suppression=Suppression(score_threshold=0.6, iou_threshold=0.3, max_detections=750),
+        suppression=NmsConfig(score_threshold=0.6, iou_threshold=0.3, max_detections=750),
     )
 
 

@@ -19,7 +19,7 @@ from convert.export.frameworks.torch_module import TorchNetwork
 from convert.export.numerics import Boxes, ImageInput
 from convert.recipe import Loaded, Recipe, Tolerance
 from convert.weights.seeded import sample_input, seed_torch
-from runtime.artifact.manifest import Letterbox, Suppression
+from runtime.artifact.manifest import Letterbox, NmsConfig
 
 if TYPE_CHECKING:
     from convert.architectures.yolov8 import YoloV8
@@ -67,7 +67,7 @@ def _around(module: "YoloV8", *, side: int, labels: tuple[str, ...], licence: st
         preprocess=(Letterbox(height=side, width=side, interpolation="linear"),),
         labels=labels,
         licence=licence,
-        suppression=Suppression(score_threshold=0.25, iou_threshold=0.7, max_detections=300),
+        suppression=NmsConfig(score_threshold=0.25, iou_threshold=0.7, max_detections=300),
     )
 
 

@@ -23,7 +23,7 @@ from convert.samples.sets import Media
 from convert.verify.latency import medians_ms, run_and_time
 from convert.verify.parity import GraphRun, integer_operators, run_rows
 from convert.verify.peak_memory import peak_bytes
-from runtime.artifact.manifest import Suppression
+from runtime.artifact.manifest import NmsConfig
 
 Precision = Literal["int8", "float"]
 Wanted = Literal["auto", "int8", "float"]
@@ -102,7 +102,7 @@ def choose(
     media: Media,
     *,
     tolerance: Tolerance,
-    suppression: Suppression | None = None,
+    suppression: NmsConfig | None = None,
     precision: Wanted = "auto",
     effort: Effort = "default",
     seconds: float = SEARCH_SECONDS,
@@ -177,7 +177,7 @@ class _Judge:
         float_run: GraphRun,
         media: Media,
         tolerance: Tolerance,
-        suppression: Suppression | None,
+        suppression: NmsConfig | None,
         files: GraphFiles,
     ) -> None:
         self._media = media

@@ -16,9 +16,9 @@ from runtime.artifact.spec import (
 )
 from runtime.artifact.spec import SCHEMA_VERSION as SCHEMA_VERSION
 from runtime.artifact.spec import Dtype as Dtype
+from runtime.artifact.spec import NmsConfig as NmsConfig
 from runtime.artifact.spec import SimilarityScale as SimilarityScale
 from runtime.artifact.spec import Spec as Spec
-from runtime.artifact.spec import Suppression as Suppression
 from runtime.artifact.spec import Task as Task
 from runtime.artifact.spec import TensorSpec as TensorSpec
 from runtime.artifact.spec import check_schema_version, check_spec, load_json

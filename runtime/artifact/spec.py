@@ -53,7 +53,7 @@ class TensorSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Suppression:
+class NmsConfig:
     """Which boxes of a detector are answered: the rest is done outside of the graph."""
 
     score_threshold: float  # of [0, 1]; a box counts where its best score is above
@@ -86,7 +86,7 @@ class Spec:
     outputs: tuple[TensorSpec, ...]
     preprocess: tuple[Step, ...]  # geometry only, applied in order; numerics are in the graph
     licence: str  # SPDX id, or what the owner of the weights states
-    suppression: Suppression | None = None  # of object-detection, and of no other task
+    suppression: NmsConfig | None = None  # of object-detection, and of no other task
     similarity: SimilarityScale | None = None  # of image-feature-extraction; None: not fitted
 
 

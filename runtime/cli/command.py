@@ -23,7 +23,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class ReadyCommand:
     """A command that is ready: its models are loaded."""
 
     ask: Callable[[Path], Answer]
@@ -38,7 +38,7 @@ class Command:
     name: str
     summary: str
     declare: Callable[[argparse.ArgumentParser], None]  # its own options
-    open: Callable[[argparse.Namespace, Bounds], Opened]
+    open: Callable[[argparse.Namespace, Bounds], ReadyCommand]
 
 
 def share(value: float) -> str:

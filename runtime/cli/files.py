@@ -62,7 +62,7 @@ def shown(name: str) -> str:
     return name if name.isprintable() else ascii(name)[1:-1]
 
 
-def reason_of(error: BaseException, beside: str = "") -> str:
+def error_reason(error: BaseException, beside: str = "") -> str:
     """What to tell of an error, with the path it is about where that is not the one beside it."""
     if not isinstance(error, OSError) or not error.strerror:
         return str(error) or type(error).__name__
@@ -76,7 +76,7 @@ def naming(path: Path, option: str = "") -> Iterator[None]:
     try:
         yield
     except (InputError, OSError) as error:
-        reason = reason_of(error, beside=str(path))
+        reason = error_reason(error, beside=str(path))
         raise InputError(f"{option}{shown(str(path))}: {reason}") from None
 
 

@@ -5,15 +5,15 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from runtime.cli.command import Answer, Opened
-from runtime.cli.files import Missing, Targets, expand, reason_of, shown
+from runtime.cli.command import Answer, ReadyCommand
+from runtime.cli.files import Missing, Targets, error_reason, expand, shown
 from runtime.draw import encode_picture
 from runtime.errors import InputError, SlipwayError, not_finite
 
 _ERASE_LINE = "\r\x1b[K"
 
 
-def answer_all(opened: Opened, options: Namespace) -> int:
+def answer_all(opened: ReadyCommand, options: Namespace) -> int:
     """Ask for every file.
 
     Returns:
@@ -37,7 +37,7 @@ def answer_all(opened: Opened, options: Namespace) -> int:
         except (SlipwayError, OSError, MemoryError) as error:
             progress.clear()
             refused += 1
-            _refuse(entry, reason_of(error, beside=str(entry)), as_json=options.json)
+            _refuse(entry, error_reason(error, beside=str(entry)), as_json=options.json)
         else:
             progress.clear()
             print(text, flush=True)
@@ -45,7 +45,7 @@ def answer_all(opened: Opened, options: Namespace) -> int:
 
 
 def _answered(
-    entry: Path | Missing, opened: Opened, drawings: Targets | None, *, as_json: bool
+    entry: Path | Missing, opened: ReadyCommand, drawings: Targets | None, *, as_json: bool
 ) -> str:
     if isinstance(entry, Missing):
         raise InputError(entry.reason)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runtime.cli.command import Command
 from runtime.cli.commands import background, face_emotion, gait, run, similarity, voice_emotion
-from runtime.cli.files import reason_of
+from runtime.cli.files import error_reason
 from runtime.cli.loop import answer_all
 from runtime.engine.allocator import tune_allocator
 from runtime.errors import SlipwayError
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except (SlipwayError, OSError) as error:
-        print(f"runtime: {reason_of(error)}", file=sys.stderr)
+        print(f"runtime: {error_reason(error)}", file=sys.stderr)
         return 1
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.artifact.manifest import Spec, Suppression
+from runtime.artifact.manifest import NmsConfig, Spec
 from runtime.errors import ModelOutputError
 from runtime.media.images.geometry import Placement, place
 
@@ -63,12 +63,12 @@ def detect(
         raise ModelOutputError(f"{spec.id} gave scores that are not numbers")
     if any_class:
         scores = scores.max(axis=1, keepdims=True)
-    kept = suppress(boxes, scores, spec.suppression, points)
+    kept = non_max_suppression(boxes, scores, spec.suppression, points)
     return to_source(kept, place(height, width, spec.preprocess), height=height, width=width)
 
 
-def suppress(
-    boxes_xyxy: Floats, scores: Floats, suppression: Suppression, keypoints: Floats | None = None
+def non_max_suppression(
+    boxes_xyxy: Floats, scores: Floats, suppression: NmsConfig, keypoints: Floats | None = None
 ) -> Kept:
     """Threshold and class-wise non-maximum suppression of one image's boxes.
 
@@ -137,7 +137,7 @@ def _has_area(boxes: Floats) -> NDArray[np.bool_]:
 
 
 def _survivors(
-    boxes: NDArray[np.float64], classes: NDArray[np.int64], suppression: Suppression
+    boxes: NDArray[np.float64], classes: NDArray[np.int64], suppression: NmsConfig
 ) -> NDArray[np.int64]:
     """Rows that no better row of their class covers; `boxes` come best first.
 

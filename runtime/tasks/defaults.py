@@ -3,7 +3,7 @@
 Ids that a conversion gives; an artifacts directory may hold any of them, or none.
 """
 
-from runtime.tasks.voting import Weights
+from runtime.tasks.soft_voting import Weights
 
 FACE_EMOTION_WEIGHTS: Weights = (  # who votes on a face's emotion, of those that are there
     ("face_emotion_yolov8n", 0.4),

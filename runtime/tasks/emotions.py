@@ -22,7 +22,7 @@ _NAMES: tuple[tuple[str, ...], ...] = (  # the first of each stands for all of t
 _ONE_NAME = {name: names[0] for names in _NAMES for name in names}
 
 
-def one_name(label: str) -> str:
+def canonical_name(label: str) -> str:
     """The name that stands for a label and its synonyms; a label that is unknown, in lower case."""
     folded = label.strip().casefold()
     return _ONE_NAME.get(folded, folded)
@@ -30,7 +30,7 @@ def one_name(label: str) -> str:
 
 def speaks_of_emotions(labels: Iterable[str]) -> bool:
     """Whether at least two emotions are among the labels."""
-    return len({one_name(label) for label in labels} & set(_ONE_NAME.values())) > 1
+    return len({canonical_name(label) for label in labels} & set(_ONE_NAME.values())) > 1
 
 
 def in_order_of(labels: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64] | None:
@@ -53,6 +53,6 @@ def in_order_of(labels: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int6
 
 
 def _distinct(labels: Sequence[str]) -> list[str]:
-    names = [one_name(label) for label in labels]
+    names = [canonical_name(label) for label in labels]
     # a classifier that tells fear from being scared means two things by them
     return names if len(set(names)) == len(names) else [label.strip() for label in labels]

@@ -15,7 +15,8 @@ from runtime.errors import InputError
 from runtime.model import Model
 from runtime.predict.prepare import load_image
 from runtime.results import Classification, classification_json
-from runtime.tasks.ballots import Ballot, Scene, Spot, cast
+from runtime.tasks.augmentation import VARIANTS, Tta
+from runtime.tasks.ensemble import Ensemble
 from runtime.tasks.faces import (
     Boxes,
     Region,
@@ -23,9 +24,8 @@ from runtime.tasks.faces import (
     largest_first,
     region_around,
 )
-from runtime.tasks.members import Panel
-from runtime.tasks.variants import VARIANTS, Tta
-from runtime.tasks.voting import combine
+from runtime.tasks.soft_voting import combine
+from runtime.tasks.votes import Ballot, FaceRegion, Scene, cast
 
 Faces = Literal["largest", "all"]
 Crop = Literal["auto", "none"]
@@ -59,10 +59,10 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedFace:
+class FaceResult:
     """One face and its emotion."""
 
-    spot: Spot
+    spot: FaceRegion
     emotion: Classification | None  # None: every member abstained
     ballots: tuple[Ballot, ...]  # of every member of the panel, in the order in which it asks
 
@@ -86,7 +86,7 @@ class FaceEmotion:
     """The faces of a picture, the largest first; where none was found, the whole picture."""
 
     labels: tuple[str, ...]  # (K,) in the words of the member that weighs most
-    faces: tuple[JudgedFace, ...]  # at least one
+    faces: tuple[FaceResult, ...]  # at least one
     faces_found: int  # in the picture; 0: the one face is the whole picture
     found_by: str | None  # id of the model whose boxes the faces are
     models: tuple[Model, ...]  # that were asked, detectors among them
@@ -122,7 +122,7 @@ class FaceEmotion:
 
 def face_emotion(
     image: bytes | Image,
-    panel: Panel,
+    panel: Ensemble,
     *,
     detector: Model | None = None,
     options: Options | None = None,
@@ -151,7 +151,7 @@ def face_emotion(
     return FaceEmotion(
         labels=panel.labels,
         faces=tuple(
-            JudgedFace(spot, _emotion(each, panel.labels), each)
+            FaceResult(spot, _emotion(each, panel.labels), each)
             for spot, each in zip(scene.spots, ballots, strict=True)
         ),
         faces_found=0 if found.boxes is None else len(found.boxes.scores),
@@ -171,7 +171,7 @@ class _Found:
     seen: Mapping[str, Boxes]
 
 
-def _find(image: Image, panel: Panel, detector: Model | None, crop: Crop) -> _Found:
+def _find(image: Image, panel: Ensemble, detector: Model | None, crop: Crop) -> _Found:
     """By the first that finds any."""
     seen: dict[str, Boxes] = {}
     own = [member.model for member in panel.members if member.detects]
@@ -182,13 +182,13 @@ def _find(image: Image, panel: Panel, detector: Model | None, crop: Crop) -> _Fo
     return _Found(None, None, seen)
 
 
-def _spots(image: Image, found: _Found, options: Options) -> tuple[Spot, ...]:
+def _spots(image: Image, found: _Found, options: Options) -> tuple[FaceRegion, ...]:
     height, width = image.shape[:2]
     if found.boxes is None:
-        return (Spot(Region(0, 0, width, height), None),)
+        return (FaceRegion(Region(0, 0, width, height), None),)
     rows = largest_first(found.boxes)[: MOST_FACES if options.faces == "all" else 1]
     return tuple(
-        Spot(
+        FaceRegion(
             region_around(box, height=height, width=width, margin=options.margin), box, float(score)
         )
         for box, score in zip(found.boxes.boxes_xyxy[rows], found.boxes.scores[rows], strict=True)
@@ -201,7 +201,7 @@ def _emotion(ballots: tuple[Ballot, ...], labels: tuple[str, ...]) -> Classifica
 
 
 def _asked(
-    panel: Panel, detector: Model | None, found: _Found, ballots: tuple[tuple[Ballot, ...], ...]
+    panel: Ensemble, detector: Model | None, found: _Found, ballots: tuple[tuple[Ballot, ...], ...]
 ) -> tuple[Model, ...]:
     asked = {each.model for face in ballots for each in face if each.status != "not asked"}
     known = {member.model.spec.id: member.model for member in panel.members}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from runtime.artifact.manifest import Task
 from runtime.errors import ArtifactError, InputError
-from runtime.tasks.members import Panel, panel_of, with_fallback
+from runtime.tasks.ensemble import Ensemble, build_ensemble, with_fallback
 from serve.catalog.catalog import Catalog, find
 from serve.errors import NotFoundError
 from serve.settings import Settings
@@ -48,7 +48,7 @@ def check_assignments(catalog: Catalog, assignments: tuple[Assignment, ...]) -> 
             )
 
 
-def default_panel(catalog: Catalog, settings: Settings) -> Panel:
+def default_panel(catalog: Catalog, settings: Settings) -> Ensemble:
     """Who votes on a face's emotion where a request does not say.
 
     Raises:
@@ -58,7 +58,7 @@ def default_panel(catalog: Catalog, settings: Settings) -> Panel:
     weights = with_fallback(
         settings.face_emotion_weights, catalog, lambda: find(catalog, settings.face_emotion_model)
     )
-    return panel_of(weights, catalog)
+    return build_ensemble(weights, catalog)
 
 
 def check_panel(catalog: Catalog, settings: Settings) -> None:

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from runtime.errors import InputError
 from runtime.tasks import face_emotion as task
-from runtime.tasks.members import Panel, panel_of
-from runtime.tasks.variants import Tta
-from runtime.tasks.voting import parse_weights
+from runtime.tasks.augmentation import Tta
+from runtime.tasks.ensemble import Ensemble, build_ensemble
+from runtime.tasks.soft_voting import parse_weights
 from serve.catalog.facts import facts_of_several
 from serve.catalog.task_models import default_panel
 from serve.routes.endpoint import Asked, Reply
@@ -39,7 +39,7 @@ def face_emotion(asked: Asked) -> Reply:
     return Reply(facts, result.to_json())
 
 
-def _panel(asked: Asked, text: str | None) -> Panel:
+def _panel(asked: Asked, text: str | None) -> Ensemble:
     if text is None:
         return default_panel(asked.catalog, asked.settings)
     weights = parse_weights(text)
@@ -47,7 +47,7 @@ def _panel(asked: Asked, text: str | None) -> Panel:
     if unknown:
         known = ", ".join(asked.catalog)
         raise InputError(f"weights name {cut(', '.join(unknown))}; served are: {known}")
-    return panel_of(weights, asked.catalog)
+    return build_ensemble(weights, asked.catalog)
 
 
 def _parsed(given: Mapping[str, str]) -> task.Options:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from convert.metrics import BOX_METRICS, Outputs, max_abs_difference, measure
 from convert.models.background_u2netp import RECIPE
 from convert.recipe import Tolerance
-from runtime.artifact.manifest import Suppression
+from runtime.artifact.manifest import NmsConfig
 
 
 def array(values: object) -> NDArray[np.float32]:
@@ -136,7 +136,7 @@ def test_scores_of_no_box_do_not_differ() -> None:
 
 
 HEIGHTS = (0.95, 0.5, 1, 1) * 2
-SERVED = Suppression(score_threshold=0.25, iou_threshold=0.7, max_detections=10)
+SERVED = NmsConfig(score_threshold=0.25, iou_threshold=0.7, max_detections=10)
 
 
 def boxes(*rows: tuple[float, float, float, float], scores: object) -> Outputs:

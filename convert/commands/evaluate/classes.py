@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convert.commands.evaluate.cases import CasesError
-from runtime.tasks.emotions import one_name
+from runtime.tasks.emotions import canonical_name
 
 NOTHING = "(nothing)"  # what a detector says where it finds no box
 
@@ -118,7 +118,8 @@ def matched(names: Iterable[str], known: Sequence[str]) -> Mapping[str, str]:
     plain = {_plain(label): label for label in known}
     by_sense = _by_sense(known)
     found = {
-        name: plain.get(_plain(name)) or by_sense.get(one_name(_plain(name))) for name in names
+        name: plain.get(_plain(name)) or by_sense.get(canonical_name(_plain(name)))
+        for name in names
     }
     unknown = sorted(name for name, label in found.items() if label is None)
     if unknown:
@@ -136,5 +137,5 @@ def _plain(name: str) -> str:
 
 def _by_sense(known: Sequence[str]) -> Mapping[str, str]:
     """Labels by what they mean; none that two of them share."""
-    senses = Counter(one_name(_plain(label)) for label in known)
-    return {sense: label for label in known if senses[sense := one_name(_plain(label))] == 1}
+    senses = Counter(canonical_name(_plain(label)) for label in known)
+    return {sense: label for label in known if senses[sense := canonical_name(_plain(label))] == 1}

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from runtime.cli.command import Answer, Command, Opened
+from runtime.cli.command import Answer, Command, ReadyCommand
 from runtime.cli.files import Targets, naming, read_file
 from runtime.cli.options import declare_artifacts, declare_model
 from runtime.cli.shelf import Shelf
@@ -43,7 +43,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
     add("--no-clean", action="store_true", help="soft pixels keep the colour of what was behind")
 
 
-def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
+def _open(given: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
     options = Options(
         given.method, given.max_side, not given.no_refine, not given.no_clean, bounds.pixels
     )
@@ -72,7 +72,7 @@ def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
             lambda: _draw(image, result),
         )
 
-    return Opened(ask, IMAGES, targets.check if targets else lambda count: None)
+    return ReadyCommand(ask, IMAGES, targets.check if targets else lambda count: None)
 
 
 def _format(given: argparse.Namespace) -> Any:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.cli.command import Answer, Command, Opened, share
+from runtime.cli.command import Answer, Command, ReadyCommand, share
 from runtime.cli.files import read_file
 from runtime.cli.options import declare_artifacts
 from runtime.cli.pictures import ranked
@@ -16,16 +16,16 @@ from runtime.model import Model
 from runtime.predict.prepare import Bounds
 from runtime.results import Classification
 from runtime.tasks import defaults
+from runtime.tasks.augmentation import VARIANTS
+from runtime.tasks.ensemble import Ensemble, build_ensemble, with_fallback
 from runtime.tasks.face_emotion import (
     MARGIN,
     FaceEmotion,
-    JudgedFace,
+    FaceResult,
     Options,
     face_emotion,
 )
-from runtime.tasks.members import Panel, panel_of, with_fallback
-from runtime.tasks.variants import VARIANTS
-from runtime.tasks.voting import parse_weights
+from runtime.tasks.soft_voting import parse_weights
 
 
 def _declare(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
     add("--ask-all", action="store_true", help="also those who cannot change the top label")
 
 
-def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
+def _open(given: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
     shelf = Shelf(given.artifacts)
     panel = _panel(shelf, given.weights)
     options = Options(given.faces, given.crop, given.margin, given.tta, not given.ask_all)
@@ -62,7 +62,7 @@ def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
             lambda: _draw(image, result),
         )
 
-    return Opened(ask, IMAGES)
+    return ReadyCommand(ask, IMAGES)
 
 
 def _detector(shelf: Shelf, name: str | None) -> Model | None:
@@ -73,15 +73,15 @@ def _detector(shelf: Shelf, name: str | None) -> Model | None:
     return detector
 
 
-def _panel(shelf: Shelf, text: str | None) -> Panel:
+def _panel(shelf: Shelf, text: str | None) -> Ensemble:
     if text is not None:
         weights = parse_weights(text)
         for name, _ in weights:
             shelf.find(name)
-        return panel_of(weights, shelf)
+        return build_ensemble(weights, shelf)
     fallback = defaults.FACE_EMOTION_MODEL
     weights = with_fallback(defaults.FACE_EMOTION_WEIGHTS, shelf, lambda: shelf.find(fallback))
-    return panel_of(weights, shelf)
+    return build_ensemble(weights, shelf)
 
 
 def _lines(result: FaceEmotion) -> Iterator[str]:
@@ -98,7 +98,7 @@ def _said(emotion: Classification | None) -> str:
     return f"{emotion.label} {share(emotion.confidence)}" if emotion else "nobody could tell"
 
 
-def _place(face: JudgedFace) -> str:
+def _place(face: FaceResult) -> str:
     box = () if face.spot.box_xyxy is None else face.spot.box_xyxy.tolist()
     return " ".join(
         f"{name}={side:.0f}" for name, side in zip(("x1", "y1", "x2", "y2"), box, strict=False)
@@ -114,7 +114,7 @@ def _draw(image: Picture, result: FaceEmotion) -> Picture:
     return draw_boxes(image, boxes, caption=f"{told} ({where})")
 
 
-def _box(face: JudgedFace, labels: tuple[str, ...]) -> Box:
+def _box(face: FaceResult, labels: tuple[str, ...]) -> Box:
     assert face.spot.box_xyxy is not None  # asked by the caller
     kind = labels.index(face.emotion.label) if face.emotion else len(labels)
     return Box(tuple(face.spot.box_xyxy.tolist()), _said(face.emotion), kind)

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.cli.command import Answer, Command, Opened, share
+from runtime.cli.command import Answer, Command, ReadyCommand, share
 from runtime.cli.files import read_file
 from runtime.cli.options import declare_artifacts, declare_model
 from runtime.cli.pictures import clip_picture, ranked
@@ -25,7 +25,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
+def _open(given: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
     shelf = Shelf(given.artifacts)
     model = shelf.find(given.model)
     model.require_task("video-classification")
@@ -42,7 +42,7 @@ def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
             picture=lambda: clip_picture(data, count, "; ".join(list(_lines(result))[1:]), bounds),
         )
 
-    return Opened(ask, CLIPS)
+    return ReadyCommand(ask, CLIPS)
 
 
 def _lines(result: Gait) -> Iterator[str]:

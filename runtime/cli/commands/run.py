@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.artifact.steps import SampleFrames
-from runtime.cli.command import Answer, Command, Opened, share
+from runtime.cli.command import Answer, Command, ReadyCommand, share
 from runtime.cli.files import read_file
 from runtime.cli.pictures import clip_picture, ranked, sound_picture
 from runtime.cli.shelf import loaded
@@ -26,7 +26,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--condition", help="of the person in a clip, by a name the model knows")
 
 
-def _open(options: argparse.Namespace, bounds: Bounds) -> Opened:
+def _open(options: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
     model = loaded(options.artifact)
 
     def ask(path: Path) -> Answer:
@@ -37,7 +37,7 @@ def _open(options: argparse.Namespace, bounds: Bounds) -> Opened:
             model.provenance, result.to_json(), tuple(_lines(result)), warnings_of(result), picture
         )
 
-    return Opened(ask, SUFFIXES[model.spec.task])
+    return ReadyCommand(ask, SUFFIXES[model.spec.task])
 
 
 def _lines(result: Result) -> Iterator[str]:

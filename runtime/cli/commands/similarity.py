@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from runtime.cli.command import Answer, Command, Opened
+from runtime.cli.command import Answer, Command, ReadyCommand
 from runtime.cli.files import naming, read_file
 from runtime.cli.options import declare_artifacts, declare_model
 from runtime.cli.shelf import Shelf
@@ -24,7 +24,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
+def _open(given: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
     model = Shelf(given.artifacts).find(given.model)
     model.require_task("image-feature-extraction")
     with naming(given.first):
@@ -42,7 +42,7 @@ def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
             picture=(lambda: _draw(images, result, bounds)) if len(images) == 2 else None,
         )
 
-    return Opened(ask, IMAGES)
+    return ReadyCommand(ask, IMAGES)
 
 
 def _draw(images: list[bytes], result: Similarity, bounds: Bounds) -> Picture:

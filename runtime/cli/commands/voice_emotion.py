@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.cli.command import Answer, Command, Opened, share
+from runtime.cli.command import Answer, Command, ReadyCommand, share
 from runtime.cli.files import read_file
 from runtime.cli.options import declare_artifacts, declare_model
 from runtime.cli.pictures import ranked, wave_of
@@ -39,7 +39,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
+def _open(given: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
     options = Options(given.window, given.overlap)
     options.check()
     model = Shelf(given.artifacts).find(given.model)
@@ -55,7 +55,7 @@ def _open(given: argparse.Namespace, bounds: Bounds) -> Opened:
             picture=lambda: _draw(data, result, bounds),
         )
 
-    return Opened(ask, SOUNDS)
+    return ReadyCommand(ask, SOUNDS)
 
 
 def _lines(result: VoiceEmotion) -> Iterator[str]:

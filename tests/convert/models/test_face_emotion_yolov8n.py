@@ -23,10 +23,10 @@ from convert.models.face_emotion_yolov8n import RECIPE
 from convert.quantize.quantizer import Quantizer, Setting, all_op_types
 from convert.recipe import Loaded
 from convert.samples.procedural import EVALUATION, media
-from runtime.artifact.manifest import Letterbox, Suppression
+from runtime.artifact.manifest import Letterbox, NmsConfig
 from runtime.engine.session import Session
 from runtime.media.images.preprocess import preprocess
-from runtime.predict.detection import suppress
+from runtime.predict.detection import non_max_suppression
 from tests.convert.support.checkpoint_files import refusal, saved
 from tests.convert.support.filled import filled, noise
 from tests.convert.support.parity import (
@@ -233,7 +233,7 @@ def test_best_pt_is_read_with_all_that_it_says(best: Path, tiny: YoloV8) -> None
     assert loaded.labels == CLASSES
     assert loaded.licence == "AGPL-3.0 License"
     assert loaded.preprocess == (Letterbox(height=64, width=64, interpolation="linear"),)
-    assert loaded.suppression == Suppression(0.25, 0.7, 300)
+    assert loaded.suppression == NmsConfig(0.25, 0.7, 300)
     assert loaded.input.tensors[0].shape == ("N", 64, 64, 3)
 
 
@@ -439,7 +439,7 @@ def test_real_file_finds_the_people_of_a_photo(shared: Path, real: Loaded) -> No
     batch = read_images([shared / "data/faces/group/19.jpg"], real)
     found = expected(real, batch)
     assert real.suppression is not None
-    kept = suppress(found["boxes_xyxy"][0], found["scores"][0], real.suppression)
+    kept = non_max_suppression(found["boxes_xyxy"][0], found["scores"][0], real.suppression)
     sure = kept.scores > 0.8
     assert {real.labels[kind] for kind in kept.classes[sure]} == {"person"}
     # left to right, in px of the 640 x 640 canvas; five people stand in a row

@@ -9,8 +9,8 @@ from PIL import Image, ImageOps
 
 import runtime
 from runtime.media.images.decode import decode_image
+from runtime.tasks.ensemble import Ensemble, build_ensemble
 from runtime.tasks.face_emotion import FaceEmotion, Options, face_emotion
-from runtime.tasks.members import Panel, panel_of
 
 # photos to the faces that the detector finds in them
 COUNTS = {"group/1.jpg": 52, "group/19.jpg": 5, "group/face.jpg": 4, "labelled_colour/angry.jpg": 1}
@@ -23,9 +23,9 @@ def detector(pretrained_yunet: Path) -> runtime.Model:
 
 
 @pytest.fixture(scope="module")
-def panel(pretrained_xception: Path) -> Panel:
+def panel(pretrained_xception: Path) -> Ensemble:
     model = runtime.load(pretrained_xception)
-    return panel_of(((model.spec.id, 1.0),), {model.spec.id: model})
+    return build_ensemble(((model.spec.id, 1.0),), {model.spec.id: model})
 
 
 def label(result: FaceEmotion) -> str:
@@ -36,7 +36,7 @@ def label(result: FaceEmotion) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COUNTS)
 def test_crops_lie_within_and_hold_their_faces(
-    shared: Path, detector: runtime.Model, panel: Panel, name: str
+    shared: Path, detector: runtime.Model, panel: Ensemble, name: str
 ) -> None:
     image = decode_image((shared / "data/faces" / name).read_bytes())
     height, width = image.shape[:2]
@@ -67,7 +67,7 @@ def test_crops_lie_within_and_hold_their_faces(
 
 @pytest.mark.slow
 def test_labelled_photos_are_judged_by_their_faces(
-    shared: Path, detector: runtime.Model, panel: Panel
+    shared: Path, detector: runtime.Model, panel: Ensemble
 ) -> None:
     directory = shared / "data/faces/labelled_colour"
     photos = {name: (directory / f"{name}.jpg").read_bytes() for name in LABELS}
@@ -82,7 +82,7 @@ def test_labelled_photos_are_judged_by_their_faces(
 @pytest.mark.slow
 @pytest.mark.parametrize("orientation", [3, 6, 8])
 def test_a_photo_that_is_stored_turned_is_judged_upright(
-    shared: Path, detector: runtime.Model, panel: Panel, orientation: int
+    shared: Path, detector: runtime.Model, panel: Ensemble, orientation: int
 ) -> None:
     photo = Image.open(shared / "data/faces/labelled_colour/angry.jpg")
     turns = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90}
@@ -99,7 +99,7 @@ def test_a_photo_that_is_stored_turned_is_judged_upright(
 
 
 @pytest.mark.slow
-def test_mirrored_faces_have_one_answer_under_flip(shared: Path, panel: Panel) -> None:
+def test_mirrored_faces_have_one_answer_under_flip(shared: Path, panel: Ensemble) -> None:
     for path in sorted((shared / "data/faces/ckplus48").glob("*/*1.png"))[:12]:
         image = decode_image(path.read_bytes())
         both = [

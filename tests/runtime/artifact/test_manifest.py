@@ -7,8 +7,8 @@ import pytest
 from runtime.artifact.manifest import (
     File,
     Letterbox,
+    NmsConfig,
     SimilarityScale,
-    Suppression,
     newest_versions,
     parse_spec,
     read_manifest,
@@ -189,7 +189,7 @@ def test_specs_out_of_place_are_refused(
 def test_detector_is_read_with_the_defaults_of_a_letterbox() -> None:
     spec = parse_spec(json.dumps(DETECTOR), "spec")
     assert spec.preprocess == (Letterbox(8, 8, "linear", fill=114, align="center", enlarge=True),)
-    assert spec.suppression == Suppression(0.25, 0.7, 300)
+    assert spec.suppression == NmsConfig(0.25, 0.7, 300)
 
 
 @pytest.mark.parametrize(

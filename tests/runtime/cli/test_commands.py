@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime.cli.command import Answer, Opened
+from runtime.cli.command import Answer, ReadyCommand
 from runtime.cli.loop import answer_all
 from runtime.cli.main import main
 from runtime.draw.canvas import palette
@@ -217,7 +217,7 @@ def test_values_that_are_no_numbers_are_not_written_as_json(
         return Answer(provenance, {"cosine": float("nan")}, ("nan",))
 
     options = Namespace(files=[str(text)], json=True, draw=None)
-    assert answer_all(Opened(ask, frozenset()), options) == 1
+    assert answer_all(ReadyCommand(ask, frozenset()), options) == 1
     (answer,) = lines(capsys.readouterr().out)
     assert answer["error"] == "m gave values that are not finite numbers"
 

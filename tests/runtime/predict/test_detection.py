@@ -1,4 +1,4 @@
-"""Suppression against OpenCV and against a slow one, and boxes taken back to the source."""
+"""Non-maximum suppression against OpenCV and a slow reference; boxes back in source px."""
 
 import time
 
@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime.artifact.manifest import Suppression
+from runtime.artifact.manifest import NmsConfig
 from runtime.media.images.geometry import Placement
-from runtime.predict.detection import MOST_CANDIDATES, Kept, suppress, to_source
+from runtime.predict.detection import MOST_CANDIDATES, Kept, non_max_suppression, to_source
 
 Floats = NDArray[np.float32]
-LOOSE = Suppression(score_threshold=0.25, iou_threshold=0.5, max_detections=300)
+LOOSE = NmsConfig(score_threshold=0.25, iou_threshold=0.5, max_detections=300)
 
 
 def crowd(
@@ -42,7 +42,7 @@ def iou(first: Floats, second: Floats) -> float:
     return float(shared / union)
 
 
-def slowly(boxes: Floats, scores: Floats, rules: Suppression) -> list[tuple[int, int]]:
+def slowly(boxes: Floats, scores: Floats, rules: NmsConfig) -> list[tuple[int, int]]:
     """(row, class) of the boxes that count: the definition, box by box."""
     ranked = sorted(range(len(boxes)), key=lambda row: -scores[row].max())
     kept: list[tuple[int, int]] = []
@@ -58,11 +58,11 @@ def slowly(boxes: Floats, scores: Floats, rules: Suppression) -> list[tuple[int,
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("classes", [1, 4])
-@pytest.mark.parametrize("rules", [LOOSE, Suppression(0.05, 0.7, 20), Suppression(0.0, 0.0, 1000)])
-def test_suppression_is_the_definition(seed: int, classes: int, rules: Suppression) -> None:
+@pytest.mark.parametrize("rules", [LOOSE, NmsConfig(0.05, 0.7, 20), NmsConfig(0.0, 0.0, 1000)])
+def test_suppression_is_the_definition(seed: int, classes: int, rules: NmsConfig) -> None:
     boxes, scores = crowd(600, classes, seed)
     wanted = slowly(boxes, scores, rules)
-    kept = suppress(boxes, scores, rules)
+    kept = non_max_suppression(boxes, scores, rules)
     rows = [row for row, _ in wanted]
     np.testing.assert_array_equal(kept.boxes_xyxy, boxes[rows])
     np.testing.assert_array_equal(kept.scores, scores[rows].max(axis=1))
@@ -77,7 +77,7 @@ def test_suppression_is_that_of_opencv(seed: int) -> None:
     boxes, scores = crowd(2000, 1, seed, span_px=400.0)
     corners, sizes = boxes[:, :2].astype(float), (boxes[:, 2:] - boxes[:, :2]).astype(float)
     found = cv2.dnn.NMSBoxes(np.hstack([corners, sizes]).tolist(), scores[:, 0].tolist(), 0.25, 0.5)
-    kept = suppress(boxes, scores, Suppression(0.25, 0.5, 1000))
+    kept = non_max_suppression(boxes, scores, NmsConfig(0.25, 0.5, 1000))
     np.testing.assert_array_equal(kept.boxes_xyxy, boxes[np.asarray(found).ravel()])
 
 
@@ -85,28 +85,28 @@ def test_overlap_at_the_threshold_stays() -> None:
     # shared 50 of 150 px: an overlap of exactly 1/3
     boxes = boxes_of((0, 0, 10, 10), (0, 5, 10, 15))
     scores = scores_of((0.9,), (0.8,))
-    assert len(suppress(boxes, scores, Suppression(0.5, 0.3334, 9)).scores) == 2
-    assert len(suppress(boxes, scores, Suppression(0.5, 0.3333, 9)).scores) == 1
-    assert len(suppress(boxes[[0, 0]], scores, Suppression(0.5, 1.0, 9)).scores) == 2
+    assert len(non_max_suppression(boxes, scores, NmsConfig(0.5, 0.3334, 9)).scores) == 2
+    assert len(non_max_suppression(boxes, scores, NmsConfig(0.5, 0.3333, 9)).scores) == 1
+    assert len(non_max_suppression(boxes[[0, 0]], scores, NmsConfig(0.5, 1.0, 9)).scores) == 2
 
 
 def test_score_at_the_threshold_goes() -> None:
     boxes = boxes_of((0, 0, 1, 1), (5, 5, 6, 6))
-    kept = suppress(boxes, scores_of((0.5,), (0.75,)), Suppression(0.5, 0.5, 9))
+    kept = non_max_suppression(boxes, scores_of((0.5,), (0.75,)), NmsConfig(0.5, 0.5, 9))
     assert kept.scores.tolist() == [0.75]
 
 
 def test_boxes_of_different_classes_leave_each_other_alone() -> None:
     boxes = boxes_of((0, 0, 10, 10), (0, 0, 10, 10))
-    apart = suppress(boxes, scores_of((0.9, 0.1), (0.1, 0.8)), LOOSE)
+    apart = non_max_suppression(boxes, scores_of((0.9, 0.1), (0.1, 0.8)), LOOSE)
     assert apart.classes.tolist() == [0, 1]
-    together = suppress(boxes, scores_of((0.9, 0.1), (0.8, 0.1)), LOOSE)
+    together = non_max_suppression(boxes, scores_of((0.9, 0.1), (0.8, 0.1)), LOOSE)
     assert together.classes.tolist() == [0]
 
 
 def test_of_equals_the_first_wins() -> None:
     boxes = boxes_of((0, 0, 10, 9), (0, 0, 10, 10), (50, 0, 60, 10))
-    kept = suppress(boxes, scores_of((0.7, 0.7), (0.7, 0.7), (0.7, 0.7)), LOOSE)
+    kept = non_max_suppression(boxes, scores_of((0.7, 0.7), (0.7, 0.7), (0.7, 0.7)), LOOSE)
     np.testing.assert_array_equal(kept.boxes_xyxy, boxes[[0, 2]])
     assert kept.classes.tolist() == [0, 0]
 
@@ -116,7 +116,7 @@ def test_many_equals_are_kept_in_their_order() -> None:
     corner = np.arange(5000, dtype=np.float32) * 20
     boxes = np.stack([corner, corner, corner + 10, corner + 10], axis=1)
     scores = np.resize(np.array([[0.5], [0.75]], np.float32), (5000, 1))
-    kept = suppress(boxes, scores, LOOSE)
+    kept = non_max_suppression(boxes, scores, LOOSE)
     np.testing.assert_array_equal(kept.boxes_xyxy, boxes[1:600:2])
 
 
@@ -124,7 +124,7 @@ def test_the_best_are_kept_where_there_are_too_many() -> None:
     corner = np.arange(50, dtype=np.float32) * 20
     boxes = np.stack([corner, corner, corner + 10, corner + 10], axis=1)
     scores = np.linspace(0.3, 0.8, 50, dtype=np.float32)[:, np.newaxis]
-    kept = suppress(boxes, scores, Suppression(0.25, 0.5, 7))
+    kept = non_max_suppression(boxes, scores, NmsConfig(0.25, 0.5, 7))
     np.testing.assert_array_equal(kept.scores, scores[:-8:-1, 0])
 
 
@@ -142,27 +142,27 @@ def test_the_best_are_kept_where_there_are_too_many() -> None:
 )
 def test_boxes_without_area_or_number_go(box: tuple[float, float, float, float]) -> None:
     boxes = boxes_of(box, (0, 0, 9, 9))
-    kept = suppress(boxes, scores_of((0.9,), (0.8,)), LOOSE)
+    kept = non_max_suppression(boxes, scores_of((0.9,), (0.8,)), LOOSE)
     np.testing.assert_array_equal(kept.boxes_xyxy, boxes[1:])
 
 
 def test_scores_that_are_not_numbers_go() -> None:
     boxes = boxes_of((0, 0, 9, 9), (20, 0, 29, 9))
-    kept = suppress(boxes, scores_of((float("nan"), 0.9), (0.8, 0.1)), LOOSE)
+    kept = non_max_suppression(boxes, scores_of((float("nan"), 0.9), (0.8, 0.1)), LOOSE)
     np.testing.assert_array_equal(kept.boxes_xyxy, boxes[1:])
 
 
 def test_the_largest_boxes_of_float32_do_not_overflow() -> None:
     edge = float(np.finfo(np.float32).max)
     boxes = boxes_of((-edge, -edge, edge, edge), (-edge, -edge, edge, edge), (0, 0, edge, edge))
-    kept = suppress(boxes, scores_of((0.9,), (0.8,), (0.7,)), LOOSE)
+    kept = non_max_suppression(boxes, scores_of((0.9,), (0.8,), (0.7,)), LOOSE)
     np.testing.assert_array_equal(kept.boxes_xyxy, boxes[[0, 2]])
 
 
 def test_nothing_found_is_empty() -> None:
     boxes, scores = crowd(20, 3)
     points = np.zeros((20, 5, 2), np.float32)
-    kept = suppress(boxes, scores * 0, LOOSE, points)
+    kept = non_max_suppression(boxes, scores * 0, LOOSE, points)
     assert kept.keypoints is not None
     shapes = (kept.boxes_xyxy.shape, kept.scores.shape, kept.classes.shape, kept.keypoints.shape)
     assert shapes == ((0, 4), (0,), (0,), (0, 5, 2))
@@ -173,7 +173,7 @@ def test_nothing_found_is_empty() -> None:
 def test_keypoints_follow_their_boxes() -> None:
     boxes = boxes_of((0, 0, 10, 10), (0, 0, 10, 11), (50, 0, 60, 10))
     points = np.arange(12, dtype=np.float32).reshape(3, 2, 2)
-    kept = suppress(boxes, scores_of((0.6,), (0.9,), (0.7,)), LOOSE, points)
+    kept = non_max_suppression(boxes, scores_of((0.6,), (0.9,), (0.7,)), LOOSE, points)
     assert kept.keypoints is not None
     np.testing.assert_array_equal(kept.keypoints, points[[1, 2]])
 
@@ -183,7 +183,7 @@ def test_candidates_are_bounded_to_the_best() -> None:
     boxes = np.tile(boxes_of((0, 0, 10, 10)), (count, 1))
     boxes[0] = (50, 50, 60, 60)  # alone, but the worst
     scores = np.linspace(0.3, 0.9, count, dtype=np.float32)[:, np.newaxis]
-    kept = suppress(boxes, scores, LOOSE)
+    kept = non_max_suppression(boxes, scores, LOOSE)
     np.testing.assert_array_equal(kept.boxes_xyxy, boxes[-1:])
 
 
@@ -193,7 +193,7 @@ def test_a_crowd_takes_no_seconds() -> None:
     boxes = np.stack([heap, heap, heap + 10, heap + 10], axis=1)
     scores = np.random.default_rng(0).random((len(boxes), 1), np.float32)
     start = time.perf_counter()
-    kept = suppress(boxes, scores, Suppression(0.0, 0.5, 1000))
+    kept = non_max_suppression(boxes, scores, NmsConfig(0.0, 0.5, 1000))
     assert len(kept.scores) == 400
     assert time.perf_counter() - start < 5  # about 0.1 s on a free core; a loop over pairs: minutes
 

@@ -12,9 +12,9 @@ from runtime import Model, load
 from runtime.errors import DecodeError, InputError
 from runtime.results import Classification
 from runtime.tasks import face_emotion as task
+from runtime.tasks.augmentation import VARIANTS, Tta
+from runtime.tasks.ensemble import Ensemble, build_ensemble
 from runtime.tasks.face_emotion import FaceEmotion, Options, face_emotion
-from runtime.tasks.members import Panel, panel_of
-from runtime.tasks.variants import VARIANTS, Tta
 from tests.support.artifacts import (
     CLASSIFIER,
     EMBEDDING,
@@ -64,10 +64,10 @@ def said(model: Model, image: Image) -> list[float]:
 
 
 def ask(
-    models: Models, image: Image | bytes, panel: Panel | None = None, **options: object
+    models: Models, image: Image | bytes, panel: Ensemble | None = None, **options: object
 ) -> FaceEmotion:
     asked = Options(**options)  # type: ignore[arg-type]  # what a test asks for, by name
-    panel = panel or panel_of(WEIGHTS, models)
+    panel = panel or build_ensemble(WEIGHTS, models)
     return face_emotion(image, panel, detector=models[FINDER], options=asked)
 
 
@@ -106,7 +106,7 @@ def test_three_members_vote_as_computed_by_hand(models: Models) -> None:
 def test_without_a_detector_one_model_judges_the_whole_picture(models: Models) -> None:
     image = picture((0, 0, (255, 255, 255)), (1, 1, RED))
     alone = models["face_emotion_xception"]
-    panel = panel_of((("face_emotion_xception", 1.0),), models)
+    panel = build_ensemble((("face_emotion_xception", 1.0),), models)
     result = face_emotion(image, panel)
     content, plain = result.to_json(), alone.predict(image).to_json()
     assert content["label"] == plain["label"]
@@ -163,7 +163,7 @@ def test_the_whole_picture_is_the_face_on_request(models: Models) -> None:
 
 
 def test_where_all_abstain_there_is_no_label(models: Models) -> None:
-    result = ask(models, picture(), panel_of(((BOXES, 1.0),), models))
+    result = ask(models, picture(), build_ensemble(((BOXES, 1.0),), models))
     content = result.to_json()
     assert (content["label"], content["confidence"], content["probabilities"]) == (None, None, {})
     assert statuses(result) == ["abstained"]
@@ -188,7 +188,7 @@ def test_all_faces_on_request(models: Models, monkeypatch: pytest.MonkeyPatch) -
 
 def test_who_cannot_change_the_label_is_not_asked(models: Models) -> None:
     image = picture((1, 1, (255, 10, 10)))  # 0.93 happy
-    panel = panel_of(((BOXES, 1.0), (FIRST, 0.3), (SECOND, 0.2)), models)
+    panel = build_ensemble(((BOXES, 1.0), (FIRST, 0.3), (SECOND, 0.2)), models)
     early, full = ask(models, image, panel), ask(models, image, panel, early_exit=False)
     assert statuses(early) == ["voted", "not asked", "not asked"]
     assert statuses(full) == ["voted"] * 3
@@ -206,7 +206,7 @@ def test_who_cannot_change_the_label_is_not_asked(models: Models) -> None:
 
 def test_faces_are_decided_one_by_one(models: Models) -> None:
     image = picture((0, 0, (255, 5, 5)), (3, 3, (160, 150, 155)))
-    panel = panel_of(((BOXES, 1.0), (FIRST, 0.5)), models)
+    panel = build_ensemble(((BOXES, 1.0), (FIRST, 0.5)), models)
     result = ask(models, image, panel, faces="all")
     assert statuses(result, 0) == ["voted", "not asked"]
     assert statuses(result, 1) == ["voted", "voted"]
@@ -215,7 +215,7 @@ def test_faces_are_decided_one_by_one(models: Models) -> None:
 @pytest.mark.parametrize("tta", ["flip", "full"])
 def test_variants_are_averaged(models: Models, tta: Tta) -> None:
     image = np.random.default_rng(3).integers(0, 256, (40, 50, 3), np.uint8)
-    panel = panel_of(((FIRST, 1.0),), models)
+    panel = build_ensemble(((FIRST, 1.0),), models)
     result = face_emotion(image, panel, options=Options(tta=tta))
     each = [said(models[FIRST], variant.of(image)) for variant in VARIANTS[tta]]
     assert shares(result) == pytest.approx(np.mean(each, axis=0).tolist(), abs=1e-6)
@@ -236,7 +236,7 @@ def test_a_mirrored_picture_has_the_same_answer_under_flip(models: Models) -> No
 
 
 def test_variants_of_a_detectors_picture(models: Models) -> None:
-    panel = panel_of(((BOXES, 1.0),), models)
+    panel = build_ensemble(((BOXES, 1.0),), models)
     # each is where the other one is in the mirrored picture
     image = picture((1, 0, RED), (1, 3, (180, 180, 0)))
     flip = ask(models, image, panel, tta="flip", faces="all")
@@ -245,7 +245,7 @@ def test_variants_of_a_detectors_picture(models: Models) -> None:
 
 
 def test_a_member_that_found_the_face_looks_at_the_variants_too(models: Models) -> None:
-    panel = panel_of(((BOXES, 1.0),), models)
+    panel = build_ensemble(((BOXES, 1.0),), models)
     image = picture((1, 1, (250, 200, 0)))
     plain = face_emotion(image, panel)
     assert plain.found_by == BOXES
@@ -260,7 +260,7 @@ def test_rows_alone_give_the_same_where_a_batch_would_not(models: Models, tmp_pa
     alone = load(write_artifact(tmp_path, EMOTIONS, batch_invariant=False))
     image = picture((1, 1, RED))
     results = [
-        face_emotion(image, panel_of(((FIRST, 1.0),), known), options=Options(tta="full"))
+        face_emotion(image, build_ensemble(((FIRST, 1.0),), known), options=Options(tta="full"))
         for known in (models, {FIRST: alone})
     ]
     assert shares(results[0]) == pytest.approx(shares(results[1]), abs=1e-7)
@@ -268,7 +268,9 @@ def test_rows_alone_give_the_same_where_a_batch_would_not(models: Models, tmp_pa
 
 def test_who_cannot_vote_is_left_out_with_the_reason(models: Models) -> None:
     pair = "image_embedding_mobilenetv2"
-    panel = panel_of(((pair, 0.5), (FIRST, 0.5), (FINDER, 1.0), ("tiny_tensors", 1.0)), models)
+    panel = build_ensemble(
+        ((pair, 0.5), (FIRST, 0.5), (FINDER, 1.0), ("tiny_tensors", 1.0)), models
+    )
     assert [member.model.spec.id for member in panel.members] == [FIRST]
     assert panel.left_out == {
         pair: "gives embeddings alone: its checkpoint has no class centres",
@@ -278,9 +280,9 @@ def test_who_cannot_vote_is_left_out_with_the_reason(models: Models) -> None:
     result = ask(models, picture((1, 1, RED)), panel)
     assert result.to_json()["left_out"] == panel.left_out
     with pytest.raises(InputError, match=f"nobody can vote .* {pair} gives embeddings alone"):
-        panel_of(((pair, 1.0),), models)
+        build_ensemble(((pair, 1.0),), models)
     with pytest.raises(InputError, match="nobody can vote on an emotion: asked for absent"):
-        panel_of((("absent", 1.0),), models)
+        build_ensemble((("absent", 1.0),), models)
 
 
 def test_members_of_other_labels_are_refused(models: Models) -> None:
@@ -289,11 +291,11 @@ def test_members_of_other_labels_are_refused(models: Models) -> None:
         match="face_emotion_xception has the labels dark, grey, bright; "
         "face_emotion_efficientnet_b3: happy, sad, surprise; allowed: members with the same labels",
     ):
-        panel_of(((FIRST, 0.6), ("face_emotion_xception", 0.4)), models)
+        build_ensemble(((FIRST, 0.6), ("face_emotion_xception", 0.4)), models)
 
 
 def test_the_heaviest_is_asked_first(models: Models) -> None:
-    panel = panel_of(((SECOND, 0.2), (BOXES, 0.4), (FIRST, 0.4)), models)
+    panel = build_ensemble(((SECOND, 0.2), (BOXES, 0.4), (FIRST, 0.4)), models)
     assert [member.model.spec.id for member in panel.members] == [BOXES, FIRST, SECOND]
 
 
@@ -306,7 +308,7 @@ def test_a_file_is_its_pixels(models: Models) -> None:
 
 
 def test_what_is_no_detector_is_refused(models: Models) -> None:
-    panel = panel_of((("face_emotion_xception", 1.0),), models)
+    panel = build_ensemble((("face_emotion_xception", 1.0),), models)
     with pytest.raises(InputError, match="is for image-classification; allowed: object-detection"):
         face_emotion(picture(), panel, detector=models["face_emotion_xception"])
 

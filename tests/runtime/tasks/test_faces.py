@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from runtime.tasks.augmentation import VARIANTS, Variant
 from runtime.tasks.faces import Boxes, Region, best_of_face, largest_first, region_around
-from runtime.tasks.variants import VARIANTS, Variant
 
 Floats = NDArray[np.float32]
 

@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from runtime.errors import InputError
-from runtime.tasks.emotions import in_order_of, one_name, speaks_of_emotions
-from runtime.tasks.voting import Vote, combine, parse_weights, settled, shares
+from runtime.tasks.emotions import canonical_name, in_order_of, speaks_of_emotions
+from runtime.tasks.soft_voting import Vote, combine, parse_weights, settled, shares
 
 FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
@@ -117,7 +117,7 @@ def test_too_many_members_are_refused() -> None:
      ("anger", "angry"), ("disgusted", "disgust"), ("Neutral", "neutral"), ("Dark", "dark")],
 )  # fmt: skip
 def test_synonyms_have_one_name(label: str, name: str) -> None:
-    assert one_name(label) == name
+    assert canonical_name(label) == name
 
 
 def test_labels_are_brought_into_one_order() -> None:

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from runtime.arrays import Image
 from runtime.media.images.preprocess import preprocess
+from runtime.tasks.augmentation import Variant
+from runtime.tasks.ensemble import Ensemble, Member
 from runtime.tasks.faces import Boxes, Region, best_of_face, find_boxes
-from runtime.tasks.members import Member, Panel
-from runtime.tasks.variants import Variant
-from runtime.tasks.voting import Floats, Vote, settled, shares
+from runtime.tasks.soft_voting import Floats, Vote, settled, shares
 
 Status = Literal["voted", "abstained", "not asked"]
 
@@ -37,7 +37,7 @@ class Ballot:
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class FaceRegion:
     """Where a face is taken to be."""
 
     region: Region  # what classifiers see
@@ -50,12 +50,12 @@ class Scene:
     """A picture and what is known of it."""
 
     image: Image
-    spots: tuple[Spot, ...]
+    spots: tuple[FaceRegion, ...]
     seen: Mapping[str, Boxes]  # what detectors found in the picture as it is, by model id
     variants: tuple[Variant, ...]  # the first is the picture as it is
 
 
-def cast(panel: Panel, scene: Scene, *, early_exit: bool) -> tuple[tuple[Ballot, ...], ...]:
+def cast(panel: Ensemble, scene: Scene, *, early_exit: bool) -> tuple[tuple[Ballot, ...], ...]:
     """Ask each member about the faces that it may still decide.
 
     Args:
@@ -90,13 +90,13 @@ def _ballot(member: Member, said: Floats | None) -> Ballot:
     return Ballot(member.model.spec.id, member.weight, status, said)
 
 
-def _ask(member: Member, scene: Scene, spots: Sequence[Spot]) -> list[Floats | None]:
+def _ask(member: Member, scene: Scene, spots: Sequence[FaceRegion]) -> list[Floats | None]:
     if not spots:
         return []
     return _detected(member, scene, spots) if member.detects else _classified(member, scene, spots)
 
 
-def _classified(member: Member, scene: Scene, spots: Sequence[Spot]) -> list[Floats | None]:
+def _classified(member: Member, scene: Scene, spots: Sequence[FaceRegion]) -> list[Floats | None]:
     """The mean over the variants of each crop.
 
     The variants of a face are one batch, faces are not: a batch is no faster, and eight crops of
@@ -115,7 +115,7 @@ def _classified(member: Member, scene: Scene, spots: Sequence[Spot]) -> list[Flo
     return list(answers)
 
 
-def _detected(member: Member, scene: Scene, spots: Sequence[Spot]) -> list[Floats | None]:
+def _detected(member: Member, scene: Scene, spots: Sequence[FaceRegion]) -> list[Floats | None]:
     """The mean over the variants in which it finds the face; None where it does in none.
 
     One variant at a time: six pictures of 640 x 640 px in a batch took 157 MB more, and 1.4 times

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from runtime.errors import InputError
 from runtime.model import Model
 from runtime.tasks.emotions import in_order_of, speaks_of_emotions
-from runtime.tasks.voting import Weights
+from runtime.tasks.soft_voting import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
+class Ensemble:
     """Who votes. At least one member; the first is asked first."""
 
     labels: tuple[str, ...]  # (K,) in the words of the member that weighs most
@@ -35,7 +35,7 @@ class Panel:
     left_out: Mapping[str, str]  # why a model that was named has no vote, by its id
 
 
-def panel_of(weights: Weights, models: Mapping[str, Model]) -> Panel:
+def build_ensemble(weights: Weights, models: Mapping[str, Model]) -> Ensemble:
     """Those of the models that are named and can vote.
 
     Args:
@@ -55,7 +55,7 @@ def panel_of(weights: Weights, models: Mapping[str, Model]) -> Panel:
     voting.sort(key=lambda each: -each[1])  # stable: of equal weights the first named
     first = voting[0][0]
     members = tuple(Member(model, weight, _order(model, first)) for model, weight in voting)
-    return Panel(first.spec.labels, members, left_out)
+    return Ensemble(first.spec.labels, members, left_out)
 
 
 def with_fallback(
