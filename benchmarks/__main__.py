@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.output import check_writable, write_json
+from benchmarks.output import add_options, check_writable, write_json
 from benchmarks.picture import draw
 from benchmarks.report import Report, measure
 from benchmarks.table import render
@@ -50,18 +50,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks",
         description="Measure footprint, memory and latency of the artifacts, about two minutes.",
     )
-    add = parser.add_argument
-    add(
-        "--artifacts",
-        metavar="DIR",
-        type=Path,
-        default=Path("artifacts"),
-        help="default: artifacts",
-    )
-    add("--json", metavar="FILE", type=Path, help="write every figure as JSON")
-    add("--svg", metavar="FILE", type=Path, help="write the latencies as a picture")
-    add("--quick", action="store_true", help="few runs: does it work, not how fast it is")
-    add("--check", action="store_true", help="exit code 1 where a limit is not kept")
+    add_options(parser, quick="measure few runs, to try it out: not figures to quote")
+    parser.add_argument("--svg", metavar="FILE", type=Path, help="draw the latencies as SVG")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a limit is exceeded")
     return parser
 
 

@@ -1,5 +1,6 @@
-"""Write the files of a report."""
+"""The options and files that every benchmark has."""
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -22,3 +23,21 @@ def write_json(path: Path, value: Any) -> None:
     """Write plain values as JSON, one to a line; NaN is refused."""
     text = json.dumps(value, indent=1, allow_nan=False)
     path.write_text(f"{text}\n", encoding="utf-8")
+
+
+def add_options(parser: argparse.ArgumentParser, *, quick: str) -> None:
+    """Add `--artifacts`, `--json` and `--quick` to a command.
+
+    Args:
+        parser: of the command.
+        quick: the help of `--quick`.
+    """
+    parser.add_argument(
+        "--artifacts",
+        metavar="DIR",
+        type=Path,
+        default=Path("artifacts"),
+        help="artifacts to measure (default: %(default)s)",
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write every figure as JSON")
+    parser.add_argument("--quick", action="store_true", help=quick)

@@ -18,7 +18,7 @@ from benchmarks.children import run_module
 from benchmarks.machine import Machine, describe_machine
 from benchmarks.media_files import clip_writer, write_photo, write_sound
 from benchmarks.one_file import Cost
-from benchmarks.output import check_writable, write_json
+from benchmarks.output import add_options, check_writable, write_json
 from benchmarks.table import machine_lines
 from runtime.cli.table import align
 from runtime.errors import SlipwayError
@@ -190,16 +190,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.scaling",
         description="Measure how time and memory grow with the size of a file.",
     )
-    add = parser.add_argument
-    add(
-        "--artifacts",
-        metavar="DIR",
-        type=Path,
-        default=Path("artifacts"),
-        help="artifacts to measure (default: %(default)s)",
-    )
-    add("--json", metavar="FILE", type=Path, help="write every point as JSON")
-    add("--quick", action="store_true", help="the two smallest sizes of each, to try it out")
+    add_options(parser, quick="measure the two smallest sizes of each, to try it out")
     return parser
 
 

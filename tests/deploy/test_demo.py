@@ -31,6 +31,7 @@ from tests.support.artifacts import (
     add_samples,
     write_artifact,
 )
+from tests.support.ports import free_port
 
 PROJECT = Path(__file__).parents[2]
 FACES, PAIRS, MASKS = "face_emotion_xception", "image_embedding_mobilenetv2", "background_u2netp"
@@ -44,13 +45,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for graph in (CLASSIFIER, EMBEDDING):
         add_samples(write_artifact(root, graph), *MEDIA)
     return root
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
 
 
 @contextmanager
