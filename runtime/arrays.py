@@ -4,3 +4,4 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]  # (H, W, 3), RGB; (H, W, 1) after a grayscale step
+Waveform = NDArray[np.float32]  # (S,), one channel, full scale is 1

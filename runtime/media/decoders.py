@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from runtime.arrays import Waveform
 from runtime.artifact.steps import Step
 from runtime.media.audio import decode as audio
-from runtime.media.audio.decode import Waveform
 from runtime.media.video import sample as video
 from runtime.media.video.sample import Limits, Sampled
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from runtime.arrays import Waveform
 from runtime.artifact.manifest import Resample
 from runtime.errors import InputError
-from runtime.media.audio.decode import Waveform, check_waveform
+from runtime.media.audio.decode import check_waveform
 from runtime.media.audio.silence import is_silent
 from runtime.media.audio.windows import Cut, cut_windows
 from runtime.model import Model

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.samples.procedural import EVALUATION
-from runtime.media.audio.decode import Waveform
+from runtime.arrays import Waveform
 
 SAMPLING_RATE = 16_000  # Hz
 STEPS = 32_768  # of each sign: 16 bits

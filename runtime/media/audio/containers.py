@@ -4,10 +4,14 @@ import struct
 from collections.abc import Iterator
 from typing import Literal
 
+from runtime.errors import TooLargeError
 from runtime.media.signatures import is_mp4_image
 
 Kind = Literal["wav", "flac", "ogg", "mp3", "matroska", "mp4"]
 
+FORMATS = "WAV, FLAC, Ogg (Vorbis, Opus), MP3"  # read without PyAV
+MAX_CHANNELS = 8
+BLOCK_FRAMES = 65_536  # samples of every channel that are decoded at once
 _RIFF = {b"RIFF": "<", b"RF64": "<", b"RIFX": ">"}  # and the byte order of what follows
 _PLAIN_CODES = (1, 3, 6, 7)  # of WAVE: integers, floats, A-law, mu-law
 _EXTENSIBLE = 0xFFFE  # the code stands further on, the first two bytes of a GUID
@@ -45,6 +49,16 @@ def is_plain_wav(data: bytes) -> bool:
         if name == b"data":
             return False
     return False
+
+
+def check_channels(channels: int) -> None:
+    """Refuse a sound of more than MAX_CHANNELS.
+
+    Raises:
+        TooLargeError: it has more.
+    """
+    if channels > MAX_CHANNELS:
+        raise TooLargeError(f"the sound has {channels} channels; allowed: {MAX_CHANNELS}")
 
 
 def _chunks(data: bytes, order: str) -> Iterator[tuple[bytes, int, int]]:

@@ -17,19 +17,16 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from runtime.arrays import Waveform
 from runtime.errors import DecodeError, InputError, TooLargeError
 from runtime.media.audio import pyav as compressed_audio
-from runtime.media.audio.containers import kind_of
+from runtime.media.audio.containers import BLOCK_FRAMES, FORMATS, check_channels, kind_of
+from runtime.media.durations import check_duration
 from runtime.media.signatures import found_in
 
-Waveform = NDArray[np.float32]
-
-FORMATS = "WAV, FLAC, Ogg (Vorbis, Opus), MP3"
 MIN_SECONDS = 0.1  # shorter than any sound of speech; the smallest graphs need 0.025
 _RATES = (1000, 192_000)  # Hz, of a file
-_MAX_CHANNELS = 8
 _MAX_PEAK = 16.0  # of samples, where 1 is full scale: 16-bit numbers stored as they are reach 32768
-_BLOCK = 65_536  # frames
 _CONTAINERS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3")
 
 
@@ -144,7 +141,7 @@ def _opened(data: bytes, max_seconds: float) -> Iterator[_Source]:
 
 def _blocks(file: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:
     while True:
-        block = file.read(_BLOCK, dtype="float32", always_2d=True)
+        block = file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)
         if not block.size:
             return
         yield block
@@ -164,15 +161,13 @@ def _checked(blocks: Iterator[Waveform], rate: int, max_seconds: float) -> Itera
 def _check_kind(rate: int, channels: int) -> None:
     if not _RATES[0] <= rate <= _RATES[1]:
         raise InputError(f"the sound is at {rate} Hz; allowed: {_RATES[0]} to {_RATES[1]} Hz")
-    if channels > _MAX_CHANNELS:
-        raise TooLargeError(f"the sound has {channels} channels; allowed: {_MAX_CHANNELS}")
+    check_channels(channels)
 
 
 def _check_claim(seconds: float, max_seconds: float) -> None:
     # a header that cannot know says 2**63 - 1 samples
-    if max_seconds < seconds < 2**62 / _RATES[1]:
-        found = math.ceil(round(seconds * 10, 6)) / 10  # never rounded to what is allowed
-        raise TooLargeError(f"the sound is {found:.1f} s long; allowed: {max_seconds:g} s")
+    if seconds < 2**62 / _RATES[1]:
+        check_duration("the sound", seconds, max_seconds)
 
 
 def _check_length(count: int, rate: int) -> None:

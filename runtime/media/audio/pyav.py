@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import DecodeError, InputError, TooLargeError
-from runtime.media.audio.containers import Kind
+from runtime.errors import DecodeError, InputError
+from runtime.media.audio.containers import BLOCK_FRAMES, FORMATS, Kind, check_channels
 
 if TYPE_CHECKING:
     import av
 
 _NAMES = {"matroska": "WebM or Matroska", "mp4": "MP4 or M4A"}
-_MAX_CHANNELS = 8
-_BLOCK = 65_536  # frames: of a coder's own there are 50 in a second
 _FULL_SCALE = {"int16": 2.0**15, "int32": 2.0**31, "uint8": 2.0**7}
 
 
@@ -42,7 +40,7 @@ def opened(data: bytes, kind: Kind) -> Iterator[tuple[int, Iterator[NDArray[np.f
     if not is_installed():
         raise DecodeError(
             f"the sound is {_NAMES[kind]}, which is read only where the optional package av (PyAV) "
-            "is installed; allowed here: WAV, FLAC, Ogg (Vorbis, Opus), MP3"
+            f"is installed; allowed here: {FORMATS}"
         )
     import av
 
@@ -91,8 +89,7 @@ def _samples(
 def _scaled(frame: "av.AudioFrame") -> NDArray[np.float32]:
     """(S, C) float32, full scale 1."""
     channels = frame.layout.nb_channels
-    if channels > _MAX_CHANNELS:
-        raise TooLargeError(f"the sound has {channels} channels; allowed: {_MAX_CHANNELS}")
+    check_channels(channels)
     array: NDArray[Any] = frame.to_ndarray()
     samples = array.T if frame.format.is_planar else array.reshape(-1, channels)
     scale = _FULL_SCALE.get(samples.dtype.name, 1.0)
@@ -101,11 +98,11 @@ def _scaled(frame: "av.AudioFrame") -> NDArray[np.float32]:
 
 
 def _joined(blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-    """Mixed down, and as large as those of other files."""
+    """Mixed down, and as large as those of other files; a coder's own are 50 in a second."""
     held: list[NDArray[np.float32]] = []
     for block in blocks:
         held.append(block.mean(axis=1, dtype=np.float32, keepdims=True))
-        if sum(part.shape[0] for part in held) >= _BLOCK:
+        if sum(part.shape[0] for part in held) >= BLOCK_FRAMES:
             yield np.concatenate(held)
             held = []
     if held:

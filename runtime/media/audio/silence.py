@@ -1,9 +1,8 @@
 """When a sound is silent."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-Waveform = NDArray[np.float32]
+from runtime.arrays import Waveform
 
 SILENCE_DBFS = -60.0  # of the loudest tenth of a second; speech as it is recorded reaches -10
 _FRAME_S = 0.1

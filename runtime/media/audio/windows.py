@@ -4,9 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Waveform = NDArray[np.float32]
+from runtime.arrays import Waveform
 
 
 @dataclass(frozen=True, slots=True)

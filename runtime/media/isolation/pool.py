@@ -3,17 +3,16 @@
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
+from runtime.arrays import Waveform
 from runtime.artifact.schema import to_json
 from runtime.artifact.steps import Step
 from runtime.errors import ArtifactError, DecodeError, TooLargeError
 from runtime.media.audio import decode as audio
 from runtime.media.audio.containers import is_plain_wav
-from runtime.media.audio.decode import Waveform
 from runtime.media.isolation.child import SUPPORTED, Budget, Child, DiedError
 from runtime.media.isolation.clips import Clip, sampled_of
 from runtime.media.isolation.sounds import Sound
@@ -170,12 +169,7 @@ class IsolatedDecoders:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 

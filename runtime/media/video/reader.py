@@ -9,7 +9,6 @@ OpenCV 5 does not convert interlaced pictures, and says nothing: it hands over w
 held. Such clips are told by pictures that stay the same while the container's packets change.
 """
 
-import math
 import os
 import tempfile
 import time
@@ -26,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import DecodeError, TooLargeError
+from runtime.media.durations import check_duration
 
 FORMATS = "MP4, MOV, WebM, Matroska, AVI"
 CODECS = "H.264, H.265, VP8, VP9, MPEG-4, Motion JPEG"  # what is in them; AV1 has no decoder here
@@ -153,7 +153,8 @@ def read_timeline(path: str, limits: Limits, clock: Clock) -> Timeline:
             check_frames(len(packets), limits)
     packets.sort()
     if packets:
-        _check_seconds((packets[-1].time_ms - packets[0].time_ms) / 1000, limits)
+        seconds = (packets[-1].time_ms - packets[0].time_ms) / 1000
+        check_duration("the video", seconds, limits.seconds)
     distinct = len({packet.time_ms for packet in packets}) == len(packets)
     name = codec.decode("latin-1").rstrip("\0 ")
     seekable = distinct and name.lower() in _PACKET_IS_FRAME
@@ -294,11 +295,4 @@ def _check_header(capture: cv2.VideoCapture, limits: Limits) -> None:
     if frames > limits.frames:
         raise TooLargeError(f"the video has {frames:.0f} frames; allowed: {limits.frames}")
     if _BELIEVABLE_FPS[0] <= fps <= _BELIEVABLE_FPS[1]:
-        _check_seconds(frames / fps, limits)
-
-
-def _check_seconds(seconds: float, limits: Limits) -> None:
-    if seconds > limits.seconds:
-        # never rounded to what is allowed
-        found = f"the video is {math.ceil(round(seconds * 10, 6)) / 10:.1f} s long"
-        raise TooLargeError(f"{found}; allowed: {limits.seconds:g} s")
+        check_duration("the video", frames / fps, limits.seconds)

@@ -1,9 +1,7 @@
 """Sound files to waveforms. That they equal librosa's: tests/convert/oracles/test_sound.py."""
 
-import os
 import struct
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ import pytest
 from runtime.errors import DecodeError, InputError, TooLargeError
 from runtime.media.audio.decode import _resampled, decode_audio, joined, resample, stream_audio
 from tests.runtime.support.recordings import sound, tone
+from tests.support.shared_data import DATA, needs_data
 
 RATE = 16_000
 
@@ -173,11 +172,10 @@ def test_length_in_a_header_that_lies_allocates_nothing() -> None:
     assert decode_audio(bytes(data), sampling_rate=RATE).size == RATE
 
 
-@pytest.mark.skipif("SLIPWAY_TEST_DATA" not in os.environ, reason="SLIPWAY_TEST_DATA is not set")
+@needs_data
 def test_real_speech_and_malformed_files_are_decoded_or_refused() -> None:
-    data = Path(os.environ["SLIPWAY_TEST_DATA"]) / "data"
-    speech = sorted((data / "speech").rglob("*.*"))
-    malformed = sorted(p for p in (data / "badmedia").glob("audio_*/*") if p.is_file())
+    speech = sorted((DATA / "speech").rglob("*.*"))
+    malformed = sorted(p for p in (DATA / "badmedia").glob("audio_*/*") if p.is_file())
     for path in speech:
         waveform = decode_audio(path.read_bytes(), sampling_rate=RATE)
         assert 0.01 < np.abs(waveform).max() < 1.2, path

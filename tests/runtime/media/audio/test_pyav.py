@@ -2,8 +2,6 @@
 
 import importlib.util
 import io
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ from runtime.media.audio import pyav as compressed_audio
 from runtime.media.audio.decode import decode_audio, joined
 from runtime.media.isolation.pool import IsolatedDecoders
 from tests.runtime.support.recordings import tone
+from tests.support.shared_data import DATA, needs_data
 
 RATE = 16_000
 needs_av = pytest.mark.skipif(
@@ -124,9 +123,9 @@ def test_damaged_files_are_decoded_or_refused(container: str, codec: str) -> Non
 
 
 @needs_av
-@pytest.mark.skipif("SLIPWAY_TEST_DATA" not in os.environ, reason="SLIPWAY_TEST_DATA is not set")
+@needs_data
 def test_real_files() -> None:
-    folder = Path(os.environ["SLIPWAY_TEST_DATA"]) / "data" / "badmedia"
+    folder = DATA / "badmedia"
     lengths = {"audio_pydub/test5.webm": 1.48, "audio_pydub/creative_common.mp4": 2.261}
     for name, seconds in lengths.items():
         found = decode_audio((folder / name).read_bytes(), sampling_rate=RATE)

@@ -1,4 +1,3 @@
-import os
 import random
 import warnings
 import zlib
@@ -25,6 +24,7 @@ from tests.runtime.support.pictures import (
     rgb,
     rgba,
 )
+from tests.support.shared_data import DATA, needs_data
 
 JPEGS = Path(__file__).parents[3] / "data" / "jpeg"
 GREY = rgb().convert("L")
@@ -412,13 +412,8 @@ def test_flipped_bytes_raise_only_our_errors(kind: str) -> None:
 
 
 def real_files() -> list[Path]:
-    root = os.environ.get("SLIPWAY_TEST_DATA")
     folders = ("badmedia", "photos", "faces", "matting")
-    found = [path for name in folders for path in Path(root or "", "data", name).rglob("*")]
-    return sorted(path for path in found if root and path.is_file())
-
-
-needs_real_files = pytest.mark.skipif(not real_files(), reason="SLIPWAY_TEST_DATA is not set")
+    return sorted(p for name in folders for p in (DATA / name).rglob("*") if p.is_file())
 
 
 def decoded_or_none(data: bytes) -> NDArray[np.uint8] | None:
@@ -436,7 +431,7 @@ def expected_or_none(data: bytes) -> NDArray[np.uint8] | None:
             return None
 
 
-@needs_real_files
+@needs_data
 def test_real_files_equal_pillow_or_are_refused() -> None:
     compared = 0
     for path in real_files():
@@ -448,7 +443,7 @@ def test_real_files_equal_pillow_or_are_refused() -> None:
     assert compared > 300
 
 
-@needs_real_files
+@needs_data
 def test_real_files_that_only_one_decoder_reads() -> None:
     allowed = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"GIF8", b"BM")
     ours, theirs = set(), set()

@@ -1,6 +1,5 @@
 """Clips to frames."""
 
-import os
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from runtime.errors import DecodeError, InputError, TooLargeError
 from runtime.media.video.reader import Clock, Frame, Timeline, file_of, read_timeline, walk
 from runtime.media.video.sample import Limits, _Kept, frame_indices, sample_array, sample_frames
 from tests.runtime.support.recordings import shades, video
+from tests.support.shared_data import DATA, needs_data
 
 LEVELS = range(10, 250, 8)  # 30 frames, each brighter than the one before
 SMALL = Resize("area", height=8, width=8)
@@ -309,10 +309,10 @@ REAL = {  # frames that each holds
 }
 
 
-@pytest.mark.skipif("SLIPWAY_TEST_DATA" not in os.environ, reason="SLIPWAY_TEST_DATA is not set")
+@needs_data
 @pytest.mark.parametrize("name", REAL)
 def test_real_clips_give_the_frames_that_a_plain_walk_gives(name: str) -> None:
-    path = Path(os.environ["SLIPWAY_TEST_DATA"]) / "data" / "video" / name
+    path = DATA / "video" / name
     taken = sample_frames(path.read_bytes(), count=16, steps=(SMALL,))
     assert taken.clip_frames == REAL[name]
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
@@ -324,21 +324,20 @@ def test_real_clips_give_the_frames_that_a_plain_walk_gives(name: str) -> None:
     np.testing.assert_array_equal(taken.frames, [small[i] for i in frame_indices(len(small), 16)])
 
 
-@pytest.mark.skipif("SLIPWAY_TEST_DATA" not in os.environ, reason="SLIPWAY_TEST_DATA is not set")
+@needs_data
 def test_real_clip_over_a_minute_and_files_without_video_are_refused() -> None:
-    data = Path(os.environ["SLIPWAY_TEST_DATA"]) / "data"
-    long = (data / "video" / "one-by-one-person-detection.mp4").read_bytes()
+    long = (DATA / "video" / "one-by-one-person-detection.mp4").read_bytes()
     with pytest.raises(TooLargeError, match=r"the video is 139\.4 s long; allowed: 60 s"):
         sample_frames(long, count=16)
     with pytest.raises(DecodeError, match="cannot be decoded, or holds no pictures"):
-        sample_frames((data / "badmedia/audio_pydub/test5.webm").read_bytes(), count=16)
+        sample_frames((DATA / "badmedia/audio_pydub/test5.webm").read_bytes(), count=16)
     with pytest.raises(DecodeError, match="the video is M4A audio; allowed: MP4"):
-        sample_frames((data / "badmedia/audio_tinytag/alac_file.m4a").read_bytes(), count=16)
+        sample_frames((DATA / "badmedia/audio_tinytag/alac_file.m4a").read_bytes(), count=16)
 
 
-@pytest.mark.skipif("SLIPWAY_TEST_DATA" not in os.environ, reason="SLIPWAY_TEST_DATA is not set")
+@needs_data
 def test_a_real_clip_is_sought_and_upright() -> None:
-    folder = Path(os.environ["SLIPWAY_TEST_DATA"]) / "data" / "video"
+    folder = DATA / "video"
     data = (folder / "one-by-one-person-detection.mp4").read_bytes()
     taken = sample_frames(data, count=3, steps=(SMALL,), limits=Limits(seconds=200))
     assert (taken.sought, taken.indices) == (True, (0, 696, 1393))
@@ -366,10 +365,10 @@ def test_a_mirrored_clip_is_refused(tmp_path: Path, matrix: tuple[int, ...]) -> 
 TURNED = {1: (0, 1, -1, 0), 2: (-1, 0, 0, -1), 3: (0, -1, 1, 0)}  # quarters clockwise: a b c d
 
 
-@pytest.mark.skipif("SLIPWAY_TEST_DATA" not in os.environ, reason="SLIPWAY_TEST_DATA is not set")
+@needs_data
 @pytest.mark.parametrize("quarters", TURNED)
 def test_a_clip_held_on_its_side_is_turned(quarters: int) -> None:
-    path = Path(os.environ["SLIPWAY_TEST_DATA"]) / "data" / "video" / "realshort.mp4"
+    path = DATA / "video" / "realshort.mp4"
     data = bytearray(path.read_bytes())
     upright = sample_frames(bytes(data), count=3).frames
     matrix = data.index(b"tkhd") + 44  # version 0
