@@ -55,8 +55,10 @@ def main() -> int:
     """Command line; gives the exit code."""
     parser = argparse.ArgumentParser(prog="python -m deploy.demo")
     parser.add_argument("--check", action="store_true", help="compare with the artifacts, then end")
-    parser.add_argument("--artifacts", type=Path, default=Path("artifacts"))
-    parser.add_argument("--samples", type=Path, default=Path("samples"))
+    parser.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="models to serve")
+    parser.add_argument(
+        "--samples", type=Path, default=Path("samples"), help="where to write the sample files"
+    )
     options = parser.parse_args()
     # the default handler would leave the server behind
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(ENDED))

@@ -151,8 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = argparse.ArgumentParser(prog="python -m deploy.gallery", description=__doc__)
     add = options.add_argument
     add("media", nargs="+", metavar="MEDIA", help="folders, files or quoted patterns")
-    add("--artifacts", type=Path, default=Path("artifacts"), metavar="DIR")
-    add("--out", type=Path, default=Path("gallery"), metavar="DIR")
+    add("--artifacts", type=Path, default=Path("artifacts"), metavar="DIR", help="models to use")
+    add("--out", type=Path, default=Path("gallery"), metavar="DIR", help="where to write the page")
     add("--most", type=int, default=4, metavar="N", help="files of each folder for a task")
     given = options.parse_args(arguments)
     tune_allocator()

@@ -1,59 +1,158 @@
-"""What the commands on finished artifacts take; nothing is imported for it."""
+"""The options of every command of `python -m convert`. Imports the standard library alone."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
+ARTIFACT = "a version or a model of an artifacts directory: artifacts/<model>[/<version>]"
 
-def add_commands(commands: "argparse._SubParsersAction[Any]") -> None:
-    """Add `evaluate`, `verify` and `saturation`."""
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Return the parser of the command line; the chosen command is `options.command`."""
+    root = argparse.ArgumentParser(prog="python -m convert", description=description)
+    commands = root.add_subparsers(dest="command", required=True)
+    own = "A model of your own is one recipe file: convert/README.md."
+    commands.add_parser("list", help="list the models with a recipe", epilog=own)
     _add_evaluate(commands.add_parser("evaluate", help="labelled accuracy, float against INT8"))
-    verify = commands.add_parser("verify", help="verify an artifact again, on this machine")
+    _add_verify(commands.add_parser("verify", help="verify an artifact again, on this machine"))
     saturation = commands.add_parser(
         "saturation", help="what 8-bit products lose on CPUs without VNNI"
     )
-    for command in (verify, saturation):
-        command.add_argument(
-            "artifact", type=Path, metavar="ARTIFACT", help="artifacts/<model>[/<version>]"
-        )
-        command.add_argument("--json", action="store_true", help="print JSON")
+    _add_artifact(saturation, ARTIFACT, type=Path)
+    # doctor looks at what run would use, so it takes the same options
+    _add_run(commands.add_parser("run", help="convert models to verified ONNX artifacts"))
+    _add_run(commands.add_parser("doctor", help="say what is missing before a long run"))
+    return root
+
+
+def _add_artifact(command: argparse.ArgumentParser, help_text: str, **settings: Any) -> None:
+    command.add_argument("artifact", metavar="ARTIFACT", help=help_text, **settings)
+    command.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def _add_out(command: argparse.ArgumentParser, help_text: str) -> None:
+    command.add_argument(
+        "--out",
+        type=Path,
+        default=Path("artifacts"),
+        metavar="DIR",
+        help=f"{help_text} (default: artifacts)",
+    )
+
+
+def _add_verify(verify: argparse.ArgumentParser) -> None:
+    _add_artifact(verify, ARTIFACT, type=Path)
     verify.add_argument(
         "--media",
         type=Path,
         metavar="DIR",
-        help="media like those to be served, to judge INT8 by; otherwise drawings",
+        help="media like those you will serve: INT8 is compared with float on them (default: "
+        "generated ones)",
     )
 
 
 def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
-    evaluate.add_argument(
-        "artifact", metavar="ARTIFACT", help="artifacts/<model>[/<version>], or a model id in --out"
-    )
+    _add_artifact(evaluate, f"{ARTIFACT}; or the id of a model in --out")
     evaluate.add_argument(
         "cases",
         type=Path,
         metavar="DIR",
-        help="a folder per class, images/ with masks/, or a CSV of file and label",
-    )
-    evaluate.add_argument("--json", action="store_true", help="print JSON")
-    evaluate.add_argument("--limit", type=int, metavar="N", help="look at N cases alone, drawn")
-    evaluate.add_argument(
-        "--variant", metavar="NAME", help="what comes after; otherwise what this machine serves"
+        help="labelled cases: a folder per class, images/ with masks/, or a CSV of file,label",
     )
     evaluate.add_argument(
-        "--ignore", action="append", default=[], metavar="CLASS", help="leave a folder or label out"
+        "--limit", type=int, metavar="N", help="evaluate a fixed random subset of N cases"
+    )
+    evaluate.add_argument(
+        "--variant",
+        metavar="NAME",
+        help="variant to compare with float (default: the one that this CPU serves)",
+    )
+    evaluate.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="CLASS",
+        help="leave out the cases of this folder or label; may be repeated",
     )
     evaluate.add_argument(
         "--allowed-loss",
         type=float,
         metavar="POINTS",
-        help="exit code 1 where accuracy (masks: IoU) falls by more percentage points",
+        help="exit with code 1 if accuracy (of masks: IoU) falls by more percentage points",
     )
     evaluate.add_argument(
         "--checkpoint",
         type=Path,
         metavar="PATH",
-        help="export the float reference from it again, in place of the artifact's float variant",
+        help="export the float reference from this checkpoint instead of using the artifact's",
     )
-    evaluate.add_argument("--recipe", type=Path, metavar="FILE", help="of that export")
-    evaluate.add_argument("--out", type=Path, default=Path("artifacts"), metavar="DIR")
+    evaluate.add_argument(
+        "--recipe", type=Path, metavar="FILE", help="recipe file to use with --checkpoint"
+    )
+    _add_out(evaluate, "directory of the artifacts")
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    run.add_argument(
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help="ids of models, as `list` prints them (default: the models of the demo)",
+    )
+    run.add_argument(
+        "--recipe", type=Path, metavar="FILE", help="recipe file of your own: convert/README.md"
+    )
+    _add_weights(run)
+    run.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="DIR",
+        help="media like those you will serve; INT8 ranges are measured on them (default: "
+        "generated ones)",
+    )
+    run.add_argument(
+        "--pairs",
+        type=Path,
+        metavar="PATH",
+        help="labelled pairs of images that calibrate the similarity score: a CSV of "
+        "image_a,image_b,kind (identical, similar or different), or a folder KIND/PAIR/ of two "
+        "images each",
+    )
+    run.add_argument(
+        "--precision",
+        choices=("auto", "int8", "float"),
+        default="auto",
+        help="auto: INT8 if it is accurate enough and faster, else float; int8: refuse the model "
+        "instead of falling back to float; float: do not quantize (default: auto)",
+    )
+    run.add_argument(
+        "--search",
+        choices=("default", "thorough"),
+        default="default",
+        help="effort of the INT8 search: default (30 candidates, 1 minute) or thorough (300, 1 "
+        "hour)",
+    )
+    _add_out(run, "directory for the artifacts and the report")
+
+
+def _add_weights(run: argparse.ArgumentParser) -> None:
+    run.add_argument(
+        "--weights",
+        choices=("pretrained", "seeded", "auto"),
+        default="pretrained",
+        help="pretrained: from --checkpoint, checkpoints/ or the published source, else refuse; "
+        "seeded: untrained, to try out speed and memory; auto: pretrained where they can be had, "
+        "else seeded (default: pretrained)",
+    )
+    run.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="PATH",
+        help="weights of the one model named: a file, a folder, or hf:owner/name[@revision]",
+    )
+    run.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="names of the model's classes, in the order of its outputs: one a line, or JSON",
+    )
