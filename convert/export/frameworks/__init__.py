@@ -3,7 +3,7 @@
 One file per framework, all with the same three verbs; see `Network`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,3 +32,19 @@ class Network(Protocol):
     def weights(self) -> Mapping[str, NDArray[np.generic]]:
         """Every tensor of the model, by name: its identity."""
         ...
+
+
+def forward_by_row(
+    call: Callable[..., Sequence[NDArray[Any]]], inputs: Sequence[NDArray[Any]]
+) -> tuple[NDArray[np.float32], ...]:
+    """Run a batch one sample at a time, so that memory does not grow with the batch.
+
+    Args:
+        call: the network: one array of batch axis 1 per input to one array per output.
+        inputs: arrays (N, ...), one per input of the network.
+
+    Returns:
+        One array (N, ...) per output.
+    """
+    rows = [call(*(array[np.newaxis] for array in row)) for row in zip(*inputs, strict=True)]
+    return tuple(np.concatenate(arrays) for arrays in zip(*rows, strict=True))

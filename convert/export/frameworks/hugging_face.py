@@ -14,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from convert.errors import ConvertError
+from convert.export.frameworks import forward_by_row
 from runtime.errors import one_line
 
 # set before the import: transformers would import TensorFlow, which does not go with torch in one
@@ -56,16 +57,13 @@ class TransformersNetwork:
         import torch
 
         names = list(self._configuration().inputs)
-        rows = []
+
+        def call(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+            returned = self._module(**dict(zip(names, map(torch.from_numpy, arrays), strict=True)))
+            return [returned[name].numpy() for name in self._outputs]
+
         with torch.inference_mode():
-            for row in zip(*inputs, strict=True):
-                given = {
-                    name: torch.from_numpy(array[np.newaxis])
-                    for name, array in zip(names, row, strict=True)
-                }
-                answer = self._module(**given)
-                rows.append([answer[name] for name in self._outputs])
-        return tuple(torch.cat(tensors).numpy() for tensors in zip(*rows, strict=True))
+            return forward_by_row(call, inputs)
 
     def export(self) -> onnx.ModelProto:
         """By optimum's exporter and its configuration of the architecture; see `Network.export`.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from convert.checkpoint import check_keras_config, expect
 from convert.errors import CheckpointError
+from convert.export.frameworks import forward_by_row
 from runtime.errors import one_line
 
 
@@ -90,8 +91,7 @@ class KerasNetwork:
 
     def forward(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
         """(N, H, W, C) float32 to the raw output, row by row so that memory stays flat."""
-        (x,) = inputs
-        return (np.concatenate([self._call(row[np.newaxis]).numpy() for row in x]),)
+        return forward_by_row(lambda x: [self._call(x).numpy()], inputs)
 
     def export(self) -> onnx.ModelProto:
         """Through tf2onnx; see `Network.export`."""

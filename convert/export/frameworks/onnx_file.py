@@ -23,6 +23,7 @@ QUANTIZED = frozenset(
         *("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"),
     }
 )
+
 HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 
 

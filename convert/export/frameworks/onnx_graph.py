@@ -10,6 +10,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from convert.errors import CheckpointError
+from convert.export.frameworks import forward_by_row
 from convert.export.frameworks.onnx_file import read_onnx
 from convert.export.graph.free_batch import free_reshapes
 from convert.export.graph.opset import upgrade
@@ -69,18 +70,16 @@ class OnnxNetwork:
 
     def forward(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
         """(N, C, H, W) float32, or (N, H, W, C), to the raw outputs: the file as it came."""
-        (x,) = inputs
         if self._session is None:
             self._session = _reference_session(self._model, self._path)
-        name = self._model.graph.input[0].name
+        session, name = self._session, self._model.graph.input[0].name
         try:
-            rows = [self._session.run(None, {name: row[np.newaxis]}) for row in x]
+            return forward_by_row(lambda x: session.run(None, {name: x}), inputs)
         except Exception as error:  # onnxruntime's exceptions share no base class of their own
-            shape = (1, *x.shape[1:])
+            shape = (1, *inputs[0].shape[1:])
             raise CheckpointError(
                 f"{self._path}: onnxruntime cannot run it on {shape}: {one_line(error)}"
             ) from error
-        return tuple(np.concatenate(arrays) for arrays in zip(*rows, strict=True))
 
     def export(self) -> onnx.ModelProto:
         """The graph brought to our opset, with a free batch axis; see `Network.export`."""

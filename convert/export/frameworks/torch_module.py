@@ -14,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from convert.errors import ConvertError, RecipeError
+from convert.export.frameworks import forward_by_row
 from runtime.errors import one_line
 
 TRACED = 8  # values along an axis of any size, of what the exporter traces with
@@ -72,12 +73,12 @@ class TorchNetwork:
         """Arrays (N, ...) to the raw outputs, row by row so that memory stays flat."""
         import torch
 
-        rows = []
+        def call(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+            returned = self._module(*map(torch.from_numpy, arrays))
+            return [tensor.numpy() for tensor in self._tensors(returned)]
+
         with torch.inference_mode():
-            for row in zip(*inputs, strict=True):
-                given = self._module(*(torch.from_numpy(array[np.newaxis]) for array in row))
-                rows.append(self._tensors(given))
-        return tuple(torch.cat(tensors).numpy() for tensors in zip(*rows, strict=True))
+            return forward_by_row(call, inputs)
 
     def export(self) -> onnx.ModelProto:
         """Trace to ONNX; see `Network.export`.

@@ -7,7 +7,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper, shape_inference
 
-from convert.export.graph.surgery import initializers
+from convert.export.graph.surgery import initializers, replace_field
 
 
 def free_reshapes(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -34,8 +34,7 @@ def free_reshapes(model: onnx.ModelProto) -> onnx.ModelProto:
             graph.initializer.append(numpy_helper.from_array(kept, name))
             node.input[1] = name
             others = [each for each in node.attribute if each.name != "allowzero"]
-            del node.attribute[:]
-            node.attribute.extend(others)
+            replace_field(node.attribute, others)
     return freed
 
 

@@ -1,12 +1,14 @@
 """Graphs of any ONNX version in the operators of one: OPSET."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import numpy as np
 import onnx
 from onnx import helper, inliner, numpy_helper, version_converter
 
 from convert.errors import ConvertError
+from convert.export.graph.surgery import replace_field
 
 OPSET = 17  # the newest of torch's tracing exporter; 13 is the least for per-channel QDQ
 LAST_WITHOUT_COORDINATES = 10  # newest opset whose Resize does not say which pixels it takes
@@ -98,8 +100,7 @@ def _lowered(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
 
 def _spelled_out(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
     """With what the inliner needs to see: types of constants, defaults of newer operators."""
-    spelled = onnx.ModelProto()
-    spelled.CopyFrom(model)
+    spelled = deepcopy(model)
     spelled.graph.value_info.extend(
         helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
         for tensor in model.graph.initializer
@@ -143,8 +144,7 @@ def _shown(model: onnx.ModelProto) -> onnx.ModelProto:
             node.domain = ""
     del model.graph.value_info[:]  # those behind hidden nodes are without type
     kept = [opset for opset in model.opset_import if opset.domain != HIDDEN]
-    del model.opset_import[:]
-    model.opset_import.extend(kept)
+    replace_field(model.opset_import, kept)
     return model
 
 
@@ -164,8 +164,7 @@ def _with_coordinates(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
                 "nearest_mode": "ceil" if shrinks else "floor",  # as onnxruntime reads it
             }
             kept = [each for each in node.attribute if each.name not in wanted]
-            del node.attribute[:]
-            node.attribute.extend(kept)
+            replace_field(node.attribute, kept)
             node.attribute.extend(helper.make_attribute(*pair) for pair in wanted.items())
     return model
 

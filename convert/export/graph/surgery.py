@@ -1,7 +1,8 @@
 """Graph surgery that every source needs: prune, simplify, free the batch axis, canonicalise."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +34,14 @@ def prune(model: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
         needed.add(name)
         if name in producers:
             pending.extend(_names_read(producers[name]))
-    pruned = onnx.ModelProto()
-    pruned.CopyFrom(model)
+    pruned = deepcopy(model)
     graph = pruned.graph
     constants = {tensor.name for tensor in graph.initializer}
     _keep(graph.node, lambda node: needed.intersection(node.output))
     _keep(graph.initializer, lambda tensor: tensor.name in needed)
     _keep(graph.input, lambda value: value.name in needed and value.name not in constants)
     values = {value.name: value for value in graph.output}
-    kept = [values[name] for name in outputs]
-    del graph.output[:]
-    graph.output.extend(kept)
+    replace_field(graph.output, [values[name] for name in outputs])
     return pruned
 
 
@@ -54,8 +52,7 @@ def replace_nodes(
 ) -> None:
     """Put these nodes in place of all, with further constants; those that none reads go."""
     graph = model.graph
-    del graph.node[:]
-    graph.node.extend(nodes)
+    replace_field(graph.node, nodes)
     graph.initializer.extend(constants)
     read = {name for node in nodes for name in node.input}
     _keep(graph.initializer, lambda tensor: tensor.name in read)
@@ -71,27 +68,21 @@ def has_subgraphs(model: onnx.ModelProto) -> bool:
 
 def take_planes(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same graph, taking its one (N, H, W, C) input as (N, C, H, W)."""
-    turned = onnx.ModelProto()
-    turned.CopyFrom(model)
+    turned = deepcopy(model)
     graph = turned.graph
     dims = graph.input[0].type.tensor_type.shape.dim
     pixels, order = graph.input[0].name, [dims[0], dims[3], dims[1], dims[2]]
     planes = f"{pixels}_planes"
     transpose = helper.make_node("Transpose", [planes], [pixels], planes, perm=[0, 2, 3, 1])
-    nodes = [transpose, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
+    replace_field(graph.node, [transpose, *graph.node])
     graph.input[0].name = planes
-    kept = [onnx.TensorShapeProto.Dimension.FromString(dim.SerializeToString()) for dim in order]
-    del dims[:]
-    dims.extend(kept)
+    replace_field(dims, order)
     return turned
 
 
 def free_batch(model: onnx.ModelProto) -> onnx.ModelProto:
     """Name the first axis of every input and output "N", and drop shapes inferred for another N."""
-    freed = onnx.ModelProto()
-    freed.CopyFrom(model)
+    freed = deepcopy(model)
     del freed.graph.value_info[:]
     for value in (*freed.graph.input, *freed.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "N"
@@ -205,6 +196,13 @@ def initializers(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
 
+def replace_field(repeated: Any, messages: Iterable[Any]) -> None:
+    """Replace all messages of a repeated protobuf field; the new ones may be its own."""
+    kept = list(messages)
+    del repeated[:]
+    repeated.extend(kept)
+
+
 def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
     for attribute in node.attribute:
         if attribute.HasField("g"):
@@ -245,22 +243,18 @@ def _ordered(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 
 def _renamed_node(node: onnx.NodeProto, names: dict[str, str]) -> onnx.NodeProto:
-    clean = onnx.NodeProto()
-    clean.CopyFrom(node)
+    clean = deepcopy(node)
     clean.ClearField("doc_string")
     clean.ClearField("metadata_props")
     clean.name = names[next(filter(None, node.output))]
     clean.input[:] = [names.get(name, name) for name in node.input]
     clean.output[:] = [names.get(name, name) for name in node.output]
-    attributes = sorted(clean.attribute, key=lambda attribute: attribute.name)
-    del clean.attribute[:]
-    clean.attribute.extend(attributes)
+    replace_field(clean.attribute, sorted(clean.attribute, key=lambda each: each.name))
     return clean
 
 
 def _renamed_value(value: onnx.ValueInfoProto, names: dict[str, str]) -> onnx.ValueInfoProto:
-    clean = onnx.ValueInfoProto()
-    clean.CopyFrom(value)
+    clean = deepcopy(value)
     clean.name = names.get(value.name, value.name)
     clean.ClearField("doc_string")
     return clean
@@ -272,6 +266,4 @@ def _renamed_tensor(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
 
 
 def _keep(repeated: Any, wanted: Callable[[Any], object]) -> None:
-    kept = [item for item in repeated if wanted(item)]
-    del repeated[:]
-    repeated.extend(kept)
+    replace_field(repeated, [item for item in repeated if wanted(item)])

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from runtime.arrays import Image
+
 Plane = NDArray[Any]  # float levels in [0, 1]
 Kind = Literal["scene", "face"]
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from convert.samples.walkers.camera import Lens
 from convert.samples.walkers.motion import JOINTS, PARTS
+from runtime.arrays import Image
 
-Image = NDArray[np.uint8]
 Points = NDArray[np.float64]
 Colour = tuple[float, float, float]
 
