@@ -21,7 +21,7 @@ from serve.http.worker_pool import WorkerPool
 from serve.protocol_v2 import routes as protocol
 from serve.protocol_v2.infer import HEADER_LENGTH
 from serve.routes import background, face_emotion, gait, predict, similarity, voice_emotion
-from serve.routes.endpoint import media_endpoint, task_endpoint
+from serve.routes.endpoint import model_endpoint, task_endpoint
 from serve.settings import Settings
 from serve.state import State
 
@@ -58,15 +58,15 @@ def routes(settings: Settings) -> list[Route]:
     """The routes for people."""
     post = ["POST"]
     face = task_endpoint(face_emotion.face_emotion, form=face_emotion.FORM)
-    voice = media_endpoint(
+    voice = model_endpoint(
         voice_emotion.voice_emotion, form=voice_emotion.FORM, model_id=settings.voice_emotion_model
     )
-    walk = media_endpoint(gait.gait, form=gait.FORM, model_id=settings.gait_model)
-    pair = media_endpoint(
+    walk = model_endpoint(gait.gait, form=gait.FORM, model_id=settings.gait_model)
+    pair = model_endpoint(
         similarity.similarity, form=similarity.FORM, model_id=settings.similarity_model
     )
     cut_out = task_endpoint(background.background, form=background.FORM)
-    any_model = media_endpoint(predict.predict, form=predict.form_of)
+    any_model = model_endpoint(predict.predict, form=predict.form_of)
     return [
         Route("/health", health),
         Route("/v1/models", list_models),

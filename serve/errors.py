@@ -47,8 +47,8 @@ STATUS_HEADERS: Mapping[int, Mapping[str, str]] = {
 
 
 @contextmanager
-def naming(field: str) -> Iterator[None]:
-    """A refusal within says which of a request's files it is about."""
+def error_context(field: str) -> Iterator[None]:
+    """Put the name of a file field before the message of an InputError raised in the block."""
     try:
         yield
     except InputError as error:

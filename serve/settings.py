@@ -12,6 +12,8 @@ from runtime.tasks import defaults
 from runtime.tasks.soft_voting import Weights, parse_weights
 from serve.text.integers import parse_integer
 
+LEAST_SIDE_PX = 32  # of the image that a mask is made from
+
 
 class SettingsError(SlipwayError):
     """A setting is ill-formed; the message names it, what it holds and what is allowed."""
@@ -67,10 +69,18 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         cors_origins=_origins(environ, "CORS_ORIGINS"),
         allow_seeded=_flag(environ, "SLIPWAY_ALLOW_SEEDED"),
         background_max_side_px=_integer(
-            environ, "SLIPWAY_BACKGROUND_MAX_SIDE", default.background_max_side_px, 32, 8192
+            environ,
+            "SLIPWAY_BACKGROUND_MAX_SIDE",
+            default.background_max_side_px,
+            LEAST_SIDE_PX,
+            8192,
         ),
         background_side_limit_px=_integer(
-            environ, "SLIPWAY_BACKGROUND_SIDE_LIMIT", default.background_side_limit_px, 32, 8192
+            environ,
+            "SLIPWAY_BACKGROUND_SIDE_LIMIT",
+            default.background_side_limit_px,
+            LEAST_SIDE_PX,
+            8192,
         ),
         threads=_integer(environ, "SLIPWAY_THREADS", default.threads, 1, 256),
         max_pixels=_integer(environ, "SLIPWAY_MAX_PIXELS", default.max_pixels, 1, 2**30),

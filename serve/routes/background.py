@@ -4,7 +4,6 @@ Its files, options and answer: serve/API.md.
 """
 
 from collections.abc import Mapping
-from typing import TypeVar
 
 from runtime import Model
 from runtime.cutout.compose import MEDIA_TYPES, Behind, Colour, Format, parse_colour
@@ -13,48 +12,45 @@ from runtime.media.images.decode import decode_image
 from runtime.tasks import background as task
 from serve.catalog.catalog import find
 from serve.catalog.facts import Facts, facts_of
-from serve.errors import naming
-from serve.routes.endpoint import Asked, Picture
-from serve.settings import Settings
+from serve.errors import error_context
+from serve.routes.endpoint import Picture, RequestContext
+from serve.settings import LEAST_SIDE_PX, Settings
 from serve.text.integers import parse_integer
 from serve.text.quoting import quoted
-from serve.uploads.parse import Form
-
-T = TypeVar("T")
+from serve.uploads.form import Form
+from serve.uploads.options import Options, choice, flag
 
 OPTIONS = ("color", "format", "method", "max_side", "refine", "clean")
 FORM = Form(("image", "background"), OPTIONS, least=0)
-LEAST_SIDE_PX = 32
 FORMATS: Mapping[str, Format] = {"png": "png", "webp": "webp", "jpeg": "jpeg", "jpg": "jpeg"}
 METHODS: Mapping[str, task.Method] = {"auto": "auto", "model": "model", "grabcut": "grabcut"}
-FLAGS = {"true": True, "false": False, "1": True, "0": False}
 
 
-def background(asked: Asked) -> Picture:
-    """By the model of the route; GrabCut where it cannot."""
-    given, settings = asked.upload.options, asked.settings
-    form, colour = _form(given), _colour(given)
-    behind = _behind(asked, colour)
-    if form == "jpeg" and behind is None:
+def background(context: RequestContext) -> Picture:
+    """Answer with the image cut out by the route's model, or by GrabCut in its place."""
+    options = context.upload.options
+    file_format = choice(options, "format", FORMATS, "png")
+    backdrop = _backdrop(context, _colour(options))
+    if file_format == "jpeg" and backdrop is None:
         raise InputError(
             "format is 'jpeg' without color, but JPEG has no transparency; allowed: png, webp, "
             "or jpeg with color=rrggbb or a background"
         )
-    wanted = _options(given, settings)
-    model = _model(asked, wanted.method)
-    cut_out = task.background(asked.upload.files[0], model, wanted)
-    facts = _facts(cut_out, model)
-    return Picture(facts, cut_out.encode(behind=behind, form=form), MEDIA_TYPES[form])
+    task_options = _task_options(options, context.settings)
+    model = _model(context, task_options.method)
+    cut_out = task.background(context.upload.files[0], model, task_options)
+    data = cut_out.encode(behind=backdrop, form=file_format)
+    return Picture(_facts(cut_out, model), data, MEDIA_TYPES[file_format])
 
 
-def _model(asked: Asked, method: task.Method) -> Model | None:
-    """The route's model.
+def _model(context: RequestContext, method: task.Method) -> Model | None:
+    """Return the route's model; None if it is absent and the method can do without.
 
     Raises:
         NotFoundError: it is absent, and the method needs it.
     """
-    name = asked.settings.background_model
-    return find(asked.catalog, name) if method == "model" else asked.catalog.get(name)
+    name = context.settings.background_model
+    return find(context.catalog, name) if method == "model" else context.catalog.get(name)
 
 
 def _facts(cut_out: task.CutOut, model: Model | None) -> Facts:
@@ -63,57 +59,45 @@ def _facts(cut_out: task.CutOut, model: Model | None) -> Facts:
     return facts_of(model, cut_out.warnings)
 
 
-def _options(given: Mapping[str, str], settings: Settings) -> task.Options:
+def _task_options(options: Options, settings: Settings) -> task.Options:
     return task.Options(
-        method=_choice(given, "method", METHODS, "auto"),
-        max_side_px=_side(given, settings),
-        refine=_choice(given, "refine", FLAGS, default=True),
-        clean=_choice(given, "clean", FLAGS, default=True),
+        method=choice(options, "method", METHODS, "auto"),
+        max_side_px=_max_side(options, settings),
+        refine=flag(options, "refine", default=True),
+        clean=flag(options, "clean", default=True),
         max_pixels=settings.max_pixels,
     )
 
 
-def _form(given: Mapping[str, str]) -> Format:
-    return _choice(given, "format", FORMATS, "png")
-
-
-def _colour(given: Mapping[str, str]) -> Colour | None:
-    if "color" not in given:
+def _colour(options: Options) -> Colour | None:
+    if "color" not in options:
         return None
-    colour = parse_colour(given["color"])
+    colour = parse_colour(options["color"])
     if colour is None:
         raise InputError(
-            f"color is {quoted(given['color'])}; allowed: #rrggbb or #rgb "
+            f"color is {quoted(options['color'])}; allowed: #rrggbb or #rgb "
             "(# may be left out, or %23)"
         )
     return colour
 
 
-def _behind(asked: Asked, colour: Colour | None) -> Behind:
-    if len(asked.upload.files) == 1:
+def _backdrop(context: RequestContext, colour: Colour | None) -> Behind:
+    """Return the colour or picture behind the foreground; None for transparency."""
+    if len(context.upload.files) == 1:
         return colour
     if colour is not None:
         raise InputError("color and the file background are both given; allowed: one of them")
-    with naming("background"):
-        return decode_image(asked.upload.files[1], max_pixels=asked.settings.max_pixels)
+    with error_context("background"):
+        return decode_image(context.upload.files[1], max_pixels=context.settings.max_pixels)
 
 
-def _side(given: Mapping[str, str], settings: Settings) -> int:
-    if "max_side" not in given:
+def _max_side(options: Options, settings: Settings) -> int:
+    if "max_side" not in options:
         return settings.background_max_side_px
     most = settings.background_side_limit_px
-    side = parse_integer(given["max_side"], LEAST_SIDE_PX, most)
+    side = parse_integer(options["max_side"], LEAST_SIDE_PX, most)
     if side is None:
         raise InputError(
-            f"max_side is {quoted(given['max_side'])}; allowed: {LEAST_SIDE_PX} to {most} px"
+            f"max_side is {quoted(options['max_side'])}; allowed: {LEAST_SIDE_PX} to {most} px"
         )
     return side
-
-
-def _choice(given: Mapping[str, str], name: str, allowed: Mapping[str, T], default: T) -> T:
-    text = given.get(name)
-    if text is None:
-        return default
-    if text.lower() not in allowed:
-        raise InputError(f"{name} is {quoted(text)}; allowed: {', '.join(allowed)}")
-    return allowed[text.lower()]

@@ -1,6 +1,6 @@
-"""What the task routes have in common: a body received, its media parsed, answered by a worker."""
+"""Endpoints of the task routes: receive a body, parse its media, answer in a worker."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,37 +16,38 @@ from runtime.media.video.sample import Limits
 from runtime.predict.prepare import Bounds
 from serve.catalog.catalog import Catalog, find
 from serve.http.body import received
-from serve.routes.replies import Picture as Picture  # what the routes answer with comes from here
+from serve.routes.replies import Picture as Picture  # the routes import it from here
 from serve.routes.replies import Reply as Reply
 from serve.routes.several_files import answer_each
 from serve.settings import Settings
 from serve.state import State
-from serve.uploads.parse import Form, Upload, is_json, parse_upload
+from serve.uploads.form import Form
+from serve.uploads.parse import Upload, is_json, parse_upload
 
 JSON_MARGIN_BYTES = 4096  # of a base64 body: field names, options, the beginning of data URLs
 FRAMES_PER_SECOND = 60  # of a clip, at most: what the newest phones take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """One request, as a worker answers it; which models it takes is the task's affair."""
+class RequestContext:
+    """The upload of one request and what the server has to answer it, as a worker sees it."""
 
     upload: Upload
     catalog: Catalog
     settings: Settings
     decoders: Decoders
 
-    def image(self, index: int = 0) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 RGB of the file at `index`.
+    def image(self) -> NDArray[np.uint8]:
+        """Return the first file decoded, (H, W, 3) uint8 RGB.
 
         Raises:
             InputError: it is no image, or over a limit.
         """
-        return decode_image(self.upload.files[index], max_pixels=self.settings.max_pixels)
+        return decode_image(self.upload.files[0], max_pixels=self.settings.max_pixels)
 
     @property
     def bounds(self) -> Bounds:
-        """The largest media decoded, and who decodes them."""
+        """Return the limits of the media that are decoded, and the decoders."""
         settings = self.settings
         video = Limits(
             frames=FRAMES_PER_SECOND * settings.max_video_s,
@@ -64,84 +65,60 @@ class Asked:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call(Asked):
-    """One request to a model, which is there: an absent one was answered 404."""
-
-    model: Model  # the route's own, or the one that the path names
-
-
-Answer = Callable[[Call], Reply | Picture]  # runs in a worker
-TaskAnswer = Callable[[Asked], Reply | Picture]  # so does this
+Answer = Callable[[RequestContext], Reply | Picture]  # runs in a worker
+ModelAnswer = Callable[[RequestContext, Model], Reply | Picture]  # runs in a worker
 Uploads = tuple[Upload | InputError, ...]
 Endpoint = Callable[[Request[State]], Awaitable[Response]]
 
 
-def media_endpoint(
-    answer: Answer, *, form: Form | Callable[[Model], Form], model_id: str | None = None
+def model_endpoint(
+    answer: ModelAnswer, *, form: Form | Callable[[Model], Form], model_id: str | None = None
 ) -> Endpoint:
-    """An endpoint that takes media in any of the three forms and answers from a worker.
+    """Return an endpoint that one model answers; if that is not served, it responds 404.
 
     Args:
-        answer: from the media to the reply.
-        form: what the route takes, or what a model makes of it.
-        model_id: who answers; None for the model that the path names.
+        answer: makes the reply.
+        form: the files and options that the route takes, or a function of the model.
+        model_id: the model; None for the one that the path names.
     """
 
     async def respond(request: Request[State]) -> Response:
-        state = request.state
-        model = find(state["catalog"], model_id or request.path_params["model"])
-        taken = form if isinstance(form, Form) else form(model)
-
-        def told(upload: Upload) -> Reply | Picture:
-            return answer(
-                Call(
-                    model=model,
-                    upload=upload,
-                    catalog=state["catalog"],
-                    settings=state["settings"],
-                    decoders=state["decoders"],
-                )
-            )
-
-        return await _respond(request, taken, told)
+        model = find(request.state["catalog"], model_id or request.path_params["model"])
+        form_of_model = form if isinstance(form, Form) else form(model)
+        return await _respond(request, form_of_model, lambda context: answer(context, model))
 
     return respond
 
 
-def task_endpoint(answer: TaskAnswer, *, form: Form) -> Endpoint:
-    """The same for a task that has an answer where its model is absent, or that takes several.
+def task_endpoint(answer: Answer, *, form: Form) -> Endpoint:
+    """Return an endpoint whose task chooses among the served models, or does without.
 
     Args:
-        answer: from the media and the catalog to the reply; finds its models itself.
-        form: what the route takes.
+        answer: makes the reply.
+        form: the files and options that the route takes.
     """
 
     async def respond(request: Request[State]) -> Response:
-        state = request.state
-
-        def told(upload: Upload) -> Reply | Picture:
-            return answer(
-                Asked(
-                    upload=upload,
-                    catalog=state["catalog"],
-                    settings=state["settings"],
-                    decoders=state["decoders"],
-                )
-            )
-
-        return await _respond(request, form, told)
+        return await _respond(request, form, answer)
 
     return respond
 
 
-async def _respond(
-    request: Request[State], form: Form, told: Callable[[Upload], Reply | Picture]
-) -> Response:
-    """Receive the body; parse and answer it in a worker, several files one after the other."""
+async def _respond(request: Request[State], form: Form, answer: Answer) -> Response:
+    """Receive the body, then parse and answer it in a worker; a batch file by file."""
     state = request.state
     settings = state["settings"]
     content_type = request.headers.get("content-type", "")
+
+    def answer_upload(upload: Upload) -> Reply | Picture:
+        context = RequestContext(
+            upload=upload,
+            catalog=state["catalog"],
+            settings=settings,
+            decoders=state["decoders"],
+        )
+        return answer(context)
+
     async with received(
         request,
         limit_bytes=_body_limit(content_type, settings),
@@ -150,31 +127,19 @@ async def _respond(
     ) as body:
 
         def work() -> Response | Uploads:
-            uploads = parse_upload(
+            parsed = parse_upload(
                 body,
                 content_type=content_type,
                 query=request.query_params.multi_items(),
                 form=form,
                 max_files=settings.max_files,
             )
-            return told(uploads).response() if isinstance(uploads, Upload) else uploads
+            return answer_upload(parsed).response() if isinstance(parsed, Upload) else parsed
 
-        done = await state["pool"].run(work)
-        if isinstance(done, Response):
-            return done
-        return await answer_each(done, answer=told, run=state["pool"].run)
-
-
-def one_of(options: Mapping[str, str], names: tuple[str, ...]) -> str | None:
-    """The value of an option that has several names, None where it is absent or blank.
-
-    Raises:
-        InputError: two of the names are given and differ.
-    """
-    given = {options[name].strip() for name in names if name in options}
-    if len(given) > 1:
-        raise InputError(f"{' and '.join(names)} differ; allowed: one of them")
-    return next(iter(given), "") or None
+        response_or_uploads = await state["pool"].run(work)
+        if isinstance(response_or_uploads, Response):
+            return response_or_uploads
+        return await answer_each(response_or_uploads, answer=answer_upload, run=state["pool"].run)
 
 
 def _body_limit(content_type: str, settings: Settings) -> int:

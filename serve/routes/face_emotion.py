@@ -3,9 +3,7 @@
 Its files, options and answer: serve/API.md.
 """
 
-import math
 from collections.abc import Mapping
-from typing import TypeVar
 
 from runtime.errors import InputError
 from runtime.tasks import face_emotion as task
@@ -14,66 +12,52 @@ from runtime.tasks.ensemble import Ensemble, build_ensemble
 from runtime.tasks.soft_voting import parse_weights
 from serve.catalog.facts import facts_of_several
 from serve.catalog.task_models import default_panel
-from serve.routes.endpoint import Asked, Reply
-from serve.text.quoting import cut, quoted
-from serve.uploads.parse import Form
-
-T = TypeVar("T")
+from serve.routes.endpoint import Reply, RequestContext
+from serve.text.quoting import cut
+from serve.uploads.form import Form
+from serve.uploads.options import Options, choice, flag, number, without_blanks
 
 OPTIONS = ("faces", "crop", "margin", "tta", "weights", "early_exit")
 FORM = Form(("image",), OPTIONS)
 FACES: Mapping[str, task.Faces] = {"largest": "largest", "all": "all"}
 CROPS: Mapping[str, task.Crop] = {"auto": "auto", "none": "none"}
 TTAS: Mapping[str, Tta] = {"none": "none", "flip": "flip", "full": "full"}
-FLAGS = {"true": True, "false": False, "1": True, "0": False}
 
 
-def face_emotion(asked: Asked) -> Reply:
-    """By the vote of the models that are served."""
-    given = {name: text.strip() for name, text in asked.upload.options.items() if text.strip()}
-    options = _parsed(given)
-    panel = _panel(asked, given.get("weights"))
-    detector = asked.catalog.get(asked.settings.face_detector_model)
-    result = task.face_emotion(asked.image(), panel, detector=detector, options=options)
-    facts = facts_of_several(asked.catalog[result.lead], result.models, result.warnings)
+def face_emotion(context: RequestContext) -> Reply:
+    """Answer with the weighted vote of the served emotion models."""
+    options = without_blanks(context.upload.options)
+    task_options = _task_options(options)
+    ensemble = _ensemble(context, options.get("weights"))
+    detector = context.catalog.get(context.settings.face_detector_model)
+    result = task.face_emotion(context.image(), ensemble, detector=detector, options=task_options)
+    facts = facts_of_several(context.catalog[result.lead], result.models, result.warnings)
     return Reply(facts, result.to_json())
 
 
-def _panel(asked: Asked, text: str | None) -> Ensemble:
+def _ensemble(context: RequestContext, text: str | None) -> Ensemble:
+    """Return the models of the option `weights`, or those of the settings.
+
+    Raises:
+        InputError: the option is ill-formed, or names a model that is not served or cannot vote.
+        NotFoundError: without the option, no model of the settings is served.
+    """
     if text is None:
-        return default_panel(asked.catalog, asked.settings)
+        return default_panel(context.catalog, context.settings)
     weights = parse_weights(text)
-    unknown = [name for name, _ in weights if name not in asked.catalog]
+    unknown = [name for name, _ in weights if name not in context.catalog]
     if unknown:
-        known = ", ".join(asked.catalog)
+        known = ", ".join(context.catalog)
         raise InputError(f"weights name {cut(', '.join(unknown))}; served are: {known}")
-    return build_ensemble(weights, asked.catalog)
+    return build_ensemble(weights, context.catalog)
 
 
-def _parsed(given: Mapping[str, str]) -> task.Options:
+def _task_options(options: Options) -> task.Options:
     default = task.Options()
     return task.Options(
-        faces=_choice(given, "faces", FACES, default.faces),
-        crop=_choice(given, "crop", CROPS, default.crop),
-        margin=_number(given, "margin", default.margin),
-        tta=_choice(given, "tta", TTAS, default.tta),
-        early_exit=_choice(given, "early_exit", FLAGS, default.early_exit),
+        faces=choice(options, "faces", FACES, default.faces),
+        crop=choice(options, "crop", CROPS, default.crop),
+        margin=number(options, "margin", default.margin),
+        tta=choice(options, "tta", TTAS, default.tta),
+        early_exit=flag(options, "early_exit", default=default.early_exit),
     )
-
-
-def _choice(given: Mapping[str, str], name: str, values: Mapping[str, T], default: T) -> T:
-    if name not in given:
-        return default
-    if given[name].lower() not in values:
-        raise InputError(f"{name} is {quoted(given[name])}; allowed: {', '.join(values)}")
-    return values[given[name].lower()]
-
-
-def _number(given: Mapping[str, str], name: str, default: float) -> float:
-    try:
-        number = float(given.get(name, default))
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise InputError(f"{name} is {quoted(given[name])}; allowed: a number")
-    return number

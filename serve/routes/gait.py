@@ -1,26 +1,28 @@
-"""POST /v1/gait, and POST /predict as deployments before it had it: how a person walks.
+"""POST /v1/gait, also /predict as earlier deployments had it: how a person walks.
 
 Its files, options and answer: serve/API.md.
 """
 
+from runtime import Model
 from runtime.tasks import gait as task
 from serve.catalog.facts import facts_of_several
-from serve.routes.endpoint import Call, Reply, one_of
+from serve.routes.endpoint import Reply, RequestContext
 from serve.routes.predict import CONDITION
-from serve.uploads.parse import Form
+from serve.uploads.form import Form
+from serve.uploads.options import one_of
 
 FORM = Form(("video",), CONDITION, noun="video")
 
 
-def gait(call: Call) -> Reply:
-    """By the frames that the model asks for, and what is known about the person."""
+def gait(context: RequestContext, model: Model) -> Reply:
+    """Answer with the class of the walk, given the frames and the person's condition."""
     result = task.gait(
-        call.upload.files[0],
-        call.model,
-        condition=one_of(call.upload.options, CONDITION),
-        text_models=call.catalog.values(),
-        bounds=call.bounds,
+        context.upload.files[0],
+        model,
+        condition=one_of(context.upload.options, CONDITION),
+        text_models=context.catalog.values(),
+        bounds=context.bounds,
     )
     encoder = result.condition.text_model
-    models = (call.model, encoder) if encoder else (call.model,)
-    return Reply(facts_of_several(call.model, models), result.to_json())
+    models = (model, encoder) if encoder else (model,)
+    return Reply(facts_of_several(model, models), result.to_json())

@@ -1,4 +1,4 @@
-"""POST /v1/models/{model}: what any model says of one image, sound, clip or text."""
+"""POST /v1/models/{model}: the result of any model for one image, sound, clip or text."""
 
 from collections.abc import Mapping
 
@@ -7,12 +7,13 @@ from runtime.artifact.manifest import Task
 from runtime.cutout.compose import limit_side
 from runtime.results import Alpha, warnings_of
 from serve.catalog.facts import facts_of
-from serve.routes.endpoint import Call, Reply, one_of
-from serve.uploads.parse import Form
+from serve.routes.endpoint import Reply, RequestContext
+from serve.uploads.form import Form
+from serve.uploads.options import one_of
 
 CONDITION = ("condition", "clinical_condition")  # two names of one option; the second is the older
 IMAGE = Form(("image",))
-FORMS: Mapping[Task, Form] = {  # of what is no image
+FORMS: Mapping[Task, Form] = {  # of the tasks that take no image
     "audio-classification": Form(("audio",), noun="sound"),
     "video-classification": Form(("video",), CONDITION, noun="video"),
     "sentence-similarity": Form(("text",), noun="text", is_text=True),
@@ -20,31 +21,33 @@ FORMS: Mapping[Task, Form] = {  # of what is no image
 
 
 def form_of(model: Model) -> Form:
-    """What a model takes."""
+    """Return the form of a model's task."""
     return FORMS.get(model.spec.task, IMAGE)
 
 
-def predict(call: Call) -> Reply:
-    """The model's own answer."""
-    model = call.model
+def predict(context: RequestContext, model: Model) -> Reply:
+    """Answer with the model's result for one file."""
     if model.spec.task in FORMS:
-        return _sound_clip_or_text(call)
-    image = call.image()
+        return _predict_other_media(context, model)
+    image = context.image()
     height, width = image.shape[:2]
     if model.spec.task == "image-segmentation":
-        image = limit_side(image, call.settings.background_max_side_px)
+        image = limit_side(image, context.settings.background_max_side_px)
     result = model.predict(image)
     content = result.to_json()
     if isinstance(result, Alpha):
-        # the mask is that of the image made smaller; at the photo's size it would be 4 B a pixel
+        # the mask is that of the reduced image; at the photo's size it would take 4 B a pixel
         content = {**content, "height": height, "width": width}
     return Reply(facts_of(model, warnings_of(result)), content)
 
 
-def _sound_clip_or_text(call: Call) -> Reply:
-    model, condition = call.model, one_of(call.upload.options, CONDITION)
-    result = model.predict(call.upload.files[0], condition=condition, bounds=call.bounds)
-    known = model.assets.conditions
-    told = {"condition": known.find(condition) if known and condition else None}
-    taken = told if model.spec.task == "video-classification" else {}
-    return Reply(facts_of(model, warnings_of(result)), {**result.to_json(), **taken})
+def _predict_other_media(context: RequestContext, model: Model) -> Reply:
+    """Answer for a sound, a clip or a text; for a clip with the condition that was used."""
+    condition = one_of(context.upload.options, CONDITION)
+    result = model.predict(context.upload.files[0], condition=condition, bounds=context.bounds)
+    content = result.to_json()
+    if model.spec.task == "video-classification":
+        conditions = model.assets.conditions
+        name = conditions.find(condition) if conditions and condition else None
+        content = {**content, "condition": name}
+    return Reply(facts_of(model, warnings_of(result)), content)

@@ -1,4 +1,4 @@
-"""POST /v1/similarity: how alike two images are, or one and many.
+"""POST /v1/similarity: the similarity of two images, or of one and several others.
 
 Its files, options and answer: serve/API.md.
 """
@@ -6,68 +6,71 @@ Its files, options and answer: serve/API.md.
 from collections.abc import Sequence
 from typing import Any
 
+from runtime import Model
 from runtime.errors import InputError
 from runtime.results import Embedding
 from runtime.tasks import similarity as task
 from serve.catalog.facts import facts_of
-from serve.errors import naming, status_of
-from serve.routes.endpoint import Call, Reply
-from serve.text.quoting import quoted
-from serve.uploads.parse import Form
+from serve.errors import error_context, status_of
+from serve.routes.endpoint import Reply, RequestContext
+from serve.uploads.form import Form
+from serve.uploads.options import flag, without_blanks
 
-MOST = 32  # images in one request, to be compared with the first
+MOST = 32  # images that one request compares with the first
 FORM = Form(("image_a", "image_b"), ("embeddings",), most=MOST, objects=True)
-FLAGS = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
-def similarity(call: Call) -> Reply:
-    """By the model's embeddings."""
-    text = call.upload.options.get("embeddings", "")
-    flag = FLAGS.get(text.strip().lower())
-    if flag is None:
-        raise InputError(f"embeddings is {quoted(text)}; allowed: true, false")
-    first, *others = call.upload.files
-    with naming("image_a"):
-        mine = task.embed(first, call.model, bounds=call.bounds)
+def similarity(context: RequestContext, model: Model) -> Reply:
+    """Answer with the cosine of the images' embeddings, and the score if it is calibrated."""
+    embeddings = flag(without_blanks(context.upload.options), "embeddings", default=False)
+    first, *others = context.upload.files
+    with error_context("image_a"):
+        first_embedding = task.embed(first, model, bounds=context.bounds)
     if len(others) > 1:
-        return Reply(facts_of(call.model), _with_many(call, mine, others, embeddings=flag))
-    with naming("image_b"):
-        theirs = task.embed(others[0], call.model, bounds=call.bounds)
-    result = task.similarity(mine, (theirs,), call.model, bounds=call.bounds)
-    return Reply(facts_of(call.model), result.to_json(embeddings=flag))
+        result = _compare_many(context, model, first_embedding, others, embeddings=embeddings)
+        return Reply(facts_of(model), result)
+    with error_context("image_b"):
+        other_embedding = task.embed(others[0], model, bounds=context.bounds)
+    pair = task.similarity(first_embedding, (other_embedding,), model, bounds=context.bounds)
+    return Reply(facts_of(model), pair.to_json(embeddings=embeddings))
 
 
-def _with_many(
-    call: Call, mine: Embedding, others: Sequence[bytes], *, embeddings: bool
+def _compare_many(
+    context: RequestContext,
+    model: Model,
+    first: Embedding,
+    others: Sequence[bytes],
+    *,
+    embeddings: bool,
 ) -> dict[str, Any]:
-    """The answer with an error in the place of each image that cannot be compared.
+    """Return the result for several images; one that cannot be compared appears as its error.
 
     Raises:
-        InputError: none of them can.
+        InputError: none of them can be compared.
     """
-    found = [_embedded(call, other) for other in others]
-    made = {index: each for index, each in enumerate(found) if isinstance(each, Embedding)}
-    if not made:
-        with naming("image_b"):
-            raise next(each for each in found if isinstance(each, InputError))
-    result = task.similarity(mine, tuple(made.values()), call.model, bounds=call.bounds)
-    compared = dict(zip(made, (each.to_json() for each in result.compared), strict=True))
+    outcomes = [_embed_or_error(context, model, image) for image in others]
+    embedded = {i: outcome for i, outcome in enumerate(outcomes) if isinstance(outcome, Embedding)}
+    if not embedded:
+        with error_context("image_b"):
+            raise next(outcome for outcome in outcomes if isinstance(outcome, InputError))
+    result = task.similarity(first, tuple(embedded.values()), model, bounds=context.bounds)
+    compared = dict(zip(embedded, (pair.to_json() for pair in result.compared), strict=True))
     content = result.to_json(embeddings=embeddings)
-    content["best"] = tuple(made)[result.best]
+    content["best"] = tuple(embedded)[result.best]
     content["compared"] = [
-        {"error": str(each), "status": status_of(each)}
-        if isinstance(each, InputError)
+        {"error": str(outcome), "status": status_of(outcome)}
+        if isinstance(outcome, InputError)
         else compared[index]
-        for index, each in enumerate(found)
+        for index, outcome in enumerate(outcomes)
     ]
     if embeddings:
-        kept = [each.to_json() if isinstance(each, Embedding) else None for each in found]
-        content["embeddings"] = {"first": mine.to_json(), "others": kept}
+        listed = [None if isinstance(each, InputError) else each.to_json() for each in outcomes]
+        content["embeddings"] = {"first": first.to_json(), "others": listed}
     return content
 
 
-def _embedded(call: Call, image: bytes) -> Embedding | InputError:
+def _embed_or_error(context: RequestContext, model: Model, image: bytes) -> Embedding | InputError:
     try:
-        return task.embed(image, call.model, bounds=call.bounds)
+        return task.embed(image, model, bounds=context.bounds)
     except InputError as error:
         return error

@@ -1,39 +1,33 @@
-"""POST /v1/voice-emotion: the emotion of a voice, over a whole recording."""
+"""POST /v1/voice-emotion: the emotion of a voice, over a whole recording.
 
-import math
+Its files, options and answer: serve/API.md.
+"""
 
-from runtime.errors import InputError
+from runtime import Model
 from runtime.tasks import voice_emotion as task
 from serve.catalog.facts import facts_of
-from serve.routes.endpoint import Call, Reply
-from serve.text.quoting import quoted
-from serve.uploads.parse import Form
+from serve.routes.endpoint import Reply, RequestContext
+from serve.uploads.form import Form
+from serve.uploads.options import Options, number, without_blanks
 
 OPTIONS = ("window_s", "overlap_s")
 FORM = Form(("audio",), OPTIONS, noun="sound")
 SILENT = "the sound is silent: no emotion is told from it"
 
 
-def voice_emotion(call: Call) -> Reply:
-    """Window by window, and overall."""
-    options = _parsed(call)
+def voice_emotion(context: RequestContext, model: Model) -> Reply:
+    """Answer with the emotion of each window and of the whole recording."""
+    options = _task_options(without_blanks(context.upload.options))
     result = task.voice_emotion(
-        call.model, call.upload.files[0], options=options, bounds=call.bounds
+        model, context.upload.files[0], options=options, bounds=context.bounds
     )
     warnings = () if result.overall else (SILENT,)
-    return Reply(facts_of(call.model, warnings), result.to_json())
+    return Reply(facts_of(model, warnings), result.to_json())
 
 
-def _parsed(call: Call) -> task.Options:
-    given = {name: text for name, text in call.upload.options.items() if text.strip()}
-    return task.Options(**{name: _seconds(name, text) for name, text in given.items()})
-
-
-def _seconds(name: str, text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not math.isfinite(seconds):
-        raise InputError(f"{name} is {quoted(text)}; allowed: a number of seconds")
-    return seconds
+def _task_options(options: Options) -> task.Options:
+    default = task.Options()
+    return task.Options(
+        window_s=number(options, "window_s", default.window_s, unit="seconds"),
+        overlap_s=number(options, "overlap_s", default.overlap_s, unit="seconds"),
+    )

@@ -8,8 +8,6 @@ from serve.text.quoting import cut, quoted
 from serve.uploads.body_parts import File, Parsed, read_json, read_multipart, read_raw
 from serve.uploads.form import Form
 
-__all__ = ["Form", "Query", "Upload", "is_json", "parse_upload"]
-
 MAX_TEXT_BYTES = 2**20  # of a body that is one text: 100 000 characters, each of them escaped
 
 Query = Sequence[tuple[str, str]]

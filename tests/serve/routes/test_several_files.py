@@ -14,7 +14,8 @@ from serve.catalog.facts import Facts
 from serve.routes import several_files as several
 from serve.routes.replies import Reply
 from serve.settings import Settings
-from serve.uploads.parse import Form, Upload, parse_upload
+from serve.uploads.form import Form
+from serve.uploads.parse import Upload, parse_upload
 from tests.runtime.support.recordings import shades, sound, tone, video
 from tests.serve.conftest import half_white, png, running, solid
 from tests.support.artifacts import (

@@ -5,7 +5,8 @@ import pytest
 
 from runtime.errors import InputError, TooLargeError
 from serve.errors import UnsupportedMediaError
-from serve.uploads.parse import Form, Query, Upload, is_json, parse_upload
+from serve.uploads.form import Form
+from serve.uploads.parse import Query, Upload, is_json, parse_upload
 
 ONE = Form(files=("image",), options=("color", "format"))
 TWO = Form(files=("image_a", "image_b"))
