@@ -14,7 +14,7 @@ from convert.weights.resolve import Fetch
 
 def missing_source(job: Job) -> AnySource | None:
     """Return the source that has to be asked for the weights of a job; None: they are here."""
-    return weights.missing(job.recipe_file, job.weights, job.checkpoint)
+    return weights.source_to_fetch(job.recipe_file, job.weights, job.checkpoint)
 
 
 def resolve(job: Job, fetch: Fetch | None = None) -> Inputs:

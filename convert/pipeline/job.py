@@ -9,7 +9,7 @@ from convert.quantize.choose import Wanted
 from convert.quantize.search.candidates import Effort
 from convert.recipe import RecipeFile
 from convert.samples.sets import MediaFiles
-from convert.weights.resolve import Found, WeightsMode
+from convert.weights.resolve import ResolvedWeights, WeightsMode
 from runtime.artifact.manifest import Manifest
 
 Status = Literal["packaged", "unchanged", "refused"]
@@ -42,7 +42,7 @@ class Inputs:
     recipe_path: Path
     recipe_sha256: str
     out: Path
-    weights: Found
+    weights: ResolvedWeights
     checkpoint_sha256: str | None  # of the file, or of all files of the folder; None: seeded
     media: MediaFiles | None  # calibration files; None: synthetic samples
     pairs: Pairs | None

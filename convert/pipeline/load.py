@@ -13,7 +13,7 @@ from convert.metrics import Outputs
 from convert.pipeline.job import Inputs
 from convert.recipe import Loaded, Recipe, RecipeFile, Tolerance, output_shapes
 from convert.samples.sets import Media, Samples, joined, sample_sets
-from convert.weights.resolve import Found
+from convert.weights.resolve import ResolvedWeights
 
 PER_CLASS_OUTPUTS = ("probabilities", "scores")  # their last axis has one value per class
 
@@ -51,7 +51,7 @@ def load_reference(inputs: Inputs, recipe_file: RecipeFile) -> Reference:
     return Reference(recipe, loaded, samples, recipe.tolerance if is_trained else None)
 
 
-def load_network(recipe_file: RecipeFile, weights: Found) -> Loaded:
+def load_network(recipe_file: RecipeFile, weights: ResolvedWeights) -> Loaded:
     """Load the checkpoint through the recipe, or seed the network where there is none.
 
     Raises:

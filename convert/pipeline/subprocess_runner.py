@@ -50,8 +50,8 @@ def _run(job: Job, progress: Progress, store: Store | None) -> Outcome:
         earlier = recalled(inputs)
     except SlipwayError as error:
         return _refused(model_id, str(error), start)
-    if inputs.weights.note:
-        progress(model_id, f"seeded weights ({inputs.weights.note})")
+    if inputs.weights.fallback_reason:
+        progress(model_id, f"seeded weights ({inputs.weights.fallback_reason})")
     return earlier or _run_process(inputs, progress)
 
 

@@ -22,14 +22,14 @@ BESIDE = (*LABELS, ".conditions.json", ".onnx.data")  # what may be placed besid
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ResolvedWeights:
     """Where the weights of one conversion come from."""
 
     origin: Literal["pretrained", "seeded", "synthetic"]
     path: Path | None  # a file, or a directory as Hugging Face has them; None: seeded
     labels: Path | None = None  # class names of the user's; None: the checkpoint's or the recipe's
     address: str | None = None  # where it was published, if it was fetched
-    note: str | None = None  # why there are stand-ins where published weights were looked for
+    fallback_reason: str | None = None  # why seeded weights stand in for published ones
 
 
 def find(
@@ -38,7 +38,7 @@ def find(
     checkpoint: Path | None,
     labels: Path | None = None,
     fetch: Fetch | None = None,
-) -> Found:
+) -> ResolvedWeights:
     """Resolve the weights, without reading them.
 
     Args:
@@ -65,13 +65,13 @@ def find(
         return _fetched(_of_hub(recipe_file, str(checkpoint)), labels, fetch)
     path = checkpoint or _placed(recipe_file.id)
     if path is not None:
-        return Found("pretrained", path, labels or _labels_beside(path))
+        return ResolvedWeights("pretrained", path, labels or _labels_beside(path))
     if recipe_file.recipe.drawn is not None and recipe_file.recipe.drawn.is_file():
-        return Found("synthetic", recipe_file.recipe.drawn, labels)
+        return ResolvedWeights("synthetic", recipe_file.recipe.drawn, labels)
     return _published(recipe_file, mode, labels, fetch)
 
 
-def missing(
+def source_to_fetch(
     recipe_file: RecipeFile, mode: WeightsMode, checkpoint: Path | None
 ) -> AnySource | None:
     """The source that `find` would turn to; None: it has no need of one."""
@@ -82,7 +82,7 @@ def missing(
 
 def _published(
     recipe_file: RecipeFile, mode: WeightsMode, labels: Path | None, fetch: Fetch | None
-) -> Found:
+) -> ResolvedWeights:
     """The recipe's source, or stand-ins where it cannot be reached and they are allowed.
 
     Files that are not those published are refused in every mode: that is no lack of a network.
@@ -95,7 +95,7 @@ def _published(
         except SourceError as error:
             reason = str(error)
     if mode == "auto" and may_seed:
-        return replace(_seeded(recipe_file, labels), note=reason if fetch else None)
+        return replace(_seeded(recipe_file, labels), fallback_reason=reason if fetch else None)
     hint = ""
     if source is not None and reason is not None:
         why = reason.removeprefix(f"{source.address}: ")
@@ -106,11 +106,11 @@ def _published(
     )
 
 
-def _fetched(source: AnySource, labels: Path | None, fetch: Fetch | None) -> Found:
+def _fetched(source: AnySource, labels: Path | None, fetch: Fetch | None) -> ResolvedWeights:
     if fetch is None:
         raise SourceError("not fetched here")
     fetched = fetch(source)
-    return Found("pretrained", fetched.path, labels, fetched.address)
+    return ResolvedWeights("pretrained", fetched.path, labels, fetched.address)
 
 
 def _of_hub(recipe_file: RecipeFile, given: str) -> HubSource:
@@ -157,9 +157,9 @@ def _labels_beside(checkpoint: Path) -> Path | None:
     return found[0] if found else None
 
 
-def _seeded(recipe_file: RecipeFile, labels: Path | None) -> Found:
+def _seeded(recipe_file: RecipeFile, labels: Path | None) -> ResolvedWeights:
     if recipe_file.recipe.seed is None:
         raise CheckpointError(
             f"{recipe_file.id}: the recipe has no seeded weights; give --checkpoint"
         )
-    return Found("seeded", None, labels)
+    return ResolvedWeights("seeded", None, labels)

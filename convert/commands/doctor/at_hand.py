@@ -11,7 +11,7 @@ from convert.recipe import RecipeFile
 from convert.sources import AnySource, Source
 from convert.weights import resolve as weights
 from convert.weights.download import Fetched, Store
-from convert.weights.resolve import Found
+from convert.weights.resolve import ResolvedWeights
 from runtime.artifact.manifest import read_manifest, versions
 from runtime.errors import SlipwayError
 
@@ -43,7 +43,9 @@ class AtHand:
 
 def look(asked: Asked, store: Store) -> Iterator[AtHand]:
     """One finding per model; hosts that would have to be asked get one short wait together."""
-    sources = (weights.missing(each, asked.mode, asked.checkpoint) for each in asked.recipe_files)
+    sources = (
+        weights.source_to_fetch(each, asked.mode, asked.checkpoint) for each in asked.recipe_files
+    )
     store.probe(source for source in sources if source is not None)
     for recipe_file in asked.recipe_files:
         yield _one(recipe_file, asked, store)
@@ -80,10 +82,10 @@ def _one(recipe_file: RecipeFile, asked: Asked, store: Store) -> AtHand:
         return AtHand(Finding("missing", recipe_file.id, told), 0, 0)
 
 
-def _here(recipe_file: RecipeFile, found: Found, out: Path) -> AtHand:
+def _here(recipe_file: RecipeFile, found: ResolvedWeights, out: Path) -> AtHand:
     if found.path is None:
         size = _earlier_size(out / recipe_file.id) or ASSUMED_BYTES
-        why = f": {found.note}" if found.note else ""
+        why = f": {found.fallback_reason}" if found.fallback_reason else ""
         told = f"seeded stand-ins, the answers will mean nothing{why}"
         return AtHand(Finding("note", recipe_file.id, told), size, 0)
     if found.path.is_dir():

@@ -8,7 +8,7 @@ from convert.errors import CheckpointError, LabelsError, SourceError
 from convert.recipe import RecipeFile
 from convert.sources import AnySource, HubSource, Source
 from convert.weights.download import Fetched
-from convert.weights.resolve import Found, WeightsMode, find, missing
+from convert.weights.resolve import ResolvedWeights, WeightsMode, find, source_to_fetch
 
 MODEL = "background_u2netp"
 MODES: tuple[WeightsMode, ...] = ("pretrained", "auto")
@@ -34,13 +34,13 @@ def test_given_checkpoint_comes_before_a_placed_one(recipe_file: RecipeFile) -> 
     place(f"{MODEL}.pth")
     given = Path("mine.pth")
     for mode in MODES:
-        assert find(recipe_file, mode, given) == Found("pretrained", given)
+        assert find(recipe_file, mode, given) == ResolvedWeights("pretrained", given)
 
 
 def test_placed_checkpoint_is_found(recipe_file: RecipeFile) -> None:
     place(f"{MODEL}.pth", "background_u2net.pth")
     found = find(recipe_file, "auto", None)
-    assert found == Found("pretrained", Path("checkpoints", f"{MODEL}.pth"))
+    assert found == ResolvedWeights("pretrained", Path("checkpoints", f"{MODEL}.pth"))
 
 
 def test_two_placed_checkpoints_are_refused(recipe_file: RecipeFile) -> None:
@@ -50,7 +50,7 @@ def test_two_placed_checkpoints_are_refused(recipe_file: RecipeFile) -> None:
 
 
 def test_auto_seeds_where_nothing_is_placed(recipe_file: RecipeFile) -> None:
-    assert find(recipe_file, "auto", None) == Found("seeded", None)
+    assert find(recipe_file, "auto", None) == ResolvedWeights("seeded", None)
 
 
 def test_no_weights_names_the_file_to_place_and_where_to_find_it(recipe_file: RecipeFile) -> None:
@@ -101,7 +101,7 @@ def test_labels_given_come_before_those_beside(recipe_file: RecipeFile) -> None:
     place(f"{MODEL}.pth", f"{MODEL}.labels.txt")
     mine = Path("mine.txt")
     assert find(recipe_file, "pretrained", None, mine).labels == mine
-    assert find(recipe_file, "seeded", None, mine) == Found("seeded", None, mine)
+    assert find(recipe_file, "seeded", None, mine) == ResolvedWeights("seeded", None, mine)
     assert find(recipe_file, "seeded", None).labels is None
 
 
@@ -115,7 +115,7 @@ def test_directory_of_the_models_name_is_a_checkpoint(recipe_file: RecipeFile) -
     place(f"{MODEL}.labels.txt")
     directory = Path("checkpoints", MODEL)
     directory.mkdir()
-    expected = Found("pretrained", directory, Path("checkpoints", f"{MODEL}.labels.txt"))
+    expected = ResolvedWeights("pretrained", directory, Path("checkpoints", f"{MODEL}.labels.txt"))
     assert find(recipe_file, "pretrained", None) == expected
     Path("checkpoints", f"{MODEL}.pth").touch()
     with pytest.raises(CheckpointError, match="several checkpoints"):
@@ -145,7 +145,7 @@ def test_published_weights_are_the_last_resort(recipe_file: RecipeFile) -> None:
     publisher = Publisher()
     for mode in MODES:
         found = find(recipe_file, mode, None, fetch=publisher)
-        assert found == Found("pretrained", Path("cache/net.onnx"), None, ADDRESS)
+        assert found == ResolvedWeights("pretrained", Path("cache/net.onnx"), None, ADDRESS)
     assert publisher.asked == [recipe_file.recipe.source] * 2
     find(recipe_file, "seeded", None, fetch=publisher)
     find(recipe_file, "auto", Path("mine.pth"), fetch=publisher)
@@ -155,17 +155,17 @@ def test_published_weights_are_the_last_resort(recipe_file: RecipeFile) -> None:
 
 
 def test_what_is_missing_is_known_before_it_is_fetched(recipe_file: RecipeFile) -> None:
-    assert missing(recipe_file, "auto", None) == recipe_file.recipe.source
-    assert missing(recipe_file, "seeded", None) is None
-    assert missing(recipe_file, "pretrained", Path("mine.pth")) is None
+    assert source_to_fetch(recipe_file, "auto", None) == recipe_file.recipe.source
+    assert source_to_fetch(recipe_file, "seeded", None) is None
+    assert source_to_fetch(recipe_file, "pretrained", Path("mine.pth")) is None
     place(f"{MODEL}.pth")
-    assert missing(recipe_file, "auto", None) is None
+    assert source_to_fetch(recipe_file, "auto", None) is None
 
 
 def test_unreachable_source_seeds_in_auto_and_says_why(recipe_file: RecipeFile) -> None:
     publisher = Publisher(SourceError("example.org did not answer"))
     found = find(recipe_file, "auto", None, fetch=publisher)
-    assert found == Found("seeded", None, note="example.org did not answer")
+    assert found == ResolvedWeights("seeded", None, fallback_reason="example.org did not answer")
     with pytest.raises(CheckpointError, match="give --checkpoint"):
         find(unseeded(recipe_file), "auto", None, fetch=publisher)
 
@@ -229,4 +229,4 @@ def test_weights_that_an_onnx_file_keeps_beside_it_are_no_second_checkpoint(
 ) -> None:
     place(f"{MODEL}.onnx", f"{MODEL}.onnx.data")
     found = find(recipe_file, "pretrained", None)
-    assert found == Found("pretrained", Path("checkpoints", f"{MODEL}.onnx"))
+    assert found == ResolvedWeights("pretrained", Path("checkpoints", f"{MODEL}.onnx"))
