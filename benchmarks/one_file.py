@@ -23,13 +23,13 @@ from runtime import Model, load
 from runtime.engine.allocator import tune_allocator
 from runtime.media.images.decode import decode_image
 from runtime.media.isolation.pool import IsolatedDecoders
-from runtime.media.video.sample import Limits
+from runtime.media.video.sample import VideoLimits
 from runtime.predict.prepare import Bounds
 from runtime.tasks.background import background
 from runtime.tasks.gait import gait
 from runtime.tasks.voice_emotion import voice_emotion
 
-LIMITS = Limits(frames=100_000, seconds=3600.0, deadline_s=600.0)
+LIMITS = VideoLimits(frames=100_000, seconds=3600.0, deadline_s=600.0)
 LONGEST_S = 3700.0  # of a recording
 WHITE = (255, 255, 255)
 RATE = 16_000  # Hz

@@ -3,7 +3,7 @@
 from runtime.artifact.steps import Resize
 from runtime.cli.command import share
 from runtime.draw import Frame, Picture, Span, Wave, draw_sheet, draw_wave, envelope_of
-from runtime.media.video.sample import Sampled
+from runtime.media.video.sample import SampledFrames
 from runtime.predict.prepare import Bounds
 from runtime.results import Classification
 
@@ -34,7 +34,7 @@ def sound_picture(data: bytes, result: Classification, bounds: Bounds) -> Pictur
     return draw_wave(wave_of(data, seconds, bounds), [span], caption=ranked(result))
 
 
-def frames_of(data: bytes, count: int, bounds: Bounds) -> Sampled:
+def frames_of(data: bytes, count: int, bounds: Bounds) -> SampledFrames:
     """The frames that a model of `count` frames sees, at a size to look at."""
     steps = (Resize("linear", shortest_side=THUMBNAIL_PX),)
     return bounds.decoders.sample_frames(data, count=count, steps=steps, limits=bounds.video)
@@ -57,6 +57,6 @@ def ranked(result: Classification, *, most: int = 5) -> str:
     return ", ".join(f"{name} {share(float(value))}" for name, value in told)
 
 
-def _note(taken: Sampled, index: int, place: int) -> str:
+def _note(taken: SampledFrames, index: int, place: int) -> str:
     time = f"  {taken.times_s[place]:.2f} s" if taken.times_s else ""
     return f"#{index}{time}"

@@ -7,7 +7,7 @@ from runtime.arrays import Waveform
 from runtime.artifact.steps import Step
 from runtime.media.audio import decode as audio
 from runtime.media.video import sample as video
-from runtime.media.video.sample import Limits, Sampled
+from runtime.media.video.sample import SampledFrames, VideoLimits
 
 
 class Decoders(Protocol):
@@ -19,12 +19,12 @@ class Decoders(Protocol):
         """As `runtime.media.audio.decode.stream_audio`."""
 
     def sample_frames(
-        self, data: bytes, *, count: int, steps: Sequence[Step], limits: Limits
-    ) -> Sampled:
+        self, data: bytes, *, count: int, steps: Sequence[Step], limits: VideoLimits
+    ) -> SampledFrames:
         """As `runtime.media.video.sample.sample_frames`."""
 
 
-class InProcess:
+class InProcessDecoders:
     """In this process: nothing to start, and nothing that stops a decoder which hangs."""
 
     def stream_audio(
@@ -34,7 +34,7 @@ class InProcess:
         return audio.stream_audio(data, sampling_rate=sampling_rate, max_seconds=max_seconds)
 
     def sample_frames(
-        self, data: bytes, *, count: int, steps: Sequence[Step], limits: Limits
-    ) -> Sampled:
+        self, data: bytes, *, count: int, steps: Sequence[Step], limits: VideoLimits
+    ) -> SampledFrames:
         """As `runtime.media.video.sample.sample_frames`."""
         return video.sample_frames(data, count=count, steps=steps, limits=limits)

@@ -10,12 +10,12 @@ from runtime.arrays import Image
 from runtime.artifact.manifest import Resample, SampleFrames, Spec, Task, Tokenize
 from runtime.engine.session import Feeds
 from runtime.errors import DecodeError, InputError
-from runtime.media.audio.decode import check_waveform, joined
+from runtime.media.audio.decode import check_waveform, concatenate
 from runtime.media.audio.silence import is_silent
-from runtime.media.decoders import Decoders, InProcess
+from runtime.media.decoders import Decoders, InProcessDecoders
 from runtime.media.images.decode import decode_image
 from runtime.media.images.preprocess import preprocess
-from runtime.media.video.sample import Limits, Sampled, sample_array
+from runtime.media.video.sample import SampledFrames, VideoLimits, sample_array
 from runtime.predict.assets import Assets
 
 # Encoded: a whole file, or UTF-8 text. Decoded: an image (H, W, 3) uint8 RGB, a clip of such
@@ -34,9 +34,9 @@ class Bounds:
 
     pixels: int = 50_000_000  # of an image
     audio_s: float = LONGEST_RUN_S  # of a sound in one run
-    video: Limits = field(default_factory=Limits)
+    video: VideoLimits = field(default_factory=VideoLimits)
     recording_s: float = 3600.0  # of a sound in windows
-    decoders: Decoders = field(default_factory=InProcess)
+    decoders: Decoders = field(default_factory=InProcessDecoders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Prepared:
     height: int = 0  # px, of an image as decoded
     width: int = 0
     silent: bool = False  # of a sound
-    frames: Sampled | None = None  # of a clip: those in `feeds`, with their times
+    frames: SampledFrames | None = None  # of a clip: those in `feeds`, with their times
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def _audio(media: Media, context: MediaContext) -> Prepared:
     rate = step.sampling_rate
     if isinstance(media, bytes):
         decode, longest = context.bounds.decoders.stream_audio, context.bounds.audio_s
-        waveform = joined(decode(media, sampling_rate=rate, max_seconds=longest))
+        waveform = concatenate(decode(media, sampling_rate=rate, max_seconds=longest))
     else:
         allowed = f"float32 (S,) at {rate} Hz, in [-1, 1]"
         if not isinstance(media, np.ndarray) or media.dtype != np.float32 or media.ndim != 1:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from runtime.artifact.conditions import Conditions
 from runtime.errors import InputError
-from runtime.media.video.sample import Sampled
+from runtime.media.video.sample import SampledFrames
 from runtime.model import Model
 from runtime.predict.prepare import Bounds, Condition
 from runtime.results import Classification, Embedding
@@ -45,7 +45,7 @@ class Gait:
 
     walk: Classification
     condition: Understood
-    frames: Sampled  # what the model saw, at its own size
+    frames: SampledFrames  # what the model saw, at its own size
 
     def to_json(self) -> dict[str, Any]:
         """`predicted_class`, the fields of a classification, `condition`, and the `frames` used.
@@ -64,7 +64,7 @@ class Gait:
                 "indices": list(self.frames.indices),
                 "times_s": [round(seconds, 6) for seconds in self.frames.times_s],
                 "clip_frames": self.frames.clip_frames,
-                "sought": self.frames.sought,
+                "sought": self.frames.by_seeking,
             },
         }
 

@@ -12,7 +12,7 @@ from runtime.artifact.manifest import Resample
 from runtime.errors import InputError
 from runtime.media.audio.decode import check_waveform
 from runtime.media.audio.silence import is_silent
-from runtime.media.audio.windows import Cut, cut_windows
+from runtime.media.audio.windows import AudioWindow, cut_windows
 from runtime.model import Model
 from runtime.predict.prepare import LONGEST_RUN_S, Bounds, Prepared
 from runtime.results import Classification, classification_json
@@ -155,7 +155,7 @@ def _blocks(sound: bytes | Waveform, rate: int, bounds: Bounds) -> Generator[Wav
     yield check_waveform(sound, rate)
 
 
-def _classified(model: Model, cut: Cut, rate: int) -> Window:
+def _classified(model: Model, cut: AudioWindow, rate: int) -> Window:
     start_s, end_s = cut.start / rate, (cut.start + cut.samples.size) / rate
     if is_silent(cut.samples, rate):
         return Window(start_s, end_s, None)

@@ -12,7 +12,7 @@ from runtime import Model
 from runtime.errors import InputError
 from runtime.media.decoders import Decoders
 from runtime.media.images.decode import decode_image
-from runtime.media.video.sample import Limits
+from runtime.media.video.sample import VideoLimits
 from runtime.predict.prepare import Bounds
 from serve.catalog.catalog import Catalog, find
 from serve.http.body import received
@@ -49,10 +49,10 @@ class RequestContext:
     def bounds(self) -> Bounds:
         """Return the limits of the media that are decoded, and the decoders."""
         settings = self.settings
-        video = Limits(
+        video = VideoLimits(
             frames=FRAMES_PER_SECOND * settings.max_video_s,
             seconds=settings.max_video_s,
-            pixels=min(settings.max_pixels, Limits().pixels),
+            pixels=min(settings.max_pixels, VideoLimits().pixels),
             deadline_s=settings.decode_timeout_s,
             chunk=settings.chunk_size,
         )

@@ -58,7 +58,7 @@ def decode_audio(data: bytes, *, sampling_rate: int, max_seconds: float = 30.0) 
 
     Source: librosa.load of 0.11, res_type "soxr_hq".
     """
-    return joined(stream_audio(data, sampling_rate=sampling_rate, max_seconds=max_seconds))
+    return concatenate(stream_audio(data, sampling_rate=sampling_rate, max_seconds=max_seconds))
 
 
 def stream_audio(data: bytes, *, sampling_rate: int, max_seconds: float) -> Iterator[Waveform]:
@@ -78,7 +78,7 @@ def stream_audio(data: bytes, *, sampling_rate: int, max_seconds: float) -> Iter
         raise TooLargeError(f"sound of {len(data)} bytes needs more memory than is free") from None
 
 
-def joined(blocks: Iterable[Waveform]) -> Waveform:
+def concatenate(blocks: Iterable[Waveform]) -> Waveform:
     """Blocks, of which there may be none, as one waveform."""
     parts = list(blocks)
     return np.concatenate(parts) if parts else np.empty(0, np.float32)
@@ -101,7 +101,7 @@ def check_waveform(waveform: Waveform, sampling_rate: int) -> Waveform:
 
 def resample(waveform: Waveform, from_rate: int, to_rate: int) -> Waveform:
     """(S,) float32 at from_rate Hz to (ceil(S * to_rate / from_rate),) at to_rate Hz, soxr's HQ."""
-    return joined(_resampled(iter([waveform]), from_rate, to_rate))
+    return concatenate(_resampled(iter([waveform]), from_rate, to_rate))
 
 
 def _resampled(blocks: Iterator[Waveform], from_rate: int, to_rate: int) -> Iterator[Waveform]:

@@ -9,14 +9,16 @@ from runtime.arrays import Waveform
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class AudioWindow:
     """One window."""
 
     start: int  # samples from the beginning
     samples: Waveform  # (W,)
 
 
-def cut_windows(blocks: Iterable[Waveform], *, size: int, hop: int, shortest: int) -> Iterator[Cut]:
+def cut_windows(
+    blocks: Iterable[Waveform], *, size: int, hop: int, shortest: int
+) -> Iterator[AudioWindow]:
     """Windows that cover a waveform.
 
     One begins every `hop` samples. The last ends with the waveform, so it may be shorter; a rest
@@ -33,11 +35,11 @@ def cut_windows(blocks: Iterable[Waveform], *, size: int, hop: int, shortest: in
     for block in blocks:
         held = np.concatenate([held, block])
         while first + held.size >= start + size:
-            yield Cut(start, held[start - first :][:size])
+            yield AudioWindow(start, held[start - first :][:size])
             start += hop
             kept = max(first, start - shortest)
             held, first = held[kept - first :], kept
     end = first + held.size
     if end > start - hop + size or start == 0:
         last = max(0, min(start, end - shortest))
-        yield Cut(last, held[last - first :])
+        yield AudioWindow(last, held[last - first :])

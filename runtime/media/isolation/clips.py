@@ -10,7 +10,7 @@ import cv2
 from runtime.artifact import schema as strict_json
 from runtime.artifact.steps import Step
 from runtime.media.isolation.wire import Message, array_of, with_array
-from runtime.media.video.sample import Limits, Sampled, sample_frames
+from runtime.media.video.sample import SampledFrames, VideoLimits, sample_frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,12 @@ class Clip:
 
     count: int
     steps: tuple[Step, ...]
-    limits: Limits
+    limits: VideoLimits
 
 
-# all that is in a Sampled beside its frames, whatever that may be
+# all that is in a SampledFrames beside its frames, whatever that may be
 _FACTS = dataclasses.make_dataclass(
-    "Facts", [item for item in get_type_hints(Sampled).items() if item[0] != "frames"]
+    "Facts", [item for item in get_type_hints(SampledFrames).items() if item[0] != "frames"]
 )
 
 
@@ -38,7 +38,7 @@ def answer(arguments: Mapping[str, Any], data: bytes) -> Iterator[Message]:
     yield with_array(strict_json.to_json(facts), frames)
 
 
-def sampled_of(message: Message) -> Sampled:
+def sampled_of(message: Message) -> SampledFrames:
     """What was answered.
 
     Raises:
@@ -48,4 +48,4 @@ def sampled_of(message: Message) -> Sampled:
     told = {k: v for k, v in message.facts.items() if k not in ("dtype", "shape")}
     facts: Any = strict_json.parse(_FACTS, told, "the worker's answer")
     others = {field.name: getattr(facts, field.name) for field in dataclasses.fields(facts)}
-    return Sampled(frames=array_of(message), **others)
+    return SampledFrames(frames=array_of(message), **others)

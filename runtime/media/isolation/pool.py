@@ -18,7 +18,7 @@ from runtime.media.isolation.clips import Clip, sampled_of
 from runtime.media.isolation.sounds import Sound
 from runtime.media.isolation.wire import REFUSALS, Message, WireError, array_of
 from runtime.media.video import sample as video
-from runtime.media.video.sample import Limits, Sampled
+from runtime.media.video.sample import SampledFrames, VideoLimits
 
 JOBS = "runtime.media.isolation.jobs"
 TIMEOUT_S = 20.0
@@ -83,8 +83,8 @@ class IsolatedDecoders:
                 yield block
 
     def sample_frames(
-        self, data: bytes, *, count: int, steps: Sequence[Step], limits: Limits
-    ) -> Sampled:
+        self, data: bytes, *, count: int, steps: Sequence[Step], limits: VideoLimits
+    ) -> SampledFrames:
         """As `runtime.media.video.sample.sample_frames`.
 
         Raises:
@@ -183,7 +183,7 @@ def _block_of(part: Message, *, longest: float) -> Waveform:
     return block
 
 
-def _sampled_of(part: Message) -> Sampled:
+def _sampled_of(part: Message) -> SampledFrames:
     try:
         return sampled_of(part)
     except (WireError, ArtifactError):

@@ -41,7 +41,7 @@ _STILL_SIZES = 0.02  # how much the sizes of two pictures differ at most, where 
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class VideoLimits:
     """The largest clip that is taken."""
 
     frames: int = 3600  # a minute at 60 a second
@@ -59,7 +59,7 @@ class Clock:
     deadline_s: float
 
     @classmethod
-    def start(cls, limits: Limits) -> "Clock":
+    def start(cls, limits: VideoLimits) -> "Clock":
         """Begin to count."""
         return cls(time.monotonic() + limits.deadline_s, limits.deadline_s)
 
@@ -136,7 +136,7 @@ def file_of(data: bytes) -> Iterator[str]:
         yield f"/proc/self/fd/{file.fileno()}"
 
 
-def read_timeline(path: str, limits: Limits, clock: Clock) -> Timeline:
+def read_timeline(path: str, limits: VideoLimits, clock: Clock) -> Timeline:
     """Read the packets of all frames; none is decoded.
 
     Raises:
@@ -162,7 +162,7 @@ def read_timeline(path: str, limits: Limits, clock: Clock) -> Timeline:
     return Timeline(tuple(packets), seekable, named if named.isascii() and named.isalnum() else "")
 
 
-def walk(path: str, wanted: Sequence[int], keep: Keep, *, limits: Limits, clock: Clock) -> int:
+def walk(path: str, wanted: Sequence[int], keep: Keep, *, limits: VideoLimits, clock: Clock) -> int:
     """Decode a clip to its end; gives how many frames it has.
 
     Args:
@@ -226,7 +226,7 @@ def seek(path: str, wanted: Sequence[int], keep: Keep, *, timeline: Timeline, cl
         return not capture.grab()
 
 
-def check_frames(count: int, limits: Limits) -> None:
+def check_frames(count: int, limits: VideoLimits) -> None:
     """Refuse a clip of too many frames.
 
     Raises:
@@ -236,7 +236,7 @@ def check_frames(count: int, limits: Limits) -> None:
         raise TooLargeError(f"the video has more frames than allowed: {limits.frames}")
 
 
-def check_pixels(height: int, width: int, limits: Limits) -> None:
+def check_pixels(height: int, width: int, limits: VideoLimits) -> None:
     """Refuse frames that are too large.
 
     Raises:
@@ -285,7 +285,7 @@ def _opened(path: str, *, packets: bool = False) -> Iterator[cv2.VideoCapture]:
         capture.release()
 
 
-def _check_header(capture: cv2.VideoCapture, limits: Limits) -> None:
+def _check_header(capture: cv2.VideoCapture, limits: VideoLimits) -> None:
     """Refuse what the header says to be over a limit."""
     width, height = (
         int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)

@@ -22,7 +22,7 @@ from runtime.media.images.preprocess import preprocess
 from runtime.media.signatures import found_in, is_mp4_image
 from runtime.media.video import reader as clips
 from runtime.media.video.reader import CODECS, FORMATS, Clock, Frame, Timeline, check_pixels
-from runtime.media.video.reader import Limits as Limits
+from runtime.media.video.reader import VideoLimits as VideoLimits
 
 _QUICKTIME = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
 # MP4's relatives that are no clips, though FFmpeg finds a picture in them
@@ -30,14 +30,14 @@ _SONGS = (b"M4A ", b"M4B ", b"M4P ")
 
 
 @dataclass(frozen=True, slots=True)
-class Sampled:
+class SampledFrames:
     """The frames taken of a clip."""
 
     frames: NDArray[np.uint8]  # (count, H, W, C) as the steps leave them; RGB without any
     indices: tuple[int, ...]  # the number of each in the clip, from 0
     clip_frames: int  # how many the clip has
     times_s: tuple[float, ...] = ()  # of each, from the first frame; empty: nobody knows
-    sought: bool = False  # the frames between were not decoded
+    by_seeking: bool = False  # the frames between were not decoded
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class _Kept:
     """Frames at the graph's size, and up to a chunk of them that are not yet."""
 
     steps: Sequence[Step]
-    limits: Limits
+    limits: VideoLimits
     waiting: list[Frame] = field(default_factory=list)
     frames: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
     times_ms: dict[int, float] = field(default_factory=dict)
@@ -79,11 +79,13 @@ class _Kept:
                     "changes: interlaced video is not decoded here; allowed: progressive"
                 )
 
-    def sampled(self, indices: Sequence[int], clip_frames: int, *, sought: bool) -> Sampled:
+    def sampled(
+        self, indices: Sequence[int], clip_frames: int, *, by_seeking: bool
+    ) -> SampledFrames:
         start = self.times_ms[indices[0]]
         times = tuple((self.times_ms[index] - start) / 1000 for index in indices)
         frames = np.stack([self.frames[index] for index in indices])
-        return Sampled(frames, tuple(indices), clip_frames, times, sought)
+        return SampledFrames(frames, tuple(indices), clip_frames, times, by_seeking)
 
 
 def frame_indices(clip_frames: int, count: int) -> tuple[int, ...]:
@@ -97,8 +99,8 @@ def frame_indices(clip_frames: int, count: int) -> tuple[int, ...]:
 
 
 def sample_frames(
-    data: bytes, *, count: int, steps: Sequence[Step] = (), limits: Limits | None = None
-) -> Sampled:
+    data: bytes, *, count: int, steps: Sequence[Step] = (), limits: VideoLimits | None = None
+) -> SampledFrames:
     """Decode the wanted frames of a clip, upright, and put each through the steps.
 
     Where seeking is exact only the frames wanted, and those they are made from, are decoded;
@@ -121,12 +123,14 @@ def sample_frames(
         raise DecodeError("the video is to be shown mirrored, which is not done here")
     try:
         with clips.file_of(data) as path:
-            return _sampled(path, count, steps, limits or Limits())
+            return _sampled(path, count, steps, limits or VideoLimits())
     except (MemoryError, cv2.error) as error:
         raise _refusal(error, len(data)) from None
 
 
-def sample_array(clip: NDArray[np.uint8], *, count: int, steps: Sequence[Step] = ()) -> Sampled:
+def sample_array(
+    clip: NDArray[np.uint8], *, count: int, steps: Sequence[Step] = ()
+) -> SampledFrames:
     """The same of a clip that is decoded already.
 
     Args:
@@ -140,23 +144,25 @@ def sample_array(clip: NDArray[np.uint8], *, count: int, steps: Sequence[Step] =
     if clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape[3] != 3 or 0 in clip.shape:
         raise InputError(f"clip is {clip.dtype} {clip.shape}; allowed: uint8 (n, H, W, 3), RGB")
     indices = frame_indices(len(clip), count)
-    return Sampled(np.stack([preprocess(clip[i], steps) for i in indices]), indices, len(clip))
+    return SampledFrames(
+        np.stack([preprocess(clip[i], steps) for i in indices]), indices, len(clip)
+    )
 
 
-def _sampled(path: str, count: int, steps: Sequence[Step], limits: Limits) -> Sampled:
+def _sampled(path: str, count: int, steps: Sequence[Step], limits: VideoLimits) -> SampledFrames:
     clock = Clock.start(limits)
     timeline = clips.read_timeline(path, limits, clock)
     clip_frames = max(1, len(timeline.packets))
     indices, kept = frame_indices(clip_frames, count), _Kept(steps, limits)
-    sought = False
+    by_seeking = False
     if timeline.seekable and clip_frames - 1 in indices:
         wanted = sorted(set(indices))
-        sought = clips.seek(path, wanted, kept.keep, timeline=timeline, clock=clock)
-    if not sought:
+        by_seeking = clips.seek(path, wanted, kept.keep, timeline=timeline, clock=clock)
+    if not by_seeking:
         clip_frames, kept = _walked(path, timeline, count, steps, limits, clock)
     kept.shrink()
     kept.check_converted(timeline)
-    return kept.sampled(frame_indices(clip_frames, count), clip_frames, sought=sought)
+    return kept.sampled(frame_indices(clip_frames, count), clip_frames, by_seeking=by_seeking)
 
 
 def _walked(
@@ -164,7 +170,7 @@ def _walked(
     timeline: Timeline,
     count: int,
     steps: Sequence[Step],
-    limits: Limits,
+    limits: VideoLimits,
     clock: Clock,
 ) -> tuple[int, _Kept]:
     """Walk a clip; again where it has not as many frames as its container says."""

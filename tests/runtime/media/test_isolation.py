@@ -17,11 +17,11 @@ import pytest
 
 from runtime.artifact.steps import Resize, SampleFrames
 from runtime.errors import DecodeError, InputError, TooLargeError
-from runtime.media.audio.decode import joined, stream_audio
+from runtime.media.audio.decode import concatenate, stream_audio
 from runtime.media.isolation import pool as pools
 from runtime.media.isolation.child import DiedError
 from runtime.media.isolation.pool import IsolatedDecoders
-from runtime.media.video.sample import Limits, sample_frames
+from runtime.media.video.sample import VideoLimits, sample_frames
 from tests.runtime.support.processes import HOSTILE_JOBS, becomes_true, has_ended, workers
 from tests.runtime.support.recordings import shades, sound, tone, video
 
@@ -48,7 +48,7 @@ def impatient() -> Iterator[IsolatedDecoders]:
 
 
 def heard(pool: IsolatedDecoders, data: bytes, *, max_seconds: float = 30) -> np.ndarray:
-    return joined(pool.stream_audio(data, sampling_rate=RATE, max_seconds=max_seconds))
+    return concatenate(pool.stream_audio(data, sampling_rate=RATE, max_seconds=max_seconds))
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,14 @@ def test_sounds_are_the_same_as_in_process(
     decoders: IsolatedDecoders, kind: str, subtype: str
 ) -> None:
     data = sound(tone(seconds=20, rate=44_100), rate=44_100, kind=kind, subtype=subtype)
-    expected = joined(stream_audio(data, sampling_rate=RATE, max_seconds=30))
+    expected = concatenate(stream_audio(data, sampling_rate=RATE, max_seconds=30))
     np.testing.assert_array_equal(heard(decoders, data), expected)
 
 
 def test_clips_are_the_same_as_in_process(decoders: IsolatedDecoders, tmp_path: Path) -> None:
     data = video(shades(range(0, 200, 10)), tmp_path)
     steps = (SampleFrames(4), Resize("linear", height=8, width=8))
-    found = decoders.sample_frames(data, count=4, steps=steps, limits=Limits())
+    found = decoders.sample_frames(data, count=4, steps=steps, limits=VideoLimits())
     expected = sample_frames(data, count=4, steps=steps)
     np.testing.assert_array_equal(found.frames, expected.frames)
     names = [name for name in type(found).__slots__ if name != "frames"]
@@ -112,7 +112,7 @@ def test_where_there_are_no_such_processes_it_is_decoded_here(
     with IsolatedDecoders() as pool:
         assert heard(pool, sound(tone(), kind="FLAC", subtype="PCM_16")).size == RATE
         clip = video(shades([0] * 5), tmp_path)
-        taken = pool.sample_frames(clip, count=2, steps=(), limits=Limits())
+        taken = pool.sample_frames(clip, count=2, steps=(), limits=VideoLimits())
     assert taken.indices == (0, 4)
     assert workers() == before
 
@@ -202,7 +202,7 @@ def test_pickle_is_not_loaded(hostile: IsolatedDecoders, tmp_path: Path) -> None
 @pytest.mark.parametrize("data", [b"facts", b"again", b"nothing"])
 def test_clips_are_not_trusted(hostile: IsolatedDecoders, data: bytes) -> None:
     with pytest.raises(DecodeError, match="its decoder answered what it was not asked"):
-        hostile.sample_frames(data, count=1, steps=(), limits=Limits())
+        hostile.sample_frames(data, count=1, steps=(), limits=VideoLimits())
 
 
 def test_what_libraries_print_is_no_answer(hostile: IsolatedDecoders) -> None:

@@ -9,7 +9,7 @@ import runtime
 from runtime.artifact.manifest import Resample
 from runtime.engine.session import SessionOptions
 from runtime.errors import ArtifactError, DecodeError, InputError, TooLargeError
-from runtime.media.video.sample import Limits
+from runtime.media.video.sample import VideoLimits
 from runtime.predict.prepare import Bounds
 from runtime.results import Classification, Embedding
 from tests.runtime.support.recordings import shades, sound, tone, video
@@ -144,7 +144,7 @@ def test_bounds_are_kept(models: dict[str, runtime.Model], tmp_path: Path) -> No
     with pytest.raises(TooLargeError, match="allowed: 2 s"):
         models[GAIT].predict(
             video(shades(range(75)), tmp_path),
-            bounds=Bounds(video=Limits(seconds=2.0)),
+            bounds=Bounds(video=VideoLimits(seconds=2.0)),
         )
 
 

@@ -198,7 +198,7 @@ def clip(arguments: Mapping[str, Any], data: bytes) -> Iterator[Message]:
     frames = np.zeros((1, 2, 2, 3), np.uint8)
     if data == b"facts":
         yield with_array({"indices": "all"}, frames)
-    facts = {"indices": [0], "clip_frames": 1, "times_s": [0.0], "sought": False}
+    facts = {"indices": [0], "clip_frames": 1, "times_s": [0.0], "by_seeking": False}
     while data == b"again":
         yield with_array(facts, frames)
 

@@ -8,7 +8,7 @@ import pytest
 
 from runtime import Model, load
 from runtime.errors import DecodeError, InputError, TooLargeError
-from runtime.media.video.sample import Limits
+from runtime.media.video.sample import VideoLimits
 from runtime.predict.prepare import Bounds
 from runtime.tasks.gait import gait, speaks_with
 from tests.runtime.support.recordings import shades, video
@@ -131,6 +131,6 @@ def test_what_is_refused(model: Model, notes: Model, tmp_path: Path) -> None:
         gait(clip, classifier)
     with pytest.raises(DecodeError, match="begins with bytes"):
         gait(b"no clip at all", model)
-    bounds = Bounds(video=Limits(frames=7))
+    bounds = Bounds(video=VideoLimits(frames=7))
     with pytest.raises(TooLargeError, match="the video has 8 frames; allowed: 7"):
         gait(video(clip, tmp_path), model, bounds=bounds)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from runtime.errors import DecodeError, InputError, TooLargeError
-from runtime.media.audio.decode import _resampled, decode_audio, joined, resample, stream_audio
+from runtime.media.audio.decode import _resampled, concatenate, decode_audio, resample, stream_audio
 from tests.runtime.support.recordings import sound, tone
 from tests.support.shared_data import DATA, needs_data
 
@@ -84,7 +84,7 @@ def test_resampling_in_blocks_equals_resampling_at_once(size: int) -> None:
     generator = np.random.default_rng(0)
     waveform = generator.uniform(-1, 1, 20_011).astype(np.float32)
     blocks = (waveform[at : at + size] for at in range(0, waveform.size, size))
-    found = joined(_resampled(blocks, 44_100, RATE))
+    found = concatenate(_resampled(blocks, 44_100, RATE))
     np.testing.assert_allclose(found, resample(waveform, 44_100, RATE), rtol=0, atol=1e-6)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from runtime.errors import DecodeError, InputError, TooLargeError
 from runtime.media.audio import pyav as compressed_audio
-from runtime.media.audio.decode import decode_audio, joined
+from runtime.media.audio.decode import concatenate, decode_audio
 from runtime.media.isolation.pool import IsolatedDecoders
 from tests.runtime.support.recordings import tone
 from tests.support.shared_data import DATA, needs_data
@@ -96,7 +96,7 @@ def test_what_browsers_and_phones_record(
 def test_it_is_decoded_by_a_worker() -> None:
     data = recording("webm", "libopus", rate=48_000)
     with IsolatedDecoders() as pool:
-        found = joined(pool.stream_audio(data, sampling_rate=RATE, max_seconds=30))
+        found = concatenate(pool.stream_audio(data, sampling_rate=RATE, max_seconds=30))
     np.testing.assert_array_equal(found, decode_audio(data, sampling_rate=RATE))
 
 

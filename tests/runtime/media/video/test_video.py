@@ -11,7 +11,13 @@ import pytest
 from runtime.artifact.steps import Grayscale, Resize
 from runtime.errors import DecodeError, InputError, TooLargeError
 from runtime.media.video.reader import Clock, Frame, Timeline, file_of, read_timeline, walk
-from runtime.media.video.sample import Limits, _Kept, frame_indices, sample_array, sample_frames
+from runtime.media.video.sample import (
+    VideoLimits,
+    _Kept,
+    frame_indices,
+    sample_array,
+    sample_frames,
+)
 from tests.runtime.support.recordings import shades, video
 from tests.support.shared_data import DATA, needs_data
 
@@ -132,12 +138,12 @@ def test_damaged_clips_are_decoded_or_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("limits", "says"),
     [
-        (Limits(frames=29), "the video has 30 frames; allowed: 29"),
-        (Limits(seconds=1.0), "the video is 1.2 s long; allowed: 1 s"),
-        (Limits(pixels=48 * 64 - 1), "frames of 64 x 48 px; allowed: 3071 px in all"),
+        (VideoLimits(frames=29), "the video has 30 frames; allowed: 29"),
+        (VideoLimits(seconds=1.0), "the video is 1.2 s long; allowed: 1 s"),
+        (VideoLimits(pixels=48 * 64 - 1), "frames of 64 x 48 px; allowed: 3071 px in all"),
     ],
 )
-def test_limits(tmp_path: Path, limits: Limits, says: str) -> None:
+def test_limits(tmp_path: Path, limits: VideoLimits, says: str) -> None:
     data = video(shades(LEVELS), tmp_path)
     with pytest.raises(TooLargeError) as caught:
         sample_frames(data, count=4, limits=limits)
@@ -153,7 +159,7 @@ def test_frames_are_counted_where_the_header_says_less(tmp_path: Path) -> None:
     taken = sample_frames(bytes(data), count=4)
     assert (taken.clip_frames, taken.indices) == (30, (0, 9, 19, 29))
     with pytest.raises(TooLargeError, match="more frames than allowed: 20"):
-        sample_frames(bytes(data), count=4, limits=Limits(frames=20))
+        sample_frames(bytes(data), count=4, limits=VideoLimits(frames=20))
 
 
 def test_times_are_from_the_first_frame(tmp_path: Path) -> None:
@@ -165,13 +171,13 @@ def test_times_are_from_the_first_frame(tmp_path: Path) -> None:
 def test_decoding_ends_with_the_deadline(tmp_path: Path) -> None:
     data = video(shades(LEVELS), tmp_path)
     with pytest.raises(TooLargeError, match="takes too long to decode; allowed: 0 s"):
-        sample_frames(data, count=4, limits=Limits(deadline_s=0))
+        sample_frames(data, count=4, limits=VideoLimits(deadline_s=0))
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 100])
 def test_a_chunk_changes_nothing_but_memory(tmp_path: Path, chunk: int) -> None:
     data = video(shades(LEVELS), tmp_path)
-    taken = sample_frames(data, count=8, steps=(SMALL,), limits=Limits(chunk=chunk))
+    taken = sample_frames(data, count=8, steps=(SMALL,), limits=VideoLimits(chunk=chunk))
     expected = sample_frames(data, count=8, steps=(SMALL,))
     np.testing.assert_array_equal(taken.frames, expected.frames)
 
@@ -188,10 +194,10 @@ def test_a_chunk_holds_no_more_pixels_than_one_frame_may_have(
 
     monkeypatch.setattr(_Kept, "shrink", counted)
     data = video(shades(LEVELS), tmp_path)
-    sample_frames(data, count=9, limits=Limits(chunk=4))
+    sample_frames(data, count=9, limits=VideoLimits(chunk=4))
     assert held == [4, 4, 1]
     held.clear()
-    sample_frames(data, count=9, limits=Limits(chunk=4, pixels=3 * 48 * 64))
+    sample_frames(data, count=9, limits=VideoLimits(chunk=4, pixels=3 * 48 * 64))
     assert held == [3, 3, 3, 0]
 
 
@@ -204,15 +210,15 @@ def noisy(count: int) -> np.ndarray:
 def test_seeking_gives_the_frames_of_a_walk(tmp_path: Path) -> None:
     data = video(noisy(90), tmp_path, kind="avi", codec="MJPG")
     with file_of(data) as path:
-        timeline = read_timeline(path, Limits(), Clock.start(Limits()))
+        timeline = read_timeline(path, VideoLimits(), Clock.start(VideoLimits()))
     assert timeline.seekable
     assert timeline.keys == list(range(90))
     for count in (2, 3, 7):
         taken = sample_frames(data, count=count)
-        assert taken.sought
+        assert taken.by_seeking
         walked: list[Frame] = []
         with file_of(data) as path:
-            limits, clock = Limits(), Clock.start(Limits())
+            limits, clock = VideoLimits(), Clock.start(VideoLimits())
             assert walk(path, taken.indices, walked.append, limits=limits, clock=clock) == 90
         expected = [frame.pixels[..., ::-1] for frame in walked]
         np.testing.assert_array_equal(taken.frames, expected)
@@ -224,7 +230,7 @@ def test_a_seek_that_lands_elsewhere_is_a_walk(
 ) -> None:
     data = video(noisy(90), tmp_path, kind="avi", codec="MJPG")
 
-    def misread(path: str, limits: Limits, clock: Clock) -> Timeline:
+    def misread(path: str, limits: VideoLimits, clock: Clock) -> Timeline:
         packets = list(read_timeline(path, limits, clock).packets)
         if wrong == "moved":
             packets = [replace(packet, time_ms=packet.time_ms + 7) for packet in packets]
@@ -240,7 +246,7 @@ def test_a_seek_that_lands_elsewhere_is_a_walk(
     expected = sample_frames(data, count=count)
     monkeypatch.setattr("runtime.media.video.reader.read_timeline", misread)
     taken = sample_frames(data, count=count)
-    assert not taken.sought
+    assert not taken.by_seeking
     assert taken.indices == expected.indices
     np.testing.assert_array_equal(taken.frames, expected.frames)
 
@@ -339,8 +345,8 @@ def test_real_clip_over_a_minute_and_files_without_video_are_refused() -> None:
 def test_a_real_clip_is_sought_and_upright() -> None:
     folder = DATA / "video"
     data = (folder / "one-by-one-person-detection.mp4").read_bytes()
-    taken = sample_frames(data, count=3, steps=(SMALL,), limits=Limits(seconds=200))
-    assert (taken.sought, taken.indices) == (True, (0, 696, 1393))
+    taken = sample_frames(data, count=3, steps=(SMALL,), limits=VideoLimits(seconds=200))
+    assert (taken.by_seeking, taken.indices) == (True, (0, 696, 1393))
     assert taken.times_s == pytest.approx((0.0, 69.6, 139.3), abs=1e-3)
     capture = cv2.VideoCapture(str(folder / "one-by-one-person-detection.mp4"), cv2.CAP_FFMPEG)
     small = []
