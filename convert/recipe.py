@@ -1,12 +1,15 @@
-"""A recipe: what is particular to one model. Adding a model is one file that defines RECIPE.
+"""A recipe: the facts of one model. Adding a model is one file that defines RECIPE.
 
-Importing a recipe file must be instant: frameworks are imported inside its functions.
+Recipe files import from `convert.authoring`. Importing one must be instant, so it imports
+frameworks inside its functions.
 """
 
+import ast
 import hashlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
@@ -23,21 +26,22 @@ if TYPE_CHECKING:  # they need onnx, which a machine that only verifies artifact
     from convert.export.numerics import Head, Input
 
 MODELS = Path(__file__).parent / "models"
-Kind = Literal["scene", "face", "voice", "walker", "sentence"]  # see convert.samples.media
-SEARCH_SECONDS = 60.0  # of a search for what becomes integer, of most models
-# of a blank sample's axes of any size, where 1 is too few: networks of sound take 25 ms or more
+MediaKind = Literal["scene", "face", "voice", "walker", "sentence"]  # see convert.samples.media
+SEARCH_SECONDS = 60.0  # default limit of the search for an INT8 graph
+# size of a blank sample's free axes, if 1 is too small: audio networks need 25 ms or more
 BLANK_SIZES: Mapping[str, int] = {"S": 16_000}
+RENAMED_FIELDS: Mapping[str, str] = {"drawn": "synthetic_weights"}  # of Recipe, in older files
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A network with everything around it that makes it answer the task."""
+    """A network, and what surrounds it so that it answers the task."""
 
     network: "Network"
     input: "Input"
     head: "Head"
     preprocess: tuple[Step, ...]
-    labels: tuple[str, ...] = ()  # (): unknown; where the task has classes the user names them
+    labels: tuple[str, ...] = ()  # (): the checkpoint names none; a task with classes needs them
     task: Task | None = None  # None: the recipe's; else what this checkpoint can answer
     suppression: NmsConfig | None = None  # of a detector
     licence: str | None = None  # None: the recipe's; else what the checkpoint states
@@ -45,7 +49,10 @@ class Loaded:
 
 
 def output_shapes(loaded: Loaded) -> list[tuple[int, ...]]:
-    """Shapes of the network's outputs for one blank sample; free axes have 1, or BLANK_SIZES."""
+    """Run one blank sample and return the shapes of the network's outputs.
+
+    Free axes of the sample have size 1, or their size in BLANK_SIZES.
+    """
     blank = [
         np.zeros([1, *map(_blank_size, tensor.shape[1:])], tensor.dtype)
         for tensor in loaded.input.tensors
@@ -59,7 +66,13 @@ def _blank_size(axis: int | str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far a quantized variant may be from the reference, by names of `convert.metrics`."""
+    """Bounds on how far a quantized variant may be from the reference, by name of the metric.
+
+    `convert.metrics` defines the metrics.
+
+    Raises:
+        RecipeError: a metric that does not exist.
+    """
 
     at_least: Mapping[str, float] = field(default_factory=dict)
     at_most: Mapping[str, float] = field(default_factory=dict)
@@ -70,59 +83,66 @@ class Tolerance:
                 raise RecipeError(f"the tolerance names {name!r}; measured: {', '.join(METRICS)}")
 
     def violations(self, metrics: Mapping[str, float]) -> list[str]:
-        """One sentence for each bound that is not kept; NaN keeps none.
+        """Return one sentence for each bound that `metrics` violates; NaN violates any bound.
 
-        A bound on an output that this checkpoint does not have is not judged: class centres, say.
+        A bound on a metric that is not in `metrics` is skipped: a checkpoint without class centers
+        has no probabilities, say.
         """
-        low = [
-            _sentence(name, metrics[name], f"< {bound}")
+        too_low = [
+            _violation(name, metrics[name], f"< {bound}")
             for name, bound in self.at_least.items()
             if name in metrics and not metrics[name] >= bound
         ]
-        high = [
-            _sentence(name, metrics[name], f"> {bound}")
+        too_high = [
+            _violation(name, metrics[name], f"> {bound}")
             for name, bound in self.at_most.items()
             if name in metrics and not metrics[name] <= bound
         ]
-        return low + high
+        return too_low + too_high
 
 
-def tightened(tolerance: Tolerance) -> Tolerance:
-    """Half as far from equal answers as `tolerance` allows; of measures that end at 1 or 0."""
+def tighten(tolerance: Tolerance) -> Tolerance:
+    """Return the tolerance with each bound halfway to the perfect value.
+
+    The perfect value is 1 for `at_least` and 0 for `at_most`.
+    """
     return Tolerance(
         {name: (bound + 1) / 2 for name, bound in tolerance.at_least.items()},
         {name: bound / 2 for name, bound in tolerance.at_most.items()},
     )
 
 
-def _sentence(name: str, found: float, beyond: str) -> str:
-    if np.isnan(found):
-        return f"{name} cannot be told on these inputs: give --calibration with such as it serves"
-    return f"{name} {found:.4f} {beyond}"
+def _violation(name: str, value: float, relation: str) -> str:
+    if np.isnan(value):
+        return (
+            f"{name} could not be measured on these samples; "
+            "pass --calibration DIR with media like those you will serve"
+        )
+    return f"{name} {value:.4f} {relation}"
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One model: how its checkpoint loads, what surrounds the network, what is good enough."""
+    """One model: how its checkpoint loads, and how close INT8 must be to it."""
 
     task: Task
     description: str  # one sentence, shown by `convert list` and by the API
-    licence: str  # of the weights: SPDX id, or what their owner states
-    load: Callable[[Path], Loaded]  # checkpoint file to network; raises CheckpointError
+    licence: str  # of the weights: an SPDX id, or what their owner states
+    load: Callable[[Path], Loaded]  # reads a checkpoint; raises CheckpointError
     tolerance: Tolerance
-    media: Kind  # what it is asked about; drawings of that kind stand in for the user's
-    seed: Callable[[], Loaded] | None = None  # untrained stand-in; None: only a checkpoint will do
+    media: MediaKind  # of the samples; synthetic ones stand in for --calibration
+    seed: Callable[[], Loaded] | None = None  # makes untrained weights; None: only a checkpoint
     source: AnySource | None = None  # where pretrained weights are published
-    drawn: Path | None = None  # weights in the repository, learnt from drawings
-    reads: Callable[[], tuple[Path, ...]] = tuple  # files and folders beside the checkpoint
-    default: bool = True  # False: converted only when named
-    precision: Literal["auto", "float"] = "auto"  # "float": INT8 is tried only where asked for
-    search_seconds: float = SEARCH_SECONDS  # of quantization, unless it may take its time
+    synthetic_weights: Path | None = None  # in the repository, trained on synthetic data
+    reads: Callable[[], tuple[Path, ...]] = tuple  # further files and folders that `load` reads
+    default: bool = True  # False: converted only when the user names it
+    precision: Literal["auto", "float"] = "auto"  # "float": INT8 only if --precision asks for it
+    search_seconds: float = SEARCH_SECONDS  # limit of the search, unless --search is thorough
 
 
 @dataclass(frozen=True, slots=True)
 class RecipeFile:
-    """A recipe and where it was read."""
+    """A recipe and the file that it was read from."""
 
     id: str  # the file's stem
     path: Path
@@ -130,33 +150,34 @@ class RecipeFile:
     recipe: Recipe
 
 
-def known() -> list[str]:
-    """Ids of the project's own recipes: the directory listing."""
+def model_ids() -> list[str]:
+    """Return the ids of the project's own models: one per file in convert/models."""
     return sorted(path.stem for path in MODELS.glob("*.py") if path.stem != "__init__")
 
 
-def defaults() -> list[RecipeFile]:
-    """Return the recipes that are converted when none is named."""
-    recipe_files = [find(model_id) for model_id in known()]
+def default_recipes() -> list[RecipeFile]:
+    """Read the recipes that are converted if the user names no model."""
+    recipe_files = [find(model_id) for model_id in model_ids()]
     return [recipe_file for recipe_file in recipe_files if recipe_file.recipe.default]
 
 
 def find(model_id: str) -> RecipeFile:
-    """One of the project's own recipes.
+    """Read the recipe of one of the project's own models.
 
     Raises:
-        RecipeError: no such recipe; the known ones are listed.
+        RecipeError: there is no such model; the message lists those that there are.
     """
-    if model_id not in known():
-        raise RecipeError(f"model {model_id!r} has no recipe; known: {', '.join(known())}")
+    if model_id not in model_ids():
+        raise RecipeError(f"model {model_id!r} has no recipe; known: {', '.join(model_ids())}")
     return read(MODELS / f"{model_id}.py")
 
 
 def read(path: Path) -> RecipeFile:
-    """Run a recipe file and take its RECIPE.
+    """Run a recipe file and return its RECIPE.
 
     Raises:
-        RecipeError: missing, a name that is no model id, fails to run, or defines no Recipe.
+        RecipeError: there is no such file, its name is no model id, it fails to run, it imports a
+            module that has moved, or it defines no Recipe.
     """
     if not MODEL_ID.fullmatch(path.stem) or path.suffix != ".py":
         raise RecipeError(
@@ -170,13 +191,61 @@ def read(path: Path) -> RecipeFile:
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # dataclasses look their module up
     try:
-        # what runs is what is hashed: an import would take a cached file of equal date and size
+        _check_imports(content)
+        # not an import: Python would run a cached file of equal date and size, not what is hashed
         exec(compile(content, path, "exec"), module.__dict__)
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from error
     except (Exception, SystemExit) as error:  # whatever the user's file raises
-        raise RecipeError(f"{path}: {type(error).__name__}: {error}") from error
+        advice = _advice(error, content)
+        raise RecipeError(f"{path}: {type(error).__name__}: {error}{advice}") from error
     recipe = getattr(module, "RECIPE", None)
     if not isinstance(recipe, Recipe):
         raise RecipeError(
             f"{path}: RECIPE is {type(recipe).__name__}; needed: a convert.recipe.Recipe"
         )
     return RecipeFile(path.stem, path, hashlib.sha256(content).hexdigest(), recipe)
+
+
+def _check_imports(content: bytes) -> None:
+    """Check that the modules of this project that a file imports exist, also inside functions.
+
+    An import inside `load` would otherwise fail minutes later, without the advice.
+
+    Raises:
+        RecipeError: one does not exist; SyntaxError: the file is no Python.
+    """
+    for module, _ in _project_imports(content):
+        try:
+            exists = find_spec(module) is not None
+        except ModuleNotFoundError:  # its parent does not exist
+            exists = False
+        if not exists:
+            raise RecipeError(f"no module {module!r}{_import_advice(content)}")
+
+
+def _advice(error: BaseException, content: bytes) -> str:
+    """Return what to write instead, if the file was written for an older layout; else ""."""
+    if isinstance(error, ImportError) and (error.name or "").startswith(("convert.", "runtime.")):
+        return _import_advice(content)
+    for old, new in RENAMED_FIELDS.items():
+        if isinstance(error, TypeError) and f"unexpected keyword argument '{old}'" in str(error):
+            return f"; the field of Recipe is now called {new!r}"
+    return ""
+
+
+def _import_advice(content: bytes) -> str:
+    names = ", ".join(sorted({name for _, name in _project_imports(content)}))
+    return (
+        f"; a recipe imports from one module: `from convert.authoring import {names}` "
+        "(convert/README.md lists its names)"
+    )
+
+
+def _project_imports(content: bytes) -> Iterator[tuple[str, str]]:
+    """Yield module and name of each `from convert... import name`, and of runtime; no networks."""
+    for node in ast.walk(ast.parse(content)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            package, _, rest = node.module.partition(".")
+            if package in ("convert", "runtime") and not rest.startswith("architectures"):
+                yield from ((node.module, alias.name) for alias in node.names)

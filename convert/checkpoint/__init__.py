@@ -7,21 +7,21 @@ One file per step: `kinds` tells what a file is, `torch_file` and `keras_file` r
 from convert.checkpoint.class_names import labels_in, read_labels
 from convert.checkpoint.digests import tensors_digest
 from convert.checkpoint.keras_file import check_keras_config
-from convert.checkpoint.keys import anchored
-from convert.checkpoint.kinds import expect, sniff
+from convert.checkpoint.keys import strip_prefix
+from convert.checkpoint.kinds import detect_kind, require_kind
 from convert.checkpoint.strict import load_strictly
 from convert.checkpoint.torch_file import read_checkpoint, read_state_dict, state_dict_in
 
 __all__ = [
-    "anchored",
     "check_keras_config",
-    "expect",
+    "detect_kind",
     "labels_in",
     "load_strictly",
     "read_checkpoint",
     "read_labels",
     "read_state_dict",
-    "sniff",
+    "require_kind",
     "state_dict_in",
+    "strip_prefix",
     "tensors_digest",
 ]

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from convert.checkpoint.labels import in_order
+from convert.checkpoint.labels import ordered_labels
+from convert.checkpoint.settings import settings_dicts
 from convert.checkpoint.torch_file import read_checkpoint
 from convert.errors import CheckpointError, LabelsError
 
@@ -12,8 +13,6 @@ NAMES = (
     "class_names", "classes", "labels", "names", "idx_to_class", "class_to_idx", "id2label",
     "label2id",
 )  # fmt: skip
-# where settings are kept that include them
-SETTINGS = ("config", "hyper_parameters", "hparams", "args", "meta")
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -33,7 +32,7 @@ def labels_in(loaded: Any, *, path: Path) -> tuple[str, ...]:
     found: dict[str, tuple[str, ...]] = {}
     for place, value in _candidates(loaded):
         try:
-            found[place] = in_order(value)
+            found[place] = ordered_labels(value)
         except LabelsError as error:
             raise CheckpointError(f"{path}: {place}: {error}") from error
     if len(set(found.values())) > 1:
@@ -45,19 +44,11 @@ def labels_in(loaded: Any, *, path: Path) -> tuple[str, ...]:
 
 
 def _candidates(loaded: Any) -> Iterator[tuple[str, Any]]:
-    for prefix, settings in _places(loaded):
+    for prefix, settings in settings_dicts(loaded):
         for name in NAMES:
             value = settings.get(name)
             if _names_classes(value):
                 yield prefix + name, value
-
-
-def _places(loaded: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
-    if isinstance(loaded, Mapping):
-        yield "", loaded
-        for name in SETTINGS:
-            if isinstance(loaded.get(name), Mapping):
-                yield f"{name}.", loaded[name]
 
 
 def _names_classes(value: Any) -> bool:
@@ -77,3 +68,25 @@ def _names_classes(value: Any) -> bool:
 def _two_that_differ(found: Mapping[str, tuple[str, ...]]) -> list[tuple[str, tuple[str, ...]]]:
     first = next(iter(found.items()))
     return [first, next(item for item in found.items() if item[1] != first[1])]
+
+
+def matching_labels(
+    labels: tuple[str, ...], count: int, *, path: Path, layer: str
+) -> tuple[str, ...]:
+    """Return `labels` if they name the network's classes.
+
+    Args:
+        labels: what the checkpoint names; () if it names none.
+        count: classes of the network.
+        path: the checkpoint, for the message.
+        layer: what decides the count, for the message: "classifier", "head".
+
+    Raises:
+        CheckpointError: the checkpoint names more or fewer classes than the network has.
+    """
+    if labels and len(labels) != count:
+        names = ", ".join(labels)[:200]
+        raise CheckpointError(
+            f"{path}: names {len(labels)} classes ({names}); its {layer} has {count}"
+        )
+    return labels

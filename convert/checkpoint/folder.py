@@ -18,7 +18,7 @@ INDEX = ".index.json"
 MOST_BYTES = 10_000_000  # of a JSON file; an index of 10,000 tensors has 1 MB
 
 
-def read_settings(folder: Path, name: str = CONFIG) -> Mapping[str, Any]:
+def read_folder_settings(folder: Path, name: str = CONFIG) -> Mapping[str, Any]:
     """One JSON file of the folder.
 
     Raises:
@@ -41,7 +41,7 @@ def read_settings(folder: Path, name: str = CONFIG) -> Mapping[str, Any]:
     return settings
 
 
-def read_weights(folder: Path) -> dict[str, Any]:
+def read_folder_weights(folder: Path) -> dict[str, Any]:
     """Tensors by name, floating point as float32, from whichever of WEIGHTS is there.
 
     Raises:
@@ -60,7 +60,7 @@ def read_weights(folder: Path) -> dict[str, Any]:
 
 
 def _joined(folder: Path, index: str) -> dict[str, Any]:
-    places = read_settings(folder, index).get("weight_map")
+    places = read_folder_settings(folder, index).get("weight_map")
     if not isinstance(places, dict) or not places:
         raise CheckpointError(f"{folder / index}: has no weight_map; needed: a file by tensor name")
     state: dict[str, Any] = {}

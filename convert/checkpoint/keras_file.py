@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from convert.checkpoint.kinds import sniff
+from convert.checkpoint.kinds import detect_kind
 from convert.errors import CheckpointError
 
 # Keras classes that execute or load something the file names
@@ -61,7 +61,7 @@ def _keras_config(path: Path) -> Any:
 
 
 def _keras_config_text(path: Path) -> str | bytes | None:
-    if sniff(path) == "keras":
+    if detect_kind(path) == "keras":
         with zipfile.ZipFile(path) as archive:
             return archive.read("config.json")
     import h5py

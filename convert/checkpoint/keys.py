@@ -23,7 +23,7 @@ def trained(state: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def anchored(state: Mapping[str, Any], anchor: str) -> dict[str, Any]:
+def strip_prefix(state: Mapping[str, Any], anchor: str) -> dict[str, Any]:
     """The part of a state_dict that belongs to the network which has the key `anchor`.
 
     Lightning and training scripts put `model.`, `net.`, `backbone.` and the like before all keys

@@ -42,7 +42,7 @@ NOT_WEIGHTS = (
 )
 
 
-def sniff(path: Path) -> str:
+def detect_kind(path: Path) -> str:
     """What kind of checkpoint a file is: a key of DESCRIPTIONS; by content, not name.
 
     Raises:
@@ -69,13 +69,13 @@ def sniff(path: Path) -> str:
     )
 
 
-def expect(path: Path, *kinds: str) -> str:
-    """The kind of a file, which must be one of `kinds`.
+def require_kind(path: Path, *kinds: str) -> str:
+    """Return the kind of a file, which must be one of `kinds`.
 
     Raises:
-        CheckpointError: as `sniff`; or another kind: it is named, with what the model is read from.
+        CheckpointError: as `detect_kind`; or the file is of another kind, which the message names.
     """
-    kind = sniff(path)
+    kind = detect_kind(path)
     if kind not in kinds:
         wanted = " or ".join(WANTED[each] for each in kinds)
         raise CheckpointError(

@@ -14,6 +14,11 @@ ENDINGS = (".txt", ".json")
 FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
 
+def fer2013_labels(count: int) -> tuple[str, ...]:
+    """Return FER2013's names for its count of classes, seven; () for any other count."""
+    return FER2013 if count == len(FER2013) else ()
+
+
 def read_labels_file(path: Path) -> tuple[str, ...]:
     """Class names in output order.
 
@@ -28,13 +33,13 @@ def read_labels_file(path: Path) -> tuple[str, ...]:
     text = _text(path)
     try:
         if path.suffix.lower() == ".json":
-            return in_order(_json(text))
-        return in_order(_lines(text))
+            return ordered_labels(_json(text))
+        return ordered_labels(_lines(text))
     except LabelsError as error:
         raise LabelsError(f"{path}: {error}") from error
 
 
-def in_order(names: Any) -> tuple[str, ...]:
+def ordered_labels(names: Any) -> tuple[str, ...]:
     """Names by index.
 
     Args:

@@ -113,9 +113,9 @@ def shapes_of(architectures: Iterable[Architecture]) -> Candidates:
 
 def _similarity(state: Mapping[str, Any], architecture: Architecture, needed: Shapes) -> float:
     """Share of names in common, halved where no shape agrees."""
-    from convert.checkpoint.keys import anchored
+    from convert.checkpoint.keys import strip_prefix
 
-    bare = anchored(architecture.renamed(state), min(needed))
+    bare = strip_prefix(architecture.renamed(state), min(needed))
     given = _shapes(architecture.renamed(bare))
     common = given.keys() & needed.keys()
     if not common:

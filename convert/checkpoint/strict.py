@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from convert.checkpoint.keys import anchored, matches, some
+from convert.checkpoint.keys import matches, some, strip_prefix
 from convert.errors import CheckpointError
 
 
@@ -15,7 +15,7 @@ def load_strictly(
 
     Args:
         module: torch.nn.Module, changed in place; put into eval mode.
-        state: tensors by name; a prefix before all of them is taken off, see `anchored`.
+        state: tensors by name; a prefix before all of them is taken off, see `strip_prefix`.
         path: named in the message.
         ignore: patterns of keys that the module does not need.
 
@@ -25,7 +25,7 @@ def load_strictly(
     """
     expected = module.state_dict()
     # a prefix may stand before the ignored keys as well
-    given = _without(anchored(_without(state, ignore), min(expected)), ignore)
+    given = _without(strip_prefix(_without(state, ignore), min(expected)), ignore)
     # counts how many batches training saw; inference never reads it and old checkpoints lack it
     missing = sorted(k for k in expected.keys() - given.keys() if "num_batches_tracked" not in k)
     unexpected = sorted(given.keys() - expected.keys())

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from convert.checkpoint.keys import anchored, trained
-from convert.checkpoint.kinds import expect
-from convert.checkpoint.stand_ins import stand_ins
+from convert.checkpoint.keys import strip_prefix, trained
+from convert.checkpoint.kinds import require_kind
+from convert.checkpoint.stubs import stubs
 from convert.errors import CheckpointError
 from runtime.errors import one_line
 
@@ -30,17 +30,17 @@ def read_checkpoint(path: Path) -> Any:
     """What a torch file holds: tensors, containers and plain settings, as they are nested.
 
     A safetensors file is a flat dict of tensors. Nothing in the file is executed: unknown classes
-    are refused, those of `stand_ins` read as inert values.
+    are refused, those of `stubs` read as inert values.
 
     Raises:
         CheckpointError: another kind of file, damaged, or with classes that would have to run code.
     """
     import torch
 
-    if expect(path, "torch", "safetensors") == "safetensors":
+    if require_kind(path, "torch", "safetensors") == "safetensors":
         return _read_safetensors(path)
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins()):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(stubs()):
             # of pickles by other tools than torch: tried all the same
             warnings.simplefilter("ignore")
             # weights_only: an unpickler that knows tensors and containers and runs nothing else
@@ -57,7 +57,7 @@ def read_checkpoint(path: Path) -> Any:
         raise CheckpointError(f"{path}: damaged or truncated ({one_line(error)})") from error
 
 
-def read_state_dict(path: Path, *, anchors: tuple[str, ...] = ()) -> dict[str, Any]:
+def read_state_dict(path: Path, *, marker_keys: tuple[str, ...] = ()) -> dict[str, Any]:
     """Tensors by name from a torch or safetensors file, unwrapped, floating point as float32.
 
     The state_dict may be bare or under one of AVERAGED or WRAPPERS; an average is taken where it
@@ -65,20 +65,20 @@ def read_state_dict(path: Path, *, anchors: tuple[str, ...] = ()) -> dict[str, A
 
     Args:
         path: the file.
-        anchors: keys of which the network has one; where a key ends with one of them, what stands
-            before it (Lightning's `model.`) is taken off. See `anchored`.
+        marker_keys: keys of which the network has one. If a key of the file ends with one of them,
+            the prefix before it (Lightning's `model.`) is removed from all; see `strip_prefix`.
 
     Raises:
         CheckpointError: as `read_checkpoint`; no state_dict in it; NaN or infinity in a tensor.
     """
-    return state_dict_in(read_checkpoint(path), path=path, anchors=anchors)
+    return state_dict_in(read_checkpoint(path), path=path, marker_keys=marker_keys)
 
 
-def state_dict_in(loaded: Any, *, path: Path, anchors: tuple[str, ...] = ()) -> dict[str, Any]:
+def state_dict_in(loaded: Any, *, path: Path, marker_keys: tuple[str, ...] = ()) -> dict[str, Any]:
     """As `read_state_dict`, of what `read_checkpoint` gave; `path` is named in messages."""
     state = trained(_unwrapped(path, loaded))
-    for anchor in anchors:
-        state = anchored(state, anchor)
+    for anchor in marker_keys:
+        state = strip_prefix(state, anchor)
     return as_float32(state, path=path)
 
 

@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from convert.checkpoint import labels_in, read_checkpoint, state_dict_in, unpickle
-from convert.checkpoint.labels import in_order
+from convert.checkpoint.labels import ordered_labels
 from convert.checkpoint.unpickle import Record, mapping
 from convert.errors import CheckpointError, LabelsError
 
@@ -45,10 +43,10 @@ OTHERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class UltralyticsCheckpoint:
     """A trained network, as its file tells it."""
 
-    state: Mapping[str, torch.Tensor]  # by ultralytics' names, BatchNorm not folded
+    state: Mapping[str, Any]  # torch tensors by ultralytics' names, BatchNorm not folded
     labels: tuple[str, ...]  # (): not named
     side: int | None  # px, of the input that it was trained at
     licence: str | None  # as the file states it
@@ -56,7 +54,7 @@ class Trained:
     epsilon: float = 1e-3
 
 
-def read_trained(path: Path) -> Trained:
+def read_ultralytics(path: Path) -> UltralyticsCheckpoint:
     """Read a .pt file of ultralytics, or a state_dict of the same network.
 
     Raises:
@@ -73,7 +71,7 @@ def read_trained(path: Path) -> Trained:
     parts = dict(unpickle.modules(file, module))
     epsilon = _epsilon(path, parts)
     state = _unfolded(unpickle.state_dict(file, module), epsilon=epsilon)
-    return Trained(
+    return UltralyticsCheckpoint(
         state=state,
         labels=_labels(path, module.state.get("names")),
         side=_side(settings.get("train_args"), module.state.get("args")),
@@ -83,13 +81,13 @@ def read_trained(path: Path) -> Trained:
     )
 
 
-def _plain(path: Path, settings: Mapping[Any, Any]) -> Trained:
+def _plain(path: Path, settings: Mapping[Any, Any]) -> UltralyticsCheckpoint:
     loaded = read_checkpoint(path)
     state = _unfolded(_with_our_prefix(state_dict_in(loaded, path=path)))
     for key, name in OTHERS:
         if key in state:
             raise CheckpointError(f"{path}: {name}; needed: YOLOv8 detection")
-    return Trained(
+    return UltralyticsCheckpoint(
         state=state,
         labels=labels_in(loaded, path=path),
         side=_side(settings.get("train_args")),
@@ -97,16 +95,16 @@ def _plain(path: Path, settings: Mapping[Any, Any]) -> Trained:
     )
 
 
-def _with_our_prefix(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _with_our_prefix(state: Mapping[str, Any]) -> dict[str, Any]:
     """Keys from `model.`, whether a file has `0.conv`, `model.0.conv` or `model.model.0.conv`."""
     return {re.sub(r"^(?:(?:module|model)\.)*(?=\d+\.)", "model.", k): v for k, v in state.items()}
 
 
-def _unfolded(
-    state: Mapping[str, torch.Tensor], *, epsilon: float = 1e-3
-) -> dict[str, torch.Tensor]:
+def _unfolded(state: Mapping[str, Any], *, epsilon: float = 1e-3) -> dict[str, Any]:
     """A network saved after `fuse()`: its biases as those of an identical batch normalisation."""
-    found: dict[str, torch.Tensor] = {}
+    import torch
+
+    found: dict[str, Any] = {}
     for name, value in state.items():
         layer = name.removesuffix("conv.bias")
         if layer == name or f"{layer}bn.weight" in state:
@@ -190,7 +188,7 @@ def _labels(path: Path, names: Any) -> tuple[str, ...]:
     if names is None:
         return ()
     try:
-        labels = in_order(mapping(names) or names)
+        labels = ordered_labels(mapping(names) or names)
         "".join(labels).encode()  # half of a surrogate pair cannot be written to a manifest
     except (LabelsError, UnicodeError) as error:
         raise CheckpointError(f"{path}: names: {error}") from error

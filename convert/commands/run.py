@@ -81,7 +81,7 @@ def recipe_files(options: argparse.Namespace) -> list[RecipeFile]:
     files = [recipe.find(model_id) for model_id in options.models]
     if options.recipe is not None:
         files.append(recipe.read(options.recipe))
-    files = files or recipe.defaults()
+    files = files or recipe.default_recipes()
     for name in ("checkpoint", "labels", "pairs"):
         if getattr(options, name) is not None and len(files) != 1:
             raise ConvertError(f"--{name} belongs to one model; {len(files)} were asked for")

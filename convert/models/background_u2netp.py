@@ -1,14 +1,12 @@
 """U2NETP background removal: from upstream's state_dict, or rembg's ONNX file of the same net.
 
-Source and numerics: `convert.models.shared.u2net`.
+Loading, seeding, numerics and their source: `convert.models.shared.u2net`.
 """
 
-from pathlib import Path
 from typing import Any
 
-from convert.models.shared import u2net as saliency
-from convert.recipe import Loaded, Recipe, Tolerance
-from convert.sources import Source
+from convert.authoring import Recipe, Source, Tolerance
+from convert.models.shared.u2net import U2Net
 
 
 def _build() -> Any:
@@ -17,20 +15,14 @@ def _build() -> Any:
     return u2netp()
 
 
-def _load(path: Path) -> Loaded:
-    return saliency.load(path, _build)
-
-
-def _seed() -> Loaded:
-    return saliency.seed(_build)
-
+NETWORK = U2Net(_build)
 
 RECIPE = Recipe(
     task="image-segmentation",
     description="Foreground alpha of a photo (U-2-Net, small: 4.7 MB in float)",
     licence="Apache-2.0",
-    load=_load,
-    seed=_seed,
+    load=NETWORK.load,
+    seed=NETWORK.seed,
     tolerance=Tolerance(
         at_least={"iou_mean": 0.985, "iou_p05": 0.95},
         at_most={"mae": 0.006, "collapsed_fraction": 0.0},

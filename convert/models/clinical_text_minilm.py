@@ -1,4 +1,4 @@
-"""Sentence embedding, for similarity and for what a gait model is told of a patient.
+"""Sentence embedding, for text similarity and for the clinical condition of a gait model's patient.
 
 Any folder of a BERT with mean pooling converts: config.json, weights, vocab.txt.
 
@@ -7,23 +7,28 @@ Source: sentence-transformers/all-MiniLM-L6-v2.
 
 from pathlib import Path
 
-from convert.export.frameworks.sentence_encoder import (
+from convert.authoring import (
+    VOCABULARY,
+    HubSource,
+    Loaded,
+    Recipe,
     SentenceEncoder,
-    around,
-    bert,
+    Tokenize,
+    Tokens,
+    Tolerance,
+    UnitEmbedding,
+    build_bert,
     read_sentence_encoder,
+    sample_input,
+    seed_torch,
+    synthetic_words,
+    token_network,
 )
-from convert.export.numerics import Tokens, UnitEmbedding
-from convert.recipe import Loaded, Recipe, Tolerance
-from convert.samples.procedural import sentences
-from convert.sources import HubSource
-from convert.weights.seeded import sample_input, seed_torch
-from runtime.artifact.manifest import VOCABULARY, Tokenize
 
-# of the stand-in: MiniLM's own
-TOKENS = 30522
+# of the seeded encoder: MiniLM's own
+VOCABULARY_SIZE = 30522
 SIZES = {
-    "vocab_size": TOKENS,
+    "vocab_size": VOCABULARY_SIZE,
     "hidden_size": 384,
     "num_hidden_layers": 6,
     "num_attention_heads": 12,
@@ -33,24 +38,29 @@ SIZES = {
     "layer_norm_eps": 1e-12,
 }
 MAX_LENGTH = 256  # tokens
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def _load(path: Path) -> Loaded:
-    return _around(read_sentence_encoder(path))
+    return _loaded_model(read_sentence_encoder(path))
 
 
 def _seed() -> Loaded:
-    module = bert(SIZES, where=Path(__file__))
-    words = [*SPECIAL, *sentences.words()]
-    unused = (f"[unused{i}]" for i in range(TOKENS - len(words)))
-    vocabulary = "\n".join([*words, *unused]).encode()
-    loaded = _around(SentenceEncoder(around(module), vocabulary, MAX_LENGTH, lowercase=True))
+    module = build_bert(SIZES, where=Path(__file__))
+    encoder = SentenceEncoder(token_network(module), _vocabulary(), MAX_LENGTH, lowercase=True)
+    loaded = _loaded_model(encoder)
     seed_torch(module, sample_input(loaded, media="sentence"))
     return loaded
 
 
-def _around(encoder: SentenceEncoder) -> Loaded:
+def _vocabulary() -> bytes:
+    """Return a vocab.txt of VOCABULARY_SIZE lines that has the words of the synthetic sentences."""
+    words = [*SPECIAL_TOKENS, *synthetic_words()]
+    unused = (f"[unused{i}]" for i in range(VOCABULARY_SIZE - len(words)))
+    return "\n".join([*words, *unused]).encode()
+
+
+def _loaded_model(encoder: SentenceEncoder) -> Loaded:
     return Loaded(
         network=encoder.network,
         input=Tokens(),

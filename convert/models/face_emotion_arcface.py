@@ -1,13 +1,13 @@
-"""Face embedding trained with ArcFace, and emotions where the checkpoint has class centres.
+"""Face embedding trained with ArcFace, and emotions if the checkpoint has class centers.
 
-Two backbones, told apart by their keys: MobileFaceNet (foamliu's layout, or InsightFace_Pytorch's)
-and insightface's IResNet of any depth. The embedding always has L2 norm 1. Where the checkpoint has
-a centre per class, their scaled cosines give probabilities; where it has none, the model answers
-the embedding alone.
+The checkpoint's keys tell which backbone it is: MobileFaceNet (foamliu's layout, or
+InsightFace_Pytorch's) or insightface's IResNet of any depth. The embedding always has L2 norm 1. If
+the checkpoint has a center per class, the scaled cosines with them give probabilities; if it has
+none, the model answers with the embedding alone.
 
-Each backbone is fed as upstream feeds it, in RGB: foamliu normalises with ImageNet's mean and
-deviation (`data_gen.py`), the others map levels to [-1, 1]. The face should be aligned to the
-112 x 112 template of ArcFace by whoever crops it.
+Each backbone gets RGB pixels normalised as upstream does: foamliu with ImageNet's mean and
+deviation (`data_gen.py`), the others to [-1, 1]. The user should crop and align the face to
+ArcFace's 112 x 112 template.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,26 +17,40 @@ from typing import Any
 
 import numpy as np
 
-from convert.checkpoint import labels_in, load_strictly, read_checkpoint, state_dict_in
-from convert.checkpoint.centres import Centres, find_embedder, take_centres
-from convert.checkpoint.labels import FER2013
-from convert.errors import CheckpointError
-from convert.export.frameworks.torch_module import TorchNetwork
-from convert.export.numerics import Head, ImageInput, UnitEmbedding
-from convert.export.numerics.cosine import CosineProbabilities
-from convert.recipe import Loaded, Recipe, Tolerance
-from convert.sources import Source
-from convert.weights.seeded import sample_input, seed_torch
-from runtime.artifact.manifest import Resize
+from convert.authoring import (
+    FER2013,
+    CheckpointError,
+    CosineProbabilities,
+    Head,
+    ImageInput,
+    Loaded,
+    Recipe,
+    Resize,
+    Source,
+    Tolerance,
+    TorchNetwork,
+    UnitEmbedding,
+    fer2013_labels,
+    find_embedder,
+    labels_in,
+    load_strictly,
+    matching_labels,
+    read_checkpoint,
+    sample_input,
+    seed_torch,
+    split_head,
+    state_dict_in,
+)
 
 SIDE = 112  # px
-SCALE = 64.0  # ArcFace's, where the checkpoint does not say
-# an untrained network spreads rounding over its whole embedding; 64 would make 1e-4 of it
+SCALE = 64.0  # ArcFace's; used if the checkpoint states none
+# rounding is spread over the whole embedding of an untrained network: a scale of 64 would multiply
+# it to 1e-4, the limit of parity
 SEEDED_SCALE = 16.0
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-# losses and metrics that training scripts keep in the backbone's dict
-BESIDE = ("criterion*.*", "loss*.*", "*_loss*.*", "*_acc*.*")
+# patterns of the losses and metrics that training scripts keep in the backbone's dict
+LOSS_KEYS = ("criterion*.*", "loss*.*", "*_loss*.*", "*_acc*.*")
 
 State = Mapping[str, Any]
 
@@ -45,8 +59,8 @@ State = Mapping[str, Any]
 class Backbone:
     """One of the networks that a checkpoint may hold."""
 
-    anchor: str  # a key that only it has
-    closing: str  # the vector as long as its embedding
+    marker_key: str  # a key that only this network has
+    last_key: str  # of a vector as long as the embedding
     normalisation: tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation
     build: Callable[[int, State], Any]  # embedding size and state_dict to torch module
 
@@ -77,52 +91,42 @@ BACKBONES = (
     Backbone("conv_6_dw.conv.weight", "bn.weight", HALVES, _prelu_mobilefacenet),
     Backbone("layer4.0.prelu.weight", "features.weight", HALVES, _iresnet),
 )
-WIDTH = 128  # of the default's embedding
+WIDTH = 128  # length of MobileFaceNet's embedding
 
 
 def _load(path: Path) -> Loaded:
-    loaded = read_checkpoint(path)
-    embedder = find_embedder(loaded, [backbone.anchor for backbone in BACKBONES], path=path)
+    checkpoint = read_checkpoint(path)
+    embedder = find_embedder(checkpoint, [each.marker_key for each in BACKBONES], path=path)
     if embedder is None:
-        # none of the known ones: loading says what is missing, and what else it may be
-        load_strictly(_mobilefacenet(WIDTH, {}), state_dict_in(loaded, path=path), path=path)
+        # load_strictly says which keys are missing, and which network the checkpoint may be
+        load_strictly(_mobilefacenet(WIDTH, {}), state_dict_in(checkpoint, path=path), path=path)
         raise CheckpointError(f"{path}: no face embedding network that is known here")
-    backbone = next(each for each in BACKBONES if each.anchor == embedder.anchor)
-    closing = embedder.state.get(backbone.closing)
-    width = WIDTH if closing is None else max(1, closing.numel())
+    backbone = next(each for each in BACKBONES if each.marker_key == embedder.marker_key)
+    last = embedder.state.get(backbone.last_key)
+    width = WIDTH if last is None else max(1, last.numel())
     module = backbone.build(width, embedder.state)
-    state, centres = take_centres(embedder, tuple(module.state_dict()), width, path=path)
-    load_strictly(module, state, path=path, ignore=BESIDE)
-    if centres is None:
-        return _around(module, backbone)
-    labels = _labels(labels_in(loaded, path=path), len(centres.values), path)
-    return _around(module, backbone, _head(centres), labels)
-
-
-def _head(centres: Centres) -> Head:
-    return CosineProbabilities(centres.values.numpy(), centres.scale or SCALE)
-
-
-def _labels(found: tuple[str, ...], count: int, path: Path) -> tuple[str, ...]:
-    if found and len(found) != count:
-        raise CheckpointError(
-            f"{path}: names {len(found)} classes ({', '.join(found)[:200]}); "
-            f"it has {count} class centres"
-        )
-    return found or (FER2013 if count == len(FER2013) else ())
+    state, centers = split_head(embedder, tuple(module.state_dict()), width, path=path)
+    load_strictly(module, state, path=path, ignore=LOSS_KEYS)
+    if centers is None:
+        return _loaded_model(module, backbone)
+    count = len(centers.values)
+    labels = matching_labels(labels_in(checkpoint, path=path), count, path=path, layer="head")
+    head = CosineProbabilities(centers.values.numpy(), centers.scale or SCALE)
+    return _loaded_model(module, backbone, head, labels or fer2013_labels(count))
 
 
 def _seed() -> Loaded:
     from convert.architectures.mobilefacenet import RESIDUAL_NORMS
 
     module = _mobilefacenet(WIDTH, {})
-    centres = np.random.default_rng(0).standard_normal((len(FER2013), WIDTH), dtype=np.float32)
-    loaded = _around(module, FOAMLIU, CosineProbabilities(centres, SEEDED_SCALE), FER2013)
+    centers = np.random.default_rng(0).standard_normal((len(FER2013), WIDTH), dtype=np.float32)
+    head = CosineProbabilities(centers, SEEDED_SCALE)
+    loaded = _loaded_model(module, FOAMLIU, head, FER2013)
     seed_torch(module, sample_input(loaded, media="face"), residual_norms=RESIDUAL_NORMS)
     return loaded
 
 
-def _around(
+def _loaded_model(
     module: Any, backbone: Backbone, head: Head | None = None, labels: tuple[str, ...] = ()
 ) -> Loaded:
     mean, std = backbone.normalisation
@@ -138,7 +142,7 @@ def _around(
 
 RECIPE = Recipe(
     task="image-classification",
-    description="Face embedding (ArcFace), and its emotion where the checkpoint has class centres",
+    description="Face embedding (ArcFace), and its emotion where the checkpoint has class centers",
     licence="Apache-2.0",
     load=_load,
     seed=_seed,

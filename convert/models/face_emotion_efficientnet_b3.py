@@ -1,68 +1,83 @@
 """EfficientNet-B3 face emotion: an owner's classifier, of any class count; B0 to B4 convert.
 
-Keys may be torchvision's or timm's, see `convert.architectures.efficientnet_keys`. What they do not
-tell is taken from what training scripts leave beside the weights:
+Keys may be torchvision's or timm's, see `convert.architectures.efficientnet_keys`. The recipe reads
+what keys do not tell from the settings that training scripts save with the weights:
 
-- class names, as `convert.checkpoint.read_labels` finds them; else seven classes are taken for
-  FER2013's, in its order (a network trained from folders has them in alphabetical order: name them
-  with a labels file);
-- `input_size` or `img_size`: the resolution trained at; else the one the paper gives that size;
+- class names, see `read_labels`. Seven classes without names are assumed to be in FER2013 order.
+  Networks trained with ImageFolder use alphabetical order: name them with a labels file.
+- `input_size` or `img_size`: the resolution that the network was trained at. Default: the paper's
+  for that size of the network.
 - `arch`, as timm's training script writes it: `tf_efficientnet_b3` has the keys of
-  `efficientnet_b3` and computes otherwise (TensorFlow's padding and epsilon). A file that does not
-  say so is taken for ARCH: for a bare state_dict of the former, copy this recipe and change it.
+  `efficientnet_b3` but computes with TensorFlow's padding and epsilon. Default: ARCH. To convert a
+  bare state_dict of a `tf_efficientnet`, copy this recipe and change ARCH.
 
 Source: torchvision `efficientnet_b3`, timm `efficientnet_b3` and `tf_efficientnet_b3`. Mean and
 deviation are ImageNet's; the whole crop is resized as `transforms.Resize((300, 300))` does.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convert.checkpoint import labels_in, load_strictly, read_checkpoint, state_dict_in
-from convert.checkpoint.class_names import SETTINGS
-from convert.checkpoint.labels import FER2013
-from convert.errors import CheckpointError
-from convert.export.frameworks.torch_module import TorchNetwork
-from convert.export.numerics import ImageInput, Probabilities
-from convert.recipe import Loaded, Recipe, Tolerance
-from convert.weights.seeded import sample_input, seed_torch
-from runtime.artifact.manifest import Resize
+from convert.authoring import (
+    FER2013,
+    CheckpointError,
+    ImageInput,
+    Loaded,
+    Probabilities,
+    Recipe,
+    Resize,
+    Tolerance,
+    TorchNetwork,
+    fer2013_labels,
+    labels_in,
+    load_strictly,
+    matching_labels,
+    read_checkpoint,
+    sample_input,
+    seed_torch,
+    setting_values,
+    state_dict_in,
+)
 
 if TYPE_CHECKING:
     from convert.architectures.efficientnet import Arithmetic
 
 ARCH = "efficientnet_b3"
 SIDE = 300  # px
-SIDES = range(32, 1025)  # px, that an input may have
-ANCHORS = ("features.0.0.weight", "conv_stem.weight")
+ALLOWED_SIDES = range(32, 1025)  # px
+TIMM_KEY = "conv_stem.weight"  # which only timm's layout has
+MARKER_KEYS = ("features.0.0.weight", TIMM_KEY)
 
 
 def _load(path: Path) -> Loaded:
     from convert.architectures.efficientnet import EfficientNet
     from convert.architectures.efficientnet_keys import in_our_layout, size_of
 
-    beside = read_checkpoint(path)
-    given = state_dict_in(beside, path=path, anchors=ANCHORS)
-    state = in_our_layout(given)
+    checkpoint = read_checkpoint(path)
+    file_state = state_dict_in(checkpoint, path=path, marker_keys=MARKER_KEYS)
+    is_timm = TIMM_KEY in file_state
+    state = in_our_layout(file_state)
     try:
         size = size_of(state)
     except ValueError as error:
         raise CheckpointError(f"{path}: no EfficientNet that is known here: {error}") from error
     class_count = _class_count(path, state)
-    module = EfficientNet(size, class_count=class_count, arithmetic=_arithmetic(given, beside))
-    _fit(module, state, path=path, is_timms="conv_stem.weight" in given)
-    height, width = _resolution(path, beside) or (size.side, size.side)
-    return _around(
-        module, height=height, width=width, labels=_labels(path, beside, count=class_count)
-    )
+    arithmetic = _arithmetic(checkpoint, is_timm=is_timm)
+    module = EfficientNet(size, class_count=class_count, arithmetic=arithmetic)
+    _load_state(module, state, path=path, is_timm=is_timm)
+    height, width = _resolution(path, checkpoint) or (size.side, size.side)
+    labels = labels_in(checkpoint, path=path)
+    labels = matching_labels(labels, class_count, path=path, layer="classifier")
+    labels = labels or fer2013_labels(class_count)
+    return _loaded_model(module, height=height, width=width, labels=labels)
 
 
-def _fit(module: object, state: Mapping[str, Any], *, path: Path, is_timms: bool) -> None:
+def _load_state(module: object, state: Mapping[str, Any], *, path: Path, is_timm: bool) -> None:
     try:
         load_strictly(module, state, path=path)
     except CheckpointError as error:
-        if not is_timms:
+        if not is_timm:
             raise
         raise CheckpointError(f"{error} (torchvision's names; the file's are timm's)") from error
 
@@ -70,62 +85,45 @@ def _fit(module: object, state: Mapping[str, Any], *, path: Path, is_timms: bool
 def _class_count(path: Path, state: Mapping[str, Any]) -> int:
     weight = state.get("classifier.1.weight")
     if weight is None or weight.ndim != 2:
-        return len(FER2013)  # loading it names what is wrong
+        return len(FER2013)  # any count: load_strictly then names what is wrong
     if weight.shape[0] < 2:
         raise CheckpointError(f"{path}: the classifier has {weight.shape[0]} classes; at least two")
     return int(weight.shape[0])
 
 
-def _arithmetic(state: Mapping[str, Any], beside: object) -> "Arithmetic":
+def _arithmetic(checkpoint: object, *, is_timm: bool) -> "Arithmetic":
     from convert.architectures.efficientnet import PLAIN, TENSORFLOW
 
-    named = [str(value) for value in _settings(beside, "arch") if "efficientnet" in str(value)]
-    is_tensorflows = "tf_efficientnet" in [*named, ARCH][0]
-    return TENSORFLOW if is_tensorflows and "conv_stem.weight" in state else PLAIN
+    values = [str(value) for value in setting_values(checkpoint, "arch")]
+    arch = next((value for value in values if "efficientnet" in value), ARCH)
+    return TENSORFLOW if is_timm and "tf_efficientnet" in arch else PLAIN
 
 
-def _resolution(path: Path, beside: object) -> tuple[int, int] | None:
-    """(height, width) in px that the checkpoint says it was trained at."""
-    for value in _settings(beside, "input_size", "img_size"):
-        sides = tuple(value[-2:]) if isinstance(value, list | tuple) else (value, value)
-        if len(sides) != 2 or not all(isinstance(side, int) and side in SIDES for side in sides):
-            raise CheckpointError(
-                f"{path}: says that its input is of size {str(value)[:60]}; "
-                f"needed: {SIDES.start} to {SIDES.stop - 1} px, or height and width"
-            )
-        return (sides[0], sides[1])
-    return None
-
-
-def _settings(beside: object, *names: str) -> Iterator[object]:
-    """Values of these names beside the weights, or among the settings there; None is no value."""
-    if isinstance(beside, Mapping):
-        for place in (beside, *(beside.get(name) for name in SETTINGS)):
-            if isinstance(place, Mapping):
-                yield from (place[name] for name in names if place.get(name) is not None)
-
-
-def _labels(path: Path, beside: object, *, count: int) -> tuple[str, ...]:
-    found = labels_in(beside, path=path)
-    if found and len(found) != count:
+def _resolution(path: Path, checkpoint: object) -> tuple[int, int] | None:
+    """Return (height, width) in px that the checkpoint was trained at; None: it does not say."""
+    value = next(setting_values(checkpoint, "input_size", "img_size"), None)
+    if value is None:
+        return None
+    sides = tuple(value[-2:]) if isinstance(value, list | tuple) else (value, value)
+    if len(sides) != 2 or not all(isinstance(s, int) and s in ALLOWED_SIDES for s in sides):
         raise CheckpointError(
-            f"{path}: names {len(found)} classes ({', '.join(found)[:200]}); "
-            f"its classifier has {count}"
+            f"{path}: its settings give the input the size {str(value)[:60]}; "
+            f"allowed: {ALLOWED_SIDES.start} to {ALLOWED_SIDES.stop - 1} px, or height and width"
         )
-    return found or (FER2013 if count == len(FER2013) else ())
+    return (sides[0], sides[1])
 
 
 def _seed() -> Loaded:
     from convert.architectures.efficientnet import RESIDUAL_NORMS, EfficientNet
 
     module = EfficientNet(class_count=len(FER2013))
-    loaded = _around(module, height=SIDE, width=SIDE, labels=FER2013)
-    # not faces: eight of them are so alike that logits of a ninth reach 20 instead of 0.3
+    loaded = _loaded_model(module, height=SIDE, width=SIDE, labels=FER2013)
+    # scenes: eight synthetic faces are so alike that logits of a ninth reach 20 instead of 0.3
     seed_torch(module, sample_input(loaded, media="scene"), residual_norms=RESIDUAL_NORMS)
     return loaded
 
 
-def _around(module: object, *, height: int, width: int, labels: tuple[str, ...]) -> Loaded:
+def _loaded_model(module: object, *, height: int, width: int, labels: tuple[str, ...]) -> Loaded:
     return Loaded(
         network=TorchNetwork(module, input_shape=(3, height, width)),
         input=ImageInput(height, width, 3, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),

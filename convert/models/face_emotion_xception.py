@@ -1,34 +1,46 @@
 """mini-XCEPTION face emotion: any Keras classifier of one grey or RGB image, of whatever size.
 
-Source: oarriaga/face_classification; size, channels and class count come from the checkpoint.
+Size, channels and class count come from the checkpoint.
+
+Source: oarriaga/face_classification.
 """
 
 from pathlib import Path
 
 from convert.architectures.xception import mini_xception
-from convert.checkpoint.labels import FER2013
-from convert.errors import CheckpointError
-from convert.export.frameworks.keras_model import KerasNetwork, import_keras, load_keras
-from convert.export.numerics import ImageInput, Probabilities
-from convert.recipe import Loaded, Recipe, Tolerance
-from convert.sources import Source
-from convert.weights.seeded import sample_input, seed_keras
-from runtime.artifact.manifest import Grayscale, Resize
+from convert.authoring import (
+    FER2013,
+    CheckpointError,
+    Grayscale,
+    ImageInput,
+    KerasNetwork,
+    Loaded,
+    Probabilities,
+    Recipe,
+    Resize,
+    Source,
+    Tolerance,
+    fer2013_labels,
+    import_keras,
+    load_keras,
+    sample_input,
+    seed_keras,
+)
 
 
 def _load(path: Path) -> Loaded:
     network = KerasNetwork(load_keras(path), where=str(path))
     _check_classes(network, path)
-    return _around(network)
+    return _loaded_model(network)
 
 
 def _check_classes(network: KerasNetwork, path: Path) -> None:
     shape = network.output_shape
     if len(shape) == 1 and network.output_width > 1:
         return
-    what = "a map, as segmentation has it" if len(shape) > 1 else "one value"
+    output = "a map, as for segmentation" if len(shape) > 1 else "one value"
     raise CheckpointError(
-        f"{path}: the model gives {what}, of shape {shape}; "
+        f"{path}: the model returns {output}, of shape {shape}; "
         "needed: one value for each of at least two classes"
     )
 
@@ -36,24 +48,24 @@ def _check_classes(network: KerasNetwork, path: Path) -> None:
 def _seed() -> Loaded:
     import_keras()
     model = mini_xception(side=64, class_count=len(FER2013))
-    loaded = _around(KerasNetwork(model))
+    loaded = _loaded_model(KerasNetwork(model))
     seed_keras(model, sample_input(loaded, media="face"))
     return loaded
 
 
-def _around(network: KerasNetwork) -> Loaded:
+def _loaded_model(network: KerasNetwork) -> Loaded:
     height, width, channels = network.input_shape
-    # upstream: grey, cv2.resize, then (x / 255 - 0.5) * 2
-    image = ImageInput(
+    # as upstream: grey, cv2.resize, then (x / 255 - 0.5) * 2
+    pixels = ImageInput(
         height, width, channels, mean=(0.5,) * channels, std=(0.5,) * channels, layout="NHWC"
     )
-    grey = (Grayscale(),) if channels == 1 else ()
+    grayscale = (Grayscale(),) if channels == 1 else ()
     return Loaded(
         network=network,
-        input=image,
+        input=pixels,
         head=Probabilities(softmax=not network.ends_in_softmax),
-        preprocess=(*grey, Resize(height=height, width=width, interpolation="linear")),
-        labels=FER2013 if network.output_width == len(FER2013) else (),
+        preprocess=(*grayscale, Resize(height=height, width=width, interpolation="linear")),
+        labels=fer2013_labels(network.output_width),
     )
 
 

@@ -1,59 +1,72 @@
-"""Gait of a walking person: sixteen frames and what is known about the patient.
+"""Gait of a walking person, from sixteen frames and the patient's clinical condition.
 
-The weights beside this file learnt from drawn walkers (`convert.gait.train`) and have never seen a
-person; what they are worth: convert/GAIT.md. An owner's checkpoint of the same architecture brings
-its class names, or they are named with a labels file; another architecture is a recipe of its own,
-see there.
+`convert.gait.train` trained the weights in gait_student.pt on synthetic walkers; they have never
+seen a person. convert/GAIT.md says how far to trust them, and how to convert a network of another
+architecture. An owner's checkpoint of this architecture brings its class names, or the owner names
+them with a labels file.
 
-The table of conditions is gait_conditions.json beside this file; another of the same form counts
-where it is placed as checkpoints/gait_student.conditions.json.
+The conditions with a name are in gait_conditions.json in this folder. A file of the same form at
+checkpoints/gait_student.conditions.json replaces it.
 """
 
 from pathlib import Path
 
-from convert.checkpoint import load_strictly, read_labels, read_state_dict
-from convert.errors import CheckpointError
-from convert.export.frameworks.torch_module import TorchNetwork
-from convert.export.numerics import FramesInput, Probabilities
-from convert.gait.condition_embeddings import condition_assets, condition_sources
-from convert.recipe import Loaded, Recipe, Tolerance
-from convert.samples.walkers import FRAMES, LABELS, SIDE
-from convert.weights.seeded import sample_input, seed_torch
-from runtime.artifact.manifest import Letterbox, SampleFrames
+from convert.authoring import (
+    GAIT_FRAMES,
+    GAIT_LABELS,
+    GAIT_SIDE,
+    CheckpointError,
+    FramesInput,
+    Letterbox,
+    Loaded,
+    Probabilities,
+    Recipe,
+    SampleFrames,
+    Tolerance,
+    TorchNetwork,
+    condition_assets,
+    condition_sources,
+    load_strictly,
+    read_labels,
+    read_state_dict,
+    sample_input,
+    seed_torch,
+)
 
-CONDITION_SIZE = 384
-DRAWN = Path(__file__).with_suffix(".pt")  # learnt from drawings
-CLASSIFIER = "classifier.weight"
+CONDITION_SIZE = 384  # of the embedding of a condition
+SYNTHETIC_WEIGHTS = Path(__file__).with_suffix(".pt")
+CLASSIFIER_KEY = "classifier.weight"
 
 
 def _load(path: Path) -> Loaded:
     from convert.architectures.gait_student import GaitStudent
 
     state = read_state_dict(path)
-    if CLASSIFIER not in state:
-        raise CheckpointError(f"{path}: no {CLASSIFIER}; this model is read from a GaitStudent's")
-    module = GaitStudent(class_count=len(state[CLASSIFIER]))
+    if CLASSIFIER_KEY not in state:
+        raise CheckpointError(f"{path}: no {CLASSIFIER_KEY}; needed: a GaitStudent's state_dict")
+    module = GaitStudent(class_count=len(state[CLASSIFIER_KEY]))
     load_strictly(module, state, path=path)
-    return _around(module, labels=LABELS if path == DRAWN else read_labels(path))
+    labels = GAIT_LABELS if path == SYNTHETIC_WEIGHTS else read_labels(path)
+    return _loaded_model(module, labels=labels)
 
 
 def _seed() -> Loaded:
     from convert.architectures.gait_student import RESIDUAL_NORMS, GaitStudent
 
-    module = GaitStudent(class_count=len(LABELS))
-    loaded = _around(module, labels=LABELS)
+    module = GaitStudent(class_count=len(GAIT_LABELS))
+    loaded = _loaded_model(module, labels=GAIT_LABELS)
     seed_torch(module, sample_input(loaded, media="walker"), residual_norms=RESIDUAL_NORMS)
     return loaded
 
 
-def _around(module: object, *, labels: tuple[str, ...]) -> Loaded:
-    """What surrounds the network."""
-    shapes = {"clip": (FRAMES, 3, SIDE, SIDE), "patient": (CONDITION_SIZE,)}
+def _loaded_model(module: object, *, labels: tuple[str, ...]) -> Loaded:
+    frames, side = GAIT_FRAMES, GAIT_SIDE
+    shapes = {"clip": (frames, 3, side, side), "patient": (CONDITION_SIZE,)}
     return Loaded(
         network=TorchNetwork(module, inputs=shapes),
-        input=FramesInput(FRAMES, SIDE, SIDE, condition=CONDITION_SIZE),
+        input=FramesInput(frames, side, side, condition=CONDITION_SIZE),
         head=Probabilities(softmax=True),
-        preprocess=(SampleFrames(FRAMES), Letterbox(SIDE, SIDE, "linear_antialias")),
+        preprocess=(SampleFrames(frames), Letterbox(side, side, "linear_antialias")),
         labels=labels,
         assets=condition_assets(),
     )
@@ -67,6 +80,6 @@ RECIPE = Recipe(
     seed=_seed,
     tolerance=Tolerance(at_least={"top1_agreement": 0.98}, at_most={"probability_distance": 0.015}),
     media="walker",
-    drawn=DRAWN,
+    synthetic_weights=SYNTHETIC_WEIGHTS,
     reads=condition_sources,
 )

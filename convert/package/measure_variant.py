@@ -11,7 +11,7 @@ from convert.errors import VerificationError
 from convert.metrics import Outputs, measure
 from convert.package.artifact import describe
 from convert.quantize.saturation import saturating_layers
-from convert.recipe import Kind, Tolerance
+from convert.recipe import MediaKind, Tolerance
 from convert.samples.golden import Golden
 from convert.samples.sets import Media
 from convert.verify.latency import medians_ms
@@ -61,7 +61,7 @@ def measure_variant(
     reference: Outputs,
     golden: Golden,
     tolerance: Tolerance | None,
-    kind: Kind,
+    kind: MediaKind,
 ) -> Variant:
     """Measure one file as it will serve.
 

@@ -66,8 +66,9 @@ def find(
     path = checkpoint or _placed(recipe_file.id)
     if path is not None:
         return ResolvedWeights("pretrained", path, labels or _labels_beside(path))
-    if recipe_file.recipe.drawn is not None and recipe_file.recipe.drawn.is_file():
-        return ResolvedWeights("synthetic", recipe_file.recipe.drawn, labels)
+    synthetic = recipe_file.recipe.synthetic_weights
+    if synthetic is not None and synthetic.is_file():
+        return ResolvedWeights("synthetic", synthetic, labels)
     return _published(recipe_file, mode, labels, fetch)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.recipe import Kind, Loaded
+from convert.recipe import Loaded, MediaKind
 from convert.samples.media import MODALITIES
 from convert.samples.procedural import SAMPLES
 from convert.samples.sets import drawn, joined
@@ -25,7 +25,7 @@ SAMPLE_COUNT = 8
 Samples = tuple[NDArray[Any], ...]  # an array per network input, (N, ...)
 
 
-def sample_input(loaded: Loaded, *, media: Kind) -> Samples:
+def sample_input(loaded: Loaded, *, media: MediaKind) -> Samples:
     """Network inputs of SAMPLE_COUNT drawings, for the estimates below."""
     batch = joined(drawn(MODALITIES[media], loaded, SAMPLES, SAMPLE_COUNT))
     return loaded.input.apply(*(batch[tensor.name] for tensor in loaded.input.tensors))

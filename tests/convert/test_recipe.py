@@ -3,12 +3,14 @@ from pathlib import Path
 import pytest
 
 from convert.errors import RecipeError
-from convert.recipe import Tolerance, find, known, read
+from convert.recipe import MODELS, Tolerance, find, model_ids, read
 from tests.convert.support.tiny import write_recipe
 
 
 def test_known_models_are_the_directory_listing() -> None:
-    models = known()
+    models = model_ids()
+    assert "shared" not in models
+    assert not {path.stem for path in (MODELS / "shared").glob("*.py")} & {*models}
     assert {"background_u2netp", "face_emotion_xception", "image_embedding_mobilenetv2"} <= {
         *models
     }
@@ -69,6 +71,47 @@ def test_broken_recipe_files_are_refused(
         read(path)
     assert str(path) in str(caught.value)
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from convert.numerics import ImageInput, Probabilities",  # the module has moved
+        "from convert.checkpoint import Probabilities, ImageInput",  # the name has moved
+        "from runtime.manifest import Probabilities, ImageInput",
+        "def load(path):\n    from convert.numerics import Probabilities, ImageInput",
+    ],
+)
+def test_imports_of_an_older_layout_are_refused_with_the_line_to_write(
+    tmp_path: Path, line: str
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(f"import numpy\n{line}\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"mine\.py: .*(no module|cannot import name) ") as caught:
+        read(path)
+    assert "`from convert.authoring import ImageInput, Probabilities`" in str(caught.value)
+
+
+def test_other_failed_imports_say_nothing_of_authoring(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("from convert.authoring import Recipe\nimport nothing_of_that_name\n")
+    with pytest.raises(RecipeError, match=r"No module named 'nothing_of_that_name'$"):
+        read(path)
+
+
+def test_networks_of_the_project_are_not_part_of_authoring(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from convert.architectures.u2net import u2net\nfrom convert.no import Recipe\n"
+    )
+    with pytest.raises(RecipeError, match=r"`from convert\.authoring import Recipe`"):
+        read(path)
+
+
+def test_a_renamed_field_is_refused_by_its_new_name(tmp_path: Path) -> None:
+    path = write_recipe(tmp_path, extra="\nRecipe(drawn=None)\n")
+    with pytest.raises(RecipeError, match="'drawn'; the field of Recipe is now called 'synthetic_"):
+        read(path)
 
 
 def test_missing_recipe_file_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.checkpoint import expect
+from convert.checkpoint import require_kind
 from convert.checkpoint.unpickle.records import loads
 from convert.errors import CheckpointError
 
@@ -28,7 +28,7 @@ def read(path: Path) -> TorchFile:
     Raises:
         CheckpointError: not a torch zip, damaged, or naming anything but the parts of a checkpoint.
     """
-    expect(path, "torch")
+    require_kind(path, "torch")
     if not zipfile.is_zipfile(path):
         raise CheckpointError(
             f"{path}: of torch's format before 1.6, which is not read here; "

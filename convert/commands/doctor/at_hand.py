@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from convert.checkpoint.kinds import DESCRIPTIONS, sniff
+from convert.checkpoint.kinds import DESCRIPTIONS, detect_kind
 from convert.commands.doctor.finding import Finding
 from convert.errors import CheckpointError, LabelsError, SourceError
 from convert.recipe import RecipeFile
@@ -91,7 +91,7 @@ def _here(recipe_file: RecipeFile, found: ResolvedWeights, out: Path) -> AtHand:
     if found.path.is_dir():
         kind, files = "a folder", [path for path in found.path.rglob("*") if path.is_file()]
     else:
-        kind, files = DESCRIPTIONS[sniff(found.path)], [found.path]
+        kind, files = DESCRIPTIONS[detect_kind(found.path)], [found.path]
     size = sum(path.stat().st_size for path in files)
     if not size:
         raise CheckpointError(f"{found.path}: the folder is empty")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from convert.errors import CalibrationError
 from convert.files import sha256
-from convert.recipe import Kind
+from convert.recipe import MediaKind
 from convert.samples import procedural
 from convert.samples.media import MODALITIES
 from convert.samples.sets import MAXIMUM, Samples
@@ -15,14 +15,14 @@ from runtime.errors import ArtifactError, InputError
 from runtime.model import Model
 
 # of versions that do not say by which drawings they were judged
-KINDS: Mapping[Task, Kind] = {
+KINDS: Mapping[Task, MediaKind] = {
     "audio-classification": "voice",
     "video-classification": "walker",
     "sentence-similarity": "sentence",
 }
 
 
-def kind_of(model: Model) -> Kind:
+def kind_of(model: Model) -> MediaKind:
     """The kind of media that a model was judged with.
 
     Raises:

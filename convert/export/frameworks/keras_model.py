@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from convert.checkpoint import check_keras_config, expect
+from convert.checkpoint import check_keras_config, require_kind
 from convert.errors import CheckpointError
 from convert.export.frameworks import forward_by_row
 from runtime.errors import one_line
@@ -33,7 +33,7 @@ def load_keras(path: Path) -> Any:
     Raises:
         CheckpointError: not a Keras file, damaged, or with layers that carry code.
     """
-    expect(path, "hdf5", "keras")
+    require_kind(path, "hdf5", "keras")
     check_keras_config(path)
     keras = import_keras()
     try:

@@ -10,7 +10,7 @@ from onnx.external_data_helper import (
     uses_external_data,
 )
 
-from convert.checkpoint import expect, sniff
+from convert.checkpoint import detect_kind, require_kind
 from convert.errors import CheckpointError
 from convert.export.graph.opset import opset_of
 from runtime.errors import one_line
@@ -34,7 +34,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         CheckpointError: not an ONNX file, damaged, over 2 GB, without the file of its weights,
             older than onnxruntime reads, quantized already, or of half precision.
     """
-    expect(path, "onnx")
+    require_kind(path, "onnx")
     _refuse_size(path, [path])
     try:
         model = onnx.load(path, load_external_data=False)
@@ -59,7 +59,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
 def files_beside(path: Path) -> tuple[Path, ...]:
     """Files that hold an ONNX file's weights; none for a checkpoint of another kind, or damaged."""
     try:
-        if sniff(path) != "onnx":
+        if detect_kind(path) != "onnx":
             return ()
         return _files_beside(onnx.load(path, load_external_data=False), path)
     except Exception:  # protobuf's exceptions share no base with ours; `read_onnx` tells

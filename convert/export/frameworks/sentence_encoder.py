@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.checkpoint import load_strictly
-from convert.checkpoint.folder import CONFIG, read_settings, read_weights
+from convert.checkpoint.folder import CONFIG, read_folder_settings, read_folder_weights
 from convert.errors import CheckpointError
 from convert.export.frameworks.torch_module import TorchNetwork
 
@@ -40,7 +40,7 @@ def read_sentence_encoder(folder: Path) -> SentenceEncoder:
         CheckpointError: something is missing or damaged, or the model is another than a BERT whose
             token vectors are averaged.
     """
-    config = read_settings(folder)
+    config = read_folder_settings(folder)
     for name, needed in NEEDED.items():
         found = config.get(name, needed)
         if found != needed:
@@ -85,7 +85,7 @@ def _network(config: Mapping[str, Any], folder: Path) -> TorchNetwork:
     from convert.architectures.bert import UNUSED
 
     module = bert(config, where=folder / CONFIG)
-    load_strictly(module, read_weights(folder), path=folder, ignore=UNUSED)
+    load_strictly(module, read_folder_weights(folder), path=folder, ignore=UNUSED)
     return around(module)
 
 
@@ -131,4 +131,4 @@ def _max_length(folder: Path, config: Mapping[str, Any]) -> int:
 
 
 def _optional(folder: Path, name: str) -> Mapping[str, Any]:
-    return read_settings(folder, name) if (folder / name).is_file() else {}
+    return read_folder_settings(folder, name) if (folder / name).is_file() else {}

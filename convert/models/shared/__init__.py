@@ -1,1 +1,1 @@
-"""Parts that several recipes share."""
+"""Code that several recipes share: loading and seeding. The facts of a model are in its recipe."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from convert.metrics import Fidelity
 from convert.quantize.quantizer import Setting
 from convert.quantize.search.layer_groups import Unit
-from convert.recipe import Tolerance, tightened
+from convert.recipe import Tolerance, tighten
 from convert.verify.latency import AT_ONCE
 
 BLOCKS = 8  # first partition of the network, in graph order
@@ -103,7 +103,7 @@ class Search:
         self._evaluate = evaluate
         self._units = units
         self._tolerance = tolerance
-        self._safe = tightened(tolerance)
+        self._safe = tighten(tolerance)
         self._budget = budget
         self._clock = clock
         self._deadline = clock() + budget.seconds

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from convert.checkpoint.folder import read_settings, read_weights
+from convert.checkpoint.folder import read_folder_settings, read_folder_weights
 from convert.errors import CheckpointError
 
 
@@ -36,7 +36,7 @@ def test_one_file(tmp_path: Path, name: str) -> None:
     else:
         save_file(tensors(), tmp_path / name)
 
-    found = read_weights(tmp_path)
+    found = read_folder_weights(tmp_path)
 
     assert {key: value.dtype for key, value in found.items()} == dict.fromkeys(
         tensors(), torch.float32
@@ -47,14 +47,14 @@ def test_one_file(tmp_path: Path, name: str) -> None:
 def test_several_files(tmp_path: Path) -> None:
     write_parts(tmp_path, {"a.weight": "part-1.safetensors", "b.weight": "part-2.safetensors"})
 
-    assert read_weights(tmp_path).keys() == tensors().keys()
+    assert read_folder_weights(tmp_path).keys() == tensors().keys()
 
 
 def test_a_part_without_its_tensor(tmp_path: Path) -> None:
     write_parts(tmp_path, {"a.weight": "part-1.safetensors", "c.weight": "part-1.safetensors"})
 
     with pytest.raises(CheckpointError, match=r"part-1\.safetensors lacks c\.weight"):
-        read_weights(tmp_path)
+        read_folder_weights(tmp_path)
 
 
 def test_a_part_outside_the_folder(tmp_path: Path) -> None:
@@ -65,12 +65,12 @@ def test_a_part_outside_the_folder(tmp_path: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
 
     with pytest.raises(CheckpointError, match="is no file of the folder"):
-        read_weights(folder)
+        read_folder_weights(folder)
 
 
 def test_no_weights(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="holds no weights"):
-        read_weights(tmp_path)
+        read_folder_weights(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_bad_settings(tmp_path: Path, text: str | None, message: str) -> None:
         (tmp_path / "config.json").write_text(text, encoding="utf-8")
 
     with pytest.raises(CheckpointError, match=message):
-        read_settings(tmp_path)
+        read_folder_settings(tmp_path)
 
 
 def test_settings_of_a_file(tmp_path: Path) -> None:
@@ -90,4 +90,4 @@ def test_settings_of_a_file(tmp_path: Path) -> None:
     file.write_bytes(b"x")
 
     with pytest.raises(CheckpointError, match="not a folder"):
-        read_settings(file)
+        read_folder_settings(file)

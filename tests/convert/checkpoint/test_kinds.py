@@ -12,9 +12,9 @@ import torch  # noqa: TID253 - in a process without TensorFlow
 
 from convert.checkpoint import (
     check_keras_config,
-    expect,
+    detect_kind,
     read_state_dict,
-    sniff,
+    require_kind,
     tensors_digest,
 )
 from convert.errors import CheckpointError
@@ -68,7 +68,7 @@ def path(tmp_path: Path) -> Path:
 )
 def test_kind_is_told_by_content(path: Path, content: bytes, kind: str) -> None:
     path.write_bytes(content)
-    assert sniff(path) == kind
+    assert detect_kind(path) == kind
 
 
 @pytest.mark.parametrize(
@@ -103,17 +103,17 @@ def test_kind_is_told_by_content(path: Path, content: bytes, kind: str) -> None:
 )
 def test_no_checkpoint_is_refused_with_the_reason(path: Path, content: bytes, says: str) -> None:
     path.write_bytes(content)
-    assert says in refusal(sniff, path)
+    assert says in refusal(detect_kind, path)
 
 
 def test_zip_of_something_else_is_refused(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "hello")
-    assert "neither a torch nor a Keras model" in refusal(sniff, path)
+    assert "neither a torch nor a Keras model" in refusal(detect_kind, path)
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:
-    assert "No such file" in refusal(sniff, tmp_path / "nowhere.pth")
+    assert "No such file" in refusal(detect_kind, tmp_path / "nowhere.pth")
 
 
 @pytest.mark.parametrize(
@@ -130,12 +130,12 @@ def test_directory_is_refused_with_what_to_give(
 ) -> None:
     for name in names:
         (tmp_path / name).touch()
-    assert says in refusal(sniff, tmp_path)
+    assert says in refusal(detect_kind, tmp_path)
 
 
 def test_other_kind_is_named_with_what_is_read_and_what_to_do(path: Path) -> None:
     path.write_bytes(scripted(network()))
-    text = refusal(lambda p: expect(p, "hdf5", "keras"), path)
+    text = refusal(lambda p: require_kind(p, "hdf5", "keras"), path)
     assert "a TorchScript archive; this model is read from .h5 or .keras; load it where" in text
     assert "save its state_dict() instead" in refusal(read_state_dict, path)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from convert.checkpoint.labels import in_order, read_labels_file
+from convert.checkpoint.labels import ordered_labels, read_labels_file
 from convert.errors import LabelsError
 
 NAMES = ("angry", "très content", "neutral")
@@ -44,9 +44,9 @@ def test_json_has_names_in_any_of_three_forms(tmp_path: Path, names: Any) -> Non
 
 
 def test_indices_may_be_numbers_and_names_digits() -> None:
-    assert in_order({1: "b", 0: "a"}) == ("a", "b")
-    assert in_order({"7": 0, "3": 1}) == ("7", "3")
-    assert in_order(("0", "1")) == ("0", "1")
+    assert ordered_labels({1: "b", 0: "a"}) == ("a", "b")
+    assert ordered_labels({"7": 0, "3": 1}) == ("7", "3")
+    assert ordered_labels(("0", "1")) == ("0", "1")
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_every_architecture_is_nearest_to_itself(architecture: Architecture) -> 
 
 
 def test_every_architecture_belongs_to_a_model() -> None:
-    assert {each.model for each in known()} <= set(recipe.known())
+    assert {each.model for each in known()} <= set(recipe.model_ids())
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch  # noqa: TID253 - in a process without TensorFlow
 
-from convert.checkpoint import anchored, read_checkpoint, read_state_dict
+from convert.checkpoint import read_checkpoint, read_state_dict, strip_prefix
 from convert.checkpoint.torch_file import AVERAGED, WRAPPERS
 from tests.convert.support.checkpoint_files import (
     Plants,
@@ -91,11 +91,11 @@ def test_anchor_tells_the_prefix_where_keys_are_looked_at_before_loading(
     path: Path, state: dict[str, torch.Tensor]
 ) -> None:
     path.write_bytes(saved({"state_dict": prefixed("model.", state), "epoch": 1}))
-    assert_same(read_state_dict(path, anchors=("conv.weight", "0.weight")), state)
-    assert anchored(state, "0.weight") == state
-    assert anchored(state, "nowhere") == state
+    assert_same(read_state_dict(path, marker_keys=("conv.weight", "0.weight")), state)
+    assert strip_prefix(state, "0.weight") == state
+    assert strip_prefix(state, "nowhere") == state
     other = {"metric.weight": torch.zeros(1), "teacher.metric.weight": torch.zeros(1)}
-    assert anchored(other, "metric.weight") == other
+    assert strip_prefix(other, "metric.weight") == other
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -159,7 +159,7 @@ def test_settings_of_training_scripts_are_read_as_values(
     assert (found["word"], found["big_endian"]) == ("été", [1, 2])
     assert (found["classes"], found["objects"]) == (["angry", "sad"], ["a", "b"])
     assert {type(found[name]).__module__ for name in ("when", "torch")} == {
-        "convert.checkpoint.stand_ins"
+        "convert.checkpoint.stubs"
     }
 
 

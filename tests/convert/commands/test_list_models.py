@@ -30,14 +30,14 @@ def test_list_imports_no_framework_and_nothing_slow() -> None:
 
 
 def test_recipes_import_no_framework() -> None:
-    loaded = modules_after("from convert import recipe\nprint(len(recipe.defaults()))")
+    loaded = modules_after("from convert import recipe\nprint(len(recipe.default_recipes()))")
     assert "onnx" in loaded
     assert loaded.isdisjoint(FRAMEWORKS)
 
 
 def test_list_says_what_the_recipes_say() -> None:
     expected = []
-    for model_id in recipe.known():
+    for model_id in recipe.model_ids():
         found = recipe.find(model_id).recipe
         expected.append(f"{model_id:32} {found.task:26} {found.description}")
     assert list(listing.lines()) == expected

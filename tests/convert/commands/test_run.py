@@ -226,7 +226,7 @@ def test_bad_keras_checkpoints_leave_one_line_and_no_version(
     for name, says in (
         ("code-lambda.keras", "Lambda would run code"),
         ("code-class.keras", "Keras cannot load it"),
-        ("map.h5", "the model gives a map, as segmentation has it, of shape (14, 14, 7); needed:"),
+        ("map.h5", "the model returns a map, as for segmentation, of shape (14, 14, 7); needed:"),
     ):
         path, out = keras_files / name, tmp_path / "out"
         arguments = ("face_emotion_xception", "--checkpoint", path, "--out", out)

@@ -211,9 +211,9 @@ def test_keras_softmax_is_seen_wherever_it_is(keras_files: Path) -> None:
 def test_keras_files_that_are_no_such_classifier_are_refused(keras_files: Path) -> None:
     says = {
         "vector.h5": "takes (None, 20); needed: (None, height, width, 1 or 3)",
-        "map.h5": "gives a map, as segmentation has it, of shape (14, 14, 7); needed: one value",
-        "mask.keras": "gives a map, as segmentation has it, of shape (14, 14, 1); needed: one",
-        "regression.h5": "gives one value, of shape (1,); needed: one value for each of at least",
+        "map.h5": "returns a map, as for segmentation, of shape (14, 14, 7); needed: one value",
+        "mask.keras": "returns a map, as for segmentation, of shape (14, 14, 1); needed: one",
+        "regression.h5": "returns one value, of shape (1,); needed: one value for each of at least",
         "any-size.keras": "takes (None, None, None, 1); needed: (None, height, width, 1 or 3)",
         "four-channels.keras": "takes (None, 16, 16, 4); needed: (None, height, width, 1 or 3)",
         "two-images.keras": "has 2 inputs and 1 outputs; needed: one image in",

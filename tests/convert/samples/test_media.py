@@ -15,7 +15,7 @@ from runtime.media.suffixes import IMAGES, SUFFIXES
 from tests.convert.support import nets
 
 
-@pytest.mark.parametrize("model_id", recipe.known())
+@pytest.mark.parametrize("model_id", recipe.model_ids())
 def test_calibration_reads_the_suffixes_that_the_command_line_reads(model_id: str) -> None:
     found = recipe.find(model_id).recipe
     assert MODALITIES[found.media].suffixes == SUFFIXES[found.task]

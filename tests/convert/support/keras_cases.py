@@ -146,7 +146,7 @@ def ends_in_softmax(directory: str) -> dict[str, bool]:
 def _write_family(folder: Path) -> None:
     import_keras()
     from convert.architectures.xception import big_xception, mini_xception
-    from convert.models.face_emotion_xception import _around
+    from convert.models.face_emotion_xception import _loaded_model
 
     for name, build, side in (
         ("mini-64", mini_xception, 64),
@@ -154,7 +154,7 @@ def _write_family(folder: Path) -> None:
         ("big-48", big_xception, 48),
     ):
         model = build(side=side, class_count=CLASSES)
-        seed_keras(model, sample_input(_around(KerasNetwork(model)), media="face"))
+        seed_keras(model, sample_input(_loaded_model(KerasNetwork(model)), media="face"))
         model.save(folder / f"{name}.h5")
         model.save(folder / f"{name}.keras")
         model.save_weights(folder / f"{name}.weights.h5")

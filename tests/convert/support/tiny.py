@@ -11,12 +11,10 @@ RECIPE = '''
 
 from pathlib import Path
 
-from convert.checkpoint import load_strictly, read_state_dict
-from convert.export.frameworks.torch_module import TorchNetwork
-from convert.export.numerics import ImageInput, Probabilities
-from convert.recipe import Loaded, Recipe, Tolerance
-from convert.weights.seeded import sample_input, seed_torch
-from runtime.artifact.manifest import Resize
+from convert.authoring import (
+    ImageInput, Loaded, Probabilities, Recipe, Resize, Tolerance, TorchNetwork, load_strictly,
+    read_state_dict, sample_input, seed_torch,
+)
 
 SIDE = 32
 WIDTH = 64

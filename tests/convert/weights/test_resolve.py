@@ -216,7 +216,7 @@ def test_repository_that_cannot_be_had_is_refused_in_every_mode(recipe_file: Rec
             find(of_hub, "pretrained", Path(given), fetch=Publisher())
 
 
-@pytest.mark.parametrize("model_id", recipe.known())
+@pytest.mark.parametrize("model_id", recipe.model_ids())
 def test_sources_of_the_recipes_are_verifiable(model_id: str) -> None:
     source = recipe.find(model_id).recipe.source
     if isinstance(source, Source):

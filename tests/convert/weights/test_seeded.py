@@ -20,7 +20,9 @@ TORCH = ("image_embedding_mobilenetv2", "background_u2netp")
 
 
 KERAS = "face_emotion_xception"  # TensorFlow does not live in torch's process
-SEEDED = tuple(name for name in recipe.known() if recipe.find(name).recipe.seed and name != KERAS)
+SEEDED = tuple(
+    name for name in recipe.model_ids() if recipe.find(name).recipe.seed and name != KERAS
+)
 WEIGHTED = ("Conv", "MatMul", "Gemm")
 
 

@@ -6,7 +6,7 @@ from convert.metrics import Fidelity
 from convert.quantize.quantizer import Setting
 from convert.quantize.search.float_layers import BLOCKS, Budget, Measured, Search
 from convert.quantize.search.layer_groups import Unit
-from convert.recipe import Tolerance, tightened
+from convert.recipe import Tolerance, tighten
 
 COUNT = 40
 UNITS = tuple(Unit((f"conv{i}", f"relu{i}"), 1 / COUNT, 1 / COUNT) for i in range(COUNT))
@@ -113,10 +113,10 @@ def test_what_is_safe_is_made_better_where_little_is_much_of_its_loss(
 
 
 def test_half_of_a_tolerance_is_half_as_far_from_equal() -> None:
-    halved = tightened(Tolerance(at_least={"iou_mean": 0.98}, at_most={"mae": 0.006}))
+    halved = tighten(Tolerance(at_least={"iou_mean": 0.98}, at_most={"mae": 0.006}))
     assert halved.at_least["iou_mean"] == pytest.approx(0.99)
     assert halved.at_most["mae"] == pytest.approx(0.003)
-    assert tightened(Tolerance(at_most={"mae": -1})).violations({"mae": 0})
+    assert tighten(Tolerance(at_most={"mae": -1})).violations({"mae": 0})
 
 
 def test_blocks_that_cost_less_are_tried_first() -> None:

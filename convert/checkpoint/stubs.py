@@ -88,7 +88,7 @@ def scalar(dtype: Any, data: Any = b"") -> Any:
     return found[0] if len(found) == 1 else Ignored()
 
 
-def stand_ins() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
+def stubs() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
     """What stands in for which name, as torch.serialization.safe_globals takes it."""
     paths = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
     by_class: dict[Callable[..., Any], list[str]] = {

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.checkpoint.class_names import SETTINGS
 from convert.checkpoint.keys import trained
+from convert.checkpoint.settings import SETTINGS_KEYS
 from convert.checkpoint.torch_file import AVERAGED, as_float32
 from convert.errors import CheckpointError
 
@@ -35,14 +35,14 @@ Tensors = Mapping[str, Any]  # of torch, by name
 class Embedder:
     """What a checkpoint holds of an embedding network, before the network is known."""
 
-    anchor: str  # the key by which the backbone was found
+    marker_key: str  # the key by which the backbone was found
     state: Tensors  # the dict that it lies in; its own keys without a prefix
     beside: Tensors  # of other dicts, by place and key; as they are
     numbers: Mapping[str, float]  # settings, by place and key
 
 
 @dataclass(frozen=True, slots=True)
-class Centres:
+class ClassCenters:
     """Class centres, and how sharp the softmax over their cosines was trained."""
 
     values: Any  # (K, D) torch.Tensor, float32
@@ -80,9 +80,9 @@ def find_embedder(loaded: Any, anchors: Sequence[str], *, path: Path) -> Embedde
     return Embedder(anchor, own, beside, dict(_numbers(loaded)))
 
 
-def take_centres(
+def split_head(
     embedder: Embedder, own: Sequence[str], width: int, *, path: Path
-) -> tuple[Tensors, Centres | None]:
+) -> tuple[Tensors, ClassCenters | None]:
     """Part the backbone from its head.
 
     Args:
@@ -119,10 +119,10 @@ def take_centres(
     head = {key for key in others if key == name or (part and key.startswith(part))}
     state = {key: value for key, value in embedder.state.items() if key not in head}
     # only now: what else lies beside may be a loss of infinity
-    values = _upright(name, as_float32({name: others[name]}, path=path)[name], width)
+    values = _orient_kd(name, as_float32({name: others[name]}, path=path)[name], width)
     if len(values) > MOST_CLASSES:
         return state, None
-    return state, Centres(values, _scale({**embedder.numbers, **_scalars(others)}, part, path))
+    return state, ClassCenters(values, _scale({**embedder.numbers, **_scalars(others)}, part, path))
 
 
 def _dicts(loaded: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -165,7 +165,7 @@ def _may_be_centres(name: str, value: Any, width: int) -> bool:
     return _last(name) in CENTRES and value.ndim == 2 and width in value.shape
 
 
-def _upright(name: str, value: Any, width: int) -> Any:
+def _orient_kd(name: str, value: Any, width: int) -> Any:
     """(K, D), whichever way the file has it."""
     transposed = value.shape[1] != width or (_last(name) == "kernel" and value.shape[0] == width)
     return (value.T if transposed else value).contiguous()
@@ -173,7 +173,7 @@ def _upright(name: str, value: Any, width: int) -> Any:
 
 def _scale(numbers: Mapping[str, float], part: str, path: Path) -> float | None:
     places = [f"{place}{name}" for place in (part, "") for name in SCALES]
-    places += [f"{place}.{name}" for place in SETTINGS for name in SETTINGS_SCALES]
+    places += [f"{place}.{name}" for place in SETTINGS_KEYS for name in SETTINGS_SCALES]
     for place in places:
         if place in numbers:
             if not 0 < numbers[place] < math.inf:

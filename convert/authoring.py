@@ -1,0 +1,176 @@
+"""Everything that a recipe file imports: `from convert.authoring import Loaded, Recipe, ...`.
+
+One module with stable names, so that the folders behind it are free to move. Importing it loads
+nothing else: each name is imported from its own module when it is first used, so a recipe file
+pays only for what it names. convert/README.md explains the names, in groups.
+"""
+
+import ast
+import importlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+# The one list of where each name is defined: type checkers read it, and so does `__getattr__`.
+if TYPE_CHECKING:
+    from convert.checkpoint import (
+        detect_kind,
+        labels_in,
+        load_strictly,
+        read_checkpoint,
+        read_labels,
+        read_state_dict,
+        state_dict_in,
+    )
+    from convert.checkpoint.class_centers import ClassCenters, find_embedder, split_head
+    from convert.checkpoint.class_names import matching_labels
+    from convert.checkpoint.folder import read_folder_settings, read_folder_weights
+    from convert.checkpoint.labels import FER2013, fer2013_labels, ordered_labels
+    from convert.checkpoint.settings import setting_values
+    from convert.checkpoint.ultralytics import read_ultralytics
+    from convert.errors import CheckpointError, LabelsError, RecipeError
+    from convert.export.frameworks import Network
+    from convert.export.frameworks.hugging_face import TransformersNetwork
+    from convert.export.frameworks.hugging_face import transformers as import_transformers
+    from convert.export.frameworks.keras_model import KerasNetwork, import_keras, load_keras
+    from convert.export.frameworks.onnx_graph import OnnxNetwork
+    from convert.export.frameworks.sentence_encoder import SentenceEncoder, read_sentence_encoder
+    from convert.export.frameworks.sentence_encoder import around as token_network
+    from convert.export.frameworks.sentence_encoder import bert as build_bert
+    from convert.export.frameworks.torch_module import TorchNetwork
+    from convert.export.numerics import (
+        Boxes,
+        Faces,
+        FramesInput,
+        Head,
+        ImageInput,
+        Input,
+        Probabilities,
+        StretchedAlpha,
+        Tokens,
+        UnitEmbedding,
+        WaveformInput,
+    )
+    from convert.export.numerics.cosine import CosineProbabilities
+    from convert.gait.condition_embeddings import condition_assets, condition_sources
+    from convert.recipe import Loaded, Recipe, Tolerance
+    from convert.samples.procedural.sentences import words as synthetic_words
+    from convert.samples.walkers import FRAMES as GAIT_FRAMES
+    from convert.samples.walkers import LABELS as GAIT_LABELS
+    from convert.samples.walkers import SIDE as GAIT_SIDE
+    from convert.sources import HubSource, Source
+    from convert.weights.seeded import sample_input, seed_keras, seed_torch
+    from runtime.artifact.manifest import (
+        VOCABULARY,
+        CenterCrop,
+        Grayscale,
+        Letterbox,
+        NmsConfig,
+        Resample,
+        Resize,
+        SampleFrames,
+        Tokenize,
+    )
+    from runtime.errors import one_line
+
+__all__ = [
+    "FER2013",
+    "GAIT_FRAMES",
+    "GAIT_LABELS",
+    "GAIT_SIDE",
+    "VOCABULARY",
+    "Boxes",
+    "CenterCrop",
+    "CheckpointError",
+    "ClassCenters",
+    "CosineProbabilities",
+    "Faces",
+    "FramesInput",
+    "Grayscale",
+    "Head",
+    "HubSource",
+    "ImageInput",
+    "Input",
+    "KerasNetwork",
+    "LabelsError",
+    "Letterbox",
+    "Loaded",
+    "Network",
+    "NmsConfig",
+    "OnnxNetwork",
+    "Probabilities",
+    "Recipe",
+    "RecipeError",
+    "Resample",
+    "Resize",
+    "SampleFrames",
+    "SentenceEncoder",
+    "Source",
+    "StretchedAlpha",
+    "Tokenize",
+    "Tokens",
+    "Tolerance",
+    "TorchNetwork",
+    "TransformersNetwork",
+    "UnitEmbedding",
+    "WaveformInput",
+    "build_bert",
+    "condition_assets",
+    "condition_sources",
+    "detect_kind",
+    "fer2013_labels",
+    "find_embedder",
+    "import_keras",
+    "import_transformers",
+    "labels_in",
+    "load_keras",
+    "load_strictly",
+    "matching_labels",
+    "one_line",
+    "ordered_labels",
+    "read_checkpoint",
+    "read_folder_settings",
+    "read_folder_weights",
+    "read_labels",
+    "read_sentence_encoder",
+    "read_state_dict",
+    "read_ultralytics",
+    "sample_input",
+    "seed_keras",
+    "seed_torch",
+    "setting_values",
+    "split_head",
+    "state_dict_in",
+    "synthetic_words",
+    "token_network",
+]
+
+if not TYPE_CHECKING:  # a type checker would take any name, also a misspelt one, to exist
+
+    def __getattr__(name: str) -> object:
+        """Import a name from the module that defines it; Python calls this at its first use."""
+        origin = _origins().get(name)
+        if origin is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module, original_name = origin
+        value = getattr(importlib.import_module(module), original_name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names, imported yet or not."""
+    return sorted(__all__)
+
+
+@cache
+def _origins() -> dict[str, tuple[str, str]]:
+    """Read the module and the name there of each public name, from the imports above."""
+    tree = ast.parse(Path(__file__).read_bytes())
+    return {
+        alias.asname or alias.name: (node.module or "", alias.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if (alias.asname or alias.name) in __all__
+    }
