@@ -44,15 +44,6 @@ def _verify(options: argparse.Namespace) -> int:
     return verify(options)
 
 
-def _saturation(options: argparse.Namespace) -> int:
-    if find_spec("onnx") is None:
-        print("convert: saturation reads graphs, and onnx is not installed here", file=sys.stderr)
-        return 1
-    from convert.commands.saturation import saturation
-
-    return saturation(options)
-
-
 def _evaluate(options: argparse.Namespace) -> int:
     from convert.commands.evaluate.command import evaluate
 
@@ -85,7 +76,6 @@ COMMANDS = {
     "doctor": _doctor,
     "evaluate": _evaluate,
     "verify": _verify,
-    "saturation": _saturation,
 }
 
 

@@ -15,10 +15,6 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     commands.add_parser("list", help="list the models with a recipe", epilog=own)
     _add_evaluate(commands.add_parser("evaluate", help="labelled accuracy, float against INT8"))
     _add_verify(commands.add_parser("verify", help="verify an artifact again, on this machine"))
-    saturation = commands.add_parser(
-        "saturation", help="what 8-bit products lose on CPUs without VNNI"
-    )
-    _add_artifact(saturation, ARTIFACT, type=Path)
     # doctor looks at what run would use, so it takes the same options
     _add_run(commands.add_parser("run", help="convert models to verified ONNX artifacts"))
     _add_run(commands.add_parser("doctor", help="say what is missing before a long run"))

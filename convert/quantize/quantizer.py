@@ -31,7 +31,7 @@ from convert.quantize.passes.fuse_silu import fuse_gates, gate_nodes, without_cl
 from convert.quantize.passes.matmul_nbits import quantize_products
 from convert.quantize.passes.pad_channels import of_kept, with_fast_channels
 from convert.quantize.passes.weight_only import store_rounded
-from convert.quantize.saturation.fitting import fitting_ranges
+from convert.quantize.saturation.ranges import no_saturation_ranges
 from convert.quantize.search.layer_groups import sizes, tail, units, with_shapes
 from runtime.engine.session import Feeds
 
@@ -132,7 +132,7 @@ class Quantizer:
             op_types_to_quantize=[name for name in setting.op_types if name not in left],
             extra_options={
                 "OpTypesToExcludeOutputQuantization": answers_in_float,
-                "TensorQuantOverrides": fitting_ranges(copy) if setting.reduce_range else {},
+                "TensorQuantOverrides": no_saturation_ranges(copy) if setting.reduce_range else {},
             },
         )
         with _quiet():

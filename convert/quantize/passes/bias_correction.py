@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from convert.export.graph.surgery import initializers
+from convert.quantize.layers import attributes, output_axis
 
 Array = NDArray[Any]
 CORRECTED = ("Conv", "Gemm")  # have a bias of their own
@@ -54,8 +55,9 @@ def correct(quantized: onnx.ModelProto, model: onnx.ModelProto, means: Mapping[s
 
 def is_corrected(node: onnx.NodeProto) -> bool:
     """True for a layer that adds its bias to its products as they are."""
-    factors = [each.f for each in node.attribute if each.name in ("alpha", "beta")]
-    return node.op_type in CORRECTED and all(factor == 1 for factor in factors)
+    factors = attributes(node)
+    plain = all(factors.get(name, 1) == 1 for name in ("alpha", "beta"))
+    return node.op_type in CORRECTED and plain
 
 
 def _is_constant(node: onnx.NodeProto, tensors: Mapping[str, onnx.TensorProto]) -> bool:
@@ -65,7 +67,7 @@ def _is_constant(node: onnx.NodeProto, tensors: Mapping[str, onnx.TensorProto]) 
 def _scaled(node: onnx.NodeProto, tensors: Mapping[str, onnx.TensorProto]) -> Array:
     """Weights as they answer; they are symmetric, so their zero point is 0."""
     rounded, scale = (numpy_helper.to_array(tensors[name]) for name in node.input[:2])
-    axis = next((each.i for each in node.attribute if each.name == "axis"), 1)
+    axis = attributes(node).get("axis", 1)
     shape = [1] * rounded.ndim
     if scale.ndim:
         shape[axis] = -1
@@ -75,11 +77,10 @@ def _scaled(node: onnx.NodeProto, tensors: Mapping[str, onnx.TensorProto]) -> Ar
 
 def mean_answer(node: onnx.NodeProto, error: Array, mean: Array) -> Array:
     """(out,) mean of what `error` in place of the weights answers to inputs of this mean."""
-    attributes = {attribute.name: attribute.i for attribute in node.attribute}
     matrix = error.reshape(*error.shape[:2], -1).sum(axis=2)
-    if node.op_type == "Gemm" and not attributes.get("transB", 0):
+    if output_axis(node, error.ndim) == 1:
         matrix = matrix.T
-    groups = attributes.get("group", 1)
+    groups = attributes(node).get("group", 1)
     outputs = matrix.reshape(groups, -1, matrix.shape[1])
     answer: Array = np.einsum("goi,gi->go", outputs, mean.reshape(groups, -1)).reshape(-1)
     return answer

@@ -19,6 +19,7 @@ from onnx import numpy_helper
 
 from convert.export.graph.surgery import initializers, readers
 from convert.export.numerics import PREFIX
+from convert.quantize.layers import attributes, is_depthwise, output_axis
 from convert.quantize.passes.pad_channels import KEPT
 
 Array = NDArray[Any]
@@ -76,10 +77,10 @@ def equalised(model: onnx.ModelProto, peaks: Mapping[str, Array]) -> onnx.ModelP
         )
         scale = _scale(peaks[pair.second.input[0]], _reach(pair.second, second[0]))
         for name, array in zip(pair.first.input[1:], first, strict=True):
-            axis = 0 if array.ndim == 1 else _output_axis(pair.first)
+            axis = 0 if array.ndim == 1 else output_axis(pair.first, array.ndim)
             added = np.ones(array.shape[axis] - len(scale))  # channels of zeros
             _put(tensors[name], array / _along(np.append(scale, added), array.ndim, axis))
-        axis = 0 if _is_depthwise(pair.second, second[0]) else 1 - _output_axis(pair.second)
+        axis = 0 if is_depthwise(pair.second, second[0]) else 1 - output_axis(pair.second, 2)
         _put(tensors[pair.second.input[1]], second[0] * _along(scale, second[0].ndim, axis))
     return changed
 
@@ -97,29 +98,16 @@ def _by_channel(
 ) -> bool:
     """True where the second reads on axis 1 what the first writes there, each channel its own."""
     weight = constants[second.input[1]]
-    grouped = _attributes(second).get("group", 1) > 1 and not _is_depthwise(second, weight)
+    grouped = attributes(second).get("group", 1) > 1 and not is_depthwise(second, weight)
     same_kind = first.op_type == second.op_type
-    return same_kind and not grouped and not _attributes(second).get("transA", 0)
-
-
-def _is_depthwise(node: onnx.NodeProto, weight: Array) -> bool:
-    groups = _attributes(node).get("group", 1)
-    return node.op_type == "Conv" and groups == weight.shape[0] > 1
-
-
-def _attributes(node: onnx.NodeProto) -> dict[str, int]:
-    return {attribute.name: attribute.i for attribute in node.attribute}
-
-
-def _output_axis(node: onnx.NodeProto) -> int:
-    return 0 if node.op_type == "Conv" or _attributes(node).get("transB", 0) else 1
+    return same_kind and not grouped and not attributes(second).get("transA", 0)
 
 
 def _reach(node: onnx.NodeProto, weight: Array) -> Array:
     """(C,) largest weight that multiplies each input channel; where each has a scale, all alike."""
-    if _is_depthwise(node, weight):
+    if is_depthwise(node, weight):
         return np.ones(0)
-    sizes = np.moveaxis(np.abs(weight), 1 - _output_axis(node), 0)
+    sizes = np.moveaxis(np.abs(weight), 1 - output_axis(node, 2), 0)
     reach: Array = sizes.reshape(len(sizes), -1).max(axis=1)
     return reach
 

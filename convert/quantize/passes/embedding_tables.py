@@ -12,6 +12,7 @@ from onnx import helper, numpy_helper
 
 from convert.export.graph.surgery import replace_nodes
 from convert.export.numerics import PREFIX
+from convert.quantize.layers import round_symmetric
 
 SMALLEST = 100_000  # values of a table that is worth it
 
@@ -54,11 +55,9 @@ def _is_table(tensor: onnx.TensorProto, graph: onnx.GraphProto) -> bool:
 
 def _parts(tensor: onnx.TensorProto) -> Iterator[onnx.TensorProto]:
     rows = numpy_helper.to_array(tensor)
-    scales = np.abs(rows).max(axis=1, keepdims=True) / np.float32(127)
-    # a row of zeros has nothing to scale
-    integers = np.rint(rows / np.where(scales > 0, scales, 1)).astype(np.int8)
-    yield numpy_helper.from_array(integers, f"{tensor.name}_int8")
-    yield numpy_helper.from_array(scales.astype(np.float32), f"{tensor.name}_scales")
+    integers, scales = round_symmetric(rows, (1,))
+    yield numpy_helper.from_array(integers.astype(np.int8), f"{tensor.name}_int8")
+    yield numpy_helper.from_array(scales, f"{tensor.name}_scales")
 
 
 def _looked_up(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from convert.export.graph.surgery import VENDOR, initializers, replace_nodes
+from convert.quantize.layers import round_symmetric
 
 # values that share a scale. Of 128, rows of a batch differed from rows alone by 5e-3 in
 # onnxruntime 1.31; of 32 it is a fifth slower
@@ -49,12 +50,10 @@ def _packed(name: str, weight: NDArray[np.float32]) -> tuple[onnx.TensorProto, o
     depth, width = weight.shape
     filled = np.pad(weight, ((0, -depth % BLOCK), (0, 0)))
     blocks = filled.T.reshape(width, -1, BLOCK)
-    scales = np.abs(blocks).max(axis=2, keepdims=True) / np.float32(ZERO - 1)
-    # a block of zeros has nothing to scale
-    integers = np.rint(blocks / np.where(scales > 0, scales, 1)) + ZERO
+    integers, scales = round_symmetric(blocks, (2,))
     return (
-        numpy_helper.from_array(integers.astype(np.uint8), f"{name}_blocks"),
-        numpy_helper.from_array(scales[:, :, 0].astype(np.float32), f"{name}_scales"),
+        numpy_helper.from_array((integers + ZERO).astype(np.uint8), f"{name}_blocks"),
+        numpy_helper.from_array(scales[:, :, 0], f"{name}_scales"),
     )
 
 

@@ -18,6 +18,7 @@ from onnx import helper, numpy_helper
 from convert.export.graph.surgery import initializers, readers, replace_nodes
 from convert.export.numerics import PREFIX
 from convert.export.numerics.image import SCALE, SHIFT, along_row
+from convert.quantize.layers import attributes
 
 READ_AT_ONCE = 4
 WRITTEN_AT_ONCE, LEAST_WRITTEN = 8, 16
@@ -134,7 +135,7 @@ def _is_own(
     """A convolution of maps, of one group, whose weights are constants that none else reads."""
     if node.op_type != "Conv" or node.name.startswith(PREFIX):
         return False
-    groups = next((each.i for each in node.attribute if each.name == "group"), 1)
+    groups = attributes(node).get("group", 1)
     own = all(name in weights and len(read_by[name]) == 1 for name in node.input[1:])
     return groups == 1 and own and weights[node.input[1]].ndim == 4
 

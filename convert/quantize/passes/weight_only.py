@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from convert.export.graph.surgery import initializers, readers, replace_nodes
+from convert.quantize.layers import WEIGHTED, output_axis, round_symmetric
 from convert.quantize.passes.bias_correction import is_corrected, mean_answer
-from convert.quantize.search.layer_groups import WEIGHTED
 
 Array = NDArray[Any]
-LARGEST = 127
 LEAST = 1024  # weights; fewer are not worth their nodes
 
 
@@ -39,8 +38,9 @@ def store_rounded(
         kernel = _kernel(node, weights) if node.name in names else None
         if kernel is not None and len(read_by[node.input[1]]) == 1:
             name = node.input[1]
-            axis = _output_axis(node, kernel)
-            integers, scale = _rounded(kernel, axis)
+            axis = output_axis(node, kernel.ndim)
+            others = tuple(each for each in range(kernel.ndim) if each != axis)
+            integers, scale = round_symmetric(kernel, others)
             rounded[name] = list(_constants(name, integers, scale))
             nodes += _nodes(name)
             node.input[1] = f"{name}/product"
@@ -59,22 +59,8 @@ def _kernel(node: onnx.NodeProto, weights: Mapping[str, Array]) -> Array | None:
     return kernel if large else None
 
 
-def _output_axis(node: onnx.NodeProto, kernel: Array) -> int:
-    transposed = any(each.name == "transB" and each.i for each in node.attribute)
-    if node.op_type == "Conv" or (node.op_type == "Gemm" and transposed):
-        return 0
-    return 1 if node.op_type == "ConvTranspose" else kernel.ndim - 1
-
-
-def _rounded(kernel: Array, axis: int) -> tuple[NDArray[np.int8], Array]:
-    others = tuple(each for each in range(kernel.ndim) if each != axis)
-    scale = np.abs(kernel).max(axis=others, keepdims=True) / np.float32(LARGEST)
-    integers = np.rint(kernel / np.where(scale > 0, scale, 1)).astype(np.int8)
-    return integers, scale.astype(np.float32)
-
-
 def _constants(name: str, integers: Array, scale: Array) -> Iterator[onnx.TensorProto]:
-    yield numpy_helper.from_array(integers, f"{name}/integers")
+    yield numpy_helper.from_array(integers.astype(np.int8), f"{name}/integers")
     yield numpy_helper.from_array(scale, f"{name}/scale")
 
 

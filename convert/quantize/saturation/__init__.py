@@ -1,21 +1,17 @@
-"""What 8-bit products lose on x86 without VNNI: which layers can, and by how much they do.
+"""Where 8-bit products saturate on x86 CPUs without VNNI, and weights with which they never do.
 
-There onnxruntime multiplies four UINT8 activations by four INT8 weights at a time: each of two
-neighbouring products is summed to 16 bits, which saturate (VPMADDUBSW), and those sums to 32 bits.
-VNNI, AMX and ARM's dot product sum in 32 bits. Depthwise convolutions, products of two activations
-and MatMulNBits do not go this way. `products` is that arithmetic, equal to the last bit to
-onnxruntime 1.31 on an AVX2 and an AVX-512 machine without VNNI; `layers` finds where it applies.
+On these CPUs onnxruntime multiplies four UINT8 activations by four INT8 weights at a time: it adds
+two neighbouring products in 16 bits, which saturate (VPMADDUBSW), and those sums in 32 bits. VNNI,
+AMX and ARM's dot product add in 32 bits. Depthwise convolutions, products of two activations and
+MatMulNBits do not use this instruction. tests/convert/support/u8s8.py has the same arithmetic in
+numpy, equal to the last bit to onnxruntime 1.31 on an AVX2 and an AVX-512 machine without VNNI.
 """
 
-from convert.quantize.saturation.layers import Layer, integer_layers, saturating_layers
-from convert.quantize.saturation.products import Products, exact, may_saturate, saturated
+from convert.quantize.saturation.layers import (
+    Layer,
+    integer_layers,
+    may_saturate,
+    saturating_layers,
+)
 
-__all__ = [
-    "Layer",
-    "Products",
-    "exact",
-    "integer_layers",
-    "may_saturate",
-    "saturated",
-    "saturating_layers",
-]
+__all__ = ["Layer", "integer_layers", "may_saturate", "saturating_layers"]

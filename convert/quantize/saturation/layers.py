@@ -1,123 +1,104 @@
 """Layers of a quantized file that multiply UINT8 activations by INT8 weights."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
-from convert.quantize.saturation.products import may_saturate
+from convert.quantize.layers import attributes, is_depthwise, output_axis
 
 T = TypeVar("T", bound=np.generic)
 
-QUANTIZED_PRODUCTS = ("Conv", "Gemm", "MatMul")  # between QuantizeLinear and DequantizeLinear
+QDQ_PRODUCTS = ("Conv", "Gemm", "MatMul")  # between DequantizeLinear and QuantizeLinear
 INTEGER_PRODUCTS = ("MatMulInteger", "ConvInteger")
+INT16 = np.iinfo(np.int16)
+UINT8_MAX = 255
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One product with weights, as the file has it."""
+    """One integer layer and its weights, in the order in which onnxruntime pairs their products."""
 
     name: str
-    op_type: str
-    activations: str  # name of the UINT8 tensor
-    zero_point: int  # of the activations; 0 where it is measured at each run
-    weights: NDArray[np.int8]  # (G, K, N): groups, in the order in which products are paired
-    scales: NDArray[np.float32]  # of the weights, (N,) of all groups or (1,)
-    geometry: Mapping[str, Any]  # attributes of a convolution; empty for other products
+    weights: NDArray[np.int8]  # (G, K, N): groups, inputs of one output value, outputs of a group
 
     @property
     def may_saturate(self) -> bool:
-        """Whether activations exist that saturate a pair of products."""
+        """Return True where activations exist that saturate a pair of products."""
         return any(may_saturate(group) for group in self.weights)
 
 
 def saturating_layers(path: Path) -> list[str]:
-    """Names of the layers whose products may saturate on x86 without VNNI."""
+    """Return the names of the layers whose products may saturate on x86 CPUs without VNNI."""
     return [layer.name for layer in integer_layers(onnx.load(path)) if layer.may_saturate]
 
 
 def integer_layers(model: onnx.ModelProto) -> Iterator[Layer]:
-    """Products of UINT8 activations and constant INT8 weights, depthwise convolutions left out."""
+    """Yield the products of UINT8 activations and constant INT8 weights, without depthwise ones."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    makers = {name: node for node in model.graph.node for name in node.output}
+    producers = {name: node for node in model.graph.node for name in node.output}
     for node in model.graph.node:
-        if node.op_type in INTEGER_PRODUCTS:
-            layer = _layer(node, node.input[0], node.input[1], ((), ""), constants)
-        elif node.op_type in QUANTIZED_PRODUCTS:
-            sources = [makers.get(name) for name in node.input[:2]]
-            if not all(each is not None and each.op_type == "DequantizeLinear" for each in sources):
-                continue
-            left, right = (each for each in sources if each is not None)
-            facts = (left.input[2:3], right.input[1])
-            layer = _layer(node, left.input[0], right.input[0], facts, constants)
-        else:
-            continue
-        if layer is not None:
-            yield layer
+        tensor = constants.get(_weights_name(node, producers))
+        if tensor is not None and tensor.data_type == onnx.TensorProto.INT8:
+            weights = in_product_order(node, numpy_helper.to_array(tensor))
+            if weights is not None:
+                yield Layer(node.name, weights)
 
 
-def _layer(
-    node: onnx.NodeProto,
-    activations: str,
-    weights: str,
-    facts: tuple[Sequence[str], str],
-    constants: Mapping[str, onnx.TensorProto],
-) -> Layer | None:
-    tensor = constants.get(weights)
-    if tensor is None or tensor.data_type != onnx.TensorProto.INT8:
-        return None
-    attributes = attributes_of(node)
-    grouped = grouped_weights(node.op_type, numpy_helper.to_array(tensor), attributes)
-    if grouped is None:
-        return None
-    zero_points, scales = facts
-    zero_point = next((int(_constant(constants, name)) for name in zero_points), 0)
-    known = _constant(constants, scales) if scales else np.ones(1, np.float32)
-    return Layer(
-        node.name,
-        node.op_type,
-        activations,
-        zero_point,
-        grouped,
-        np.atleast_1d(known),
-        attributes if node.op_type.startswith("Conv") else {},
-    )
+def _weights_name(node: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto]) -> str:
+    """Return the name of the integer tensor that a product multiplies by; "" for other nodes."""
+    if node.op_type in INTEGER_PRODUCTS:
+        return str(node.input[1])
+    if node.op_type not in QDQ_PRODUCTS:
+        return ""
+    factors = [producers[name] for name in node.input[:2] if name in producers]
+    if [factor.op_type for factor in factors] != ["DequantizeLinear"] * 2:
+        return ""
+    return str(factors[1].input[0])
 
 
-def _constant(constants: Mapping[str, onnx.TensorProto], name: str) -> NDArray[Any]:
-    return numpy_helper.to_array(constants[name])
-
-
-def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
-    """Its attributes, as Python values."""
-    return {each.name: helper.get_attribute_value(each) for each in node.attribute}
-
-
-def grouped_weights(
-    op_type: str, array: NDArray[T], attributes: Mapping[str, Any]
-) -> NDArray[T] | None:
-    """Weights in the order in which their products are paired.
+def in_product_order(node: onnx.NodeProto, weights: NDArray[T]) -> NDArray[T] | None:
+    """Arrange the weights of a layer in the order in which onnxruntime pairs their products.
 
     Args:
-        op_type: of INTEGER_PRODUCTS or QUANTIZED_PRODUCTS.
-        array: as the file has them.
-        attributes: of the node.
+        node: of INTEGER_PRODUCTS or QDQ_PRODUCTS.
+        weights: as the file stores them.
 
     Returns:
-        (G, K, N): groups of a convolution, of which channels are neighbours, then columns, rows.
-        None for depthwise convolutions, which have a kernel of their own that sums in 32 bits.
+        (G, K, N): groups of a convolution, inputs of which channels are neighbours, outputs.
+        None for depthwise convolutions: their kernel adds in 32 bits.
     """
-    if not op_type.startswith("Conv"):
-        matrix = array.T if attributes.get("transB", 0) else array
+    if not node.op_type.startswith("Conv"):
+        matrix = weights.T if output_axis(node, weights.ndim) == 0 else weights
         return matrix.reshape(-1, *matrix.shape[-2:])
-    groups = int(attributes.get("group", 1))
-    outputs, inputs = array.shape[:2]
-    if inputs == 1 and outputs == groups > 1:
+    if is_depthwise(node, weights):
         return None
-    last = np.moveaxis(array, 1, -1).reshape(groups, outputs // groups, -1)
-    return last.transpose(0, 2, 1)
+    groups = int(attributes(node).get("group", 1))
+    channels_last = np.moveaxis(weights, 1, -1).reshape(groups, len(weights) // groups, -1)
+    return channels_last.transpose(0, 2, 1)
+
+
+def may_saturate(weights: NDArray[np.int8]) -> bool:
+    """Return True where activations exist that saturate a pair; never for weights of 7 bits.
+
+    Args:
+        weights: (K, N) int8, in product order.
+    """
+    pairs = pair_rows(weights.astype(np.int32))
+    highest = np.maximum(pairs, 0).sum(axis=1) * UINT8_MAX
+    lowest = np.minimum(pairs, 0).sum(axis=1) * UINT8_MAX
+    return bool((highest > INT16.max).any() or (lowest < INT16.min).any())
+
+
+def pair_rows(matrix: NDArray[T]) -> NDArray[T]:
+    """Reshape (K, N) to (ceil(K / 2), 2, N), so that rows 2k and 2k + 1 are a pair.
+
+    A row of zeros completes the last pair of an odd K.
+    """
+    depth, width = matrix.shape
+    return np.pad(matrix, ((0, depth % 2), (0, 0))).reshape(-1, 2, width)

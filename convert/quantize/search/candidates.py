@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from convert.quantize.layers import WEIGHTED
 from convert.quantize.quantizer import Quantizer, Setting, all_op_types
 from convert.quantize.search.float_layers import Budget, Search, Trial
-from convert.quantize.search.layer_groups import WEIGHTED
 
 Effort = Literal["default", "thorough"]
 

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from convert.export.graph.surgery import initializers
 from convert.export.numerics import PREFIX
+from convert.quantize.layers import WEIGHTED, output_axis
 from runtime.engine.session import Feeds
-
-WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +65,7 @@ def units(model: onnx.ModelProto, feeds: Feeds) -> tuple[Unit, ...]:
 
 def _multiplications(node: onnx.NodeProto, matrix: NDArray[Any], output_size: int) -> float:
     """Of one layer and sample: each output value is a sum over the weights of its channel."""
-    transposed = any(a.name == "transB" and a.i for a in node.attribute)
-    by_row = node.op_type == "Conv" or (node.op_type == "Gemm" and transposed)
-    return output_size * matrix.size / matrix.shape[0 if by_row else -1]
+    return output_size * matrix.size / matrix.shape[output_axis(node, matrix.ndim)]
 
 
 def sizes(model: onnx.ModelProto, feeds: Feeds) -> dict[str, int]:

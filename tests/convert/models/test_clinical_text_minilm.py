@@ -19,8 +19,8 @@ from convert.gait.condition_embeddings import conditions_file
 from convert.gait.conditions import Condition
 from convert.metrics import max_abs_difference, measure
 from convert.quantize import choose as ladder
+from convert.quantize.layers import WEIGHTED
 from convert.quantize.quantizer import Quantizer, Setting
-from convert.quantize.search.layer_groups import WEIGHTED
 from convert.recipe import Loaded, Tolerance, output_shapes
 from convert.samples.media import MODALITIES
 from convert.samples.procedural import CALIBRATION, EVALUATION, GOLDEN, SAMPLES, sentences

@@ -1,20 +1,16 @@
 """One conversion runs the float graph once per sample and quantizes each setting once."""
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import onnx
 import pytest
 
 from convert import recipe
-from convert.package import measure_variant
 from convert.pipeline.job import Job
 from convert.pipeline.stages import convert
-from convert.quantize import choose
-from convert.quantize.quantizer import Quantizer, Setting
 from runtime.engine.session import Feeds, Session, SessionOptions
+from tests.convert.support.quantized import count_quantizations, fix_timings
 from tests.convert.support.tiny import write_checkpoint, write_recipe
 
 FLOAT_FILES = ("exported.onnx", "float.onnx")  # the float graph before and after its spec is inside
@@ -38,27 +34,14 @@ def float_runs(monkeypatch: pytest.MonkeyPatch) -> Counter[bytes]:
 
     monkeypatch.setattr(Session, "__init__", opened)
     monkeypatch.setattr(Session, "run", counted)
-
-    def medians_ms(paths: Sequence[Path], feeds: Feeds, *, threads: int) -> list[float]:
-        return [9.0, *[3.0] * (len(paths) - 1)]
-
-    for module in (choose, measure_variant):
-        monkeypatch.setattr(module, "medians_ms", medians_ms)
-    monkeypatch.setattr(choose, "peak_bytes", lambda path, feeds: 1)
+    fix_timings(monkeypatch, 9, 3)
     return runs
 
 
 def test_nothing_is_computed_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, float_runs: Counter[bytes]
 ) -> None:
-    quantized: Counter[Setting] = Counter()
-    quantize = Quantizer.quantize
-
-    def counted(quantizer: Quantizer, setting: Setting) -> onnx.ModelProto:
-        quantized[setting] += 1
-        return quantize(quantizer, setting)
-
-    monkeypatch.setattr(Quantizer, "quantize", counted)
+    quantized = count_quantizations(monkeypatch)
     path = write_recipe(tmp_path)
     write_checkpoint(path, tmp_path / "weights.pth")
 

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -6,13 +6,13 @@ import onnx
 import pytest
 
 from convert.errors import ConvertError
-from convert.quantize import choose as ladder
 from convert.quantize.choose import Choice
 from convert.quantize.quantizer import Quantizer, Setting, all_op_types
 from convert.recipe import Loaded, Tolerance
 from convert.verify.parity import run_rows
 from tests.convert.support import nets
 from tests.convert.support.parity import run_and_choose, write_float_graph
+from tests.convert.support.quantized import fix_timings
 
 CLOSE = Tolerance(at_most={"probability_distance": 0.01})
 ANY = Tolerance()
@@ -26,17 +26,6 @@ def graph(tmp_path: Path) -> Callable[[Loaded], Path]:
         return tmp_path / "exported.onnx"
 
     return write
-
-
-def timed(monkeypatch: pytest.MonkeyPatch, *milliseconds: float) -> None:
-    """Pretend: float, all operators, layers only."""
-
-    def medians_ms(paths: Sequence[Path], feeds: object, *, threads: int) -> list[float]:
-        assert len(paths) == len(milliseconds)
-        return list(milliseconds)
-
-    monkeypatch.setattr(ladder, "medians_ms", medians_ms)
-    monkeypatch.setattr(ladder, "peak_bytes", lambda path, feeds: 1)  # a process for each graph
 
 
 def chosen(path: Path, tolerance: Tolerance, **options: Any) -> Choice:
@@ -53,7 +42,9 @@ def test_float_tries_nothing(graph: Callable[[Loaded], Path]) -> None:
 def test_faster_and_close_is_packaged(
     graph: Callable[[Loaded], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    timed(monkeypatch, 10, 5, 4.9)  # the second is not faster by the 5 % that a challenger needs
+    fix_timings(
+        monkeypatch, 10, 5, 4.9
+    )  # the second is not faster by the 5 % that a challenger needs
     choice = chosen(graph(nets.loaded(nets.convolutions(layers=2))), ANY)
     assert choice.int8 is not None
     assert choice.settings["operators"] == "all operators"
@@ -67,7 +58,7 @@ def test_faster_and_close_is_packaged(
 def test_challenger_wins_by_more_than_noise(
     graph: Callable[[Loaded], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    timed(monkeypatch, 10, 5, 4)
+    fix_timings(monkeypatch, 10, 5, 4)
     choice = chosen(graph(nets.loaded(nets.convolutions(layers=2))), ANY)
     assert choice.settings["operators"] == "layers only"
 
@@ -75,7 +66,7 @@ def test_challenger_wins_by_more_than_noise(
 def test_slower_int8_is_not_packaged(
     graph: Callable[[Loaded], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    timed(monkeypatch, 10, 11, 9.9)  # 1.01 x is noise, no reason
+    fix_timings(monkeypatch, 10, 11, 9.9)  # 1.01 x is noise, no reason
     choice = chosen(graph(nets.loaded(nets.convolutions(layers=2))), ANY)
     assert choice.int8 is None
     assert "0.91 x the speed of float < 1.05" in choice.reason
@@ -85,7 +76,7 @@ def test_slower_int8_is_not_packaged(
 def test_int8_that_cannot_qualify_is_refused_with_the_objections(
     graph: Callable[[Loaded], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    timed(monkeypatch, 10, 5, 5)
+    fix_timings(monkeypatch, 10, 5, 5)
     path = graph(nets.loaded(nets.convolutions(layers=2)))
     with pytest.raises(ConvertError) as caught:
         chosen(path, NEVER, precision="int8")
@@ -100,7 +91,7 @@ def test_int8_that_cannot_qualify_is_refused_with_the_objections(
 def test_pathological_range_is_repaired_by_equal_channels(
     graph: Callable[[Loaded], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    timed(monkeypatch, 10, 5, 5)
+    fix_timings(monkeypatch, 10, 5, 5)
     loaded = nets.loaded(nets.stretched(nets.convolutions(), layer=2))
     path = graph(loaded)
     media = nets.media()
@@ -124,7 +115,7 @@ def test_pathological_range_is_repaired_by_equal_channels(
 def test_search_needs_nothing_in_float_for_a_healthy_net(
     graph: Callable[[Loaded], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    timed(monkeypatch, 10, 5, 5)
+    fix_timings(monkeypatch, 10, 5, 5)
     choice = chosen(
         graph(nets.loaded(nets.convolutions())), Tolerance(at_most={"probability_distance": 0.05})
     )

@@ -1,6 +1,5 @@
 """The gate, broken on purpose: each graph that must not serve is refused, or repaired, and why."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from onnx import helper, numpy_helper
 
 from convert.errors import ConvertError, VerificationError
 from convert.export.numerics import PREFIX, StretchedAlpha
-from convert.quantize import choose as ladder
 from convert.quantize import quantizer as quantize
 from convert.quantize.choose import Choice
 from convert.quantize.quantizer import Quantizer, Setting, all_op_types
@@ -25,6 +23,7 @@ from convert.verify.parity import run_rows
 from convert.verify.peak_memory import peak_bytes
 from tests.convert.support import nets
 from tests.convert.support.parity import run_and_choose, write_float_graph
+from tests.convert.support.quantized import fix_timings
 
 CLOSE = Tolerance(at_most={"probability_distance": 0.01})
 EFFORTS: tuple[Effort, ...] = ("default", "thorough")
@@ -34,12 +33,7 @@ NEVER = Tolerance(at_most={"probability_distance": -1})
 @pytest.fixture(autouse=True)
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """All that is no float graph takes half the time: nothing is refused as too slow."""
-
-    def medians_ms(paths: Sequence[Path], feeds: object, *, threads: int) -> list[float]:
-        return [10.0, *[5.0] * (len(paths) - 1)]
-
-    monkeypatch.setattr(ladder, "medians_ms", medians_ms)
-    monkeypatch.setattr(ladder, "peak_bytes", lambda path, feeds: 1)  # a process for each graph
+    fix_timings(monkeypatch, 10, 5)
 
 
 def graph(loaded: Loaded, directory: Path) -> Path:

@@ -1,7 +1,5 @@
 """Networks whose work is products, as transformers: how they become integer, and which wins."""
 
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +8,17 @@ import onnx
 import pytest
 
 from convert.metrics import measure
-from convert.quantize import choose as ladder
+from convert.quantize.layers import WEIGHTED
 from convert.quantize.quantizer import Products, Quantizer, Setting
 from convert.quantize.search.candidates import PRODUCT_RUNGS
-from convert.quantize.search.layer_groups import WEIGHTED, units
+from convert.quantize.search.layer_groups import units
 from convert.recipe import Tolerance
 from convert.samples.sets import companions
 from convert.verify.parity import batch_invariant, integer_operators, run_rows
 from runtime.engine.session import Feeds
 from tests.convert.support import nets
 from tests.convert.support.parity import run_and_choose, write_float_graph
+from tests.convert.support.quantized import count_quantizations, fix_timings
 
 WIDTH = 64
 
@@ -171,17 +170,6 @@ def _exported(module: Any, path: Path) -> onnx.ModelProto:
     return onnx.shape_inference.infer_shapes(model, data_prop=True)
 
 
-def timed(monkeypatch: pytest.MonkeyPatch, *milliseconds: float) -> None:
-    """Pretend: float, static, by blocks, dynamic."""
-
-    def medians_ms(paths: Sequence[Path], feeds: object, *, threads: int) -> list[float]:
-        assert len(paths) == len(milliseconds)
-        return list(milliseconds)
-
-    monkeypatch.setattr(ladder, "medians_ms", medians_ms)
-    monkeypatch.setattr(ladder, "peak_bytes", lambda path, feeds: 1)  # a process for each graph
-
-
 @pytest.mark.parametrize(
     ("dynamic_ms", "operators"),
     [(4.5, "layers of weights"), (4.0, "layers of weights, dynamic MatMul")],
@@ -189,7 +177,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, *milliseconds: float) -> None:
 def test_dynamic_wins_only_where_it_is_much_faster(
     path: Path, monkeypatch: pytest.MonkeyPatch, dynamic_ms: float, operators: str
 ) -> None:
-    timed(monkeypatch, 10, 5, 8, dynamic_ms)
+    fix_timings(monkeypatch, 10, 5, 8, dynamic_ms)
 
     choice = run_and_choose(path, nets.media(), tolerance=Tolerance())
 
@@ -201,22 +189,15 @@ def test_dynamic_wins_only_where_it_is_much_faster(
 def test_what_no_rung_as_it_stands_keeps_is_searched_for_and_nothing_measured_twice(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    timed(monkeypatch, 10, 5, 8, 4)
-    made: Counter[Setting] = Counter()
-    quantize = Quantizer.quantize
-
-    def counted(quantizer: Quantizer, setting: Setting) -> onnx.ModelProto:
-        made[setting] += 1
-        return quantize(quantizer, setting)
-
-    monkeypatch.setattr(Quantizer, "quantize", counted)
+    fix_timings(monkeypatch, 10, 5, 8, 4)
+    counts = count_quantizations(monkeypatch)
     never = Tolerance(at_most={"probability_distance": -1})
 
     choice = run_and_choose(path, nets.media(), tolerance=never)
 
     assert choice.int8 is None
     assert choice.candidates[1]["graphs_tried"] > 1
-    assert made.total() == len(made)
+    assert counts.total() == len(counts)
 
 
 def test_companions_are_of_one_length() -> None:

@@ -11,9 +11,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from convert.export.graph.opset import OPSET
 from convert.quantize.calibrate import observe
+from convert.quantize.layers import WEIGHTED
 from convert.quantize.passes.bias_correction import is_corrected
 from convert.quantize.quantizer import Quantizer, Setting
-from convert.quantize.search.layer_groups import WEIGHTED, with_shapes
+from convert.quantize.search.layer_groups import with_shapes
 
 SIDE, CHANNELS = 8, 4
 

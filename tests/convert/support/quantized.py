@@ -1,0 +1,55 @@
+"""A small quantized graph, and the choice between graphs without measuring time or memory."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+import pytest
+
+from convert.package import measure_variant
+from convert.quantize import choose
+from convert.quantize.quantizer import Quantizer, Setting, all_op_types
+from tests.convert.support import nets
+from tests.convert.support.parity import write_float_graph
+
+
+def write_int8(path: Path, *, reduce_range: bool) -> Path:
+    """Write a net of two convolutions and a linear layer, all of it quantized."""
+    write_float_graph(nets.loaded(nets.convolutions(layers=2)), path)
+    quantizer = Quantizer(onnx.load(path), nets.media().calibration)
+    onnx.save(quantizer.quantize(Setting(all_op_types(), reduce_range=reduce_range)), path)
+    return path
+
+
+def fix_timings(monkeypatch: pytest.MonkeyPatch, float_ms: float, *others_ms: float) -> None:
+    """Replace measured times and memory, so that a choice does not depend on the machine.
+
+    Args:
+        monkeypatch: undoes it after the test.
+        float_ms: of the float graph, which is timed first.
+        others_ms: of the graphs after it; a single value stands for any number of graphs.
+    """
+
+    def medians_ms(paths: Sequence[Path], feeds: object, *, threads: int) -> list[float]:
+        count = len(paths) - 1
+        others = others_ms * count if len(others_ms) == 1 else others_ms
+        assert len(others) == count
+        return [float_ms, *others]
+
+    for module in (choose, measure_variant):
+        monkeypatch.setattr(module, "medians_ms", medians_ms)
+    monkeypatch.setattr(choose, "peak_bytes", lambda path, feeds: 1)  # a process for each graph
+
+
+def count_quantizations(monkeypatch: pytest.MonkeyPatch) -> Counter[Setting]:
+    """Count how often each setting is quantized from here on."""
+    counts: Counter[Setting] = Counter()
+    quantize = Quantizer.quantize
+
+    def counted(quantizer: Quantizer, setting: Setting) -> onnx.ModelProto:
+        counts[setting] += 1
+        return quantize(quantizer, setting)
+
+    monkeypatch.setattr(Quantizer, "quantize", counted)
+    return counts
