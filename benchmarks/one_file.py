@@ -70,7 +70,7 @@ def _cut_out_png(data: bytes, model: Model | None, _bounds: Bounds) -> object:
 
 
 def _cut_out_jpeg(data: bytes, model: Model | None, _bounds: Bounds) -> object:
-    return background(data, _required(model)).encode(behind=WHITE, form="jpeg")
+    return background(data, _required(model)).encode(backdrop=WHITE, form="jpeg")
 
 
 def _voice_emotion(data: bytes, model: Model | None, bounds: Bounds) -> object:

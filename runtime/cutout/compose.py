@@ -14,7 +14,7 @@ from runtime.errors import InputError
 
 Colour = tuple[int, int, int]  # red, green, blue, 0 to 255
 Format = Literal["png", "webp", "jpeg"]
-Behind = Colour | Image | None  # what stands behind the foreground; None: transparency
+Backdrop = Colour | Image | None  # what stands behind the foreground; None: transparency
 
 MEDIA_TYPES: Mapping[Format, str] = {
     "png": "image/png",
@@ -81,7 +81,7 @@ def cover(picture: Image, *, height: int, width: int) -> Image:
     return np.asarray(shrunk, np.uint8)
 
 
-def encode(foreground: Image, alpha: Image, behind: Behind, form: Format) -> bytes:
+def encode(foreground: Image, alpha: Image, behind: Backdrop, form: Format) -> bytes:
     """Encode a foreground before what stands behind it.
 
     A pixel of which nothing is foreground has no colour of its own in the result: what was
@@ -120,7 +120,7 @@ def encode(foreground: Image, alpha: Image, behind: Behind, form: Format) -> byt
     return data.tobytes()
 
 
-def composed(foreground: Image, alpha: Image, behind: Behind) -> Iterator[Image]:
+def composed(foreground: Image, alpha: Image, behind: Backdrop) -> Iterator[Image]:
     """The result from top to bottom, a few rows at a time.
 
     Yields:

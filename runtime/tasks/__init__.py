@@ -1,6 +1,6 @@
-"""What the models are for: one module per task, from files as people have them to a frozen result.
+"""One module per task: from a user's file to a frozen result.
 
-Each module has a function named as the task, the options it takes as a frozen dataclass, and a
-result whose `to_json` is what the server and the command line answer. Models are handed in: a task
-asks what they are by their spec, never by their name.
+Each module has a function named after its task, a frozen dataclass of its options, and a result
+whose `to_json` is the answer of the server and of the command line. Callers pass the models in. A
+task checks what a model does by its spec, never by its id.
 """

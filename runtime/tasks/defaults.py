@@ -1,16 +1,16 @@
-"""Which models answer a task where nobody says: on the command line as in the server.
+"""The models that answer a task by default, on the command line and in the server.
 
-Ids that a conversion gives; an artifacts directory may hold any of them, or none.
+The ids are those of the recipes in `convert.models`. An artifacts directory may lack any of them.
 """
 
 from runtime.tasks.soft_voting import Weights
 
-FACE_EMOTION_WEIGHTS: Weights = (  # who votes on a face's emotion, of those that are there
+FACE_EMOTION_WEIGHTS: Weights = (  # members of the ensemble; absent ones are ignored
     ("face_emotion_yolov8n", 0.4),
     ("face_emotion_efficientnet_b3", 0.4),
     ("face_emotion_arcface", 0.2),
 )
-FACE_EMOTION_MODEL = "face_emotion_xception"  # where none of them is
+FACE_EMOTION_MODEL = "face_emotion_xception"  # the fallback if no member is present
 FACE_DETECTOR_MODEL = "face_detector_yunet"
 VOICE_EMOTION_MODEL = "voice_emotion_wav2vec2"
 GAIT_MODEL = "gait_student"

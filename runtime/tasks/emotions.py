@@ -1,11 +1,11 @@
-"""What classifiers call an emotion: one name for each, so that members may vote together."""
+"""Names of emotions: synonyms map to one name, so that classifiers can vote together."""
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-_NAMES: tuple[tuple[str, ...], ...] = (  # the first of each stands for all of them
+_SYNONYMS: tuple[tuple[str, ...], ...] = (  # the first of each row is the canonical name
     ("angry", "anger"),
     ("disgust", "disgusted"),
     ("fear", "fearful", "afraid", "scared"),
@@ -19,40 +19,40 @@ _NAMES: tuple[tuple[str, ...], ...] = (  # the first of each stands for all of t
     ("confusion", "confused"),
     ("excitement", "excited"),
 )
-_ONE_NAME = {name: names[0] for names in _NAMES for name in names}
+_CANONICAL = {name: names[0] for names in _SYNONYMS for name in names}
 
 
 def canonical_name(label: str) -> str:
-    """The name that stands for a label and its synonyms; a label that is unknown, in lower case."""
+    """Return the canonical name of an emotion; an unknown label in lower case."""
     folded = label.strip().casefold()
-    return _ONE_NAME.get(folded, folded)
+    return _CANONICAL.get(folded, folded)
 
 
-def speaks_of_emotions(labels: Iterable[str]) -> bool:
-    """Whether at least two emotions are among the labels."""
-    return len({canonical_name(label) for label in labels} & set(_ONE_NAME.values())) > 1
+def names_emotions(labels: Iterable[str]) -> bool:
+    """Check that at least two of the labels are emotions."""
+    return len({canonical_name(label) for label in labels} & set(_CANONICAL.values())) > 1
 
 
-def in_order_of(labels: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64] | None:
-    """Where each of the wanted labels stands in `labels`.
+def label_order(labels: Sequence[str], target: Sequence[str]) -> NDArray[np.int64] | None:
+    """Return the index in `labels` of each label of `target`, synonyms being equal.
 
     Args:
         labels: of one classifier.
-        wanted: of another.
+        target: of the classifier whose order is asked for.
 
     Returns:
-        (K,) int64, so that `probabilities[result]` are in the order of `wanted`; None where the two
-        do not have the same labels under whatever names.
+        (K,) int64, so that `probabilities[result]` are in the order of `target`; None if the two
+        classifiers do not have the same labels.
     """
-    if len(labels) != len(wanted):
+    if len(labels) != len(target):
         return None
-    given, needed = _distinct(labels), _distinct(wanted)
-    if set(given) != set(needed):
+    names, target_names = _distinct_names(labels), _distinct_names(target)
+    if set(names) != set(target_names):
         return None
-    return np.array([given.index(name) for name in needed], np.int64)
+    return np.array([names.index(name) for name in target_names], np.int64)
 
 
-def _distinct(labels: Sequence[str]) -> list[str]:
+def _distinct_names(labels: Sequence[str]) -> list[str]:
     names = [canonical_name(label) for label in labels]
-    # a classifier that tells fear from being scared means two things by them
+    # a classifier with both "fear" and "scared" means two emotions: its labels stay as they are
     return names if len(set(names)) == len(names) else [label.strip() for label in labels]

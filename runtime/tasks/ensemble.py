@@ -1,4 +1,4 @@
-"""Which models may vote on a face's emotion, and the vote that several of them make together."""
+"""The ensemble that votes on the emotion of a face: its members and their weights."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,54 +8,54 @@ from numpy.typing import NDArray
 
 from runtime.errors import InputError
 from runtime.model import Model
-from runtime.tasks.emotions import in_order_of, speaks_of_emotions
+from runtime.tasks.emotions import label_order, names_emotions
 from runtime.tasks.soft_voting import Weights
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A model with a vote."""
+    """A model that votes."""
 
     model: Model
     weight: float  # above 0
-    order: NDArray[np.int64]  # (K,) where the panel's labels stand among the model's own
+    label_order: NDArray[np.int64]  # (K,) index in the model's labels of each ensemble label
 
     @property
-    def detects(self) -> bool:
-        """Whether it finds its faces itself."""
+    def is_detector(self) -> bool:
+        """Return True if the model finds the faces itself."""
         return self.model.spec.task == "object-detection"
 
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """Who votes. At least one member; the first is asked first."""
+    """Models with the same labels that vote together; at least one, the heaviest first."""
 
-    labels: tuple[str, ...]  # (K,) in the words of the member that weighs most
-    members: tuple[Member, ...]  # the heaviest first
-    left_out: Mapping[str, str]  # why a model that was named has no vote, by its id
+    labels: tuple[str, ...]  # (K,) as the heaviest member writes them
+    members: tuple[Member, ...]  # in the order in which they vote
+    left_out: Mapping[str, str]  # by model id: the reason why a named model cannot vote
 
 
 def build_ensemble(weights: Weights, models: Mapping[str, Model]) -> Ensemble:
-    """Those of the models that are named and can vote.
+    """Build an ensemble from the named models that can vote.
 
     Args:
-        weights: by model id; one that is not among the models is passed over.
+        weights: by model id; ids without a model are ignored.
         models: by id.
 
     Raises:
-        InputError: nobody can vote, or two have different labels.
+        InputError: none of the models can vote, or two have different labels.
     """
     named = [(models[name], weight) for name, weight in weights if name in models]
-    left_out = {model.spec.id: reason for model, _ in named if (reason := objection(model))}
+    left_out = {model.spec.id: reason for model, _ in named if (reason := ineligibility(model))}
     voting = [(model, weight) for model, weight in named if model.spec.id not in left_out]
     if not voting:
         reasons = "".join(f"; {name} {reason}" for name, reason in left_out.items())
-        listed = ", ".join(name for name, _ in weights)
-        raise InputError(f"nobody can vote on an emotion: asked for {listed}{reasons}")
-    voting.sort(key=lambda each: -each[1])  # stable: of equal weights the first named
-    first = voting[0][0]
-    members = tuple(Member(model, weight, _order(model, first)) for model, weight in voting)
-    return Ensemble(first.spec.labels, members, left_out)
+        names = ", ".join(name for name, _ in weights)
+        raise InputError(f"no model can vote on an emotion: asked for {names}{reasons}")
+    voting.sort(key=lambda entry: -entry[1])  # stable: equal weights stay in the order of `weights`
+    heaviest = voting[0][0]
+    members = tuple(Member(model, weight, _order_like(heaviest, model)) for model, weight in voting)
+    return Ensemble(heaviest.spec.labels, members, left_out)
 
 
 def with_fallback(
@@ -67,45 +67,46 @@ def with_fallback(
         weights: by model id.
         models: by id.
         find_fallback: looks the fallback model up, and raises the caller's error if it is absent;
-            called only where it is needed.
+            called only if the fallback is needed.
     """
-    present = [models[name] for name, _ in weights if name in models]
-    if not all(objection(model) for model in present):
+    named = [models[name] for name, _ in weights if name in models]
+    if not all(ineligibility(model) for model in named):
         return weights
     fallback = find_fallback().spec.id
-    return (*(each for each in weights if each[0] != fallback), (fallback, 1.0))
+    return (*(entry for entry in weights if entry[0] != fallback), (fallback, 1.0))
 
 
-def objection(model: Model) -> str | None:
-    """Why a model cannot vote, as the rest of a sentence; None where it can."""
+def ineligibility(model: Model) -> str | None:
+    """Return why a model cannot vote, as the predicate of a sentence; None if it can."""
     spec = model.spec
     match spec.task:
         case "image-classification":
             outputs = [output.name for output in spec.outputs]
-            is_picture = len(spec.inputs) == 1 and len(spec.inputs[0].shape) == 4
-            if "probabilities" in outputs and is_picture:
+            takes_image = len(spec.inputs) == 1 and len(spec.inputs[0].shape) == 4
+            if "probabilities" in outputs and takes_image:
                 return None
-            return "gives no probabilities of a picture"
+            return "returns no class probabilities for an image"
         case "object-detection":
-            if speaks_of_emotions(spec.labels):
+            if names_emotions(spec.labels):
                 return None
             return "detects no emotions: its labels are others"
         case "image-feature-extraction":
-            return "gives embeddings alone: its checkpoint has no class centres"
+            return "returns embeddings only: its checkpoint has no class centres"
         case _:
             return f"is a model for {spec.task}"
 
 
-def _order(model: Model, first: Model) -> NDArray[np.int64]:
-    order = in_order_of(model.spec.labels, first.spec.labels)
+def _order_like(heaviest: Model, model: Model) -> NDArray[np.int64]:
+    order = label_order(model.spec.labels, heaviest.spec.labels)
     if order is None:
         raise InputError(
-            f"{model.spec.id} has the labels {_listed(model.spec.labels)}; {first.spec.id}: "
-            f"{_listed(first.spec.labels)}; allowed: members with the same labels"
+            f"{model.spec.id} has the labels {_format_labels(model.spec.labels)}; "
+            f"{heaviest.spec.id}: {_format_labels(heaviest.spec.labels)}; "
+            "allowed: members with the same labels"
         )
     return order
 
 
-def _listed(labels: Sequence[str]) -> str:
-    shown = ", ".join(labels[:12])
-    return f"{shown}, ... ({len(labels)})" if len(labels) > 12 else shown or "none"
+def _format_labels(labels: Sequence[str]) -> str:
+    names = ", ".join(labels[:12])
+    return f"{names}, ... ({len(labels)})" if len(labels) > 12 else names or "none"

@@ -1,7 +1,8 @@
-"""The emotion of a face: find it, cut it out, and let several models vote.
+"""The emotion of faces: find each face, cut it out, and let an ensemble vote on it.
 
-A face is where the detector finds one. Where it finds none, or there is no detector, a member that
-detects faces itself may find it; else the whole picture is taken for a face, as the result says.
+The detector finds the faces. If there is no detector, or it finds no face, the members that are
+detectors themselves look for faces. If they find none either, the whole image counts as one face,
+and the result says so.
 """
 
 from collections.abc import Mapping
@@ -15,44 +16,38 @@ from runtime.errors import InputError
 from runtime.model import Model
 from runtime.predict.prepare import load_image
 from runtime.results import Classification, classification_json
-from runtime.tasks.augmentation import VARIANTS, Tta
+from runtime.tasks.augmentation import VIEWS, Tta
 from runtime.tasks.ensemble import Ensemble
-from runtime.tasks.faces import (
-    Boxes,
-    Region,
-    find_boxes,
-    largest_first,
-    region_around,
-)
-from runtime.tasks.soft_voting import combine
-from runtime.tasks.votes import Ballot, FaceRegion, Scene, cast
+from runtime.tasks.faces import FaceBoxes, Rectangle, detect_faces, order_by_area, square_around
+from runtime.tasks.soft_voting import weighted_mean
+from runtime.tasks.votes import FaceRegion, ImageFaces, MemberVote, collect_votes, votes_cast
 
 Faces = Literal["largest", "all"]
 Crop = Literal["auto", "none"]
 
-# a request costs as much as it has faces; those of a crowd beyond it are too small to judge
+# Time grows with the number of faces; beyond this many, those of a crowd are too small to classify.
 MOST_FACES = 64
-# the crops of CK+, as networks are trained on them, are 1.09 times as wide as the longer side of
-# YuNet's box in the median, and up to 1.2 times; cut again with this margin, mini-XCEPTION judges
-# 106 of 173 right, of the crops as they are 107, with half the margin 101
+# The crops of CK+, on which networks are trained, are 1.09 times as wide as the longer side of
+# YuNet's box in the median, and up to 1.2 times. Of 173 faces mini-XCEPTION gets 106 right with
+# this margin, 107 on CK+'s own crops, and 101 with half the margin.
 MARGIN = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What may be asked for."""
+    """The options of `face_emotion`."""
 
     faces: Faces = "largest"  # by area
-    crop: Crop = "auto"  # none: the picture is a face already, nothing is looked for
+    crop: Crop = "auto"  # none: the image is a face already, no detector runs
     margin: float = MARGIN  # around a face, as a share of its longer side; 0 to 1
-    tta: Tta = "none"  # test-time augmentation: which variants are averaged
-    early_exit: bool = True  # do not ask a member who cannot change the top label
+    tta: Tta = "none"  # test-time augmentation: the views that are averaged
+    early_exit: bool = True  # skip members that can no longer change the top label
 
     def check(self) -> None:
-        """Refuse what is out of range.
+        """Refuse a margin out of range.
 
         Raises:
-            InputError: naming the option and what is allowed.
+            InputError: naming the option and the range allowed.
         """
         if not 0 <= self.margin <= 1:
             raise InputError(f"margin is {self.margin:g}; allowed: 0 to 1, of the face's side")
@@ -60,54 +55,54 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class FaceResult:
-    """One face and its emotion."""
+    """One face, its emotion and the votes on it."""
 
-    spot: FaceRegion
+    region: FaceRegion
     emotion: Classification | None  # None: every member abstained
-    ballots: tuple[Ballot, ...]  # of every member of the panel, in the order in which it asks
+    votes: tuple[MemberVote, ...]  # one per member of the ensemble, in its order
 
     def to_json(self, labels: tuple[str, ...]) -> dict[str, Any]:
-        """`box`, `score`, `crop`, the emotion's fields, and `members`."""
-        box = self.spot.box_xyxy
+        """Return `box`, `score`, `crop`, the fields of the emotion, and `members`."""
+        box = self.region.box_xyxy
         names = ("x1", "y1", "x2", "y2")
         corners = None if box is None else dict(zip(names, box.tolist(), strict=True))
-        given = sum(vote.weight for ballot in self.ballots for vote in ballot.votes)
+        total = sum(vote.weight for vote in votes_cast(self.votes))
         return {
             "box": corners,
-            "score": self.spot.score,
-            "crop": self.spot.region.to_json(),
+            "score": self.region.score,
+            "crop": self.region.crop.to_json(),
             **classification_json(self.emotion),
-            "members": [_ballot_json(ballot, given, labels) for ballot in self.ballots],
+            "members": [_member_json(member, total, labels) for member in self.votes],
         }
 
 
 @dataclass(frozen=True, slots=True)
 class FaceEmotion:
-    """The faces of a picture, the largest first; where none was found, the whole picture."""
+    """The faces of an image, the largest first; the whole image if no face was found."""
 
-    labels: tuple[str, ...]  # (K,) in the words of the member that weighs most
+    labels: tuple[str, ...]  # (K,) as the heaviest member writes them
     faces: tuple[FaceResult, ...]  # at least one
-    faces_found: int  # in the picture; 0: the one face is the whole picture
-    found_by: str | None  # id of the model whose boxes the faces are
-    models: tuple[Model, ...]  # that were asked, detectors among them
-    left_out: Mapping[str, str]  # why a model that was named has no vote, by its id
+    faces_found: int  # in the image; 0: the only face is the whole image
+    found_by: str | None  # id of the detector whose boxes the faces are
+    models: tuple[Model, ...]  # those that ran, detectors included
+    left_out: Mapping[str, str]  # by model id: the reason why a named model cannot vote
     tta: Tta
 
     @property
     def lead(self) -> str:
-        """Id of the member that weighs most in the answer for the largest face."""
-        ballots = self.faces[0].ballots
-        return next((each for each in ballots if each.status == "voted"), ballots[0]).model
+        """Return the id of the heaviest member that voted on the largest face."""
+        members = self.faces[0].votes
+        return next((entry for entry in members if entry.status == "voted"), members[0]).model
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Return a sentence if the picture has more faces than one answer holds."""
+        """Return a sentence if the image has more faces than one answer holds."""
         if not MOST_FACES == len(self.faces) < self.faces_found:
             return ()
         return (f"{MOST_FACES} of {self.faces_found} faces are answered, the largest",)
 
     def to_json(self) -> dict[str, Any]:
-        """The emotion of the largest face on top; `faces`, and who was asked."""
+        """Return the emotion of the largest face, then all `faces` and the `models` that ran."""
         return {
             **classification_json(self.faces[0].emotion),
             "face_found": self.faces_found > 0,
@@ -122,100 +117,106 @@ class FaceEmotion:
 
 def face_emotion(
     image: bytes | Image,
-    panel: Ensemble,
+    ensemble: Ensemble,
     *,
     detector: Model | None = None,
     options: Options | None = None,
 ) -> FaceEmotion:
-    """Find the faces of a picture and let the panel vote on each.
+    """Find the faces of an image and let the ensemble vote on each.
 
     Args:
         image: an encoded file, or (H, W, 3) uint8 RGB, upright.
-        panel: who votes.
-        detector: finds the faces; None where there is none.
+        ensemble: the members that vote.
+        detector: finds the faces; None if there is none.
         options: None for the defaults.
 
     Raises:
         InputError: the image cannot be decoded or does not fit a member, an option is out of
-            range, or the detector is none.
-        ModelOutputError: the answer of a model holds NaN, or is no probabilities.
+            range, or the detector is a model for another task.
+        ModelOutputError: a model returned NaN, or probabilities that are none.
     """
     options = options or Options()
     options.check()
     if detector is not None:
         detector.require_task("object-detection")
     pixels = load_image(image)
-    found = _find(pixels, panel, detector, options.crop)
-    scene = Scene(pixels, _spots(pixels, found, options), found.seen, VARIANTS[options.tta])
-    ballots = cast(panel, scene, early_exit=options.early_exit)
+    search = _search_faces(pixels, ensemble, detector, options.crop)
+    regions = _regions(pixels, search.boxes, options)
+    image_faces = ImageFaces(pixels, regions, search.detections, VIEWS[options.tta])
+    votes = collect_votes(ensemble, image_faces, early_exit=options.early_exit)
     return FaceEmotion(
-        labels=panel.labels,
+        labels=ensemble.labels,
         faces=tuple(
-            FaceResult(spot, _emotion(each, panel.labels), each)
-            for spot, each in zip(scene.spots, ballots, strict=True)
+            FaceResult(region, _emotion(members, ensemble.labels), members)
+            for region, members in zip(regions, votes, strict=True)
         ),
-        faces_found=0 if found.boxes is None else len(found.boxes.scores),
-        found_by=found.finder,
-        models=_asked(panel, detector, found, ballots),
-        left_out=panel.left_out,
+        faces_found=0 if search.boxes is None else len(search.boxes.scores),
+        found_by=search.found_by,
+        models=_models_used(ensemble, detector, search, votes),
+        left_out=ensemble.left_out,
         tta=options.tta,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """What was found, and who looked."""
+class _Search:
+    """The faces of an image, and the boxes of every detector that looked for them."""
 
-    finder: str | None
-    boxes: Boxes | None  # None: nothing, or not looked for
-    seen: Mapping[str, Boxes]
+    found_by: str | None
+    boxes: FaceBoxes | None  # None: no detector found a face, or none ran
+    detections: Mapping[str, FaceBoxes]
 
 
-def _find(image: Image, panel: Ensemble, detector: Model | None, crop: Crop) -> _Found:
-    """By the first that finds any."""
-    seen: dict[str, Boxes] = {}
-    own = [member.model for member in panel.members if member.detects]
-    for model in () if crop == "none" else (*([detector] if detector else []), *own):
-        boxes = seen[model.spec.id] = find_boxes(model, image)
+def _search_faces(image: Image, ensemble: Ensemble, detector: Model | None, crop: Crop) -> _Search:
+    """Run the detectors in turn until one finds a face."""
+    detections: dict[str, FaceBoxes] = {}
+    members = [member.model for member in ensemble.members if member.is_detector]
+    for model in () if crop == "none" else (*([detector] if detector else []), *members):
+        boxes = detections[model.spec.id] = detect_faces(model, image)
         if len(boxes.scores):
-            return _Found(model.spec.id, boxes, seen)
-    return _Found(None, None, seen)
+            return _Search(model.spec.id, boxes, detections)
+    return _Search(None, None, detections)
 
 
-def _spots(image: Image, found: _Found, options: Options) -> tuple[FaceRegion, ...]:
+def _regions(image: Image, boxes: FaceBoxes | None, options: Options) -> tuple[FaceRegion, ...]:
     height, width = image.shape[:2]
-    if found.boxes is None:
-        return (FaceRegion(Region(0, 0, width, height), None),)
-    rows = largest_first(found.boxes)[: MOST_FACES if options.faces == "all" else 1]
+    if boxes is None:
+        return (FaceRegion(Rectangle(0, 0, width, height), None),)
+    rows = order_by_area(boxes)[: MOST_FACES if options.faces == "all" else 1]
     return tuple(
         FaceRegion(
-            region_around(box, height=height, width=width, margin=options.margin), box, float(score)
+            square_around(box, height=height, width=width, margin=options.margin), box, float(score)
         )
-        for box, score in zip(found.boxes.boxes_xyxy[rows], found.boxes.scores[rows], strict=True)
+        for box, score in zip(boxes.boxes_xyxy[rows], boxes.scores[rows], strict=True)
     )
 
 
-def _emotion(ballots: tuple[Ballot, ...], labels: tuple[str, ...]) -> Classification | None:
-    shares = combine([vote for ballot in ballots for vote in ballot.votes])
-    return None if shares is None else Classification(labels, shares.astype(np.float32))
+def _emotion(votes: tuple[MemberVote, ...], labels: tuple[str, ...]) -> Classification | None:
+    mean = weighted_mean(votes_cast(votes))
+    return None if mean is None else Classification(labels, mean.astype(np.float32))
 
 
-def _asked(
-    panel: Ensemble, detector: Model | None, found: _Found, ballots: tuple[tuple[Ballot, ...], ...]
+def _models_used(
+    ensemble: Ensemble,
+    detector: Model | None,
+    search: _Search,
+    votes: tuple[tuple[MemberVote, ...], ...],
 ) -> tuple[Model, ...]:
-    asked = {each.model for face in ballots for each in face if each.status != "not asked"}
-    known = {member.model.spec.id: member.model for member in panel.members}
-    known |= {detector.spec.id: detector} if detector else {}
-    return tuple(model for name, model in known.items() if name in asked | set(found.seen))
+    used = {entry.model for members in votes for entry in members if entry.status != "not asked"}
+    used |= set(search.detections)
+    models = {member.model.spec.id: member.model for member in ensemble.members}
+    models |= {detector.spec.id: detector} if detector else {}
+    return tuple(model for model_id, model in models.items() if model_id in used)
 
 
-def _ballot_json(ballot: Ballot, given: float, labels: tuple[str, ...]) -> dict[str, Any]:
-    said = ballot.probabilities
-    vote = None if said is None else Classification(labels, said.astype(np.float32))
-    return {
-        "model": ballot.model,
-        "status": ballot.status,
-        "weight": ballot.weight,
-        "share": 0.0 if said is None else ballot.weight / given,
-        **({} if vote is None else vote.to_json()),
+def _member_json(member: MemberVote, total: float, labels: tuple[str, ...]) -> dict[str, Any]:
+    vote = member.vote
+    fields = {
+        "model": member.model,
+        "status": member.status,
+        "weight": member.weight,
+        "share": 0.0 if vote is None else member.weight / total,
     }
+    if vote is None:
+        return fields
+    return {**fields, **Classification(labels, vote.probabilities.astype(np.float32)).to_json()}

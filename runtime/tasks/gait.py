@@ -1,4 +1,4 @@
-"""How a person walks in a clip, with what is known about the person."""
+"""Classify how a person walks in a clip, given what is known about the person."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,25 +14,29 @@ from runtime.model import Model
 from runtime.predict.prepare import Bounds, Condition
 from runtime.results import Classification, Embedding
 
-LONGEST_TEXT = 2000  # characters of a condition in free text; a text model reads a page at most
-_PROBES = 2  # known conditions that a text model is asked for, to see that it speaks the same
+LONGEST_TEXT = 2000  # characters of a condition in free text; text models read a page at most
+_PROBES = 2  # conditions that a text model embeds, to check that its embeddings fit the video model
 
 
 @dataclass(frozen=True, slots=True)
-class Understood:
-    """What the model was told about the person."""
+class ConditionReading:
+    """A person's condition, as the caller wrote it and as the model took it."""
 
-    given: str | None = None  # as it was asked; None: nothing
+    text: str | None = None  # of the caller; None: no condition
     read_as: Literal["nothing", "name", "text"] = "nothing"
-    name: str | None = None  # of the known condition, where it is one
-    text_model: Model | None = None  # that embedded the text, where it is one
+    name: str | None = None  # of the known condition, if it is one
+    text_model: Model | None = None  # that embedded the text, if it is no known condition
 
     def to_json(self) -> dict[str, Any]:
-        """`given`, `read_as`, `name`, and `text_model` as `model`, `version` and `digest`."""
-        made = self.text_model.manifest if self.text_model else None
-        model = made and {"model": made.id, "version": made.version, "digest": made.digest}
+        """Return `given`, `read_as`, `name`, and `model`, `version`, `digest` of `text_model`."""
+        manifest = self.text_model.manifest if self.text_model else None
+        model = manifest and {
+            "model": manifest.id,
+            "version": manifest.version,
+            "digest": manifest.digest,
+        }
         return {
-            "given": self.given,
+            "given": self.text,
             "read_as": self.read_as,
             "name": self.name,
             "text_model": model,
@@ -44,22 +48,22 @@ class Gait:
     """The walk in one clip."""
 
     walk: Classification
-    condition: Understood
-    frames: SampledFrames  # what the model saw, at its own size
+    condition: ConditionReading
+    frames: SampledFrames  # the model's input, at its size
 
     def to_json(self) -> dict[str, Any]:
-        """`predicted_class`, the fields of a classification, `condition`, and the `frames` used.
+        """Return `predicted_class`, the fields of a classification, `condition` and `frames`.
 
-        `condition` is the known name or the text, null where nothing was told; `condition_read`
-        says how it was understood. Of `frames`: `indices` from 0 and `times_s` from the first
-        frame, one each per frame that the model saw; `clip_frames`, how many there are.
+        `condition` is the known name or the caller's text, null without a condition;
+        `condition_read` says how the model took it. `frames` has, for each frame that the model
+        saw, its index from 0 in `indices` and its seconds from the first frame in `times_s`;
+        `clip_frames` is the number of frames in the clip.
         """
-        told = self.condition
         return {
             "predicted_class": self.walk.label,
             **self.walk.to_json(),
-            "condition": told.name or told.given,
-            "condition_read": told.to_json(),
+            "condition": self.condition.name or self.condition.text,
+            "condition_read": self.condition.to_json(),
             "frames": {
                 "indices": list(self.frames.indices),
                 "times_s": [round(seconds, 6) for seconds in self.frames.times_s],
@@ -80,88 +84,89 @@ def gait(
     """Classify the walk in a clip.
 
     Args:
-        clip: a file as `runtime.media.video.sample` reads it, or (n, H, W, 3) uint8 RGB.
-        model: of the task video-classification.
+        clip: a file that `runtime.media.video.sample` reads, or (n, H, W, 3) uint8 RGB.
+        model: a model for video-classification.
         condition: of the person: a name or synonym that the model knows, else free text; None or
-            blank where nothing is known.
-        text_models: that may embed free text; the first that fits the model does.
-        bounds: the largest clip, and who decodes it; None for the defaults.
+            blank if nothing is known.
+        text_models: candidates to embed free text; the first that fits the model is used.
+        bounds: the largest clip, and the decoders; None for the defaults.
 
     Raises:
-        InputError: the clip cannot be decoded or is over a limit, or the condition is neither
-            known nor can be read as text; nothing was run.
+        InputError: the clip cannot be decoded or is over a limit, or the condition is not known
+            and no text model fits; nothing was run.
         ModelOutputError: a model's answer holds NaN or infinity.
     """
     model.require_task("video-classification")
-    understood, known = understand(condition, model, text_models)
-    prepared = model.prepare(clip, condition=known, bounds=bounds)
+    reading, model_condition = read_condition(condition, model, text_models)
+    prepared = model.prepare(clip, condition=model_condition, bounds=bounds)
     walk = model.answer(prepared)
-    # the results of the task
+    # what this task's `prepare` and `answer` return
     assert isinstance(walk, Classification)
     assert prepared.frames is not None
-    return Gait(walk, understood, prepared.frames)
+    return Gait(walk, reading, prepared.frames)
 
 
-def understand(
+def read_condition(
     condition: str | None, model: Model, text_models: Iterable[Model]
-) -> tuple[Understood, Condition]:
-    """What a model is told of a condition.
+) -> tuple[ConditionReading, Condition]:
+    """Look a condition up by name, or embed it with a text model.
 
     Returns:
-        How it was understood, and what `Model.prepare` takes for it.
+        How the condition was read, and the value for `Model.prepare`.
 
     Raises:
-        InputError: the graph takes none, or it is neither known by name nor can be read as text.
+        InputError: the graph takes no condition, or it is not known by name and no text model fits.
     """
-    told = (condition or "").strip()
-    if not told:
-        return Understood(), None
+    text = (condition or "").strip()
+    if not text:
+        return ConditionReading(), None
     if condition_width(model) is None:
         raise InputError(f"{model.spec.id} takes no condition")
-    known = model.assets.conditions
-    if known is not None and known.knows(told):
-        return Understood(told, "name", known.find(told)), told
-    encoder = next((each for each in text_models if speaks_with(each, model)), None)
-    if encoder is None:
-        if known is not None:
-            known.find(told)  # refuses it, naming those known
+    conditions = model.assets.conditions
+    if conditions is not None and conditions.knows(text):
+        return ConditionReading(text, "name", conditions.find(text)), text
+    text_model = next((m for m in text_models if shares_embedding_space(m, model)), None)
+    if text_model is None:
+        if conditions is not None:
+            conditions.find(text)  # raises the error that lists the known names
         raise InputError(f"{model.spec.id} knows no condition by name, and no text model fits")
-    if len(told) > LONGEST_TEXT:
-        raise InputError(f"the condition has {len(told)} characters; allowed: {LONGEST_TEXT}")
-    return Understood(told, "text", None, encoder), _embedded(told, encoder)
+    if len(text) > LONGEST_TEXT:
+        raise InputError(f"the condition has {len(text)} characters; allowed: {LONGEST_TEXT}")
+    return ConditionReading(text, "text", None, text_model), _embed(text, text_model)
 
 
 def condition_width(model: Model) -> int | None:
-    """How many numbers a video model is told of the person; None: it is told nothing."""
+    """Return the width D of a video model's condition vector; None if it takes no condition."""
     shapes = {tensor.name: tensor.shape for tensor in model.spec.inputs}
     return int(shapes["condition"][-1]) if "condition" in shapes else None
 
 
-def speaks_with(text_model: Model, model: Model) -> bool:
-    """Whether a text model's embeddings are those that a video model was taught.
+def shares_embedding_space(text_model: Model, model: Model) -> bool:
+    """Check that a text model returns the embeddings that a video model was trained with.
 
-    The task and the width are not enough: most small text models have the same. So it is asked for
-    conditions that the video model knows by name, each of which has to come out nearest to its own
-    vector.
+    Task and width are not enough: most small text models have the same. The text model therefore
+    embeds conditions that the video model knows by name, and each embedding must lie nearest to
+    the video model's own vector of that name.
     """
     if text_model.spec.task != "sentence-similarity":
         return False
     shapes = {tensor.name: tensor.shape for tensor in text_model.spec.outputs}
     if shapes["embedding"][-1] != condition_width(model):
         return False
-    known = model.assets.conditions
-    return known is None or all(
-        _nearest(_embedded(name, text_model), known) == name for name in known.names[:_PROBES]
+    conditions = model.assets.conditions
+    return conditions is None or all(
+        _nearest_name(_embed(name, text_model), conditions) == name
+        for name in conditions.names[:_PROBES]
     )
 
 
-def _nearest(vector: NDArray[np.float32], known: Conditions) -> str:
-    lengths = np.linalg.norm(known.embeddings, axis=1)
-    cosines = known.embeddings @ vector / np.maximum(lengths, 1e-12)  # a row of zeros is near none
-    return known.names[int(cosines.argmax())]
+def _nearest_name(vector: NDArray[np.float32], conditions: Conditions) -> str:
+    norms = np.linalg.norm(conditions.embeddings, axis=1)
+    cosines = conditions.embeddings @ vector / np.maximum(norms, 1e-12)  # a zero row: cosine 0
+    return conditions.names[int(cosines.argmax())]
 
 
-def _embedded(text: str, text_model: Model) -> NDArray[np.float32]:
+def _embed(text: str, text_model: Model) -> NDArray[np.float32]:
     result = text_model.predict(text)
-    assert isinstance(result, Embedding)  # the task's result
+    assert isinstance(result, Embedding)  # the result of this task
     return result.values

@@ -1,4 +1,4 @@
-"""The emotion of a voice: a whole recording, window by window."""
+"""The emotion of a voice: classify a recording of any length window by window."""
 
 from collections.abc import Generator
 from contextlib import closing
@@ -17,24 +17,23 @@ from runtime.model import Model
 from runtime.predict.prepare import LONGEST_RUN_S, Bounds, Prepared
 from runtime.results import Classification, classification_json
 
-WINDOW_S = (1.0, LONGEST_RUN_S)  # a shorter one says little
-_SHORTEST_S = 1.0  # of a last window
+WINDOW_S = (1.0, LONGEST_RUN_S)  # a shorter window holds too little speech
+_SHORTEST_S = 1.0  # of the last window
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a recording is cut."""
+    """The options of `voice_emotion`: the windows of a recording."""
 
-    window_s: float = (
-        3.0  # attention takes memory by its square: 10 s of wav2vec2 do not fit 512 MB
-    )
-    overlap_s: float = 0.5  # of a window with the one before it, at most half of it
+    # the memory of attention grows with its square: 10 s of wav2vec2 do not fit 512 MB
+    window_s: float = 3.0
+    overlap_s: float = 0.5  # of a window with the one before it; at most half a window
 
     def check(self) -> None:
-        """Refuse what makes no windows.
+        """Refuse lengths out of range.
 
         Raises:
-            InputError: naming the option and what is allowed.
+            InputError: naming the option and the range allowed.
         """
         smallest, largest = WINDOW_S
         if not smallest <= self.window_s <= largest:
@@ -46,47 +45,53 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What a model says of one stretch of a recording."""
+    """The emotion in one window of a recording."""
 
     start_s: float
     end_s: float
-    emotion: Classification | None  # None: silent, so nobody was asked
+    emotion: Classification | None  # None: the window is silent, the model did not run
 
     @property
     def duration_s(self) -> float:
-        """Seconds."""
+        """Return the length in seconds."""
         return self.end_s - self.start_s
 
     def to_json(self) -> dict[str, Any]:
-        """`start_s`, `end_s`, `silent`, and the fields of a classification."""
+        """Return `start_s`, `end_s`, `silent`, and the fields of a classification."""
         times = {"start_s": self.start_s, "end_s": self.end_s}
         return {**times, "silent": self.emotion is None, **classification_json(self.emotion)}
 
 
 @dataclass(frozen=True, slots=True)
 class VoiceEmotion:
-    """The emotion of a recording: of each window, and overall."""
+    """The emotion of a recording: in each window, and overall."""
 
     labels: tuple[str, ...]  # K
     windows: tuple[Window, ...]  # in order, at least one
 
     @property
     def duration_s(self) -> float:
-        """Of the recording."""
+        """Return the length of the recording in seconds."""
         return self.windows[-1].end_s
 
     @property
     def overall(self) -> Classification | None:
-        """The mean of the windows that are not silent, by duration; None where all are silent."""
-        heard = [(w.duration_s, w.emotion.probabilities) for w in self.windows if w.emotion]
-        if not heard:
+        """Return the mean of the windows that are not silent, weighted by their duration.
+
+        None if all windows are silent.
+        """
+        voiced = [(w.duration_s, w.emotion.probabilities) for w in self.windows if w.emotion]
+        if not voiced:
             return None
-        weights, rows = zip(*heard, strict=True)
+        weights, rows = zip(*voiced, strict=True)
         mean = np.average(np.stack(rows), axis=0, weights=weights).astype(np.float32)
         return Classification(self.labels, mean)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields of a classification (null where all is silent), `silent`, the `windows`."""
+        """Return the overall classification, `silent`, `duration_s` and `windows`.
+
+        A silent recording has a null label.
+        """
         overall = self.overall
         return {
             **classification_json(overall),
@@ -106,11 +111,11 @@ def voice_emotion(
     """Classify a recording of any length in the memory of one window.
 
     Args:
-        model: of the task audio-classification.
-        sound: a file as `runtime.media.audio.decode` reads it, or (S,) float32 at the model's
-            rate, in [-1, 1].
-        options: how it is cut.
-        bounds: the longest recording, and who decodes it; None for the defaults.
+        model: a model for audio-classification.
+        sound: a file that `runtime.media.audio.decode` reads, or (S,) float32 at the model's rate,
+            in [-1, 1].
+        options: the windows; None for the defaults.
+        bounds: the longest recording, and the decoders; None for the defaults.
 
     Raises:
         InputError: the sound cannot be decoded, is shorter than 0.1 s or longer than allowed.
@@ -120,7 +125,7 @@ def voice_emotion(
     options.check()
     rate = sampling_rate(model)
     size = round(options.window_s * rate)
-    # closed at once where a window fails: a decoder may be at work
+    # if a window fails, the decoder process stops at once
     with closing(_blocks(sound, rate, bounds or Bounds())) as blocks:
         cuts = cut_windows(
             blocks,
@@ -128,19 +133,19 @@ def voice_emotion(
             hop=size - round(options.overlap_s * rate),
             shortest=round(_SHORTEST_S * rate),
         )
-        windows = tuple(_classified(model, cut, rate) for cut in cuts)
+        windows = tuple(_classify(model, cut, rate) for cut in cuts)
     return VoiceEmotion(model.spec.labels, windows)
 
 
 def sampling_rate(model: Model) -> int:
-    """Hz of the waveforms that a model takes.
+    """Return the sampling rate in Hz of a model's waveforms.
 
     Raises:
-        InputError: it takes none.
+        InputError: the model is for another task.
     """
     model.require_task("audio-classification")
     (step,) = model.spec.preprocess
-    assert isinstance(step, Resample)  # the manifest refuses another
+    assert isinstance(step, Resample)  # read_manifest refuses any other step
     return step.sampling_rate
 
 
@@ -150,15 +155,15 @@ def _blocks(sound: bytes | Waveform, rate: int, bounds: Bounds) -> Generator[Wav
         yield from decode(sound, sampling_rate=rate, max_seconds=bounds.recording_s)
         return
     if sound.dtype != np.float32 or sound.ndim != 1:
-        found = f"{sound.dtype} {sound.shape}"
-        raise InputError(f"waveform is {found}; allowed: float32 (S,) at {rate} Hz, in [-1, 1]")
+        kind = f"{sound.dtype} {sound.shape}"
+        raise InputError(f"waveform is {kind}; allowed: float32 (S,) at {rate} Hz, in [-1, 1]")
     yield check_waveform(sound, rate)
 
 
-def _classified(model: Model, cut: AudioWindow, rate: int) -> Window:
+def _classify(model: Model, cut: AudioWindow, rate: int) -> Window:
     start_s, end_s = cut.start / rate, (cut.start + cut.samples.size) / rate
     if is_silent(cut.samples, rate):
         return Window(start_s, end_s, None)
     emotion = model.answer(Prepared({model.spec.inputs[0].name: cut.samples[np.newaxis]}))
-    assert isinstance(emotion, Classification)  # the task's result
+    assert isinstance(emotion, Classification)  # the result of this task
     return Window(start_s, end_s, emotion)

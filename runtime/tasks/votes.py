@@ -1,6 +1,6 @@
-"""The members of a panel asked about the faces of one picture, one after the other."""
+"""Collect the votes of an ensemble on the faces of one image, one member after the other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,131 +9,145 @@ from numpy.typing import NDArray
 
 from runtime.arrays import Image
 from runtime.media.images.preprocess import preprocess
-from runtime.tasks.augmentation import Variant
+from runtime.tasks.augmentation import View
 from runtime.tasks.ensemble import Ensemble, Member
-from runtime.tasks.faces import Boxes, Region, best_of_face, find_boxes
-from runtime.tasks.soft_voting import Floats, Vote, settled, shares
+from runtime.tasks.faces import FaceBoxes, Rectangle, detect_faces, match_face
+from runtime.tasks.soft_voting import Floats, Vote, is_decided, normalized
 
 Status = Literal["voted", "abstained", "not asked"]
 
-_ROWS_AT_ONCE = (
-    8  # crops in one run: all variants of one face, and activations of no more than that
-)
-
 
 @dataclass(frozen=True, slots=True)
-class Ballot:
-    """What one member did about one face."""
+class MemberVote:
+    """The vote of one member on one face, or the reason why it cast none."""
 
     model: str  # id
     weight: float
-    status: Status
-    probabilities: Floats | None = None  # (K,) in the panel's order, where it voted
+    status: Status  # "not asked": it could no longer change the top label
+    probabilities: Floats | None = None  # (K,) in the ensemble's label order; None: no vote
 
     @property
-    def votes(self) -> tuple[Vote, ...]:
-        """Its vote, or none."""
-        return () if self.probabilities is None else (Vote(self.weight, self.probabilities),)
+    def vote(self) -> Vote | None:
+        """Return the vote, None if the member cast none."""
+        return None if self.probabilities is None else Vote(self.weight, self.probabilities)
 
 
 @dataclass(frozen=True, slots=True)
 class FaceRegion:
-    """Where a face is taken to be."""
+    """The place of a face in an image."""
 
-    region: Region  # what classifiers see
-    box_xyxy: NDArray[np.float32] | None  # (4,) px; None: the whole picture is the face
+    crop: Rectangle  # the part that classifiers see
+    box_xyxy: NDArray[np.float32] | None  # (4,) px; None: the whole image counts as the face
     score: float | None = None  # of the detector, in [0, 1]
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """A picture and what is known of it."""
+class ImageFaces:
+    """An image, its faces, and the detections that are already known."""
 
     image: Image
-    spots: tuple[FaceRegion, ...]
-    seen: Mapping[str, Boxes]  # what detectors found in the picture as it is, by model id
-    variants: tuple[Variant, ...]  # the first is the picture as it is
+    faces: tuple[FaceRegion, ...]
+    detections: Mapping[str, FaceBoxes]  # by detector id, in the image as it is
+    views: tuple[View, ...]  # the first is the image as it is
 
 
-def cast(panel: Ensemble, scene: Scene, *, early_exit: bool) -> tuple[tuple[Ballot, ...], ...]:
-    """Ask each member about the faces that it may still decide.
+def collect_votes(
+    ensemble: Ensemble, image_faces: ImageFaces, *, early_exit: bool
+) -> tuple[tuple[MemberVote, ...], ...]:
+    """Let each member vote on the faces that are still undecided.
 
     Args:
-        panel: whom to ask, in that order.
-        scene: the picture and its faces.
-        early_exit: not to ask about a face whose top label stands, whatever is still said.
+        ensemble: its members vote in their order.
+        image_faces: the image and its faces.
+        early_exit: skip a face for the remaining members once they cannot change its top label.
 
     Returns:
-        By face, a ballot of each member.
+        For each face, one entry per member.
     """
-    votes: list[tuple[Vote, ...]] = [() for _ in scene.spots]
-    ballots: list[tuple[Ballot, ...]] = [() for _ in scene.spots]
-    for rank, member in enumerate(panel.members):
-        waiting = sum(each.weight for each in panel.members[rank:])
+    faces = image_faces.faces
+    collected: list[tuple[MemberVote, ...]] = [() for _ in faces]
+    for index, member in enumerate(ensemble.members):
+        remaining_weight = sum(other.weight for other in ensemble.members[index:])
         rows = [
-            row for row, given in enumerate(votes) if not (early_exit and settled(given, waiting))
+            row
+            for row, votes in enumerate(collected)
+            if not (early_exit and is_decided(votes_cast(votes), remaining_weight))
         ]
-        said = dict(zip(rows, _ask(member, scene, [scene.spots[i] for i in rows]), strict=True))
-        for row in range(len(votes)):
-            ballot = _ballot(member, said[row]) if row in said else _not_asked(member)
-            ballots[row] += (ballot,)
-            votes[row] += ballot.votes
-    return tuple(ballots)
+        answers = _vote(member, image_faces, [faces[row] for row in rows])
+        by_row = dict(zip(rows, answers, strict=True))
+        for row in range(len(faces)):
+            collected[row] += (
+                _member_vote(member, by_row[row]) if row in by_row else _not_asked(member),
+            )
+    return tuple(collected)
 
 
-def _not_asked(member: Member) -> Ballot:
-    return Ballot(member.model.spec.id, member.weight, "not asked")
+def votes_cast(member_votes: Iterable[MemberVote]) -> list[Vote]:
+    """Return the votes of the members that cast one."""
+    return [entry.vote for entry in member_votes if entry.vote is not None]
 
 
-def _ballot(member: Member, said: Floats | None) -> Ballot:
-    status: Status = "abstained" if said is None else "voted"
-    return Ballot(member.model.spec.id, member.weight, status, said)
+def _not_asked(member: Member) -> MemberVote:
+    return MemberVote(member.model.spec.id, member.weight, "not asked")
 
 
-def _ask(member: Member, scene: Scene, spots: Sequence[FaceRegion]) -> list[Floats | None]:
-    if not spots:
+def _member_vote(member: Member, probabilities: Floats | None) -> MemberVote:
+    status: Status = "abstained" if probabilities is None else "voted"
+    return MemberVote(member.model.spec.id, member.weight, status, probabilities)
+
+
+def _vote(
+    member: Member, image_faces: ImageFaces, faces: Sequence[FaceRegion]
+) -> list[Floats | None]:
+    if not faces:
         return []
-    return _detected(member, scene, spots) if member.detects else _classified(member, scene, spots)
+    vote = _vote_by_detection if member.is_detector else _vote_by_classification
+    return vote(member, image_faces, faces)
 
 
-def _classified(member: Member, scene: Scene, spots: Sequence[FaceRegion]) -> list[Floats | None]:
-    """The mean over the variants of each crop.
+def _vote_by_classification(
+    member: Member, image_faces: ImageFaces, faces: Sequence[FaceRegion]
+) -> list[Floats | None]:
+    """Average the probabilities over the views of each face's crop.
 
-    The variants of a face are one batch, faces are not: a batch is no faster, and eight crops of
-    EfficientNet-B3 at once took 90 MB more.
+    The views of a face run as one batch, the faces one after the other: a batch of faces is no
+    faster, and eight crops of EfficientNet-B3 at once took 90 MB more.
     """
     spec = member.model.spec
-    # made before the runs: what is made between them, and kept, splits the heap's free tensors, and
-    # 52 faces of one photo took 600 MB instead of 195
-    answers = np.empty((len(spots), len(member.order)))
-    for answer, spot in zip(answers, spots, strict=True):
-        crop = np.ascontiguousarray(spot.region.of(scene.image))
-        rows = [preprocess(variant.of(crop), spec.preprocess) for variant in scene.variants]
-        outputs = member.model.run({spec.inputs[0].name: np.stack(rows)}, ["probabilities"])
-        each = [shares(row, spec.id)[member.order] for row in outputs["probabilities"]]
-        answer[:] = np.mean(each, axis=0)
-    return list(answers)
+    # Allocated before the runs. Arrays that are allocated between runs and kept split the heap's
+    # free tensors: 52 faces of one photo took 600 MB instead of 195.
+    means = np.empty((len(faces), len(member.label_order)))
+    for mean, face in zip(means, faces, strict=True):
+        crop = np.ascontiguousarray(face.crop.cut(image_faces.image))
+        batch = [preprocess(view.apply(crop), spec.preprocess) for view in image_faces.views]
+        outputs = member.model.run({spec.inputs[0].name: np.stack(batch)}, ["probabilities"])
+        rows = [normalized(row, spec.id)[member.label_order] for row in outputs["probabilities"]]
+        mean[:] = np.mean(rows, axis=0)
+    return list(means)
 
 
-def _detected(member: Member, scene: Scene, spots: Sequence[FaceRegion]) -> list[Floats | None]:
-    """The mean over the variants in which it finds the face; None where it does in none.
+def _vote_by_detection(
+    member: Member, image_faces: ImageFaces, faces: Sequence[FaceRegion]
+) -> list[Floats | None]:
+    """Average the scores over the views in which the detector finds the face.
 
-    One variant at a time: six pictures of 640 x 640 px in a batch took 157 MB more, and 1.4 times
-    as long.
+    A face that it finds in no view gets None. The views run one at a time: six images of
+    640 x 640 px in a batch took 157 MB more, and 1.4 times as long.
     """
-    totals, counts = np.zeros((len(spots), len(member.order))), np.zeros(len(spots), np.int64)
-    before = scene.image.shape[:2]
-    for rank, variant in enumerate(scene.variants):
-        image = variant.of(scene.image)
-        known = scene.seen.get(member.model.spec.id) if rank == 0 else None
-        boxes = known or find_boxes(member.model, image)
-        for at, spot in enumerate(spots):
-            face = spot.box_xyxy
-            if face is not None:
-                face = variant.moved(face, before=before, after=image.shape[:2])
-            row = best_of_face(boxes, face)
-            if row is not None:
-                given = shares(boxes.class_scores[row], member.model.spec.id)
-                totals[at] += given[member.order]
-                counts[at] += 1
+    totals = np.zeros((len(faces), len(member.label_order)))
+    counts = np.zeros(len(faces), np.int64)
+    before = image_faces.image.shape[:2]
+    for number, view in enumerate(image_faces.views):
+        image = view.apply(image_faces.image)
+        detections = image_faces.detections.get(member.model.spec.id) if number == 0 else None
+        boxes = detections or detect_faces(member.model, image)
+        for row, face in enumerate(faces):
+            box = face.box_xyxy
+            if box is not None:
+                box = view.move_box(box, before=before, after=image.shape[:2])
+            match = match_face(boxes, box)
+            if match is not None:
+                scores = normalized(boxes.class_scores[match], member.model.spec.id)
+                totals[row] += scores[member.label_order]
+                counts[row] += 1
     return [total / count if count else None for total, count in zip(totals, counts, strict=True)]

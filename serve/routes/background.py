@@ -6,7 +6,7 @@ Its files, options and answer: serve/API.md.
 from collections.abc import Mapping
 
 from runtime import Model
-from runtime.cutout.compose import MEDIA_TYPES, Behind, Colour, Format, parse_colour
+from runtime.cutout.compose import MEDIA_TYPES, Backdrop, Colour, Format, parse_colour
 from runtime.errors import InputError
 from runtime.media.images.decode import decode_image
 from runtime.tasks import background as task
@@ -39,7 +39,7 @@ def background(context: RequestContext) -> Picture:
     task_options = _task_options(options, context.settings)
     model = _model(context, task_options.method)
     cut_out = task.background(context.upload.files[0], model, task_options)
-    data = cut_out.encode(behind=backdrop, form=file_format)
+    data = cut_out.encode(backdrop=backdrop, form=file_format)
     return Picture(_facts(cut_out, model), data, MEDIA_TYPES[file_format])
 
 
@@ -81,7 +81,7 @@ def _colour(options: Options) -> Colour | None:
     return colour
 
 
-def _backdrop(context: RequestContext, colour: Colour | None) -> Behind:
+def _backdrop(context: RequestContext, colour: Colour | None) -> Backdrop:
     """Return the colour or picture behind the foreground; None for transparency."""
     if len(context.upload.files) == 1:
         return colour

@@ -8,7 +8,7 @@ from runtime.cli.command import Answer, Command, ReadyCommand
 from runtime.cli.files import Targets, naming, read_file
 from runtime.cli.options import declare_artifacts, declare_model
 from runtime.cli.shelf import Shelf
-from runtime.cutout.compose import Behind, parse_colour
+from runtime.cutout.compose import Backdrop, parse_colour
 from runtime.draw import Picture, draw_matte
 from runtime.errors import InputError
 from runtime.media.images.decode import decode_image
@@ -62,7 +62,7 @@ def _open(given: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
         written: dict[str, Any] = {}
         if targets:
             target = targets.path_for(path)
-            target.write_bytes(result.encode(behind=behind, form=form))
+            target.write_bytes(result.encode(backdrop=behind, form=form))
             written = {"out": str(target)}
         return Answer(
             result.provenance,
@@ -82,7 +82,7 @@ def _format(given: argparse.Namespace) -> Any:
     return named.get(given.out.suffix.lower(), "png")
 
 
-def _behind(given: argparse.Namespace, bounds: Bounds) -> Behind:
+def _behind(given: argparse.Namespace, bounds: Bounds) -> Backdrop:
     if given.behind:
         with naming(given.behind, "--behind "):
             return decode_image(read_file(given.behind), max_pixels=bounds.pixels)

@@ -16,7 +16,7 @@ from runtime.model import Model
 from runtime.predict.prepare import Bounds
 from runtime.results import Classification
 from runtime.tasks import defaults
-from runtime.tasks.augmentation import VARIANTS
+from runtime.tasks.augmentation import VIEWS
 from runtime.tasks.ensemble import Ensemble, build_ensemble, with_fallback
 from runtime.tasks.face_emotion import (
     MARGIN,
@@ -34,7 +34,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
     add("--faces", choices=("largest", "all"), default="largest", help="default: largest")
     add("--crop", choices=("auto", "none"), default="auto", help="none: the picture is a face")
     add("--margin", type=float, default=MARGIN, help="around a face, as a share of its side")
-    add("--tta", choices=tuple(VARIANTS), default="none", help="variants that are averaged")
+    add("--tta", choices=tuple(VIEWS), default="none", help="variants that are averaged")
     add("--weights", metavar="ID:WEIGHT,...", help="who votes, and how much")
     found_by = defaults.FACE_DETECTOR_MODEL
     add(
@@ -99,14 +99,14 @@ def _said(emotion: Classification | None) -> str:
 
 
 def _place(face: FaceResult) -> str:
-    box = () if face.spot.box_xyxy is None else face.spot.box_xyxy.tolist()
+    box = () if face.region.box_xyxy is None else face.region.box_xyxy.tolist()
     return " ".join(
         f"{name}={side:.0f}" for name, side in zip(("x1", "y1", "x2", "y2"), box, strict=False)
     )
 
 
 def _draw(image: Picture, result: FaceEmotion) -> Picture:
-    boxes = [_box(face, result.labels) for face in result.faces if face.spot.box_xyxy is not None]
+    boxes = [_box(face, result.labels) for face in result.faces if face.region.box_xyxy is not None]
     first = result.faces[0].emotion
     told = ranked(first) if first else "nobody could tell"
     found = f"{result.faces_found} found by {result.found_by}"
@@ -115,9 +115,9 @@ def _draw(image: Picture, result: FaceEmotion) -> Picture:
 
 
 def _box(face: FaceResult, labels: tuple[str, ...]) -> Box:
-    assert face.spot.box_xyxy is not None  # asked by the caller
+    assert face.region.box_xyxy is not None  # asked by the caller
     kind = labels.index(face.emotion.label) if face.emotion else len(labels)
-    return Box(tuple(face.spot.box_xyxy.tolist()), _said(face.emotion), kind)
+    return Box(tuple(face.region.box_xyxy.tolist()), _said(face.emotion), kind)
 
 
 COMMAND = Command(

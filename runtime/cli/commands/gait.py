@@ -51,7 +51,7 @@ def _lines(result: Gait) -> Iterator[str]:
     yield ranked(walk)
     if told.read_as != "nothing":
         by = told.text_model.spec.id if told.text_model else "name"
-        yield f"condition: {told.name or told.given} (read by {by})"
+        yield f"condition: {told.name or told.text} (read by {by})"
 
 
 def _counted(clip_frames: int) -> str:

@@ -44,7 +44,7 @@ def test_crops_lie_within_and_hold_their_faces(
     assert len(result.faces) == result.faces_found == COUNTS[name]
     areas = []
     for face in result.faces:
-        box, crop = face.spot.box_xyxy, face.spot.region
+        box, crop = face.region.box_xyxy, face.region.crop
         assert box is not None
         left, top, right, bottom = box.tolist()
         assert 0 <= left < right <= width
@@ -57,7 +57,7 @@ def test_crops_lie_within_and_hold_their_faces(
         assert crop.right - crop.left == crop.bottom - crop.top == round(1.2 * side)
         areas.append((right - left) * (bottom - top))
         # what is judged is the crop: the same as the classifier says of it alone
-        alone = panel.members[0].model.predict(np.ascontiguousarray(crop.of(image)))
+        alone = panel.members[0].model.predict(np.ascontiguousarray(crop.cut(image)))
         assert face.emotion is not None
         assert face.emotion.to_json()["probabilities"] == pytest.approx(
             alone.to_json()["probabilities"], abs=1e-6

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from runtime.cutout.compose import (
-    Behind,
+    Backdrop,
     Format,
     blend,
     check_sides,
@@ -34,7 +34,7 @@ def decode(data: bytes) -> Pixels:
         return np.asarray(picture)
 
 
-def whole(image: Pixels, alpha: Pixels, behind: Behind) -> Pixels:
+def whole(image: Pixels, alpha: Pixels, behind: Backdrop) -> Pixels:
     return np.concatenate(list(composed(image, alpha, behind)))
 
 

@@ -12,7 +12,7 @@ from runtime import Model, load
 from runtime.errors import DecodeError, InputError
 from runtime.results import Classification
 from runtime.tasks import face_emotion as task
-from runtime.tasks.augmentation import VARIANTS, Tta
+from runtime.tasks.augmentation import VIEWS, Tta
 from runtime.tasks.ensemble import Ensemble, build_ensemble
 from runtime.tasks.face_emotion import FaceEmotion, Options, face_emotion
 from tests.support.artifacts import (
@@ -78,7 +78,7 @@ def shares(result: FaceEmotion, face: int = 0) -> list[float]:
 
 
 def statuses(result: FaceEmotion, face: int = 0) -> list[str]:
-    return [ballot.status for ballot in result.faces[face].ballots]
+    return [ballot.status for ballot in result.faces[face].votes]
 
 
 def test_three_members_vote_as_computed_by_hand(models: Models) -> None:
@@ -134,10 +134,10 @@ def test_a_member_that_detects_abstains_without_a_box(models: Models) -> None:
 def test_where_the_detector_finds_none_a_member_may(models: Models) -> None:
     result = ask(models, picture((0, 3, GREEN)))
     assert (result.found_by, result.faces_found) == (BOXES, 1)
-    box = result.faces[0].spot.box_xyxy
+    box = result.faces[0].region.box_xyxy
     assert box is not None
     assert box.tolist() == [48, 0, 64, 16]
-    assert result.faces[0].spot.region.right == 64
+    assert result.faces[0].region.crop.right == 64
     assert statuses(result)[0] == "voted"
 
 
@@ -145,7 +145,7 @@ def test_boxes_of_several_emotions_are_one_face(models: Models) -> None:
     # its second box is the sadder one; by class, both would stay
     result = ask(models, picture((2, 1, (150, 145, 0))), faces="all")
     assert (result.found_by, result.faces_found) == (BOXES, 1)
-    voted = result.faces[0].ballots[0].probabilities
+    voted = result.faces[0].votes[0].probabilities
     assert voted is not None
     assert voted.tolist() == pytest.approx([150 / 295, 145 / 295, 0], abs=1e-6)
 
@@ -155,7 +155,7 @@ def test_the_whole_picture_is_the_face_on_request(models: Models) -> None:
     result = ask(models, image, crop="none", early_exit=False)
     assert (result.found_by, result.faces_found) == (None, 0)
     assert FINDER not in {model.spec.id for model in result.models}
-    first = result.faces[0].ballots[1]
+    first = result.faces[0].votes[1]
     assert first.probabilities is not None
     assert first.probabilities.tolist() == pytest.approx(said(models[FIRST], image), abs=1e-6)
     # any of its own boxes is on the face, and the best one counts: 204 of 357 or of 275, equals
@@ -175,7 +175,7 @@ def test_all_faces_on_request(models: Models, monkeypatch: pytest.MonkeyPatch) -
     assert len(ask(models, image).faces) == 1
     result = ask(models, image, faces="all")
     assert (len(result.faces), result.faces_found) == (3, 3)
-    best = result.faces[0].spot.box_xyxy  # of equal size: the surest
+    best = result.faces[0].region.box_xyxy  # of equal size: the surest
     assert best is not None
     assert best.tolist() == [48, 48, 64, 64]
     one_by_one = [ask(models, picture((row, column, RED))) for row, column in ((0, 0), (1, 2))]
@@ -217,7 +217,7 @@ def test_variants_are_averaged(models: Models, tta: Tta) -> None:
     image = np.random.default_rng(3).integers(0, 256, (40, 50, 3), np.uint8)
     panel = build_ensemble(((FIRST, 1.0),), models)
     result = face_emotion(image, panel, options=Options(tta=tta))
-    each = [said(models[FIRST], variant.of(image)) for variant in VARIANTS[tta]]
+    each = [said(models[FIRST], variant.apply(image)) for variant in VIEWS[tta]]
     assert shares(result) == pytest.approx(np.mean(each, axis=0).tolist(), abs=1e-6)
     again = face_emotion(image, panel, options=Options(tta=tta))
     assert shares(again) == shares(result)
@@ -273,15 +273,15 @@ def test_who_cannot_vote_is_left_out_with_the_reason(models: Models) -> None:
     )
     assert [member.model.spec.id for member in panel.members] == [FIRST]
     assert panel.left_out == {
-        pair: "gives embeddings alone: its checkpoint has no class centres",
+        pair: "returns embeddings only: its checkpoint has no class centres",
         FINDER: "detects no emotions: its labels are others",
-        "tiny_tensors": "gives no probabilities of a picture",
+        "tiny_tensors": "returns no class probabilities for an image",
     }
     result = ask(models, picture((1, 1, RED)), panel)
     assert result.to_json()["left_out"] == panel.left_out
-    with pytest.raises(InputError, match=f"nobody can vote .* {pair} gives embeddings alone"):
+    with pytest.raises(InputError, match=f"no model can vote .* {pair} returns embeddings only"):
         build_ensemble(((pair, 1.0),), models)
-    with pytest.raises(InputError, match="nobody can vote on an emotion: asked for absent"):
+    with pytest.raises(InputError, match="no model can vote on an emotion: asked for absent"):
         build_ensemble((("absent", 1.0),), models)
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime.tasks.augmentation import VARIANTS, Variant
-from runtime.tasks.faces import Boxes, Region, best_of_face, largest_first, region_around
+from runtime.tasks.augmentation import VIEWS, View
+from runtime.tasks.faces import FaceBoxes, Rectangle, match_face, order_by_area, square_around
 
 Floats = NDArray[np.float32]
 
@@ -14,11 +14,11 @@ def box(*corners: float) -> Floats:
     return np.array(corners, np.float32)
 
 
-def boxes(*rows: tuple[float, float, float, float]) -> Boxes:
+def boxes(*rows: tuple[float, float, float, float]) -> FaceBoxes:
     count = len(rows)
     corners = np.array(rows, np.float32).reshape(count, 4)
     scores = np.linspace(0.9, 0.5, count, dtype=np.float32)
-    return Boxes(corners, scores, scores[:, np.newaxis])
+    return FaceBoxes(corners, scores, scores[:, np.newaxis])
 
 
 @pytest.mark.parametrize(
@@ -35,11 +35,11 @@ def boxes(*rows: tuple[float, float, float, float]) -> Boxes:
 def test_a_square_around_a_face(
     face: tuple[float, ...], margin: float, region: tuple[int, ...]
 ) -> None:
-    assert region_around(box(*face), height=100, width=200, margin=margin) == Region(*region)
+    assert square_around(box(*face), height=100, width=200, margin=margin) == Rectangle(*region)
 
 
 def test_a_face_longer_than_the_picture_is_wide_is_not_cut() -> None:
-    assert region_around(box(0, 20, 40, 90), height=100, width=50, margin=0.5) == Region(
+    assert square_around(box(0, 20, 40, 90), height=100, width=50, margin=0.5) == Rectangle(
         0, 20, 50, 90
     )
 
@@ -53,7 +53,7 @@ def test_regions_lie_within_and_hold_the_face(seed: int) -> None:
         top, bottom = np.sort(draw.uniform(0, height, 2))
         margin = float(draw.uniform(0, 1))
         face = box(left, top, right, bottom)
-        found = region_around(face, height=height, width=width, margin=margin)
+        found = square_around(face, height=height, width=width, margin=margin)
         across, down = found.right - found.left, found.bottom - found.top
         assert 0 <= found.left < found.right <= width
         assert 0 <= found.top < found.bottom <= height
@@ -68,18 +68,18 @@ def test_regions_lie_within_and_hold_the_face(seed: int) -> None:
 
 def test_the_largest_face_is_first_and_equal_ones_by_score() -> None:
     found = boxes((0, 0, 10, 10), (0, 0, 20, 20), (30, 0, 40, 10), (5, 5, 25, 25))
-    assert largest_first(found).tolist() == [1, 3, 0, 2]
+    assert order_by_area(found).tolist() == [1, 3, 0, 2]
 
 
 def test_a_faces_best_box() -> None:
     face = box(10, 10, 30, 30)
     found = boxes((100, 100, 120, 120), (8, 8, 34, 34), (10, 10, 30, 30))
-    assert best_of_face(found, face) == 1  # the better score, not the closer fit
-    assert best_of_face(boxes((100, 100, 120, 120)), face) is None
-    assert best_of_face(boxes((25, 25, 45, 45)), face) is None  # 25 px of 775
-    assert best_of_face(boxes(), face) is None
-    assert best_of_face(found, None) == 0
-    assert best_of_face(boxes(), None) is None
+    assert match_face(found, face) == 1  # the better score, not the closer fit
+    assert match_face(boxes((100, 100, 120, 120)), face) is None
+    assert match_face(boxes((25, 25, 45, 45)), face) is None  # 25 px of 775
+    assert match_face(boxes(), face) is None
+    assert match_face(found, None) == 0
+    assert match_face(boxes(), None) is None
 
 
 def picture(height: int = 40, width: int = 60) -> NDArray[np.uint8]:
@@ -87,17 +87,17 @@ def picture(height: int = 40, width: int = 60) -> NDArray[np.uint8]:
 
 
 def test_variants_are_always_the_same() -> None:
-    assert [len(VARIANTS[name]) for name in ("none", "flip", "full")] == [1, 2, 6]
+    assert [len(VIEWS[name]) for name in ("none", "flip", "full")] == [1, 2, 6]
     image = picture()
-    for variant in VARIANTS["full"]:
-        np.testing.assert_array_equal(variant.of(image), variant.of(image))
-        assert variant.of(image).shape == image.shape
-        assert variant.of(image).dtype.name == "uint8"
+    for variant in VIEWS["full"]:
+        np.testing.assert_array_equal(variant.apply(image), variant.apply(image))
+        assert variant.apply(image).shape == image.shape
+        assert variant.apply(image).dtype.name == "uint8"
 
 
 def test_variants_do_what_they_say() -> None:
     image = picture()
-    plain, mirrored, *_, darker, brighter = (each.of(image) for each in VARIANTS["full"])
+    plain, mirrored, *_, darker, brighter = (each.apply(image) for each in VIEWS["full"])
     np.testing.assert_array_equal(plain, image)
     np.testing.assert_array_equal(mirrored, image[:, ::-1])
     exact = image.astype(float)
@@ -105,16 +105,16 @@ def test_variants_do_what_they_say() -> None:
     assert np.abs(brighter - (exact * 1.25).clip(0, 255)).max() <= 0.51
 
 
-@pytest.mark.parametrize("variant", VARIANTS["full"], ids=lambda variant: variant.name)
+@pytest.mark.parametrize("variant", VIEWS["full"], ids=lambda variant: variant.name)
 @pytest.mark.parametrize("size", [(200, 300), (3000, 1000)])
-def test_a_box_moves_with_its_picture(variant: Variant, size: tuple[int, int]) -> None:
+def test_a_box_moves_with_its_picture(variant: View, size: tuple[int, int]) -> None:
     height, width = size
     image = np.zeros((height, width, 3), np.uint8)
     left, top, side = width // 8, height // 4, width // 10
     image[top : top + side, left : left + side] = 200
-    made = variant.of(image)
+    made = variant.apply(image)
     face = box(left, top, left + side, top + side)
-    moved = variant.moved(face, before=size, after=(made.shape[0], made.shape[1]))
+    moved = variant.move_box(face, before=size, after=(made.shape[0], made.shape[1]))
     rows, columns = np.nonzero(made[:, :, 0] > 100)
     middle = np.array([columns.mean() + 0.5, rows.mean() + 0.5])
     np.testing.assert_allclose(moved.reshape(2, 2).mean(axis=0), middle, atol=0.5)  # px
@@ -123,8 +123,8 @@ def test_a_box_moves_with_its_picture(variant: Variant, size: tuple[int, int]) -
 @pytest.mark.parametrize("size", [(1, 1), (1, 40_000), (40_000, 2), (1, 7)])
 def test_variants_of_odd_sizes(size: tuple[int, int]) -> None:
     image = np.full((*size, 3), 90, np.uint8)
-    for variant in VARIANTS["full"]:
-        made = variant.of(image)
+    for variant in VIEWS["full"]:
+        made = variant.apply(image)
         assert made.ndim == 3
         assert 0 not in made.shape
         assert made.shape[2] == 3

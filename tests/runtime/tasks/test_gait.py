@@ -10,7 +10,7 @@ from runtime import Model, load
 from runtime.errors import DecodeError, InputError, TooLargeError
 from runtime.media.video.sample import VideoLimits
 from runtime.predict.prepare import Bounds
-from runtime.tasks.gait import gait, speaks_with
+from runtime.tasks.gait import gait, shares_embedding_space
 from tests.runtime.support.recordings import shades, video
 from tests.support.artifacts import CLASSIFIER, GAIT, NOTES, TEXT, write_artifact
 
@@ -100,16 +100,18 @@ def test_other_text_is_embedded_by_the_text_model_that_fits(
 
 
 def test_text_model_of_another_space_is_not_asked(model: Model, notes: Model, text: Model) -> None:
-    assert speaks_with(notes, model)
-    assert not speaks_with(text, model)  # another width
-    assert not speaks_with(model, model)  # another task
+    assert shares_embedding_space(notes, model)
+    assert not shares_embedding_space(text, model)  # another width
+    assert not shares_embedding_space(model, model)  # another task
     known = model.assets.conditions
     assert known is not None
-    half = replace(known, embeddings=np.abs(known.embeddings))  # the second condition's is another
-    assert not speaks_with(notes, replace(model, assets=replace(model.assets, conditions=half)))
+    half = replace(known, embeddings=np.abs(known.embeddings))  # changes the second condition
+    assert not shares_embedding_space(
+        notes, replace(model, assets=replace(model.assets, conditions=half))
+    )
     mirrored = replace(known, embeddings=-known.embeddings)
     foreign = replace(model, assets=replace(model.assets, conditions=mirrored))
-    assert not speaks_with(notes, foreign)
+    assert not shares_embedding_space(notes, foreign)
     with pytest.raises(InputError, match=f"condition 'gout' is unknown; {KNOWN}"):
         gait(shades([0] * 8), foreign, condition="gout", text_models=[text, notes])
 

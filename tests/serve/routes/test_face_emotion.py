@@ -111,7 +111,7 @@ def test_an_embedding_has_no_vote_and_that_is_said(client: httpx.Client) -> None
         ROUTE, content=picture((1, 2)), params={"weights": f"{FIRST}:0.8,{pair}:0.2"}
     )
     assert answer.json()["result"]["left_out"] == {
-        pair: "gives embeddings alone: its checkpoint has no class centres"
+        pair: "returns embeddings only: its checkpoint has no class centres"
     }
 
 
