@@ -1,5 +1,5 @@
-"""Native decoders in processes of their own: what hangs or crashes there is killed and replaced.
+"""Native decoders in processes of their own: one that hangs or crashes is killed and replaced.
 
-`pool` asks, `child` is one process as its parent sees it, `worker` is the program inside, `jobs`
-what it can do, `wire` how they talk.
+`pool` lends workers to requests, `process` starts, asks and kills one, `worker` is the program that
+runs inside, `jobs` lists the functions it offers, and `wire` is the format of their messages.
 """

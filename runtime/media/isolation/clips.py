@@ -1,4 +1,4 @@
-"""The job of `sample_frames`: how its arguments and its result travel between processes."""
+"""The job of `runtime.media.video.sample.sample_frames`: its request and its answer on the wire."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -7,45 +7,45 @@ from typing import Any, get_type_hints
 
 import cv2
 
-from runtime.artifact import schema as strict_json
+from runtime.artifact import schema
 from runtime.artifact.steps import Step
-from runtime.media.isolation.wire import Message, array_of, with_array
+from runtime.media.isolation.wire import Message, array_message, read_array
 from runtime.media.video.sample import SampledFrames, VideoLimits, sample_frames
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
-    """What is asked beside the file."""
+class ClipRequest:
+    """The arguments of `sample_frames` other than the file."""
 
     count: int
     steps: tuple[Step, ...]
     limits: VideoLimits
 
 
-# all that is in a SampledFrames beside its frames, whatever that may be
-_FACTS = dataclasses.make_dataclass(
-    "Facts", [item for item in get_type_hints(SampledFrames).items() if item[0] != "frames"]
+# the fields of SampledFrames but the pixels, which travel as raw bytes
+_Fields = dataclasses.make_dataclass(
+    "_Fields", [item for item in get_type_hints(SampledFrames).items() if item[0] != "frames"]
 )
 
 
 def answer(arguments: Mapping[str, Any], data: bytes) -> Iterator[Message]:
-    """One part."""
-    cv2.setNumThreads(1)  # requests run side by side, each in a worker
-    asked = strict_json.parse(Clip, arguments, "clip")
-    taken = sample_frames(data, count=asked.count, steps=asked.steps, limits=asked.limits)
-    facts = {f.name: getattr(taken, f.name) for f in dataclasses.fields(taken)}
-    frames = facts.pop("frames")
-    yield with_array(strict_json.to_json(facts), frames)
+    """Sample the frames of a clip and yield them as one part."""
+    cv2.setNumThreads(1)  # other requests run at the same time, each in its own worker
+    request = schema.parse(ClipRequest, arguments, "clip")
+    sampled = sample_frames(data, count=request.count, steps=request.steps, limits=request.limits)
+    fields = {f.name: getattr(sampled, f.name) for f in dataclasses.fields(sampled)}
+    frames = fields.pop("frames")
+    yield array_message(schema.to_json(fields), frames)
 
 
-def sampled_of(message: Message) -> SampledFrames:
-    """What was answered.
+def read_sampled(message: Message) -> SampledFrames:
+    """Return the frames that a part carries.
 
     Raises:
-        WireError: the array is none.
-        ArtifactError: a fact is missing or of another type.
+        WireError: the part carries no valid array.
+        ArtifactError: a field is missing or of another type.
     """
-    told = {k: v for k, v in message.facts.items() if k not in ("dtype", "shape")}
-    facts: Any = strict_json.parse(_FACTS, told, "the worker's answer")
-    others = {field.name: getattr(facts, field.name) for field in dataclasses.fields(facts)}
-    return SampledFrames(frames=array_of(message), **others)
+    json_fields = {k: v for k, v in message.fields.items() if k not in ("dtype", "shape")}
+    fields: Any = schema.parse(_Fields, json_fields, "the worker's answer")
+    values = {field.name: getattr(fields, field.name) for field in dataclasses.fields(fields)}
+    return SampledFrames(frames=read_array(message), **values)

@@ -1,11 +1,12 @@
-"""What a worker can be asked to do. What a job needs is imported by the first that needs it."""
+"""The jobs that a worker offers. Each imports its libraries on first use, to keep workers small."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from runtime.media.isolation.wire import Message
 
-Job = Callable[[Mapping[str, Any], bytes], Iterator[Message]]  # arguments, encoded media
+# takes the JSON fields of the job's request and an encoded file, and yields the parts of the answer
+Job = Callable[[Mapping[str, Any], bytes], Iterator[Message]]
 
 
 def _sound(arguments: Mapping[str, Any], data: bytes) -> Iterator[Message]:

@@ -1,4 +1,4 @@
-"""The decoders of `runtime.media.decoders`, each request in a worker of its own while it lasts."""
+"""The decoders of `runtime.media.decoders` in worker processes, one for each running request."""
 
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -13,25 +13,26 @@ from runtime.artifact.steps import Step
 from runtime.errors import ArtifactError, DecodeError, TooLargeError
 from runtime.media.audio import decode as audio
 from runtime.media.audio.containers import is_plain_wav
-from runtime.media.isolation.child import SUPPORTED, Budget, Child, DiedError
-from runtime.media.isolation.clips import Clip, sampled_of
-from runtime.media.isolation.sounds import Sound
-from runtime.media.isolation.wire import REFUSALS, Message, WireError, array_of
+from runtime.media.isolation.clips import ClipRequest, read_sampled
+from runtime.media.isolation.process import SUPPORTED, Budget, WorkerDiedError, WorkerProcess
+from runtime.media.isolation.sounds import SoundRequest
+from runtime.media.isolation.wire import REFUSALS, Message, WireError, read_array
 from runtime.media.video import sample as video
 from runtime.media.video.sample import SampledFrames, VideoLimits
 
 JOBS = "runtime.media.isolation.jobs"
 TIMEOUT_S = 20.0
-MEMORY_BYTES = 512 * 2**20  # a decoder of clips keeps up to 17 frames, of 14 MiB at 4096 x 2304 px
 ALARM_MARGIN_S = 10.0
-_NONSENSE = "the file cannot be decoded: its decoder answered what it was not asked"
-_SOUND_PACE = 10.0  # seconds of sound that are worth another second of decoding
+MEMORY_BYTES = 512 * 2**20  # the video decoder keeps up to 17 frames of 14 MiB (4096 x 2304 px)
+_SOUND_PACE = 10.0  # seconds of sound that allow another second of decoding
+_INVALID_REPLY = "the file cannot be decoded: the decoder process sent an invalid reply"
 
 
 class IsolatedDecoders:
-    """Workers that come with the first request that needs one, as many as ask at a time.
+    """Decoders in worker processes; the pool starts one when a request finds none idle.
 
-    Samples that lie in a WAV file as they are need no decoder and stay in this process.
+    Uncompressed WAV files need no decoder and are read in this process. On systems without the
+    process control that workers need (Windows), this process decodes everything.
     """
 
     def __init__(
@@ -42,128 +43,132 @@ class IsolatedDecoders:
         jobs: str = JOBS,
         alarm_margin_s: float = ALARM_MARGIN_S,
     ) -> None:
-        """Start nothing yet.
+        """Create a pool without workers.
 
         Args:
-            timeout_s: wall clock that one file may take; a sound has a second more for every ten
-                that it holds.
-            memory_bytes: what a worker may have of its own beside the file.
-            jobs: the module with the functions that a worker offers.
-            alarm_margin_s: after timeout_s, when a worker whose parent is gone ends itself.
+            timeout_s: seconds that the decoding of one file may take; a sound may take a second
+                more for every ten seconds that it lasts.
+            memory_bytes: memory that a worker may use, besides the file and one copy of it.
+            jobs: the module whose JOBS the workers offer.
+            alarm_margin_s: seconds after timeout_s when a worker ends itself, for when this
+                process was killed and cannot kill it.
         """
         self._timeout_s = timeout_s
         self._memory_bytes = memory_bytes
         self._jobs = jobs
         self._alarm_margin_s = alarm_margin_s
-        self._idle: list[Child] = []
+        self._idle: list[WorkerProcess] = []
         self._lock = threading.Lock()
         self._closed = False
 
     def stream_audio(
         self, data: bytes, *, sampling_rate: int, max_seconds: float
     ) -> Iterator[Waveform]:
-        """As `runtime.media.audio.decode.stream_audio`.
+        """Decode a sound as `runtime.media.audio.decode.stream_audio` does.
 
         Raises:
-            DecodeError: the worker crashed on it, too.
-            TooLargeError: it took too long, too.
+            DecodeError: also if the worker crashes or sends an invalid reply.
+            TooLargeError: also if decoding takes too long.
         """
         if is_plain_wav(data) or not SUPPORTED:
             yield from audio.stream_audio(
                 data, sampling_rate=sampling_rate, max_seconds=max_seconds
             )
             return
-        arguments = to_json(Sound(sampling_rate, max_seconds))
-        budget, left = Budget(self._timeout_s), (max_seconds + 1) * sampling_rate
+        arguments = to_json(SoundRequest(sampling_rate, max_seconds))
+        budget, samples_left = Budget(self._timeout_s), (max_seconds + 1) * sampling_rate
         with closing(self.ask("sound", arguments, data, budget)) as parts:
             for part in parts:
-                block = _block_of(part, longest=left)
-                left -= block.size
+                block = _read_block(part, max_samples=samples_left)
+                samples_left -= block.size
                 budget.left_s += block.size / sampling_rate / _SOUND_PACE
                 yield block
 
     def sample_frames(
         self, data: bytes, *, count: int, steps: Sequence[Step], limits: VideoLimits
     ) -> SampledFrames:
-        """As `runtime.media.video.sample.sample_frames`.
+        """Sample a clip as `runtime.media.video.sample.sample_frames` does.
 
         Raises:
-            DecodeError: the worker crashed on it, too.
-            TooLargeError: it took too long, too.
+            DecodeError: also if the worker crashes or sends an invalid reply.
+            TooLargeError: also if decoding takes too long.
         """
         if not SUPPORTED:
             return video.sample_frames(data, count=count, steps=steps, limits=limits)
-        arguments = to_json(Clip(count, tuple(steps), limits))
+        arguments = to_json(ClipRequest(count, tuple(steps), limits))
         sampled = None
         with closing(self.ask("clip", arguments, data, Budget(self._timeout_s))) as parts:
             for part in parts:
                 if sampled is not None:
-                    raise DecodeError(_NONSENSE)
-                sampled = _sampled_of(part)
+                    raise DecodeError(_INVALID_REPLY)
+                sampled = _read_sampled(part)
         if sampled is None:
-            raise DecodeError(_NONSENSE)
+            raise DecodeError(_INVALID_REPLY)
         return sampled
 
     def ask(
         self, job: str, arguments: Mapping[str, Any], data: bytes, budget: Budget
     ) -> Generator[Message, None, None]:
-        """The parts of an answer, as they come.
+        """Run a job on a file in a worker and yield the parts of its answer as they arrive.
+
+        The worker serves later requests only if this generator runs to its end; a caller that
+        stops early closes it, which kills the worker.
 
         Raises:
-            InputError: the worker refused the data, crashed on them, or took too long.
-            RuntimeError: a fault of ours; the message is the worker's traceback.
+            InputError: the worker refused the file, crashed on it, or took too long.
+            RuntimeError: the job has a bug; the message holds the worker's traceback.
         """
-        # the file and one copy of it on top of what decoding takes
         memory_bytes = self._memory_bytes + 2 * len(data)
-        facts = {"job": job, "arguments": arguments, "memory_bytes": memory_bytes}
-        request = Message("ask", facts, data)
-        last = request
-        with self._lent() as child:
+        fields = {"job": job, "arguments": arguments, "memory_bytes": memory_bytes}
+        reply = request = Message("request", fields, data)
+        with self._lend_worker() as worker:
             try:
-                for last in child.ask(request, budget):
-                    if last.kind == "part":
-                        yield last
+                for reply in worker.ask(request, budget):
+                    if reply.kind == "part":
+                        yield reply
             except TimeoutError:
                 raise TooLargeError(
                     f"the file took longer to decode than is allowed: {self._timeout_s:g} s"
                 ) from None
-            except DiedError as error:
+            except WorkerDiedError as error:
                 raise DecodeError(f"the file cannot be decoded: {error}") from None
-        _check_last(last)
+        _check_end(reply)
 
     def close(self) -> None:
-        """End every worker; none is started after it."""
+        """Kill the idle workers now, and each busy one as soon as its request ends."""
         with self._lock:
             self._closed = True
-            children, self._idle = self._idle, []
-        for child in children:
-            child.kill()
+            workers, self._idle = self._idle, []
+        for worker in workers:
+            worker.kill()
 
     @contextmanager
-    def _lent(self) -> Iterator[Child]:
-        """A worker; it is killed where the block is left before its answer was complete."""
-        child = self._taken() or Child(
-            jobs=self._jobs,
-            alarm_s=self._timeout_s + self._alarm_margin_s,
+    def _lend_worker(self) -> Iterator[WorkerProcess]:
+        """Lend a worker to the block; kill it if the block is left by an exception.
+
+        Its remaining replies would otherwise reach the next request.
+        """
+        worker = self._pop_idle() or WorkerProcess(
+            jobs=self._jobs, alarm_s=self._timeout_s + self._alarm_margin_s
         )
         try:
-            yield child
+            yield worker
         except BaseException:
-            child.kill()
+            worker.kill()
             raise
         with self._lock:
             if not self._closed:
-                self._idle.append(child)
+                self._idle.append(worker)
                 return
-        child.kill()
+        worker.kill()
 
-    def _taken(self) -> Child | None:
+    def _pop_idle(self) -> WorkerProcess | None:
         with self._lock:
             while self._idle:
-                child = self._idle.pop()
-                if child.is_alive():
-                    return child
-                child.kill()
+                worker = self._idle.pop()
+                if worker.is_alive():
+                    return worker
+                worker.kill()
         return None
 
     def __enter__(self) -> Self:
@@ -173,26 +178,27 @@ class IsolatedDecoders:
         self.close()
 
 
-def _block_of(part: Message, *, longest: float) -> Waveform:
+def _read_block(part: Message, *, max_samples: float) -> Waveform:
     try:
-        block = array_of(part)
+        block = read_array(part)
     except WireError:
-        raise DecodeError(_NONSENSE) from None
-    if block.dtype != np.float32 or block.ndim != 1 or block.size > longest:
-        raise DecodeError(_NONSENSE)
+        raise DecodeError(_INVALID_REPLY) from None
+    if block.dtype != np.float32 or block.ndim != 1 or block.size > max_samples:
+        raise DecodeError(_INVALID_REPLY)
     return block
 
 
-def _sampled_of(part: Message) -> SampledFrames:
+def _read_sampled(part: Message) -> SampledFrames:
     try:
-        return sampled_of(part)
+        return read_sampled(part)
     except (WireError, ArtifactError):
-        raise DecodeError(_NONSENSE) from None
+        raise DecodeError(_INVALID_REPLY) from None
 
 
-def _check_last(last: Message) -> None:
-    if last.kind == "refused":
-        kind = REFUSALS.get(str(last.facts.get("error")), DecodeError)
-        raise kind(str(last.facts.get("message")))
-    if last.kind != "end":
-        raise RuntimeError(f"a worker failed:\n{last.facts.get('traceback')}")
+def _check_end(reply: Message) -> None:
+    """Raise the error that the last reply of an answer names, if it names one."""
+    if reply.kind == "refusal":
+        error = REFUSALS.get(str(reply.fields.get("error")), DecodeError)
+        raise error(str(reply.fields.get("message")))
+    if reply.kind != "end":
+        raise RuntimeError(f"a worker failed:\n{reply.fields.get('traceback')}")

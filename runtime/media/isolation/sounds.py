@@ -1,24 +1,26 @@
-"""The job of `runtime.media.audio.decode.stream_audio`: how its arguments and blocks travel."""
+"""The job of `runtime.media.audio.decode.stream_audio`: its request and its answer on the wire."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.artifact import schema as strict_json
+from runtime.artifact import schema
 from runtime.media.audio.decode import stream_audio
-from runtime.media.isolation.wire import Message, with_array
+from runtime.media.isolation.wire import Message, array_message
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
-    """What is asked beside the file."""
+class SoundRequest:
+    """The arguments of `stream_audio` other than the file."""
 
-    sampling_rate: int
+    sampling_rate: int  # Hz
     max_seconds: float
 
 
 def answer(arguments: Mapping[str, Any], data: bytes) -> Iterator[Message]:
-    """A part for each block."""
-    asked = strict_json.parse(Sound, arguments, "sound")
-    blocks = stream_audio(data, sampling_rate=asked.sampling_rate, max_seconds=asked.max_seconds)
-    return (with_array({}, block) for block in blocks)
+    """Decode a sound and return an iterator of parts, one for each block of the waveform."""
+    request = schema.parse(SoundRequest, arguments, "sound")
+    blocks = stream_audio(
+        data, sampling_rate=request.sampling_rate, max_seconds=request.max_seconds
+    )
+    return (array_message({}, block) for block in blocks)

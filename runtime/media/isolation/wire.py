@@ -16,18 +16,19 @@ from numpy.typing import NDArray
 
 from runtime.errors import DecodeError, InputError, TooLargeError
 
-MessageKind = Literal["ask", "ready", "part", "end", "refused", "fault"]
+MessageKind = Literal["request", "ready", "part", "end", "refusal", "fault"]
 KINDS: tuple[MessageKind, ...] = get_args(MessageKind)
 DTYPES = ("uint8", "float32")
 MAX_HEAD_BYTES = 2**20
-MAX_REPLY_BYTES = 2**28  # of a worker's data; 16 frames of 1024 x 1024 px are 48 MiB
+MAX_REPLY_BYTES = 2**28  # of the data in one reply; 16 frames of 1024 x 1024 px are 48 MiB
+# errors that a worker may name in a refusal; any other name becomes DecodeError
 REFUSALS: Mapping[str, type[InputError]] = {
-    kind.__name__: kind for kind in (InputError, DecodeError, TooLargeError)
+    error.__name__: error for error in (InputError, DecodeError, TooLargeError)
 }
 
 
 class WireError(Exception):
-    """The bytes received are no message."""
+    """Received bytes are not a valid message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,38 +36,38 @@ class Message:
     """One message, in either direction."""
 
     kind: MessageKind
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)  # JSON values
     data: bytes = b""
 
 
 def send(connection: Connection, message: Message) -> None:
     """Write a message; block until the other process has read most of it."""
-    head = {"kind": message.kind, "facts": message.facts}
+    head = {"kind": message.kind, "fields": message.fields}
     connection.send_bytes(json.dumps(head).encode())
     connection.send_bytes(message.data)
 
 
 def receive_head(connection: Connection) -> Message:
-    """Read the first frame of a message, which is everything but its data.
+    """Read the first frame of a message: its kind and fields, without its data.
 
     Raises:
         EOFError: the other process closed its end.
         OSError: it closed its end within the frame, or the frame is longer than MAX_HEAD_BYTES.
-        WireError: the frame is not the JSON of a head.
+        WireError: the frame is not JSON, or lacks a kind or fields.
     """
     frame = connection.recv_bytes(MAX_HEAD_BYTES)
     try:
         head = json.loads(frame)
-        kind, facts = head["kind"], head["facts"]
+        kind, fields = head["kind"], head["fields"]
     except (ValueError, RecursionError, TypeError, KeyError) as error:
-        raise WireError(f"a head of {len(frame)} bytes that is none: {error!r}") from None
-    if kind not in KINDS or not isinstance(facts, dict):
-        raise WireError(f"a head of kind {kind!r}")
-    return Message(kind, facts)
+        raise WireError(f"a head of {len(frame)} bytes is not valid: {error!r}") from None
+    if kind not in KINDS or not isinstance(fields, dict):
+        raise WireError(f"a head is of kind {kind!r}; allowed: {', '.join(KINDS)}, with fields")
+    return Message(kind, fields)
 
 
-def receive(connection: Connection) -> Message:
-    """Read a message of a worker, with data of at most MAX_REPLY_BYTES.
+def receive_reply(connection: Connection) -> Message:
+    """Read a whole message from a worker, with data of at most MAX_REPLY_BYTES.
 
     Raises:
         EOFError, OSError, WireError: as `receive_head`.
@@ -75,22 +76,22 @@ def receive(connection: Connection) -> Message:
     return replace(head, data=connection.recv_bytes(MAX_REPLY_BYTES))
 
 
-def with_array(facts: Mapping[str, Any], array: NDArray[np.generic]) -> Message:
-    """Return a part of an answer that holds an array."""
-    described = {**facts, "dtype": array.dtype.name, "shape": list(array.shape)}
-    return Message("part", described, array.tobytes())
+def array_message(fields: Mapping[str, Any], array: NDArray[np.generic]) -> Message:
+    """Return a part of an answer that carries an array and its dtype and shape."""
+    array_fields = {**fields, "dtype": array.dtype.name, "shape": list(array.shape)}
+    return Message("part", array_fields, array.tobytes())
 
 
-def array_of(message: Message) -> NDArray[Any]:
-    """Return the array of a part.
+def read_array(message: Message) -> NDArray[Any]:
+    """Return the array that a part carries.
 
     Raises:
-        WireError: a dtype that is not sent, or a shape that does not fit the bytes.
+        WireError: the dtype is not one of DTYPES, or the shape does not fit the bytes.
     """
-    dtype, shape = message.facts.get("dtype"), message.facts.get("shape")
+    dtype, shape = message.fields.get("dtype"), message.fields.get("shape")
     if dtype not in DTYPES or not isinstance(shape, list):
-        raise WireError(f"an array of {dtype!r} and shape {shape!r}")
+        raise WireError(f"an array is {dtype!r} of shape {shape!r}; allowed: {', '.join(DTYPES)}")
     try:
         return np.frombuffer(message.data, dtype).reshape([int(axis) for axis in shape])
     except (TypeError, ValueError) as error:
-        raise WireError(f"an array of another shape: {error}") from None
+        raise WireError(f"an array does not have its shape {shape!r}: {error}") from None

@@ -1,8 +1,9 @@
-"""The program of a worker.
+"""The program of a worker process.
 
     python -m runtime.media.isolation.worker JOBS_MODULE ALARM_S
 
-Its standard input is a socket: it reads requests there and answers them, until the socket ends.
+Its standard input is a socket, from which it reads requests and to which it writes the replies. It
+ends when the other end of the socket closes.
 """
 
 import importlib
@@ -22,15 +23,17 @@ from runtime.media.isolation.wire import REFUSALS, Message
 
 
 def main(jobs_module: str, alarm_s: str) -> None:
-    """Answer requests until there are no more."""
+    """Answer requests until the pool closes the socket."""
     jobs: Mapping[str, Job] = importlib.import_module(jobs_module).JOBS
     connection = _take_over_socket()
-    _prepare()
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the server's may be ignored, and inherited
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold a client's file
     wire.send(connection, Message("ready"))
     while (request := _receive(connection)) is not None:
-        # the pool kills a hung decoder first; the alarm ends it where the pool's process is gone
+        # the pool kills a hung decoder; the alarm ends one whose pool is gone. It does not run
+        # while the pool is busy between two parts
         signal.setitimer(signal.ITIMER_REAL, float(alarm_s))
-        for reply in _answers(jobs, request):
+        for reply in _run_job(jobs, request):
             signal.setitimer(signal.ITIMER_REAL, 0)
             wire.send(connection, reply)
             signal.setitimer(signal.ITIMER_REAL, float(alarm_s))
@@ -38,46 +41,48 @@ def main(jobs_module: str, alarm_s: str) -> None:
 
 
 def _take_over_socket() -> Connection:
-    """Return the socket, out of reach of libraries that print: they would corrupt the answers."""
+    """Return the connection to the pool; point the standard streams at /dev/null.
+
+    A library that prints would otherwise write into the replies, or let clients write to the
+    server's log.
+    """
     connection = Connection(os.dup(0))
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for number in (0, 1, 2):  # the last is the server's log, where a client could write at will
-        os.dup2(nothing, number)
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
     return connection
 
 
-def _prepare() -> None:
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the parent's may be ignored, and inherited
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold what was decoded
-
-
-def _answers(jobs: Mapping[str, Job], request: Message) -> Iterator[Message]:
+def _run_job(jobs: Mapping[str, Job], request: Message) -> Iterator[Message]:
+    """Yield the parts of an answer, then how it ended."""
     try:
-        yield from jobs[request.facts["job"]](request.facts["arguments"], request.data)
+        yield from jobs[request.fields["job"]](request.fields["arguments"], request.data)
     except InputError as error:
         yield _refusal(type(error).__name__, str(error))
     except MemoryError:
         size = len(request.data)
-        need = f"the file of {size} bytes needs more memory than a decoder may have"
-        yield _refusal("TooLargeError", need)
+        reason = f"the file of {size} bytes needs more memory than a decoder may have"
+        yield _refusal("TooLargeError", reason)
     except Exception:
         yield Message("fault", {"traceback": traceback.format_exc()[-8000:]})
     else:
         yield Message("end")
 
 
-def _refusal(kind: str, message: str) -> Message:
-    name = kind if kind in REFUSALS else "InputError"
-    return Message("refused", {"error": name, "message": message[:2000]})
+def _refusal(error: str, message: str) -> Message:
+    name = error if error in REFUSALS else "InputError"
+    return Message("refusal", {"error": name, "message": message[:2000]})
 
 
 def _receive(connection: Connection) -> Message | None:
+    """Read a request under the memory limit that it names; return None if the socket closed."""
     try:
         head = wire.receive_head(connection)
     except (EOFError, ConnectionResetError):
         return None
-    # the memory of the process itself; code that is mapped from files does not count
-    resource.setrlimit(resource.RLIMIT_DATA, (head.facts["memory_bytes"], resource.RLIM_INFINITY))
+    # RLIMIT_DATA counts the process's own memory, not code that is mapped from files
+    limit = head.fields["memory_bytes"]
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))
     return replace(head, data=connection.recv_bytes())
 
 
@@ -85,4 +90,4 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except (BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
-        os._exit(0)  # the pool's process is gone
+        os._exit(0)  # the pool is gone

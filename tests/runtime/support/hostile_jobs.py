@@ -1,5 +1,10 @@
-"""Jobs that do what a broken decoder does, in the place of `runtime.media.isolation.jobs`."""
+"""Jobs that misbehave as a broken or subverted decoder may, to replace the ones of the runtime.
 
+`IsolatedDecoders(jobs=HOSTILE_JOBS)` takes the module. The first word of the "file" names the
+misbehaviour, the last one often a path.
+"""
+
+import contextlib
 import os
 import pickle
 import signal
@@ -15,14 +20,15 @@ from typing import Any
 import numpy as np
 
 from runtime.errors import TooLargeError
-from runtime.media.isolation.wire import MAX_REPLY_BYTES, Message, with_array
+from runtime.media.isolation.wire import MAX_REPLY_BYTES, Message, array_message
 
 BLOCK = np.full(1600, 0.5, np.float32)
+FOREVER_S = 600  # longer than any test waits: the pool has to kill the worker
 
 
 def hang_in_native_code(data: bytes) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-    time.sleep(600)
+    time.sleep(FOREVER_S)
 
 
 def spin(data: bytes) -> None:
@@ -38,34 +44,32 @@ def abort(data: bytes) -> None:
     os.abort()
 
 
-def leave(data: bytes) -> None:
+def exit_at_once(data: bytes) -> None:
     os._exit(3)
 
 
-def close(data: bytes) -> None:
+def close_connection(data: bytes) -> None:
+    """Close everything that leads to the pool, and go on running."""
     for fd in range(3, 64):
-        try:
+        with contextlib.suppress(OSError):
             os.close(fd)
-        except OSError:
-            continue
-    time.sleep(600)
+    time.sleep(FOREVER_S)
 
 
-def hoard(data: bytes) -> None:
-    held = [np.ones(2**20) for _ in range(4096)]  # 32 GiB
-    assert len(held) == 4096
+def allocate(data: bytes) -> None:
+    arrays = [np.ones(2**20) for _ in range(4096)]  # 32 GiB
+    assert len(arrays) == 4096
 
 
-def start_another(data: bytes) -> None:
-    """Write the number of a grandchild to the file that the data name, and hang."""
-    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    with open(data.decode().split()[-1], "w", encoding="utf-8") as file:
-        file.write(str(other.pid))
-    time.sleep(600)
+def start_process(data: bytes) -> None:
+    """Start a process, write its id to the path in the data, and hang."""
+    process = subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({FOREVER_S})"])
+    _path_in(data).write_text(str(process.pid), encoding="utf-8")
+    time.sleep(FOREVER_S)
 
 
 def fail(data: bytes) -> None:
-    raise ZeroDivisionError("a fault of ours")
+    raise ZeroDivisionError("a bug in the job")
 
 
 def refuse(data: bytes) -> None:
@@ -74,27 +78,28 @@ def refuse(data: bytes) -> None:
 
 def print_much(data: bytes) -> None:
     for fd in (1, 2):
-        os.write(fd, b"what a library prints\n" * 10_000)
+        os.write(fd, b"a library prints this\n" * 10_000)
 
 
 def wait_for(data: bytes) -> None:
-    """Work until the file exists that the data name."""
-    while not Path(data.decode().split()[-1]).exists():
+    """Work until the path in the data exists."""
+    while not _path_in(data).exists():
         time.sleep(0.01)
 
 
-class _Payload:
-    """What an attacker sends to a parent that unpickles: a call of `open` that makes a file."""
+class _CreateFile:
+    """An object whose unpickling creates a file."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open, (self.path, "w")
+        return open, (str(self.path), "w")
 
 
 def send_pickle(data: bytes) -> None:
-    content = pickle.dumps(_Payload(data.decode().split()[-1]))
+    """Send a pickle that creates the path in the data wherever it is loaded."""
+    content = pickle.dumps(_CreateFile(_path_in(data)))
     _write_to_pool(struct.pack("!i", len(content)) + content)
 
 
@@ -102,7 +107,7 @@ def stop_within_message(data: bytes) -> None:
     """Announce a frame of 1000 bytes and send half of it."""
     _disable_alarm()
     _write_to_pool(struct.pack("!i", 1000) + bytes(500))
-    time.sleep(600)
+    time.sleep(FOREVER_S)
 
 
 def drip_within_message(data: bytes) -> None:
@@ -115,16 +120,85 @@ def drip_within_message(data: bytes) -> None:
 
 
 def announce_too_much(data: bytes) -> None:
-    head = b'{"kind": "part", "facts": {}}'
+    """Announce a reply with more data than the pool reads."""
+    head = b'{"kind": "part", "fields": {}}'
     _write_to_pool(struct.pack("!i", len(head)) + head + struct.pack("!i", MAX_REPLY_BYTES + 1))
-    time.sleep(600)
+    time.sleep(FOREVER_S)
 
 
 def end_and_stop_reading(data: bytes) -> None:
-    """Say that the request is done, so that the pool sends another, and never read it."""
-    head = b'{"kind": "end", "facts": {}}'
+    """Send the end of the answer, so that the pool sends the next request, and never read it."""
+    head = b'{"kind": "end", "fields": {}}'
     _write_to_pool(struct.pack("!i", len(head)) + head + struct.pack("!i", 0))
-    time.sleep(600)
+    time.sleep(FOREVER_S)
+
+
+def echo(data: bytes) -> None:
+    return None
+
+
+MISBEHAVIOURS: Mapping[str, Callable[[bytes], None]] = {
+    function.__name__: function
+    for function in (
+        hang_in_native_code,
+        spin,
+        crash,
+        abort,
+        exit_at_once,
+        close_connection,
+        allocate,
+        start_process,
+        fail,
+        refuse,
+        print_much,
+        wait_for,
+        send_pickle,
+        stop_within_message,
+        drip_within_message,
+        announce_too_much,
+        end_and_stop_reading,
+        echo,
+    )
+}
+
+
+def sound(arguments: Mapping[str, Any], data: bytes) -> Iterator[Message]:
+    """Yield a block, misbehave as the data say, and yield another block; or an invalid one."""
+    yield array_message({}, BLOCK)
+    name = data.decode().split()[0]
+    if name in ("drip", "drip_seconds"):
+        block = np.zeros(16_000 if name == "drip_seconds" else 160, np.float32)
+        for _ in range(20):
+            time.sleep(0.05)
+            yield array_message({}, block)
+        return
+    if name in MISBEHAVIOURS:
+        MISBEHAVIOURS[name](data)
+        yield array_message({}, BLOCK)
+        return
+    yield {
+        "wrong_dtype": array_message({}, np.zeros(4)),
+        "wrong_shape": Message("part", {"dtype": "float32", "shape": [2**40]}, b"1234"),
+        "objects": Message("part", {"dtype": "object", "shape": [1]}, bytes(8)),
+        "too_long": array_message({}, np.zeros(10**7, np.float32)),
+    }[name]
+
+
+def clip(arguments: Mapping[str, Any], data: bytes) -> Iterator[Message]:
+    """Yield frames with invalid fields, or one part after another, or none."""
+    frames = np.zeros((1, 2, 2, 3), np.uint8)
+    if data == b"invalid_fields":
+        yield array_message({"indices": "all"}, frames)
+    fields = {"indices": [0], "clip_frames": 1, "times_s": [0.0], "by_seeking": False}
+    while data == b"many_parts":
+        yield array_message(fields, frames)
+
+
+JOBS = {"sound": sound, "clip": clip}
+
+
+def _path_in(data: bytes) -> Path:
+    return Path(data.decode().split()[-1])
 
 
 def _disable_alarm() -> None:
@@ -141,66 +215,5 @@ def _write_to_pool(content: bytes) -> None:
 def _is_socket(fd: int) -> bool:
     try:
         return stat.S_ISSOCK(os.fstat(fd).st_mode)
-    except OSError:  # the one that listed the folder is closed
+    except OSError:  # the descriptor by which the folder was listed is closed by now
         return False
-
-
-def echo(data: bytes) -> None:
-    return None
-
-
-DEEDS: Mapping[str, Callable[[bytes], None]] = {
-    "hang_in_native_code": hang_in_native_code,
-    "spin": spin,
-    "crash": crash,
-    "abort": abort,
-    "leave": leave,
-    "close": close,
-    "hoard": hoard,
-    "start_another": start_another,
-    "fail": fail,
-    "refuse": refuse,
-    "print_much": print_much,
-    "wait_for": wait_for,
-    "send_pickle": send_pickle,
-    "stop_within_message": stop_within_message,
-    "drip_within_message": drip_within_message,
-    "announce_too_much": announce_too_much,
-    "end_and_stop_reading": end_and_stop_reading,
-    "echo": echo,
-}
-
-
-def sound(arguments: Mapping[str, Any], data: bytes) -> Iterator[Message]:
-    """A block, the deed that the data name, another block; or an answer that is none."""
-    yield with_array({}, BLOCK)
-    name = data.decode().split()[0]
-    if name.startswith("drip"):
-        block = np.zeros(16_000 if name == "drip_much" else 160, np.float32)
-        for _ in range(20):
-            time.sleep(0.05)
-            yield with_array({}, block)
-        return
-    if name in DEEDS:
-        DEEDS[name](data)
-        yield with_array({}, BLOCK)
-        return
-    yield {
-        "dtype": with_array({}, np.zeros(4)),
-        "shape": Message("part", {"dtype": "float32", "shape": [2**40]}, b"1234"),
-        "object": Message("part", {"dtype": "object", "shape": [1]}, bytes(8)),
-        "much": with_array({}, np.zeros(10**7, np.float32)),
-    }[name]
-
-
-def clip(arguments: Mapping[str, Any], data: bytes) -> Iterator[Message]:
-    """Frames with facts that are not those of a clip, or twice, or none at all."""
-    frames = np.zeros((1, 2, 2, 3), np.uint8)
-    if data == b"facts":
-        yield with_array({"indices": "all"}, frames)
-    facts = {"indices": [0], "clip_frames": 1, "times_s": [0.0], "by_seeking": False}
-    while data == b"again":
-        yield with_array(facts, frames)
-
-
-JOBS = {"sound": sound, "clip": clip}

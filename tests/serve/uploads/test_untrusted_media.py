@@ -58,7 +58,7 @@ def test_others_go_on_beside_a_file_that_hangs(client: httpx.Client) -> None:
 def test_file_that_crashes_its_decoder_is_refused(client: httpx.Client) -> None:
     response = client.post(VOICE_ROUTE, content=b"crash")
     assert response.status_code == 400
-    says = "the file cannot be decoded: its decoder ended by signal 11, SIGSEGV"
+    says = "the file cannot be decoded: the decoder process ended by signal 11, SIGSEGV"
     assert response.json() == {"error": says}
     assert client.post(VOICE_ROUTE, content=b"echo").status_code == 200
 
@@ -66,7 +66,7 @@ def test_file_that_crashes_its_decoder_is_refused(client: httpx.Client) -> None:
 def test_clips_go_to_a_worker_too(client: httpx.Client, tmp_path: Path) -> None:
     response = client.post(GAIT_ROUTE, content=video(shades([0] * 5), tmp_path))
     assert response.status_code == 400
-    assert "its decoder answered what it was not asked" in response.json()["error"]
+    assert "the decoder process sent an invalid reply" in response.json()["error"]
 
 
 def test_a_server_that_stops_leaves_no_worker(root: Path) -> None:
