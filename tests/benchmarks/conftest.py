@@ -8,7 +8,6 @@ import pytest
 from runtime.artifact.golden import golden_arrays, read_golden
 from runtime.artifact.manifest import read_manifest
 from runtime.artifact.schema import to_json
-from tests.serve.conftest import half_white, png, solid
 from tests.support.artifacts import (
     CLASSIFIER,
     SEGMENTATION,
@@ -17,6 +16,7 @@ from tests.support.artifacts import (
     rewrite_golden,
     write_artifact,
 )
+from tests.support.images import half_white, png, solid
 
 FACES, MASKS = "face_emotion_xception", "background_u2netp"  # the ids of those graphs
 MEDIA = (png(half_white()), solid(10, 200, 30, height=40, width=40))

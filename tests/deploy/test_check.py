@@ -16,8 +16,6 @@ from deploy.rows import Row
 from runtime.artifact.manifest import SCHEMA_VERSION, read_manifest
 from runtime.errors import ArtifactError
 from tests.runtime.support.recordings import shades, sound, tone, video
-from tests.serve.conftest import half_white, png, solid
-from tests.serve.test_main import serving
 from tests.support.artifacts import (
     CLASSIFIER,
     DETECTOR,
@@ -35,6 +33,8 @@ from tests.support.artifacts import (
     write_artifact,
 )
 from tests.support.artifacts import FACES as DETECTOR_OF_FACES
+from tests.support.images import half_white, png, solid
+from tests.support.server_process import serving
 
 FACES, PAIRS, MASKS = "face_emotion_xception", "image_embedding_mobilenetv2", "background_u2netp"
 VOICES, GAITS, TEXTS = "voice_emotion_wav2vec2", "gait_student", "clinical_text_minilm"

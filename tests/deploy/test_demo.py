@@ -19,8 +19,6 @@ from runtime.errors import ArtifactError
 from serve.catalog.task_models import assignments
 from serve.settings import Settings
 from tests.runtime.support.recordings import shades, sound, tone, video
-from tests.serve.conftest import half_white, png, solid
-from tests.serve.test_main import serving
 from tests.support.artifacts import (
     CLASSIFIER,
     EMBEDDING,
@@ -31,7 +29,9 @@ from tests.support.artifacts import (
     add_samples,
     write_artifact,
 )
+from tests.support.images import half_white, png, solid
 from tests.support.ports import free_port
+from tests.support.server_process import serving
 
 PROJECT = Path(__file__).parents[2]
 FACES, PAIRS, MASKS = "face_emotion_xception", "image_embedding_mobilenetv2", "background_u2netp"

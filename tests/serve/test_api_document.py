@@ -20,7 +20,8 @@ from serve.routes import background, face_emotion, gait, similarity, voice_emoti
 from serve.settings import Settings
 from serve.uploads.form import Form
 from tests.runtime.support.recordings import shades, sound, tone, video
-from tests.serve.conftest import png, running
+from tests.serve.support.requests import FORMS, MULTI_FILE_FORMS, post
+from tests.serve.support.server import running
 from tests.support.artifacts import (
     CLASSIFIER,
     DETECTOR,
@@ -31,13 +32,13 @@ from tests.support.artifacts import (
     VOICE,
     write_artifact,
 )
+from tests.support.images import png
 
 DOCUMENT = (Path(__file__).parents[2] / "serve" / "API.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```sh\n(.*?)^```$(?:\n```json\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
 SECTION = re.compile(r"^## (.*)$", re.MULTILINE)
 ROUTE = re.compile(r"`?((?:GET|POST) /[\w/{}-]*)`?")
 ROW = re.compile(r"^\| `.*\|$", re.MULTILINE)
-FORMS = ("multipart", "json", "raw")
 TAKEN: Mapping[str, Form] = {
     "POST /v1/face-emotion": face_emotion.FORM,
     "POST /v1/voice-emotion": voice_emotion.FORM,
@@ -142,22 +143,7 @@ def send(
     for documented, here in HERE.items():
         path = path.replace(documented, here)
     files = [(name, content(file, media)) for name, file in example.files]
-    if form == "multipart":
-        parts = [(name, ("file", data)) for name, data in files]
-        return client.post(path, files=parts, data=dict(example.options))
-    if form == "json":
-        return client.post(path, json={**as_json(example, media), **dict(example.options)})
-    ((_, body),) = files
-    return client.post(path, content=body, params=list(example.options))
-
-
-def as_json(example: Example, media: Mapping[str, bytes]) -> dict[str, Any]:
-    found: dict[str, list[str]] = {}
-    for name, file in example.files:
-        data = content(file, media)
-        text = data.decode() if file.startswith("=") else base64.b64encode(data).decode()
-        found.setdefault(name, []).append(text)
-    return {name: texts[0] if len(texts) == 1 else texts for name, texts in found.items()}
+    return post(client, path, form, files, **dict(example.options))
 
 
 def differences(shown: Any, answered: Any, place: str = "answer") -> Iterator[str]:
@@ -196,7 +182,7 @@ def kind(value: Any) -> str:
 def test_examples_are_answered_as_shown_in_every_form(
     client: httpx.Client, media: Mapping[str, bytes], example: Example
 ) -> None:
-    forms = FORMS if len(example.files) == 1 else FORMS[:2]  # a raw body is one file
+    forms = FORMS if len(example.files) == 1 else MULTI_FILE_FORMS
     answers = [send(client, example, media, form) for form in forms]
     for form, response in zip(forms, answers, strict=True):
         assert response.status_code == 200, f"{form}: {response.text}"

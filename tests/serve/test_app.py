@@ -10,8 +10,9 @@ import pytest
 
 import serve as package
 from serve.settings import Settings
-from tests.serve.conftest import Serve, solid
+from tests.serve.conftest import Serve
 from tests.support.artifacts import CLASSIFIER, write_artifact
+from tests.support.images import solid
 
 PROJECT = Path(__file__).parents[2]
 

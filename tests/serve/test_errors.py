@@ -26,8 +26,9 @@ from serve.errors import (
     answer_http_exception,
 )
 from serve.settings import Settings
-from tests.serve.conftest import Serve, solid
+from tests.serve.conftest import Serve
 from tests.support.artifacts import CLASSIFIER, write_artifact
+from tests.support.images import solid
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -12,61 +11,16 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.serve.conftest import half_white, png, solid
 from tests.support.artifacts import CLASSIFIER, EMBEDDING, edit_manifest, write_artifact
+from tests.support.images import half_white, png, solid
+from tests.support.server_process import PROJECT, Server, peak_mib, serving, start
 
-PROJECT = Path(__file__).parents[2]
 CURL = shutil.which("curl")
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """A running server."""
-
-    process: subprocess.Popen[str]
-    url: str
-
-
-def start(*arguments: str, **environ: str) -> subprocess.Popen[str]:
-    settings = ("PORT", "MAX_UPLOAD_SIZE", "CORS_ORIGINS", "TIMEOUT")
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in settings and not name.startswith("SLIPWAY_")
-    }
-    return subprocess.Popen(
-        [sys.executable, "-m", "serve", *arguments],
-        cwd=PROJECT,
-        env={**kept, **environ},
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
-
-
-@contextmanager
-def serving(*arguments: str, **environ: str) -> Iterator[Server]:
-    process = start(*arguments, "--port", "0", **environ)
-    try:
-        assert process.stderr is not None
-        seen = []
-        for line in process.stderr:
-            seen.append(line)
-            if found := re.search(r"listening on (http://127\.0\.0\.1:\d+)$", line.rstrip()):
-                yield Server(process, found[1])
-                break
-        else:
-            pytest.fail("".join(seen))
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def refused(*arguments: str, **environ: str) -> str:
@@ -183,14 +137,6 @@ def test_sigterm_lets_a_running_request_finish(artifacts: Path) -> None:
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
         assert b'"label":"bright"' in answer
         assert server.process.wait(timeout=10) == 0
-
-
-def peak_mib(process: subprocess.Popen[str]) -> int:
-    """The most memory the process has had in RAM so far."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    assert found is not None
-    return int(found[1]) // 1024
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")

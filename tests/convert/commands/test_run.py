@@ -391,7 +391,7 @@ def test_full_disk_exits_1_and_leaves_nothing(tiny_recipe: Path, tmp_path: Path)
 
 @pytest.mark.slow
 def test_recipe_outside_the_repository_is_served(tiny_recipe: Path, tmp_path: Path) -> None:
-    from tests.serve.test_main import serving
+    from tests.support.server_process import serving
 
     out = tmp_path / "out"
     succeed("--recipe", tiny_recipe, "--weights", "seeded", "--out", out, directory=tmp_path)

@@ -12,8 +12,8 @@ from runtime import Model, load
 from runtime.errors import DecodeError, InputError
 from runtime.results import Embedding
 from runtime.tasks.similarity import compare, embed, read_embedding, score, similarity
-from tests.serve.conftest import solid
 from tests.support.artifacts import CLASSIFIER, EMBEDDING, SCALED, write_artifact
+from tests.support.images import solid
 
 RED, GREEN, YELLOW = solid(255, 0, 0), solid(0, 255, 0), solid(200, 200, 0)
 

@@ -14,7 +14,8 @@ import pytest
 from serve.errors import OverloadedError
 from serve.http.body import UploadBudget
 from serve.settings import Settings
-from tests.serve.conftest import Serve, solid
+from tests.serve.conftest import Serve
+from tests.support.images import solid
 
 FACE = "/v1/face-emotion"
 LIMIT = 100_000

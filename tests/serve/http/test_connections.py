@@ -10,7 +10,8 @@ import pytest
 
 from serve.http import connections
 from serve.settings import Settings
-from tests.serve.conftest import Serve, solid
+from tests.serve.conftest import Serve
+from tests.support.images import solid
 
 HEAD = b"POST /v1/face-emotion HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n"
 

@@ -1,6 +1,5 @@
 """POST /v1/background, on the wire."""
 
-import base64
 from pathlib import Path
 
 import cv2
@@ -12,8 +11,10 @@ from numpy.typing import NDArray
 from runtime.results import DEGENERATE
 from runtime.tasks.background import FELL_BACK, NO_MODEL, NOTHING_FOUND
 from serve.settings import Settings
-from tests.serve.conftest import Serve, half_white, png, solid
+from tests.serve.conftest import Serve
+from tests.serve.support.requests import FORMS, MULTI_FILE_FORMS, post
 from tests.support.artifacts import CLASSIFIER, SEGMENTATION, write_artifact
+from tests.support.images import half_white, png, solid
 
 MASK = "/v1/background"
 PLAIN = {"refine": "false", "clean": "false"}  # the tiny model's mask, scaled up
@@ -26,19 +27,6 @@ def decode(response: httpx.Response) -> NDArray[np.uint8]:
     return np.asarray(pixels, np.uint8)
 
 
-def send(
-    client: httpx.Client, form: str, files: dict[str, bytes], options: dict[str, str]
-) -> httpx.Response:
-    """POST in one of the three forms."""
-    if form == "multipart":
-        return client.post(MASK, files=files, data=options)
-    if form == "json":
-        encoded = {name: base64.b64encode(file).decode() for name, file in files.items()}
-        return client.post(MASK, json={**encoded, **options})
-    (image,) = files.values()
-    return client.post(MASK, content=image, params=options)
-
-
 def disc(*, side: int = 200) -> NDArray[np.uint8]:
     """(side, side, 3) uint8 RGB: an orange disc on textured blue, what GrabCut is made for."""
     noise = np.random.default_rng(0).integers(0, 25, (side, side, 3), np.uint8)
@@ -47,9 +35,9 @@ def disc(*, side: int = 200) -> NDArray[np.uint8]:
     return np.asarray(cv2.subtract(image, noise), np.uint8)
 
 
-@pytest.mark.parametrize("form", ["multipart", "json", "raw"])
+@pytest.mark.parametrize("form", FORMS)
 def test_a_cut_out_is_a_png_with_transparency(client: httpx.Client, form: str) -> None:
-    response = send(client, form, {"image": png(half_white())}, PLAIN)
+    response = post(client, MASK, form, {"image": png(half_white())}, **PLAIN)
     assert response.headers["content-type"] == "image/png"
     assert response.headers["x-model"] == "background_u2netp"
     assert response.headers["x-model-version"] == "1"
@@ -132,14 +120,14 @@ def test_a_colour_in_the_query(client: httpx.Client, colour: str) -> None:
 
 def test_options_as_fields(client: httpx.Client) -> None:
     files, options = {"image": png(half_white())}, {"color": "#00f", "format": "jpeg", **PLAIN}
-    answers = [send(client, form, files, options) for form in ("multipart", "json", "raw")]
+    answers = [post(client, MASK, form, files, **options) for form in FORMS]
     assert len({answer.content for answer in answers}) == 1
     assert answers[0].headers["content-type"] == "image/jpeg"
     # JPEG's rounding
     assert np.abs(decode(answers[0])[:, :16].astype(int) - (255, 0, 0)).max() <= 3
 
 
-@pytest.mark.parametrize("form", ["multipart", "json"])
+@pytest.mark.parametrize("form", MULTI_FILE_FORMS)
 def test_a_picture_behind(client: httpx.Client, form: str) -> None:
     # twice as wide as it must be: its middle is seen, red on the left and green on the right
     behind = np.zeros((64, 192, 3), np.uint8)
@@ -147,7 +135,7 @@ def test_a_picture_behind(client: httpx.Client, form: str) -> None:
     image = np.zeros((32, 48, 3), np.uint8)
     image[:, 20:28] = 255
     files = {"image": png(image), "background": png(behind)}
-    pixels = decode(send(client, form, files, PLAIN))
+    pixels = decode(post(client, MASK, form, files, **PLAIN))
     assert pixels.shape == (32, 48, 3)
     assert np.all(pixels[:, :14] == (0, 0, 255))
     assert np.all(pixels[:, 34:] == (0, 255, 0))

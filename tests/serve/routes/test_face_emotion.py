@@ -14,7 +14,9 @@ from serve.catalog.catalog import load_catalog
 from serve.catalog.facts import SEEDED_WARNING
 from serve.catalog.task_models import assignments, check_assignments, check_panel
 from serve.settings import Settings, from_environment
-from tests.serve.conftest import Serve, png, running, solid
+from tests.serve.conftest import Serve
+from tests.serve.support.requests import FORMS, post
+from tests.serve.support.server import running
 from tests.support.artifacts import (
     CLASSIFIER,
     DETECTOR,
@@ -25,6 +27,7 @@ from tests.support.artifacts import (
     OTHER_EMOTIONS,
     write_artifact,
 )
+from tests.support.images import png, solid
 
 ROUTE = "/v1/face-emotion"
 FINDER, BOXES = "face_detector_yunet", "face_emotion_yolov8n"
@@ -83,11 +86,7 @@ def test_the_members_vote(client: httpx.Client) -> None:
 
 def test_the_three_forms_give_one_answer(client: httpx.Client) -> None:
     image, options = picture((1, 2), (3, 0)), {"faces": "all", "tta": "flip", "margin": "0.2"}
-    replies = [
-        client.post(ROUTE, files={"image": image}, data=options),
-        client.post(ROUTE, json={"image": base64.b64encode(image).decode(), **options}),
-        client.post(ROUTE, content=image, params=options),
-    ]
+    replies = [post(client, ROUTE, form, {"image": image}, **options) for form in FORMS]
     assert [reply.status_code for reply in replies] == [200] * 3
     assert replies[0].json() == replies[1].json() == replies[2].json()
     result = replies[0].json()["result"]

@@ -1,6 +1,5 @@
 """How a person walks, on the wire."""
 
-import base64
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,9 @@ import pytest
 from serve.catalog.facts import SEEDED_WARNING
 from serve.settings import Settings
 from tests.runtime.support.recordings import shades, video
-from tests.serve.conftest import Serve, running
+from tests.serve.conftest import Serve
+from tests.serve.support.requests import FORMS, post
+from tests.serve.support.server import running
 from tests.support.artifacts import GAIT, NOTES, TEXT, write_artifact
 
 TEXT_GIVEN = "e slow walk e"  # six tokens: -1 is what tiny_gait is told
@@ -31,19 +32,10 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return video(shades([255] * 31), tmp_path_factory.mktemp("clip"), fps=10)
 
 
-def post(client: httpx.Client, path: str, form: str, data: bytes, **options: str) -> httpx.Response:
-    """POST a clip in one of the three forms."""
-    if form == "multipart":
-        return client.post(path, files={"video": data}, data=options)
-    if form == "json":
-        return client.post(path, json={"video": base64.b64encode(data).decode(), **options})
-    return client.post(path, content=data, params=options)
-
-
-@pytest.mark.parametrize("form", ["multipart", "json", "raw"])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("path", ["/v1/gait", "/predict"])
 def test_free_text_and_the_frames(client: httpx.Client, clip: bytes, path: str, form: str) -> None:
-    response = post(client, path, form, clip, clinical_condition=TEXT_GIVEN)
+    response = post(client, path, form, {"video": clip}, clinical_condition=TEXT_GIVEN)
     assert response.status_code == 200, response.text
     result = response.json()["result"]
     weights = np.exp(-8 * np.abs(0 - np.array([0, 0.5, 1])))
@@ -61,7 +53,7 @@ def test_free_text_and_the_frames(client: httpx.Client, clip: bytes, path: str, 
 
 
 def test_a_name_is_not_taken_for_text(client: httpx.Client, clip: bytes) -> None:
-    result = post(client, "/v1/gait", "raw", clip, condition="CVA").json()["result"]
+    result = post(client, "/v1/gait", "raw", {"video": clip}, condition="CVA").json()["result"]
     assert result["condition"] == "Ischaemic stroke"
     assert result["condition_read"] == {
         "given": "CVA",
@@ -75,10 +67,10 @@ def test_an_untrained_text_model_is_warned_of(tmp_path: Path, serve: Serve, clip
     write_artifact(tmp_path, GAIT)
     write_artifact(tmp_path, NOTES, origin="seeded")
     client = serve(Settings(artifacts=tmp_path, allow_seeded=True))
-    told = post(client, "/v1/gait", "raw", clip, condition=TEXT_GIVEN)
+    told = post(client, "/v1/gait", "raw", {"video": clip}, condition=TEXT_GIVEN)
     assert told.json()["warnings"] == [f"tiny_notes: {SEEDED_WARNING}"]
     assert told.headers["x-model-weights"] == "seeded"
-    named = post(client, "/v1/gait", "raw", clip, condition="stroke")
+    named = post(client, "/v1/gait", "raw", {"video": clip}, condition="stroke")
     assert named.json()["warnings"] == []
 
 
@@ -93,6 +85,8 @@ def test_an_untrained_text_model_is_warned_of(tmp_path: Path, serve: Serve, clip
 def test_what_is_refused(
     client: httpx.Client, clip: bytes, data: bytes | None, condition: str, status: int, says: str
 ) -> None:
-    response = post(client, "/predict", "multipart", data or clip, clinical_condition=condition)
+    response = post(
+        client, "/predict", "multipart", {"video": data or clip}, clinical_condition=condition
+    )
     assert response.status_code == status
     assert says in response.json()["error"]

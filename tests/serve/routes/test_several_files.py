@@ -17,7 +17,8 @@ from serve.settings import Settings
 from serve.uploads.form import Form
 from serve.uploads.parse import Upload, parse_upload
 from tests.runtime.support.recordings import shades, sound, tone, video
-from tests.serve.conftest import half_white, png, running, solid
+from tests.serve.support.requests import MULTI_FILE_FORMS, post
+from tests.serve.support.server import running
 from tests.support.artifacts import (
     CLASSIFIER,
     EMBEDDING,
@@ -27,10 +28,10 @@ from tests.support.artifacts import (
     VOICE,
     write_artifact,
 )
+from tests.support.images import half_white, png, solid
 
 BRIGHT, DARK, BROKEN = solid(255, 255, 255), solid(0, 0, 0), b"no picture at all"
 FACE, BACKGROUND = "/v1/models/face_emotion_xception", "/v1/background"
-FORMS = ("multipart", "json")
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +46,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 def send(
     client: httpx.Client, path: str, form: str, files: list[bytes], name: str = "image"
 ) -> httpx.Response:
-    if form == "multipart":
-        return client.post(path, files=[(name, ("f", data)) for data in files])
-    return client.post(path, json={name: [base64.b64encode(data).decode() for data in files]})
+    return post(client, path, form, [(name, data) for data in files])
 
 
 def results(response: httpx.Response) -> list[dict[str, Any]]:
@@ -58,7 +57,7 @@ def results(response: httpx.Response) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", MULTI_FILE_FORMS)
 def test_answers_come_in_the_order_of_the_files(client: httpx.Client, form: str) -> None:
     response = send(client, FACE, form, [DARK, BRIGHT, DARK])
     found = results(response)
@@ -68,7 +67,7 @@ def test_answers_come_in_the_order_of_the_files(client: httpx.Client, form: str)
     assert response.headers["x-model-digest"] == found[0]["digest"]
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", MULTI_FILE_FORMS)
 def test_a_bad_file_does_not_lose_the_others(client: httpx.Client, form: str) -> None:
     found = results(send(client, FACE, form, [BROKEN, BRIGHT, b""]))
     assert found[0]["status"] == 400
@@ -90,7 +89,7 @@ def test_only_refusals_are_an_answer_too(client: httpx.Client) -> None:
     assert [item["status"] for item in found] == [400, 400]
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", MULTI_FILE_FORMS)
 def test_more_files_than_allowed_are_refused(client: httpx.Client, form: str) -> None:
     response = send(client, FACE, form, [DARK] * 5)
     assert response.status_code == 413
@@ -101,7 +100,8 @@ def test_an_empty_list_is_refused_and_a_list_of_one_is_a_list(client: httpx.Clie
     response = client.post(FACE, json={"image": []})
     assert response.status_code == 400
     assert "brings 0 images" in response.json()["error"]
-    assert len(results(send(client, FACE, "json", [DARK]))) == 1
+    listed = {"image": [base64.b64encode(DARK).decode()]}
+    assert len(results(client.post(FACE, json=listed))) == 1
 
 
 def test_files_of_two_names_are_still_refused(client: httpx.Client) -> None:
@@ -116,7 +116,7 @@ def test_options_count_for_each_and_an_unknown_one_refuses_all(client: httpx.Cli
     assert "'colour' is unknown" in response.json()["error"]
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", MULTI_FILE_FORMS)
 def test_several_cut_outs_come_as_base64(client: httpx.Client, form: str) -> None:
     image = png(half_white())
     found = results(send(client, BACKGROUND, form, [image, BROKEN]))
@@ -137,18 +137,13 @@ def test_cut_outs_beyond_what_one_answer_holds_are_refused_by_themselves(
     assert "send this file by itself" in found[2]["error"]
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", MULTI_FILE_FORMS)
 def test_one_bad_image_does_not_lose_the_others_that_one_is_compared_with(
     client: httpx.Client, form: str
 ) -> None:
     red, yellow = solid(255, 0, 0), solid(200, 200, 0)
     files = [("image_a", red), ("image_b", BROKEN), ("image_b", yellow), ("image_b", red)]
-    if form == "multipart":
-        response = client.post("/v1/similarity", files=[(n, ("f", d)) for n, d in files])
-    else:
-        encoded = [base64.b64encode(data).decode() for _, data in files]
-        body = {"image_a": encoded[0], "image_b": encoded[1:], "embeddings": "true"}
-        response = client.post("/v1/similarity", json=body)
+    response = post(client, "/v1/similarity", form, files, embeddings="true")
     result = response.json()["result"]
     assert [each.get("cosine") for each in result["compared"]] == [
         None, pytest.approx(0.5**0.5, abs=1e-6), pytest.approx(1, abs=1e-6),
@@ -157,11 +152,10 @@ def test_one_bad_image_does_not_lose_the_others_that_one_is_compared_with(
     assert "allowed: JPEG" in result["compared"][0]["error"]
     assert result["best"] == 2
     assert result["cosine"] == pytest.approx(1, abs=1e-6)
-    if form == "json":
-        others = result["embeddings"]["others"]
-        assert [each and each["embedding"] for each in others] == [
-            None, pytest.approx([0.5**0.5, 0.5**0.5, 0], abs=1e-6), pytest.approx([1, 0, 0]),
-        ]  # fmt: skip
+    others = result["embeddings"]["others"]
+    assert [each and each["embedding"] for each in others] == [
+        None, pytest.approx([0.5**0.5, 0.5**0.5, 0], abs=1e-6), pytest.approx([1, 0, 0]),
+    ]  # fmt: skip
 
 
 def test_an_empty_image_is_one_that_cannot_be_compared(client: httpx.Client) -> None:

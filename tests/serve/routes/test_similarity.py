@@ -10,8 +10,10 @@ import httpx
 import pytest
 
 from serve.settings import Settings
-from tests.serve.conftest import running, solid
+from tests.serve.support.requests import MULTI_FILE_FORMS, post
+from tests.serve.support.server import running
 from tests.support.artifacts import EMBEDDING, SCALED, write_artifact
+from tests.support.images import solid
 
 PATH = "/v1/similarity"
 RED, GREEN, YELLOW = solid(255, 0, 0), solid(0, 255, 0), solid(200, 200, 0)
@@ -31,7 +33,7 @@ def ask(client: httpx.Client, form: str, files: list[bytes], **options: str) -> 
     """POST images, or embeddings as JSON, as multipart or JSON."""
     names = ["image_a", *["image_b"] * (len(files) - 1)]
     if form == "multipart":
-        return client.post(PATH, files=list(zip(names, files, strict=True)), data=options)
+        return post(client, PATH, form, list(zip(names, files, strict=True)), **options)
     first, *others = (_in_json(file) for file in files)
     return client.post(PATH, json={"image_a": first, "image_b": others, **options})
 
@@ -40,7 +42,7 @@ def _in_json(file: bytes) -> Any:
     return json.loads(file) if file[:1] == b"{" else base64.b64encode(file).decode()
 
 
-@pytest.mark.parametrize("form", ["multipart", "json"])
+@pytest.mark.parametrize("form", MULTI_FILE_FORMS)
 def test_one_against_many_with_their_embeddings(client: httpx.Client, form: str) -> None:
     response = ask(client, form, [RED, GREEN, YELLOW, RED], embeddings="true")
     assert response.status_code == 200, response.text
@@ -63,7 +65,7 @@ def test_the_answer_of_the_model_itself_stands_for_an_image(client: httpx.Client
     assert result["cosine"] == pytest.approx(HALF, abs=1e-6)
 
 
-@pytest.mark.parametrize("form", ["multipart", "json"])
+@pytest.mark.parametrize("form", MULTI_FILE_FORMS)
 def test_embeddings_of_another_digest_are_refused(client: httpx.Client, form: str) -> None:
     other = client.post("/v1/models/image_embedding_mobilenetv2", content=RED).content
     response = ask(client, form, [RED, other])

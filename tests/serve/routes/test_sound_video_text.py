@@ -1,6 +1,5 @@
 """Sounds, clips and texts, on the wire."""
 
-import base64
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,8 +12,11 @@ import pytest
 from serve.catalog.facts import SYNTHETIC_WARNING
 from serve.settings import Settings
 from tests.runtime.support.recordings import shades, sound, tone, video
-from tests.serve.conftest import Serve, running, solid
+from tests.serve.conftest import Serve
+from tests.serve.support.requests import FORMS, post
+from tests.serve.support.server import running
 from tests.support.artifacts import GAIT, TEXT, VOICE, write_artifact
+from tests.support.images import solid
 
 VOICE_ROUTE, GAIT_ROUTE, OLD_GAIT_ROUTE = "/v1/voice-emotion", "/v1/gait", "/predict"
 VOICE_MODEL, GAIT_MODEL, TEXT_MODEL = (
@@ -45,17 +47,6 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return video(shades([0] * 30), tmp_path_factory.mktemp("clip"))
 
 
-def post(
-    client: httpx.Client, path: str, form: str, name: str, data: bytes, **options: str
-) -> httpx.Response:
-    """POST one file in one of the three forms."""
-    if form == "multipart":
-        return client.post(path, files={name: data}, data=options)
-    if form == "json":
-        return client.post(path, json={name: base64.b64encode(data).decode(), **options})
-    return client.post(path, content=data, params=options)
-
-
 def silence(seconds: int) -> bytes:
     return sound(np.zeros(16_000 * seconds, np.float32), kind="FLAC", subtype="PCM_16")
 
@@ -65,11 +56,11 @@ def softmax(value: float) -> dict[str, float]:
     return dict(zip(("dark", "grey", "bright"), (weights / weights.sum()).tolist(), strict=True))
 
 
-@pytest.mark.parametrize("form", ["multipart", "json", "raw"])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("path", [VOICE_ROUTE, VOICE_MODEL])
 def test_sound_is_answered(client: httpx.Client, path: str, form: str) -> None:
     data = sound(tone(level=0.8, rate=44_100), rate=44_100, kind="FLAC", subtype="PCM_16")
-    response = post(client, path, form, "audio", data)
+    response = post(client, path, form, {"audio": data})
     assert response.status_code == 200, response.text
     answer = response.json()
     assert (answer["model"], answer["weights"], answer["warnings"]) == (
@@ -82,12 +73,12 @@ def test_sound_is_answered(client: httpx.Client, path: str, form: str) -> None:
     )
 
 
-@pytest.mark.parametrize("form", ["multipart", "json", "raw"])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("path", [GAIT_ROUTE, OLD_GAIT_ROUTE, GAIT_MODEL])
 def test_clip_is_answered_with_its_condition_and_its_warning(
     client: httpx.Client, clip: bytes, path: str, form: str
 ) -> None:
-    response = post(client, path, form, "video", clip, condition="cva")
+    response = post(client, path, form, {"video": clip}, condition="cva")
     assert response.status_code == 200, response.text
     assert response.headers["x-model-weights"] == "synthetic"
     assert response.headers["x-warnings"] == SYNTHETIC_WARNING
@@ -103,23 +94,23 @@ def test_clip_is_answered_with_its_condition_and_its_warning(
 def test_conditions_change_the_answer_and_may_be_left_out(
     client: httpx.Client, clip: bytes
 ) -> None:
-    none = post(client, GAIT_ROUTE, "raw", "video", clip).json()["result"]
-    empty = post(client, GAIT_ROUTE, "raw", "video", clip, clinical_condition="").json()["result"]
+    none = post(client, GAIT_ROUTE, "raw", {"video": clip}).json()["result"]
+    empty = post(client, GAIT_ROUTE, "raw", {"video": clip}, clinical_condition="").json()["result"]
     assert none == empty
     assert none["condition"] is None
     assert none["label"] == "dark"
-    stroke = post(client, GAIT_ROUTE, "raw", "video", clip, clinical_condition="Stroke").json()
+    stroke = post(client, GAIT_ROUTE, "raw", {"video": clip}, clinical_condition="Stroke").json()
     assert stroke["result"]["label"] == "bright"
 
 
 def test_unknown_condition_is_answered_with_the_known(client: httpx.Client, clip: bytes) -> None:
-    response = post(client, GAIT_ROUTE, "multipart", "video", clip, condition="gout")
+    response = post(client, GAIT_ROUTE, "multipart", {"video": clip}, condition="gout")
     assert response.status_code == 400
     assert response.json()["error"] == (
         "condition 'gout' is unknown; known: Ischaemic stroke, Parkinson's disease"
     )
     both = {"condition": "stroke", "clinical_condition": "gout"}
-    response = post(client, GAIT_ROUTE, "multipart", "video", clip, **both)
+    response = post(client, GAIT_ROUTE, "multipart", {"video": clip}, **both)
     assert (
         response.json()["error"] == "condition and clinical_condition differ; allowed: one of them"
     )

@@ -1,6 +1,5 @@
 """The task routes, on the wire."""
 
-import base64
 import math
 import zlib
 from pathlib import Path
@@ -12,22 +11,12 @@ import pytest
 from runtime.results import DEGENERATE
 from serve.catalog.facts import SEEDED_WARNING
 from serve.settings import Settings
-from tests.serve.conftest import Serve, half_white, png, solid
+from tests.serve.conftest import Serve
+from tests.serve.support.requests import FORMS, MULTI_FILE_FORMS, post
 from tests.support.artifacts import CLASSIFIER, EMBEDDING, SEGMENTATION, write_artifact
+from tests.support.images import half_white, png, solid
 
 FACE, PAIR, MASK = "/v1/face-emotion", "/v1/similarity", "/v1/background"
-
-
-def send(client: httpx.Client, path: str, form: str, images: list[bytes]) -> httpx.Response:
-    """POST images in one of the three forms."""
-    names = ["image"] if len(images) == 1 else ["image_a", "image_b"]
-    if form == "multipart":
-        return client.post(path, files=dict(zip(names, images, strict=True)))
-    if form == "json":
-        encoded = [base64.b64encode(image).decode() for image in images]
-        return client.post(path, json=dict(zip(names, encoded, strict=True)))
-    (image,) = images
-    return client.post(path, content=image)
 
 
 def softmax(*logits: float) -> list[float]:
@@ -35,10 +24,10 @@ def softmax(*logits: float) -> list[float]:
     return [power / sum(powers) for power in powers]
 
 
-@pytest.mark.parametrize("form", ["multipart", "json", "raw"])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("path", [FACE, "/v1/models/face_emotion_xception"])
 def test_classification(client: httpx.Client, path: str, form: str) -> None:
-    response = send(client, path, form, [solid(255, 255, 255)])
+    response = post(client, path, form, {"image": solid(255, 255, 255)})
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
     assert response.headers["x-model-weights"] == "pretrained"
@@ -62,10 +51,10 @@ def test_classification(client: httpx.Client, path: str, form: str) -> None:
     )
 
 
-@pytest.mark.parametrize("form", ["multipart", "json"])
+@pytest.mark.parametrize("form", MULTI_FILE_FORMS)
 def test_similarity(client: httpx.Client, form: str) -> None:
     red, yellow = solid(255, 0, 0), solid(200, 200, 0)
-    answer = send(client, PAIR, form, [red, yellow]).json()
+    answer = post(client, PAIR, form, {"image_a": red, "image_b": yellow}).json()
     assert answer["model"] == "image_embedding_mobilenetv2"
     assert answer["result"]["cosine"] == pytest.approx(math.sqrt(0.5), abs=1e-6)  # float32
     assert answer["result"]["calibration"] == "uncalibrated"
@@ -73,7 +62,8 @@ def test_similarity(client: httpx.Client, form: str) -> None:
 
 def test_similarity_of_an_image_with_itself_is_one(client: httpx.Client) -> None:
     image = solid(3, 77, 191)
-    cosine = send(client, PAIR, "multipart", [image, image]).json()["result"]["cosine"]
+    files = {"image_a": image, "image_b": image}
+    cosine = post(client, PAIR, "multipart", files).json()["result"]["cosine"]
     assert cosine == pytest.approx(1.0, abs=1e-6)
     assert cosine <= 1.0
 
@@ -84,12 +74,12 @@ def test_an_embedding_carries_its_model(client: httpx.Client) -> None:
     assert answer["result"]["digest"] == answer["digest"]
 
 
-@pytest.mark.parametrize("form", ["multipart", "json", "raw"])
+@pytest.mark.parametrize("form", FORMS)
 def test_detections_are_in_pixels_of_the_source(client: httpx.Client, form: str) -> None:
     image = np.full((32, 64, 3), 100, np.uint8)  # on a canvas of 16 x 16, padded above and below
     image[16:, :16] = (0, 255, 0)
     image[:16, 16:32] = (204, 0, 0)
-    answer = send(client, "/v1/models/tiny_detector", form, [png(image)]).json()
+    answer = post(client, "/v1/models/tiny_detector", form, {"image": png(image)}).json()
     assert (answer["model"], answer["warnings"]) == ("tiny_detector", [])
     green, red = answer["result"]["detections"]
     assert (green["label"], green["score"]) == ("green", pytest.approx(1.0, abs=1e-6))
@@ -120,9 +110,9 @@ def test_seeded_weights_are_in_every_answer(tmp_path: Path, serve: Serve) -> Non
     client = serve(Settings(artifacts=tmp_path, allow_seeded=True))
     image = png(half_white())
     for response in (
-        send(client, FACE, "raw", [image]),
-        send(client, PAIR, "json", [image, image]),
-        send(client, MASK, "raw", [image]),
+        post(client, FACE, "raw", {"image": image}),
+        post(client, PAIR, "json", {"image_a": image, "image_b": image}),
+        post(client, MASK, "raw", {"image": image}),
     ):
         assert response.status_code == 200
         assert response.headers["x-model-weights"] == "seeded"
@@ -178,7 +168,9 @@ def test_a_missing_second_image(client: httpx.Client) -> None:
 def test_a_task_route_without_its_model(tmp_path: Path, serve: Serve) -> None:
     write_artifact(tmp_path, CLASSIFIER)
     image = solid(0, 0, 0)
-    answer = send(serve(Settings(artifacts=tmp_path)), PAIR, "json", [image, image])
+    answer = post(
+        serve(Settings(artifacts=tmp_path)), PAIR, "json", {"image_a": image, "image_b": image}
+    )
     assert answer.status_code == 404
     assert answer.json() == {
         "error": "model 'image_embedding_mobilenetv2' is unknown; known: face_emotion_xception"

@@ -1,6 +1,5 @@
 """POST /v1/voice-emotion, on the wire."""
 
-import base64
 from collections.abc import Iterator
 
 import httpx
@@ -10,7 +9,8 @@ import pytest
 from runtime.results import SILENT
 from serve.settings import Settings
 from tests.runtime.support.recordings import sound, tone
-from tests.serve.conftest import running
+from tests.serve.support.requests import FORMS, post
+from tests.serve.support.server import running
 from tests.support.artifacts import VOICE, write_artifact
 
 ROUTE = "/v1/voice-emotion"
@@ -29,15 +29,10 @@ def talk() -> bytes:
     return sound(np.concatenate([tone(seconds=30, level=0.9), tone(seconds=30, level=0.05)]))
 
 
-@pytest.mark.parametrize("form", ["multipart", "json", "raw"])
+@pytest.mark.parametrize("form", FORMS)
 def test_windows_in_every_form(client: httpx.Client, talk: bytes, form: str) -> None:
     options = {"window_s": "20", "overlap_s": "5"}
-    if form == "multipart":
-        response = client.post(ROUTE, files={"audio": talk}, data=options)
-    elif form == "json":
-        response = client.post(ROUTE, json={"audio": base64.b64encode(talk).decode(), **options})
-    else:
-        response = client.post(ROUTE, content=talk, params=options)
+    response = post(client, ROUTE, form, {"audio": talk}, **options)
     assert response.status_code == 200, response.text
     result = response.json()["result"]
     spans = [(w["start_s"], w["end_s"]) for w in result["windows"]]

@@ -2,7 +2,7 @@ import httpx
 import pytest
 
 from serve.text.quoting import cut, quoted
-from tests.serve.conftest import solid
+from tests.support.images import solid
 
 LONG = "x" * 5000
 INFER = "/v2/models/tiny_slow/infer"

@@ -1,10 +1,7 @@
-"""Files that make a decoder hang or crash, over a socket: who sent them is told, others go on."""
+"""Files that make a decoder hang or crash: their sender gets an error, other requests go on."""
 
 import functools
-import os
-import re
 import signal
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,12 +14,13 @@ from runtime.media.isolation.pool import IsolatedDecoders
 from serve.settings import Settings
 from tests.runtime.support.processes import HOSTILE_JOBS, becomes_true, has_ended, workers
 from tests.runtime.support.recordings import shades, sound, tone, video
-from tests.serve.conftest import running, solid
-from tests.serve.test_main import serving
+from tests.serve.support.server import running
 from tests.support.artifacts import CLASSIFIER, GAIT, VOICE, write_artifact
+from tests.support.images import solid
+from tests.support.server_process import peak_mib, serving
+from tests.support.shared_data import DATA, needs_data
 
 VOICE_ROUTE, GAIT_ROUTE = "/v1/voice-emotion", "/v1/gait"
-KNOWN = "SLIPWAY_TEST_DATA"
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +35,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def client(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
     hostile = functools.partial(IsolatedDecoders, jobs=HOSTILE_JOBS)
     monkeypatch.setattr(serve.app, "IsolatedDecoders", hostile)
+    # 2 s pass once in this module: other decodes must end well within them on a busy machine
     with running(Settings(artifacts=root, decode_timeout_s=2)) as client:
         yield client
 
 
 def test_others_go_on_beside_a_file_that_hangs(client: httpx.Client) -> None:
     with ThreadPoolExecutor(1) as pool:
-        begin = time.monotonic()
         stuck = pool.submit(client.post, VOICE_ROUTE, content=b"spin")
         for _ in range(5):
             assert client.post("/v1/face-emotion", content=solid(0, 0, 0)).status_code == 200
@@ -52,7 +50,6 @@ def test_others_go_on_beside_a_file_that_hangs(client: httpx.Client) -> None:
         response = stuck.result()
     assert response.status_code == 413
     assert response.json() == {"error": "the file took longer to decode than is allowed: 2 s"}
-    assert 2 <= time.monotonic() - begin < 15
 
 
 def test_file_that_crashes_its_decoder_is_refused(client: httpx.Client) -> None:
@@ -79,24 +76,15 @@ def test_a_server_that_stops_leaves_no_worker(root: Path) -> None:
         assert becomes_true(lambda: has_ended(worker))
 
 
-def peak_mib(pid: int) -> float:
-    """VmHWM."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
-    assert found is not None
-    return int(found[1]) / 1024
-
-
-@pytest.mark.skipif(KNOWN not in os.environ, reason=f"{KNOWN} is not set")
+@needs_data
 def test_every_malformed_file_is_answered_or_refused_in_bounded_memory(root: Path) -> None:
-    folder = Path(os.environ[KNOWN]) / "data" / "badmedia"
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = sorted(path for path in (DATA / "badmedia").rglob("*") if path.is_file())
     assert len(files) > 300
-    good = (solid(0, 0, 0), "/v1/face-emotion"), (sound(tone()), VOICE_ROUTE)
+    valid = (solid(0, 0, 0), "/v1/face-emotion"), (sound(tone()), VOICE_ROUTE)
     with serving("--artifacts", str(root)) as server, httpx.Client(base_url=server.url) as client:
-        for data, route in good:
+        for data, route in valid:
             assert client.post(route, content=data).status_code == 200
-        before = peak_mib(server.process.pid)
+        before = peak_mib(server.process)
 
         def status(path: Path, route: str) -> int:
             response = client.post(route, content=path.read_bytes(), timeout=30)
@@ -104,8 +92,8 @@ def test_every_malformed_file_is_answered_or_refused_in_bounded_memory(root: Pat
             return response.status_code
 
         routes = ("/v1/face-emotion", VOICE_ROUTE, GAIT_ROUTE)
-        asked = [(path, route) for path in files for route in routes]
+        requests = [(path, route) for path in files for route in routes]
         with ThreadPoolExecutor(8) as pool:
-            statuses = list(pool.map(lambda pair: status(*pair), asked))
+            statuses = list(pool.map(lambda request: status(*request), requests))
         assert statuses.count(200) > 100
-        assert peak_mib(server.process.pid) - before < 64
+        assert peak_mib(server.process) - before < 64

@@ -1,0 +1,1 @@
+"""A server in a thread, and requests to it in every form."""

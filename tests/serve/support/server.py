@@ -1,0 +1,42 @@
+"""A real server on a loopback port, in a thread of the test, with httpx as its client."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import uvicorn
+
+from serve.app import create_app
+from serve.catalog.catalog import load_catalog
+from serve.http.connections import BoundedProtocol
+from serve.settings import Settings
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[httpx.Client]:
+    """Serve `settings.artifacts` until the block ends."""
+    catalog = load_catalog(settings.artifacts, threads=1, allow_seeded=settings.allow_seeded)
+    config = uvicorn.Config(
+        create_app(settings, catalog),
+        port=0,
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        timeout_graceful_shutdown=5,  # a test that fails may leave a connection open
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.005)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
