@@ -30,13 +30,15 @@ if TYPE_CHECKING:
     from convert.checkpoint.ultralytics import read_ultralytics
     from convert.errors import CheckpointError, LabelsError, RecipeError
     from convert.export.frameworks import Network
-    from convert.export.frameworks.hugging_face import TransformersNetwork
-    from convert.export.frameworks.hugging_face import transformers as import_transformers
+    from convert.export.frameworks.hugging_face import TransformersNetwork, import_transformers
     from convert.export.frameworks.keras_model import KerasNetwork, import_keras, load_keras
     from convert.export.frameworks.onnx_graph import OnnxNetwork
-    from convert.export.frameworks.sentence_encoder import SentenceEncoder, read_sentence_encoder
-    from convert.export.frameworks.sentence_encoder import around as token_network
-    from convert.export.frameworks.sentence_encoder import bert as build_bert
+    from convert.export.frameworks.sentence_encoder import (
+        SentenceEncoder,
+        build_bert,
+        read_sentence_encoder,
+        token_network,
+    )
     from convert.export.frameworks.torch_module import TorchNetwork
     from convert.export.numerics import (
         Boxes,
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
     from convert.export.numerics.cosine import CosineProbabilities
     from convert.gait.condition_embeddings import condition_assets, condition_sources
     from convert.recipe import Loaded, Recipe, Tolerance
-    from convert.samples.procedural.sentences import words as synthetic_words
+    from convert.samples.procedural.sentences import synthetic_words
     from convert.samples.walkers import FRAMES as GAIT_FRAMES
     from convert.samples.walkers import LABELS as GAIT_LABELS
     from convert.samples.walkers import SIDE as GAIT_SIDE

@@ -72,7 +72,7 @@ def embed(texts: Sequence[str], folder: Path) -> NDArray[np.float32]:
     loaded = asked.load(folder)
     rows = []
     for text in texts:
-        feeds = MODALITIES[asked.media].sample(text, loaded)
+        feeds = MODALITIES[asked.media].to_feeds(text, loaded)
         given = loaded.input.apply(*(feeds[tensor.name] for tensor in loaded.input.tensors))
         rows.append(loaded.head.apply(*loaded.network.forward(*given))["embedding"])
     return np.concatenate(rows)

@@ -13,7 +13,7 @@ from convert.package.artifact import describe
 from convert.quantize.saturation import saturating_layers
 from convert.recipe import MediaKind, Tolerance
 from convert.samples.golden import Golden
-from convert.samples.sets import Media
+from convert.samples.sets import SampleSets
 from convert.verify.latency import medians_ms
 from convert.verify.op_types import op_types
 from convert.verify.parity import GraphRun, integer_operators, rows_are_independent, run_rows
@@ -57,7 +57,7 @@ def measure_variant(
     path: Path,
     run: GraphRun,
     spec: Spec,
-    media: Media,
+    media: SampleSets,
     reference: Outputs,
     golden: Golden,
     tolerance: Tolerance | None,
@@ -97,7 +97,7 @@ def measure_variant(
         files=(describe(path),),
         cpu_features=cpu_features(name, path, saturating),
         verification={
-            "inputs": len(media.held_out),
+            "inputs": len(media.test),
             "inputs_source": media.source,
             "judged": tolerance is not None,
             "media": kind,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-from convert.export.frameworks.onnx_file import files_beside
+from convert.export.frameworks.onnx_file import external_data_files
 from convert.files import sha256, write_json_atomic
 from convert.package.artifact import digest, existing
 from convert.recipe import RecipeFile
@@ -73,7 +73,7 @@ def content_hashes(path: Path | None) -> tuple[str, ...]:
     if path is None or not path.exists():
         return ()
     if path.is_file():
-        beside = [file for file in files_beside(path) if file.is_file()]
+        beside = [file for file in external_data_files(path) if file.is_file()]
         return tuple(sha256(file) for file in (path, *beside))
     files = sorted(file for file in path.rglob("*") if file.is_file())
     return (digest({str(file.relative_to(path)): sha256(file) for file in files}),)

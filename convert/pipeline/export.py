@@ -36,11 +36,11 @@ def export_float(reference: Reference, scratch: Path) -> Exported:
         ExportError: the framework cannot export the network.
         VerificationError: the graph differs from the framework by more than the tolerance.
     """
-    loaded, samples = reference.loaded, reference.samples.held_out
+    loaded, samples = reference.loaded, reference.samples.test
     answers = reference.answer(samples)
     tensors = tuple(loaded.head.tensors(output_shapes(loaded), loaded.input.tensors))
     core = canonicalize(loaded.network.export(), prefix="net/")
     path = scratch / "exported.onnx"
-    onnx.save(attach(core, given=loaded.input, head=loaded.head, outputs=tensors), path)
+    onnx.save(attach(core, input=loaded.input, head=loaded.head, outputs=tensors), path)
     run = run_graph(path, samples)
     return Exported(run, tensors, answers, check_parity(answers, run))

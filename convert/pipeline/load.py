@@ -12,7 +12,7 @@ from convert.export.numerics.fragment import Shape
 from convert.metrics import Outputs
 from convert.pipeline.job import Inputs
 from convert.recipe import Loaded, Recipe, RecipeFile, Tolerance, output_shapes
-from convert.samples.sets import Media, Samples, joined, sample_sets
+from convert.samples.sets import Samples, SampleSets, collate, sample_sets
 from convert.weights.resolve import ResolvedWeights
 
 PER_CLASS_OUTPUTS = ("probabilities", "scores")  # their last axis has one value per class
@@ -24,7 +24,7 @@ class Reference:
 
     recipe: Recipe
     loaded: Loaded
-    samples: Media
+    samples: SampleSets
     tolerance: Tolerance | None  # None: fidelity is reported, not judged (untrained weights)
 
     def answer(self, samples: Samples) -> Outputs:
@@ -34,7 +34,7 @@ class Reference:
             arrays = [feeds[tensor.name] for tensor in self.loaded.input.tensors]
             outputs = self.loaded.network.forward(*self.loaded.input.apply(*arrays))
             answers.append(self.loaded.head.apply(*outputs))
-        return joined(answers)
+        return collate(answers)
 
 
 def load_reference(inputs: Inputs, recipe_file: RecipeFile) -> Reference:
@@ -75,7 +75,7 @@ def load_network(recipe_file: RecipeFile, weights: ResolvedWeights) -> Loaded:
 
 
 def _check_outputs(loaded: Loaded, source: Path) -> None:
-    shapes, expected = output_shapes(loaded), loaded.head.takes(loaded.input.tensors)
+    shapes, expected = output_shapes(loaded), loaded.head.expected_shapes(loaded.input.tensors)
     if not _match(shapes, expected):
         listed, needed = (", ".join(map(_format_shape, group)) for group in (shapes, expected))
         raise CheckpointError(f"{source}: the network gives {listed}; needed: {needed}")

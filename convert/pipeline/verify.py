@@ -33,7 +33,7 @@ def verify(
         return measure_variant(
             name,
             path,
-            exported.run if name == "float" else run_graph(path, samples.held_out),
+            exported.run if name == "float" else run_graph(path, samples.test),
             spec,
             samples,
             exported.reference,
@@ -44,7 +44,7 @@ def verify(
 
     variants, seven_bits = write_variants(choice, exported.run.path, write)
     return Verified(
-        variants=timed(variants, scratch, samples.held_out[0]),
+        variants=timed(variants, scratch, samples.test[0]),
         seven_bits=seven_bits,
         golden=artifact.describe(golden_path),
         assets=artifact.write_assets(scratch, reference.loaded.assets),

@@ -19,7 +19,7 @@ from convert.quantize.quantizer import Quantizer, Setting
 from convert.quantize.search.candidates import Effort, Found, budget, climb, rung_name, within
 from convert.quantize.search.float_layers import Measured, Search, Trial
 from convert.recipe import SEARCH_SECONDS, Tolerance
-from convert.samples.sets import Media
+from convert.samples.sets import SampleSets
 from convert.verify.latency import medians_ms, run_and_time
 from convert.verify.parity import GraphRun, integer_operators, run_rows
 from convert.verify.peak_memory import peak_bytes
@@ -99,7 +99,7 @@ class Choice:
 
 def choose(
     float_run: GraphRun,
-    media: Media,
+    media: SampleSets,
     *,
     tolerance: Tolerance,
     suppression: NmsConfig | None = None,
@@ -175,7 +175,7 @@ class _Judge:
     def __init__(
         self,
         float_run: GraphRun,
-        media: Media,
+        media: SampleSets,
         tolerance: Tolerance,
         suppression: NmsConfig | None,
         files: GraphFiles,
@@ -184,13 +184,13 @@ class _Judge:
         self._tolerance = tolerance
         self._suppression = suppression
         self._files = files
-        self._seen = run_rows(float_run.path, media.evaluation)
+        self._seen = run_rows(float_run.path, media.validation)
         self._unseen = float_run.outputs
 
     def evaluate(self, setting: Setting) -> Measured:
         """By what the search sees."""
         path = self._files.path(setting)
-        outputs, milliseconds = run_and_time(path, self._media.evaluation)
+        outputs, milliseconds = run_and_time(path, self._media.validation)
         measured = Measured(self._fidelity(self._seen, outputs), milliseconds, path.stat().st_size)
         self._files.keep(setting, loss=measured.fidelity.loss)
         return measured
@@ -200,7 +200,7 @@ class _Judge:
         candidates = []
         for trial in found.trials:
             path = self._files.path(trial.setting)
-            held = self._fidelity(self._unseen, run_rows(path, self._media.held_out))
+            held = self._fidelity(self._unseen, run_rows(path, self._media.test))
             violations = tuple(self._tolerance.violations(held.metrics))
             candidates.append(_Candidate(found.name, trial, path, found.tried, held, violations))
             if not violations:
@@ -212,9 +212,9 @@ class _Judge:
 
 
 def _timed(
-    float_path: Path, media: Media, found: list[_Candidate]
+    float_path: Path, media: SampleSets, found: list[_Candidate]
 ) -> tuple[dict[str, Any], list[Rung]]:
-    feeds = media.evaluation[0]
+    feeds = media.validation[0]
     float_ms, *times = medians_ms([float_path, *(each.path for each in found)], feeds, threads=1)
     float_record = {
         "name": "float",

@@ -15,7 +15,7 @@ from convert.metrics import Outputs
 from convert.recipe import Loaded, Recipe
 from convert.samples import procedural
 from convert.samples.media import MODALITIES
-from convert.samples.sets import Samples, joined
+from convert.samples.sets import Samples, collate
 from runtime.artifact.golden import golden_arrays
 
 FILE = "golden.npz"
@@ -66,18 +66,20 @@ def golden_samples(
 ) -> tuple[list[bytes], Samples, list[str | None]]:
     """Drawings as files, what the served decoding and geometry make of them, and conditions."""
     modality = MODALITIES[recipe.media]
-    drawn = modality.draw(procedural.GOLDEN, COUNT)
-    files = [modality.encode(modality.plain(each) if plain else each) for each in drawn]
-    media = [modality.tell(modality.read(data), number) for number, data in enumerate(files)]
-    samples = tuple(modality.sample(each, loaded) for each in media)
-    return files, samples, [modality.told(each, loaded) for each in media]
+    drawn = modality.generate(procedural.GOLDEN, COUNT)
+    files = [modality.encode(modality.simplify(each) if plain else each) for each in drawn]
+    media = [
+        modality.with_condition(modality.read(data), number) for number, data in enumerate(files)
+    ]
+    samples = tuple(modality.to_feeds(each, loaded) for each in media)
+    return files, samples, [modality.condition_name(each, loaded) for each in media]
 
 
 def _packed(
     files: Sequence[bytes], samples: Samples, outputs: Outputs, told: Sequence[str | None]
 ) -> bytes:
     answers = {name: array[: len(files)] for name, array in outputs.items()}
-    arrays = golden_arrays(files, told, joined(samples), answers)
+    arrays = golden_arrays(files, told, collate(samples), answers)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub takes bool here
     return buffer.getvalue()

@@ -26,16 +26,16 @@ Samples = tuple[Feeds, ...]  # arrays by graph input, preprocessed as served, ba
 
 
 @dataclass(frozen=True, slots=True)
-class Media:
+class SampleSets:
     """Inputs of a conversion, already preprocessed."""
 
     source: str  # "synthetic", or "sha256:..." of the directory's files, and "+synthetic"
     calibration: Samples
-    evaluation: Samples  # the search goes by these
-    held_out: Samples  # what was found is judged by these, which took no part in finding it
+    validation: Samples  # the search goes by these
+    test: Samples  # what was found is judged by these, which took no part in finding it
 
 
-def joined(samples: Sequence[Feeds]) -> dict[str, NDArray[Any]]:
+def collate(samples: Sequence[Feeds]) -> dict[str, NDArray[Any]]:
     """Samples as one batch: of equal shapes, or texts, whose mask lets them be padded."""
     if "attention_mask" in samples[0]:
         longest = max(feeds["attention_mask"].shape[1] for feeds in samples)
@@ -48,10 +48,10 @@ def _padded(array: NDArray[Any], length: int) -> NDArray[Any]:
     return np.pad(array, ((0, 0), (0, length - array.shape[1])))
 
 
-def companions(samples: Sequence[Feeds], count: int) -> list[int]:
+def same_shape_indices(samples: Sequence[Feeds], count: int) -> list[int]:
     """Indices of samples that make a batch: of equal shapes, one of them again where too few are.
 
-    Texts are of one batch whatever their length; see `joined`.
+    Texts are of one batch whatever their length; see `collate`.
     """
     if "attention_mask" in samples[0]:
         return _repeated(range(len(samples)), count)
@@ -67,21 +67,23 @@ def _repeated(indices: Sequence[int], count: int) -> list[int]:
     return [indices[i % len(indices)] for i in range(count)]
 
 
-def synthetic(recipe: Recipe, loaded: Loaded) -> Media:
+def synthetic(recipe: Recipe, loaded: Loaded) -> SampleSets:
     """The project's own drawings."""
     modality = MODALITIES[recipe.media]
-    others = drawn(modality, loaded, procedural.EVALUATION, 2 * modality.judged)
-    return Media(
+    others = synthetic_samples(
+        modality, loaded, procedural.EVALUATION, 2 * modality.validation_count
+    )
+    return SampleSets(
         "synthetic",
-        drawn(modality, loaded, procedural.CALIBRATION, SYNTHETIC_CALIBRATION),
-        others[: modality.judged],
-        others[modality.judged :],
+        synthetic_samples(modality, loaded, procedural.CALIBRATION, SYNTHETIC_CALIBRATION),
+        others[: modality.validation_count],
+        others[modality.validation_count :],
     )
 
 
-def drawn(modality: Modality, loaded: Loaded, split: int, count: int) -> Samples:
+def synthetic_samples(modality: Modality, loaded: Loaded, split: int, count: int) -> Samples:
     """So many drawings of a split, as the graph takes them."""
-    return tuple(modality.sample(each, loaded) for each in modality.draw(split, count))
+    return tuple(modality.to_feeds(each, loaded) for each in modality.generate(split, count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def find_media(directory: Path, recipe: Recipe) -> MediaFiles:
     return MediaFiles(directory, dict(sorted(hashed.items())))
 
 
-def sample_sets(files: MediaFiles | None, recipe: Recipe, loaded: Loaded) -> Media:
+def sample_sets(files: MediaFiles | None, recipe: Recipe, loaded: Loaded) -> SampleSets:
     """Return the samples of a conversion: the user's media, or synthetic ones.
 
     Raises:
@@ -126,7 +128,7 @@ def sample_sets(files: MediaFiles | None, recipe: Recipe, loaded: Loaded) -> Med
     return complete(from_files(files, recipe, loaded), recipe, loaded)
 
 
-def from_files(files: MediaFiles, recipe: Recipe, loaded: Loaded) -> Media:
+def from_files(files: MediaFiles, recipe: Recipe, loaded: Loaded) -> SampleSets:
     """Decode and preprocess the user's media.
 
     Files are dealt in turn, in the order of their content hash, to calibration, evaluation and
@@ -149,10 +151,10 @@ def from_files(files: MediaFiles, recipe: Recipe, loaded: Loaded) -> Media:
         )
         for first in range(3)
     ]
-    return Media(files.digest, *parts)
+    return SampleSets(files.digest, *parts)
 
 
-def complete(media: Media, recipe: Recipe, loaded: Loaded) -> Media:
+def complete(media: SampleSets, recipe: Recipe, loaded: Loaded) -> SampleSets:
     """Add drawings to the calibration part where it has fewer than ENOUGH samples.
 
     The extremes of a handful of photos clip what other photos show: U-2-Net calibrated on four gave
@@ -161,13 +163,15 @@ def complete(media: Media, recipe: Recipe, loaded: Loaded) -> Media:
     if len(media.calibration) >= ENOUGH:
         return media
     modality = MODALITIES[recipe.media]
-    more = drawn(modality, loaded, procedural.CALIBRATION, SYNTHETIC_CALIBRATION)
+    more = synthetic_samples(modality, loaded, procedural.CALIBRATION, SYNTHETIC_CALIBRATION)
     both = (*media.calibration, *more)
     return replace(media, source=f"{media.source}+synthetic", calibration=both)
 
 
 def _read(number: int, path: Path, modality: Modality, loaded: Loaded) -> Feeds:
     try:
-        return modality.sample(modality.tell(modality.read(path.read_bytes()), number), loaded)
+        return modality.to_feeds(
+            modality.with_condition(modality.read(path.read_bytes()), number), loaded
+        )
     except InputError as error:
         raise CalibrationError(f"{path}: {error}") from error

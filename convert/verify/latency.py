@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.samples.sets import joined
+from convert.samples.sets import collate
 from runtime.engine.session import Feeds, Session, SessionOptions
 
 WARM_UP_RUNS = 2
@@ -63,4 +63,4 @@ def run_and_time(
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         outputs, taken = zip(*pool.map(run, samples), strict=True)
-    return joined(outputs), statistics.median(taken)
+    return collate(outputs), statistics.median(taken)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from convert.errors import VerificationError
 from convert.metrics import Outputs, max_abs_difference
-from convert.samples.sets import companions, joined
+from convert.samples.sets import collate, same_shape_indices
 from convert.verify.op_types import op_types
 from runtime.engine.session import Feeds, Session, SessionOptions
 
@@ -45,15 +45,15 @@ def run_graph(path: Path, samples: Sequence[Feeds]) -> GraphRun:
         path: the ONNX file.
         samples: preprocessed, batch axis 1.
     """
-    rows = companions(samples, BATCH)
-    batch = Session(path, SessionOptions(threads=2)).run(joined([samples[row] for row in rows]))
+    rows = same_shape_indices(samples, BATCH)
+    batch = Session(path, SessionOptions(threads=2)).run(collate([samples[row] for row in rows]))
     return GraphRun(path, run_rows(path, samples), tuple(rows), batch)
 
 
 def run_rows(path: Path, samples: Sequence[Feeds], *, threads: int = 2) -> Outputs:
     """Outputs of samples, one run each, so that memory stays that of one."""
     session = Session(path, SessionOptions(threads=threads))
-    return joined([session.run(feeds) for feeds in samples])
+    return collate([session.run(feeds) for feeds in samples])
 
 
 def check_parity(reference: Outputs, run: GraphRun) -> dict[str, float]:
@@ -87,7 +87,7 @@ def check_parity(reference: Outputs, run: GraphRun) -> dict[str, float]:
 
 def batch_invariant(path: Path, samples: Sequence[Feeds]) -> bool:
     """Run a batch of samples and each alone; return True when row i of it equals sample i alone."""
-    batch = [samples[row] for row in companions(samples, BATCH)]
+    batch = [samples[row] for row in same_shape_indices(samples, BATCH)]
     return rows_are_independent(run_graph(path, batch))
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from convert.recipe import Loaded, MediaKind
 from convert.samples.media import MODALITIES
 from convert.samples.procedural import SAMPLES
-from convert.samples.sets import drawn, joined
+from convert.samples.sets import collate, synthetic_samples
 
 RESIDUAL_DAMPING = 0.2
 SAMPLE_COUNT = 8
@@ -27,7 +27,7 @@ Samples = tuple[NDArray[Any], ...]  # an array per network input, (N, ...)
 
 def sample_input(loaded: Loaded, *, media: MediaKind) -> Samples:
     """Network inputs of SAMPLE_COUNT drawings, for the estimates below."""
-    batch = joined(drawn(MODALITIES[media], loaded, SAMPLES, SAMPLE_COUNT))
+    batch = collate(synthetic_samples(MODALITIES[media], loaded, SAMPLES, SAMPLE_COUNT))
     return loaded.input.apply(*(batch[tensor.name] for tensor in loaded.input.tensors))
 
 

@@ -43,7 +43,7 @@ def kind_of(model: Model) -> MediaKind:
 def drawn(model: Model) -> Samples:
     """As many drawings as judged the conversion, of a split that it did not see."""
     modality = MODALITIES[kind_of(model)]
-    media = modality.draw(procedural.SAMPLES, modality.judged)
+    media = modality.generate(procedural.SAMPLES, modality.validation_count)
     return tuple(_prepared(modality.encode(each), model, n) for n, each in enumerate(media))
 
 

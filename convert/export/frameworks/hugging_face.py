@@ -27,7 +27,7 @@ SETTINGS = {
 }
 
 
-def transformers() -> ModuleType:
+def import_transformers() -> ModuleType:
     """The library, imported as this project uses it: torch alone, offline."""
     os.environ.update(SETTINGS)
     import transformers as library
@@ -101,5 +101,5 @@ class TransformersNetwork:
 
 
 def _optimum(name: str) -> Any:
-    transformers()
+    import_transformers()
     return importlib.import_module(f"optimum.exporters.{name}")

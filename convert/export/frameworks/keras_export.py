@@ -9,7 +9,7 @@ import onnx
 from onnx import numpy_helper
 
 from convert.errors import ConvertError
-from convert.export.graph.opset import OPSET, standard_only
+from convert.export.graph.opset import OPSET, require_standard_operators
 from convert.export.graph.surgery import free_batch, scale_resizes
 from runtime.errors import one_line
 
@@ -46,7 +46,7 @@ def export_call(call: Callable[[Any], Any], shape: tuple[int, int, int]) -> onnx
     except Exception as error:  # tf2onnx raises ValueError, KeyError and its own types
         raise ConvertError(f"tf2onnx cannot export the model: {one_line(error)}") from error
     whole = _with_constants(model, function.get_concrete_function())
-    standard_only(whole, "tf2onnx leaves TensorFlow operators without an ONNX form")
+    require_standard_operators(whole, "tf2onnx leaves TensorFlow operators without an ONNX form")
     return scale_resizes(free_batch(_standard_nearest(whole)))
 
 

@@ -40,7 +40,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's exceptions share no base with ours
         raise _invalid(path, error) from error
-    beside = _files_beside(model, path)
+    beside = _external_data_paths(model, path)
     missing = [file.name for file in beside if not file.is_file()]
     if missing:
         raise CheckpointError(
@@ -56,17 +56,17 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     return model
 
 
-def files_beside(path: Path) -> tuple[Path, ...]:
+def external_data_files(path: Path) -> tuple[Path, ...]:
     """Files that hold an ONNX file's weights; none for a checkpoint of another kind, or damaged."""
     try:
         if detect_kind(path) != "onnx":
             return ()
-        return _files_beside(onnx.load(path, load_external_data=False), path)
+        return _external_data_paths(onnx.load(path, load_external_data=False), path)
     except Exception:  # protobuf's exceptions share no base with ours; `read_onnx` tells
         return ()
 
 
-def _files_beside(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
+def _external_data_paths(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
     names = {
         ExternalDataInfo(tensor).location
         for tensor in model.graph.initializer

@@ -13,15 +13,15 @@ from convert.errors import CheckpointError
 from convert.export.frameworks import forward_by_row
 from convert.export.frameworks.onnx_file import read_onnx
 from convert.export.graph.free_batch import free_reshapes
-from convert.export.graph.opset import upgrade
+from convert.export.graph.opset import convert_opset
 from convert.export.graph.surgery import (
     free_batch,
     has_subgraphs,
     initializers,
+    nhwc_to_nchw,
     prune,
     scale_resizes,
     simplify,
-    take_planes,
 )
 from runtime.errors import one_line
 
@@ -83,9 +83,9 @@ class OnnxNetwork:
 
     def export(self) -> onnx.ModelProto:
         """The graph brought to our opset, with a free batch axis; see `Network.export`."""
-        model = upgrade(self._flat)
+        model = convert_opset(self._flat)
         if self._layout == "NHWC":
-            model = take_planes(model)
+            model = nhwc_to_nchw(model)
         # sizes become scales while the batch is still what the file was made for
         freed = scale_resizes(free_batch(free_reshapes(scale_resizes(model))))
         if all(self.input_shape):

@@ -54,7 +54,7 @@ def read_sentence_encoder(folder: Path) -> SentenceEncoder:
     )
 
 
-def bert(config: Mapping[str, Any], *, where: Path) -> Any:
+def build_bert(config: Mapping[str, Any], *, where: Path) -> Any:
     """An encoder of the sizes that config.json names, untrained.
 
     Raises:
@@ -75,7 +75,7 @@ def bert(config: Mapping[str, Any], *, where: Path) -> Any:
     return MeanOfTokens(shape)
 
 
-def around(module: Any) -> TorchNetwork:
+def token_network(module: Any) -> TorchNetwork:
     """An encoder as a network of any number of tokens."""
     return TorchNetwork(module, inputs={"ids": ("L",), "mask": ("L",)}, dtypes={"ids": "int64"})
 
@@ -84,9 +84,9 @@ def _network(config: Mapping[str, Any], folder: Path) -> TorchNetwork:
     """The network that config.json describes, with the weights of the folder."""
     from convert.architectures.bert import UNUSED
 
-    module = bert(config, where=folder / CONFIG)
+    module = build_bert(config, where=folder / CONFIG)
     load_strictly(module, read_folder_weights(folder), path=folder, ignore=UNUSED)
-    return around(module)
+    return token_network(module)
 
 
 def _check_pooling(folder: Path) -> None:

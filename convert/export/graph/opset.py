@@ -18,7 +18,7 @@ HIDDEN = "slipway.same"
 LISTED = 4  # operators named in a message
 
 
-def upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
+def convert_opset(model: onnx.ModelProto) -> onnx.ModelProto:
     """Bring a graph of an older or newer ONNX version to OPSET.
 
     Functions are inlined, and so are newer operators that ONNX defines by older ones (Gelu, say).
@@ -48,7 +48,7 @@ def opset_of(model: onnx.ModelProto) -> int:
     return domains.get("", domains.get("ai.onnx", 0))
 
 
-def standard_only(model: onnx.ModelProto, what: str) -> None:
+def require_standard_operators(model: onnx.ModelProto, what: str) -> None:
     """Refuse operators that ONNX does not have at OPSET.
 
     Raises:

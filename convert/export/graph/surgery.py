@@ -66,7 +66,7 @@ def has_subgraphs(model: onnx.ModelProto) -> bool:
     return any(True for node in model.graph.node for _ in _subgraphs(node))
 
 
-def take_planes(model: onnx.ModelProto) -> onnx.ModelProto:
+def nhwc_to_nchw(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same graph, taking its one (N, H, W, C) input as (N, C, H, W)."""
     turned = deepcopy(model)
     graph = turned.graph

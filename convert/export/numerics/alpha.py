@@ -17,7 +17,7 @@ class StretchedAlpha:
     A constant map has nothing to stretch: it becomes 0 everywhere, and `alpha_range` shows it.
     """
 
-    def takes(self, inputs: Sequence[TensorSpec]) -> tuple[Shape, ...]:
+    def expected_shapes(self, inputs: Sequence[TensorSpec]) -> tuple[Shape, ...]:
         """One map of the image's size."""
         _, height, width, _ = inputs[0].shape
         return (("N", 1, height, width),)

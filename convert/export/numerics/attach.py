@@ -11,26 +11,26 @@ from runtime.artifact.manifest import TensorSpec
 
 
 def attach(
-    core: onnx.ModelProto, *, given: Input, head: Head, outputs: Sequence[TensorSpec]
+    core: onnx.ModelProto, *, input: Input, head: Head, outputs: Sequence[TensorSpec]
 ) -> onnx.ModelProto:
     """Put numerics before and after a network.
 
     Args:
         core: graph whose inputs and outputs are those of the network, in its order.
-        given: what the graph's inputs become.
-        head: what makes the graph's outputs.
-        outputs: as `head.tensors` gives them.
+        input: numerics from the graph's inputs to the network's.
+        head: numerics from the network's outputs to the graph's.
+        outputs: the graph's outputs, from `head.tensors`.
 
     Returns:
-        Graph from `given.tensors` to the task's outputs.
+        Graph from `input.tensors` to the task's outputs.
     """
     graph = core.graph
-    before = given.nodes(*(value.name for value in graph.input))
+    before = input.nodes(*(value.name for value in graph.input))
     after = head.nodes(*(value.name for value in graph.output))
     whole = helper.make_graph(
         [*before.nodes, *graph.node, *after.nodes],
         "slipway",
-        [_value_info(tensor) for tensor in given.tensors],
+        [_value_info(tensor) for tensor in input.tensors],
         [_value_info(tensor) for tensor in outputs],
         [*before.initializers, *graph.initializer, *after.initializers],
     )

@@ -15,7 +15,7 @@ NAMES = ("boxes_xyxy", "scores")
 class Boxes:
     """Passes on what the network gives: boxes in graph-input px, and a score per class."""
 
-    def takes(self, inputs: Sequence[TensorSpec]) -> tuple[Shape, ...]:
+    def expected_shapes(self, inputs: Sequence[TensorSpec]) -> tuple[Shape, ...]:
         """A box and K scores for each of A anchors."""
         del inputs
         return ("N", "A", 4), ("N", "A", "K")

@@ -23,7 +23,7 @@ class CosineProbabilities:
     centres: Array  # (K, D), of any length; not all alike
     scale: float = 64.0  # ArcFace's s
 
-    def takes(self, inputs: Sequence[TensorSpec]) -> tuple[Shape, ...]:
+    def expected_shapes(self, inputs: Sequence[TensorSpec]) -> tuple[Shape, ...]:
         """One vector per sample, as long as the centres."""
         del inputs
         return (("N", self.centres.shape[1]),)

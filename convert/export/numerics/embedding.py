@@ -14,7 +14,7 @@ from runtime.artifact.manifest import TensorSpec
 class UnitEmbedding:
     """Features scaled to L2 norm 1; an all-zero vector stays zero."""
 
-    def takes(self, inputs: Sequence[TensorSpec]) -> tuple[Shape, ...]:
+    def expected_shapes(self, inputs: Sequence[TensorSpec]) -> tuple[Shape, ...]:
         """One vector per sample."""
         del inputs
         return (("N", "D"),)

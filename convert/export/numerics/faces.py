@@ -32,7 +32,7 @@ class Faces:
     height: int  # px, of the graph's input; a multiple of the coarsest stride
     width: int
 
-    def takes(self, inputs: Sequence[TensorSpec]) -> tuple[Shape, ...]:
+    def expected_shapes(self, inputs: Sequence[TensorSpec]) -> tuple[Shape, ...]:
         """Class scores, objectness, boxes and keypoints; of each the grids, finest first."""
         del inputs
         cells = [self.height // stride * (self.width // stride) for stride in STRIDES]

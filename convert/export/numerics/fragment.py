@@ -44,7 +44,7 @@ class Input(Protocol):
 class Head(Protocol):
     """From the network's outputs to the task's outputs."""
 
-    def takes(self, inputs: Sequence[TensorSpec]) -> tuple[Shape, ...]:
+    def expected_shapes(self, inputs: Sequence[TensorSpec]) -> tuple[Shape, ...]:
         """Shapes of the network's outputs that it takes, where the graph's inputs are these."""
         ...
 

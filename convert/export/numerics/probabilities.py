@@ -16,7 +16,7 @@ class Probabilities:
 
     softmax: bool
 
-    def takes(self, inputs: Sequence[TensorSpec]) -> tuple[Shape, ...]:
+    def expected_shapes(self, inputs: Sequence[TensorSpec]) -> tuple[Shape, ...]:
         """One value per class."""
         del inputs
         return (("N", "K"),)

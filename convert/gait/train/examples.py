@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.samples.walkers import JOINTS, LABELS, SIDE, TRAINING, Clip, clip
+from convert.samples.walkers import JOINTS, LABELS, SIDE, TRAINING, SyntheticGaitClip, generate_clip
 
 AHEAD = 4  # batches drawn ahead
 APART = 1_000_000  # between the walkers of moments, tracks and clips: none is shown twice
@@ -32,17 +32,17 @@ class Example:
 
 def draw_moments(index: int) -> Example:
     """Two frames of a walker: for poses, many walkers teach more than many moments."""
-    return _example(clip(TRAINING, APART + index, frame_count=2))
+    return _example(generate_clip(TRAINING, APART + index, frame_count=2))
 
 
 def draw_track(index: int) -> Example:
     """A walk as joints alone, without frames."""
-    return _example(clip(TRAINING, 2 * APART + index, painted=False))
+    return _example(generate_clip(TRAINING, 2 * APART + index, with_frames=False))
 
 
 def draw_clip(index: int) -> Example:
     """A whole clip."""
-    return _example(clip(TRAINING, index))
+    return _example(generate_clip(TRAINING, index))
 
 
 def drawn(draw: Callable[[int], T], *, batch: int, count: int, workers: int) -> Iterator[list[T]]:
@@ -58,7 +58,7 @@ def drawn(draw: Callable[[int], T], *, batch: int, count: int, workers: int) -> 
                 yield [future.result() for future in waiting.pop(0)]
 
 
-def by_sight(walk: Clip) -> NDArray[np.float32]:
+def by_sight(walk: SyntheticGaitClip) -> NDArray[np.float32]:
     """(T, 2, J) pose in sides of the picture, with the limbs told apart as one can see them.
 
     From the side, `left` becomes the side near the camera; from before and behind, the one on the
@@ -102,7 +102,7 @@ def grainy(rng: np.random.Generator, frames: NDArray[np.uint8]) -> NDArray[np.ui
     return np.clip(frames + noise + 0.5, 0, 255).astype(np.uint8)
 
 
-def _example(walk: Clip) -> Example:
+def _example(walk: SyntheticGaitClip) -> Example:
     seed = zlib.crc32(walk.pose.tobytes())
     frames = grainy(np.random.default_rng(seed), walk.frames)
     return Example(frames, by_sight(walk), LABELS.index(walk.label))

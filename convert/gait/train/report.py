@@ -12,7 +12,15 @@ from convert.checkpoint import load_strictly, read_state_dict
 from convert.gait.conditions import Condition
 from convert.gait.train.evidence import PARAPHRASES
 from convert.gait.train.examples import by_sight
-from convert.samples.walkers import HELD_OUT, LABELS, SIDE, UNSEEN, Clip, View, clip
+from convert.samples.walkers import (
+    LABELS,
+    SIDE,
+    TEST,
+    UNSEEN,
+    SyntheticGaitClip,
+    View,
+    generate_clip,
+)
 
 CLEAR = 0.6  # severity from which a class is plain
 NOISE = 25.0  # standard deviation in levels of 255; three in ten of the training have 5 to 30
@@ -62,14 +70,14 @@ def watch(
     *,
     first: int = 0,
     view: View | None = None,
-    spoil: Callable[[Clip, int], NDArray[np.uint8]] | None = None,
+    spoil: Callable[[SyntheticGaitClip, int], NDArray[np.uint8]] | None = None,
 ) -> Watched:
     """Show held-out walkers to a student."""
     import torch
 
     poses, errors, labels, severities = [], [], [], []
     for index in range(first, first + count):
-        walk = clip(HELD_OUT, index, view=view)
+        walk = generate_clip(TEST, index, view=view)
         frames = walk.frames if spoil is None else spoil(walk, index)
         levels = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].float()
         with torch.inference_mode():
@@ -166,6 +174,6 @@ def _student(weights: Path) -> Any:
     return student
 
 
-def _noise(walk: Clip, index: int) -> NDArray[np.uint8]:
+def _noise(walk: SyntheticGaitClip, index: int) -> NDArray[np.uint8]:
     noise = np.random.default_rng(index).normal(0, NOISE, walk.frames.shape)
     return np.clip(walk.frames + noise, 0, 255).round().astype(np.uint8)

@@ -44,7 +44,7 @@ def read_labelled_images(
     samples = {}
     for image in sorted(images):
         try:
-            samples[image] = modality.sample(modality.read(image.read_bytes()), loaded)
+            samples[image] = modality.to_feeds(modality.read(image.read_bytes()), loaded)
         except InputError as error:
             raise PairsError(f"{image}: {error}") from error
     return LabelledImages(pairs, samples)

@@ -24,20 +24,20 @@ def images(kind: Literal["scene", "face"]) -> Modality:
     return Modality(
         noun="images",
         suffixes=IMAGES,
-        draw=partial(procedural.media, kind),
+        generate=partial(procedural.generate_images, kind),
         read=decode_image,
-        plain=_plain,
+        simplify=_simplify,
         encode=_png,
-        sample=_sample,
+        to_feeds=_to_feeds,
     )
 
 
-def _sample(image: NDArray[np.uint8], loaded: Loaded) -> Feeds:
+def _to_feeds(image: NDArray[np.uint8], loaded: Loaded) -> Feeds:
     (tensor,) = loaded.input.tensors
     return {tensor.name: preprocess(image, loaded.preprocess)[np.newaxis]}
 
 
-def _plain(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _simplify(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     smooth: NDArray[np.uint8] = cv2.medianBlur(image, PLAIN_BLUR).astype(np.uint8, copy=False)
     return smooth // PLAIN_STEP * PLAIN_STEP
 

@@ -24,12 +24,14 @@ class Modality:
 
     noun: str  # in messages: "images"
     suffixes: frozenset[str]  # of the files that count in a directory
-    draw: Callable[[int, int], list[Any]]  # split of `convert.samples.procedural`, and how many
+    generate: Callable[[int, int], list[Any]]  # split of `convert.samples.procedural`, and how many
     read: Callable[[bytes], Any]  # the served decoding; raises InputError
-    plain: Callable[[Any], Any]  # the same with less in it, so that its file is small
+    simplify: Callable[[Any], Any]  # the same with less in it, so that its file is small
     encode: Callable[[Any], bytes]  # a file that `read` gives back
-    sample: Callable[[Any, Loaded], Feeds]  # the served geometry; batch axis 1
+    to_feeds: Callable[[Any, Loaded], Feeds]  # the served geometry; batch axis 1
     # the same, with what is known about the patient number so and so; and how the model calls that
-    tell: Callable[[Any, int], Any] = _unchanged
-    told: Callable[[Any, Loaded], str | None] = _nothing
-    judged: int = 16  # drawings that a search goes by, and as many more that judge what it found
+    with_condition: Callable[[Any, int], Any] = _unchanged
+    condition_name: Callable[[Any, Loaded], str | None] = _nothing
+    validation_count: int = (
+        16  # drawings that a search goes by, and as many more that judge what it found
+    )

@@ -6,7 +6,7 @@ import numpy as np
 
 from convert.recipe import Loaded
 from convert.samples.media.modality import Modality
-from convert.samples.procedural import sentences as drawn
+from convert.samples.procedural.sentences import generate_sentences
 from runtime.artifact.manifest import VOCABULARY, Tokenize
 from runtime.engine.session import Feeds
 from runtime.errors import DecodeError, InputError
@@ -19,11 +19,11 @@ def sentences() -> Modality:
     return Modality(
         noun="texts",
         suffixes=TEXTS,
-        draw=drawn.media,
+        generate=generate_sentences,
         read=_read,
-        plain=str,
+        simplify=str,
         encode=str.encode,
-        sample=_sample,
+        to_feeds=_to_feeds,
     )
 
 
@@ -37,7 +37,7 @@ def _read(data: bytes) -> str:
     return text
 
 
-def _sample(text: str, loaded: Loaded) -> Feeds:
+def _to_feeds(text: str, loaded: Loaded) -> Feeds:
     (step,) = loaded.preprocess
     assert isinstance(step, Tokenize)  # the spec of sentence-similarity allows no other
     tokenizer = _tokenizer(loaded.assets[VOCABULARY], step.lowercase)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from convert.recipe import Loaded
 from convert.samples.media.modality import Modality
-from convert.samples.procedural.voices import SAMPLING_RATE, media
+from convert.samples.procedural.voices import SAMPLING_RATE, generate_voices
 from runtime.artifact.manifest import Resample
 from runtime.engine.session import Feeds
 from runtime.media.audio.decode import decode_audio, resample
@@ -23,11 +23,11 @@ def voices() -> Modality:
     return Modality(
         noun="recordings",
         suffixes=SOUNDS,
-        draw=media,
+        generate=generate_voices,
         read=_unread,
-        plain=_plain,
+        simplify=_simplify,
         encode=_wav,
-        sample=_sample,
+        to_feeds=_to_feeds,
     )
 
 
@@ -36,11 +36,11 @@ def _unread(data: bytes) -> bytes:
     return data
 
 
-def _plain(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+def _simplify(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
     return waveform[: SAMPLING_RATE * PLAIN_SECONDS]
 
 
-def _sample(sound: bytes | NDArray[np.float32], loaded: Loaded) -> Feeds:
+def _to_feeds(sound: bytes | NDArray[np.float32], loaded: Loaded) -> Feeds:
     (step,) = loaded.preprocess
     assert isinstance(step, Resample)  # the spec of audio-classification allows no other
     if isinstance(sound, bytes):

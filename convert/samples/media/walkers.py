@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from convert.errors import VerificationError
 from convert.recipe import Loaded
 from convert.samples.media.modality import Modality
-from convert.samples.walkers import clip
+from convert.samples.walkers import generate_clip
 from runtime.artifact.conditions import Conditions, read_conditions
 from runtime.artifact.manifest import CONDITIONS, SampleFrames
 from runtime.engine.session import Feeds
@@ -25,11 +25,13 @@ PLAIN_BLUR, PLAIN_STEP = 9, np.uint8(32)  # px; levels that become one
 SEED = 0x702A  # of what is known about whom: something about the first, nothing about the third
 UNKNOWN = 1 / 3  # share of walkers about whom nothing is known
 MOST = 1 << 16  # conditions of a table, and more
-JUDGED = 64  # of 16, those near a boundary are too few: 1.000 there was 0.963 on 300 others
+VALIDATION_COUNT = (
+    64  # of 16, those near a boundary are too few: 1.000 there was 0.963 on 300 others
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class GaitClip:
     """One clip."""
 
     # a file is left to `_sample`: how many frames are taken of it, the model says
@@ -42,46 +44,49 @@ def walkers() -> Modality:
     return Modality(
         noun="clips",
         suffixes=CLIPS,
-        draw=_draw,
-        read=Walk,
-        plain=_plain,
+        generate=_generate,
+        read=GaitClip,
+        simplify=_simplify,
         encode=_encode,
-        sample=_sample,
-        tell=_tell,
-        told=_told,
-        judged=JUDGED,
+        to_feeds=_to_feeds,
+        with_condition=_with_condition,
+        condition_name=_condition_name,
+        validation_count=VALIDATION_COUNT,
     )
 
 
-def _draw(split: int, count: int) -> list[Walk]:
-    return [_tell(Walk(clip(split, index).frames), index) for index in range(count)]
+def _generate(split: int, count: int) -> list[GaitClip]:
+    return [
+        _with_condition(GaitClip(generate_clip(split, index).frames), index)
+        for index in range(count)
+    ]
 
 
-def _tell(walk: Walk, number: int) -> Walk:
+def _with_condition(walk: GaitClip, number: int) -> GaitClip:
     rng = np.random.default_rng((SEED, number))
     known = rng.random() >= UNKNOWN
     return replace(walk, condition=int(rng.integers(MOST)) if known else None)
 
 
-def _told(walk: Walk, loaded: Loaded) -> str | None:
+def _condition_name(walk: GaitClip, loaded: Loaded) -> str | None:
     known = _known(loaded)
     if known is None or walk.condition is None:
         return None
     return known.names[walk.condition % len(known.names)]
 
 
-def _plain(walk: Walk) -> Walk:
+def _simplify(walk: GaitClip) -> GaitClip:
     smooth = [cv2.medianBlur(frame, PLAIN_BLUR) for frame in _drawn(walk)]
     still = np.stack(smooth).astype(np.uint8, copy=False)
     return replace(walk, media=still // PLAIN_STEP * PLAIN_STEP)
 
 
-def _drawn(walk: Walk) -> NDArray[np.uint8]:
+def _drawn(walk: GaitClip) -> NDArray[np.uint8]:
     assert not isinstance(walk.media, bytes)  # only drawings are written or made plainer
     return walk.media
 
 
-def _encode(walk: Walk) -> bytes:
+def _encode(walk: GaitClip) -> bytes:
     frames = _drawn(walk)
     height, width = frames.shape[1:3]
     with tempfile.TemporaryDirectory(prefix="slipway-") as directory:
@@ -95,7 +100,7 @@ def _encode(walk: Walk) -> bytes:
         return path.read_bytes()
 
 
-def _sample(walk: Walk, loaded: Loaded) -> Feeds:
+def _to_feeds(walk: GaitClip, loaded: Loaded) -> Feeds:
     step = loaded.preprocess[0]
     assert isinstance(step, SampleFrames)  # the spec of video-classification allows no other
     steps = loaded.preprocess
@@ -107,7 +112,7 @@ def _sample(walk: Walk, loaded: Loaded) -> Feeds:
     feeds: dict[str, NDArray[np.generic]] = {tensors[0].name: frames[np.newaxis]}
     for tensor in tensors[1:]:
         vector = np.zeros(int(tensor.shape[1]), np.float32)
-        name = _told(walk, loaded)
+        name = _condition_name(walk, loaded)
         if name is not None and (known := _known(loaded)) is not None:
             vector = known.embed(name)
         feeds[tensor.name] = vector[np.newaxis]

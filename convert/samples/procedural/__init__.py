@@ -4,9 +4,9 @@ Deterministic, and split by purpose: nothing of one split occurs in another. The
 pipeline works; results on them are a weaker word than results on real media.
 """
 
-from convert.samples.procedural.images import media
+from convert.samples.procedural.images import generate_images
 
 # splits; the number is part of every seed
 CALIBRATION, EVALUATION, GOLDEN, SAMPLES = range(4)
 
-__all__ = ["CALIBRATION", "EVALUATION", "GOLDEN", "SAMPLES", "media"]
+__all__ = ["CALIBRATION", "EVALUATION", "GOLDEN", "SAMPLES", "generate_images"]

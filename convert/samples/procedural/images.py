@@ -13,7 +13,7 @@ Plane = NDArray[Any]  # float levels in [0, 1]
 Kind = Literal["scene", "face"]
 
 
-def media(kind: Kind, split: int, count: int) -> list[Image]:
+def generate_images(kind: Kind, split: int, count: int) -> list[Image]:
     """Draw images.
 
     Args:
@@ -28,7 +28,7 @@ def media(kind: Kind, split: int, count: int) -> list[Image]:
     return [draw(np.random.default_rng((split, index))) for index in range(count)]
 
 
-def scene(rng: np.random.Generator) -> Image:
+def _scene(rng: np.random.Generator) -> Image:
     """A photo-like picture: textured background, one to three shaded objects, light and noise."""
     height, width = (int(rng.integers(240, 520)) for _ in range(2))
     canvas = _background(rng, height, width)
@@ -42,7 +42,7 @@ def scene(rng: np.random.Generator) -> Image:
     return _exposed(rng, canvas)
 
 
-def face(rng: np.random.Generator) -> Image:
+def _face(rng: np.random.Generator) -> Image:
     """A drawn face filling the picture: shape, features and light vary, so does the expression."""
     side = int(rng.integers(48, 200))
     unit = 256
@@ -184,4 +184,4 @@ def _point(values: tuple | Plane) -> tuple[int, int]:
     return _whole(values[0]), _whole(values[1])
 
 
-_DRAWERS: Mapping[Kind, Callable[[np.random.Generator], Image]] = {"scene": scene, "face": face}
+_DRAWERS: Mapping[Kind, Callable[[np.random.Generator], Image]] = {"scene": _scene, "face": _face}

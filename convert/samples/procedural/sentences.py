@@ -108,7 +108,7 @@ TEMPLATES = (
 )
 
 
-def media(split: int, count: int) -> list[str]:
+def generate_sentences(split: int, count: int) -> list[str]:
     """Texts of one to MOST_SENTENCES sentences; no sentence of one split occurs in another.
 
     Args:
@@ -124,7 +124,7 @@ def media(split: int, count: int) -> list[str]:
     return list(texts)
 
 
-def words() -> list[str]:
+def synthetic_words() -> list[str]:
     """Every word and mark that the sentences are made of, in lower case, each once."""
     texts = (*TEMPLATES, *(text for part in PARTS.values() for text in part))
     marks = str.maketrans({mark: f" {mark} " for mark in ".,;:?'-{}"})

@@ -56,7 +56,7 @@ class _Score:
     resonances: Track  # (frames, 3), Hz
 
 
-def media(split: int, count: int) -> list[Waveform]:
+def generate_voices(split: int, count: int) -> list[Waveform]:
     """Draw voices.
 
     Args:
@@ -68,12 +68,12 @@ def media(split: int, count: int) -> list[Waveform]:
     """
     lengths = LENGTHS if split == EVALUATION else (SECONDS,)
     return [
-        voice(np.random.default_rng((split, index)), seconds=lengths[index % len(lengths)])
+        generate_voice(np.random.default_rng((split, index)), seconds=lengths[index % len(lengths)])
         for index in range(count)
     ]
 
 
-def voice(rng: np.random.Generator, *, seconds: float) -> Waveform:
+def generate_voice(rng: np.random.Generator, *, seconds: float) -> Waveform:
     """One recording of one speaker: (S,) float32."""
     samples = round(seconds * SAMPLING_RATE)
     frames = -(-samples // HOP) + WINDOW // HOP

@@ -17,7 +17,7 @@ from convert.samples.walkers.gaits import HEALTHY, LABELS, MILDEST, Gait, draw_g
 from convert.samples.walkers.motion import JOINTS, walk
 
 # splits beside those of all drawings; the number is part of every walker's seed
-TRAINING, HELD_OUT = SAMPLES + 1, SAMPLES + 2
+TRAINING, TEST = SAMPLES + 1, SAMPLES + 2
 SEED = 0x6A17  # apart from the images' seeds
 
 FRAMES, SIDE = 16, 224
@@ -28,25 +28,27 @@ __all__ = [
     "EVALUATION",
     "FRAMES",
     "GOLDEN",
-    "HELD_OUT",
     "JOINTS",
     "LABELS",
     "SAMPLES",
     "SIDE",
+    "TEST",
     "TRAINING",
     "UNSEEN",
     "VIEWS",
-    "Clip",
+    "SyntheticGaitClip",
     "View",
-    "clip",
+    "generate_clip",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class SyntheticGaitClip:
     """A drawn walk and everything that is true of it."""
 
-    frames: NDArray[np.uint8]  # (T, side, side, 3) RGB, evenly spaced in time; none if not painted
+    frames: NDArray[
+        np.uint8
+    ]  # (T, side, side, 3) RGB, evenly spaced in time; (0, ...) without frames
     pose: NDArray[np.float64]  # (T, J, 2) where each of JOINTS is in the frames, px
     label: str  # one of LABELS
     severity: float  # 0 for healthy walkers, else MILDEST to 1
@@ -54,7 +56,7 @@ class Clip:
     camera: Camera
 
 
-def clip(
+def generate_clip(
     split: int,
     index: int,
     *,
@@ -62,18 +64,18 @@ def clip(
     view: View | None = None,
     frame_count: int = FRAMES,
     side: int = SIDE,
-    painted: bool = True,
-) -> Clip:
+    with_frames: bool = True,
+) -> SyntheticGaitClip:
     """Draw one walk.
 
     Args:
-        split: CALIBRATION, EVALUATION, GOLDEN, SAMPLES, TRAINING or HELD_OUT.
+        split: CALIBRATION, EVALUATION, GOLDEN, SAMPLES, TRAINING or TEST.
         index: which walker of the split; walkers do not depend on each other.
         label: the class; None: all in turn.
         view: where from; None: one of VIEWS.
         frame_count: frames, at least 2; more of them show the same walk more smoothly.
         side: height and width of a frame, px.
-        painted: False leaves the frames out, where only the pose is wanted: ten times as fast.
+        with_frames: False leaves the frames out, where only the pose is wanted: ten times as fast.
 
     Raises:
         ValueError: an unknown label.
@@ -90,6 +92,6 @@ def clip(
     lens = film(camera_rng, camera, path, side=side)
     pose, depths = lens.project(joints)
     frames = np.empty((0, side, side, 3), np.uint8)
-    if painted:
+    if with_frames:
         frames = paint(painter, look, pose, depths, lens)
-    return Clip(frames, pose, label, severity, gait, camera)
+    return SyntheticGaitClip(frames, pose, label, severity, gait, camera)

@@ -5,7 +5,7 @@ import torch  # noqa: TID253 - in a process without TensorFlow
 
 from convert.architectures.gait_student import FRAMES, SIDE, GaitStudent, Joints
 from convert.export.frameworks.torch_module import TorchNetwork
-from convert.samples.walkers import SAMPLES, clip
+from convert.samples.walkers import SAMPLES, generate_clip
 
 INPUTS = {"frames": (FRAMES, 3, SIDE, SIDE), "condition": (384,)}
 
@@ -95,7 +95,7 @@ def test_it_exports_with_a_free_batch_axis(student: GaitStudent) -> None:
 
 
 def _frames(*indices: int) -> torch.Tensor:
-    clips = np.stack([clip(SAMPLES, index).frames for index in indices])
+    clips = np.stack([generate_clip(SAMPLES, index).frames for index in indices])
     return torch.from_numpy(clips).permute(0, 1, 4, 2, 3).float()
 
 

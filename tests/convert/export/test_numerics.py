@@ -188,7 +188,7 @@ def test_heads_say_what_they_take_and_give(
     tensors: dict[str, tuple[int | str, ...]],
 ) -> None:
     inputs = ImageInput(4, 9, 3, MEAN, STD).tensors
-    assert head.takes(inputs) == (taken,)
+    assert head.expected_shapes(inputs) == (taken,)
     given = head.tensors([shape], inputs)
     assert {tensor.name: tensor.shape for tensor in given} == tensors
     assert {tensor.dtype for tensor in given} == {"float32"}
@@ -206,7 +206,7 @@ def test_attach_puts_numerics_around_a_network() -> None:
         )
     )
     image, head = ImageInput(2, 2, 3, (0.0,) * 3, (1.0,) * 3), UnitEmbedding()
-    model = attach(core, given=image, head=head, outputs=head.tensors([(1, 3)], image.tensors))
+    model = attach(core, input=image, head=head, outputs=head.tensors([(1, 3)], image.tensors))
     pixels = np.zeros((2, 2, 2, 3), np.uint8)
     pixels[0, ..., 0], pixels[0, ..., 2] = 30, 40
     found = run(model, {"image": pixels})["embedding"]

@@ -45,7 +45,7 @@ from convert.gait.train.learn import (
 from convert.gait.train.report import accuracy, judge, watch
 from convert.gait.train.sight import OBSERVED, as_seen
 from convert.models.gait_student import SYNTHETIC_WEIGHTS
-from convert.samples.walkers import HELD_OUT, JOINTS, LABELS, SAMPLES, SIDE, TRAINING, clip
+from convert.samples.walkers import JOINTS, LABELS, SAMPLES, SIDE, TEST, TRAINING, generate_clip
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_examples_say_what_is_drawn() -> None:
     assert example.frames.shape == (16, 224, 224, 3)
     assert moments.frames.shape == (2, 224, 224, 3)
     assert track.frames.shape[0] == 0
-    assert LABELS[example.label] == clip(TRAINING, 1, painted=False).label
+    assert LABELS[example.label] == generate_clip(TRAINING, 1, with_frames=False).label
     assert example.pose.shape == track.pose.shape == (16, 2, len(JOINTS))
     assert 0.3 < example.pose.mean() < 0.7  # sides of the picture
     # other walkers
@@ -120,7 +120,7 @@ def test_examples_say_what_is_drawn() -> None:
     ("azimuth", "swapped"), [(90, False), (-90, True), (0, True), (180, False), (-130, True)]
 )
 def test_sides_are_told_apart_as_one_sees_them(azimuth: float, *, swapped: bool) -> None:
-    walk = clip(SAMPLES, 0, painted=False)
+    walk = generate_clip(SAMPLES, 0, with_frames=False)
     walk = replace(walk, camera=replace(walk.camera, azimuth=azimuth))
     pose = by_sight(walk)
     near = JOINTS.index("right_knee" if swapped else "left_knee")
@@ -264,9 +264,11 @@ def test_accuracy_is_of_walkers_that_training_never_shows() -> None:
             return torch.eye(len(LABELS))[torch.zeros(len(pose), dtype=torch.int64)]
 
     watched = watch(Oracle(), 6)
-    expected = [LABELS.index(clip(HELD_OUT, index, painted=False).label) for index in range(6)]
+    expected = [
+        LABELS.index(generate_clip(TEST, index, with_frames=False).label) for index in range(6)
+    ]
     assert watched.labels.tolist() == expected
-    frames = clip(HELD_OUT, 5).frames.transpose(0, 3, 1, 2)
+    frames = generate_clip(TEST, 5).frames.transpose(0, 3, 1, 2)
     np.testing.assert_array_equal(Oracle.shown[5], frames)
     (line,) = accuracy("x", Oracle(), watched)
     assert line.startswith("x: accuracy 0.167 of 6")

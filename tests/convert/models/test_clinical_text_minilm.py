@@ -11,7 +11,7 @@ import pytest
 
 from convert import recipe
 from convert.errors import CheckpointError
-from convert.export.frameworks.hugging_face import transformers
+from convert.export.frameworks.hugging_face import import_transformers
 from convert.export.frameworks.sentence_encoder import read_sentence_encoder
 from convert.export.graph.surgery import canonicalize
 from convert.export.numerics import attach
@@ -24,7 +24,8 @@ from convert.quantize.quantizer import Quantizer, Setting
 from convert.recipe import Loaded, Tolerance, output_shapes
 from convert.samples.media import MODALITIES
 from convert.samples.procedural import CALIBRATION, EVALUATION, GOLDEN, SAMPLES, sentences
-from convert.samples.sets import Media, joined
+from convert.samples.procedural.sentences import generate_sentences
+from convert.samples.sets import SampleSets, collate
 from convert.verify.parity import batch_invariant, check_parity, run_graph, run_rows
 from convert.weights.download.plan import installed
 from runtime.artifact.conditions import read_conditions
@@ -33,7 +34,7 @@ from runtime.engine.session import Feeds, Session
 from tests.convert.support.parity import run_and_choose
 
 RECIPE = recipe.find("clinical_text_minilm").recipe
-WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sentences.words())
+WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sentences.synthetic_words())
 CONFIG = {
     "model_type": "bert",
     "hidden_act": "gelu",
@@ -54,7 +55,7 @@ def bert() -> object:
     """Hugging Face's own model, its weights drawn by numpy."""
     import torch
 
-    library = transformers()
+    library = import_transformers()
     model = library.BertModel(library.BertConfig(**CONFIG)).eval()
     rng = np.random.default_rng(1)
     with torch.no_grad():
@@ -93,21 +94,21 @@ def minilm() -> Loaded:
 
 def texts(loaded: Loaded, split: int, count: int) -> tuple[Feeds, ...]:
     modality = MODALITIES["sentence"]
-    return tuple(modality.sample(text, loaded) for text in modality.draw(split, count))
+    return tuple(modality.to_feeds(text, loaded) for text in modality.generate(split, count))
 
 
 def reference(loaded: Loaded, samples: tuple[Feeds, ...]) -> dict[str, np.ndarray]:
     """The framework's answers, each text alone."""
     names = [tensor.name for tensor in loaded.input.tensors]
     raw = [loaded.network.forward(*loaded.input.apply(*(s[n] for n in names))) for s in samples]
-    return joined([loaded.head.apply(*each) for each in raw])
+    return collate([loaded.head.apply(*each) for each in raw])
 
 
 def graph(loaded: Loaded, path: Path) -> Path:
     """The float graph, as the pipeline exports it."""
     tensors = loaded.head.tensors(output_shapes(loaded), loaded.input.tensors)
     core = canonicalize(loaded.network.export(), prefix="net/")
-    onnx.save(attach(core, given=loaded.input, head=loaded.head, outputs=tensors), path)
+    onnx.save(attach(core, input=loaded.input, head=loaded.head, outputs=tensors), path)
     return path
 
 
@@ -115,7 +116,7 @@ def test_embedding_is_hugging_faces_mean_over_tokens(bert: object, write: Write)
     import torch
 
     loaded = RECIPE.load(write())
-    batch = joined(texts(loaded, EVALUATION, 6))
+    batch = collate(texts(loaded, EVALUATION, 6))
     assert (batch["attention_mask"] == 0).any()
     ids, mask = (torch.from_numpy(batch[name]) for name in ("input_ids", "attention_mask"))
     with torch.inference_mode():
@@ -148,7 +149,7 @@ def test_what_qualifies_as_it_stands_is_not_repaired(
     loaded = RECIPE.load(write())
     path = graph(loaded, tmp_path / "exported.onnx")
     judged = texts(loaded, EVALUATION, 16)
-    media = Media("synthetic", texts(loaded, CALIBRATION, 8), judged[:8], judged[8:])
+    media = SampleSets("synthetic", texts(loaded, CALIBRATION, 8), judged[:8], judged[8:])
     # in order: float, static, by blocks, dynamic
     monkeypatch.setattr(ladder, "medians_ms", lambda paths, feeds, threads: [10, 4, 5, 4])
     asked = Tolerance(at_most={"pair_error": 0.007})  # 0.0066 by blocks, others over 0.0075
@@ -216,9 +217,9 @@ def test_vocabulary_must_be_there_and_fit(write: Write) -> None:
 
 
 def test_sentences_of_one_split_are_in_no_other() -> None:
-    splits = [sentences.media(split, 40) for split in (CALIBRATION, EVALUATION, GOLDEN, SAMPLES)]
-    assert splits[0] == sentences.media(CALIBRATION, 40)
-    assert splits[0][:5] == sentences.media(CALIBRATION, 5)
+    splits = [generate_sentences(split, 40) for split in (CALIBRATION, EVALUATION, GOLDEN, SAMPLES)]
+    assert splits[0] == generate_sentences(CALIBRATION, 40)
+    assert splits[0][:5] == generate_sentences(CALIBRATION, 5)
     parts = [{part for text in split for part in text.split(". ")} for split in splits]
     for index, part in enumerate(parts):
         assert len(part) > 40
@@ -257,7 +258,7 @@ def test_real_weights_in_8_bits(minilm: Loaded, tmp_path: Path) -> None:
 
 def test_real_weights_know_what_is_alike(minilm: Loaded) -> None:
     asked = ("stroke", "weakness of one side after a brain infarct", "fresh bread at the market")
-    samples = tuple(MODALITIES["sentence"].sample(text, minilm) for text in asked)
+    samples = tuple(MODALITIES["sentence"].to_feeds(text, minilm) for text in asked)
     one, alike, other = reference(minilm, samples)["embedding"]
     assert one @ alike > 0.4 > 0.2 > one @ other
 
@@ -274,14 +275,14 @@ def test_conditions_travel_as_the_runtime_reads_them(minilm: Loaded) -> None:
     assert content == conditions_file(table, folder)
     known = read_conditions(content, "conditions.npz", width=384)
     assert known.names == ("Stroke", "Migraine")
-    feeds = MODALITIES["sentence"].sample("Stroke. Sudden weakness of one side.", minilm)
+    feeds = MODALITIES["sentence"].to_feeds("Stroke. Sudden weakness of one side.", minilm)
     expected = reference(minilm, (feeds,))["embedding"][0]
     np.testing.assert_array_equal(known.embed("cva"), expected)
 
 
 def test_seeded_and_placed_vocabularies_are_not_confused(minilm: Loaded) -> None:
     small = replace(minilm, assets={VOCABULARY: "\n".join(WORDS).encode()})
-    sample = MODALITIES["sentence"].sample
+    sample = MODALITIES["sentence"].to_feeds
     first, second, third = (
         sample("the patient reports foot drop", loaded)["input_ids"]
         for loaded in (minilm, small, minilm)

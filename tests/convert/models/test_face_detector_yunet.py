@@ -62,7 +62,7 @@ def photos(shared: Path) -> list[Path]:
 
 def nothing(height: int, width: int) -> list[NDArray[np.float32]]:
     """Raw outputs of one image in which no cell holds anything."""
-    shapes = Faces(height, width).takes(())
+    shapes = Faces(height, width).expected_shapes(())
     return [np.zeros((1, *(int(size) for size in shape[1:])), np.float32) for shape in shapes]
 
 
@@ -114,7 +114,7 @@ def test_nodes_and_formula_agree() -> None:
     head, random = Faces(96, 64), np.random.default_rng(0)
     raw = [
         random.normal(0.5, 0.5, (3, *(int(size) for size in shape[1:]))).astype(np.float32)
-        for shape in head.takes(())
+        for shape in head.expected_shapes(())
     ]
     formula, nodes = head.apply(*raw), through_nodes(head, raw)
     specs = {tensor.name: tensor for tensor in head.tensors([array.shape for array in raw], ())}

@@ -41,12 +41,14 @@ def crops(shared: Path) -> list[Path]:
 
 
 def drawn(count: int = 3) -> NDArray[np.uint8]:
-    from convert.samples.procedural import EVALUATION, media
+    from convert.samples.procedural import EVALUATION, generate_images
     from runtime.artifact.manifest import Resize
     from runtime.media.images.preprocess import preprocess
 
     steps = (Resize(height=112, width=112, interpolation="linear"),)
-    return np.stack([preprocess(image, steps) for image in media("face", EVALUATION, count)])
+    return np.stack(
+        [preprocess(image, steps) for image in generate_images("face", EVALUATION, count)]
+    )
 
 
 def mobilefacenet() -> dict[str, Any]:

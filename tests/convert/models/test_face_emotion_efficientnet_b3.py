@@ -35,7 +35,7 @@ from convert.errors import CheckpointError
 from convert.export.numerics import ImageInput
 from convert.models.face_emotion_efficientnet_b3 import RECIPE
 from convert.recipe import Loaded
-from convert.samples.procedural import EVALUATION, media
+from convert.samples.procedural import EVALUATION, generate_images
 from convert.weights.seeded import seed_torch
 from runtime.artifact.manifest import Resize
 from runtime.media.images.preprocess import preprocess
@@ -366,7 +366,10 @@ def test_float_graph_equals_torch_at_every_size(
 def test_preprocessing_is_pillows() -> None:
     """`transforms.Resize((300, 300))` of an image in the usual training script."""
     step = Resize("linear_antialias", height=300, width=300)
-    for image in [*media("face", EVALUATION, 2), *media("scene", EVALUATION, 2)]:
+    for image in [
+        *generate_images("face", EVALUATION, 2),
+        *generate_images("scene", EVALUATION, 2),
+    ]:
         wanted = Image.fromarray(image).resize((300, 300), Image.Resampling.BILINEAR)
         found = preprocess(image, (step,)).astype(int)
         assert np.abs(found - np.asarray(wanted)).max() <= 1  # level of 255: rounding
@@ -376,7 +379,7 @@ def test_preprocessing_is_pillows() -> None:
 def test_seeded_b3_is_alive_and_its_graph_equals_torch(tmp_path: Path) -> None:
     assert RECIPE.seed is not None
     loaded = RECIPE.seed()
-    images = media("face", EVALUATION, 3)
+    images = generate_images("face", EVALUATION, 3)
     batch = np.stack([preprocess(image, loaded.preprocess) for image in images])
     assert max(differences(loaded, batch, tmp_path).values()) <= 1e-4
     answers = expected(loaded, batch)["probabilities"]

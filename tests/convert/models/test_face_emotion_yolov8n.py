@@ -22,7 +22,7 @@ from convert.export.frameworks.torch_module import TorchNetwork
 from convert.models.face_emotion_yolov8n import RECIPE
 from convert.quantize.quantizer import Quantizer, Setting, all_op_types
 from convert.recipe import Loaded
-from convert.samples.procedural import EVALUATION, media
+from convert.samples.procedural import EVALUATION, generate_images
 from runtime.artifact.manifest import Letterbox, NmsConfig
 from runtime.engine.session import Session
 from runtime.media.images.preprocess import preprocess
@@ -102,7 +102,9 @@ def answers(module: nn.Module, image: torch.Tensor) -> tuple[Any, Any]:
 
 
 def images(loaded: Loaded, count: int = 3) -> Batch:
-    return np.stack([preprocess(i, loaded.preprocess) for i in media("scene", EVALUATION, count)])
+    return np.stack(
+        [preprocess(i, loaded.preprocess) for i in generate_images("scene", EVALUATION, count)]
+    )
 
 
 def check_weights(loaded: Loaded, module: nn.Module, *, half: bool = False) -> None:

@@ -24,9 +24,9 @@ from convert.pipeline.job import Job
 from convert.pipeline.stages import convert
 from convert.recipe import Loaded
 from convert.samples.media import MODALITIES
-from convert.samples.media.walkers import Walk
+from convert.samples.media.walkers import GaitClip
 from convert.samples.procedural import CALIBRATION, EVALUATION, GOLDEN
-from convert.samples.sets import joined
+from convert.samples.sets import collate
 from convert.samples.walkers import FRAMES, LABELS, SIDE
 from convert.weights import resolve as weights
 from runtime.artifact.manifest import CONDITIONS, Letterbox, Manifest, SampleFrames, read_manifest
@@ -124,16 +124,16 @@ def test_a_network_may_take_no_condition(tmp_path: Path) -> None:
     (clip,) = given.apply(frames)
     (found,) = run_nodes(given, {"frames": frames}, tmp_path / "numerics.onnx")
     np.testing.assert_array_equal(found, clip)
-    walk = MODALITIES["walker"].draw(EVALUATION, 2)[1]
+    walk = MODALITIES["walker"].generate(EVALUATION, 2)[1]
     without = replace(loaded(), input=FramesInput(FRAMES, SIDE, SIDE, condition=None))
-    assert list(MODALITIES["walker"].sample(walk, without)) == ["frames"]
+    assert list(MODALITIES["walker"].to_feeds(walk, without)) == ["frames"]
 
 
 def test_a_third_of_the_walkers_come_unknown_and_the_others_with_each_condition() -> None:
     walkers = MODALITIES["walker"]
-    walks = [walkers.tell(Walk(b""), number) for number in range(300)]
-    assert walks == [walkers.tell(Walk(b""), number) for number in range(300)]
-    names = [walkers.told(walk, loaded()) for walk in walks]
+    walks = [walkers.with_condition(GaitClip(b""), number) for number in range(300)]
+    assert walks == [walkers.with_condition(GaitClip(b""), number) for number in range(300)]
+    names = [walkers.condition_name(walk, loaded()) for walk in walks]
     assert 70 < names.count(None) < 130
     assert all(names.count(name) > 40 for name in NAMES)
     assert names[0] is not None  # so that a golden sample has one, were there only one
@@ -142,13 +142,13 @@ def test_a_third_of_the_walkers_come_unknown_and_the_others_with_each_condition(
 
 def test_a_walker_is_sampled_with_the_vector_of_what_is_known() -> None:
     walkers = MODALITIES["walker"]
-    frames = walkers.draw(EVALUATION, 1)[0].media
+    frames = walkers.generate(EVALUATION, 1)[0].media
     known = loaded()
     for condition in (0, 1, 2, 5, None):
-        feeds = walkers.sample(Walk(frames, condition), known)
+        feeds = walkers.to_feeds(GaitClip(frames, condition), known)
         np.testing.assert_array_equal(feeds["frames"][0], frames)
         name = None if condition is None else NAMES[condition % 3]
-        assert walkers.told(Walk(frames, condition), known) == name
+        assert walkers.condition_name(GaitClip(frames, condition), known) == name
         expected = (
             np.zeros(384)
             if name is None
@@ -156,34 +156,34 @@ def test_a_walker_is_sampled_with_the_vector_of_what_is_known() -> None:
         )
         np.testing.assert_array_equal(feeds["condition"][0], expected)
     bare = loaded(conditions=False)
-    assert walkers.told(Walk(frames, 1), bare) is None
-    assert not walkers.sample(Walk(frames, 1), bare)["condition"].any()
+    assert walkers.condition_name(GaitClip(frames, 1), bare) is None
+    assert not walkers.to_feeds(GaitClip(frames, 1), bare)["condition"].any()
 
 
 def test_written_walks_are_read_as_the_server_reads_them() -> None:
     walkers = MODALITIES["walker"]
-    walk = walkers.draw(GOLDEN, 1)[0]
+    walk = walkers.generate(GOLDEN, 1)[0]
     data = walkers.encode(walk)
-    feeds = walkers.sample(walkers.read(data), loaded())
+    feeds = walkers.to_feeds(walkers.read(data), loaded())
     np.testing.assert_array_equal(feeds["frames"][0], sample_frames(data, count=FRAMES).frames)
     # colour is kept at half the resolution: no lossless codec of OpenCV's keeps it whole
     assert np.abs(feeds["frames"][0].astype(int) - walk.media).mean() < 6
-    fewer = walkers.sample(walkers.read(data), loaded(frames=4))["frames"][0]
+    fewer = walkers.to_feeds(walkers.read(data), loaded(frames=4))["frames"][0]
     np.testing.assert_array_equal(fewer, feeds["frames"][0][[0, 5, 10, 15]])
-    assert len(walkers.encode(walkers.plain(walk))) < len(data) / 3
+    assert len(walkers.encode(walkers.simplify(walk))) < len(data) / 3
 
 
 def test_walkers_of_two_splits_differ() -> None:
-    one, other = (MODALITIES["walker"].draw(split, 2) for split in (CALIBRATION, EVALUATION))
+    one, other = (MODALITIES["walker"].generate(split, 2) for split in (CALIBRATION, EVALUATION))
     assert all(np.abs(a.media.astype(int) - b.media).mean() > 5 for a in one for b in other)
 
 
 def test_a_condition_changes_the_answer_and_the_stand_in_tells_clips_apart() -> None:
     assert RECIPE_FILE.recipe.seed is not None
     student = RECIPE_FILE.recipe.seed()
-    walks = MODALITIES["walker"].draw(EVALUATION, 2)
-    asked = [Walk(walk.media, number) for walk in walks for number in (None, 3)]
-    batch = joined([MODALITIES["walker"].sample(walk, student) for walk in asked])
+    walks = MODALITIES["walker"].generate(EVALUATION, 2)
+    asked = [GaitClip(walk.media, number) for walk in walks for number in (None, 3)]
+    batch = collate([MODALITIES["walker"].to_feeds(walk, student) for walk in asked])
     given = student.input.apply(batch["frames"], batch["condition"])
     answers = student.head.apply(*student.network.forward(*given))["probabilities"]
     assert answers.shape == (4, len(LABELS))
@@ -263,7 +263,7 @@ def test_an_owners_architecture_converts_by_the_recipe_of_the_page(in_tmp: Path)
     _check_golden(directory, manifest)
 
     model = runtime.load(in_tmp / "out/own_gait")
-    walk = MODALITIES["walker"].draw(EVALUATION, 1)[0]
+    walk = MODALITIES["walker"].generate(EVALUATION, 1)[0]
     told = model.predict(walk.media, condition="paralysis agitans")
     unknown = model.predict(walk.media)
     assert isinstance(told, Classification)

@@ -16,7 +16,7 @@ from convert.errors import CheckpointError
 from convert.models.image_embedding_mobilenetv2 import RECIPE as MOBILENET
 from convert.models.image_embedding_resnet50 import RECIPE as RESNET
 from convert.recipe import Loaded, Recipe
-from convert.samples.procedural import EVALUATION, media
+from convert.samples.procedural import EVALUATION, generate_images
 from runtime.artifact.manifest import CenterCrop, Resize
 from runtime.media.images.preprocess import preprocess
 from tests.convert.support.filled import filled, noise
@@ -159,7 +159,7 @@ def test_nan_and_truncated_weights_are_refused(state: dict[str, Any], tmp_path: 
 def test_preprocessing_is_torchvisions() -> None:
     """Of the weights: shortest side 232, antialiased bilinear, then the middle 224 x 224."""
     steps = (Resize("linear_antialias", shortest_side=232), CenterCrop(224, 224))
-    for image in media("scene", EVALUATION, 4):
+    for image in generate_images("scene", EVALUATION, 4):
         height, width = image.shape[:2]
         # torchvision: the longer side is cut to whole pixels
         size = (
@@ -180,7 +180,7 @@ def test_seeded_resnet50_is_alive_and_its_graph_equals_torch(tmp_path: Path) -> 
         Resize("linear_antialias", shortest_side=232),
         CenterCrop(224, 224),
     )
-    images = media("scene", EVALUATION, 3)
+    images = generate_images("scene", EVALUATION, 3)
     batch = np.stack([preprocess(image, loaded.preprocess) for image in images])
     assert max(differences(loaded, batch, tmp_path).values()) <= 1e-4
     answers = expected(loaded, batch)["embedding"]

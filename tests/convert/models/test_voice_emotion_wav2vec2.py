@@ -12,8 +12,8 @@ from convert.errors import CheckpointError, LabelsError
 from convert.export.graph.surgery import canonicalize
 from convert.export.numerics import attach
 from convert.recipe import Loaded, find, output_shapes
-from convert.samples.procedural.voices import voice
-from convert.samples.sets import joined
+from convert.samples.procedural.voices import generate_voice
+from convert.samples.sets import collate
 from convert.verify.parity import batch_invariant, check_parity, run_graph
 from runtime.engine.session import Session
 from tests.convert.support.voice_folders import (
@@ -37,7 +37,7 @@ def export(loaded: Loaded, path: Path) -> Session:
     """The float graph of a recipe, as the pipeline makes it."""
     tensors = loaded.head.tensors(output_shapes(loaded), loaded.input.tensors)
     core = canonicalize(loaded.network.export(), prefix="net/")
-    onnx.save(attach(core, given=loaded.input, head=loaded.head, outputs=tensors), path)
+    onnx.save(attach(core, input=loaded.input, head=loaded.head, outputs=tensors), path)
     return Session(path)
 
 
@@ -45,9 +45,9 @@ def expected(module: Any, waveform: Any, *, standardize: bool = True) -> Any:
     """Probabilities by transformers' own preprocessing, and by its module as it was before."""
     import torch
 
-    from convert.export.frameworks.hugging_face import transformers
+    from convert.export.frameworks.hugging_face import import_transformers
 
-    extractor = transformers().Wav2Vec2FeatureExtractor(do_normalize=standardize)
+    extractor = import_transformers().Wav2Vec2FeatureExtractor(do_normalize=standardize)
     given = extractor(waveform, sampling_rate=16_000, return_tensors="pt")
     with torch.inference_mode():
         return torch.softmax(module(given.input_values).logits, dim=1).numpy()
@@ -64,7 +64,7 @@ def test_graph_is_transformers(
 
     answers = []
     for index, seconds in enumerate((0.1, 1.0, 3.3, 10.0)):
-        waveform = voice(np.random.default_rng(index), seconds=seconds)
+        waveform = generate_voice(np.random.default_rng(index), seconds=seconds)
         found = answer(session, waveform[np.newaxis])
         answers.append(found)
         reference = expected(module, waveform, standardize=standardize)
@@ -79,7 +79,7 @@ def test_graph_is_transformers(
 def test_equal_lengths_make_a_batch(tmp_path: Path) -> None:
     loaded = RECIPE.load(write_folder(tmp_path, voice_module(**GROUP)))
     session = export(loaded, tmp_path / "graph.onnx")
-    waveforms = np.stack([voice(np.random.default_rng(i), seconds=1.7) for i in range(3)])
+    waveforms = np.stack([generate_voice(np.random.default_rng(i), seconds=1.7) for i in range(3)])
 
     together = answer(session, waveforms)
 
@@ -219,8 +219,8 @@ def test_tensorflow_stays_out() -> None:
     import sys
 
     code = (
-        "import sys; from convert.export.frameworks.hugging_face import transformers; "
-        "transformers().Wav2Vec2ForSequenceClassification; "
+        "import sys; from convert.export.frameworks.hugging_face import import_transformers; "
+        "import_transformers().Wav2Vec2ForSequenceClassification; "
         "sys.exit('tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -235,13 +235,13 @@ def test_recordings_of_several_lengths_calibrate_and_judge(tmp_path: Path, share
     )
     path = tmp_path / "graph.onnx"
     export(loaded, path)
-    longest_first = sorted(media.evaluation, key=lambda feeds: -feeds["waveform"].size)
+    longest_first = sorted(media.validation, key=lambda feeds: -feeds["waveform"].size)
     answers = [
         loaded.head.apply(*loaded.network.forward(*loaded.input.apply(feeds["waveform"])))
         for feeds in longest_first
     ]
 
-    found = check_parity(joined(answers), run_graph(path, longest_first))
+    found = check_parity(collate(answers), run_graph(path, longest_first))
 
     assert longest_first[0]["waveform"].size > longest_first[1]["waveform"].size
     assert max(found.values()) <= TOLERANCE

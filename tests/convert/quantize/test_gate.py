@@ -18,7 +18,7 @@ from convert.quantize.quantizer import Quantizer, Setting, all_op_types
 from convert.quantize.search import candidates as climb
 from convert.quantize.search.candidates import GRAPHS, Effort
 from convert.recipe import Loaded, Tolerance
-from convert.samples.sets import Media
+from convert.samples.sets import SampleSets
 from convert.verify.parity import run_rows
 from convert.verify.peak_memory import peak_bytes
 from tests.convert.support import nets
@@ -114,12 +114,12 @@ def test_a_large_channel_is_repaired_in_float_where_channels_cannot_be_made_equa
     assert choice.candidates[1]["fidelity"]["probability_distance"] <= 0.01
 
 
-def distances(media: Media, path: Path) -> NDArray[np.float64]:
+def distances(media: SampleSets, path: Path) -> NDArray[np.float64]:
     """Of each evaluation sample alone, everything integer."""
     beside = path.with_name("all-integer.onnx")
     quantizer = Quantizer(onnx.load(path), media.calibration)
     onnx.save(quantizer.quantize(Setting(all_op_types())), beside)
-    expected, found = (run_rows(each, media.evaluation)["probabilities"] for each in (path, beside))
+    expected, found = (run_rows(each, media.validation)["probabilities"] for each in (path, beside))
     apart: NDArray[np.float64] = np.abs(expected - found).sum(axis=1)
     return apart
 
@@ -129,10 +129,10 @@ def test_what_only_the_inputs_of_the_search_find_close_enough_is_refused(
 ) -> None:
     monkeypatch.setattr(climb, "GRAPHS", climb.RESERVED + 1)  # nothing better is looked for
     path = graph(nets.loaded(nets.convolutions(layers=2)), tmp_path)
-    media = nets.media(evaluation=12)
+    media = nets.media(validation=12)
     order = distances(media, path).argsort()
-    best, worst = (media.evaluation[order[index]] for index in (0, -1))
-    media = replace(media, evaluation=(best,), held_out=(worst,))
+    best, worst = (media.validation[order[index]] for index in (0, -1))
+    media = replace(media, validation=(best,), test=(worst,))
     found = run_and_choose(path, media, tolerance=Tolerance()).candidates[1]
     seen, unseen = (
         found[each]["probability_distance"] for each in ("searched_fidelity", "fidelity")
@@ -177,7 +177,7 @@ def test_peak_memory_grows_with_the_weights(tmp_path: Path) -> None:
         directory = tmp_path / str(width)
         directory.mkdir()
         path = graph(nets.loaded(nets.convolutions(layers=3, width=width)), directory)
-        peaks.append(peak_bytes(path, nets.media().evaluation[0]))
+        peaks.append(peak_bytes(path, nets.media().validation[0]))
     # two layers of 512 x 512 x 9 float32 are 19 MB
     assert peaks[1] - peaks[0] > 15_000_000
 
@@ -186,4 +186,4 @@ def test_a_graph_that_does_not_run_alone_is_named(tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no graph")
     with pytest.raises(VerificationError, match=r"broken\.onnx in a process of its own: .*refused"):
-        peak_bytes(broken, nets.media().evaluation[0])
+        peak_bytes(broken, nets.media().validation[0])

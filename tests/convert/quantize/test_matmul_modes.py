@@ -13,7 +13,7 @@ from convert.quantize.quantizer import Products, Quantizer, Setting
 from convert.quantize.search.candidates import PRODUCT_RUNGS
 from convert.quantize.search.layer_groups import units
 from convert.recipe import Tolerance
-from convert.samples.sets import companions
+from convert.samples.sets import same_shape_indices
 from convert.verify.parity import batch_invariant, integer_operators, run_rows
 from runtime.engine.session import Feeds
 from tests.convert.support import nets
@@ -93,7 +93,7 @@ def test_products_with_weights_become_integer_and_stay_close(
     operators: dict[str, int],
 ) -> None:
     target = written(quantizer, products, tmp_path / "int8.onnx")
-    samples = nets.media().evaluation
+    samples = nets.media().validation
 
     found = dict(integer_operators(target))
     distance = measure(run_rows(path, samples), run_rows(target, samples)).metrics
@@ -106,7 +106,7 @@ def test_products_with_weights_become_integer_and_stay_close(
 
 
 def test_a_range_measured_at_run_is_never_of_a_batch(quantizer: Quantizer, tmp_path: Path) -> None:
-    samples = nets.media().evaluation
+    samples = nets.media().validation
 
     assert batch_invariant(written(quantizer, "inputs", tmp_path / "static.onnx"), samples)
     # even where a batch of one row again and again would show no difference
@@ -204,6 +204,6 @@ def test_companions_are_of_one_length() -> None:
     def sound(samples: int) -> Feeds:
         return {"waveform": np.zeros((1, samples), np.float32)}
 
-    assert companions([sound(5), sound(7), sound(7), sound(5), sound(7)], 3) == [1, 2, 4]
-    assert companions([sound(7), sound(7), sound(5)], 3) == [0, 1, 0]
-    assert companions([sound(5), sound(6)], 3) == [0, 0, 0]
+    assert same_shape_indices([sound(5), sound(7), sound(7), sound(5), sound(7)], 3) == [1, 2, 4]
+    assert same_shape_indices([sound(7), sound(7), sound(5)], 3) == [0, 1, 0]
+    assert same_shape_indices([sound(5), sound(6)], 3) == [0, 0, 0]

@@ -53,7 +53,7 @@ def test_integer_graph_is_integer_close_and_takes_batches(path: Path, tmp_path: 
     onnx.save(quantizer(path).quantize(ALL), target)
     operators = integer_operators(target)
     assert operators.get("QLinearConv") == 3
-    images = nets.media().evaluation
+    images = nets.media().validation
     reference, found = (run_rows(p, images)["probabilities"] for p in (path, target))
     assert np.abs(reference - found).max() < 0.1
     assert np.abs(reference - found).max() > 0  # else nothing was quantized

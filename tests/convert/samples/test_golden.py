@@ -10,7 +10,7 @@ from convert.metrics import Outputs
 from convert.models.image_embedding_mobilenetv2 import RECIPE
 from convert.recipe import Loaded
 from convert.samples.golden import LIMIT_BYTES, golden_samples, write_golden
-from convert.samples.sets import Samples, joined
+from convert.samples.sets import Samples, collate
 from runtime.artifact.manifest import Resize
 from runtime.media.images.decode import decode_image
 from runtime.media.images.preprocess import preprocess
@@ -27,7 +27,7 @@ def loaded(side: int) -> Loaded:
 
 def means(samples: Samples) -> Outputs:
     """A reference that answers with the mean of each channel."""
-    image = joined(samples)["image"].astype(np.float32)
+    image = collate(samples)["image"].astype(np.float32)
     return {"probabilities": image.mean(axis=(1, 2)) / np.float32(255)}
 
 
@@ -55,7 +55,7 @@ def test_large_inputs_are_made_plainer_until_they_fit(tmp_path: Path) -> None:
     assert path.stat().st_size <= LIMIT_BYTES
     assert known.samples
     # still a picture
-    assert joined(known.samples)["image"].std() > 10
+    assert collate(known.samples)["image"].std() > 10
     exact = means(known.samples)["probabilities"]
     np.testing.assert_allclose(known.outputs["probabilities"], exact, atol=0.51e-5)
 

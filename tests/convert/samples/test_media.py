@@ -30,5 +30,5 @@ def test_calibration_reads_every_file_of_a_folder_that_the_command_line_reads(
     media = from_files(
         find_media(tmp_path, RECIPE), RECIPE, nets.loaded(nets.convolutions(layers=1))
     )
-    parts = (media.calibration, media.evaluation, media.held_out)
+    parts = (media.calibration, media.validation, media.test)
     assert sum(map(len, parts)) == len(expand([str(tmp_path)], IMAGES)) == len(IMAGES) + 1

@@ -13,11 +13,11 @@ from convert.samples import sets as calibration
 from convert.samples.sets import (
     SYNTHETIC_CALIBRATION,
     Samples,
-    companions,
+    collate,
     complete,
     find_media,
     from_files,
-    joined,
+    same_shape_indices,
     synthetic,
 )
 from runtime.artifact.manifest import CenterCrop, Resize, Step
@@ -38,13 +38,13 @@ def levels(samples: Samples) -> list[int]:
 
 
 def same(first: Samples, second: Samples) -> bool:
-    return bool((joined(first)["image"] == joined(second)["image"]).all())
+    return bool((collate(first)["image"] == collate(second)["image"]).all())
 
 
 def test_directory_is_split_into_disjoint_parts(tmp_path: Path) -> None:
     media = from_files(find_media(write_images(tmp_path / "images", 9), RECIPE), RECIPE, LOADED)
-    assert joined(media.calibration)["image"].shape == (3, 8, 6, 3)
-    parts = (media.calibration, media.evaluation, media.held_out)
+    assert collate(media.calibration)["image"].shape == (3, 8, 6, 3)
+    parts = (media.calibration, media.validation, media.test)
     assert sorted(level for part in parts for level in levels(part)) == list(range(9))
     assert [len(part) for part in parts] == [3, 3, 3]
 
@@ -63,7 +63,7 @@ def test_split_and_digest_follow_contents_not_names(tmp_path: Path) -> None:
     assert first.source == second.source == find_media(renamed, RECIPE).digest
     assert first.source.startswith("sha256:")
     assert same(first.calibration, second.calibration)
-    assert same(first.evaluation, second.evaluation)
+    assert same(first.validation, second.validation)
 
 
 def test_equal_images_count_once_and_change_nothing(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_equal_images_count_once_and_change_nothing(tmp_path: Path) -> None:
         shutil.copy(path, directory / f"copy-{path.name}")
     assert find_media(directory, RECIPE).digest == before
     media = from_files(find_media(directory, RECIPE), RECIPE, LOADED)
-    assert len(media.calibration) + len(media.evaluation) + len(media.held_out) == 8
+    assert len(media.calibration) + len(media.validation) + len(media.test) == 8
 
 
 def test_another_image_is_another_digest(tmp_path: Path) -> None:
@@ -105,20 +105,20 @@ def test_no_directory_is_refused(tmp_path: Path) -> None:
 def test_at_most_so_many_images_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibration, "MAXIMUM", 3)
     media = from_files(find_media(write_images(tmp_path / "images", 15), RECIPE), RECIPE, LOADED)
-    assert [len(media.calibration), len(media.evaluation), len(media.held_out)] == [3, 3, 3]
+    assert [len(media.calibration), len(media.validation), len(media.test)] == [3, 3, 3]
 
 
 def test_synthetic_media_are_preprocessed_as_served() -> None:
     steps = (Resize("linear_antialias", shortest_side=36), CenterCrop(32, 32))
     media = synthetic(RECIPE, loaded(*steps))
     assert media.source == "synthetic"
-    assert joined(media.calibration)["image"].shape == (SYNTHETIC_CALIBRATION, 32, 32, 3)
-    assert len(media.evaluation) == 16
-    drawn = procedural.media("scene", procedural.EVALUATION, 2)[1]
-    np.testing.assert_array_equal(media.evaluation[1]["image"][0], preprocess(drawn, steps))
-    assert len(media.held_out) == 16
-    *_, last = procedural.media("scene", procedural.EVALUATION, 32)
-    np.testing.assert_array_equal(media.held_out[-1]["image"][0], preprocess(last, steps))
+    assert collate(media.calibration)["image"].shape == (SYNTHETIC_CALIBRATION, 32, 32, 3)
+    assert len(media.validation) == 16
+    drawn = procedural.generate_images("scene", procedural.EVALUATION, 2)[1]
+    np.testing.assert_array_equal(media.validation[1]["image"][0], preprocess(drawn, steps))
+    assert len(media.test) == 16
+    *_, last = procedural.generate_images("scene", procedural.EVALUATION, 32)
+    np.testing.assert_array_equal(media.test[-1]["image"][0], preprocess(last, steps))
 
 
 def test_drawings_are_added_to_a_small_set_and_only_to_its_calibration(tmp_path: Path) -> None:
@@ -126,14 +126,14 @@ def test_drawings_are_added_to_a_small_set_and_only_to_its_calibration(tmp_path:
     media = complete(given, RECIPE, LOADED)
     assert len(media.calibration) == 4 + SYNTHETIC_CALIBRATION
     assert same(media.calibration[:4], given.calibration)
-    assert (media.evaluation, media.held_out) == (given.evaluation, given.held_out)
+    assert (media.validation, media.test) == (given.validation, given.test)
     enough = replace(given, calibration=given.calibration * 8)
     assert complete(enough, RECIPE, LOADED) is enough
 
 
 def test_companions_are_as_many_as_asked_for() -> None:
     equal, other = {"x": np.zeros((1, 4))}, {"x": np.zeros((1, 5))}
-    assert companions([equal, other, equal], 3) == [0, 2, 0]
-    assert companions([equal, other], 3) == [0, 0, 0]
+    assert same_shape_indices([equal, other, equal], 3) == [0, 2, 0]
+    assert same_shape_indices([equal, other], 3) == [0, 0, 0]
     texts = [{"attention_mask": np.ones((1, length), np.int64)} for length in (3, 5)]
-    assert companions(texts, 3) == [0, 1, 0]
+    assert same_shape_indices(texts, 3) == [0, 1, 0]

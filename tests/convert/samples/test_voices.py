@@ -12,7 +12,12 @@ from convert.export.numerics.waveform import EPSILON
 from convert.recipe import Loaded
 from convert.samples import procedural
 from convert.samples.media import MODALITIES
-from convert.samples.procedural.voices import LENGTHS, SAMPLING_RATE, media, voice
+from convert.samples.procedural.voices import (
+    LENGTHS,
+    SAMPLING_RATE,
+    generate_voice,
+    generate_voices,
+)
 from runtime.artifact.manifest import Resample
 from runtime.engine.session import Session
 from runtime.errors import DecodeError
@@ -36,19 +41,23 @@ def around(sampling_rate: int) -> Loaded:
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_voices_repeat_and_do_not_depend_on_how_many_are_drawn(split: int) -> None:
-    few, many = media(split, 2), media(split, 5)
+    few, many = generate_voices(split, 2), generate_voices(split, 5)
 
     assert all((a == b).all() for a, b in zip(few, many[:2], strict=True))
 
 
 def test_no_voice_is_in_two_splits() -> None:
-    drawn = [voice.tobytes()[: 4 * SAMPLING_RATE] for split in SPLITS for voice in media(split, 4)]
+    drawn = [
+        voice.tobytes()[: 4 * SAMPLING_RATE]
+        for split in SPLITS
+        for voice in generate_voices(split, 4)
+    ]
 
     assert len(set(drawn)) == len(drawn)
 
 
 def test_voices_are_waveforms_of_various_levels() -> None:
-    drawn = media(procedural.CALIBRATION, 16)
+    drawn = generate_voices(procedural.CALIBRATION, 16)
 
     peaks = [float(np.abs(waveform).max()) for waveform in drawn]
     assert {(waveform.dtype.name, waveform.size) for waveform in drawn} == {("float32", 48_000)}
@@ -58,7 +67,7 @@ def test_voices_are_waveforms_of_various_levels() -> None:
 
 
 def test_evaluation_has_lengths_from_one_second_to_ten() -> None:
-    drawn = media(procedural.EVALUATION, len(LENGTHS))
+    drawn = generate_voices(procedural.EVALUATION, len(LENGTHS))
 
     seconds = [waveform.size / SAMPLING_RATE for waveform in drawn]
     assert {1.0, 3.3, 10.0} < set(seconds)
@@ -67,7 +76,7 @@ def test_evaluation_has_lengths_from_one_second_to_ten() -> None:
 
 
 def test_voices_have_the_spectrum_of_speech_and_pauses() -> None:
-    drawn = [voice(np.random.default_rng(seed), seconds=3.0) for seed in range(12)]
+    drawn = [generate_voice(np.random.default_rng(seed), seconds=3.0) for seed in range(12)]
 
     powers = [np.abs(np.fft.rfft(waveform)) ** 2 for waveform in drawn]
     low = [float(power[: round(3.0 * 4000)].sum() / power.sum()) for power in powers]
@@ -78,11 +87,11 @@ def test_voices_have_the_spectrum_of_speech_and_pauses() -> None:
 
 @pytest.mark.parametrize("sampling_rate", [8000, 16_000, 44_100])
 def test_a_drawn_voice_and_its_file_give_the_same_sample(sampling_rate: int) -> None:
-    drawn = media(procedural.GOLDEN, 1)[0]
+    drawn = generate_voices(procedural.GOLDEN, 1)[0]
     loaded = around(sampling_rate)
 
-    given = VOICES.sample(drawn, loaded)["waveform"]
-    read = VOICES.sample(VOICES.read(VOICES.encode(drawn)), loaded)["waveform"]
+    given = VOICES.to_feeds(drawn, loaded)["waveform"]
+    read = VOICES.to_feeds(VOICES.read(VOICES.encode(drawn)), loaded)["waveform"]
 
     assert given.shape == (1, 3 * sampling_rate)
     assert np.array_equal(read, given)
@@ -90,7 +99,7 @@ def test_a_drawn_voice_and_its_file_give_the_same_sample(sampling_rate: int) -> 
 
 def test_a_file_that_is_no_sound() -> None:
     with pytest.raises(DecodeError):
-        VOICES.sample(VOICES.read(b"no sound at all"), around(16_000))
+        VOICES.to_feeds(VOICES.read(b"no sound at all"), around(16_000))
 
 
 @pytest.mark.parametrize("samples", [1600, 16_000, 52_800, 160_000])
@@ -113,10 +122,10 @@ def test_waveform_formula_and_nodes_agree(
 
 
 def test_waveform_formula_is_that_of_transformers() -> None:
-    from convert.export.frameworks.hugging_face import transformers
+    from convert.export.frameworks.hugging_face import import_transformers
 
-    extractor = transformers().Wav2Vec2FeatureExtractor(do_normalize=True)
-    waveform = media(procedural.SAMPLES, 1)[0]
+    extractor = import_transformers().Wav2Vec2FeatureExtractor(do_normalize=True)
+    waveform = generate_voices(procedural.SAMPLES, 1)[0]
 
     (found,) = WaveformInput(standardize=True).apply(waveform[np.newaxis])
 
@@ -142,6 +151,6 @@ def around_nothing(given: WaveformInput) -> onnx.ModelProto:
     )
     core = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     head = Probabilities(softmax=False)
-    whole = attach(core, given=given, head=head, outputs=given.tensors)
+    whole = attach(core, input=given, head=head, outputs=given.tensors)
     whole.graph.output[0].name = "probabilities"
     return whole

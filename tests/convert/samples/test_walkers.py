@@ -8,27 +8,27 @@ from convert.samples.walkers import (
     CALIBRATION,
     EVALUATION,
     GOLDEN,
-    HELD_OUT,
     JOINTS,
     LABELS,
     SAMPLES,
+    TEST,
     TRAINING,
     UNSEEN,
     VIEWS,
-    clip,
+    generate_clip,
 )
 from convert.samples.walkers.camera import draw_camera, film
 from convert.samples.walkers.drawing import Look, draw_look, paint
 from convert.samples.walkers.gaits import MILDEST, draw_gait
 from convert.samples.walkers.motion import ANKLE_HEIGHT, curve, walk
 
-SPLITS = (CALIBRATION, EVALUATION, GOLDEN, SAMPLES, TRAINING, HELD_OUT)
+SPLITS = (CALIBRATION, EVALUATION, GOLDEN, SAMPLES, TRAINING, TEST)
 RATE_HZ = 60
 Joints = dict[str, NDArray[np.float64]]  # (T, 3) each
 
 
 def test_a_clip_has_sixteen_frames_of_224_pixels_and_repeats() -> None:
-    first, again = clip(SAMPLES, 3), clip(SAMPLES, 3)
+    first, again = generate_clip(SAMPLES, 3), generate_clip(SAMPLES, 3)
     assert first.frames.shape == (16, 224, 224, 3)
     assert first.frames.dtype == np.uint8
     assert first.pose.shape == (16, len(JOINTS), 2)
@@ -37,13 +37,13 @@ def test_a_clip_has_sixteen_frames_of_224_pixels_and_repeats() -> None:
 
 
 def test_no_walker_is_in_two_splits() -> None:
-    clips = [clip(split, index, side=64) for split in SPLITS for index in range(4)]
+    clips = [generate_clip(split, index, side=64) for split in SPLITS for index in range(4)]
     assert len({c.frames.tobytes() for c in clips}) == len(clips)
     assert len({c.gait for c in clips}) == len(clips)
 
 
 def test_all_classes_come_in_turn_and_only_the_healthy_have_no_severity() -> None:
-    clips = [clip(EVALUATION, index, side=64) for index in range(2 * len(LABELS))]
+    clips = [generate_clip(EVALUATION, index, side=64) for index in range(2 * len(LABELS))]
     assert [c.label for c in clips] == [*LABELS, *LABELS]
     for c in clips:
         assert c.severity == 0 if c.label == "normal" else MILDEST <= c.severity <= 1
@@ -51,12 +51,12 @@ def test_all_classes_come_in_turn_and_only_the_healthy_have_no_severity() -> Non
 
 def test_another_label_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="'limping'; known gaits: normal, hemiparetic"):
-        clip(SAMPLES, 0, label="limping")
+        generate_clip(SAMPLES, 0, label="limping")
 
 
 def test_frames_are_neither_blank_nor_still() -> None:
     for index in range(6):
-        frames = clip(EVALUATION, index).frames.astype(float)
+        frames = generate_clip(EVALUATION, index).frames.astype(float)
         assert frames.std() > 5  # levels
         assert np.abs(np.diff(frames, axis=0)).mean() > 0.5  # levels between frames
 
@@ -78,14 +78,15 @@ def test_the_walker_is_drawn_where_the_pose_says() -> None:
 
 
 def test_more_frames_show_the_same_walk() -> None:
-    few, many = clip(SAMPLES, 1, frame_count=6), clip(SAMPLES, 1, frame_count=26)
+    few, many = generate_clip(SAMPLES, 1, frame_count=6), generate_clip(SAMPLES, 1, frame_count=26)
     # the camera's trembling, at most a few px, is drawn for each frame
     np.testing.assert_allclose(few.pose, many.pose[::5], atol=4)
 
 
 def test_the_walker_stays_in_the_picture() -> None:
     inside = [
-        ((p >= 0) & (p <= 224)).all(-1) for p in (clip(EVALUATION, i).pose for i in range(24))
+        ((p >= 0) & (p <= 224)).all(-1)
+        for p in (generate_clip(EVALUATION, i).pose for i in range(24))
     ]
     assert np.mean(inside) > 0.95  # of all joints in all frames
 
@@ -95,7 +96,7 @@ def test_viewpoints_kept_for_the_report_are_apart_from_the_others() -> None:
     for view in VIEWS.values():
         for bound in view.azimuth:
             assert not low - 3 < bound < high + 3  # degrees
-    azimuths = {abs(clip(HELD_OUT, i, view=UNSEEN, side=32).camera.azimuth) for i in range(12)}
+    azimuths = {abs(generate_clip(TEST, i, view=UNSEEN, side=32).camera.azimuth) for i in range(12)}
     assert all(low <= min(a, 180 - a) <= high for a in azimuths)
 
 

@@ -14,7 +14,7 @@ from convert.quantize.quantizer import Quantizer, Setting, all_op_types
 from convert.quantize.saturation import saturating_layers
 from convert.recipe import Tolerance
 from convert.samples import golden
-from convert.samples.sets import joined
+from convert.samples.sets import collate
 from convert.verify.parity import run_graph
 from runtime.artifact.manifest import File, Spec, TensorSpec, read_manifest
 from runtime.artifact.schema import to_json
@@ -41,7 +41,7 @@ def write_finished(root: Path) -> Path:
     )
 
     def reference(samples: tuple[Feeds, ...]) -> Outputs:
-        return joined(
+        return collate(
             [
                 loaded.head.apply(*loaded.network.forward(*loaded.input.apply(feeds["image"])))
                 for feeds in samples
@@ -49,7 +49,7 @@ def write_finished(root: Path) -> Path:
         )
 
     known = golden.write_golden(directory / golden.FILE, nets.recipe(TOLERANCE), loaded, reference)
-    expected = reference(media.held_out)
+    expected = reference(media.test)
     variants = []
     for name in ("int8", "int8-7bit", "float"):
         path = directory / f"{name}.onnx"
@@ -58,7 +58,7 @@ def write_finished(root: Path) -> Path:
             measure_variant(
                 name,
                 path,
-                run_graph(path, media.held_out),
+                run_graph(path, media.test),
                 spec,
                 media,
                 expected,
@@ -70,7 +70,7 @@ def write_finished(root: Path) -> Path:
     finished = replace(
         manifest,
         spec=spec,
-        variants=timed(variants, directory, media.held_out[0]),
+        variants=timed(variants, directory, media.test[0]),
         golden=package.describe(directory / golden.FILE),
     )
     (directory / "manifest.json").write_text(json.dumps(to_json(finished)), encoding="utf-8")

@@ -11,7 +11,7 @@ import numpy as np
 from convert import recipe
 from convert.errors import CheckpointError
 from convert.export.frameworks.keras_model import KerasNetwork, import_keras, load_keras
-from convert.samples.procedural import EVALUATION, media
+from convert.samples.procedural import EVALUATION, generate_images
 from convert.weights.seeded import sample_input, seed_keras
 from runtime.media.images.preprocess import preprocess
 from tests.convert.support.parity import differences, expected, read_images
@@ -34,7 +34,7 @@ def parity(path: str, *images: str) -> dict[str, Any]:
     if images:
         batch = read_images([Path(image) for image in images], loaded)
     else:
-        faces = media("face", EVALUATION, 6)
+        faces = generate_images("face", EVALUATION, 6)
         batch = np.stack([preprocess(face, loaded.preprocess) for face in faces])
     with tempfile.TemporaryDirectory() as scratch:
         found = differences(loaded, batch, Path(scratch))

@@ -7,7 +7,7 @@ import numpy as np
 from convert.export.frameworks.torch_module import TorchNetwork
 from convert.export.numerics import ImageInput, Probabilities
 from convert.recipe import Loaded, Recipe, Tolerance
-from convert.samples.sets import Media
+from convert.samples.sets import SampleSets
 from runtime.artifact.manifest import Resize
 from tests.convert.support.parity import rows
 
@@ -71,10 +71,10 @@ def recipe(tolerance: Tolerance) -> Recipe:
     )
 
 
-def media(*, calibration: int = 6, evaluation: int = 6, held_out: int = 6) -> Media:
+def media(*, calibration: int = 6, validation: int = 6, test: int = 6) -> SampleSets:
     rng = np.random.default_rng(9)
-    low = rng.integers(0, 256, (calibration + evaluation + held_out, 4, 4, 3), dtype=np.uint8)
+    low = rng.integers(0, 256, (calibration + validation + test, 4, 4, 3), dtype=np.uint8)
     images = np.repeat(np.repeat(low, SIDE // 4, axis=1), SIDE // 4, axis=2)
     samples = rows(images)
-    end = calibration + evaluation
-    return Media("synthetic", samples[:calibration], samples[calibration:end], samples[end:])
+    end = calibration + validation
+    return SampleSets("synthetic", samples[:calibration], samples[calibration:end], samples[end:])

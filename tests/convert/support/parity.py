@@ -13,7 +13,7 @@ from convert.export.numerics import attach
 from convert.metrics import Outputs, max_abs_difference
 from convert.quantize.choose import Choice, choose
 from convert.recipe import Loaded, output_shapes
-from convert.samples.sets import Media, Samples
+from convert.samples.sets import Samples, SampleSets
 from convert.verify.parity import run_graph, run_rows
 from runtime.engine.session import Session
 from runtime.media.images.decode import decode_image
@@ -42,14 +42,14 @@ def write_float_graph(loaded: Loaded, path: Path) -> onnx.ModelProto:
     """The float graph with its numerics, as the pipeline exports it."""
     tensors = loaded.head.tensors(output_shapes(loaded), loaded.input.tensors)
     core = canonicalize(loaded.network.export(), prefix="net/")
-    model = attach(core, given=loaded.input, head=loaded.head, outputs=tensors)
+    model = attach(core, input=loaded.input, head=loaded.head, outputs=tensors)
     onnx.save(model, path)
     return model
 
 
-def run_and_choose(path: Path, media: Media, **options: Any) -> Choice:
+def run_and_choose(path: Path, media: SampleSets, **options: Any) -> Choice:
     """Run a float graph on the held-out samples, then choose what to package instead of it."""
-    return choose(run_graph(path, media.held_out), media, **options)
+    return choose(run_graph(path, media.test), media, **options)
 
 
 def differences(loaded: Loaded, batch: Batch, scratch: Path) -> dict[str, float]:

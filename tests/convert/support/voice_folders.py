@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from convert.export.frameworks.hugging_face import transformers
+from convert.export.frameworks.hugging_face import import_transformers
 from convert.samples.media import MODALITIES
 from convert.samples.procedural import SAMPLES
 from convert.weights.seeded import seed_torch
@@ -30,10 +30,10 @@ PREPROCESSOR = {
 
 def voice_module(**settings: Any) -> Any:
     """A module of transformers with spread weights; weight normalisation as it is trained."""
-    library = transformers()
+    library = import_transformers()
     config = library.Wav2Vec2Config(**{**SMALL, **settings})
     module = library.Wav2Vec2ForSequenceClassification(config)
-    (waveform,) = MODALITIES["voice"].draw(SAMPLES, 1)
+    (waveform,) = MODALITIES["voice"].generate(SAMPLES, 1)
     seed_torch(
         module, (waveform[None],), residual_norms=("classifier.weight", "*.output_dense.weight")
     )

@@ -17,7 +17,7 @@ from torch import nn  # noqa: TID253 - in a process without TensorFlow
 
 from convert.architectures.yolov8 import RESIDUAL_NORMS, YoloV8
 from convert.architectures.yolov8_plan import Plan, plan
-from convert.samples.procedural import SAMPLES, media
+from convert.samples.procedural import SAMPLES, generate_images
 from convert.weights.seeded import seed_torch
 from runtime.artifact.manifest import Letterbox
 from runtime.media.images.preprocess import preprocess
@@ -43,7 +43,9 @@ def network(size: Plan = TINY, *, side: int = 64) -> YoloV8:
     """Deterministic weights under which answers differ."""
     module = YoloV8(size, height=side, width=side)
     letterbox = (Letterbox(height=side, width=side, interpolation="linear"),)
-    pictures = np.stack([preprocess(image, letterbox) for image in media("scene", SAMPLES, 8)])
+    pictures = np.stack(
+        [preprocess(image, letterbox) for image in generate_images("scene", SAMPLES, 8)]
+    )
     samples = (pictures.transpose(0, 3, 1, 2) / np.float32(255)).astype(np.float32)
     seed_torch(module, (samples,), residual_norms=RESIDUAL_NORMS)
     # a channel that hardly varies in a few cells of eight pictures would amplify rounding as well

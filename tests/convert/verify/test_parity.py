@@ -11,7 +11,7 @@ from convert.errors import VerificationError
 from convert.package.measure_variant import VariantName, measure_variant, timed
 from convert.recipe import Tolerance
 from convert.samples.golden import Golden
-from convert.samples.sets import Media
+from convert.samples.sets import SampleSets
 from convert.verify.parity import (
     batch_invariant,
     check_parity,
@@ -150,7 +150,7 @@ def test_fake_int8_has_no_integer_operators(tmp_path: Path) -> None:
 
 def variant(path: Path, name: str, tolerance: Tolerance | None) -> object:
     golden = Golden(SAMPLES[:2], reference(PIXELS[:2]))
-    media = Media("synthetic", SAMPLES, SAMPLES, SAMPLES)
+    media = SampleSets("synthetic", SAMPLES, SAMPLES, SAMPLES)
     run = run_graph(path, SAMPLES)
     return measure_variant(
         cast("VariantName", name),
@@ -185,7 +185,7 @@ def test_variant_says_what_was_measured(tmp_path: Path) -> None:
         path,
         run_graph(path, SAMPLES),
         spec(),
-        Media("sha256:1", SAMPLES, SAMPLES, SAMPLES),
+        SampleSets("sha256:1", SAMPLES, SAMPLES, SAMPLES),
         {"probabilities": np.zeros((5, 3), np.float32)},
         Golden(SAMPLES[:2], {"probabilities": np.full((2, 3), 0.25, np.float32)}),
         None,

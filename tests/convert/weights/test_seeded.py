@@ -66,8 +66,8 @@ def test_no_layer_collapses_or_explodes_and_answers_differ(model_id: str) -> Non
     assert asked.seed is not None
     loaded, modality = asked.seed(), MODALITIES[asked.media]
     answers = []
-    for media in modality.draw(EVALUATION, 4):
-        sample = modality.sample(media, loaded)
+    for media in modality.generate(EVALUATION, 4):
+        sample = modality.to_feeds(media, loaded)
         inputs = loaded.input.apply(*(sample[tensor.name] for tensor in loaded.input.tensors))
         answers.append(next(iter(loaded.head.apply(*loaded.network.forward(*inputs)).values())))
     check_answers(_of_one_size(answers))
@@ -84,7 +84,7 @@ def _of_one_size(answers: Sequence[np.ndarray]) -> list[np.ndarray]:
 @pytest.mark.slow
 def test_the_same_of_keras(seeded: Path) -> None:
     model = runtime.load(seeded / KERAS)
-    drawn = MODALITIES["face"].draw(EVALUATION, 4)
+    drawn = MODALITIES["face"].generate(EVALUATION, 4)
     faces = [preprocess(face, model.spec.preprocess) for face in drawn]
     check_answers([model.run({"image": face[np.newaxis]})["probabilities"] for face in faces])
     graph = onnx.load(seeded / KERAS / "1" / model.variant.files[0].name)

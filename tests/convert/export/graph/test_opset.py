@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from convert.errors import ConvertError
-from convert.export.graph.opset import OPSET, standard_only, upgrade
+from convert.export.graph.opset import OPSET, convert_opset, require_standard_operators
 
 # float arithmetic in another order, of values around 1
 TOLERANCE = 1e-6
@@ -114,7 +114,7 @@ NEW = {
 @pytest.mark.parametrize("name", [*OLD, *NEW])
 def test_a_graph_of_another_opset_computes_the_same(name: str) -> None:
     original = {**OLD, **NEW}[name]
-    upgraded = upgrade(original)
+    upgraded = convert_opset(original)
     assert [(each.domain, each.version) for each in upgraded.opset_import] == [("", OPSET)]
     onnx.checker.check_model(upgraded)
     np.testing.assert_allclose(run(upgraded), run(original), atol=TOLERANCE)
@@ -132,7 +132,7 @@ def test_a_constant_of_a_computed_shape_computes_the_same() -> None:
     nodes[2].input[1] = "half"
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    np.testing.assert_allclose(run(upgrade(model)), X + 0.5, atol=TOLERANCE)
+    np.testing.assert_allclose(run(convert_opset(model)), X + 0.5, atol=TOLERANCE)
 
 
 def test_functions_of_the_file_are_inlined() -> None:
@@ -144,7 +144,7 @@ def test_functions_of_the_file_are_inlined() -> None:
     )
     model.opset_import.append(helper.make_opsetid("own", 1))
     model.ir_version = 8
-    upgraded = upgrade(model)
+    upgraded = convert_opset(model)
     assert [node.op_type for node in upgraded.graph.node] == ["Add", "Sum"]
     np.testing.assert_allclose(run(upgraded), 2 * X, atol=TOLERANCE)
 
@@ -180,12 +180,12 @@ def test_functions_of_the_file_are_inlined() -> None:
 )  # fmt: skip
 def test_what_cannot_be_brought_there_is_refused(model: onnx.ModelProto, says: str) -> None:
     with pytest.raises(ConvertError) as caught:
-        upgrade(model)
+        convert_opset(model)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_operators_that_onnx_does_not_have_are_named() -> None:
-    standard_only(graph("Relu", opset=OPSET), "never said")
+    require_standard_operators(graph("Relu", opset=OPSET), "never said")
     with pytest.raises(ConvertError, match="left over: Erfc"):
-        standard_only(graph("Erfc", opset=OPSET), "left over")
+        require_standard_operators(graph("Erfc", opset=OPSET), "left over")

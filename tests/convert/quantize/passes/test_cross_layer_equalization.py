@@ -82,12 +82,12 @@ def test_it_repairs_what_one_large_channel_spoils(tmp_path: Path) -> None:
     media = nets.media()
     quantizer = Quantizer(model, media.calibration)
     assert quantizer.equalises
-    expected = run_rows(tmp_path / "float.onnx", media.evaluation)["probabilities"]
+    expected = run_rows(tmp_path / "float.onnx", media.validation)["probabilities"]
     distances = []
     for equal in (False, True):
         setting = Setting(all_op_types(), equalised=equal)
         onnx.save(quantizer.quantize(setting), tmp_path / "int8.onnx")
-        found = run_rows(tmp_path / "int8.onnx", media.evaluation)["probabilities"]
+        found = run_rows(tmp_path / "int8.onnx", media.validation)["probabilities"]
         distances.append(float(np.abs(found - expected).sum(axis=1).mean() / 2))
     assert distances[0] > 0.02
     assert distances[1] < 0.013  # as of the net that was not stretched: 0.012
