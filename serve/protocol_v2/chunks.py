@@ -1,4 +1,4 @@
-"""Large batches in small runs, so that one request cannot take the memory of the host."""
+"""Run a large batch in several small runs, so that one request cannot take the host's memory."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -7,11 +7,12 @@ import numpy as np
 from runtime import Model
 from serve.protocol_v2.tensors import Array
 
-# A run's memory grows with its rows: 34 images fit a 10 MB body of u2netp, whose activations are
-# some 100 MB each. Below this size a batch runs whole; above it the rows run in turns. On a CPU
-# that costs little, and where the artifact is batch-invariant it changes nothing.
+# A run's memory grows with its rows: 34 images fit a 10 MB body of u2netp, whose activations take
+# some 100 MB each. A batch below this size runs whole; a larger one runs some rows at a time. On a
+# CPU that costs little, and it changes no answer: where rows of a batch influence each other, the
+# model itself runs them one by one.
 CHUNK_BYTES = 320 * 1024
-# A row of 256 tokens is 4 kB with its mask; of twelve heads of attention the scores alone are 3 MB.
+# A row of 256 tokens has 4 kB with its mask; the scores of twelve attention heads alone take 3 MB.
 TOKEN_WEIGHT = 8
 
 
@@ -21,10 +22,9 @@ def run_in_chunks(
     """Run the rows of a batch, a few at a time.
 
     Args:
-        model: if it is not batch-invariant, its rows run one by one: each answer is then the one
-            that the row gets alone.
+        model: the model to run.
         feeds: arrays of the model's shapes; the first axis is the batch.
-        output_names: in the order wanted.
+        output_names: the outputs to return, in this order.
 
     Raises:
         InputError: a tensor does not fit the model.
@@ -32,24 +32,24 @@ def run_in_chunks(
     rows = _batch_size(model, feeds)
     if rows is None:
         return model.run(feeds, output_names)
-    size = rows_per_run(row_cost(feeds, rows), batch_invariant=model.variant.batch_invariant)
+    size = rows_per_run(row_cost(feeds, rows))
     runs = [model.run(chunk, output_names) for chunk in _chunks(feeds, rows, size)]
     return {name: np.concatenate([run[name] for run in runs]) for name in output_names}
 
 
 def row_cost(feeds: Mapping[str, Array], rows: int) -> int:
-    """What a row counts, in bytes of pixels that would take as much memory in a run."""
-    weighed = (a.nbytes * (TOKEN_WEIGHT if a.dtype == np.int64 else 1) for a in feeds.values())
-    return sum(weighed) // rows
+    """Return the memory cost of a row, as the bytes of pixels that would take as much in a run."""
+    weighted = (a.nbytes * (TOKEN_WEIGHT if a.dtype == np.int64 else 1) for a in feeds.values())
+    return sum(weighted) // rows
 
 
-def rows_per_run(row_bytes: int, *, batch_invariant: bool) -> int:
-    """How many rows of that size run at once, at least 1."""
-    return max(1, CHUNK_BYTES // max(1, row_bytes)) if batch_invariant else 1
+def rows_per_run(row_bytes: int) -> int:
+    """Return how many rows of that cost run at once, at least 1."""
+    return max(1, CHUNK_BYTES // max(1, row_bytes))
 
 
 def _batch_size(model: Model, feeds: Mapping[str, Array]) -> int | None:
-    """Rows of the batch; None where some input or output has no batch axis in front."""
+    """Return the rows of the batch; None if an input or output does not begin with a batch axis."""
     tensors = [*model.spec.inputs, *model.spec.outputs]
     axes = {tensor.shape[0] if tensor.shape else None for tensor in tensors}
     if len(axes) != 1 or not isinstance(axes.pop(), str):
