@@ -1,3 +1,3 @@
-"""Measures what artifacts cost: footprint, memory, latency. May import runtime, nothing else."""
+"""Measure what artifacts cost: disk space, memory and time. Imports `runtime` alone."""
 
-import runtime  # noqa: F401 - first: it turns onnxruntime's telemetry off before its import
+import runtime  # noqa: F401 - first: it turns off onnxruntime's telemetry, which starts at its import

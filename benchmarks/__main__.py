@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure the artifacts, print a table, write JSON and a picture."""
+"""`python -m benchmarks`: measure the artifacts, print a table, write JSON and an SVG picture."""
 
 import argparse
 import sys
@@ -20,27 +20,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and report.
 
     Returns:
-        0; 1 where something could not be measured or, with --check, a limit is not kept.
+        The exit code: 1 if a measurement failed or, with --check, a limit is exceeded; else 0.
     """
-    given = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     tune_allocator()  # as the server does
     try:
-        check_writable(given.json, given.svg)
-        effort = QUICK if given.quick else FULL
-        report = measure(given.artifacts, effort, quick=given.quick)
+        check_writable(options.json, options.svg)
+        effort = QUICK if options.quick else FULL
+        report = measure(options.artifacts, effort, quick=options.quick)
     except SlipwayError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     print(render(report))
-    if given.json:
-        write_json(given.json, report_json(report))
-    if given.svg:
-        given.svg.write_text(draw(report), encoding="utf-8")
-    return 1 if given.check and not all(check.passed for check in report.checks) else 0
+    if options.json:
+        write_json(options.json, report_json(report))
+    if options.svg:
+        options.svg.write_text(draw(report), encoding="utf-8")
+    return 1 if options.check and not all(check.passed for check in report.checks) else 0
 
 
 def report_json(report: Report) -> dict[str, Any]:
-    """The report with its checks, as plain values."""
+    """Return the report with its checks as plain values."""
     checks = [{**to_json(check), "passed": check.passed} for check in report.checks]
     return {**to_json(report), "checks": checks}
 

@@ -1,7 +1,7 @@
-"""The error of a measurement that could not be made. Imports runtime's errors only."""
+"""The error of a failed measurement."""
 
 from runtime.errors import SlipwayError
 
 
 class BenchmarkError(SlipwayError):
-    """Something did not run as a measurement needs it to; the message says what was seen."""
+    """A process or file was not as a measurement needs it; the message says what happened."""

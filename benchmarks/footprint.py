@@ -1,4 +1,4 @@
-"""What the deployed packages weigh: on disk, and at the import of runtime and serve."""
+"""Measure the deployed packages: their size on disk, and the time to import runtime and serve."""
 
 import json
 import re
@@ -32,32 +32,37 @@ _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Imports:
-    """What a clean interpreter does at the import of serve.app and runtime."""
+    """The import of serve.app and runtime in a fresh interpreter."""
 
-    seconds: float  # the median; the interpreter's own start is not in it
-    frameworks: tuple[str, ...]  # of FRAMEWORKS, those that were loaded
+    seconds: float  # median; without the start of the interpreter
+    frameworks: tuple[str, ...]  # the members of FRAMEWORKS that the import loads
 
 
 def measure_imports(
     process_starts: int, modules: Sequence[str] = ("serve.app", "runtime")
 ) -> Imports:
-    """Import the deployed packages in new interpreters, at least one."""
-    found = [json.loads(run_python(_IMPORT, *modules)) for _ in range(process_starts)]
-    loaded = {name for one in found for name in one["modules"]}
+    """Import modules in fresh interpreters.
+
+    Args:
+        process_starts: number of interpreters, at least one.
+        modules: names of the modules.
+    """
+    starts = [json.loads(run_python(_IMPORT, *modules)) for _ in range(process_starts)]
+    loaded = {name for start in starts for name in start["modules"]}
     return Imports(
-        seconds=statistics.median(one["seconds"] for one in found),
+        seconds=statistics.median(start["seconds"] for start in starts),
         frameworks=tuple(name for name in FRAMEWORKS if name in loaded),
     )
 
 
 def package_sizes(requirements: Path = DEPLOYED) -> dict[str, float]:
-    """Size on disk of each deployed package, in MB (10^6 bytes).
+    """Return the size on disk of each deployed package, in MB (10^6 bytes).
 
-    The files are those that the installer recorded within site-packages, byte code included; so an
-    environment that holds test tools too gives the same figures.
+    Counts the files that the installer recorded within site-packages, byte code included. So the
+    figures do not depend on what else the environment holds.
 
     Raises:
-        BenchmarkError: a package is missing or of another version than the requirements name.
+        BenchmarkError: a package is missing, or its version is not that of the requirements.
     """
     pins: Mapping[str, str] = dict(_PIN.findall(requirements.read_text(encoding="utf-8")))
     return {name: _size_bytes(name, version) / MEGABYTE for name, version in pins.items()}
@@ -65,13 +70,13 @@ def package_sizes(requirements: Path = DEPLOYED) -> dict[str, float]:
 
 def _size_bytes(name: str, version: str) -> int:
     try:
-        found = distribution(name)
+        package = distribution(name)
     except PackageNotFoundError:
         raise BenchmarkError(
             f"{name} is not installed; the image holds {name}=={version}"
         ) from None
-    if found.version != version:
-        raise BenchmarkError(f"{name} is {found.version}; the image holds {name}=={version}")
-    # scripts and the like lie outside site-packages
-    paths = [Path(str(file.locate())) for file in found.files or () if ".." not in file.parts]
+    if package.version != version:
+        raise BenchmarkError(f"{name} is {package.version}; the image holds {name}=={version}")
+    # a path with ".." is a script outside of site-packages
+    paths = [Path(str(file.locate())) for file in package.files or () if ".." not in file.parts]
     return sum(path.stat().st_size for path in paths if path.is_file())

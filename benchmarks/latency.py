@@ -1,4 +1,4 @@
-"""How long a model takes: its graphs, the whole path from bytes to result, and loading it."""
+"""Measure the time of a model: of its graphs, from a file to the result, and of loading it."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from runtime.engine.session import Session, SessionOptions
 from runtime.model import choose_variant
 
 THREADS = (1, 2)
-SERVING_THREADS = 1  # the server's default: requests run side by side instead
+SERVING_THREADS = 1  # the server's default: it runs requests in parallel instead
 MEGABYTE = 1e6
 _LOAD = """
 import sys, time, runtime
@@ -29,43 +29,43 @@ print((time.perf_counter() - start) * 1000)
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """One graph at one number of threads."""
+    """The latency of one graph at one number of threads."""
 
     threads: int
     latency: Summary  # of one sample
-    times_faster: float | None  # float's median over this one's; None where there is no float
+    times_faster: float | None  # median of the float graph over this one's; None without a float
 
 
 @dataclass(frozen=True, slots=True)
 class VariantReport:
-    """One packaged variant."""
+    """The measurements of one packaged variant."""
 
     name: str
     precision: Literal["int8", "float"]
-    served: bool  # the one that the runtime picks on this machine
+    served: bool  # the runtime picks this one on this CPU
     size_mb: float
     timings: tuple[Timing, ...]
 
     def at(self, threads: int) -> Timing | None:
-        """The timing at a number of threads; None where it was not taken."""
+        """Return the timing at a number of threads; None if it was not measured."""
         return next((timing for timing in self.timings if timing.threads == threads), None)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelReport:
-    """Everything measured of one version of a model."""
+    """The measurements of one version of a model."""
 
     id: str
     version: int
     task: str
     weights: Origin
     variants: tuple[VariantReport, ...]  # best first, as packaged
-    whole_path: Summary  # encoded file to result, served variant, SERVING_THREADS
-    load_ms: float  # in a new process, after its imports, files in the page cache; the median
+    whole_path: Summary  # encoded file to result; served variant, SERVING_THREADS
+    load_ms: float  # median; in a fresh process after its imports, files in the page cache
 
     @property
     def served(self) -> VariantReport:
-        """The variant that answers on this machine."""
+        """Return the variant that the runtime picks on this CPU."""
         return next(variant for variant in self.variants if variant.served)
 
 
@@ -74,11 +74,11 @@ def measure_model(directory: Path, effort: Effort, *, cpus: int) -> ModelReport:
 
     Args:
         directory: artifacts/<model>/<version>.
-        effort: how long.
-        cpus: more threads than these are not measured: they would wait for each other.
+        effort: number and duration of the runs.
+        cpus: CPUs of this machine; more threads would wait for each other and are not measured.
 
     Raises:
-        ArtifactError: any part of the artifact is refused.
+        ArtifactError: the artifact is invalid.
     """
     manifest = read_manifest(directory)
     golden = read_golden(directory, manifest, require_media=True)
@@ -97,12 +97,12 @@ def measure_model(directory: Path, effort: Effort, *, cpus: int) -> ModelReport:
 def _variants(
     directory: Path, manifest: Manifest, golden: Golden, threads: Sequence[int], effort: Effort
 ) -> tuple[VariantReport, ...]:
-    """Every variant at every number of threads, all in one interleaved measurement."""
+    """Measure every variant at every number of threads, all in one interleaved run."""
     served = choose_variant(manifest, cpu_features())
     cases = [(variant, count) for variant in manifest.variants for count in threads]
     runs = [_graph(directory, variant, count, golden) for variant, count in cases]
-    measured = zip(cases, interleaved(runs, effort), strict=True)
-    latencies = {(variant.name, count): summary for (variant, count), summary in measured}
+    summaries = zip(cases, interleaved(runs, effort), strict=True)
+    latencies = {(variant.name, count): summary for (variant, count), summary in summaries}
     return tuple(
         VariantReport(
             name=variant.name,
@@ -136,5 +136,5 @@ def _whole_path(directory: Path, golden: Golden, effort: Effort) -> Summary:
 
 def _load_ms(directory: Path, effort: Effort) -> float:
     arguments = str(directory.resolve()), str(SERVING_THREADS)
-    taken = [float(run_python(_LOAD, *arguments)) for _ in range(effort.process_starts)]
-    return statistics.median(taken)
+    times = [float(run_python(_LOAD, *arguments)) for _ in range(effort.process_starts)]
+    return statistics.median(times)

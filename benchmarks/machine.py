@@ -1,4 +1,4 @@
-"""What the figures were measured on: without it they say nothing."""
+"""Describe the machine: figures mean nothing without it."""
 
 import os
 import platform
@@ -9,18 +9,18 @@ from pathlib import Path
 
 from runtime.engine.resources import CPUINFO, cpu_count, cpu_features
 
-# Instructions that multiply 8-bit integers into 32-bit sums; INT8 gains little without them.
+# instructions that multiply 8-bit integers into 32-bit sums; without them INT8 gains little
 DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "asimddp"})
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """CPU, versions and what else changes a figure."""
+    """The CPU, the versions and the settings that figures depend on."""
 
     cpu: str
-    cpus: int  # that this process may use
+    cpus: int  # number that this process may use
     dot_products: tuple[str, ...]  # flags of integer dot products; empty: none
-    load_average: float  # of the last minute, before the measurement
+    load_average: float  # of the minute before the measurement
     onnxruntime: str
     numpy: str
     opencv: str
@@ -29,12 +29,12 @@ class Machine:
 
     @property
     def busy(self) -> bool:
-        """Others were at work a moment ago: figures may be too high, those of more threads most."""
+        """Return True if other processes were busy: figures may be too high."""
         return self.load_average > 0.25 * self.cpus
 
 
 def describe_machine() -> Machine:
-    """The machine, as it is now."""
+    """Return the machine and its present load."""
     return Machine(
         cpu=cpu_name(),
         cpus=cpu_count(),
@@ -49,7 +49,7 @@ def describe_machine() -> Machine:
 
 
 def cpu_name(cpuinfo: Path = CPUINFO) -> str:
-    """The CPU as the kernel calls it; the architecture where it says nothing."""
+    """Return the CPU's name in /proc/cpuinfo; the architecture if it has none."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     except OSError:

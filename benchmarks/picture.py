@@ -1,7 +1,7 @@
-"""The latency figures of a report as an SVG picture: float and served variant at one thread.
+"""Draw the latencies of a report as SVG: float and served variant at one thread.
 
-Plain shapes and text on a card of its own, so that it is legible on a page of any colour; a viewer
-that prefers dark gets the dark card. No scripts, no fonts from elsewhere.
+The shapes and texts lie on a card with its own background, so that they are legible on a page of
+any colour; browsers in dark mode get a dark card. The file has no scripts and loads no fonts.
 """
 
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ from benchmarks.table import milliseconds
 THREADS = 1
 WIDTH, MARGIN = 840, 32
 HEADER, GROUP, FOOTER = 88, 76, 82
-BARS_X, BARS_WIDTH = 300, 300  # the longest bar of each model is this wide
+BARS_X, BARS_WIDTH = 300, 300  # width of the longest bar of each model
 BAR, BAR_GAP = 20, 6
-NAME_CHARACTERS = 30  # what fits left of the bars in the widest of the fonts
+NAME_CHARACTERS = 30  # longest name that fits left of the bars in the widest font
 _STYLE = """
     text { font-family: system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
     .card { fill: #ffffff; stroke: #d0d7de; }
@@ -42,7 +42,7 @@ _STYLE = """
 
 
 def draw(report: Report) -> str:
-    """The picture as SVG text."""
+    """Return the picture as SVG text."""
     height = HEADER + GROUP * len(report.models) + FOOTER
     title = "Time to run one input, 1 thread"
     body = [
@@ -81,12 +81,12 @@ def _group(model: ModelReport, top: int) -> Iterator[str]:
 
 
 def _name(model: ModelReport) -> str:
-    fits = len(model.id) <= NAME_CHARACTERS
-    return model.id if fits else f"{model.id[: NAME_CHARACTERS - 3]}..."
+    is_short = len(model.id) <= NAME_CHARACTERS
+    return model.id if is_short else f"{model.id[: NAME_CHARACTERS - 3]}..."
 
 
 def _bars(model: ModelReport) -> list[VariantReport]:
-    """Float first, where it is not what serves anyway; then what serves."""
+    """Return the float variant, unless it is the served one, and the served variant."""
     others = [v for v in model.variants if v.precision == "float" and not v.served]
     return [*others, model.served]
 

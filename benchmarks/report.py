@@ -1,4 +1,4 @@
-"""One benchmark: everything measured, and held against what the project promises."""
+"""Run all measurements and compare them with the limits that the project promises."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -23,25 +23,25 @@ RESIDENT_LIMIT_MB = 260.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A promise and what was found. MB are 10^6 bytes."""
+    """A promised limit and the measured value. MB are 10^6 bytes."""
 
     name: str
     value: float
-    limit: float  # passed at or below
+    limit: float  # inclusive
     unit: str
 
     @property
     def passed(self) -> bool:
-        """Whether the promise is kept."""
+        """Return True if the value does not exceed the limit."""
         return self.value <= self.limit
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `--json` writes."""
+    """All measurements, as `--json` writes them."""
 
     measured_at: str  # ISO 8601, UTC
-    quick: bool  # few runs: for trying out, not for quoting
+    quick: bool  # few runs: to try it out, not figures to quote
     machine: Machine
     imports: Imports
     packages_mb: Mapping[str, float]  # by package
@@ -50,7 +50,7 @@ class Report:
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """The limits."""
+        """Return the promised limits with the measured values."""
         packages_mb = sum(self.packages_mb.values())
         resident_mb = self.server.used.resident_mb
         return (
@@ -71,18 +71,18 @@ def measure(
     """Measure everything below an artifacts directory, the newest version of each model.
 
     Args:
-        artifacts: what `convert` wrote.
-        effort: how long.
-        quick: told in the report.
-        progress: takes a line before each part.
+        artifacts: the directory that `convert` wrote.
+        effort: number and duration of the runs.
+        quick: noted in the report.
+        progress: called with a line before each part.
 
     Raises:
-        ArtifactError: there is no model, or one is refused.
-        BenchmarkError: a process did not do what it was started for.
+        ArtifactError: there is no model, or one is invalid.
+        BenchmarkError: a process failed.
     """
     directories = newest_versions(artifacts)
     machine = describe_machine()
-    cv2.setNumThreads(SERVING_THREADS)  # as the server does; the pictures are decoded in one thread
+    cv2.setNumThreads(SERVING_THREADS)  # as the server does: it decodes an image in one thread
     progress("imports and packages")
     imports, packages_mb = measure_imports(effort.process_starts), package_sizes()
     progress("server")

@@ -1,4 +1,4 @@
-"""The server as a process: how soon it is ready, how much memory it takes in use."""
+"""Measure the server as a process: the time until it is ready, and its memory in use."""
 
 import http.client
 import os
@@ -23,11 +23,11 @@ READY = "/v2/health/ready"
 START_TIMEOUT_S = 60
 REQUEST_TIMEOUT_S = 60
 POLL_S = 0.01
-ROUNDS = 5  # of every golden file of every model
+ROUNDS = 5  # of requests: each with every golden file of every model
 KILOBYTE, MEGABYTE = 1024, 1e6  # the kernel's kB are 1024 bytes
 _LISTENING = re.compile(r"listening on http://[^\n]*:(\d+)\n")
 _FIELD = re.compile(r"^(VmRSS|VmHWM):\s*(\d+) kB$", re.MULTILINE)
-# measured at its defaults, whatever the caller's shell sets for his own server
+# removed from the environment, as is SLIPWAY_*: the server is measured with its defaults
 _SETTINGS = ("PORT", "MAX_UPLOAD_SIZE", "CORS_ORIGINS", "TIMEOUT")
 
 Media = Mapping[str, Sequence[bytes]]  # encoded files by model id
@@ -35,7 +35,7 @@ Media = Mapping[str, Sequence[bytes]]  # encoded files by model id
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Memory of the server's process at one moment, in MB (10^6 bytes)."""
+    """The memory of a process at one moment, in MB (10^6 bytes)."""
 
     resident_mb: float  # VmRSS
     peak_mb: float  # VmHWM
@@ -43,28 +43,28 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class ServerReport:
-    """The server with every model loaded."""
+    """The measurements of a server that has loaded every model."""
 
-    ready_s: float  # process start to the first 200 of READY, the median
+    ready_s: float  # median; from the start of the process to the first 200 of READY
     at_start: Memory
-    used: Memory  # after every model was asked, one request after the other
-    used_at_once: Memory  # and after that by `clients` at the same time
+    used: Memory  # after requests to every model, one at a time
+    used_at_once: Memory  # after the same requests by `clients` clients at once
     clients: int
 
 
 def measure_server(
     artifacts: Path, media: Media, *, process_starts: int, clients: int
 ) -> ServerReport:
-    """Start the server, ask every model through HTTP, read its memory.
+    """Start the server, send requests to every model, read its memory.
 
     Args:
-        artifacts: the directory to serve; seeded weights are allowed.
-        media: what to ask each model with.
-        process_starts: of the server; the last one is asked.
-        clients: requests at a time, in the last part.
+        artifacts: the directory to serve; untrained weights are allowed.
+        media: the files that each model is asked with.
+        process_starts: number of starts of the server; the last one gets the requests.
+        clients: number of parallel requests in the last part.
 
     Raises:
-        BenchmarkError: the server does not start or does not answer with 200.
+        BenchmarkError: the server does not start, or an answer is not 200.
     """
     ready_s = []
     for _ in range(process_starts - 1):
@@ -84,18 +84,18 @@ def measure_server(
 
 
 def read_memory(pid: int) -> Memory:
-    """Memory of a process, from /proc.
+    """Read the memory of a process from /proc.
 
     Raises:
-        BenchmarkError: there is no such process, or no /proc.
+        BenchmarkError: the process does not exist, or the system has no /proc.
     """
     path = Path(f"/proc/{pid}/status")
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise BenchmarkError(f"{path} cannot be read ({error.strerror}); Linux has it") from error
-    found = {name: int(value) * KILOBYTE / MEGABYTE for name, value in _FIELD.findall(text)}
-    return Memory(resident_mb=found["VmRSS"], peak_mb=found["VmHWM"])
+    fields_mb = {name: int(value) * KILOBYTE / MEGABYTE for name, value in _FIELD.findall(text)}
+    return Memory(resident_mb=fields_mb["VmRSS"], peak_mb=fields_mb["VmHWM"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +109,10 @@ class Server:
 
 @contextmanager
 def serving(artifacts: Path) -> Iterator[Server]:
-    """A server until the block ends.
+    """Run a server until the block ends.
 
     Raises:
-        BenchmarkError: it ends, or is not ready in START_TIMEOUT_S; with what it said.
+        BenchmarkError: it ends, or is not ready within START_TIMEOUT_S; quotes its log.
     """
     command = [sys.executable, "-m", "serve", "--artifacts", str(artifacts.resolve())]
     command += ["--host", HOST, "--port", "0"]
@@ -129,17 +129,17 @@ def serving(artifacts: Path) -> Iterator[Server]:
 
 
 def _environment() -> dict[str, str]:
-    kept = {
+    others = {
         name: value
         for name, value in os.environ.items()
         if name not in _SETTINGS and not name.startswith("SLIPWAY_")
     }
-    # refusing untrained weights is for people; here the report names them
-    return {**kept, "SLIPWAY_ALLOW_SEEDED": "1"}
+    # speed and memory do not depend on the training; the report says which weights are untrained
+    return {**others, "SLIPWAY_ALLOW_SEEDED": "1"}
 
 
 def _wait(process: subprocess.Popen[bytes], log: IO[str], start: float) -> int:
-    """The port, once READY answers 200 there."""
+    """Wait until READY answers 200 and return the port."""
     port = None
     while time.perf_counter() - start < START_TIMEOUT_S:
         if process.poll() is not None:
@@ -152,12 +152,12 @@ def _wait(process: subprocess.Popen[bytes], log: IO[str], start: float) -> int:
 
 
 def _port(log: IO[str]) -> int | None:
-    found = _LISTENING.search(_read(log))
-    return int(found[1]) if found else None
+    line = _LISTENING.search(_read(log))
+    return int(line[1]) if line else None
 
 
 def _read(log: IO[str]) -> str:
-    # the child writes at the offset of the shared descriptor: read without moving it
+    # the server writes at the offset of the shared descriptor: pread does not move it
     return os.pread(log.fileno(), 100_000, 0).decode(errors="replace")
 
 
@@ -177,7 +177,7 @@ def _ask(port: int, model: str, data: bytes) -> None:
 
 
 def _request(port: int, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-    # not urllib: it would send a request to this host through the proxy of the environment
+    # urllib would send the request to the proxy that the environment names
     connection = http.client.HTTPConnection(HOST, port, timeout=REQUEST_TIMEOUT_S)
     headers = {"Content-Type": "application/octet-stream"} if body is not None else {}
     try:

@@ -1,4 +1,4 @@
-"""A report as text for a terminal."""
+"""Render a report as text for a terminal."""
 
 from collections.abc import Iterator
 
@@ -9,10 +9,10 @@ from benchmarks.server import Memory
 from runtime.cli.table import align
 
 NOTES = (
-    "MB are 10^6 bytes. t: threads. ms: median / 95th percentile of runs of one sample, variants",
-    "and threads in turns. x float: float's median over this one's, same threads. *: served here.",
-    "Whole path: encoded file to result, served variant, one thread. Load: the first in a new",
-    "process, page cache warm.",
+    "MB are 10^6 bytes. t: threads. ms: median / 95th percentile of runs of one sample; variants",
+    "and threads take turns. x float: the float graph's median over this one's. *: picked by this",
+    "CPU. Whole path: encoded file to result, that variant, one thread. Load: in a fresh process,",
+    "files in the page cache. benchmarks/README.md explains every figure.",
 )
 HEADINGS = (
     "model", "weights", "variant", "MB", "runs",
@@ -22,8 +22,8 @@ HEADINGS = (
 
 
 def render(report: Report) -> str:
-    """The whole report: machine, footprint with its limits, models."""
-    checks = [("footprint", "found", "limit", ""), *(_check(check) for check in report.checks)]
+    """Return the whole report: machine, footprint with its limits, models."""
+    checks = [("footprint", "measured", "limit", ""), *(_check(check) for check in report.checks)]
     variants = [HEADINGS, *(row for model in report.models for row in _model(model))]
     parts = (machine_lines(report.machine), align(checks), _server(report), align(variants), NOTES)
     text = "\n\n".join("\n".join(lines) for lines in parts)
@@ -31,13 +31,13 @@ def render(report: Report) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """Three significant digits, no exponent; whole from 100 on."""
+    """Format three significant digits without an exponent; whole numbers from 100 on."""
     decimals = 0 if value >= 100 else 1 if value >= 10 else 2
     return f"{value:.{decimals}f}"
 
 
 def machine_lines(machine: Machine) -> list[str]:
-    """What the figures were measured on."""
+    """Return the lines that describe the machine."""
     dot_products = ", ".join(machine.dot_products) or "none"
     allocator = ", ".join(f"{k}={v}" for k, v in machine.allocator.items())
     busy = ": BUSY, figures may be too high" if machine.busy else ""
@@ -51,8 +51,8 @@ def machine_lines(machine: Machine) -> list[str]:
 
 def _check(check: Check) -> tuple[str, str, str, str]:
     decimals = 2 if check.unit == "s" else 0
-    found, limit = (f"{v:.{decimals}f} {check.unit}".strip() for v in (check.value, check.limit))
-    return check.name, found, f"<= {limit}", "pass" if check.passed else "FAIL"
+    value, limit = (f"{v:.{decimals}f} {check.unit}".strip() for v in (check.value, check.limit))
+    return check.name, value, f"<= {limit}", "pass" if check.passed else "FAIL"
 
 
 def _server(report: Report) -> list[str]:

@@ -1,4 +1,4 @@
-"""Times of callables against each other, in turns: a noisy machine is noisy for all of them."""
+"""Time functions in turns, so that the noise of the machine is the same for all of them."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Run = Callable[[int], object]  # takes the round, so that each may choose the sample of that round
+Run = Callable[[int], object]  # takes the number of the round, to choose a sample by
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long to measure."""
+    """Number and duration of the runs of a measurement."""
 
-    seconds: float  # of one group of runs that are compared; at least `minimum_rounds` all the same
+    seconds: float  # for all rounds of functions that are compared; after `minimum_rounds`
     minimum_rounds: int
     maximum_rounds: int
     warm_up_rounds: int
-    process_starts: int  # whatever needs a new process is done so often
+    process_starts: int  # repetitions of what needs a fresh process
 
 
 FULL = Effort(
@@ -28,24 +28,24 @@ QUICK = Effort(seconds=1.0, minimum_rounds=5, maximum_rounds=50, warm_up_rounds=
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A sample of durations."""
+    """The median and the 95th percentile of durations."""
 
     median_ms: float
-    p95_ms: float  # linear between the two nearest; of few runs it is close to the slowest
+    p95_ms: float  # linear between the two nearest; of few runs close to the slowest
     runs: int
 
 
 def interleaved(runs: Sequence[Run], effort: Effort) -> list[Summary]:
-    """Time each run once per round, the order reversed in every second round.
+    """Time each function once per round, in reverse order in every second round.
 
-    So a drift of the machine meets all alike, and none always follows the same neighbour.
+    So a drift of the machine affects all alike, and no function always follows the same other one.
 
     Args:
-        runs: what to compare; at least one. A warm-up, not counted, comes first.
-        effort: when to stop.
+        runs: the functions to compare, at least one; warm-up rounds come first and do not count.
+        effort: number and duration of the rounds.
 
     Returns:
-        One summary per run, in the order given.
+        One summary per function, in the order of `runs`.
     """
     for number in range(effort.warm_up_rounds):
         for run in runs:
@@ -56,13 +56,13 @@ def interleaved(runs: Sequence[Run], effort: Effort) -> list[Summary]:
     for number in range(effort.maximum_rounds):
         if number >= effort.minimum_rounds and time.perf_counter() - start > effort.seconds:
             break
-        for run, taken in pairs if number % 2 == 0 else reversed(pairs):
-            taken.append(_milliseconds(run, number))
-    return [summarize(taken) for taken in samples]
+        for run, durations in pairs if number % 2 == 0 else reversed(pairs):
+            durations.append(_milliseconds(run, number))
+    return [summarize(durations) for durations in samples]
 
 
 def summarize(milliseconds: Sequence[float]) -> Summary:
-    """Median and 95th percentile of at least one duration in ms."""
+    """Return the median and 95th percentile of durations in ms, at least one."""
     median, p95 = np.percentile(milliseconds, (50, 95))
     return Summary(float(median), float(p95), len(milliseconds))
 

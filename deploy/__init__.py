@@ -1,1 +1,1 @@
-"""What the container image runs beside the server. May import runtime; nothing imports it."""
+"""Tools around a running server: image checks, demo, gallery. Imports `runtime` alone."""

@@ -1,4 +1,4 @@
-"""A small HTTP client that times its questions and never raises for an answer."""
+"""A small HTTP client that times its requests and returns every answer, errors too."""
 
 import base64
 import http.client
@@ -21,9 +21,9 @@ BINARY, JSON = "application/octet-stream", "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """One way to send media."""
+    """A request body."""
 
-    form: str  # for the table
+    form: str  # multipart, raw or JSON; for the table
     content: bytes
     content_type: str
     query: str = ""
@@ -31,15 +31,15 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the server said."""
+    """The answer of a server."""
 
-    status: int
+    status: int  # 0: no server answered
     headers: Mapping[str, str]
     body: bytes
     milliseconds: float
 
     def json(self) -> dict[str, Any]:
-        """The body parsed, up to its binary tensors; empty where it is not a JSON object."""
+        """Return the JSON before the binary tensors; an empty object if it is no JSON object."""
         length = int(self.headers.get("inference-header-content-length", len(self.body)))
         try:
             value = json.loads(self.body[:length])
@@ -48,43 +48,43 @@ class Reply:
         return value if isinstance(value, dict) else {}
 
     def tensors(self) -> dict[str, NDArray[Any]]:
-        """Outputs of an inference answer, JSON or binary float32, by name."""
+        """Return the outputs of an inference answer, JSON or binary float32, by name."""
         at = int(self.headers.get("inference-header-content-length", 0))
-        found = {}
+        tensors = {}
         for output in self.json().get("outputs", []):
             size_bytes = output.get("parameters", {}).get("binary_data_size", 0)
             flat = np.frombuffer(self.body[at : at + size_bytes], "<f4")
             flat = np.array(output["data"]) if "data" in output else flat
-            found[output["name"]] = flat.reshape(output["shape"])
+            tensors[output["name"]] = flat.reshape(output["shape"])
             at += size_bytes
-        return found
+        return tensors
 
 
 def bodies(
     files: Mapping[str, bytes], options: Mapping[str, str] | None = None, *, is_text: bool = False
 ) -> Iterator[Body]:
-    """One or two files in each form that the server takes: raw bytes are one file.
+    """Yield a request in each form that the server takes; a raw body holds a single file.
 
     Args:
-        files: by field name.
-        options: text fields beside them.
-        is_text: JSON holds the file as it is, not its base64.
+        files: one or two, by field name.
+        options: further fields: in the query of a raw body, else in the body.
+        is_text: put the file into JSON as text instead of base64.
     """
     edge, options = "slipway-check", options or {}
-    named = [(f'"{name}"; filename="{name}"', content) for name, content in files.items()]
-    named += [(f'"{name}"', value.encode()) for name, value in options.items()]
+    fields = [(f'"{name}"; filename="{name}"', content) for name, content in files.items()]
+    fields += [(f'"{name}"', value.encode()) for name, value in options.items()]
     parts = [
         f"--{edge}\r\nContent-Disposition: form-data; name={name}\r\n\r\n".encode()
         + content
         + b"\r\n"
-        for name, content in named
+        for name, content in fields
     ]
     whole = b"".join(parts) + f"--{edge}--\r\n".encode()
     yield Body("multipart", whole, f"multipart/form-data; boundary={edge}")
     if len(files) == 1:
-        asked = f"?{urllib.parse.urlencode(options)}" if options else ""
+        query = f"?{urllib.parse.urlencode(options)}" if options else ""
         (content,) = files.values()
-        yield Body("raw", content, BINARY, asked)
+        yield Body("raw", content, BINARY, query)
     texts = {
         name: content.decode() if is_text else base64.b64encode(content).decode()
         for name, content in files.items()
@@ -93,7 +93,7 @@ def bodies(
 
 
 def opener(url: str) -> urllib.request.OpenerDirector:
-    """What asks this server: this machine's directly, whatever proxy the environment names."""
+    """Return an opener that uses the environment's proxy, except for servers of this machine."""
     direct = urllib.parse.urlsplit(url).hostname in LOOPBACK
     return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if direct else []))
 
@@ -101,18 +101,18 @@ def opener(url: str) -> urllib.request.OpenerDirector:
 def ask(
     url: str, route: str, body: Body | None = None, *, headers: Mapping[str, str] | None = None
 ) -> Reply:
-    """Ask one question: GET without a body, else POST. Status 0 where nobody answered."""
+    """Send GET, or POST if there is a body; return status 0 if no server answers."""
     kind = {"Content-Type": body.content_type} if body else {}
-    sent = body.content if body else None
-    request = urllib.request.Request(url + route, sent, {**kind, **(headers or {})})
+    content = body.content if body else None
+    request = urllib.request.Request(url + route, content, {**kind, **(headers or {})})
     start = time.perf_counter()
     try:
         with opener(url).open(request, timeout=TIMEOUT_S) as answer:
-            status, found, content = answer.status, answer.headers, answer.read()
+            status, fields, data = answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
-        status, found, content = error.code, error.headers, error.read()
+        status, fields, data = error.code, error.headers, error.read()
     except (OSError, http.client.HTTPException) as error:
-        status, found, content = 0, {}, str(error).encode()
+        status, fields, data = 0, {}, str(error).encode()
     milliseconds = (time.perf_counter() - start) * 1000
-    lower = {name.lower(): value for name, value in found.items()}
-    return Reply(status, lower, content, milliseconds)
+    lower = {name.lower(): value for name, value in fields.items()}
+    return Reply(status, lower, data, milliseconds)

@@ -1,9 +1,9 @@
-"""`make demo`: serve the artifacts, write sample media, print curl lines that work with them.
+"""`make demo`: serve the artifacts, write sample files, print curl lines that use them.
 
     python -m deploy.demo [--check] [--artifacts artifacts] [--samples samples]
 
-Listens on PORT (8000), which has to be free. With --check it asks the server everything
-(deploy.check) and ends with that exit code instead of staying.
+Listens on PORT (default 8000), which must be free. With --check it runs `deploy.check` on the
+server and ends with its exit code.
 """
 
 import argparse
@@ -29,8 +29,8 @@ from runtime.errors import SlipwayError
 from runtime.tasks import defaults
 
 START_S = 30
-STOP_S = 35  # the server gives requests in progress 30 s
-ENDED = 128 + signal.SIGTERM  # exit code of a shell's child that was told to end
+STOP_S = 35  # the server waits 30 s for requests in progress
+TERMINATED = 128 + signal.SIGTERM  # exit code of a shell for a child that SIGTERM ended
 HOST = "127.0.0.1"
 OWNERS: Mapping[Task, tuple[str, str]] = {  # variable that names a route's model, and its default
     "image-classification": ("SLIPWAY_FACE_EMOTION_MODEL", defaults.FACE_EMOTION_MODEL),
@@ -43,8 +43,8 @@ SUFFIXES = {b"\x89PNG": ".png", b"RIFF": ".wav", b"fLaC": ".flac", b"\x1a\x45\xd
 
 
 @dataclass(frozen=True, slots=True)
-class Sampled:
-    """A model and the files to try it with."""
+class Samples:
+    """A model and the sample files to try it with."""
 
     model: str
     task: Task
@@ -52,19 +52,13 @@ class Sampled:
 
 
 def main() -> int:
-    """Command line; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.demo")
-    parser.add_argument("--check", action="store_true", help="compare with the artifacts, then end")
-    parser.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="models to serve")
-    parser.add_argument(
-        "--samples", type=Path, default=Path("samples"), help="where to write the sample files"
-    )
-    options = parser.parse_args()
-    # the default handler would leave the server behind
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ENDED))
+    """Run the command line and return the exit code."""
+    options = _parser().parse_args()
+    # the default handler would end this process and leave the server running
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     port = os.environ.get("PORT") or "8000"
     try:
-        refuse_taken_port(port)
+        check_port_free(port)
         with serving(options.artifacts, port) as server:
             return _with_server(server, f"http://{HOST}:{port}", options)
     except SlipwayError as error:
@@ -74,11 +68,35 @@ def main() -> int:
         return 0 if not options.check else 1
 
 
-def refuse_taken_port(port: str) -> None:
-    """Make sure that nothing listens there: its answers would be taken for those of our server.
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.demo",
+        description="Serve the artifacts on PORT (default 8000) and print curl lines to try.",
+    )
+    add = parser.add_argument
+    add("--check", action="store_true", help="compare the answers with the artifacts, then end")
+    add(
+        "--artifacts",
+        type=Path,
+        default=Path("artifacts"),
+        metavar="DIR",
+        help="artifacts to serve (default: %(default)s)",
+    )
+    add(
+        "--samples",
+        type=Path,
+        default=Path("samples"),
+        metavar="DIR",
+        help="where to write the sample files (default: %(default)s)",
+    )
+    return parser
+
+
+def check_port_free(port: str) -> None:
+    """Check that no other server listens on a port: its answers would be mistaken for ours.
 
     Raises:
-        SlipwayError: `port` is no port number, or is taken.
+        SlipwayError: `port` is no port number, or is in use.
     """
     if not port.isdecimal() or not 1 <= int(port) <= 65535:
         raise SlipwayError(f"PORT is {port!r}; allowed: 1 to 65535")
@@ -91,8 +109,8 @@ def refuse_taken_port(port: str) -> None:
 
 @contextmanager
 def serving(artifacts: Path, port: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The server as a process, ended when the context is left."""
-    # a demo may show untrained weights: its answers say so
+    """Run the server as a process until the block ends."""
+    # the demo may use untrained weights; its answers say so
     environment = {**os.environ, "SLIPWAY_ALLOW_SEEDED": "1", "PORT": port}
     command = [sys.executable, "-m", "serve", "--artifacts", str(artifacts), "--host", HOST]
     process = subprocess.Popen(command, env=environment)
@@ -107,25 +125,26 @@ def serving(artifacts: Path, port: str) -> Iterator[subprocess.Popen[bytes]]:
             process.wait()
 
 
-def write_samples(artifacts: Path, samples: Path) -> list[Sampled]:
-    """Write the golden media of each artifact as <samples>/<model>-<i>.<suffix>.
+def write_samples(artifacts: Path, folder: Path) -> list[Samples]:
+    """Write the golden media of each artifact as <folder>/<model>-<i>.<suffix>.
 
     Raises:
-        ArtifactError: an artifact is not as its manifest says.
+        ArtifactError: an artifact does not match its manifest.
     """
-    samples.mkdir(parents=True, exist_ok=True)
-    written = []
+    folder.mkdir(parents=True, exist_ok=True)
+    models = []
     for directory in newest_versions(artifacts).values():
         manifest = read_manifest(directory)
         files = []
         for number, content in enumerate(read_golden(directory, manifest).media):
-            files.append(samples / f"{manifest.id}-{number}{_suffix(content)}")
+            files.append(folder / f"{manifest.id}-{number}{_suffix(content)}")
             files[-1].write_bytes(content)
-        written.append(Sampled(manifest.id, manifest.spec.task, tuple(files)))
-    return written
+        models.append(Samples(manifest.id, manifest.spec.task, tuple(files)))
+    return models
 
 
 def _suffix(content: bytes) -> str:
+    """Return the file name's suffix for encoded media; text has no signature."""
     if content[8:11] == b"AVI":
         return ".avi"
     if content[4:8] == b"ftyp":
@@ -133,25 +152,26 @@ def _suffix(content: bytes) -> str:
     return next((s for start, s in SUFFIXES.items() if content.startswith(start)), ".txt")
 
 
-def curl_lines(url: str, models: Sequence[Sampled]) -> list[str]:
-    """What to type: the task route of the models that own one, /v1/models/<id> of the others."""
+def curl_lines(url: str, models: Sequence[Samples]) -> list[str]:
+    """Return curl lines: of the task route if the model answers it, else of /v1/models/<id>."""
     lines = [f"curl {url}/v1/models"]
-    for sampled in (sampled for sampled in models if sampled.files):
-        variable, default = OWNERS.get(sampled.task, ("", ""))
-        if sampled.model == (os.environ.get(variable) or default):
-            lines += _task_lines(url, sampled)
+    for samples in (samples for samples in models if samples.files):
+        variable, default = OWNERS.get(samples.task, ("", ""))
+        if samples.model == (os.environ.get(variable) or default):
+            lines += _task_lines(url, samples)
         else:
-            field = _field(FIELDS.get(sampled.task, "image"), sampled, 0)
-            lines.append(f"curl {field} {url}/v1/models/{sampled.model}")
+            field = _field(FIELDS.get(samples.task, "image"), samples, 0)
+            lines.append(f"curl {field} {url}/v1/models/{samples.model}")
     return lines
 
 
-def _task_lines(url: str, sampled: Sampled) -> list[str]:
-    image = _field(FIELDS.get(sampled.task, "image"), sampled, 0)
-    if sampled.task in ("image-classification", "audio-classification", "video-classification"):
-        return [f"curl {image} {url}{ROUTES[sampled.task]}"]
-    if sampled.task == "image-feature-extraction":
-        pair = f"{_field('image_a', sampled, 0)} {_field('image_b', sampled, 1)}"
+def _task_lines(url: str, samples: Samples) -> list[str]:
+    """Return curl lines of the route of a task."""
+    image = _field(FIELDS.get(samples.task, "image"), samples, 0)
+    if samples.task in ("image-classification", "audio-classification", "video-classification"):
+        return [f"curl {image} {url}{ROUTES[samples.task]}"]
+    if samples.task == "image-feature-extraction":
+        pair = f"{_field('image_a', samples, 0)} {_field('image_b', samples, 1)}"
         return [f"curl {pair} {url}/v1/similarity"]
     return [
         f"curl {image} -o cut-out.png {url}/v1/background",
@@ -159,13 +179,15 @@ def _task_lines(url: str, sampled: Sampled) -> list[str]:
     ]
 
 
-def _field(name: str, sampled: Sampled, index: int) -> str:
-    # one file is enough for a pair: it is as alike as can be
-    file = sampled.files[min(index, len(sampled.files) - 1)]
+def _field(name: str, samples: Samples, index: int) -> str:
+    """Return curl's option that uploads a sample file as a field."""
+    # a single file is compared with itself
+    file = samples.files[min(index, len(samples.files) - 1)]
     return f"-F {shlex.quote(f'{name}=@{file}')}"
 
 
 def _with_server(server: subprocess.Popen[bytes], url: str, options: argparse.Namespace) -> int:
+    """Check the server, or print curl lines and wait until it ends; return the exit code."""
     if not _ready(url, server):
         raise SlipwayError(f"the server did not come up on {url}")
     if options.check:
@@ -180,6 +202,7 @@ def _with_server(server: subprocess.Popen[bytes], url: str, options: argparse.Na
 
 
 def _ready(url: str, server: subprocess.Popen[bytes]) -> bool:
+    """Wait until the server is ready; return False if it ends or takes longer than START_S."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and server.poll() is None:
         try:

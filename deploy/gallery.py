@@ -1,9 +1,9 @@
-"""`python -m deploy.gallery MEDIA...`: a page of pictures of what the tasks answer, to look at.
+"""`python -m deploy.gallery MEDIA...`: write a page with pictures of the answers of every task.
 
     python -m deploy.gallery MEDIA... [--artifacts artifacts] [--out gallery] [--most 4]
 
-Goes through folders of images, sounds and clips, asks every task whose models are there as the
-command line does, and writes OUT/index.html with a drawing of each answer beside it.
+Takes files and folders of images, sounds and clips, runs every task whose models are among the
+artifacts as the command line does, and writes OUT/index.html with a drawing of each answer.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from runtime.media.isolation.pool import IsolatedDecoders
 from runtime.media.suffixes import CLIPS, IMAGES, SOUNDS
 from runtime.predict.prepare import Bounds
 
-TITLE = "What the tasks answer"
+TITLE = "Answers of the tasks"
 SUFFIXES: Mapping[str, frozenset[str]] = {
     "face-emotion": IMAGES,
     "background": IMAGES,
@@ -44,127 +44,145 @@ _STYLE = """
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """One answer on the page."""
+class Figure:
+    """The answer to one file."""
 
     source: Path
-    text: str
-    picture: str  # name of the file beside the page; "" where it was refused
+    text: str  # the answer, or the error if the file was refused
+    picture: str  # file name in the folder of the page; "" if there is none
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What one task answered."""
+    """The answers of one task."""
 
     task: str
-    shown: tuple[Shown, ...]
-    problem: str  # why it was not asked; "" where it was
+    figures: tuple[Figure, ...]
+    problem: str  # why the task was not run; "" if it was
 
 
-def chosen(files: Sequence[Path], most: int) -> list[Path]:
-    """At most so many, spread over all of them."""
+def spread(files: Sequence[Path], most: int) -> list[Path]:
+    """Return at most `most` files, evenly spread from the first to the last."""
     if len(files) <= most:
         return list(files)
     return [files[i * (len(files) - 1) // max(1, most - 1)] for i in range(most)]
 
 
-def sections(media: Sequence[str], artifacts: Path, out: Path, most: int) -> Iterator[Section]:
-    """Ask each task of at most so many files below each of `media`; the pictures go into `out`."""
+def run_tasks(media: Sequence[str], artifacts: Path, out: Path, most: int) -> Iterator[Section]:
+    """Yield the answers of each task, and write their pictures to `out`.
+
+    Args:
+        media: folders, files or patterns.
+        artifacts: directory with the models.
+        out: folder of the page.
+        most: number of files of each of `media` that a task is run on.
+    """
     with IsolatedDecoders() as decoders:
         bounds = Bounds(decoders=decoders)
         for task, suffixes in SUFFIXES.items():
-            files = [path for each in media for path in chosen(_files(each, suffixes), most)]
+            files = [path for pattern in media for path in spread(_files(pattern, suffixes), most)]
             if len(files) < (2 if task == "similarity" else 1):
                 yield Section(task, (), "too few files of its kind were found")
                 continue
             try:
-                opened, rest = _opened(task, files, artifacts, bounds)
+                command, rest = _open_command(task, files, artifacts, bounds)
             except (SlipwayError, OSError) as error:
                 yield Section(task, (), error_reason(error))
                 continue
-            shown = (_shown(task, number, path, opened, out) for number, path in enumerate(rest))
-            yield Section(task, tuple(shown), "")
+            figures = [_figure(task, n, path, command, out) for n, path in enumerate(rest)]
+            yield Section(task, tuple(figures), "")
 
 
-def _files(typed: str, suffixes: frozenset[str]) -> list[Path]:
-    found = [each for each in expand([typed], suffixes) if isinstance(each, Path)]
-    return [path for path in found if path.suffix.lower() in suffixes]  # also of files by name
+def _files(pattern: str, suffixes: frozenset[str]) -> list[Path]:
+    paths = [path for path in expand([pattern], suffixes) if isinstance(path, Path)]
+    # `expand` filters folders; a file that is named itself may have any suffix
+    return [path for path in paths if path.suffix.lower() in suffixes]
 
 
-def _opened(
+def _open_command(
     task: str, files: Sequence[Path], artifacts: Path, bounds: Bounds
 ) -> tuple[ReadyCommand, Sequence[Path]]:
-    """A command that is ready, and the files that it is to be asked for."""
+    """Return the command of a task with its models loaded, and the files to run it on."""
     arguments = [task, "--artifacts", str(artifacts), *OPTIONS.get(task, ())]
-    if task == "similarity":  # the first with each of the others
+    if task == "similarity":  # compares the first file with each of the others
         arguments.append(str(files[0]))
         files = files[1:]
-    given = parser().parse_args([*arguments, "any"])
-    return given.command.open(given, bounds), files
+    options = parser().parse_args([*arguments, "any"])
+    return options.command.open(options, bounds), files
 
 
-def _shown(task: str, number: int, path: Path, opened: ReadyCommand, out: Path) -> Shown:
+def _figure(task: str, number: int, path: Path, command: ReadyCommand, out: Path) -> Figure:
+    """Run a task on one file and write the picture of its answer."""
     print(f"gallery: {task} {path}", file=sys.stderr, flush=True)
     try:
-        answer = opened.ask(path)
+        answer = command.ask(path)
         source = answer.provenance
         by = f"by {source.model}/{source.version}, weights: {source.weights}"
         text = "\n".join([*answer.lines, *answer.warnings, by])
         if answer.picture is None:
-            return Shown(path, text, "")
+            return Figure(path, text, "")
         name = f"{task}-{number:02d}.png"
         (out / name).write_bytes(encode_picture(answer.picture()))
     except (SlipwayError, OSError, ArithmeticError, MemoryError) as error:
-        return Shown(path, error_reason(error, beside=str(path)), "")
-    return Shown(path, text, name)
+        return Figure(path, error_reason(error, beside=str(path)), "")
+    return Figure(path, text, name)
 
 
-def page(found: Sequence[Section]) -> str:
-    """The page as HTML, with nothing from elsewhere."""
+def render_page(sections: Sequence[Section]) -> str:
+    """Return the page as HTML; it loads its pictures and nothing else."""
     lines = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{TITLE}</title><style>{_STYLE}</style></head>",
         f"<body><h1>{TITLE}</h1>",
-        *(line for section in found for line in _section(section)),
+        *(line for section in sections for line in _section_lines(section)),
         "</body></html>",
     ]
     return "\n".join([*lines, ""])
 
 
-def _section(section: Section) -> Iterator[str]:
+def _section_lines(section: Section) -> Iterator[str]:
     yield f"<h2>{section.task}</h2>"
     if section.problem:
         yield f'<p class="refused">{html.escape(section.problem)}</p>'
     yield '<div class="answers">'
-    for shown in section.shown:
-        link = f'<a href="{shown.picture}"><img src="{shown.picture}" alt="" loading="lazy"></a>'
-        image, kind = (link, "") if shown.picture else ("", ' class="refused"')
-        caption = f"<b>{html.escape(str(shown.source))}</b>\n{html.escape(shown.text)}"
-        yield f"<figure>{image}<figcaption{kind}>{caption}</figcaption></figure>"
+    for figure in section.figures:
+        name = figure.picture
+        link = f'<a href="{name}"><img src="{name}" alt="" loading="lazy"></a>' if name else ""
+        kind = "" if name else ' class="refused"'
+        caption = f"<b>{html.escape(str(figure.source))}</b>\n{html.escape(figure.text)}"
+        yield f"<figure>{link}<figcaption{kind}>{caption}</figcaption></figure>"
     yield "</div>"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; gives the exit code."""
-    options = argparse.ArgumentParser(prog="python -m deploy.gallery", description=__doc__)
-    add = options.add_argument
+    """Run the command line; return 0 if at least one answer has a picture, else 1."""
+    options = _parser().parse_args(arguments)
+    out: Path = options.out
+    tune_allocator()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        sections = tuple(run_tasks(options.media, options.artifacts, out, options.most))
+        (out / "index.html").write_text(render_page(sections), encoding="utf-8")
+    except OSError as error:
+        print(f"gallery: {out}: {error.strerror}", file=sys.stderr)
+        return 1
+    print(out / "index.html")
+    return 0 if any(figure.picture for s in sections for figure in s.figures) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.gallery",
+        description="Write a page with pictures of the answers of every task to your files.",
+    )
+    add = parser.add_argument
     add("media", nargs="+", metavar="MEDIA", help="folders, files or quoted patterns")
     add("--artifacts", type=Path, default=Path("artifacts"), metavar="DIR", help="models to use")
     add("--out", type=Path, default=Path("gallery"), metavar="DIR", help="where to write the page")
     add("--most", type=int, default=4, metavar="N", help="files of each folder for a task")
-    given = options.parse_args(arguments)
-    tune_allocator()
-    try:
-        given.out.mkdir(parents=True, exist_ok=True)
-        found = tuple(sections(given.media, given.artifacts, given.out, given.most))
-        (given.out / "index.html").write_text(page(found), encoding="utf-8")
-    except OSError as error:
-        print(f"gallery: {given.out}: {error.strerror}", file=sys.stderr)
-        return 1
-    print(given.out / "index.html")
-    return 0 if any(shown.picture for section in found for shown in section.shown) else 1
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Ask the server in this container whether it is healthy; the image's HEALTHCHECK.
+"""Check that the server of this container is healthy: the image's HEALTHCHECK.
 
-Usage: python3 -m deploy.healthcheck. Exit code 0 where GET /health answers 200, else 1 with the
-reason. Imports the standard library only: it runs every 30 s beside the server.
+Usage: python3 -m deploy.healthcheck. The exit code is 0 if GET /health answers 200, else 1 with the
+reason. Imports the standard library alone: it runs every 30 s next to the server.
 """
 
 import os
@@ -9,21 +9,25 @@ import sys
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
 
-LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # where a wildcard is reached
-TIMEOUT_S = 4.0  # below the timeout of the HEALTHCHECK, so that the reason is still printed
+LOOPBACK = {
+    "": "127.0.0.1",
+    "0.0.0.0": "127.0.0.1",
+    "::": "::1",
+}  # address to ask if the server listens on all
+TIMEOUT_S = (
+    4.0  # less than that of the HEALTHCHECK, which would kill it before it prints the reason
+)
 
 
 def address(environ: Mapping[str, str]) -> tuple[str, int]:
-    """Host and port to ask, from the variables that the server listens by."""
+    """Return host and port to ask, from the variables that the server reads."""
     host = environ.get("SLIPWAY_HOST", "")
     return LOOPBACK.get(host, host), int(environ.get("PORT") or "8000")
 
 
 def failure(host: str, port: int) -> str | None:
-    """Why the server is not healthy; None when it is.
-
-    http.client rather than urllib, which would ask a proxy named in the environment.
-    """
+    """Return why the server is not healthy, or None if it is."""
+    # urllib would send the request to the proxy that the environment names
     connection = HTTPConnection(host, port, timeout=TIMEOUT_S)
     try:
         connection.request("GET", "/health")

@@ -1,7 +1,8 @@
-"""Load every artifact as the server would and say what it is; the last step of an image build.
+"""Load every artifact as the server does: the last step of an image build.
 
-Usage: python3 -m deploy.preflight. Reads SLIPWAY_ARTIFACTS (default: artifacts). Exit code 1 where
-there is no artifact or one is refused: an image that cannot serve is not built.
+Usage: python3 -m deploy.preflight. Reads SLIPWAY_ARTIFACTS (default: artifacts) and prints a line
+per model. The exit code is 1 if there is no artifact or one is invalid, which stops the build of an
+image that could not serve.
 """
 
 import os
@@ -13,19 +14,19 @@ from runtime.errors import ArtifactError
 
 
 def model_directories(artifacts: Path) -> list[Path]:
-    """Directories under artifacts that hold at least one complete version, by name.
+    """Return the directories below `artifacts` with a complete version, sorted by name.
 
     Raises:
         ArtifactError: there is none.
     """
-    found = sorted({manifest.parent.parent for manifest in artifacts.glob("*/*/manifest.json")})
-    if not found:
+    directories = {manifest.parent.parent for manifest in artifacts.glob("*/*/manifest.json")}
+    if not directories:
         raise ArtifactError(f"{artifacts} holds no artifact; make one first: make convert")
-    return found
+    return sorted(directories)
 
 
 def describe(model: Model) -> str:
-    """One line: id, version, precision and origin of the weights."""
+    """Return a line with id, version, variant and origin of the weights."""
     manifest = model.manifest
     return (
         f"{manifest.id}/{manifest.version}: {model.variant.name}, {manifest.weights.origin} weights"
@@ -33,7 +34,7 @@ def describe(model: Model) -> str:
 
 
 def main(artifacts: Path) -> str | None:
-    """Print a line per model; the reason to stop, or None."""
+    """Print a line per model; return the reason to stop, or None."""
     try:
         for directory in model_directories(artifacts):
             print(describe(load(directory)))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy.check import ROUTES
-from deploy.demo import OWNERS, Sampled, curl_lines, write_samples
+from deploy.demo import OWNERS, Samples, curl_lines, write_samples
 from runtime.errors import ArtifactError
 from serve.catalog.task_models import assignments
 from serve.settings import Settings
@@ -163,9 +163,9 @@ def test_the_lines_of_sounds_clips_and_texts(tmp_path: Path) -> None:
 
 def test_the_lines_of_the_three_models() -> None:
     sampled = [
-        Sampled(MASKS, "image-segmentation", (Path("m.png"),)),
-        Sampled(FACES, "image-classification", (Path("f.png"), Path("g.png"))),
-        Sampled(PAIRS, "image-feature-extraction", (Path("a.png"), Path("b.png"))),
+        Samples(MASKS, "image-segmentation", (Path("m.png"),)),
+        Samples(FACES, "image-classification", (Path("f.png"), Path("g.png"))),
+        Samples(PAIRS, "image-feature-extraction", (Path("a.png"), Path("b.png"))),
     ]
     assert curl_lines(URL, sampled) == [
         f"curl {URL}/v1/models",
@@ -177,17 +177,17 @@ def test_the_lines_of_the_three_models() -> None:
 
 
 def test_one_picture_is_both_of_a_pair() -> None:
-    line = curl_lines(URL, [Sampled(PAIRS, "image-feature-extraction", (Path("a.png"),))])[1]
+    line = curl_lines(URL, [Samples(PAIRS, "image-feature-extraction", (Path("a.png"),))])[1]
     assert line == f"curl -F image_a=@a.png -F image_b=@a.png {URL}/v1/similarity"
 
 
 def test_a_task_without_a_route_is_asked_by_its_model() -> None:
-    line = curl_lines(URL, [Sampled("finder", "object-detection", (Path("f.png"),))])[1]
+    line = curl_lines(URL, [Samples("finder", "object-detection", (Path("f.png"),))])[1]
     assert line == f"curl -F image=@f.png {URL}/v1/models/finder"
 
 
 def test_a_model_without_samples_has_no_line() -> None:
-    assert curl_lines(URL, [Sampled(FACES, "image-classification", ())]) == [
+    assert curl_lines(URL, [Samples(FACES, "image-classification", ())]) == [
         f"curl {URL}/v1/models"
     ]
 
@@ -197,7 +197,7 @@ def test_the_task_route_belongs_to_the_model_that_the_server_is_told(
 ) -> None:
     monkeypatch.setenv("SLIPWAY_FACE_EMOTION_MODEL", "other")
     sampled = [
-        Sampled(model, "image-classification", (Path("f.png"),)) for model in (FACES, "other")
+        Samples(model, "image-classification", (Path("f.png"),)) for model in (FACES, "other")
     ]
     assert [line.rpartition("/v1/")[2] for line in curl_lines(URL, sampled)[1:]] == [
         f"models/{FACES}",

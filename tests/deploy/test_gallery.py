@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from deploy.gallery import chosen, main
+from deploy.gallery import main, spread
 from tests.runtime.support.recordings import shades, sound, tone, video
 from tests.support.artifacts import CLASSIFIER, EMBEDDING, GAIT, VOICE, write_artifact
 
@@ -32,13 +32,13 @@ def test_a_page_with_a_picture_of_each_answer(
     write_artifact(artifacts, GAIT, origin="synthetic")
     assert main([str(media), "--artifacts", str(artifacts), "--out", str(out)]) == 0
     assert capsys.readouterr().out == f"{out / 'index.html'}\n"
-    made = sorted(path.name for path in out.glob("*.png"))
-    assert made == [
+    pictures = sorted(path.name for path in out.glob("*.png"))
+    assert pictures == [
         "background-00.png", "background-01.png", "face-emotion-00.png", "face-emotion-01.png",
         "gait-00.png", "similarity-00.png", "voice-emotion-00.png",
     ]  # fmt: skip
     page = (out / "index.html").read_text(encoding="utf-8")
-    assert all(page.count(f'<img src="{name}"') == 1 for name in made)
+    assert all(page.count(f'<img src="{name}"') == 1 for name in pictures)
     assert "by gait_student/1, weights: synthetic" in page
     assert "b &amp; c.png</b>\nbright 0.9" in page
     assert page.count('<figcaption class="refused">') == 3  # the broken one, by each task of images
@@ -62,6 +62,6 @@ def test_nothing_to_show_is_an_error(tmp_path: Path) -> None:
 
 def test_few_files_are_spread_over_many() -> None:
     files = [Path(str(number)) for number in range(10)]
-    assert chosen(files, 3) == [Path("0"), Path("4"), Path("9")]
-    assert chosen(files, 1) == [Path("0")]
-    assert chosen(files[:2], 3) == files[:2]
+    assert spread(files, 3) == [Path("0"), Path("4"), Path("9")]
+    assert spread(files, 1) == [Path("0")]
+    assert spread(files[:2], 3) == files[:2]
