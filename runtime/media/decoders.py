@@ -1,4 +1,7 @@
-"""Who decodes sounds and clips: this process, or others that can be killed."""
+"""The interface of the sound and video decoders, and the decoders of this process.
+
+`runtime.media.isolation.pool` has the others: worker processes that can be killed.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -11,30 +14,30 @@ from runtime.media.video.sample import SampledFrames, VideoLimits
 
 
 class Decoders(Protocol):
-    """What native decoders are asked for."""
+    """The decoders that run native code on untrusted sounds and clips."""
 
     def stream_audio(
         self, data: bytes, *, sampling_rate: int, max_seconds: float
     ) -> Iterator[Waveform]:
-        """As `runtime.media.audio.decode.stream_audio`."""
+        """Decode a sound as `runtime.media.audio.decode.stream_audio` does."""
 
     def sample_frames(
         self, data: bytes, *, count: int, steps: Sequence[Step], limits: VideoLimits
     ) -> SampledFrames:
-        """As `runtime.media.video.sample.sample_frames`."""
+        """Sample a clip as `runtime.media.video.sample.sample_frames` does."""
 
 
 class InProcessDecoders:
-    """In this process: nothing to start, and nothing that stops a decoder which hangs."""
+    """Decoders of this process: they need no start, but one that hangs cannot be stopped."""
 
     def stream_audio(
         self, data: bytes, *, sampling_rate: int, max_seconds: float
     ) -> Iterator[Waveform]:
-        """As `runtime.media.audio.decode.stream_audio`."""
+        """Decode a sound as `runtime.media.audio.decode.stream_audio` does."""
         return audio.stream_audio(data, sampling_rate=sampling_rate, max_seconds=max_seconds)
 
     def sample_frames(
         self, data: bytes, *, count: int, steps: Sequence[Step], limits: VideoLimits
     ) -> SampledFrames:
-        """As `runtime.media.video.sample.sample_frames`."""
+        """Sample a clip as `runtime.media.video.sample.sample_frames` does."""
         return video.sample_frames(data, count=count, steps=steps, limits=limits)

@@ -1,9 +1,9 @@
-"""What a file is, by its first bytes: named so that a refusal helps, whoever refuses.
+"""Names of file types for error messages, by the first bytes of a file.
 
-What is decoded is each decoder's own list of these names.
+Each decoder has its own list of accepted types.
 """
 
-_SIGNATURES: tuple[tuple[str, int, bytes], ...] = (  # name, offset, bytes; the first that fits
+_SIGNATURES: tuple[tuple[str, int, bytes], ...] = (  # name, offset, bytes; the first match counts
     ("JPEG", 0, b"\xff\xd8\xff"),
     ("PNG", 0, b"\x89PNG\r\n\x1a\n"),
     ("WebP", 8, b"WEBP"),
@@ -63,26 +63,26 @@ _SIGNATURES: tuple[tuple[str, int, bytes], ...] = (  # name, offset, bytes; the 
     ("ZIP archive", 0, b"PK\x03\x04"),
     ("gzip", 0, b"\x1f\x8b"),
 )
-# Of the container that MP4 has from QuickTime: FFmpeg finds a clip or a sound in these, too.
+# brands of images in the container of MP4, in which FFmpeg would also find a clip or a sound
 _IMAGE_BRANDS = (b"avif", b"avis", b"hei", b"hev", b"mif", b"msf1", b"crx ")
 
 
-def name_of(data: bytes) -> str | None:
-    """A name for people, None where the first bytes tell nothing."""
-    for name, at, magic in _SIGNATURES:
-        if data.startswith(magic, at):
+def type_name(data: bytes) -> str | None:
+    """Return the name of a file's type for people, None if the first bytes match no signature."""
+    for name, offset, magic in _SIGNATURES:
+        if data.startswith(magic, offset):
             return name
     return None
 
 
-def found_in(data: bytes) -> str:
-    """What stands in the place of media, as a sentence goes on after its subject."""
+def describe_content(data: bytes) -> str:
+    """Return what a refused file is, to go on a sentence after its subject: "is WAV audio"."""
     if not data:
         return "is empty"
-    name = name_of(data)
+    name = type_name(data)
     return f"is {name}" if name else f"begins with bytes {data[:8].hex(' ')}"
 
 
 def is_mp4_image(data: bytes) -> bool:
-    """Whether it is an image in the container of MP4."""
+    """Return whether a file is an image in the container of MP4, such as AVIF or HEIC."""
     return data[4:8] == b"ftyp" and data[8:12].startswith(_IMAGE_BRANDS)

@@ -22,7 +22,7 @@ from runtime.errors import DecodeError, InputError, TooLargeError
 from runtime.media.audio import pyav as compressed_audio
 from runtime.media.audio.containers import BLOCK_FRAMES, FORMATS, check_channels, kind_of
 from runtime.media.durations import check_duration
-from runtime.media.signatures import found_in
+from runtime.media.signatures import describe_content
 
 MIN_SECONDS = 0.1  # shorter than any sound of speech; the smallest graphs need 0.025
 _RATES = (1000, 192_000)  # Hz, of a file
@@ -125,7 +125,7 @@ def _resampled(blocks: Iterator[Waveform], from_rate: int, to_rate: int) -> Iter
 def _opened(data: bytes, max_seconds: float) -> Iterator[_Source]:
     kind = kind_of(data)
     if kind is None:
-        raise DecodeError(f"the sound {found_in(data)}; allowed: {FORMATS}")
+        raise DecodeError(f"the sound {describe_content(data)}; allowed: {FORMATS}")
     if kind in ("matroska", "mp4"):
         with compressed_audio.opened(data, kind) as (rate, blocks):
             _check_kind(rate, 1)

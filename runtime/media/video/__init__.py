@@ -1,1 +1,1 @@
-"""Clips to sampled frames."""
+"""Clips: `reader` reads packets and frames through OpenCV's FFmpeg, `sample` picks the frames."""

@@ -1,12 +1,13 @@
-"""A clip as OpenCV's FFmpeg reads it: its frames' times, walked in order, or sought exactly.
+"""Read a clip through OpenCV's FFmpeg: its packets, all its frames, or some by exact seeking.
 
-The container says when each frame is shown, which is read without decoding any (about 0.01 ms a
-frame). Those times prove where a seek has landed: OpenCV's own frame numbers are guesses from a
-frame rate, wrong where that varies. A clip whose decoded frames do not bear its container's times
-one by one is never sought.
+A container says when each frame is shown. `read_timeline` reads those times without decoding (about
+0.01 ms a frame), and `seek_frames` compares them with the times of the frames that it decodes. That
+comparison proves that a seek landed on the right frame. OpenCV's own frame numbers do not prove
+it: OpenCV computes them from a frame rate, which is wrong for clips of variable frame rate. A clip
+in which a decoded frame does not have its time in the container is decoded from its beginning.
 
-OpenCV 5 does not convert interlaced pictures, and says nothing: it hands over whatever its memory
-held. Such clips are told by pictures that stay the same while the container's packets change.
+OpenCV 5 does not convert interlaced frames. It reports no error and returns whatever its memory
+held. `Timeline.has_changes` finds such clips: their frames stay the same while the packets change.
 """
 
 import os
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-# refusals are reported by exceptions; FFmpeg would write to stderr at a client's will
+# FFmpeg would write to stderr, the server's log, whatever a client's file provokes
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
@@ -28,101 +29,111 @@ from runtime.errors import DecodeError, TooLargeError
 from runtime.media.durations import check_duration
 
 FORMATS = "MP4, MOV, WebM, Matroska, AVI"
-CODECS = "H.264, H.265, VP8, VP9, MPEG-4, Motion JPEG"  # what is in them; AV1 has no decoder here
-_BELIEVABLE_FPS = (1.0, 240.0)  # of a header; outside, it is not asked how long the clip is
-# codecs of which every packet is one picture; VP8, say, also sends pictures that are never shown
+CODECS = "H.264, H.265, VP8, VP9, MPEG-4, Motion JPEG"  # OpenCV's FFmpeg has no AV1 decoder
+_PLAUSIBLE_FPS = (1.0, 240.0)  # the length in a header with another frame rate is not checked
+# codecs in which every packet is one frame; VP8, for one, also sends frames that are never shown
 _PACKET_IS_FRAME = frozenset({"h264", "avc1", "hevc", "hvc1", "hev1", "vp90", "vp09", "mjpg"})
-_LEAD = 16  # frames before the one asked for, where OpenCV begins to decode
-_LONGEST_SEEK = 300  # frames decoded within one call, which no deadline can interrupt
-_WORTH = 8  # frames that a seek must save to pay for itself
-# what a packet holds at most where nothing changes, by H.264, H.265, VP8, VP9, MPEG-2 and MPEG-4
-_STILL_BITS, _STILL_BITS_PER_PIXEL = 512, 0.01
-_STILL_SIZES = 0.02  # how much the sizes of two pictures differ at most, where none needs another
+_SEEK_LEAD = 16  # frames before the target at which OpenCV begins to decode
+_MAX_SEEK = 300  # frames decoded in one call, which no deadline can interrupt
+_MIN_SEEK_SAVING = 8  # frames; a seek that saves fewer takes longer than decoding them
+# the most that a packet of an unchanged frame holds, in H.264, H.265, VP8, VP9, MPEG-2 and MPEG-4
+_UNCHANGED_BITS, _UNCHANGED_BITS_PER_PIXEL = 512, 0.01
+_KEY_FRAME_TOLERANCE = 0.02  # relative difference in size of key frames of the same picture
 
 
 @dataclass(frozen=True, slots=True)
 class VideoLimits:
-    """The largest clip that is taken."""
+    """The largest clip that is accepted."""
 
-    frames: int = 3600  # a minute at 60 a second
+    frames: int = 3600  # a minute at 60 frames a second
     seconds: float = 60.0  # from the first frame shown to the last
-    pixels: int = 4096 * 2304  # of one frame
-    deadline_s: float = 30.0  # of wall clock, for all of the decoding
-    chunk: int = 1  # frames held at their full size at once, fewer where they are large
+    pixels: int = 4096 * 2304  # height * width of a frame
+    deadline_s: float = 30.0  # wall-clock time for all of the decoding
+    chunk: int = 1  # frames kept at full size at the same time; fewer if they are large
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
-    """When to give up."""
+class Deadline:
+    """The moment at which decoding a clip is given up."""
 
-    ends: float  # of time.monotonic
-    deadline_s: float
+    end: float  # as time.monotonic()
+    seconds: float  # the whole time allowed
 
     @classmethod
-    def start(cls, limits: VideoLimits) -> "Clock":
-        """Begin to count."""
+    def start(cls, limits: VideoLimits) -> "Deadline":
+        """Return a deadline `limits.deadline_s` from now."""
         return cls(time.monotonic() + limits.deadline_s, limits.deadline_s)
 
     def check(self) -> None:
-        """Go on, or not.
+        """Check that the deadline has not passed.
 
         Raises:
-            TooLargeError: the time is over.
+            TooLargeError: it has.
         """
-        if time.monotonic() > self.ends:
-            allowed = f"allowed: {self.deadline_s:g} s"
+        if time.monotonic() > self.end:
+            allowed = f"allowed: {self.seconds:g} s"
             raise TooLargeError(f"the video takes too long to decode; {allowed}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Packet:
-    """One frame of a clip, not decoded."""
+    """An encoded frame in the container."""
 
-    time_ms: float  # when it is shown
-    is_key: bool  # decoding can begin with it
+    time_ms: float  # when the frame is shown
+    is_key: bool  # whether decoding can begin with it
     size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The packets of a clip in the order in which they are shown."""
+    """The packets of a clip in the order in which their frames are shown."""
 
     packets: tuple[Packet, ...]
-    seekable: bool  # a packet is a frame, and no two have the same time
-    codec: str = ""  # as the container has it, in ASCII; "" where it has none
+    seekable: bool  # whether each packet is a frame, and no two have the same time
+    codec: str = ""  # the container's code in ASCII, such as "avc1"; "" if it has none
 
     @property
     def keys(self) -> list[int]:
-        """Frames at which decoding can begin, ascending."""
+        """Return the indices of the key frames, ascending."""
         return [index for index, packet in enumerate(self.packets) if packet.is_key]
 
-    def changes(self, first: int, last: int, *, pixels: int) -> bool:
-        """Whether the packets after frame `first`, to `last`, hold more than "as before"."""
+    def has_changes(self, first: int, last: int, *, pixels: int) -> bool:
+        """Return whether the packets after frame `first`, up to `last`, change the picture.
+
+        Sizes decide. A packet that says "as before" is small; if all packets are key frames, the
+        same picture gives the same size. Used to detect frames that OpenCV did not convert.
+
+        Args:
+            first: index of a frame.
+            last: index of a later frame.
+            pixels: height * width of a frame.
+        """
         between = self.packets[first + 1 : last + 1]
         sizes = [packet.size_bytes for packet in between if not packet.is_key]
         if between and not sizes:
             before, after = self.packets[first].size_bytes, between[-1].size_bytes
-            return abs(after - before) > _STILL_SIZES * before
-        return 8 * sum(sizes) > len(sizes) * (_STILL_BITS + _STILL_BITS_PER_PIXEL * pixels)
+            return abs(after - before) > _KEY_FRAME_TOLERANCE * before
+        return 8 * sum(sizes) > len(sizes) * (_UNCHANGED_BITS + _UNCHANGED_BITS_PER_PIXEL * pixels)
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """One decoded frame."""
+class DecodedFrame:
+    """A decoded frame of a clip at its full size."""
 
     index: int  # in the clip, from 0
-    time_ms: float  # of the container's clock, which need not begin with 0
+    time_ms: float  # by the container's clock, which need not begin at 0
     pixels: NDArray[np.uint8]  # (H, W, 3), BGR, upright
 
 
-Keep = Callable[[Frame], None]
+FrameSink = Callable[[DecodedFrame], None]
 
 
 @contextmanager
-def file_of(data: bytes) -> Iterator[str]:
-    """A path to the bytes: FFmpeg through OpenCV crashes on damaged files that it reads by calls.
+def path_to(data: bytes) -> Iterator[str]:
+    """Yield a path from which the bytes can be read while the block runs.
 
-    In memory where the system can, as the file system of a container may be read-only.
+    OpenCV can also read bytes through callbacks, but FFmpeg then crashes on damaged files. The file
+    is in memory (memfd) on Linux, since a container's file system may be read-only.
     """
     if not hasattr(os, "memfd_create"):
         with tempfile.NamedTemporaryFile() as file:
@@ -136,143 +147,169 @@ def file_of(data: bytes) -> Iterator[str]:
         yield f"/proc/self/fd/{file.fileno()}"
 
 
-def read_timeline(path: str, limits: VideoLimits, clock: Clock) -> Timeline:
-    """Read the packets of all frames; none is decoded.
+def read_timeline(path: str, limits: VideoLimits, deadline: Deadline) -> Timeline:
+    """Read the packets of all frames without decoding any.
 
     Raises:
-        DecodeError: no clip.
-        TooLargeError: over a limit, of which the header is asked first.
+        DecodeError: the file is not a clip.
+        TooLargeError: the header or the packets exceed a limit.
     """
     packets: list[Packet] = []
-    with _opened(path, packets=True) as capture:
+    with _open_capture(path, packets=True) as capture:
         _check_header(capture, limits)
-        codec = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little")
+        fourcc = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little")
         while capture.grab():
-            clock.check()
-            packets.append(_packet(capture))
-            check_frames(len(packets), limits)
+            deadline.check()
+            packets.append(_read_packet(capture))
+            check_frame_count(len(packets), limits)
     packets.sort()
     if packets:
         seconds = (packets[-1].time_ms - packets[0].time_ms) / 1000
         check_duration("the video", seconds, limits.seconds)
-    distinct = len({packet.time_ms for packet in packets}) == len(packets)
-    name = codec.decode("latin-1").rstrip("\0 ")
-    seekable = distinct and name.lower() in _PACKET_IS_FRAME
-    named = "AV1" if name == "AV01" else name
-    return Timeline(tuple(packets), seekable, named if named.isascii() and named.isalnum() else "")
+    times_differ = len({packet.time_ms for packet in packets}) == len(packets)
+    code = fourcc.decode("latin-1").rstrip("\0 ")
+    seekable = times_differ and code.lower() in _PACKET_IS_FRAME
+    name = "AV1" if code == "AV01" else code
+    return Timeline(tuple(packets), seekable, name if name.isascii() and name.isalnum() else "")
 
 
-def walk(path: str, wanted: Sequence[int], keep: Keep, *, limits: VideoLimits, clock: Clock) -> int:
-    """Decode a clip to its end; gives how many frames it has.
+def decode_all(
+    path: str,
+    indices: Sequence[int],
+    sink: FrameSink,
+    *,
+    limits: VideoLimits,
+    deadline: Deadline,
+) -> int:
+    """Decode a clip to its end and return the number of its frames.
 
     Args:
-        path: of the clip.
-        wanted: indices of the frames that are kept, as far as the clip goes.
-        keep: is given those.
-        limits: of the frames walked.
-        clock: of the decoding.
+        path: a file.
+        indices: the frames that `sink` gets; those beyond the end of the clip are ignored.
+        sink: called with each of these frames, in the order of the clip.
+        limits: the most frames.
+        deadline: for the decoding.
 
     Raises:
-        DecodeError: no clip.
-        TooLargeError: over a limit.
+        DecodeError: the file is not a clip.
+        TooLargeError: too many frames, or the deadline has passed.
     """
-    walked = 0
-    with _opened(path) as capture:
+    count = 0
+    with _open_capture(path) as capture:
         while capture.grab():
-            clock.check()
-            if walked in wanted and not _retrieved(capture, walked, keep):
+            deadline.check()
+            if count in indices and not _retrieve(capture, count, sink):
                 break
-            walked += 1
-            check_frames(walked, limits)
-    return walked
+            count += 1
+            check_frame_count(count, limits)
+    return count
 
 
-def seek(path: str, wanted: Sequence[int], keep: Keep, *, timeline: Timeline, clock: Clock) -> bool:
-    """Decode the wanted frames and what leads to them, and no others.
+def seek_frames(
+    path: str,
+    indices: Sequence[int],
+    sink: FrameSink,
+    *,
+    timeline: Timeline,
+    deadline: Deadline,
+) -> bool:
+    """Decode the frames at `indices` and only those that they are predicted from.
 
     Args:
-        path: of the clip.
-        wanted: indices of the frames, ascending, each once, the first and the last among them.
-        keep: is given each.
-        timeline: of the clip.
-        clock: of the decoding.
+        path: a file.
+        indices: of frames, ascending and distinct, the first and the last of the clip included.
+        sink: called with each of these frames.
+        timeline: the packets of the clip.
+        deadline: for the decoding.
 
     Returns:
-        Whether every decoded frame had the time of its place and the clip ended after the last;
-        if not, what was kept may be of other frames.
+        Whether every decoded frame had the time of its packet and the clip ended after the last. If
+        not, `sink` may have got other frames than those at `indices`.
 
     Raises:
-        DecodeError: no clip.
-        TooLargeError: over a limit.
+        DecodeError: the file is not a clip.
+        TooLargeError: the deadline has passed.
     """
-    places = {packet.time_ms: index for index, packet in enumerate(timeline.packets)}
+    index_of_time = {packet.time_ms: index for index, packet in enumerate(timeline.packets)}
     keys = timeline.keys
-    with _opened(path) as capture:
-        at: int | None = -1  # the frame grabbed last; None: a seek says only where to look
-        for index in wanted:
-            clock.check()
-            if at is not None and _saves(keys, at, index):
+    with _open_capture(path) as capture:
+        position: int | None = -1  # index of the last grabbed frame; None after a seek
+        for index in indices:
+            deadline.check()
+            if position is not None and _saves_decoding(keys, position, index):
                 capture.set(cv2.CAP_PROP_POS_MSEC, timeline.packets[index].time_ms)
-                at = None
-            while at != index:
-                clock.check()
-                found = places.get(capture.get(cv2.CAP_PROP_POS_MSEC)) if capture.grab() else None
-                expected = found if at is None else at + 1
-                if found is None or found != expected or found > index:
+                position = None
+            while position != index:
+                deadline.check()
+                if not capture.grab():
                     return False
-                at = found
-            if not _retrieved(capture, index, keep):
+                actual = index_of_time.get(capture.get(cv2.CAP_PROP_POS_MSEC))
+                expected = actual if position is None else position + 1
+                if actual is None or actual != expected or actual > index:
+                    return False
+                position = actual
+            if not _retrieve(capture, index, sink):
                 return False
         return not capture.grab()
 
 
-def check_frames(count: int, limits: VideoLimits) -> None:
-    """Refuse a clip of too many frames.
+def check_frame_count(count: int, limits: VideoLimits) -> None:
+    """Check the number of frames read so far.
 
     Raises:
-        TooLargeError: it has.
+        TooLargeError: more than `limits.frames`.
     """
     if count > limits.frames:
         raise TooLargeError(f"the video has more frames than allowed: {limits.frames}")
 
 
-def check_pixels(height: int, width: int, limits: VideoLimits) -> None:
-    """Refuse frames that are too large.
+def check_frame_size(height: int, width: int, limits: VideoLimits) -> None:
+    """Check the size of a frame in px.
 
     Raises:
-        TooLargeError: they are.
+        TooLargeError: more than `limits.pixels`.
     """
     if height * width > limits.pixels:
         size = f"{width} x {height} px"
         raise TooLargeError(f"the video has frames of {size}; allowed: {limits.pixels} px in all")
 
 
-def _saves(keys: Sequence[int], at: int, index: int) -> bool:
-    """Whether seeking decodes fewer frames than walking on."""
-    place = bisect_right(keys, max(0, index - _LEAD))
+def _saves_decoding(keys: Sequence[int], position: int, index: int) -> bool:
+    """Return whether seeking to `index` decodes enough frames fewer than reading on."""
+    place = bisect_right(keys, max(0, index - _SEEK_LEAD))
     if not place:
         return False
     start = keys[place - 1]
-    return start - at > _WORTH and index - start <= _LONGEST_SEEK
+    return start - position > _MIN_SEEK_SAVING and index - start <= _MAX_SEEK
 
 
-def _packet(capture: cv2.VideoCapture) -> Packet:
-    found, data = capture.retrieve()
+def _read_packet(capture: cv2.VideoCapture) -> Packet:
+    ok, data = capture.retrieve()
     is_key = capture.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME) != 0
-    return Packet(capture.get(cv2.CAP_PROP_POS_MSEC), is_key, data.size if found else 0)
+    return Packet(capture.get(cv2.CAP_PROP_POS_MSEC), is_key, data.size if ok else 0)
 
 
-def _retrieved(capture: cv2.VideoCapture, index: int, keep: Keep) -> bool:
-    found, pixels = capture.retrieve()
-    if found:
-        at = capture.get(cv2.CAP_PROP_POS_MSEC)
-        keep(Frame(index, at, pixels.astype(np.uint8, copy=False)))
-    return found
+def _retrieve(capture: cv2.VideoCapture, index: int, sink: FrameSink) -> bool:
+    """Convert the grabbed frame and pass it to `sink`; return whether OpenCV had a picture."""
+    ok, pixels = capture.retrieve()
+    if ok:
+        time_ms = capture.get(cv2.CAP_PROP_POS_MSEC)
+        sink(DecodedFrame(index, time_ms, pixels.astype(np.uint8, copy=False)))
+    return ok
 
 
 @contextmanager
-def _opened(path: str, *, packets: bool = False) -> Iterator[cv2.VideoCapture]:
-    # one thread: the runs of other requests go beside
+def _open_capture(path: str, *, packets: bool = False) -> Iterator[cv2.VideoCapture]:
+    """Open a clip with OpenCV's FFmpeg.
+
+    Args:
+        path: a file.
+        packets: whether `retrieve` returns encoded packets (CAP_PROP_FORMAT -1), not pictures.
+
+    Raises:
+        DecodeError: FFmpeg finds no video in it.
+    """
+    # one thread: the server decodes other requests at the same time
     parameters = [cv2.CAP_PROP_N_THREADS, 1, *([cv2.CAP_PROP_FORMAT, -1] if packets else [])]
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, parameters)
     try:
@@ -286,13 +323,13 @@ def _opened(path: str, *, packets: bool = False) -> Iterator[cv2.VideoCapture]:
 
 
 def _check_header(capture: cv2.VideoCapture, limits: VideoLimits) -> None:
-    """Refuse what the header says to be over a limit."""
+    """Check the size, frame count and length that the header claims, before any packet is read."""
     width, height = (
         int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
     )
     frames, fps = (capture.get(p) for p in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS))
-    check_pixels(height, width, limits)
+    check_frame_size(height, width, limits)
     if frames > limits.frames:
         raise TooLargeError(f"the video has {frames:.0f} frames; allowed: {limits.frames}")
-    if _BELIEVABLE_FPS[0] <= fps <= _BELIEVABLE_FPS[1]:
+    if _PLAUSIBLE_FPS[0] <= fps <= _PLAUSIBLE_FPS[1]:
         check_duration("the video", frames / fps, limits.seconds)

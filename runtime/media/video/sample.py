@@ -1,9 +1,10 @@
-"""A clip to the frames that the graph takes: MP4 or MOV, WebM or Matroska, AVI, and nothing else.
+"""Sample the frames that a graph takes from a clip: MP4, MOV, WebM, Matroska or AVI.
 
-By OpenCV's FFmpeg. The bytes are untrusted, so the kind is told from the first of them before it
-sees any: it would also read playlists, and those name other files and addresses. Of the frames
-only those wanted are converted, a chunk at a time, at once to the graph's size, so memory follows
-the frames that are kept. Containers often miscount their frames: what can be decoded counts.
+OpenCV's FFmpeg decodes. It would also read playlists, which name other files and addresses, so the
+first bytes of an untrusted file decide its container before FFmpeg sees it. Only the sampled frames
+are converted to RGB, a chunk at a time, and at once resized for the graph: memory depends on the
+number of sampled frames, not on the length of the clip. Containers often miscount their frames, so
+the number of frames that can be decoded counts.
 """
 
 import struct
@@ -19,67 +20,84 @@ from numpy.typing import NDArray
 from runtime.artifact.steps import Step
 from runtime.errors import DecodeError, InputError, TooLargeError
 from runtime.media.images.preprocess import preprocess
-from runtime.media.signatures import found_in, is_mp4_image
-from runtime.media.video import reader as clips
-from runtime.media.video.reader import CODECS, FORMATS, Clock, Frame, Timeline, check_pixels
+from runtime.media.signatures import describe_content, is_mp4_image
+from runtime.media.video import reader
+from runtime.media.video.reader import (
+    CODECS,
+    FORMATS,
+    Deadline,
+    DecodedFrame,
+    Timeline,
+    check_frame_size,
+)
 from runtime.media.video.reader import VideoLimits as VideoLimits
 
-_QUICKTIME = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
-# MP4's relatives that are no clips, though FFmpeg finds a picture in them
-_SONGS = (b"M4A ", b"M4B ", b"M4P ")
+_QUICKTIME_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
+# audio in the container of MP4, though FFmpeg finds its cover picture
+_AUDIO_BRANDS = (b"M4A ", b"M4B ", b"M4P ")
 
 
 @dataclass(frozen=True, slots=True)
 class SampledFrames:
-    """The frames taken of a clip."""
+    """The frames sampled from one clip."""
 
-    frames: NDArray[np.uint8]  # (count, H, W, C) as the steps leave them; RGB without any
-    indices: tuple[int, ...]  # the number of each in the clip, from 0
-    clip_frames: int  # how many the clip has
-    times_s: tuple[float, ...] = ()  # of each, from the first frame; empty: nobody knows
-    by_seeking: bool = False  # the frames between were not decoded
+    frames: NDArray[np.uint8]  # (count, H, W, C) as the last step leaves them; RGB without steps
+    indices: tuple[int, ...]  # of each frame in the clip, from 0
+    clip_frames: int  # number of frames in the clip
+    times_s: tuple[float, ...] = ()  # of each frame, from the first; empty for a decoded clip
+    by_seeking: bool = False  # whether the frames between were skipped
 
 
 @dataclass(slots=True)
-class _Kept:
-    """Frames at the graph's size, and up to a chunk of them that are not yet."""
+class _FrameCollector:
+    """The sampled frames at the graph's size, and up to a chunk of them at full size."""
 
     steps: Sequence[Step]
     limits: VideoLimits
-    waiting: list[Frame] = field(default_factory=list)
+    full_size: list[DecodedFrame] = field(default_factory=list)
     frames: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
     times_ms: dict[int, float] = field(default_factory=dict)
-    checksums: dict[int, int] = field(default_factory=dict)  # of the frames at their full size
-    pixels: int = 1  # of the last frame
+    checksums: dict[int, int] = field(default_factory=dict)  # of the pixels at full size
+    pixels: int = 1  # height * width of the last frame
 
-    def keep(self, frame: Frame) -> None:
+    def add(self, frame: DecodedFrame) -> None:
+        """Take a frame; preprocess the chunk once it is full.
+
+        Raises:
+            TooLargeError: the frame is larger than allowed; the size may change within a clip.
+        """
         height, width = frame.pixels.shape[:2]
-        check_pixels(height, width, self.limits)  # it may change within a clip
+        check_frame_size(height, width, self.limits)
         self.pixels = height * width
         self.checksums[frame.index] = zlib.crc32(np.ascontiguousarray(frame.pixels).data)
-        self.waiting.append(frame)
-        # a chunk never takes more memory than one frame of the largest size
-        if len(self.waiting) >= min(self.limits.chunk, self.limits.pixels // self.pixels):
-            self.shrink()
+        self.full_size.append(frame)
+        # a chunk holds no more pixels than one frame of the largest size allowed
+        if len(self.full_size) >= min(self.limits.chunk, self.limits.pixels // self.pixels):
+            self.preprocess_chunk()
 
-    def shrink(self) -> None:
-        for frame in self.waiting:
+    def preprocess_chunk(self) -> None:
+        """Put the frames at full size through the steps, and drop them."""
+        for frame in self.full_size:
             cv2.cvtColor(frame.pixels, cv2.COLOR_BGR2RGB, dst=frame.pixels)
             self.frames[frame.index] = preprocess(frame.pixels, self.steps)
             self.times_ms[frame.index] = frame.time_ms
-        self.waiting.clear()
+        self.full_size.clear()
 
     def check_converted(self, timeline: Timeline) -> None:
-        """Refuse pictures that OpenCV did not write; see `runtime.media.video.reader`."""
+        """Check that OpenCV converted the frames; see `runtime.media.video.reader`.
+
+        Raises:
+            DecodeError: two frames are equal though the packets between them change the picture.
+        """
         for first, last in pairwise(sorted(self.checksums)):
-            same = self.checksums[first] == self.checksums[last]
-            if same and timeline.changes(first, last, pixels=self.pixels):
+            equal = self.checksums[first] == self.checksums[last]
+            if equal and timeline.has_changes(first, last, pixels=self.pixels):
                 raise DecodeError(
                     f"the video's frames {first} and {last} come out the same, though its data "
                     "changes: interlaced video is not decoded here; allowed: progressive"
                 )
 
-    def sampled(
+    def result(
         self, indices: Sequence[int], clip_frames: int, *, by_seeking: bool
     ) -> SampledFrames:
         start = self.times_ms[indices[0]]
@@ -89,9 +107,9 @@ class _Kept:
 
 
 def frame_indices(clip_frames: int, count: int) -> tuple[int, ...]:
-    """Which of the frames of a clip are taken: evenly, the first and the last among them.
+    """Return the indices of `count` evenly spaced frames, the first and the last included.
 
-    A clip of fewer frames than `count` gives all of them, then its last again.
+    A clip with fewer frames than `count` contributes all of them, then its last one again.
     """
     if clip_frames < count:
         return (*range(clip_frames), *[clip_frames - 1] * (count - clip_frames))
@@ -101,29 +119,32 @@ def frame_indices(clip_frames: int, count: int) -> tuple[int, ...]:
 def sample_frames(
     data: bytes, *, count: int, steps: Sequence[Step] = (), limits: VideoLimits | None = None
 ) -> SampledFrames:
-    """Decode the wanted frames of a clip, upright, and put each through the steps.
+    """Sample a clip evenly, turn the frames upright, and apply the steps to each.
 
-    Where seeking is exact only the frames wanted, and those they are made from, are decoded;
-    elsewhere all are. The frames are the same. A clip that is cut off is read as far as it goes.
+    Where seeking is exact, only the sampled frames and those they are predicted from are decoded,
+    elsewhere all frames; the result is the same. A clip that is cut off is sampled over the frames
+    that it still has.
 
     Args:
-        data: a whole file, told by its content.
-        count: how many frames.
-        steps: what is done to each; those that are not about pictures are passed over.
-        limits: the largest clip taken; None for the defaults.
+        data: a whole file; its first bytes decide the container.
+        count: number of frames to sample.
+        steps: from `Spec.preprocess`; steps for other media are skipped.
+        limits: the largest clip accepted; None for the defaults of `VideoLimits`.
 
     Raises:
-        DecodeError: of another kind, corrupt, or without any frame.
+        DecodeError: another kind of file, mirrored, interlaced, corrupt, or without any frame.
         TooLargeError: over a limit, or out of memory.
-        InputError: a step does not take frames of this size.
+        InputError: a step does not accept frames of this size.
     """
-    if not _is_known(data):
-        raise DecodeError(f"the video {found_in(data)}; allowed: {FORMATS}")
+    if not _is_clip(data):
+        raise DecodeError(f"the video {describe_content(data)}; allowed: {FORMATS}")
     if _is_mirrored(data):
-        raise DecodeError("the video is to be shown mirrored, which is not done here")
+        raise DecodeError(
+            "the video's display matrix mirrors it; allowed: clips that are at most turned"
+        )
     try:
-        with clips.file_of(data) as path:
-            return _sampled(path, count, steps, limits or VideoLimits())
+        with reader.path_to(data) as path:
+            return _sample(path, count, steps, limits or VideoLimits())
     except (MemoryError, cv2.error) as error:
         raise _refusal(error, len(data)) from None
 
@@ -131,75 +152,86 @@ def sample_frames(
 def sample_array(
     clip: NDArray[np.uint8], *, count: int, steps: Sequence[Step] = ()
 ) -> SampledFrames:
-    """The same of a clip that is decoded already.
+    """Sample a clip that is already decoded, as `sample_frames` does.
 
     Args:
         clip: (n, H, W, 3) uint8, RGB.
-        count: how many frames.
-        steps: what is done to each.
+        count: number of frames to sample.
+        steps: from `Spec.preprocess`; steps for other media are skipped.
 
     Raises:
-        InputError: another shape or dtype, or a step does not take frames of this size.
+        InputError: another shape or dtype, or a step does not accept frames of this size.
     """
     if clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape[3] != 3 or 0 in clip.shape:
         raise InputError(f"clip is {clip.dtype} {clip.shape}; allowed: uint8 (n, H, W, 3), RGB")
     indices = frame_indices(len(clip), count)
-    return SampledFrames(
-        np.stack([preprocess(clip[i], steps) for i in indices]), indices, len(clip)
-    )
+    frames = np.stack([preprocess(clip[index], steps) for index in indices])
+    return SampledFrames(frames, indices, len(clip))
 
 
-def _sampled(path: str, count: int, steps: Sequence[Step], limits: VideoLimits) -> SampledFrames:
-    clock = Clock.start(limits)
-    timeline = clips.read_timeline(path, limits, clock)
+def _sample(path: str, count: int, steps: Sequence[Step], limits: VideoLimits) -> SampledFrames:
+    """Sample by seeking; decode the whole clip if that is not exact."""
+    deadline = Deadline.start(limits)
+    timeline = reader.read_timeline(path, limits, deadline)
     clip_frames = max(1, len(timeline.packets))
-    indices, kept = frame_indices(clip_frames, count), _Kept(steps, limits)
+    indices, collector = frame_indices(clip_frames, count), _FrameCollector(steps, limits)
     by_seeking = False
     if timeline.seekable and clip_frames - 1 in indices:
-        wanted = sorted(set(indices))
-        by_seeking = clips.seek(path, wanted, kept.keep, timeline=timeline, clock=clock)
+        distinct = sorted(set(indices))
+        by_seeking = reader.seek_frames(
+            path, distinct, collector.add, timeline=timeline, deadline=deadline
+        )
     if not by_seeking:
-        clip_frames, kept = _walked(path, timeline, count, steps, limits, clock)
-    kept.shrink()
-    kept.check_converted(timeline)
-    return kept.sampled(frame_indices(clip_frames, count), clip_frames, by_seeking=by_seeking)
+        clip_frames, collector = _decode_all(path, timeline, count, steps, limits, deadline)
+    collector.preprocess_chunk()
+    collector.check_converted(timeline)
+    return collector.result(frame_indices(clip_frames, count), clip_frames, by_seeking=by_seeking)
 
 
-def _walked(
+def _decode_all(
     path: str,
     timeline: Timeline,
     count: int,
     steps: Sequence[Step],
     limits: VideoLimits,
-    clock: Clock,
-) -> tuple[int, _Kept]:
-    """Walk a clip; again where it has not as many frames as its container says."""
-    claimed = max(1, len(timeline.packets))
+    deadline: Deadline,
+) -> tuple[int, _FrameCollector]:
+    """Decode a whole clip; decode it again if its container miscounts the frames.
+
+    Returns:
+        The number of frames, and the collector with those to be sampled.
+    """
+    expected = max(1, len(timeline.packets))
     for _ in range(2):
-        kept, wanted = _Kept(steps, limits), frame_indices(claimed, count)
-        found = clips.walk(path, wanted, kept.keep, limits=limits, clock=clock)
-        if not found:
-            coded = f", coded as {timeline.codec}," if timeline.codec else ""
+        collector, indices = _FrameCollector(steps, limits), frame_indices(expected, count)
+        actual = reader.decode_all(path, indices, collector.add, limits=limits, deadline=deadline)
+        if not actual:
+            codec = f", coded as {timeline.codec}," if timeline.codec else ""
             allowed = f"allowed: {FORMATS}, with {CODECS}"
-            raise DecodeError(f"the video{coded} holds no frame that can be decoded; {allowed}")
-        if wanted == frame_indices(found, count):
-            return found, kept
-        claimed = found
-    raise DecodeError(f"the video does not decode twice to the same; allowed: {FORMATS}")
+            raise DecodeError(f"the video{codec} holds no frame that can be decoded; {allowed}")
+        if indices == frame_indices(actual, count):
+            return actual, collector
+        expected = actual
+    raise DecodeError(f"decoding the video twice gave different frame counts; allowed: {FORMATS}")
 
 
-def _is_known(data: bytes) -> bool:
+def _is_clip(data: bytes) -> bool:
+    """Return whether the first bytes are those of an allowed container, and of no photo or song."""
     if data[:4] == b"RIFF":
         return data[8:11] == b"AVI"
-    if data[:4] == b"\x1a\x45\xdf\xa3":
+    if data[:4] == b"\x1a\x45\xdf\xa3":  # Matroska and WebM
         return True
-    if data[4:8] == b"ftyp" and (is_mp4_image(data) or data[8:12] in _SONGS):
+    if data[4:8] == b"ftyp" and (is_mp4_image(data) or data[8:12] in _AUDIO_BRANDS):
         return False
-    return data[4:8] in _QUICKTIME
+    return data[4:8] in _QUICKTIME_BOXES
 
 
 def _is_mirrored(data: bytes) -> bool:
-    """Whether a track of an MP4 is mirrored: OpenCV would turn it round instead."""
+    """Return whether the display matrix of an MP4 track mirrors it: OpenCV would turn it instead.
+
+    Reads the `tkhd` boxes, whose matrix has fixed-point entries a, b, u, c, d, ...; a negative
+    determinant mirrors.
+    """
     place = data.find(b"tkhd")
     while place >= 0:
         matrix = place + (56 if data[place + 4 : place + 5] == b"\x01" else 44)
@@ -212,6 +244,7 @@ def _is_mirrored(data: bytes) -> bool:
 
 
 def _refusal(error: MemoryError | cv2.error, size_bytes: int) -> Exception:
+    """Return the error for a failure inside OpenCV."""
     if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
         return DecodeError(f"the video cannot be decoded; allowed: {FORMATS}")
     return TooLargeError(f"video of {size_bytes} bytes needs more memory than is free")

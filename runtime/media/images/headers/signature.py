@@ -3,7 +3,7 @@
 from typing import Literal, get_args
 
 from runtime.errors import DecodeError
-from runtime.media.signatures import name_of
+from runtime.media.signatures import type_name
 
 Kind = Literal["JPEG", "PNG", "WebP", "BMP", "GIF"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -18,7 +18,7 @@ def image_kind(data: bytes) -> Kind:
     allowed = f"allowed: {', '.join(KINDS)}"
     if not data:
         raise DecodeError(f"the image is empty; {allowed}")
-    name = name_of(data)
+    name = type_name(data)
     for kind in KINDS:
         if name == kind:
             return kind

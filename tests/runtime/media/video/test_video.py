@@ -1,4 +1,4 @@
-"""Clips to frames."""
+"""Sampling the frames of clips: which frames, their pixels, and what is refused."""
 
 import struct
 from dataclasses import replace
@@ -10,10 +10,17 @@ import pytest
 
 from runtime.artifact.steps import Grayscale, Resize
 from runtime.errors import DecodeError, InputError, TooLargeError
-from runtime.media.video.reader import Clock, Frame, Timeline, file_of, read_timeline, walk
+from runtime.media.video.reader import (
+    Deadline,
+    DecodedFrame,
+    Timeline,
+    decode_all,
+    path_to,
+    read_timeline,
+)
 from runtime.media.video.sample import (
     VideoLimits,
-    _Kept,
+    _FrameCollector,
     frame_indices,
     sample_array,
     sample_frames,
@@ -45,7 +52,7 @@ def test_indices_by_hand(clip: int, count: int, indices: tuple[int, ...]) -> Non
     assert frame_indices(clip, count) == indices
 
 
-def test_indices_are_those_of_the_division_in_floats() -> None:
+def test_indices_equal_those_of_a_division_in_floats() -> None:
     for clip in range(16, 2000):
         assert frame_indices(clip, 16) == tuple(int(i * (clip - 1) / 15) for i in range(16))
 
@@ -54,16 +61,16 @@ def test_indices_are_those_of_the_division_in_floats() -> None:
     ("kind", "codec"),
     [("mp4", "mp4v"), ("mov", "mp4v"), ("avi", "MJPG"), ("mkv", "mp4v"), ("webm", "VP80")],
 )
-def test_each_kind_is_decoded_in_order(tmp_path: Path, kind: str, codec: str) -> None:
+def test_each_container_is_decoded_in_order(tmp_path: Path, kind: str, codec: str) -> None:
     data = video(shades(LEVELS), tmp_path, kind=kind, codec=codec)
-    taken = sample_frames(data, count=4)
-    assert (taken.clip_frames, taken.indices) == (30, (0, 9, 19, 29))
-    assert taken.frames.shape == (4, 48, 64, 3)
-    assert taken.frames.dtype == np.uint8
-    np.testing.assert_allclose(levels(taken.frames), [10, 82, 162, 242], atol=4)
+    sampled = sample_frames(data, count=4)
+    assert (sampled.clip_frames, sampled.indices) == (30, (0, 9, 19, 29))
+    assert sampled.frames.shape == (4, 48, 64, 3)
+    assert sampled.frames.dtype == np.uint8
+    np.testing.assert_allclose(levels(sampled.frames), [10, 82, 162, 242], atol=4)
 
 
-def test_frames_are_rgb_and_put_through_the_steps(tmp_path: Path) -> None:
+def test_frames_are_rgb_and_the_steps_are_applied(tmp_path: Path) -> None:
     clip = shades(LEVELS)
     clip[..., 0], clip[..., 1:] = 200, 20  # red
     data = video(clip, tmp_path, kind="avi", codec="MJPG")
@@ -74,35 +81,35 @@ def test_frames_are_rgb_and_put_through_the_steps(tmp_path: Path) -> None:
 
 
 def test_short_clip_repeats_its_last_frame(tmp_path: Path) -> None:
-    taken = sample_frames(video(shades([20, 120, 220]), tmp_path), count=5)
-    assert taken.indices == (0, 1, 2, 2, 2)
-    np.testing.assert_allclose(levels(taken.frames), [20, 120, 220, 220, 220], atol=4)
+    sampled = sample_frames(video(shades([20, 120, 220]), tmp_path), count=5)
+    assert sampled.indices == (0, 1, 2, 2, 2)
+    np.testing.assert_allclose(levels(sampled.frames), [20, 120, 220, 220, 220], atol=4)
 
 
 @pytest.mark.parametrize("share", [0.4, 0.7])
-def test_clip_that_ends_early_is_sampled_again_over_what_there_is(
+def test_a_clip_that_is_cut_off_is_sampled_over_its_remaining_frames(
     tmp_path: Path, share: float
 ) -> None:
     whole = video(shades(range(200)), tmp_path, kind="avi", codec="MJPG")
-    taken = sample_frames(whole[: int(len(whole) * share)], count=4)
-    assert taken.clip_frames == pytest.approx(200 * share, abs=12)
-    assert taken.indices == frame_indices(taken.clip_frames, 4)
-    np.testing.assert_allclose(levels(taken.frames), taken.indices, atol=4)
+    sampled = sample_frames(whole[: int(len(whole) * share)], count=4)
+    assert sampled.clip_frames == pytest.approx(200 * share, abs=12)
+    assert sampled.indices == frame_indices(sampled.clip_frames, 4)
+    np.testing.assert_allclose(levels(sampled.frames), sampled.indices, atol=4)
 
 
-def test_decoded_clip_gives_the_same_frames() -> None:
-    taken = sample_array(shades(LEVELS), count=4, steps=(SMALL,))
-    np.testing.assert_array_equal(levels(taken.frames), [10, 82, 162, 242])
+def test_an_array_is_sampled_like_a_file() -> None:
+    sampled = sample_array(shades(LEVELS), count=4, steps=(SMALL,))
+    np.testing.assert_array_equal(levels(sampled.frames), [10, 82, 162, 242])
 
 
 @pytest.mark.parametrize("shape", [(0, 8, 8, 3), (5, 8, 8, 1), (8, 8, 3)])
-def test_decoded_clip_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+def test_an_array_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match=r"clip is uint8 .*; allowed: uint8 \(n, H, W, 3\), RGB"):
         sample_array(np.zeros(shape, np.uint8), count=4)
 
 
 @pytest.mark.parametrize(
-    ("data", "says"),
+    ("data", "message"),
     [
         (b"", "the video is empty; allowed: MP4, MOV, WebM, Matroska, AVI"),
         (b"GIF89a" + bytes(40), "the video is GIF; allowed: MP4"),
@@ -114,10 +121,10 @@ def test_decoded_clip_of_another_shape_is_refused(shape: tuple[int, ...]) -> Non
         (b"RIFF\x04\x00\x00\x00AVI LIST", "the video cannot be decoded"),
     ],
 )
-def test_what_is_no_video_is_refused(data: bytes, says: str) -> None:
+def test_other_files_are_refused(data: bytes, message: str) -> None:
     with pytest.raises(DecodeError) as caught:
         sample_frames(data, count=4)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_damaged_clips_are_decoded_or_refused(tmp_path: Path) -> None:
@@ -129,40 +136,40 @@ def test_damaged_clips_are_decoded_or_refused(tmp_path: Path) -> None:
             places = generator.integers(16, whole.size, 30)
             damaged[places] = generator.integers(0, 256, 30)
             try:
-                taken = sample_frames(damaged.tobytes(), count=4, steps=(SMALL,))
+                sampled = sample_frames(damaged.tobytes(), count=4, steps=(SMALL,))
             except InputError:
                 continue
-            assert taken.frames.shape == (4, 8, 8, 3)
+            assert sampled.frames.shape == (4, 8, 8, 3)
 
 
 @pytest.mark.parametrize(
-    ("limits", "says"),
+    ("limits", "message"),
     [
         (VideoLimits(frames=29), "the video has 30 frames; allowed: 29"),
         (VideoLimits(seconds=1.0), "the video is 1.2 s long; allowed: 1 s"),
         (VideoLimits(pixels=48 * 64 - 1), "frames of 64 x 48 px; allowed: 3071 px in all"),
     ],
 )
-def test_limits(tmp_path: Path, limits: VideoLimits, says: str) -> None:
+def test_limits(tmp_path: Path, limits: VideoLimits, message: str) -> None:
     data = video(shades(LEVELS), tmp_path)
     with pytest.raises(TooLargeError) as caught:
         sample_frames(data, count=4, limits=limits)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_frames_are_counted_where_the_header_says_less(tmp_path: Path) -> None:
+def test_frames_are_counted_when_the_header_claims_fewer(tmp_path: Path) -> None:
     data = bytearray(video(shades(LEVELS), tmp_path, kind="avi", codec="MJPG"))
     for chunk, offset in ((b"avih", 24), (b"strh", 40)):  # their counts of frames
         at = data.index(chunk) + offset
         assert int.from_bytes(data[at : at + 4], "little") == 30
         data[at : at + 4] = (3).to_bytes(4, "little")
-    taken = sample_frames(bytes(data), count=4)
-    assert (taken.clip_frames, taken.indices) == (30, (0, 9, 19, 29))
+    sampled = sample_frames(bytes(data), count=4)
+    assert (sampled.clip_frames, sampled.indices) == (30, (0, 9, 19, 29))
     with pytest.raises(TooLargeError, match="more frames than allowed: 20"):
         sample_frames(bytes(data), count=4, limits=VideoLimits(frames=20))
 
 
-def test_times_are_from_the_first_frame(tmp_path: Path) -> None:
+def test_times_begin_at_the_first_frame(tmp_path: Path) -> None:
     data = video(shades(LEVELS), tmp_path, fps=10)
     assert sample_frames(data, count=4).times_s == pytest.approx((0.0, 0.9, 1.9, 2.9), abs=1e-3)
     assert sample_frames(data, count=1).times_s == (0.0,)
@@ -175,63 +182,69 @@ def test_decoding_ends_with_the_deadline(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 100])
-def test_a_chunk_changes_nothing_but_memory(tmp_path: Path, chunk: int) -> None:
+def test_the_chunk_size_does_not_change_the_frames(tmp_path: Path, chunk: int) -> None:
     data = video(shades(LEVELS), tmp_path)
-    taken = sample_frames(data, count=8, steps=(SMALL,), limits=VideoLimits(chunk=chunk))
+    sampled = sample_frames(data, count=8, steps=(SMALL,), limits=VideoLimits(chunk=chunk))
     expected = sample_frames(data, count=8, steps=(SMALL,))
-    np.testing.assert_array_equal(taken.frames, expected.frames)
+    np.testing.assert_array_equal(sampled.frames, expected.frames)
 
 
 def test_a_chunk_holds_no_more_pixels_than_one_frame_may_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held: list[int] = []
-    shrink = _Kept.shrink
+    chunk_sizes: list[int] = []
+    preprocess_chunk = _FrameCollector.preprocess_chunk
 
-    def counted(kept: _Kept) -> None:
-        held.append(len(kept.waiting))
-        shrink(kept)
+    def record_size(collector: _FrameCollector) -> None:
+        chunk_sizes.append(len(collector.full_size))
+        preprocess_chunk(collector)
 
-    monkeypatch.setattr(_Kept, "shrink", counted)
+    monkeypatch.setattr(_FrameCollector, "preprocess_chunk", record_size)
     data = video(shades(LEVELS), tmp_path)
     sample_frames(data, count=9, limits=VideoLimits(chunk=4))
-    assert held == [4, 4, 1]
-    held.clear()
+    assert chunk_sizes == [4, 4, 1]
+    chunk_sizes.clear()
     sample_frames(data, count=9, limits=VideoLimits(chunk=4, pixels=3 * 48 * 64))
-    assert held == [3, 3, 3, 0]
+    assert chunk_sizes == [3, 3, 3, 0]
 
 
 def noisy(count: int) -> np.ndarray:
-    """A clip whose frames all differ, (n, 48, 64, 3)."""
+    """Return a clip whose frames all differ, (n, 48, 64, 3)."""
     coarse = np.random.default_rng(0).integers(0, 256, (count, 6, 8, 3), np.uint8)
     return coarse.repeat(8, axis=1).repeat(8, axis=2)
 
 
-def test_seeking_gives_the_frames_of_a_walk(tmp_path: Path) -> None:
+def test_seeking_returns_the_frames_that_full_decoding_returns(tmp_path: Path) -> None:
     data = video(noisy(90), tmp_path, kind="avi", codec="MJPG")
-    with file_of(data) as path:
-        timeline = read_timeline(path, VideoLimits(), Clock.start(VideoLimits()))
+    with path_to(data) as path:
+        timeline = read_timeline(path, VideoLimits(), Deadline.start(VideoLimits()))
     assert timeline.seekable
     assert timeline.keys == list(range(90))
     for count in (2, 3, 7):
-        taken = sample_frames(data, count=count)
-        assert taken.by_seeking
-        walked: list[Frame] = []
-        with file_of(data) as path:
-            limits, clock = VideoLimits(), Clock.start(VideoLimits())
-            assert walk(path, taken.indices, walked.append, limits=limits, clock=clock) == 90
-        expected = [frame.pixels[..., ::-1] for frame in walked]
-        np.testing.assert_array_equal(taken.frames, expected)
+        sampled = sample_frames(data, count=count)
+        assert sampled.by_seeking
+        decoded: list[DecodedFrame] = []
+        with path_to(data) as path:
+            frame_count = decode_all(
+                path,
+                sampled.indices,
+                decoded.append,
+                limits=VideoLimits(),
+                deadline=Deadline.start(VideoLimits()),
+            )
+        assert frame_count == 90
+        expected = [frame.pixels[..., ::-1] for frame in decoded]
+        np.testing.assert_array_equal(sampled.frames, expected)
 
 
 @pytest.mark.parametrize("wrong", ["moved", "missing", "more", "hidden"])
-def test_a_seek_that_lands_elsewhere_is_a_walk(
+def test_a_seek_that_lands_elsewhere_falls_back_to_full_decoding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     data = video(noisy(90), tmp_path, kind="avi", codec="MJPG")
 
-    def misread(path: str, limits: VideoLimits, clock: Clock) -> Timeline:
-        packets = list(read_timeline(path, limits, clock).packets)
+    def read_wrong_timeline(path: str, limits: VideoLimits, deadline: Deadline) -> Timeline:
+        packets = list(read_timeline(path, limits, deadline).packets)
         if wrong == "moved":
             packets = [replace(packet, time_ms=packet.time_ms + 7) for packet in packets]
         elif wrong == "missing":
@@ -242,16 +255,16 @@ def test_a_seek_that_lands_elsewhere_is_a_walk(
             packets.append(replace(packets[-1], time_ms=packets[-1].time_ms + 40))
         return Timeline(tuple(packets), seekable=True)
 
-    count = 40 if wrong == "hidden" else 5  # that many are not worth a seek each
+    count = 40 if wrong == "hidden" else 5  # so many frames are decoded without a seek
     expected = sample_frames(data, count=count)
-    monkeypatch.setattr("runtime.media.video.reader.read_timeline", misread)
-    taken = sample_frames(data, count=count)
-    assert not taken.by_seeking
-    assert taken.indices == expected.indices
-    np.testing.assert_array_equal(taken.frames, expected.frames)
+    monkeypatch.setattr("runtime.media.video.reader.read_timeline", read_wrong_timeline)
+    sampled = sample_frames(data, count=count)
+    assert not sampled.by_seeking
+    assert sampled.indices == expected.indices
+    np.testing.assert_array_equal(sampled.frames, expected.frames)
 
 
-def test_pictures_that_were_not_converted_are_refused(tmp_path: Path) -> None:
+def test_frames_that_opencv_did_not_convert_are_refused(tmp_path: Path) -> None:
     data = bytearray(video(noisy(20), tmp_path))
     start = data.index(b"\x00\x00\x01\x20")  # MPEG-4's video object layer
     bits = "".join(f"{byte:08b}" for byte in data[start : start + 40])
@@ -263,20 +276,22 @@ def test_pictures_that_were_not_converted_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "codec"), [("mp4", "mp4v"), ("avi", "MJPG"), ("webm", "VP80")])
-def test_a_clip_in_which_nothing_moves_is_decoded(tmp_path: Path, kind: str, codec: str) -> None:
+def test_a_clip_without_motion_is_not_taken_for_interlaced(
+    tmp_path: Path, kind: str, codec: str
+) -> None:
     for clip in (shades([80] * 40), noisy(1).repeat(40, axis=0)):
         data = video(clip, tmp_path, kind=kind, codec=codec)
         assert len(sample_frames(data, count=8).frames) == 8
 
 
-def test_songs_and_photos_in_mp4_are_refused() -> None:
+def test_sounds_and_photos_in_mp4_are_refused() -> None:
     for brand, name in ((b"M4A ", "M4A audio"), (b"heic", "HEIC"), (b"avif", "AVIF")):
         with pytest.raises(DecodeError, match=f"^the video is {name}; allowed: MP4, MOV, WebM"):
             sample_frames(b"\x00\x00\x00\x18ftyp" + brand + bytes(60), count=4)
 
 
 @pytest.mark.parametrize("kind", ["mp4", "webm"])
-def test_a_clip_coded_as_av1_is_refused_by_that_name(kind: str) -> None:
+def test_a_clip_coded_as_av1_is_refused_by_name(kind: str) -> None:
     data = (Path(__file__).parents[3] / "data" / "clips" / f"av1.{kind}").read_bytes()
     with pytest.raises(DecodeError) as caught:
         sample_frames(data, count=4)
@@ -286,7 +301,7 @@ def test_a_clip_coded_as_av1_is_refused_by_that_name(kind: str) -> None:
     )
 
 
-def test_nothing_is_left_open(tmp_path: Path) -> None:
+def test_no_file_descriptor_is_left_open(tmp_path: Path) -> None:
     data = video(shades(LEVELS), tmp_path)
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(5):
@@ -306,7 +321,7 @@ def test_refusals_write_nothing_to_stderr(
     assert capfd.readouterr().err == ""
 
 
-REAL = {  # frames that each holds
+REAL_CLIPS = {  # number of frames
     "har_walking.mp4": 462,
     "mma_test.avi": 164,
     "mp_walking.mp4": 144,
@@ -316,18 +331,18 @@ REAL = {  # frames that each holds
 
 
 @needs_data
-@pytest.mark.parametrize("name", REAL)
-def test_real_clips_give_the_frames_that_a_plain_walk_gives(name: str) -> None:
+@pytest.mark.parametrize("name", REAL_CLIPS)
+def test_real_clips_equal_frames_read_by_opencv_one_by_one(name: str) -> None:
     path = DATA / "video" / name
-    taken = sample_frames(path.read_bytes(), count=16, steps=(SMALL,))
-    assert taken.clip_frames == REAL[name]
+    sampled = sample_frames(path.read_bytes(), count=16, steps=(SMALL,))
+    assert sampled.clip_frames == REAL_CLIPS[name]
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     small = []
     while (read := capture.read())[0]:
         small.append(cv2.resize(read[1], (8, 8), interpolation=cv2.INTER_AREA)[..., ::-1])
     capture.release()
-    assert len(small) == REAL[name]
-    np.testing.assert_array_equal(taken.frames, [small[i] for i in frame_indices(len(small), 16)])
+    assert len(small) == REAL_CLIPS[name]
+    np.testing.assert_array_equal(sampled.frames, [small[i] for i in frame_indices(len(small), 16)])
 
 
 @needs_data
@@ -342,20 +357,20 @@ def test_real_clip_over_a_minute_and_files_without_video_are_refused() -> None:
 
 
 @needs_data
-def test_a_real_clip_is_sought_and_upright() -> None:
+def test_a_real_clip_is_sampled_by_seeking() -> None:
     folder = DATA / "video"
     data = (folder / "one-by-one-person-detection.mp4").read_bytes()
-    taken = sample_frames(data, count=3, steps=(SMALL,), limits=VideoLimits(seconds=200))
-    assert (taken.by_seeking, taken.indices) == (True, (0, 696, 1393))
-    assert taken.times_s == pytest.approx((0.0, 69.6, 139.3), abs=1e-3)
+    sampled = sample_frames(data, count=3, steps=(SMALL,), limits=VideoLimits(seconds=200))
+    assert (sampled.by_seeking, sampled.indices) == (True, (0, 696, 1393))
+    assert sampled.times_s == pytest.approx((0.0, 69.6, 139.3), abs=1e-3)
     capture = cv2.VideoCapture(str(folder / "one-by-one-person-detection.mp4"), cv2.CAP_FFMPEG)
     small = []
     for index in range(1394):
         assert capture.grab()
-        if index in taken.indices:
+        if index in sampled.indices:
             frame = capture.retrieve()[1]
             small.append(cv2.resize(frame, (8, 8), interpolation=cv2.INTER_AREA)[..., ::-1])
-    np.testing.assert_array_equal(taken.frames, small)
+    np.testing.assert_array_equal(sampled.frames, small)
 
 
 @pytest.mark.parametrize("matrix", [(-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0)])
@@ -364,21 +379,22 @@ def test_a_mirrored_clip_is_refused(tmp_path: Path, matrix: tuple[int, ...]) -> 
     place = data.index(b"tkhd") + 44  # version 0
     a, b, c, d = (value * 65536 for value in matrix)
     data[place : place + 20] = struct.pack(">5i", a, b, 0, c, d)
-    with pytest.raises(DecodeError, match="the video is to be shown mirrored"):
+    with pytest.raises(DecodeError, match="the video's display matrix mirrors it"):
         sample_frames(bytes(data), count=4)
 
 
-TURNED = {1: (0, 1, -1, 0), 2: (-1, 0, 0, -1), 3: (0, -1, 1, 0)}  # quarters clockwise: a b c d
+# matrix entries a, b, c, d by quarter turns clockwise
+TURN_MATRICES = {1: (0, 1, -1, 0), 2: (-1, 0, 0, -1), 3: (0, -1, 1, 0)}
 
 
 @needs_data
-@pytest.mark.parametrize("quarters", TURNED)
-def test_a_clip_held_on_its_side_is_turned(quarters: int) -> None:
+@pytest.mark.parametrize("quarters", TURN_MATRICES)
+def test_a_clip_with_a_turned_display_matrix_is_turned(quarters: int) -> None:
     path = DATA / "video" / "realshort.mp4"
     data = bytearray(path.read_bytes())
     upright = sample_frames(bytes(data), count=3).frames
     matrix = data.index(b"tkhd") + 44  # version 0
-    a, b, c, d = (value * 65536 for value in TURNED[quarters])
+    a, b, c, d = (value * 65536 for value in TURN_MATRICES[quarters])
     data[matrix : matrix + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     turned = sample_frames(bytes(data), count=3).frames
     np.testing.assert_array_equal(turned, np.rot90(upright, -quarters, axes=(1, 2)))
