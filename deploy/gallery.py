@@ -108,14 +108,14 @@ def _open_command(
         arguments.append(str(files[0]))
         files = files[1:]
     options = parser().parse_args([*arguments, "any"])
-    return options.command.open(options, bounds), files
+    return options.command.prepare(options, bounds), files
 
 
 def _figure(task: str, number: int, path: Path, command: ReadyCommand, out: Path) -> Figure:
     """Run a task on one file and write the picture of its answer."""
     print(f"gallery: {task} {path}", file=sys.stderr, flush=True)
     try:
-        answer = command.ask(path)
+        answer = command.answer(path)
         source = answer.provenance
         by = f"by {source.model}/{source.version}, weights: {source.weights}"
         text = "\n".join([*answer.lines, *answer.warnings, by])
@@ -124,7 +124,7 @@ def _figure(task: str, number: int, path: Path, command: ReadyCommand, out: Path
         name = f"{task}-{number:02d}.png"
         (out / name).write_bytes(encode_picture(answer.picture()))
     except (SlipwayError, OSError, ArithmeticError, MemoryError) as error:
-        return Figure(path, error_reason(error, beside=str(path)), "")
+        return Figure(path, error_reason(error, subject=str(path)), "")
     return Figure(path, text, name)
 
 

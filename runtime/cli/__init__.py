@@ -1,1 +1,1 @@
-"""The command line: tasks over files, folders and patterns; sits on top of `runtime.tasks`."""
+"""Command line: run a task on files, folders and patterns; on top of `runtime.tasks`."""

@@ -1,4 +1,4 @@
-"""What a command is made of."""
+"""The parts of a command: its options, its answer to one file, and formats that commands share."""
 
 import argparse
 from collections.abc import Callable
@@ -8,39 +8,44 @@ from typing import Any
 
 from runtime.draw import Picture
 from runtime.predict.prepare import Bounds
-from runtime.results import Provenance
+from runtime.results import Classification, Provenance
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is told of one file."""
+    """The answer to one file, as JSON, as text and as a picture."""
 
     provenance: Provenance
-    result: dict[str, Any]  # as the server's `result`
+    result: dict[str, Any]  # equals the `result` of the server's answer
     lines: tuple[str, ...]  # for people: the first follows the file's name
     warnings: tuple[str, ...] = ()
-    picture: Callable[[], Picture] | None = None  # None: there is nothing to be seen
+    picture: Callable[[], Picture] | None = None  # None: the answer cannot be drawn
 
 
 @dataclass(frozen=True, slots=True)
 class ReadyCommand:
-    """A command that is ready: its models are loaded."""
+    """A command whose options are checked and whose models are loaded."""
 
-    ask: Callable[[Path], Answer]
-    suffixes: frozenset[str]  # of the files that are looked for in folders
-    before: Callable[[int], None] = field(default=lambda count: None)  # with the number of files
+    answer: Callable[[Path], Answer]
+    suffixes: frozenset[str]  # of the files that it takes from folders
+    check_count: Callable[[int], None] = field(default=lambda count: None)  # number of files
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A task on the command line."""
+    """A subcommand of `python -m runtime`."""
 
     name: str
     summary: str
-    declare: Callable[[argparse.ArgumentParser], None]  # its own options
-    open: Callable[[argparse.Namespace, Bounds], ReadyCommand]
+    add_options: Callable[[argparse.ArgumentParser], None]  # those that other commands lack
+    prepare: Callable[[argparse.Namespace, Bounds], ReadyCommand]
 
 
-def share(value: float) -> str:
-    """A probability as people read it."""
+def format_probability(value: float) -> str:
+    """Format a probability with two decimals."""
     return f"{value:.2f}"
+
+
+def format_top_class(result: Classification) -> str:
+    """Format the most probable class and its probability: "happy 0.83"."""
+    return f"{result.label} {format_probability(result.confidence)}"

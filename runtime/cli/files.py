@@ -1,4 +1,4 @@
-"""From what was typed to files: names, folders with all below them, and patterns."""
+"""Input files of the command line (names, folders, patterns) and output files of its pictures."""
 
 import glob
 import os
@@ -9,40 +9,43 @@ from pathlib import Path
 
 from runtime.errors import InputError, TooLargeError
 
-MAX_FILE_BYTES = 2**31  # read whole; what is larger is no recording that the tasks take
+# A file is read whole into memory. No task accepts a recording of this size.
+MAX_FILE_BYTES = 2**31
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
-    """What was typed and names no file."""
+class NoFile:
+    """An argument that names no file, and the reason."""
 
-    typed: str
+    argument: str
     reason: str
 
 
-def expand(typed: Iterable[str], suffixes: frozenset[str]) -> list[Path | Missing]:
-    """The files, each once, in the order typed; those of a folder or a pattern are sorted.
+def expand(arguments: Iterable[str], suffixes: frozenset[str]) -> list[Path | NoFile]:
+    """Return the files that the arguments name, each once, in the order of the arguments.
 
     Args:
-        typed: a file, which is taken whatever its name; a folder, of which all files below it with
-            one of the suffixes are taken; or a pattern with `*`, `?`, `[...]` and `**`, likewise.
-        suffixes: lower case, with the dot; folders below and names that begin with a dot are left
-            out unless they are typed.
+        arguments: each is a file, accepted with any suffix; a folder, which stands for the files
+            with one of the suffixes anywhere below it; or a pattern with `*`, `?`, `[...]` and
+            `**`, which stands for the matching files with one of the suffixes. The files of a
+            folder or pattern are sorted.
+        suffixes: lower case, with the dot. Hidden files and folders (".name") are skipped unless
+            an argument names them.
     """
-    found: dict[str, Path | Missing] = {}
-    for name in typed:
-        for entry in _expanded(name, suffixes):
-            known = entry.typed if isinstance(entry, Missing) else os.path.abspath(entry)
-            found.setdefault(known, entry)
-    return list(found.values())
+    entries: dict[str, Path | NoFile] = {}
+    for argument in arguments:
+        for entry in _expand_one(argument, suffixes):
+            key = entry.argument if isinstance(entry, NoFile) else os.path.abspath(entry)
+            entries.setdefault(key, entry)
+    return list(entries.values())
 
 
 def read_file(path: Path) -> bytes:
-    """All of a file.
+    """Read a whole file.
 
     Raises:
-        OSError: it cannot be read.
-        InputError: it is not a regular file, or larger than MAX_FILE_BYTES.
+        OSError: the file cannot be read.
+        TooLargeError: the file is larger than MAX_FILE_BYTES or than the free memory.
     """
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
@@ -52,57 +55,73 @@ def read_file(path: Path) -> bytes:
             data = file.read(MAX_FILE_BYTES + 1)
     except MemoryError:
         raise TooLargeError("the file needs more memory than is free") from None
-    if len(data) > MAX_FILE_BYTES:  # of what has no size of its own, as a pipe
+    if len(data) > MAX_FILE_BYTES:  # a pipe or device, whose `stat` says 0 bytes
         raise TooLargeError(f"the file has more bytes than are allowed: {MAX_FILE_BYTES}")
     return data
 
 
-def shown(name: str) -> str:
-    """A name for a terminal: what would move its cursor, or is no text at all, is escaped."""
+def printable(name: str) -> str:
+    """Escape a file name that holds control characters or bytes that are no text.
+
+    A terminal would obey control characters: a file name could move the cursor or erase lines.
+    """
     return name if name.isprintable() else ascii(name)[1:-1]
 
 
-def error_reason(error: BaseException, beside: str = "") -> str:
-    """What to tell of an error, with the path it is about where that is not the one beside it."""
+def error_reason(error: BaseException, subject: str = "") -> str:
+    """Return the message of an error; of an OSError without its number.
+
+    Args:
+        error: any error.
+        subject: the path that the message follows. If the error is about another path, the
+            message names that path.
+    """
     if not isinstance(error, OSError) or not error.strerror:
         return str(error) or type(error).__name__
     path = "" if error.filename is None else os.fsdecode(error.filename)
-    return f"{shown(path)}: {error.strerror}" if path and path != beside else error.strerror
+    return f"{printable(path)}: {error.strerror}" if path and path != subject else error.strerror
 
 
 @contextmanager
-def naming(path: Path, option: str = "") -> Iterator[None]:
-    """What is refused within says which file it is, where it is not one of those answered for."""
+def error_context(path: Path, option: str = "") -> Iterator[None]:
+    """Put a path in front of the errors inside the block.
+
+    For files that are no input of the loop, whose errors would otherwise not say which file.
+
+    Raises:
+        InputError: in place of an InputError or OSError.
+    """
     try:
         yield
     except (InputError, OSError) as error:
-        reason = error_reason(error, beside=str(path))
-        raise InputError(f"{option}{shown(str(path))}: {reason}") from None
+        reason = error_reason(error, subject=str(path))
+        raise InputError(f"{option}{printable(str(path))}: {reason}") from None
 
 
-class Targets:
-    """Where pictures go: one named file, or a folder with a file for each source."""
+class OutputPaths:
+    """The files that a command writes: one named file, or a folder with a file per input."""
 
     def __init__(self, option: str, out: Path, suffix: str) -> None:
-        """Take the place for files with a suffix; `option` is who asked, for messages."""
+        """Name the option for error messages, the file or folder, and the suffix of the files."""
         self._option, self._out, self._suffix = option, out, suffix
-        self._taken: set[str] = set()
+        self._stems: set[str] = set()
 
     @property
     def is_file(self) -> bool:
-        """Whether the place is one file."""
+        """Return True if the output is one named file."""
         return self._out.suffix.lower() == self._suffix and not self._out.is_dir()
 
-    def check(self, sources: int) -> None:
-        """Refuse one file for several sources, before any is worked on.
+    def check(self, inputs: int) -> None:
+        """Make the folder; refuse one output file for several inputs, before any is processed.
 
         Raises:
-            InputError: it says what to name instead.
+            InputError: the output is one file for several inputs, has another suffix, or lies
+                below a file.
             OSError: the folder cannot be made.
         """
-        if self.is_file and sources > 1:
+        if self.is_file and inputs > 1:
             raise InputError(
-                f"{self._option} {self._out} is one file for {sources}; allowed: a folder"
+                f"{self._option} {self._out} is one file for {inputs}; allowed: a folder"
             )
         if self._out.suffix and not self.is_file and not self._out.is_dir():
             raise InputError(
@@ -118,45 +137,46 @@ class Targets:
             ) from None
 
     def path_for(self, source: Path) -> Path:
-        """A path that no source before had."""
+        """Return the output path of an input; in a folder, a name that no other input got."""
         if self.is_file:
             return self._out
-        name, number = source.stem, 1
-        while name.lower() in self._taken:
+        stem, number = source.stem, 1
+        while stem.lower() in self._stems:
             number += 1
-            name = f"{source.stem}-{number}"
-        self._taken.add(name.lower())
-        return self._out / f"{name}{self._suffix}"
+            stem = f"{source.stem}-{number}"
+        self._stems.add(stem.lower())
+        return self._out / f"{stem}{self._suffix}"
 
 
-def _expanded(name: str, suffixes: frozenset[str]) -> Iterator[Path | Missing]:
-    path = Path(name)
-    if name == "-" and not os.path.lexists(name):
-        yield Missing(name, "no such file; standard input is /dev/stdin")
+def _expand_one(argument: str, suffixes: frozenset[str]) -> Iterator[Path | NoFile]:
+    path = Path(argument)
+    if argument == "-" and not os.path.lexists(argument):
+        yield NoFile(argument, "no such file; standard input is /dev/stdin")
         return
-    is_pattern = glob.has_magic(name) and not os.path.lexists(name)
+    is_pattern = glob.has_magic(argument) and not os.path.lexists(argument)
     if not path.is_dir() and not is_pattern:
         yield path
         return
-    found = _matching(name, suffixes) if is_pattern else _below(path, suffixes)
-    yield from found
-    if not found:
+    paths = _matches(argument, suffixes) if is_pattern else _files_below(path, suffixes)
+    yield from paths
+    if not paths:
         verb = "matches" if is_pattern else "holds"
-        yield Missing(name, f"{verb} no file of {', '.join(sorted(suffixes))}")
+        yield NoFile(argument, f"{verb} no file of {', '.join(sorted(suffixes))}")
 
 
-def _below(folder: Path, suffixes: frozenset[str]) -> list[Path]:
-    found: list[Path] = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(each for each in folders if not each.startswith("."))
-        paths = (Path(place, each) for each in names if not each.startswith("."))
-        found += [path for path in paths if path.suffix.lower() in suffixes and path.is_file()]
-    return sorted(found)
+def _files_below(folder: Path, suffixes: frozenset[str]) -> list[Path]:
+    files: list[Path] = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths = (Path(parent, name) for name in names if not name.startswith("."))
+        files += [path for path in paths if path.suffix.lower() in suffixes and path.is_file()]
+    return sorted(files)
 
 
-def _matching(pattern: str, suffixes: frozenset[str]) -> list[Path]:
+def _matches(pattern: str, suffixes: frozenset[str]) -> list[Path]:
     matches = sorted(Path(match) for match in glob.glob(pattern, recursive=True))
-    found = [path for path in matches if path.suffix.lower() in suffixes and path.is_file()]
-    # a pattern of `**` finds what is in a folder by itself
+    files = [path for path in matches if path.suffix.lower() in suffixes and path.is_file()]
+    # `**` descends into folders itself
     folders = [] if "**" in pattern else [path for path in matches if path.is_dir()]
-    return sorted({*found, *(path for folder in folders for path in _below(folder, suffixes))})
+    below = (path for folder in folders for path in _files_below(folder, suffixes))
+    return sorted({*files, *below})

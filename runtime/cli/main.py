@@ -1,4 +1,4 @@
-"""`python -m runtime COMMAND FILE...`: what models say of files, for people or as JSON lines."""
+"""`python -m runtime COMMAND FILE...`: run a task on files and print the answers."""
 
 import argparse
 import io
@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from runtime.cli.answer_files import answer_files
 from runtime.cli.command import Command
 from runtime.cli.commands import background, face_emotion, gait, run, similarity, voice_emotion
 from runtime.cli.files import error_reason
-from runtime.cli.loop import answer_all
 from runtime.engine.allocator import tune_allocator
 from runtime.errors import SlipwayError
 from runtime.media.isolation.pool import IsolatedDecoders
@@ -24,27 +24,27 @@ COMMANDS: tuple[Command, ...] = (
     background.COMMAND,
     run.COMMAND,
 )
-BROKEN_PIPE, INTERRUPTED = 141, 130  # as shells report the signals
+BROKEN_PIPE, INTERRUPTED = 141, 130  # the exit codes that shells give SIGPIPE and SIGINT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        0; 1 where any file, option or artifact was refused.
+        The exit code: 0; 1 if a file, option or artifact was refused.
     """
     options = parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # names of files and classes, where a terminal's encoding lacks their letters
+        # a terminal's encoding may lack letters of file names and classes
         sys.stdout.reconfigure(errors="backslashreplace")
     tune_allocator()
     try:
-        # processes for decoders start where a file needs one
+        # a decoder process starts with the first file that needs one
         with IsolatedDecoders() as decoders:
-            opened = options.command.open(options, Bounds(decoders=decoders))
-            return answer_all(opened, options)
+            command = options.command.prepare(options, Bounds(decoders=decoders))
+            return answer_files(command, options)
     except BrokenPipeError:
-        # whoever read has read enough; Python would complain once more while it ends
+        # `| head` closed the pipe; at exit Python would write to it again and complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except KeyboardInterrupt:
@@ -55,31 +55,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Of every command; what it gives has the command itself as `command`."""
+    """Build the parser of all commands; `command` of the parsed options is the Command."""
     parser = argparse.ArgumentParser(
-        prog="python -m runtime", description="What the models say of files."
+        prog="python -m runtime",
+        description="Run a task on images, sounds, clips or texts, with models from an artifacts "
+        "directory. 'python -m runtime COMMAND --help' lists the options of a command.",
     )
     commands = parser.add_subparsers(dest="name", metavar="COMMAND", required=True)
     for command in COMMANDS:
-        added = commands.add_parser(command.name, help=command.summary, description=command.summary)
-        command.declare(added)
-        _declare_common(added)
-        added.set_defaults(command=command)
+        subparser = commands.add_parser(
+            command.name, help=command.summary, description=command.summary
+        )
+        command.add_options(subparser)
+        _add_common_options(subparser)
+        subparser.set_defaults(command=command)
     return parser
 
 
-def _declare_common(parser: argparse.ArgumentParser) -> None:
+def _add_common_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "files",
         nargs="+",
         metavar="FILE",
-        help="a file, a folder with all below it, or a quoted pattern as 'clips/**/*.mp4'",
+        help="file to answer; a folder stands for all matching files below it; quote patterns "
+        "such as 'clips/**/*.mp4'",
     )
-    add("--json", action="store_true", help="one JSON object a line for each file, in full")
+    add(
+        "--json",
+        action="store_true",
+        help="print one JSON object per file, on one line, instead of text; errors too",
+    )
     add(
         "--draw",
         type=Path,
         metavar="OUT.png",
-        help="draw each answer: a PNG file, or a folder where there are several files",
+        help="also draw each answer to this PNG file; with several files, to PNG files in this "
+        "folder",
     )

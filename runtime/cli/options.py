@@ -1,22 +1,26 @@
-"""What several commands may be told alike."""
+"""Options that several commands share."""
 
 import argparse
 from pathlib import Path
 
 
-def declare_artifacts(parser: argparse.ArgumentParser) -> None:
-    """Where the models are."""
+def add_artifacts_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--artifacts`, the directory of the models."""
     parser.add_argument(
         "--artifacts",
         type=Path,
         default=Path("artifacts"),
         metavar="DIR",
-        help="what the converter wrote (default: artifacts)",
+        help="directory of converted models, as 'python -m convert run' writes it "
+        "(default: artifacts)",
     )
 
 
-def declare_model(parser: argparse.ArgumentParser, default: str) -> None:
-    """Which model answers."""
+def add_model_option(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add `--model`, the model that answers."""
     parser.add_argument(
-        "--model", default=default, metavar="ID", help="who answers (default: %(default)s)"
+        "--model",
+        default=default,
+        metavar="ID",
+        help="model to use: the name of its directory below --artifacts (default: %(default)s)",
     )

@@ -1,13 +1,13 @@
-"""`background`: the foreground of images, cut out."""
+"""`background`: cut the foreground of images out."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
 from runtime.cli.command import Answer, Command, ReadyCommand
-from runtime.cli.files import Targets, naming, read_file
-from runtime.cli.options import declare_artifacts, declare_model
-from runtime.cli.shelf import Shelf
+from runtime.cli.files import OutputPaths, error_context, read_file
+from runtime.cli.model_repository import ModelRepository
+from runtime.cli.options import add_artifacts_option, add_model_option
 from runtime.cutout.compose import Backdrop, parse_colour
 from runtime.draw import Picture, draw_matte
 from runtime.errors import InputError
@@ -22,93 +22,131 @@ _SUFFIXES = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 _SIDES_PX = (32, 8192)
 
 
-def _declare(parser: argparse.ArgumentParser) -> None:
-    declare_artifacts(parser)
-    declare_model(parser, defaults.BACKGROUND_MODEL)
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_artifacts_option(parser)
+    add_model_option(parser, defaults.BACKGROUND_MODEL)
     add, default = parser.add_argument, Options()
-    add("--out", type=Path, metavar="OUT.png", help="the cut-out, or a folder for several")
-    add("--format", choices=tuple(_SUFFIXES), help="default: as --out is named, else png")
-    behind = parser.add_mutually_exclusive_group()
-    behind.add_argument("--color", metavar="RRGGBB", help="behind the foreground")
-    behind.add_argument("--behind", type=Path, metavar="IMAGE", help="a picture behind it")
-    add("--method", choices=("auto", "model", "grabcut"), default="auto", help="default: auto")
+    add(
+        "--out",
+        type=Path,
+        metavar="OUT.png",
+        help="write the cut-out to this file; with several files, to files in this folder",
+    )
+    add(
+        "--format",
+        choices=tuple(_SUFFIXES),
+        help="format of --out (default: by its suffix, else png); jpeg needs --color or --behind",
+    )
+    backdrop = parser.add_mutually_exclusive_group()
+    backdrop.add_argument(
+        "--color",
+        metavar="RRGGBB",
+        help="colour behind the foreground (default: transparent)",
+    )
+    backdrop.add_argument(
+        "--behind",
+        type=Path,
+        metavar="IMAGE",
+        help="image behind the foreground, scaled to cover all of it",
+    )
+    add(
+        "--method",
+        choices=("auto", "model", "grabcut"),
+        default="auto",
+        help="how to find the foreground; auto: by --model, or by GrabCut if the model is absent "
+        "or finds nothing (default: %(default)s)",
+    )
     add(
         "--max-side",
         type=int,
         default=default.max_side_px,
         metavar="PX",
-        help="longer side of the image that the mask is made from (default: %(default)s)",
+        help=f"longer side of the smaller image that edges and colours are fitted in, "
+        f"{_SIDES_PX[0]} to {_SIDES_PX[1]} (default: %(default)s)",
     )
-    add("--no-refine", action="store_true", help="edges of the mask scaled up, not the image's")
-    add("--no-clean", action="store_true", help="soft pixels keep the colour of what was behind")
+    add(
+        "--no-refine",
+        action="store_true",
+        help="scale the mask up instead of fitting its edges to the image",
+    )
+    add(
+        "--no-clean",
+        action="store_true",
+        help="leave the colour of the old background in half-transparent pixels",
+    )
 
 
-def _open(given: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
-    options = Options(
-        given.method, given.max_side, not given.no_refine, not given.no_clean, bounds.pixels
+def _prepare(options: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
+    task_options = Options(
+        options.method, options.max_side, not options.no_refine, not options.no_clean, bounds.pixels
     )
-    if not _SIDES_PX[0] <= given.max_side <= _SIDES_PX[1]:
+    if not _SIDES_PX[0] <= options.max_side <= _SIDES_PX[1]:
         smallest, largest = _SIDES_PX
-        raise InputError(f"--max-side is {given.max_side}; allowed: {smallest} to {largest} px")
-    form, behind = _format(given), _behind(given, bounds)
-    if form == "jpeg" and behind is None:
+        raise InputError(f"--max-side is {options.max_side}; allowed: {smallest} to {largest} px")
+    form, backdrop = _format(options), _backdrop(options, bounds)
+    if form == "jpeg" and backdrop is None:
         raise InputError("JPEG has no transparency; allowed: --color, --behind, png or webp")
-    model = _model(Shelf(given.artifacts), given)
-    targets = Targets("--out", given.out, _SUFFIXES[form]) if given.out else None
+    model = _model(ModelRepository(options.artifacts), options)
+    outputs = OutputPaths("--out", options.out, _SUFFIXES[form]) if options.out else None
 
-    def ask(path: Path) -> Answer:
+    def answer(path: Path) -> Answer:
         image = decode_image(read_file(path), max_pixels=bounds.pixels)
-        result = background(image, model, options)
-        written: dict[str, Any] = {}
-        if targets:
-            target = targets.path_for(path)
-            target.write_bytes(result.encode(backdrop=behind, form=form))
-            written = {"out": str(target)}
+        result = background(image, model, task_options)
+        out: dict[str, Any] = {}
+        if outputs:
+            out_path = outputs.path_for(path)
+            out_path.write_bytes(result.encode(backdrop=backdrop, form=form))
+            out = {"out": str(out_path)}
         return Answer(
             result.provenance,
-            {**result.to_json(), **written},
-            (_line(result, written.get("out")),),
+            {**result.to_json(), **out},
+            (_format_result(result, out.get("out")),),
             result.warnings,
             lambda: _draw(image, result),
         )
 
-    return ReadyCommand(ask, IMAGES, targets.check if targets else lambda count: None)
+    return ReadyCommand(answer, IMAGES, outputs.check if outputs else lambda count: None)
 
 
-def _format(given: argparse.Namespace) -> Any:
-    if given.format or not given.out:
-        return given.format or "png"
-    named = {**{suffix: form for form, suffix in _SUFFIXES.items()}, ".jpeg": "jpeg"}
-    return named.get(given.out.suffix.lower(), "png")
+def _format(options: argparse.Namespace) -> Any:
+    if options.format or not options.out:
+        return options.format or "png"
+    by_suffix = {**{suffix: form for form, suffix in _SUFFIXES.items()}, ".jpeg": "jpeg"}
+    return by_suffix.get(options.out.suffix.lower(), "png")
 
 
-def _behind(given: argparse.Namespace, bounds: Bounds) -> Backdrop:
-    if given.behind:
-        with naming(given.behind, "--behind "):
-            return decode_image(read_file(given.behind), max_pixels=bounds.pixels)
-    if given.color is None:
+def _backdrop(options: argparse.Namespace, bounds: Bounds) -> Backdrop:
+    if options.behind:
+        with error_context(options.behind, "--behind "):
+            return decode_image(read_file(options.behind), max_pixels=bounds.pixels)
+    if options.color is None:
         return None
-    colour = parse_colour(given.color)
+    colour = parse_colour(options.color)
     if colour is None:
-        raise InputError(f"--color is {given.color!r}; allowed: #rrggbb or #rgb")
+        raise InputError(f"--color is {options.color!r}; allowed: #rrggbb or #rgb")
     return colour
 
 
-def _model(shelf: Shelf, given: argparse.Namespace) -> Model | None:
-    if given.method == "grabcut":
+def _model(repository: ModelRepository, options: argparse.Namespace) -> Model | None:
+    if options.method == "grabcut":
         return None
-    must = given.method == "model" or given.model != defaults.BACKGROUND_MODEL
-    return shelf.find(given.model) if must else shelf.get(given.model)
+    is_required = options.method == "model" or options.model != defaults.BACKGROUND_MODEL
+    return repository.find(options.model) if is_required else repository.get(options.model)
 
 
-def _line(result: CutOut, out: str | None) -> str:
-    where = f" -> {out}" if out else ""
-    return f"{result.alpha.mean() / 255:.0%} foreground, by {result.method}{where}"
+def _format_result(result: CutOut, out: str | None) -> str:
+    arrow = f" -> {out}" if out else ""
+    return f"{result.alpha.mean() / 255:.0%} foreground, by {result.method}{arrow}"
 
 
 def _draw(image: Picture, result: CutOut) -> Picture:
     alpha = (result.alpha / 255).astype("float32")
-    return draw_matte(image, result.foreground, alpha, caption=_line(result, None))
+    return draw_matte(image, result.foreground, alpha, caption=_format_result(result, None))
 
 
-COMMAND = Command("background", "the foreground of images, cut out", _declare, _open)
+COMMAND = Command(
+    "background",
+    "Cut the foreground of images out, in front of a transparent or another background.",
+    _add_options,
+    _prepare,
+)

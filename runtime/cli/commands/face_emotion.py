@@ -1,14 +1,14 @@
-"""`face-emotion`: the emotion of the faces in pictures."""
+"""`face-emotion`: the emotion of the faces in images."""
 
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.cli.command import Answer, Command, ReadyCommand, share
+from runtime.cli.command import Answer, Command, ReadyCommand, format_top_class
 from runtime.cli.files import read_file
-from runtime.cli.options import declare_artifacts
-from runtime.cli.pictures import ranked
-from runtime.cli.shelf import Shelf
+from runtime.cli.model_repository import ModelRepository
+from runtime.cli.options import add_artifacts_option
+from runtime.cli.pictures import format_ranking
 from runtime.draw import Box, Picture, draw_boxes
 from runtime.media.images.decode import decode_image
 from runtime.media.suffixes import IMAGES
@@ -18,41 +18,74 @@ from runtime.results import Classification
 from runtime.tasks import defaults
 from runtime.tasks.augmentation import VIEWS
 from runtime.tasks.ensemble import Ensemble, build_ensemble, with_fallback
-from runtime.tasks.face_emotion import (
-    MARGIN,
-    FaceEmotion,
-    FaceResult,
-    Options,
-    face_emotion,
-)
+from runtime.tasks.face_emotion import MARGIN, FaceEmotion, FaceResult, Options, face_emotion
 from runtime.tasks.soft_voting import parse_weights
 
+_NO_EMOTION = "no emotion: all members abstained"
+_NO_FACE = "no face found, classified the whole image"
 
-def _declare(parser: argparse.ArgumentParser) -> None:
-    declare_artifacts(parser)
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_artifacts_option(parser)
     add = parser.add_argument
-    add("--faces", choices=("largest", "all"), default="largest", help="default: largest")
-    add("--crop", choices=("auto", "none"), default="auto", help="none: the picture is a face")
-    add("--margin", type=float, default=MARGIN, help="around a face, as a share of its side")
-    add("--tta", choices=tuple(VIEWS), default="none", help="variants that are averaged")
-    add("--weights", metavar="ID:WEIGHT,...", help="who votes, and how much")
-    found_by = defaults.FACE_DETECTOR_MODEL
     add(
-        "--detector", metavar="ID", help=f"finds the faces (default: {found_by}, where it is there)"
+        "--faces",
+        choices=("largest", "all"),
+        default="largest",
+        help="which faces to answer (default: %(default)s)",
     )
-    add("--ask-all", action="store_true", help="also those who cannot change the top label")
+    add(
+        "--crop",
+        choices=("auto", "none"),
+        default="auto",
+        help="auto: find the faces and cut each out; none: the image is a face already "
+        "(default: %(default)s)",
+    )
+    add(
+        "--margin",
+        type=float,
+        default=MARGIN,
+        metavar="SHARE",
+        help="space around a face, as a share of its longer side, 0 to 1 (default: %(default)s)",
+    )
+    add(
+        "--tta",
+        choices=tuple(VIEWS),
+        default="none",
+        help="test-time augmentation: average over views of the image. flip: also mirrored; full: "
+        "also turned, darker and brighter (default: %(default)s)",
+    )
+    members = ", ".join(f"{name}:{weight}" for name, weight in defaults.FACE_EMOTION_WEIGHTS)
+    add(
+        "--weights",
+        metavar="ID:WEIGHT,...",
+        help="models that vote, with their weights; an id alone weighs 1 (default: those present "
+        f"of {members}; if none is, {defaults.FACE_EMOTION_MODEL} alone)",
+    )
+    add(
+        "--detector",
+        metavar="ID",
+        help=f"model that finds the faces (default: {defaults.FACE_DETECTOR_MODEL}, if present)",
+    )
+    add(
+        "--ask-all",
+        action="store_true",
+        help="run every model on every face, even if it can no longer change the label",
+    )
 
 
-def _open(given: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
-    shelf = Shelf(given.artifacts)
-    panel = _panel(shelf, given.weights)
-    options = Options(given.faces, given.crop, given.margin, given.tta, not given.ask_all)
-    options.check()
-    detector = None if given.crop == "none" else _detector(shelf, given.detector)
+def _prepare(options: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
+    repository = ModelRepository(options.artifacts)
+    ensemble = _ensemble(repository, options.weights)
+    task_options = Options(
+        options.faces, options.crop, options.margin, options.tta, not options.ask_all
+    )
+    task_options.check()
+    detector = None if options.crop == "none" else _detector(repository, options.detector)
 
-    def ask(path: Path) -> Answer:
+    def answer(path: Path) -> Answer:
         image = decode_image(read_file(path), max_pixels=bounds.pixels)
-        result = face_emotion(image, panel, detector=detector, options=options)
+        result = face_emotion(image, ensemble, detector=detector, options=task_options)
         lead = next(model for model in result.models if model.spec.id == result.lead)
         return Answer(
             lead.provenance,
@@ -62,43 +95,49 @@ def _open(given: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
             lambda: _draw(image, result),
         )
 
-    return ReadyCommand(ask, IMAGES)
+    return ReadyCommand(answer, IMAGES)
 
 
-def _detector(shelf: Shelf, name: str | None) -> Model | None:
-    """Who finds the faces; the one that is not typed may be absent."""
-    detector = shelf.get(defaults.FACE_DETECTOR_MODEL) if name is None else shelf.find(name)
+def _detector(repository: ModelRepository, model_id: str | None) -> Model | None:
+    """Load the detector; the default one may be absent, one that the user names may not."""
+    if model_id is None:
+        detector = repository.get(defaults.FACE_DETECTOR_MODEL)
+    else:
+        detector = repository.find(model_id)
     if detector is not None:
         detector.require_task("object-detection")
     return detector
 
 
-def _panel(shelf: Shelf, text: str | None) -> Ensemble:
-    if text is not None:
-        weights = parse_weights(text)
-        for name, _ in weights:
-            shelf.find(name)
-        return build_ensemble(weights, shelf)
-    fallback = defaults.FACE_EMOTION_MODEL
-    weights = with_fallback(defaults.FACE_EMOTION_WEIGHTS, shelf, lambda: shelf.find(fallback))
-    return build_ensemble(weights, shelf)
+def _ensemble(repository: ModelRepository, weights_text: str | None) -> Ensemble:
+    if weights_text is not None:
+        weights = parse_weights(weights_text)
+        for model_id, _ in weights:
+            repository.find(model_id)
+        return build_ensemble(weights, repository)
+    weights = with_fallback(
+        defaults.FACE_EMOTION_WEIGHTS,
+        repository,
+        lambda: repository.find(defaults.FACE_EMOTION_MODEL),
+    )
+    return build_ensemble(weights, repository)
 
 
 def _lines(result: FaceEmotion) -> Iterator[str]:
     count = result.faces_found
-    where = "1 face found" if count == 1 else f"{count} faces found"
-    if not count:
-        where = "no face found, the whole picture judged"
-    yield f"{_said(result.faces[0].emotion)}; {where}"
+    faces = "1 face found" if count == 1 else f"{count} faces found"
+    yield f"{_format_emotion(result.faces[0].emotion)}; {faces if count else _NO_FACE}"
     if len(result.faces) > 1:
-        yield from (f"{_said(face.emotion)} at {_place(face)}" for face in result.faces)
+        yield from (
+            f"{_format_emotion(face.emotion)} at {_format_box(face)}" for face in result.faces
+        )
 
 
-def _said(emotion: Classification | None) -> str:
-    return f"{emotion.label} {share(emotion.confidence)}" if emotion else "nobody could tell"
+def _format_emotion(emotion: Classification | None) -> str:
+    return format_top_class(emotion) if emotion else _NO_EMOTION
 
 
-def _place(face: FaceResult) -> str:
+def _format_box(face: FaceResult) -> str:
     box = () if face.region.box_xyxy is None else face.region.box_xyxy.tolist()
     return " ".join(
         f"{name}={side:.0f}" for name, side in zip(("x1", "y1", "x2", "y2"), box, strict=False)
@@ -108,18 +147,22 @@ def _place(face: FaceResult) -> str:
 def _draw(image: Picture, result: FaceEmotion) -> Picture:
     boxes = [_box(face, result.labels) for face in result.faces if face.region.box_xyxy is not None]
     first = result.faces[0].emotion
-    told = ranked(first) if first else "nobody could tell"
-    found = f"{result.faces_found} found by {result.found_by}"
-    where = found if result.faces_found else "no face found, the whole picture judged"
-    return draw_boxes(image, boxes, caption=f"{told} ({where})")
+    ranking = format_ranking(first) if first else _NO_EMOTION
+    count = f"{result.faces_found} found by {result.found_by}"
+    return draw_boxes(
+        image, boxes, caption=f"{ranking} ({count if result.faces_found else _NO_FACE})"
+    )
 
 
 def _box(face: FaceResult, labels: tuple[str, ...]) -> Box:
-    assert face.region.box_xyxy is not None  # asked by the caller
+    assert face.region.box_xyxy is not None  # the caller checks
     kind = labels.index(face.emotion.label) if face.emotion else len(labels)
-    return Box(tuple(face.region.box_xyxy.tolist()), _said(face.emotion), kind)
+    return Box(tuple(face.region.box_xyxy.tolist()), _format_emotion(face.emotion), kind)
 
 
 COMMAND = Command(
-    "face-emotion", "the emotion of the faces in pictures, by the vote of models", _declare, _open
+    "face-emotion",
+    "Find faces in images and classify their emotion; several models vote.",
+    _add_options,
+    _prepare,
 )

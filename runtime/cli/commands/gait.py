@@ -4,58 +4,62 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.cli.command import Answer, Command, ReadyCommand, share
+from runtime.cli.command import Answer, Command, ReadyCommand, format_top_class
 from runtime.cli.files import read_file
-from runtime.cli.options import declare_artifacts, declare_model
-from runtime.cli.pictures import clip_picture, ranked
-from runtime.cli.shelf import Shelf
+from runtime.cli.model_repository import ModelRepository
+from runtime.cli.options import add_artifacts_option, add_model_option
+from runtime.cli.pictures import draw_clip, format_ranking
 from runtime.media.suffixes import CLIPS
 from runtime.predict.prepare import Bounds
 from runtime.tasks import defaults
 from runtime.tasks.gait import Gait, gait
 
 
-def _declare(parser: argparse.ArgumentParser) -> None:
-    declare_artifacts(parser)
-    declare_model(parser, defaults.GAIT_MODEL)
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_artifacts_option(parser)
+    add_model_option(parser, defaults.GAIT_MODEL)
     parser.add_argument(
         "--condition",
         metavar="TEXT",
-        help="of the person: a name that the model knows, else free text for a text model",
+        help="what is known about the person's health: a condition that the model knows by name, "
+        "such as stroke, or free text if a text model is present (default: nothing known)",
     )
 
 
-def _open(given: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
-    shelf = Shelf(given.artifacts)
-    model = shelf.find(given.model)
+def _prepare(options: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
+    repository = ModelRepository(options.artifacts)
+    model = repository.find(options.model)
     model.require_task("video-classification")
 
-    def ask(path: Path) -> Answer:
+    def answer(path: Path) -> Answer:
         data = read_file(path)
-        texts = shelf.of_task("sentence-similarity")
-        result = gait(data, model, condition=given.condition, text_models=texts, bounds=bounds)
-        count = len(result.frames.indices)
+        text_models = repository.of_task("sentence-similarity")
+        result = gait(
+            data, model, condition=options.condition, text_models=text_models, bounds=bounds
+        )
+        first, *others = _lines(result)
+        count, caption = len(result.frames.indices), "; ".join(others)
         return Answer(
             model.provenance,
             result.to_json(),
-            tuple(_lines(result)),
-            picture=lambda: clip_picture(data, count, "; ".join(list(_lines(result))[1:]), bounds),
+            (first, *others),
+            picture=lambda: draw_clip(data, count, caption, bounds),
         )
 
-    return ReadyCommand(ask, CLIPS)
+    return ReadyCommand(answer, CLIPS)
 
 
 def _lines(result: Gait) -> Iterator[str]:
-    walk, frames, told = result.walk, result.frames, result.condition
-    yield f"{walk.label} {share(walk.confidence)}; {_counted(frames.clip_frames)}"
-    yield ranked(walk)
-    if told.read_as != "nothing":
-        by = told.text_model.spec.id if told.text_model else "name"
-        yield f"condition: {told.name or told.text} (read by {by})"
+    walk, condition = result.walk, result.condition
+    yield f"{format_top_class(walk)}; {_format_count(result.frames.clip_frames)}"
+    yield format_ranking(walk)
+    if condition.read_as != "nothing":
+        reader = condition.text_model.spec.id if condition.text_model else "name"
+        yield f"condition: {condition.name or condition.text} (read by {reader})"
 
 
-def _counted(clip_frames: int) -> str:
+def _format_count(clip_frames: int) -> str:
     return "1 frame" if clip_frames == 1 else f"{clip_frames} frames"
 
 
-COMMAND = Command("gait", "how people walk in clips", _declare, _open)
+COMMAND = Command("gait", "Classify how people walk in video clips.", _add_options, _prepare)

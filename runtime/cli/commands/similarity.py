@@ -1,12 +1,12 @@
-"""`similarity`: how alike one image and others are."""
+"""`similarity`: how similar one image and others are."""
 
 import argparse
 from pathlib import Path
 
 from runtime.cli.command import Answer, Command, ReadyCommand
-from runtime.cli.files import naming, read_file
-from runtime.cli.options import declare_artifacts, declare_model
-from runtime.cli.shelf import Shelf
+from runtime.cli.files import error_context, read_file
+from runtime.cli.model_repository import ModelRepository
+from runtime.cli.options import add_artifacts_option, add_model_option
 from runtime.draw import Picture, draw_pair
 from runtime.media.images.decode import decode_image
 from runtime.media.suffixes import IMAGES
@@ -15,47 +15,55 @@ from runtime.tasks import defaults
 from runtime.tasks.similarity import Similarity, embed, similarity
 
 
-def _declare(parser: argparse.ArgumentParser) -> None:
-    declare_artifacts(parser)
-    declare_model(parser, defaults.SIMILARITY_MODEL)
-    parser.add_argument("--embeddings", action="store_true", help="add them to the JSON")
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_artifacts_option(parser)
+    add_model_option(parser, defaults.SIMILARITY_MODEL)
     parser.add_argument(
-        "first", type=Path, metavar="FIRST", help="that the others are compared with"
+        "--embeddings", action="store_true", help="with --json: add the embeddings to the answer"
+    )
+    parser.add_argument(
+        "first",
+        type=Path,
+        metavar="FIRST",
+        help="image that each FILE is compared with; it and they may also be embeddings from "
+        "earlier answers, as JSON files",
     )
 
 
-def _open(given: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
-    model = Shelf(given.artifacts).find(given.model)
+def _prepare(options: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
+    model = ModelRepository(options.artifacts).find(options.model)
     model.require_task("image-feature-extraction")
-    with naming(given.first):
-        data = read_file(given.first)
-        first = embed(data, model, bounds=bounds)
+    with error_context(options.first):
+        first_data = read_file(options.first)
+        first = embed(first_data, model, bounds=bounds)
 
-    def ask(path: Path) -> Answer:
-        other = read_file(path)
-        result = similarity(first, [other], model, bounds=bounds)
-        images = [each for each in (data, other) if not each.lstrip().startswith(b"{")]
+    def answer(path: Path) -> Answer:
+        data = read_file(path)
+        result = similarity(first, [data], model, bounds=bounds)
+        images = [file for file in (first_data, data) if not file.lstrip().startswith(b"{")]
         return Answer(
             model.provenance,
-            result.to_json(embeddings=given.embeddings),
-            (_line(result),),
+            result.to_json(embeddings=options.embeddings),
+            (_format(result),),
             picture=(lambda: _draw(images, result, bounds)) if len(images) == 2 else None,
         )
 
-    return ReadyCommand(ask, IMAGES)
+    return ReadyCommand(answer, IMAGES)
 
 
 def _draw(images: list[bytes], result: Similarity, bounds: Bounds) -> Picture:
-    left, right = (decode_image(each, max_pixels=bounds.pixels) for each in images)
-    return draw_pair(left, right, caption=_line(result))
+    left, right = (decode_image(image, max_pixels=bounds.pixels) for image in images)
+    return draw_pair(left, right, caption=_format(result))
 
 
-def _line(result: Similarity) -> str:
-    (compared,) = result.compared
-    cosine = f"cosine {compared.cosine:.3f}"
-    if compared.score is None:
+def _format(result: Similarity) -> str:
+    (comparison,) = result.compared
+    cosine = f"cosine {comparison.cosine:.3f}"
+    if comparison.score is None:
         return f"{cosine}, uncalibrated: compare cosines with each other"
-    return f"{compared.score:.2f} alike ({cosine})"
+    return f"{comparison.score:.2f} alike ({cosine})"
 
 
-COMMAND = Command("similarity", "how alike one image and others are", _declare, _open)
+COMMAND = Command(
+    "similarity", "Compare images with a first one: how similar are they?", _add_options, _prepare
+)

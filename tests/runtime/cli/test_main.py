@@ -1,117 +1,46 @@
-"""`python -m runtime run`, called in this process."""
+"""The commands and their options."""
 
-import json
+import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
-from runtime.cli.main import main
-from runtime.results import DEGENERATE, SILENT
-from tests.runtime.support.recordings import shades, sound, tone, video
-from tests.support.artifacts import (
-    CLASSIFIER,
-    DETECTOR,
-    GAIT,
-    SEGMENTATION,
-    TEXT,
-    VOICE,
-    write_artifact,
-)
+from runtime.cli.main import COMMANDS, main, parser
+from tests.runtime.support.command_line import command_line
 
 
-@pytest.fixture
-def red_left(tmp_path: Path) -> Path:
-    """32 x 16 px; the left quarter of the lower half is red."""
-    image = np.zeros((16, 32, 3), np.uint8)
-    image[8:, :8] = (0, 0, 255)  # BGR, as OpenCV writes it
-    path = tmp_path / "red.png"
-    assert cv2.imwrite(str(path), image)
-    return path
+def options_of_all_commands() -> Iterator[tuple[str, argparse.Action]]:
+    (commands,) = (a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
+    for name, subparser in commands.choices.items():
+        for action in subparser._actions:
+            yield name, action
 
 
-def test_detections_have_a_line_each(
-    tmp_path: Path, red_left: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    artifact = write_artifact(tmp_path / "artifacts", DETECTOR)
-    assert main(["run", str(artifact), str(red_left)]) == 0
-    # its middle row is all red on the canvas of half the size
-    assert capsys.readouterr().out.splitlines() == [
-        f"{red_left}: 1 found",
-        "  red 1.0000 x1=0.0 y1=8.0 x2=8.0 y2=16.0",
+def test_every_option_has_help() -> None:
+    options = list(options_of_all_commands())
+    assert {name for name, _ in options} == {command.name for command in COMMANDS}
+    without_help = [(name, action.dest) for name, action in options if not action.help]
+    assert without_help == []
+
+
+def test_every_option_with_a_value_states_its_default() -> None:
+    without_default = [
+        (name, action.dest)
+        for name, action in options_of_all_commands()
+        if action.option_strings
+        and action.nargs != 0
+        and action.dest not in ("draw", "out", "behind")  # nothing is written or composed
+        and "default" not in str(action.help)
     ]
+    assert without_default == []
 
 
-def test_detections_as_json_are_one_line(
-    tmp_path: Path, red_left: Path, capsys: pytest.CaptureFixture[str]
+def test_a_model_for_another_task_is_refused_before_any_file(
+    artifacts: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    artifact = write_artifact(tmp_path / "artifacts", DETECTOR)
-    assert main(["run", str(artifact), str(red_left), "--json"]) == 0
-    answer = json.loads(capsys.readouterr().out)
-    assert answer["model"] == "tiny_detector"
-    box = {"x1": 0.0, "y1": 8.0, "x2": 8.0, "y2": 16.0}
-    found = {"label": "red", "score": 1.0, "box": box, "keypoints": [[4.0, 12.0]]}
-    assert answer["result"] == {"detections": [found]}
-
-
-def test_a_file_that_is_refused_does_not_stop_the_others(
-    tmp_path: Path, red_left: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    artifact = write_artifact(tmp_path / "artifacts", CLASSIFIER)
-    missing = tmp_path / "nowhere.png"
-    assert main(["run", str(artifact), str(missing), str(red_left)]) == 1
-    captured = capsys.readouterr()
-    assert captured.err == f"runtime: {missing}: No such file or directory\n"
-    assert captured.out.startswith(f"{red_left}: label dark, confidence 0.")
-
-
-def test_an_artifact_that_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", str(tmp_path), "x.png"]) == 1
-    assert "holds no complete version" in capsys.readouterr().err
-
-
-def test_a_clip_is_asked_with_its_condition_and_the_weights_say_what_they_are(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    artifact = write_artifact(tmp_path / "artifacts", GAIT, origin="synthetic")
-    clip = tmp_path / "clip.mp4"
-    clip.write_bytes(video(shades([0] * 5), tmp_path))
-    assert main(["run", str(artifact), str(clip), "--condition", "stroke"]) == 0
-    captured = capsys.readouterr()
-    assert captured.out.startswith(f"{clip}: label bright, confidence 0.98")
-    caution = "trained on drawings, not a medical device"
-    assert captured.err == f"runtime: gait_student has synthetic weights: {caution}\n"
-    assert main(["run", str(artifact), str(clip), "--condition", "gout"]) == 1
-    assert f"{clip}: condition 'gout' is unknown; known: Isch" in capsys.readouterr().err
-
-
-def test_a_text_file_is_embedded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    artifact = write_artifact(tmp_path / "artifacts", TEXT)
-    text = tmp_path / "text.txt"
-    text.write_text("slow walk", encoding="utf-8")
-    assert main(["run", str(artifact), str(text), "--json"]) == 0
-    answer = json.loads(capsys.readouterr().out)
-    assert answer["result"]["embedding"] == pytest.approx([0.99910, 0.04246], abs=1e-5)
-
-
-def test_silence_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    artifact = write_artifact(tmp_path / "artifacts", VOICE)
-    quiet, voice = tmp_path / "quiet.wav", tmp_path / "voice.wav"
-    quiet.write_bytes(sound(tone(level=0.0001)))  # -83 dBFS
-    voice.write_bytes(sound(tone()))
-    assert main(["run", str(artifact), str(quiet), str(voice), "--json"]) == 0
-    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [answer["warnings"] for answer in answers] == [[SILENT], []]
-    assert main(["run", str(artifact), str(quiet)]) == 0
-    assert capsys.readouterr().out.splitlines()[1] == f"  ({SILENT})"
-
-
-def test_a_mask_that_tells_nothing_apart_is_warned_of(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    artifact = write_artifact(tmp_path / "artifacts", SEGMENTATION)
-    plain = tmp_path / "plain.png"
-    assert cv2.imwrite(str(plain), np.full((16, 16, 3), 40, np.uint8))
-    assert main(["run", str(artifact), str(plain), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["warnings"] == [DEGENERATE]
+    for command in ("gait", "voice-emotion"):
+        arguments = command_line(artifacts, command, images, "--model", "clinical_text_minilm")
+        assert main(arguments) == 1
+        (error,) = capsys.readouterr().err.splitlines()
+        assert "clinical_text_minilm is for sentence-similarity; allowed: " in error

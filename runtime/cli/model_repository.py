@@ -1,4 +1,4 @@
-"""The models below an artifacts directory, each loaded when it is first asked for."""
+"""The models below an artifacts directory, each loaded at its first use."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,19 +14,19 @@ CAUTIONS = {  # by the origin of the weights
 }
 
 
-class Shelf(Mapping[str, Model]):
-    """Models by id. What their weights are is told on stderr, once for each."""
+class ModelRepository(Mapping[str, Model]):
+    """Models by id. Loading one with untrained or synthetic weights prints a caution on stderr."""
 
     def __init__(self, artifacts: Path) -> None:
-        """Look into a directory; nothing is loaded."""
+        """List the models of a directory; load none."""
         self._artifacts = artifacts
         self._directories = find_models(artifacts)
-        self._loaded: dict[str, Model] = {}
+        self._models: dict[str, Model] = {}
 
     def __getitem__(self, model_id: str) -> Model:
-        if model_id not in self._loaded:
-            self._loaded[model_id] = loaded(self._directories[model_id])
-        return self._loaded[model_id]
+        if model_id not in self._models:
+            self._models[model_id] = load_with_caution(self._directories[model_id])
+        return self._models[model_id]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._directories)
@@ -35,34 +35,34 @@ class Shelf(Mapping[str, Model]):
         return len(self._directories)
 
     def __contains__(self, model_id: object) -> bool:
-        return model_id in self._directories  # Mapping's own would load it
+        return model_id in self._directories  # Mapping's own method would load the model
 
     def find(self, model_id: str) -> Model:
-        """The model of that id.
+        """Return the model of an id.
 
         Raises:
-            ArtifactError: there is none, or it is refused.
+            ArtifactError: the directory has no such model, or its files are refused.
         """
         if model_id not in self:
-            known = f"it holds {', '.join(self)}" if len(self) else "it holds no model"
+            contents = f"it holds {', '.join(self)}" if len(self) else "it holds no model"
             raise ArtifactError(
-                f"{self._artifacts} has no {model_id}: {known}; make it: "
+                f"{self._artifacts} has no {model_id}: {contents}; make it: "
                 f"python -m convert run {model_id}"
             )
         return self[model_id]
 
     def of_task(self, task: Task) -> Iterator[Model]:
-        """The models of a task, each loaded when its turn comes."""
+        """Yield the models for a task; each is loaded when the caller asks for the next one."""
         for model_id, directory in self._directories.items():
             if read_manifest(directory).spec.task == task:
                 yield self[model_id]
 
 
-def loaded(path: Path) -> Model:
-    """Load one artifact, and say what its weights are where they are not trained on people.
+def load_with_caution(path: Path) -> Model:
+    """Load an artifact; print a caution if its weights are untrained or synthetic.
 
     Raises:
-        ArtifactError: it is refused.
+        ArtifactError: the artifact is refused.
     """
     model = load(path)
     origin = model.manifest.weights.origin
