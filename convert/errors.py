@@ -1,4 +1,4 @@
-"""Why a conversion stops. Each is one sentence for the person at the terminal, exit code 1."""
+"""The errors that stop a conversion. The command line prints one sentence and exits with 1."""
 
 from runtime.errors import SlipwayError
 
@@ -16,7 +16,7 @@ class CheckpointError(ConvertError):
 
 
 class LabelsError(ConvertError):
-    """Class names are missing, given twice, or not those of the network."""
+    """Class names are missing, listed twice, or not those of the network."""
 
 
 class CalibrationError(ConvertError):
@@ -24,12 +24,12 @@ class CalibrationError(ConvertError):
 
 
 class PairsError(ConvertError):
-    """The judged pairs cannot be read, or no scale of similarity fits them."""
+    """The labelled pairs cannot be read, or no similarity scale fits them."""
 
 
 class VerificationError(ConvertError):
-    """What was produced does not do what the reference does."""
+    """The exported or quantized graph does not compute what the reference does."""
 
 
 class SourceError(CheckpointError):
-    """A public source was not reached, or gave no file; what it gave was not wrong."""
+    """A public source was not reached or sent no file; a wrong file is a CheckpointError."""

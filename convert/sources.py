@@ -1,4 +1,4 @@
-"""Where a recipe's weights are published, and what is known of a file before it is there."""
+"""The sources of published weights, and the checks of a downloaded file."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,20 +8,20 @@ from convert import files
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a file must be; None: not known. Hashes in lower-case hex."""
+    """The size and hashes that a file must have; None: not known. Hashes in lower-case hex."""
 
     sha256: str | None = None
-    sha256_prefix: str | None = None  # torch hub's convention: the file's name carries the first 8
+    sha256_prefix: str | None = None  # torch hub puts the first 8 characters into the file's name
     md5: str | None = None  # guards against damage, not against malice; better than nothing
     size_bytes: int | None = None
 
     @property
     def pinned(self) -> bool:
-        """Whether any hash is known."""
+        """Return whether any hash is known."""
         return bool(self.sha256 or self.sha256_prefix or self.md5)
 
-    def refusal(self, path: Path) -> str | None:
-        """How a file differs from what was expected, with both values; None: it is the file."""
+    def mismatch(self, path: Path) -> str | None:
+        """Return how a file differs from what is expected, with both values; None: it does not."""
         size = path.stat().st_size
         if self.size_bytes is not None and size != self.size_bytes:
             return f"{size} bytes found; {self.size_bytes} expected"
@@ -37,9 +37,12 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One public file. Where no hash is known, that of the first download counts ever after."""
+    """One public file.
 
-    address: str  # https, of a fixed revision where the host has revisions
+    If no SHA-256 is pinned, that of the first download is recorded, and later ones must match it.
+    """
+
+    address: str  # https; of a fixed revision if the host has revisions
     licence: str
     sha256: str | None = None
     sha256_prefix: str | None = None
@@ -48,12 +51,12 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What the file is called."""
+        """Return the file's name."""
         return self.address.rsplit("/", 1)[-1]
 
     @property
     def expected(self) -> Expected:
-        """What is known of the file."""
+        """Return the size and hashes that the file must have."""
         return Expected(self.sha256, self.sha256_prefix, self.md5, self.size_bytes)
 
 
@@ -61,21 +64,22 @@ class Source:
 class HubSource:
     """Files of a Hugging Face repository, which become one directory.
 
-    The revision of the first download, and the hash of each file of it, count ever after.
+    The commit of the first download and the SHA-256 of each of its files are recorded, and later
+    downloads must match them.
     """
 
     repository: str  # owner/name
     licence: str
     files: tuple[str, ...]  # all needed
     one_of: tuple[str, ...] = ()  # the first of these that the repository has is needed too
-    optional: tuple[str, ...] = ()  # taken where the repository has them
-    revision: str | None = None  # commit, branch or tag; None: what `main` is at the first download
-    expected: dict[str, Expected] = field(default_factory=dict)  # by file, where more is known
+    optional: tuple[str, ...] = ()  # downloaded if the repository has them
+    revision: str | None = None  # commit, branch or tag; None: `main` at the first download
+    expected: dict[str, Expected] = field(default_factory=dict)  # by file, beyond what the hub says
     package: str | None = None  # <installed Python package>/<folder> with the same files
 
     @property
     def address(self) -> str:
-        """For people."""
+        """Return the address of the repository's web page, for messages."""
         at = f"/tree/{self.revision}" if self.revision else ""
         return f"https://huggingface.co/{self.repository}{at}"
 

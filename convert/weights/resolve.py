@@ -1,4 +1,4 @@
-"""Which weights a conversion uses: the file given, placed or published, or a stand-in."""
+"""Resolve the weights of a conversion: a file of the user's, a published one, or seeded ones."""
 
 import re
 from collections.abc import Callable
@@ -15,20 +15,20 @@ from convert.weights.download import Fetched
 WeightsMode = Literal["pretrained", "seeded", "auto"]
 CHECKPOINTS = Path("checkpoints")
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
-HUB = "hf:"  # --checkpoint hf:owner/name[@revision]
-Fetch = Callable[[AnySource], Fetched]  # raises SourceError, CheckpointError
+HUB = "hf:"  # as in --checkpoint hf:owner/name[@revision]
+Fetch = Callable[[AnySource], Fetched]  # downloads; raises SourceError, CheckpointError
 LABELS = tuple(f".labels{ending}" for ending in ENDINGS)
-BESIDE = (*LABELS, ".conditions.json", ".onnx.data")  # what may be placed beside a checkpoint
+BESIDE = (*LABELS, ".conditions.json", ".onnx.data")  # endings of files that belong to a checkpoint
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedWeights:
-    """Where the weights of one conversion come from."""
+    """The weights of one conversion and where they come from."""
 
     origin: Literal["pretrained", "seeded", "synthetic"]
-    path: Path | None  # a file, or a directory as Hugging Face has them; None: seeded
-    labels: Path | None = None  # class names of the user's; None: the checkpoint's or the recipe's
-    address: str | None = None  # where it was published, if it was fetched
+    path: Path | None  # a file, or the directory of a Hugging Face repository; None: seeded
+    labels: Path | None = None  # the user's class names; None: the checkpoint's or the recipe's
+    address: str | None = None  # where the file was published, if it was downloaded
     fallback_reason: str | None = None  # why seeded weights stand in for published ones
 
 
@@ -43,17 +43,18 @@ def find(
 
     Args:
         recipe_file: names the model, its source and whether it can be seeded.
-        mode: "pretrained" wants a checkpoint, "seeded" none, "auto" one where there is one.
-        checkpoint: given on the command line, a path or HUB with a repository; then
-            CHECKPOINTS/<model>.*, the directory CHECKPOINTS/<model> and the recipe's source are
-            not looked at.
-        labels: given on the command line; else <checkpoint's stem>.labels.txt or .labels.json
-            beside the checkpoint counts. Untrained weights have labels of their own.
-        fetch: brings published weights; None: only what the user gave or placed counts.
+        mode: "pretrained" requires a checkpoint, "seeded" uses none, "auto" uses one if it can.
+        checkpoint: from the command line: a path, or HUB and a repository. Without it,
+            CHECKPOINTS/<model>.* or the directory CHECKPOINTS/<model> is used, else the recipe's
+            source.
+        labels: from the command line. Without it, <checkpoint's stem>.labels.txt or .labels.json
+            beside the checkpoint is used; seeded weights use the recipe's labels.
+        fetch: downloads published weights; None: only files of the user's are used.
 
     Raises:
-        CheckpointError: none found where one is needed, several, or other than those published.
-        LabelsError: two labels files beside the checkpoint.
+        CheckpointError: there is none though mode requires one, there are several, or the download
+            is not what was published.
+        LabelsError: there are two labels files beside the checkpoint.
     """
     if mode == "seeded":
         if checkpoint is not None:
@@ -62,8 +63,8 @@ def find(
             )
         return _seeded(recipe_file, labels)
     if checkpoint is not None and str(checkpoint).startswith(HUB):
-        return _fetched(_of_hub(recipe_file, str(checkpoint)), labels, fetch)
-    path = checkpoint or _placed(recipe_file.id)
+        return _download(_hub_source(recipe_file, str(checkpoint)), labels, fetch)
+    path = checkpoint or _local_checkpoint(recipe_file.id)
     if path is not None:
         return ResolvedWeights("pretrained", path, labels or _labels_beside(path))
     synthetic = recipe_file.recipe.synthetic_weights
@@ -75,8 +76,8 @@ def find(
 def source_to_fetch(
     recipe_file: RecipeFile, mode: WeightsMode, checkpoint: Path | None
 ) -> AnySource | None:
-    """The source that `find` would turn to; None: it has no need of one."""
-    if mode == "seeded" or checkpoint is not None or any(_candidates(recipe_file.id)):
+    """Return the source that `find` would fetch, cached or not; None if it would fetch nothing."""
+    if mode == "seeded" or checkpoint is not None or any(_local_checkpoints(recipe_file.id)):
         return None
     return recipe_file.recipe.source
 
@@ -84,15 +85,16 @@ def source_to_fetch(
 def _published(
     recipe_file: RecipeFile, mode: WeightsMode, labels: Path | None, fetch: Fetch | None
 ) -> ResolvedWeights:
-    """The recipe's source, or stand-ins where it cannot be reached and they are allowed.
+    """Use the recipe's source, or seeded weights if it cannot be reached and `mode` allows them.
 
-    Files that are not those published are refused in every mode: that is no lack of a network.
+    A download that is not what was published is refused in every mode: seeded weights stand in for
+    a network that is missing, never for weights that somebody changed.
     """
     source, may_seed = recipe_file.recipe.source, recipe_file.recipe.seed is not None
     reason = None
     if source is not None:
         try:
-            return _fetched(source, labels, fetch)
+            return _download(source, labels, fetch)
         except SourceError as error:
             reason = str(error)
     if mode == "auto" and may_seed:
@@ -107,21 +109,25 @@ def _published(
     )
 
 
-def _fetched(source: AnySource, labels: Path | None, fetch: Fetch | None) -> ResolvedWeights:
+def _download(source: AnySource, labels: Path | None, fetch: Fetch | None) -> ResolvedWeights:
     if fetch is None:
         raise SourceError("not fetched here")
     fetched = fetch(source)
     return ResolvedWeights("pretrained", fetched.path, labels, fetched.address)
 
 
-def _of_hub(recipe_file: RecipeFile, given: str) -> HubSource:
-    """The repository that a command line names, with the files that this recipe reads."""
+def _hub_source(recipe_file: RecipeFile, checkpoint: str) -> HubSource:
+    """Return the repository that --checkpoint names, with the files that this recipe reads.
+
+    Raises:
+        CheckpointError: the recipe reads no repository, or `checkpoint` names none.
+    """
     source = recipe_file.recipe.source
     if source is None or isinstance(source, Source):
         raise CheckpointError(f"{recipe_file.id}: reads no repository; --checkpoint takes a PATH")
-    repository, _, revision = given.removeprefix(HUB).partition("@")
+    repository, _, revision = checkpoint.removeprefix(HUB).partition("@")
     if not REPOSITORY.fullmatch(repository):
-        raise CheckpointError(f"--checkpoint {given}: allowed: {HUB}owner/name[@revision]")
+        raise CheckpointError(f"--checkpoint {checkpoint}: allowed: {HUB}owner/name[@revision]")
     return HubSource(
         repository,
         licence="see its page",
@@ -132,30 +138,30 @@ def _of_hub(recipe_file: RecipeFile, given: str) -> HubSource:
     )
 
 
-def _placed(model_id: str) -> Path | None:
-    placed = _candidates(model_id)
-    if len(placed) > 1:
-        names = ", ".join(str(path) for path in placed)
+def _local_checkpoint(model_id: str) -> Path | None:
+    paths = _local_checkpoints(model_id)
+    if len(paths) > 1:
+        names = ", ".join(str(path) for path in paths)
         raise CheckpointError(f"{model_id}: several checkpoints: {names}; give --checkpoint PATH")
-    return placed[0] if placed else None
+    return paths[0] if paths else None
 
 
-def _candidates(model_id: str) -> list[Path]:
-    placed = [
+def _local_checkpoints(model_id: str) -> list[Path]:
+    paths = [
         path for path in sorted(CHECKPOINTS.glob(f"{model_id}.*")) if not path.name.endswith(BESIDE)
     ]
     directory = CHECKPOINTS / model_id
-    return [*placed, directory] if directory.is_dir() else placed
+    return [*paths, directory] if directory.is_dir() else paths
 
 
 def _labels_beside(checkpoint: Path) -> Path | None:
     stem = checkpoint.name if checkpoint.is_dir() else checkpoint.stem
-    beside = [checkpoint.with_name(stem + ending) for ending in LABELS]
-    found = [path for path in beside if path.is_file()]
-    if len(found) > 1:
-        names = " and ".join(str(path) for path in found)
+    candidates = [checkpoint.with_name(stem + ending) for ending in LABELS]
+    paths = [path for path in candidates if path.is_file()]
+    if len(paths) > 1:
+        names = " and ".join(str(path) for path in paths)
         raise LabelsError(f"{names}: two labels files; keep one, or give --labels FILE")
-    return found[0] if found else None
+    return paths[0] if paths else None
 
 
 def _seeded(recipe_file: RecipeFile, labels: Path | None) -> ResolvedWeights:

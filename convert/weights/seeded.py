@@ -1,8 +1,8 @@
-"""Deterministic untrained weights: they prove speed, size, memory and parity, never fidelity.
+"""Deterministic untrained weights: they show speed, size, memory and parity, never fidelity.
 
 Values come from numpy's generator (torch's differ between CPUs). Residual branches are damped and
-batch normalisation is estimated on sample inputs: an untouched random network in eval mode
-collapses to about 1e-15, and parity against it proves nothing.
+batch normalisation is estimated on sample inputs: the outputs of an untouched random network in
+eval mode collapse to about 1e-15, and parity of such outputs proves nothing.
 """
 
 import fnmatch
@@ -22,22 +22,23 @@ from convert.samples.sets import collate, synthetic_samples
 RESIDUAL_DAMPING = 0.2
 SAMPLE_COUNT = 8
 
-Samples = tuple[NDArray[Any], ...]  # an array per network input, (N, ...)
+Samples = tuple[NDArray[Any], ...]  # network inputs, (N, ...) each
 
 
 def sample_input(loaded: Loaded, *, media: MediaKind) -> Samples:
-    """Network inputs of SAMPLE_COUNT drawings, for the estimates below."""
+    """Return network inputs of SAMPLE_COUNT synthetic samples, to estimate normalisation on."""
     batch = collate(synthetic_samples(MODALITIES[media], loaded, SAMPLES, SAMPLE_COUNT))
     return loaded.input.apply(*(batch[tensor.name] for tensor in loaded.input.tensors))
 
 
 def seed_torch(module: Any, samples: Samples, *, residual_norms: tuple[str, ...] = ()) -> None:
-    """Fill a torch module in place.
+    """Fill the parameters and batch statistics of a torch module in place.
 
     Args:
-        module: torch.nn.Module.
-        samples: network inputs, (N, C, H, W) each; `forward` takes them.
-        residual_norms: patterns of the weights that close a residual branch, damped.
+        module: torch.nn.Module; left in eval mode.
+        samples: arguments of `forward`, (N, C, H, W) each; batch statistics are estimated on them.
+        residual_norms: fnmatch patterns of the weights that end a residual branch; they are scaled
+            by RESIDUAL_DAMPING, without which activations grow with every block.
     """
     import torch
 
@@ -56,7 +57,10 @@ def seed_torch(module: Any, samples: Samples, *, residual_norms: tuple[str, ...]
 
 
 def seed_keras(model: Any, samples: Samples) -> None:
-    """Fill a Keras model in place; as `seed_torch`, names replaced by positions."""
+    """Fill a Keras model in place, as `seed_torch` does.
+
+    Values are seeded by position and name: Keras gives many weights the same name.
+    """
     from keras import layers
 
     for index, weight in enumerate(model.trainable_weights):
@@ -71,7 +75,7 @@ def seed_keras(model: Any, samples: Samples) -> None:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums over a batch depend, in their last bits, on how many threads share them."""
+    """Run torch in one thread: the last bits of a sum over a batch depend on the threads."""
     import torch
 
     before = torch.get_num_threads()
@@ -83,7 +87,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _values(name: str, shape: tuple[int, ...], *, is_norm: bool) -> NDArray[np.float32]:
-    # by name, so that adding a layer does not change the others
+    # seeded by name: a new layer does not change the values of the others
     generator = np.random.default_rng(zlib.crc32(name.encode()))
     noise = generator.standard_normal(shape, dtype=np.float32)
     if not is_norm:

@@ -1,7 +1,7 @@
-"""What a conversion needs, looked at before it: seconds now instead of half an hour later.
+"""Checks before a conversion: they take seconds, and spare a failure half an hour later.
 
-`environment` needs the standard library alone; the other modules are imported once the packages
-are known to be there. No framework is imported, nothing is written, nothing is fetched.
+`environment` needs the standard library alone; the other modules are imported once it has found
+the packages installed. The doctor imports no framework, writes nothing and downloads nothing.
 """
 
 import argparse
@@ -10,53 +10,53 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from convert.commands.doctor import environment
-from convert.commands.doctor.finding import Finding, missing
+from convert.commands.doctor.finding import Finding, count_missing
 
 
 def examine(options: argparse.Namespace) -> int:
-    """Print a line per finding; exit code 1 where something needed is missing.
+    """Print a line per finding; return exit code 1 if something needed is missing.
 
     Args:
         options: those of `convert run`.
     """
     findings = []
-    for finding in look(options):
+    for finding in check_all(options):
         print(finding, flush=True)
         findings.append(finding)
-    count = missing(findings)
+    count = count_missing(findings)
     print(f"\n{f'{count} missing' if count else 'nothing is missing'}")
     return 1 if count else 0
 
 
-def look(options: argparse.Namespace) -> Iterator[Finding]:
-    """Everything that is looked at, in order."""
-    found = list(environment.look())
-    yield from found
-    if missing(found):
+def check_all(options: argparse.Namespace) -> Iterator[Finding]:
+    """Check Python and packages, the machine, the weights of each model, and the folders."""
+    findings = list(environment.check_environment())
+    yield from findings
+    if count_missing(findings):
         yield Finding("note", "models", "looked at once the packages are there")
         return
-    yield from _machine()
-    yield from _models(options)
-    yield from _places(options)
+    yield from _check_machine()
+    yield from _check_models(options)
+    yield from _check_folders(options)
 
 
-def _machine() -> Iterator[Finding]:
+def _check_machine() -> Iterator[Finding]:
     from convert.commands.doctor import machine
     from runtime.engine.resources import cpu_count, cpu_features
 
-    yield from machine.cpu(cpu_features(), cpu_count(), os.getloadavg()[0])
-    yield machine.memory(machine.available_bytes())
+    yield from machine.check_cpu(cpu_features(), cpu_count(), os.getloadavg()[0])
+    yield machine.check_memory(machine.available_bytes())
 
 
-def _models(options: argparse.Namespace) -> Iterator[Finding]:
-    """Weights, and the disk that they need."""
-    from convert.commands.doctor import at_hand, machine
+def _check_models(options: argparse.Namespace) -> Iterator[Finding]:
+    """Check the weights of each model, the labelled pairs, and the disk space for all of them."""
+    from convert.commands.doctor import machine, model_weights
     from convert.commands.run import recipe_files
     from convert.weights.download import Store
     from runtime.errors import SlipwayError
 
     try:
-        asked = at_hand.Asked(
+        weights_options = model_weights.WeightsOptions(
             recipe_files(options),
             options.out,
             options.weights,
@@ -64,36 +64,38 @@ def _models(options: argparse.Namespace) -> Iterator[Finding]:
             options.labels,
         )
         models = []
-        for model in at_hand.look(asked, Store.from_environment(os.environ)):
+        for model in model_weights.check_weights(
+            weights_options, Store.from_environment(os.environ)
+        ):
             yield model.finding
             models.append(model)
     except SlipwayError as error:
         yield Finding("missing", "models", str(error))
         return
-    yield from _pairs(options.pairs)
-    yield machine.disk(options.out, at_hand.disk_bytes(models))
+    yield from _check_pairs(options.pairs)
+    yield machine.check_disk(options.out, model_weights.disk_bytes(models))
 
 
-def _places(options: argparse.Namespace) -> Iterator[Finding]:
+def _check_folders(options: argparse.Namespace) -> Iterator[Finding]:
     from convert.commands.doctor import machine
 
-    yield machine.writable(options.out)
-    given: Path | None = options.calibration
-    if given is not None and not (given.is_dir() and any(given.iterdir())):
+    yield machine.check_writable(options.out)
+    directory: Path | None = options.calibration
+    if directory is not None and not (directory.is_dir() and any(directory.iterdir())):
         advice = "give --calibration DIR with media like those to be served, or leave it out"
-        yield Finding("missing", "calibration", f"{given}: no directory with files; {advice}")
+        yield Finding("missing", "calibration", f"{directory}: no directory with files; {advice}")
 
 
-def _pairs(given: Path | None) -> Iterator[Finding]:
+def _check_pairs(path: Path | None) -> Iterator[Finding]:
     from convert.errors import PairsError
     from convert.pipeline.similarity.labelled_pairs import read_pairs
 
-    if given is None:
+    if path is None:
         return
     try:
-        found = read_pairs(given)
+        pairs = read_pairs(path)
     except PairsError as error:
         yield Finding("missing", "pairs", str(error))
         return
-    kinds = ", ".join(sorted({pair.kind for pair in found.pairs}))
-    yield Finding("ok", "pairs", f"{found.source}: {len(found.pairs)} ({kinds})")
+    kinds = ", ".join(sorted({pair.kind for pair in pairs.pairs}))
+    yield Finding("ok", "pairs", f"{pairs.source}: {len(pairs.pairs)} ({kinds})")

@@ -1,4 +1,4 @@
-"""Python and packages. Standard library alone: it must run where nothing is installed yet."""
+"""Check Python and packages, with the standard library: nothing may be installed yet."""
 
 import platform
 import re
@@ -12,7 +12,8 @@ from convert.commands.doctor.finding import Finding
 REQUIREMENTS = Path(__file__).parents[3] / "requirements"
 LISTS = ("convert.txt", "weights.txt")
 PYTHONS = ((3, 11), (3, 13))  # the first and the last that all packages have wheels for
-# without these a conversion does not start; the others are theirs, or for checks and tests
+# a conversion does not start without these; the other listed packages are their dependencies, or
+# for checks and tests
 NEEDED = (
     *("numpy", "opencv-python-headless", "soundfile", "soxr", "onnx", "onnxruntime"),
     *("torch", "tensorflow-cpu", "keras", "tf2onnx", "safetensors", "transformers"),
@@ -23,41 +24,41 @@ SHOWN = 4
 _PIN = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;\\]+)")
 
 
-def look(version: tuple[int, int] = sys.version_info[:2]) -> Iterator[Finding]:
-    """Python, then packages.
+def check_environment(version: tuple[int, int] = sys.version_info[:2]) -> Iterator[Finding]:
+    """Check Python, then packages.
 
     Args:
         version: of Python, major and minor.
     """
-    yield _python(version)
-    yield from packages(pins(REQUIREMENTS))
+    yield _check_python(version)
+    yield from check_packages(read_pins(REQUIREMENTS))
 
 
-def pins(directory: Path) -> dict[str, str]:
-    """Package to version, as the lists of requirements have them."""
+def read_pins(directory: Path) -> dict[str, str]:
+    """Read the version of each package that the lists of requirements in a directory pin."""
     lists = [directory / name for name in LISTS if (directory / name).is_file()]
     lines = [line for path in lists for line in path.read_text(encoding="utf-8").splitlines()]
     return {match[1]: match[2] for line in lines if (match := _PIN.match(line))}
 
 
-def packages(
-    wanted: Mapping[str, str], version_of: Callable[[str], str] = metadata.version
+def check_packages(
+    pins: Mapping[str, str], version_of: Callable[[str], str] = metadata.version
 ) -> Iterator[Finding]:
-    """What is not installed, and what is in another version.
+    """Check that the needed packages are installed, and all of them in their pinned versions.
 
     Args:
-        wanted: package to version.
-        version_of: the version installed; raises PackageNotFoundError.
+        pins: version by package.
+        version_of: returns the installed version of a package; raises PackageNotFoundError.
     """
-    found = {name: _installed(name, version_of) for name in {*wanted, *NEEDED}}
-    absent = [name for name in NEEDED if found[name] is None]
+    installed = {name: _installed_version(name, version_of) for name in {*pins, *NEEDED}}
+    absent = [name for name in NEEDED if installed[name] is None]
     if absent:
         yield Finding("missing", "packages", f"{', '.join(absent)} not installed; {INSTALL}")
         return
     other = [
-        f"{name} {found[name] or 'absent'} ({version} listed)"
-        for name, version in wanted.items()
-        if found[name] != version
+        f"{name} {installed[name] or 'absent'} ({version} listed)"
+        for name, version in pins.items()
+        if installed[name] != version
     ]
     if other:
         more = f" and {len(other) - SHOWN} more" if len(other) > SHOWN else ""
@@ -68,22 +69,22 @@ def packages(
             "requirements/ only",
         )
     else:
-        yield Finding("ok", "packages", f"{len(wanted)}, in the versions of requirements/")
+        yield Finding("ok", "packages", f"{len(pins)}, in the versions of requirements/")
 
 
-def _python(version: tuple[int, int]) -> Finding:
-    told = f"{'.'.join(map(str, version))} on {platform.system()} {platform.machine()}"
-    first, last = (".".join(map(str, each)) for each in PYTHONS)
+def _check_python(version: tuple[int, int]) -> Finding:
+    here = f"{'.'.join(map(str, version))} on {platform.system()} {platform.machine()}"
+    first, last = (".".join(map(str, python)) for python in PYTHONS)
     if not PYTHONS[0] <= version <= PYTHONS[1]:
         advice = f"{first} to {last} needed: make PYTHON=/path/to/python{last}"
-        return Finding("missing", "Python", f"{told}; {advice}")
+        return Finding("missing", "Python", f"{here}; {advice}")
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        return Finding("note", "Python", f"{told}; tried on Linux x86_64 only")
-    return Finding("ok", "Python", told)
+        return Finding("note", "Python", f"{here}; tested on Linux x86_64 only")
+    return Finding("ok", "Python", here)
 
 
-def _installed(name: str, version_of: Callable[[str], str]) -> str | None:
+def _installed_version(name: str, version_of: Callable[[str], str]) -> str | None:
     try:
-        return version_of(name).partition("+")[0]  # torch 2.13.0+cpu
+        return version_of(name).partition("+")[0]  # torch names its version 2.13.0+cpu
     except metadata.PackageNotFoundError:
         return None

@@ -1,4 +1,4 @@
-"""What was looked at, and how it is told."""
+"""A finding of the doctor."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ class Finding:
 
     level: Level
     subject: str
-    text: str  # what was found and, unless ok, what to do
+    text: str  # the state of the subject and, unless ok, what to do
 
     def __str__(self) -> str:
         return f"{self.level:8} {self.subject}: {' '.join(self.text.split())}"
 
 
-def missing(findings: Iterable[Finding]) -> int:
-    """How many of them stop a conversion."""
+def count_missing(findings: Iterable[Finding]) -> int:
+    """Return how many findings stop a conversion."""
     return sum(finding.level == "missing" for finding in findings)

@@ -1,9 +1,12 @@
-"""Public weights: fetched once over HTTPS, verified, kept, and verified again at each use.
+"""Public weights: downloaded once over HTTPS, verified, cached, and verified again at each use.
 
-`dial` connects within a few seconds or not at all, `http` asks, `transfer` brings one file and goes
-on where it stopped, `plan` resolves a repository, `store` keeps and verifies, `progress` tells.
-Standard library only: what `requests` or `httpx` add to it (pools, cookies, retries) is not needed
-here, and neither bounds the time that resolving a name and trying all its addresses takes.
+`connect` opens a connection within a few seconds or not at all, `http` sends requests, `transfer`
+downloads one file and resumes it, `plan` lists the files of a source, `store` caches and verifies
+them, `progress` shows how far a download is.
+
+Standard library only. `requests` and `httpx` do not bound the time of a name lookup and of trying
+all addresses of a host; huggingface_hub and pooch do not verify or resume as `transfer` does
+(convert/DECISIONS.md has the measurements).
 """
 
 from convert.weights.download.http import Network

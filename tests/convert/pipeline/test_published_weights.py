@@ -12,7 +12,7 @@ from convert.recipe import read
 from convert.weights.download import Store
 from runtime.artifact.manifest import read_manifest
 from tests.convert.support.command_line import command, environment
-from tests.convert.support.file_server import Good, Server
+from tests.convert.support.file_server import GoodFile, Server
 from tests.convert.support.tiny import write_checkpoint, write_recipe
 
 ID = "where_is_it"
@@ -38,13 +38,13 @@ def test_fetched_weights_are_converted_and_named(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_checkpoint(write_recipe(tmp_path), tmp_path / "weights.pth")
-    address = server.serve("/net.pth", Good((tmp_path / "weights.pth").read_bytes()))
+    address = server.serve("/net.pth", GoodFile((tmp_path / "weights.pth").read_bytes()))
     job = Job(read(write_published(tmp_path, address)), tmp_path / "out", precision="float")
     outcome, _ = run_with_stages(job, store)
     assert outcome.status == "packaged", outcome.message
     weights = read_manifest(tmp_path / "out" / ID / "1").weights
     assert (weights.origin, weights.source) == ("pretrained", address)
-    server.ways.clear()
+    server.handlers.clear()
     assert run_with_stages(job, replace(store, network=None))[0].status == "unchanged"
 
 

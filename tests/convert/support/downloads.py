@@ -1,4 +1,4 @@
-"""What tests of the downloader share: its file, a store on a test's network, what a refusal is."""
+"""Helpers of the download tests: a file, a store on the network of a test, and its errors."""
 
 import hashlib
 import io
@@ -17,20 +17,27 @@ HALF = len(CONTENT) // 2
 
 
 def new_store(tmp_path: Path, *, hurried: bool = False) -> Store:
-    """As in another run; only one that is to give up is hurried: tests run on busy machines."""
-    stall_s, answer_s = (0.5, 3.0) if hurried else (10.0, 10.0)
+    """Return a store as another run of the converter has it.
+
+    A hurried one gives up soon: for servers that stall, since tests run on busy machines.
+    """
+    stall_s, answer_s = (0.5, 1.5) if hurried else (10.0, 10.0)
     network = Network(connect_s=5.0, stall_s=stall_s, answer_s=answer_s, schemes=("http",))
     return Store(tmp_path / "cache", network, io.StringIO())
 
 
-def source(address: str, *, pinned: bool = True) -> Source:
+def source_at(address: str, *, pinned: bool = True) -> Source:
+    """Return a source whose file is CONTENT, with its SHA-256 if `pinned`."""
     return Source(address, licence="MIT", sha256=SHA256 if pinned else None)
 
 
-def refusal(store: Store, wanted: Source, kind: type[CheckpointError] = SourceError) -> str:
-    """One clear sentence, and nothing that could be taken for a checkpoint."""
+def fetch_error(store: Store, source: Source, kind: type[CheckpointError] = SourceError) -> str:
+    """Fetch a source that fails; return the one line of its error.
+
+    Check that no file is left that could be taken for a checkpoint.
+    """
     with pytest.raises(CheckpointError) as caught:
-        store.fetch(wanted)
+        store.fetch(source)
     assert type(caught.value) is kind
     text = str(caught.value)
     assert "\n" not in text
@@ -39,9 +46,9 @@ def refusal(store: Store, wanted: Source, kind: type[CheckpointError] = SourceEr
     return text
 
 
-def succeeds(store: Store, wanted: Source) -> None:
-    """A later run brings the whole file, and leaves nothing else."""
-    path = store.fetch(wanted).path
+def assert_fetches(store: Store, source: Source) -> None:
+    """Check that a fetch brings the whole file and leaves nothing else."""
+    path = store.fetch(source).path
     assert path.read_bytes() == CONTENT
     assert [p.name for p in path.parent.iterdir()] == [path.name]
     assert list(store.root.glob("*.partial*")) == []

@@ -1,4 +1,4 @@
-"""A local HTTP server that does to a file what servers and networks do, one way per path."""
+"""A local HTTP server that misbehaves as servers and networks do, with one handler per path."""
 
 import threading
 import time
@@ -12,49 +12,49 @@ ETAG = '"one"'
 
 
 class Exchange(BaseHTTPRequestHandler):
-    """One request, answered by the server's way for its path."""
+    """One request, answered by the server's handler of its path."""
 
     protocol_version = "HTTP/1.1"
     server: "Server"
 
     def do_GET(self) -> None:
-        """Answer, whatever the client thinks of it."""
+        """Answer; a client may hang up at any time."""
         self.close_connection = True
-        self.server.asked.append((self.path, self.headers.get("Range")))
-        way = self.server.ways.get(self.path, missing)
+        self.server.requests.append((self.path, self.headers.get("Range")))
+        handler = self.server.handlers.get(self.path, not_found)
         with suppress(ConnectionError):
-            way(self)
+            handler(self)
 
     def log_message(self, *_: object) -> None:
-        """Tests read `asked`."""
+        """Print nothing: tests read `requests`."""
 
     def head(self, status: int = 200, **headers: str | int) -> None:
-        """Status and headers; underscores stand for hyphens."""
+        """Send status and headers; underscores stand for hyphens."""
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), str(value))
         self.end_headers()
 
 
-Way = Callable[[Exchange], None]
+Handler = Callable[[Exchange], None]
 
 
 class Server(ThreadingHTTPServer):
-    """Ways to answer, and what was asked."""
+    """A server of one test: its handlers by path, and the requests that it got."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Exchange)
-        self.ways: dict[str, Way] = {}
-        self.asked: list[tuple[str, str | None]] = []  # path, Range
+        self.handlers: dict[str, Handler] = {}
+        self.requests: list[tuple[str, str | None]] = []  # path, Range
 
     def address(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}{path}"
 
-    def serve(self, path: str, way: Way) -> str:
-        """Answer a path so from now on; gives its address."""
-        self.ways[path] = way
+    def serve(self, path: str, handler: Handler) -> str:
+        """Answer a path with this handler from now on; return its address."""
+        self.handlers[path] = handler
         return self.address(path)
 
 
@@ -70,22 +70,22 @@ def serving() -> Iterator[Server]:
             thread.join()
 
 
-def missing(exchange: Exchange) -> None:
+def not_found(exchange: Exchange) -> None:
     exchange.head(404, Content_Length=0)
 
 
 @dataclass(slots=True)
-class Good:
-    """A file with ranges, as a well-behaved server has it."""
+class GoodFile:
+    """A handler that serves a file with ranges and ETag; its fields make it worse."""
 
     content: bytes = CONTENT
     etag: str | None = ETAG
     ranges: bool = True
     send: int | None = None  # bytes sent before the connection ends; None: all
-    announce: int | None = None  # Content-Length; None: the truth
+    announce: int | None = None  # Content-Length; None: the true one
     chunk_s: float = 0.0  # pause after each byte
     ignores_if_range: bool = False
-    times: list[int] = field(default_factory=list)  # `send` of each answer to come
+    sends: list[int] = field(default_factory=list)  # `send` of the next answers, in turn
 
     def __call__(self, exchange: Exchange) -> None:
         start, headers = self._start(exchange), {"ETag": self.etag} if self.etag else {}
@@ -95,12 +95,12 @@ class Good:
             headers["Content_Range"] = f"bytes {start}-{last}/{len(self.content)}"
         length = len(body) if self.announce is None else self.announce
         exchange.head(206 if start else 200, Content_Length=length, **headers)
-        self._write(exchange, body[: self.times.pop(0) if self.times else self.send])
+        self._write(exchange, body[: self.sends.pop(0) if self.sends else self.send])
 
     def _start(self, exchange: Exchange) -> int:
-        given = exchange.headers.get("Range")
+        byte_range = exchange.headers.get("Range")
         same = exchange.headers.get("If-Range") in (None, self.etag) or self.ignores_if_range
-        return int(given[6:-1]) if given and self.ranges and same else 0
+        return int(byte_range[6:-1]) if byte_range and self.ranges and same else 0
 
     def _write(self, exchange: Exchange, body: bytes) -> None:
         if not self.chunk_s:
@@ -111,25 +111,25 @@ class Good:
             time.sleep(self.chunk_s)
 
 
-def status(code: int, body: bytes = b"", kind: str = "application/octet-stream") -> Way:
-    def way(exchange: Exchange) -> None:
+def status(code: int, body: bytes = b"", kind: str = "application/octet-stream") -> Handler:
+    def handler(exchange: Exchange) -> None:
         exchange.head(code, Content_Length=len(body), Content_Type=kind)
         exchange.wfile.write(body)
 
-    return way
+    return handler
 
 
-def redirect(location: str, code: int = 302) -> Way:
+def redirect(location: str, code: int = 302) -> Handler:
     return lambda exchange: exchange.head(code, Location=location, Content_Length=0)
 
 
 def silent(exchange: Exchange) -> None:
-    """Takes the request and says nothing."""
+    """Take the request and send nothing."""
     exchange.rfile.read(1)
 
 
 def stalling(exchange: Exchange) -> None:
-    """Half a file, then nothing, with the connection open."""
+    """Send half a file, then nothing, with the connection open."""
     exchange.head(Content_Length=len(CONTENT), ETag=ETAG)
     exchange.wfile.write(CONTENT[:5000])
     exchange.wfile.flush()
@@ -137,6 +137,7 @@ def stalling(exchange: Exchange) -> None:
 
 
 def dripping_headers(exchange: Exchange) -> None:
+    """Send a header every 50 ms, without an end."""
     for number in range(10_000):
         exchange.wfile.write(
             f"{'HTTP/1.1 200 OK' if not number else f'X-{number}: 1'}\r\n".encode()

@@ -1,3 +1,5 @@
+"""Resolution of weights: the user's files, published ones, seeded ones, and refusals."""
+
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,31 +27,32 @@ def unseeded(recipe_file: RecipeFile) -> RecipeFile:
 
 
 def place(*names: str) -> None:
+    """Create empty files in checkpoints/."""
     Path("checkpoints").mkdir()
     for name in names:
         Path("checkpoints", name).touch()
 
 
-def test_given_checkpoint_comes_before_a_placed_one(recipe_file: RecipeFile) -> None:
+def test_checkpoint_option_comes_before_a_local_file(recipe_file: RecipeFile) -> None:
     place(f"{MODEL}.pth")
-    given = Path("mine.pth")
+    checkpoint = Path("mine.pth")
     for mode in MODES:
-        assert find(recipe_file, mode, given) == ResolvedWeights("pretrained", given)
+        assert find(recipe_file, mode, checkpoint) == ResolvedWeights("pretrained", checkpoint)
 
 
-def test_placed_checkpoint_is_found(recipe_file: RecipeFile) -> None:
+def test_local_checkpoint_is_used(recipe_file: RecipeFile) -> None:
     place(f"{MODEL}.pth", "background_u2net.pth")
-    found = find(recipe_file, "auto", None)
-    assert found == ResolvedWeights("pretrained", Path("checkpoints", f"{MODEL}.pth"))
+    weights = find(recipe_file, "auto", None)
+    assert weights == ResolvedWeights("pretrained", Path("checkpoints", f"{MODEL}.pth"))
 
 
-def test_two_placed_checkpoints_are_refused(recipe_file: RecipeFile) -> None:
+def test_two_local_checkpoints_are_refused(recipe_file: RecipeFile) -> None:
     place(f"{MODEL}.pth", f"{MODEL}.onnx")
     with pytest.raises(CheckpointError, match=r"several checkpoints: .*\.onnx, .*\.pth; give"):
         find(recipe_file, "pretrained", None)
 
 
-def test_auto_seeds_where_nothing_is_placed(recipe_file: RecipeFile) -> None:
+def test_auto_seeds_without_a_checkpoint(recipe_file: RecipeFile) -> None:
     assert find(recipe_file, "auto", None) == ResolvedWeights("seeded", None)
 
 
@@ -74,13 +77,13 @@ def test_seeded_and_a_checkpoint_exclude_each_other(recipe_file: RecipeFile) -> 
 
 
 @pytest.mark.parametrize("ending", ["txt", "json"])
-def test_labels_file_beside_a_placed_checkpoint_is_no_second_checkpoint(
+def test_labels_file_beside_a_local_checkpoint_is_no_second_checkpoint(
     recipe_file: RecipeFile, ending: str
 ) -> None:
     place(f"{MODEL}.pth", f"{MODEL}.labels.{ending}")
-    found = find(recipe_file, "pretrained", None)
-    assert found.path == Path("checkpoints", f"{MODEL}.pth")
-    assert found.labels == Path("checkpoints", f"{MODEL}.labels.{ending}")
+    weights = find(recipe_file, "pretrained", None)
+    assert weights.path == Path("checkpoints", f"{MODEL}.pth")
+    assert weights.labels == Path("checkpoints", f"{MODEL}.labels.{ending}")
 
 
 def test_labels_file_alone_is_no_checkpoint(recipe_file: RecipeFile) -> None:
@@ -89,15 +92,15 @@ def test_labels_file_alone_is_no_checkpoint(recipe_file: RecipeFile) -> None:
         find(recipe_file, "pretrained", None)
 
 
-def test_labels_beside_a_given_checkpoint_have_its_name(
+def test_labels_file_has_the_name_of_its_checkpoint(
     recipe_file: RecipeFile, tmp_path: Path
 ) -> None:
-    given = tmp_path / "run.7.best.pt"
+    checkpoint = tmp_path / "run.7.best.pt"
     (tmp_path / "run.7.best.labels.json").touch()
-    assert find(recipe_file, "pretrained", given).labels == tmp_path / "run.7.best.labels.json"
+    assert find(recipe_file, "pretrained", checkpoint).labels == tmp_path / "run.7.best.labels.json"
 
 
-def test_labels_given_come_before_those_beside(recipe_file: RecipeFile) -> None:
+def test_labels_option_comes_before_a_file_beside_the_checkpoint(recipe_file: RecipeFile) -> None:
     place(f"{MODEL}.pth", f"{MODEL}.labels.txt")
     mine = Path("mine.txt")
     assert find(recipe_file, "pretrained", None, mine).labels == mine
@@ -128,14 +131,14 @@ ADDRESS = "https://example.org/net.onnx"
 
 
 class Publisher:
-    """Answers what a fetch would, and notes what it was asked for."""
+    """A stand-in for `Store.fetch` that records the sources it is asked for."""
 
     def __init__(self, error: CheckpointError | None = None) -> None:
-        self.asked: list[AnySource] = []
+        self.sources: list[AnySource] = []
         self._error = error
 
     def __call__(self, source: AnySource) -> Fetched:
-        self.asked.append(source)
+        self.sources.append(source)
         if self._error is not None:
             raise self._error
         return Fetched(Path("cache/net.onnx"), ADDRESS)
@@ -144,17 +147,17 @@ class Publisher:
 def test_published_weights_are_the_last_resort(recipe_file: RecipeFile) -> None:
     publisher = Publisher()
     for mode in MODES:
-        found = find(recipe_file, mode, None, fetch=publisher)
-        assert found == ResolvedWeights("pretrained", Path("cache/net.onnx"), None, ADDRESS)
-    assert publisher.asked == [recipe_file.recipe.source] * 2
+        weights = find(recipe_file, mode, None, fetch=publisher)
+        assert weights == ResolvedWeights("pretrained", Path("cache/net.onnx"), None, ADDRESS)
+    assert publisher.sources == [recipe_file.recipe.source] * 2
     find(recipe_file, "seeded", None, fetch=publisher)
     find(recipe_file, "auto", Path("mine.pth"), fetch=publisher)
     place(f"{MODEL}.pth")
     assert find(recipe_file, "auto", None, fetch=publisher).address is None
-    assert len(publisher.asked) == 2
+    assert len(publisher.sources) == 2
 
 
-def test_what_is_missing_is_known_before_it_is_fetched(recipe_file: RecipeFile) -> None:
+def test_source_to_fetch_is_known_before_the_download(recipe_file: RecipeFile) -> None:
     assert source_to_fetch(recipe_file, "auto", None) == recipe_file.recipe.source
     assert source_to_fetch(recipe_file, "seeded", None) is None
     assert source_to_fetch(recipe_file, "pretrained", Path("mine.pth")) is None
@@ -164,8 +167,8 @@ def test_what_is_missing_is_known_before_it_is_fetched(recipe_file: RecipeFile) 
 
 def test_unreachable_source_seeds_in_auto_and_says_why(recipe_file: RecipeFile) -> None:
     publisher = Publisher(SourceError("example.org did not answer"))
-    found = find(recipe_file, "auto", None, fetch=publisher)
-    assert found == ResolvedWeights("seeded", None, fallback_reason="example.org did not answer")
+    weights = find(recipe_file, "auto", None, fetch=publisher)
+    assert weights == ResolvedWeights("seeded", None, fallback_reason="example.org did not answer")
     with pytest.raises(CheckpointError, match="give --checkpoint"):
         find(unseeded(recipe_file), "auto", None, fetch=publisher)
 
@@ -179,7 +182,7 @@ def test_unreachable_source_names_the_file_to_place(recipe_file: RecipeFile) -> 
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_other_weights_than_published_are_never_replaced(
+def test_wrong_download_is_refused_in_every_mode(
     recipe_file: RecipeFile, mode: WeightsMode
 ) -> None:
     publisher = Publisher(CheckpointError("sha256 a found; b expected"))
@@ -187,7 +190,7 @@ def test_other_weights_than_published_are_never_replaced(
         find(recipe_file, mode, None, fetch=publisher)
 
 
-def test_repository_of_the_users_choice_has_the_files_of_the_recipe(
+def test_repository_option_reads_the_files_of_the_recipe(
     recipe_file: RecipeFile,
 ) -> None:
     ours = HubSource("ours/net", "MIT", ("config.json",), ("a.bin",), ("b.json",), package="p/q")
@@ -195,7 +198,7 @@ def test_repository_of_the_users_choice_has_the_files_of_the_recipe(
     publisher = Publisher()
     find(of_hub, "pretrained", Path("hf:me/my-net.2@v1"), fetch=publisher)
     find(of_hub, "auto", Path("hf:me/net"), fetch=publisher)
-    tagged, plain = publisher.asked
+    tagged, plain = publisher.sources
     assert isinstance(tagged, HubSource)
     assert isinstance(plain, HubSource)
     assert (tagged.repository, tagged.revision) == ("me/my-net.2", "v1")
@@ -203,7 +206,7 @@ def test_repository_of_the_users_choice_has_the_files_of_the_recipe(
     assert (plain.files, plain.one_of, plain.optional) == (ours.files, ours.one_of, ours.optional)
 
 
-def test_repository_that_cannot_be_had_is_refused_in_every_mode(recipe_file: RecipeFile) -> None:
+def test_unreachable_repository_is_refused_in_every_mode(recipe_file: RecipeFile) -> None:
     with pytest.raises(CheckpointError, match="reads no repository; --checkpoint takes a PATH"):
         find(recipe_file, "pretrained", Path("hf:me/net"), fetch=Publisher())
     ours = HubSource("ours/net", "MIT", ("config.json",))
@@ -211,9 +214,9 @@ def test_repository_that_cannot_be_had_is_refused_in_every_mode(recipe_file: Rec
     for mode in MODES:
         with pytest.raises(SourceError, match="did not answer"):
             find(of_hub, mode, Path("hf:me/net"), fetch=Publisher(SourceError("did not answer")))
-    for given in ("hf:", "hf:net", "hf:me/../net", "hf:me/net/x"):
+    for checkpoint in ("hf:", "hf:net", "hf:me/../net", "hf:me/net/x"):
         with pytest.raises(CheckpointError, match=r"allowed: hf:owner/name\[@revision\]"):
-            find(of_hub, "pretrained", Path(given), fetch=Publisher())
+            find(of_hub, "pretrained", Path(checkpoint), fetch=Publisher())
 
 
 @pytest.mark.parametrize("model_id", recipe.model_ids())
@@ -224,9 +227,9 @@ def test_sources_of_the_recipes_are_verifiable(model_id: str) -> None:
         assert source.expected.pinned
 
 
-def test_weights_that_an_onnx_file_keeps_beside_it_are_no_second_checkpoint(
+def test_external_data_of_an_onnx_file_is_no_second_checkpoint(
     recipe_file: RecipeFile,
 ) -> None:
     place(f"{MODEL}.onnx", f"{MODEL}.onnx.data")
-    found = find(recipe_file, "pretrained", None)
-    assert found == ResolvedWeights("pretrained", Path("checkpoints", f"{MODEL}.onnx"))
+    weights = find(recipe_file, "pretrained", None)
+    assert weights == ResolvedWeights("pretrained", Path("checkpoints", f"{MODEL}.onnx"))

@@ -1,3 +1,5 @@
+"""Seeded weights: no layer collapses, answers differ between inputs, and values repeat."""
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,7 @@ from runtime.media.images.preprocess import preprocess
 from tests.convert.conftest import MODELS
 
 TORCH = ("image_embedding_mobilenetv2", "background_u2netp")
-
-
-KERAS = "face_emotion_xception"  # TensorFlow does not live in torch's process
+KERAS = "face_emotion_xception"  # TensorFlow and torch cannot share a process
 SEEDED = tuple(
     name for name in recipe.model_ids() if recipe.find(name).recipe.seed and name != KERAS
 )
@@ -27,7 +27,7 @@ WEIGHTED = ("Conv", "MatMul", "Gemm")
 
 
 def spreads(graph: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Standard deviation of what every layer of weights gives."""
+    """Return the standard deviation of the output of every layer with weights."""
     weights = {tensor.name for tensor in graph.graph.initializer}
     names = [
         node.output[0]
@@ -48,9 +48,9 @@ def spreads(graph: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> dict[str
     }
 
 
-def check_spreads(found: Mapping[str, float]) -> None:
-    assert len(found) > 5
-    assert {name: std for name, std in found.items() if not 1e-3 < std < 1e3} == {}
+def check_spreads(deviations: Mapping[str, float]) -> None:
+    assert len(deviations) > 5
+    assert {name: std for name, std in deviations.items() if not 1e-3 < std < 1e3} == {}
 
 
 def check_answers(answers: Sequence[np.ndarray]) -> None:
@@ -62,30 +62,30 @@ def check_answers(answers: Sequence[np.ndarray]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("model_id", SEEDED)
 def test_no_layer_collapses_or_explodes_and_answers_differ(model_id: str) -> None:
-    asked = recipe.find(model_id).recipe
-    assert asked.seed is not None
-    loaded, modality = asked.seed(), MODALITIES[asked.media]
+    model_recipe = recipe.find(model_id).recipe
+    assert model_recipe.seed is not None
+    loaded, modality = model_recipe.seed(), MODALITIES[model_recipe.media]
     answers = []
     for media in modality.generate(EVALUATION, 4):
         sample = modality.to_feeds(media, loaded)
         inputs = loaded.input.apply(*(sample[tensor.name] for tensor in loaded.input.tensors))
         answers.append(next(iter(loaded.head.apply(*loaded.network.forward(*inputs)).values())))
-    check_answers(_of_one_size(answers))
+    check_answers(_truncate_to_shortest(answers))
     graph = loaded.network.export()
     names = [tensor.name for tensor in graph.graph.input]
     check_spreads(spreads(graph, dict(zip(names, inputs, strict=True))))
 
 
-def _of_one_size(answers: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _truncate_to_shortest(answers: Sequence[np.ndarray]) -> list[np.ndarray]:
     smallest = min(answer.size for answer in answers)
     return [answer.ravel()[:smallest] for answer in answers]
 
 
 @pytest.mark.slow
-def test_the_same_of_keras(seeded: Path) -> None:
+def test_no_keras_layer_collapses_or_explodes_and_answers_differ(seeded: Path) -> None:
     model = runtime.load(seeded / KERAS)
-    drawn = MODALITIES["face"].generate(EVALUATION, 4)
-    faces = [preprocess(face, model.spec.preprocess) for face in drawn]
+    images = MODALITIES["face"].generate(EVALUATION, 4)
+    faces = [preprocess(image, model.spec.preprocess) for image in images]
     check_answers([model.run({"image": face[np.newaxis]})["probabilities"] for face in faces])
     graph = onnx.load(seeded / KERAS / "1" / model.variant.files[0].name)
     check_spreads(spreads(graph, {"image": np.stack(faces)}))
@@ -102,7 +102,7 @@ def test_manifest_says_seeded(seeded: Path, model_id: str) -> None:
 
 
 @pytest.mark.parametrize("model_id", TORCH)
-def test_values_repeat_whatever_torch_drew_before_on_any_threads(
+def test_values_depend_neither_on_torchs_generator_nor_on_its_threads(
     model_id: str,
 ) -> None:
     import torch
@@ -124,7 +124,7 @@ def test_values_repeat_whatever_torch_drew_before_on_any_threads(
         np.testing.assert_array_equal(second[name], array, err_msg=name)
 
 
-def test_residual_branches_are_damped_and_statistics_are_of_the_samples() -> None:
+def test_residual_branches_are_damped_and_statistics_come_from_the_samples() -> None:
     from torch import nn
 
     def net() -> Any:

@@ -1,4 +1,4 @@
-"""The downloader against a server that does everything wrong that servers do."""
+"""Downloads from a server that does wrong what servers do wrong."""
 
 import io
 import json
@@ -11,13 +11,21 @@ import pytest
 from convert.errors import CheckpointError
 from convert.sources import Source
 from convert.weights.download import Network, Store
-from tests.convert.support.downloads import HALF, MD5, SHA256, new_store, refusal, source, succeeds
+from tests.convert.support.downloads import (
+    HALF,
+    MD5,
+    SHA256,
+    assert_fetches,
+    fetch_error,
+    new_store,
+    source_at,
+)
 from tests.convert.support.file_server import (
     CONTENT,
     Exchange,
-    Good,
+    GoodFile,
+    Handler,
     Server,
-    Way,
     dripping_headers,
     redirect,
     silent,
@@ -25,13 +33,13 @@ from tests.convert.support.file_server import (
 )
 
 
-def test_file_is_fetched_once_and_verified_ever_after(server: Server, store: Store) -> None:
-    wanted = source(server.serve("/a/net.pth", Good()))
-    fetched = store.fetch(wanted)
-    assert (fetched.path.name, fetched.address) == ("net.pth", wanted.address)
-    succeeds(store, wanted)
-    succeeds(replace(store, network=None), wanted)
-    assert server.asked == [("/a/net.pth", None)]
+def test_file_is_downloaded_once_and_verified_at_each_use(server: Server, store: Store) -> None:
+    source = source_at(server.serve("/a/net.pth", GoodFile()))
+    fetched = store.fetch(source)
+    assert (fetched.path.name, fetched.address) == ("net.pth", source.address)
+    assert_fetches(store, source)
+    assert_fetches(replace(store, network=None), source)
+    assert server.requests == [("/a/net.pth", None)]
 
 
 @pytest.mark.parametrize(
@@ -43,16 +51,16 @@ def test_file_is_fetched_once_and_verified_ever_after(server: Server, store: Sto
         {"md5": MD5},
     ],
 )
-def test_whatever_is_pinned_the_first_download_is_recorded(
+def test_first_download_is_recorded_whatever_is_pinned(
     server: Server, store: Store, pins: dict[str, str]
 ) -> None:
-    address = server.serve("/net.pth", Good())
+    address = server.serve("/net.pth", GoodFile())
     store.fetch(Source(address, "MIT", **pins))  # type: ignore[arg-type]  # one of many fields
     (record,) = store.root.glob("*.json")
-    known = json.loads(record.read_text())
-    assert known["address"] == address
-    found = known["files"]["net.pth"]
-    assert (found["sha256"], found["size_bytes"]) == (SHA256, len(CONTENT))
+    content = json.loads(record.read_text())
+    assert content["address"] == address
+    file = content["files"]["net.pth"]
+    assert (file["sha256"], file["size_bytes"]) == (SHA256, len(CONTENT))
 
 
 def test_length_need_not_be_announced(server: Server, store: Store) -> None:
@@ -67,34 +75,32 @@ def test_length_need_not_be_announced(server: Server, store: Store) -> None:
         exchange.head(Connection="close")
         exchange.wfile.write(CONTENT)
 
-    for path, way in (("/chunked", chunked), ("/closed", until_closed)):
-        succeeds(store, source(server.serve(path, way)))
-    succeeds(store, source(server.address("/chunked"), pinned=False))
+    for path, handler in (("/chunked", chunked), ("/closed", until_closed)):
+        assert_fetches(store, source_at(server.serve(path, handler)))
+    assert_fetches(store, source_at(server.address("/chunked"), pinned=False))
 
 
-def test_without_length_and_hash_nobody_knows_whether_it_is_whole(
-    server: Server, store: Store
-) -> None:
+def test_file_without_length_and_hash_is_refused(server: Server, store: Store) -> None:
     def cut_off_in_its_headers(exchange: Exchange) -> None:
         exchange.wfile.write(b"HTTP/1.1 200 OK\r\nServer: x\r\n")
 
-    wanted = source(server.serve("/net.pth", cut_off_in_its_headers), pinned=False)
-    assert "no length and no hash tell when the file is whole" in refusal(store, wanted)
+    source = source_at(server.serve("/net.pth", cut_off_in_its_headers), pinned=False)
+    assert "no length and no hash tell when the file is whole" in fetch_error(store, source)
 
 
-def test_two_at_once_fetch_once(server: Server, tmp_path: Path) -> None:
-    wanted = source(server.serve("/net.pth", Good(CONTENT[:20], chunk_s=0.01)), pinned=False)
-    threads = [threading.Thread(target=new_store(tmp_path).fetch, args=(wanted,)) for _ in "ab"]
+def test_two_runs_at_once_download_once(server: Server, tmp_path: Path) -> None:
+    source = source_at(server.serve("/net.pth", GoodFile(CONTENT[:20], chunk_s=0.01)), pinned=False)
+    threads = [threading.Thread(target=new_store(tmp_path).fetch, args=(source,)) for _ in "ab"]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    # on a busy machine a stalled transfer may go on where it was; the second one asks for nothing
-    assert len([path for path, part in server.asked if part is None]) == 1
+    # on a busy machine the first run may resume a stalled download; the second sends no request
+    assert len([path for path, part in server.requests if part is None]) == 1
 
 
 @pytest.mark.parametrize(
-    ("pins", "says"),
+    ("pins", "message"),
     [
         ({"sha256": SHA256}, f"sha256 .{{64}} found; {SHA256} expected"),
         ({"sha256_prefix": SHA256[:8]}, f"found; one that begins with {SHA256[:8]} expected"),
@@ -103,27 +109,30 @@ def test_two_at_once_fetch_once(server: Server, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_bytes_are_refused_and_discarded(
-    server: Server, store: Store, pins: dict[str, str], says: str
+    server: Server, store: Store, pins: dict[str, str], message: str
 ) -> None:
     wrong = bytes(len(CONTENT))
-    wanted = Source(server.serve("/net.pth", Good(content=wrong)), "MIT", **pins)  # type: ignore[arg-type]  # as above
-    with pytest.raises(CheckpointError, match=says) as caught:
-        store.fetch(wanted)
+    source = Source(server.serve("/net.pth", GoodFile(content=wrong)), "MIT", **pins)  # type: ignore[arg-type]  # as above
+    with pytest.raises(CheckpointError, match=message) as caught:
+        store.fetch(source)
     assert type(caught.value) is CheckpointError
     assert list(store.root.glob("*/net.pth")) == []
     if "size_bytes" not in pins:
-        server.serve("/net.pth", Good())
-        succeeds(store, wanted)
+        server.serve("/net.pth", GoodFile())
+        assert_fetches(store, source)
 
 
 def test_length_that_is_too_short_is_noticed(server: Server, store: Store) -> None:
-    hashed = source(server.serve("/net.pth", Good(announce=HALF)))
+    hashed = source_at(server.serve("/net.pth", GoodFile(announce=HALF)))
     sized = replace(hashed, size_bytes=len(CONTENT))
-    for wanted, says in ((hashed, "sha256 "), (sized, f"{HALF} bytes announced; 10240 expected")):
-        assert says in refusal(store, wanted, CheckpointError)
-    server.serve("/net.pth", Good())
-    for wanted in (hashed, sized):
-        store.fetch(wanted)
+    for source, message in (
+        (hashed, "sha256 "),
+        (sized, f"{HALF} bytes announced; 10240 expected"),
+    ):
+        assert message in fetch_error(store, source, CheckpointError)
+    server.serve("/net.pth", GoodFile())
+    for source in (hashed, sized):
+        store.fetch(source)
 
 
 def test_no_more_than_expected_is_written(server: Server, store: Store) -> None:
@@ -132,12 +141,12 @@ def test_no_more_than_expected_is_written(server: Server, store: Store) -> None:
         while True:
             exchange.wfile.write(CONTENT)
 
-    wanted = replace(source(server.serve("/net.pth", endless)), size_bytes=len(CONTENT))
-    assert f"more than {len(CONTENT)} bytes came" in refusal(store, wanted, CheckpointError)
+    source = replace(source_at(server.serve("/net.pth", endless)), size_bytes=len(CONTENT))
+    assert f"more than {len(CONTENT)} bytes came" in fetch_error(store, source, CheckpointError)
 
 
 @pytest.mark.parametrize(
-    ("way", "says"),
+    ("handler", "message"),
     [
         (status(404), "status 404, nothing is there"),
         (status(403), "status 403, it refuses"),
@@ -146,35 +155,40 @@ def test_no_more_than_expected_is_written(server: Server, store: Store) -> None:
         (status(500), "status 500, Internal Server Error"),
         (status(204), "status 204, No Content"),
         (status(200, b"<html>", "text/html; charset=utf-8"), "a web page came, not the file"),
-        (lambda exchange: exchange.head(Content_Encoding="gzip"), "came as gzip"),
+        (
+            lambda exchange: exchange.head(Content_Encoding="gzip"),
+            "server sent Content-Encoding: gzip; expected the raw file",
+        ),
         (silent, "no answer for 0.5 s"),
-        (dripping_headers, "no complete answer within 3 s"),
+        (dripping_headers, "no complete answer within 1.5 s"),
         (lambda exchange: None, "no answer (Remote end closed connection without response)"),
         (lambda exchange: exchange.wfile.write(b"hello\r\n\r\n") and None, "no answer (hello"),
     ],
 )
-def test_no_file_is_said_in_a_sentence(server: Server, tmp_path: Path, way: Way, says: str) -> None:
-    wanted = source(server.serve("/net.pth", way))
-    hurried = way in (silent, dripping_headers)
-    assert says in refusal(new_store(tmp_path, hurried=hurried), wanted)
-    server.serve("/net.pth", Good())
-    succeeds(new_store(tmp_path), wanted)
+def test_failed_download_is_one_clear_sentence(
+    server: Server, tmp_path: Path, handler: Handler, message: str
+) -> None:
+    source = source_at(server.serve("/net.pth", handler))
+    hurried = handler in (silent, dripping_headers)
+    assert message in fetch_error(new_store(tmp_path, hurried=hurried), source)
+    server.serve("/net.pth", GoodFile())
+    assert_fetches(new_store(tmp_path), source)
 
 
 def test_redirects_are_followed_up_to_five(server: Server, store: Store) -> None:
-    server.serve("/0", Good())
+    server.serve("/0", GoodFile())
     for number in range(6):
         server.serve(
             f"/{number + 1}", redirect(f"../{number}", (301, 302, 303, 307, 308)[number % 5])
         )
-    succeeds(store, source(server.address("/5")))
-    assert "more than 5 redirects" in refusal(
-        new_store(store.root / "b"), source(server.address("/6"))
+    assert_fetches(store, source_at(server.address("/5")))
+    assert "more than 5 redirects" in fetch_error(
+        new_store(store.root / "b"), source_at(server.address("/6"))
     )
 
 
 @pytest.mark.parametrize(
-    ("location", "says"),
+    ("location", "message"),
     [
         ("/net.pth", "more than 5 redirects"),
         ("", "more than 5 redirects"),
@@ -182,20 +196,22 @@ def test_redirects_are_followed_up_to_five(server: Server, store: Store) -> None
         ("file:///etc/passwd", "redirected to 'file:///etc/passwd'; allowed: http"),
     ],
 )
-def test_redirects_that_are_not_followed(
-    server: Server, store: Store, location: str, says: str
+def test_redirects_that_are_refused(
+    server: Server, store: Store, location: str, message: str
 ) -> None:
-    assert says in refusal(store, source(server.serve("/net.pth", redirect(location))))
+    assert message in fetch_error(store, source_at(server.serve("/net.pth", redirect(location))))
 
 
-def test_only_https_is_fetched_unless_told(server: Server, tmp_path: Path) -> None:
+def test_http_is_refused_by_default(server: Server, tmp_path: Path) -> None:
     store = Store(tmp_path / "cache", Network(), io.StringIO())
-    assert "allowed: https://" in refusal(store, source(server.serve("/net.pth", Good())))
-    assert server.asked == []
+    assert "allowed: https://" in fetch_error(
+        store, source_at(server.serve("/net.pth", GoodFile()))
+    )
+    assert server.requests == []
 
 
-def test_https_is_encrypted_in_whatever_case_it_is_written(server: Server, tmp_path: Path) -> None:
+def test_https_in_capitals_is_encrypted_too(server: Server, tmp_path: Path) -> None:
     store = Store(tmp_path / "cache", Network(), io.StringIO())
-    plain = server.serve("/net.pth", Good())
-    assert "no answer" in refusal(store, source(plain.replace("http:", "HTTPS:")))
-    assert server.asked == []
+    plain = server.serve("/net.pth", GoodFile())
+    assert "no answer" in fetch_error(store, source_at(plain.replace("http:", "HTTPS:")))
+    assert server.requests == []

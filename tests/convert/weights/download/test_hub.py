@@ -1,4 +1,4 @@
-"""Repositories of the Hugging Face hub: the first revision counts, and so does every file of it."""
+"""Repositories of the Hugging Face hub: the commit and files of the first download are binding."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from convert.errors import CheckpointError, SourceError
 from convert.sources import Expected, HubSource
 from convert.weights.download import Store
 from tests.convert.support.downloads import new_store
-from tests.convert.support.file_server import Good, Server, Way, missing, status
+from tests.convert.support.file_server import GoodFile, Handler, Server, not_found, status
 
 COMMIT, NEXT = "a" * 40, "b" * 40
 FILES = {"config.json": b'{"a": 1}', "model.safetensors": b"weights" * 100}
@@ -30,22 +30,22 @@ def sha256(content: bytes) -> str:
 
 
 def publish(
-    server: Server, files: dict[str, bytes], *, commit: str = COMMIT, asked: str = ""
+    server: Server, files: dict[str, bytes], *, commit: str = COMMIT, revision: str = ""
 ) -> dict[str, Any]:
-    """A repository at a commit; gives what the hub's API answers."""
+    """Serve a repository at a commit; return the answer of the hub's API."""
     for name, content in files.items():
-        server.serve(f"/owner/name/resolve/{commit}/{name}", Good(content))
+        server.serve(f"/owner/name/resolve/{commit}/{name}", GoodFile(content))
     siblings: list[dict[str, Any]] = []
     for name, content in files.items():
         large = {"sha256": sha256(content), "size": len(content), "pointerSize": 130}
         lfs = {"lfs": large} if len(content) > 100 else {}
         siblings.append({"rfilename": name, "blobId": "", "size": len(content), **lfs})
     answer = {"sha": commit, "siblings": siblings, "private": False}
-    server.serve(f"/api/models/owner/name{asked}?blobs=true", answering(answer))
+    server.serve(f"/api/models/owner/name{revision}?blobs=true", answering(answer))
     return answer
 
 
-def answering(answer: object) -> Way:
+def answering(answer: object) -> Handler:
     return status(200, json.dumps(answer).encode(), "application/json; charset=utf-8")
 
 
@@ -67,19 +67,19 @@ def test_repository_becomes_a_folder_at_a_recorded_revision(server: Server, tmp_
     fetched = store.fetch(REPOSITORY)
     assert content_of(fetched.path) == {**FILES, "1_Pooling/config.json": b"{}"}
     assert fetched.address == f"https://huggingface.co/owner/name/tree/{COMMIT}"
-    asked = len(server.asked)
+    count = len(server.requests)
     assert store.fetch(REPOSITORY) == fetched
     assert replace(store, network=None).fetch(REPOSITORY) == fetched
-    assert len(server.asked) == asked
+    assert len(server.requests) == count
     (record,) = store.root.glob("*.json")
-    known = json.loads(record.read_text())
-    assert known["revision"] == COMMIT
-    assert {name: file["sha256"] for name, file in known["files"].items()} == {
-        name: sha256(content) for name, content in content_of(fetched.path).items()
+    content = json.loads(record.read_text())
+    assert content["revision"] == COMMIT
+    assert {name: file["sha256"] for name, file in content["files"].items()} == {
+        name: sha256(data) for name, data in content_of(fetched.path).items()
     }
 
 
-def test_recorded_revision_counts_also_when_main_has_moved(server: Server, tmp_path: Path) -> None:
+def test_recorded_revision_is_used_after_main_has_moved(server: Server, tmp_path: Path) -> None:
     store = hub_store(server, tmp_path)
     publish(server, FILES)
     directory = store.fetch(REPOSITORY).path
@@ -102,31 +102,29 @@ def test_file_that_changed_at_its_revision_is_refused_with_both_hashes(
     assert not isinstance(caught.value, SourceError)
     for content in (other, FILES["config.json"]):
         assert sha256(content) in str(caught.value)
-    assert (directory / "config.json").read_bytes() == b"damaged"  # and is not taken
+    assert (directory / "config.json").read_bytes() == b"damaged"  # and was refused
     with pytest.raises(CheckpointError):
         store.fetch(REPOSITORY)
 
 
-def test_large_file_is_checked_by_what_the_hub_says_of_it(server: Server, tmp_path: Path) -> None:
+def test_large_file_must_have_the_hash_that_the_hub_states(server: Server, tmp_path: Path) -> None:
     store = hub_store(server, tmp_path)
     publish(server, FILES)
-    wrong = Good(b"WEIGHTS" * 100)
+    wrong = GoodFile(b"WEIGHTS" * 100)
     server.serve(f"/owner/name/resolve/{COMMIT}/model.safetensors", wrong)
     with pytest.raises(CheckpointError, match=f"{sha256(FILES['model.safetensors'])} expected"):
         store.fetch(REPOSITORY)
     assert list(store.root.glob("*.json")) == []
 
 
-def test_pinned_hash_of_a_file_counts_from_the_first_download(
-    server: Server, tmp_path: Path
-) -> None:
+def test_pinned_hash_is_checked_at_the_first_download(server: Server, tmp_path: Path) -> None:
     publish(server, FILES)
     pinned = replace(REPOSITORY, expected={"config.json": Expected(sha256=sha256(b"other"))})
     with pytest.raises(CheckpointError, match=f"{sha256(b'other')} expected"):
         hub_store(server, tmp_path).fetch(pinned)
 
 
-def test_half_a_repository_is_none(server: Server, tmp_path: Path) -> None:
+def test_half_a_repository_is_no_download(server: Server, tmp_path: Path) -> None:
     store = hub_store(server, tmp_path)
     publish(server, {**FILES, "preprocessor_config.json": b"{}"})
     server.serve(f"/owner/name/resolve/{COMMIT}/model.safetensors", status(500))
@@ -141,17 +139,17 @@ def test_half_a_repository_is_none(server: Server, tmp_path: Path) -> None:
     assert list(store.root.glob("*.partial*")) == []
 
 
-def test_named_revision_is_asked_for(server: Server, tmp_path: Path) -> None:
-    publish(server, FILES, asked="/revision/v1.0")
+def test_named_revision_is_requested(server: Server, tmp_path: Path) -> None:
+    publish(server, FILES, revision="/revision/v1.0")
     fetched = hub_store(server, tmp_path).fetch(replace(REPOSITORY, revision="v1.0"))
     assert content_of(fetched.path) == FILES
-    assert server.asked[0][0] == "/api/models/owner/name/revision/v1.0?blobs=true"
+    assert server.requests[0][0] == "/api/models/owner/name/revision/v1.0?blobs=true"
 
 
 @pytest.mark.parametrize(
-    ("way", "says"),
+    ("handler", "message"),
     [
-        (missing, "status 404, nothing is there"),
+        (not_found, "status 404, nothing is there"),
         (status(401), "status 401, it wants a login"),
         (status(200, b"<html>", "text/html"), "a web page came"),
         (status(200, b"{"), "not JSON"),
@@ -164,15 +162,15 @@ def test_named_revision_is_asked_for(server: Server, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_no_such_repository(server: Server, tmp_path: Path, way: Way, says: str) -> None:
-    server.serve("/api/models/owner/name?blobs=true", way)
+def test_no_such_repository(server: Server, tmp_path: Path, handler: Handler, message: str) -> None:
+    server.serve("/api/models/owner/name?blobs=true", handler)
     with pytest.raises(SourceError) as caught:
         hub_store(server, tmp_path).fetch(REPOSITORY)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_installed_package_with_the_same_files_comes_first(
+def test_installed_package_with_the_same_files_is_used_first(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "weights_in_a_package" / "model"
@@ -181,9 +179,9 @@ def test_installed_package_with_the_same_files_comes_first(
     monkeypatch.syspath_prepend(tmp_path)
     mirrored = replace(REPOSITORY, package="weights_in_a_package/model")
     offline = replace(hub_store(server, tmp_path), network=None)
-    for wanted in (mirrored, replace(mirrored, package="no_such_package/model")):
+    for source in (mirrored, replace(mirrored, package="no_such_package/model")):
         with pytest.raises(SourceError, match="SLIPWAY_OFFLINE is set"):  # no config.json in it
-            offline.fetch(wanted)
+            offline.fetch(source)
     (folder / "config.json").touch()
     fetched = offline.fetch(mirrored)
     assert fetched.path == folder

@@ -1,4 +1,4 @@
-"""A TCP connection within a time limit that also holds for resolving the name.
+"""Connect over TCP within a time limit that also covers the name lookup.
 
 `socket.create_connection` gives every address of a host the whole timeout, one after the other, and
 `getaddrinfo` has none: on a machine that drops packets that is minutes for one host.
@@ -14,34 +14,34 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
-ADDRESSES = 2  # tried of each family, all at the same time; the first that answers is taken
-Address = tuple[Any, ...]  # as getaddrinfo has it: family, type, protocol, name, address
+PER_FAMILY = 2  # addresses of IPv4 and of IPv6 to try, all at the same time
+Address = tuple[Any, ...]  # an entry of getaddrinfo: family, type, protocol, name, address
 
 
-def dial(host: str, port: int, timeout_s: float) -> socket.socket:
-    """Connect to the first address that answers.
+def connect(host: str, port: int, timeout_s: float) -> socket.socket:
+    """Connect to the first address of a host that answers.
 
     Raises:
-        TimeoutError: neither refused nor answered within `timeout_s`.
+        TimeoutError: neither the name server nor the host answered within `timeout_s`.
         OSError: no such name, or every address refused.
     """
     deadline = time.monotonic() + timeout_s
-    addresses = _some(_resolve(host, port, timeout_s))
-    with ExitStack() as losers, selectors.DefaultSelector() as waiting:
+    addresses = _first_of_each_family(_resolve(host, port, timeout_s))
+    with ExitStack() as unused, selectors.DefaultSelector() as pending:
         last: OSError = OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
         for address in addresses:
             try:
-                candidate = losers.enter_context(_begin(address))
+                candidate = unused.enter_context(_start(address))
             except OSError as error:
                 last = error
             else:
-                waiting.register(candidate, selectors.EVENT_WRITE, candidate)
-        while waiting.get_map():
-            ready = waiting.select(max(0.0, deadline - time.monotonic()))
+                pending.register(candidate, selectors.EVENT_WRITE, candidate)
+        while pending.get_map():
+            ready = pending.select(max(0.0, deadline - time.monotonic()))
             if not ready:
                 raise TimeoutError
             for key, _ in ready:
-                waiting.unregister(key.fileobj)
+                pending.unregister(key.fileobj)
                 code = key.data.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if code == 0:
                     return socket.socket(fileno=key.data.detach())
@@ -49,16 +49,16 @@ def dial(host: str, port: int, timeout_s: float) -> socket.socket:
         raise last
 
 
-def _begin(address: Address) -> socket.socket:
-    """A socket on its way to an address.
+def _start(address: Address) -> socket.socket:
+    """Start to connect to an address; return the socket, which does not block.
 
     Raises:
         OSError: it has failed already: no route, or no such family.
     """
-    family, kind, protocol, _, where = address
+    family, kind, protocol, _, target = address
     connecting = socket.socket(family, kind, protocol)
     connecting.setblocking(False)
-    code = connecting.connect_ex(where)
+    code = connecting.connect_ex(target)
     if code in (0, errno.EINPROGRESS):
         return connecting
     connecting.close()
@@ -66,16 +66,24 @@ def _begin(address: Address) -> socket.socket:
 
 
 def _resolve(host: str, port: int, timeout_s: float) -> list[Address]:
-    """Addresses of a host; the thread of a resolver that hangs is left behind, as a daemon."""
+    """Return the addresses of a host.
+
+    A lookup cannot be cancelled: one that hangs goes on in its thread, a daemon, which ends with
+    the program.
+
+    Raises:
+        TimeoutError: no answer within `timeout_s`.
+        OSError: no such name.
+    """
     answers: queue.SimpleQueue[list[Address] | OSError] = queue.SimpleQueue()
 
-    def ask() -> None:
+    def look_up() -> None:
         try:
             answers.put(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
         except OSError as error:
             answers.put(error)
 
-    threading.Thread(target=ask, daemon=True).start()
+    threading.Thread(target=look_up, daemon=True).start()
     try:
         answer = answers.get(timeout=timeout_s)
     except queue.Empty:
@@ -85,10 +93,10 @@ def _resolve(host: str, port: int, timeout_s: float) -> list[Address]:
     return answer
 
 
-def _some(addresses: list[Address]) -> list[Address]:
+def _first_of_each_family(addresses: list[Address]) -> list[Address]:
     families = dict.fromkeys(address[0] for address in addresses)
     return [
         address
         for family in families
-        for address in [one for one in addresses if one[0] == family][:ADDRESSES]
+        for address in [other for other in addresses if other[0] == family][:PER_FAMILY]
     ]
