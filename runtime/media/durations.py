@@ -1,4 +1,4 @@
-"""The limit on how long a sound or a video may be."""
+"""The check of the length of sounds and clips."""
 
 import math
 
@@ -6,13 +6,13 @@ from runtime.errors import TooLargeError
 
 
 def check_duration(subject: str, seconds: float, max_seconds: float) -> None:
-    """Refuse what is longer than max_seconds.
+    """Check that a sound or a clip is not too long.
 
-    The sentence rounds up to tenths: rounded to the nearest, 30.04 s would read "is 30.0 s long;
-    allowed: 30 s".
+    The message rounds the duration up to tenths of a second: rounded to the nearest, 30.04 s would
+    read "is 30.0 s long; allowed: 30 s".
 
     Args:
-        subject: begins the sentence, as "the sound".
+        subject: the beginning of the message, such as "the sound".
         seconds: its duration.
         max_seconds: the longest duration allowed.
 
@@ -20,5 +20,5 @@ def check_duration(subject: str, seconds: float, max_seconds: float) -> None:
         TooLargeError: it is longer.
     """
     if seconds > max_seconds:
-        tenths = math.ceil(round(seconds * 10, 6)) / 10
-        raise TooLargeError(f"{subject} is {tenths:.1f} s long; allowed: {max_seconds:g} s")
+        rounded_up = math.ceil(round(seconds * 10, 6)) / 10
+        raise TooLargeError(f"{subject} is {rounded_up:.1f} s long; allowed: {max_seconds:g} s")

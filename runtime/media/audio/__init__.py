@@ -1,1 +1,1 @@
-"""Sounds to waveforms."""
+"""Sounds: `containers` reads their first bytes, `decode` and `pyav` decode, `windows` cuts."""

@@ -1,4 +1,7 @@
-"""What an encoded sound is, told from its first bytes before any decoder sees it."""
+"""The container of an encoded sound, decided by its first bytes before a decoder sees it.
+
+Also holds the limits that all decoders of sounds share.
+"""
 
 import struct
 from collections.abc import Iterator
@@ -7,68 +10,74 @@ from typing import Literal
 from runtime.errors import TooLargeError
 from runtime.media.signatures import is_mp4_image
 
-Kind = Literal["wav", "flac", "ogg", "mp3", "matroska", "mp4"]
+Container = Literal["wav", "flac", "ogg", "mp3", "matroska", "mp4"]
 
-FORMATS = "WAV, FLAC, Ogg (Vorbis, Opus), MP3"  # read without PyAV
+FORMATS = "WAV, FLAC, Ogg (Vorbis, Opus), MP3"  # decoded without PyAV
 MAX_CHANNELS = 8
-BLOCK_FRAMES = 65_536  # samples of every channel that are decoded at once
-_RIFF = {b"RIFF": "<", b"RF64": "<", b"RIFX": ">"}  # and the byte order of what follows
-_PLAIN_CODES = (1, 3, 6, 7)  # of WAVE: integers, floats, A-law, mu-law
-_EXTENSIBLE = 0xFFFE  # the code stands further on, the first two bytes of a GUID
+BLOCK_FRAMES = 65_536  # samples of each channel that are decoded at a time
+
+_RIFF_BYTE_ORDERS = {b"RIFF": "<", b"RF64": "<", b"RIFX": ">"}
+_UNCOMPRESSED_CODES = (1, 3, 6, 7)  # WAVE format codes: integers, floats, A-law, mu-law
+_EXTENSIBLE = 0xFFFE  # the format code is in the first two bytes of a GUID, later in the chunk
 
 
-def kind_of(data: bytes) -> Kind | None:
-    """The container of a sound, None where it is none of these."""
-    if data[:4] in _RIFF:
+def container_of(data: bytes) -> Container | None:
+    """Return the container of a sound, None if the first bytes are of no container read here."""
+    if data[:4] in _RIFF_BYTE_ORDERS:
         return "wav" if data[8:12] == b"WAVE" else None
-    # of MP3: a frame's eleven bits of synchronisation, then MPEG 1, 2 or 2.5, layer III
-    frame = len(data) > 1 and data[0] == 0xFF and data[1] & 0xE6 == 0xE2 and data[1] & 0x18 != 0x08
-    if frame or data[:3] == b"ID3":
+    # a frame of MP3: eleven set bits, then MPEG version 1, 2 or 2.5 and layer III
+    is_frame = (
+        len(data) > 1 and data[0] == 0xFF and data[1] & 0xE6 == 0xE2 and data[1] & 0x18 != 0x08
+    )
+    if is_frame or data[:3] == b"ID3":
         return "mp3"
     if data[4:8] == b"ftyp":
         return None if is_mp4_image(data) else "mp4"
-    kinds: dict[bytes, Kind] = {
+    containers: dict[bytes, Container] = {
         b"fLaC": "flac",
         b"OggS": "ogg",
         b"\x1a\x45\xdf\xa3": "matroska",
     }
-    return kinds.get(data[:4])
+    return containers.get(data[:4])
 
 
 def is_plain_wav(data: bytes) -> bool:
-    """Whether it is a WAV file of samples as they are, which no decoder has to unfold."""
-    order = _RIFF.get(data[:4])
-    if order is None or kind_of(data) != "wav":
+    """Return whether a file is a WAV file of uncompressed samples, which need no decoder."""
+    order = _RIFF_BYTE_ORDERS.get(data[:4])
+    if order is None or container_of(data) != "wav":
         return False
     for name, start, size in _chunks(data, order):
         if name == b"fmt ":
-            code = _half(data, start, order)
+            code = _uint16(data, start, order)
             if code == _EXTENSIBLE and size >= 26:
-                code = _half(data, start + 24, order)
-            return code in _PLAIN_CODES
+                code = _uint16(data, start + 24, order)
+            return code in _UNCOMPRESSED_CODES
         if name == b"data":
             return False
     return False
 
 
 def check_channels(channels: int) -> None:
-    """Refuse a sound of more than MAX_CHANNELS.
+    """Check the number of channels of a sound.
 
     Raises:
-        TooLargeError: it has more.
+        TooLargeError: more than MAX_CHANNELS.
     """
     if channels > MAX_CHANNELS:
         raise TooLargeError(f"the sound has {channels} channels; allowed: {MAX_CHANNELS}")
 
 
 def _chunks(data: bytes, order: str) -> Iterator[tuple[bytes, int, int]]:
-    """Name, beginning and size of each chunk."""
-    at = 12
-    while at + 8 <= len(data):
-        name, size = struct.unpack_from(f"{order}4sI", data, at)
-        yield name, at + 8, size
-        at += 8 + size + size % 2
+    """Yield the name of each RIFF chunk, the offset of its content, and its claimed size."""
+    offset = 12
+    while offset + 8 <= len(data):
+        name, size = struct.unpack_from(f"{order}4sI", data, offset)
+        yield name, offset + 8, size
+        offset += 8 + size + size % 2
 
 
-def _half(data: bytes, at: int, order: str) -> int:
-    return int(struct.unpack_from(f"{order}H", data, at)[0]) if at + 2 <= len(data) else 0
+def _uint16(data: bytes, offset: int, order: str) -> int:
+    """Return an unsigned 16-bit number, 0 beyond the end of the data."""
+    if offset + 2 > len(data):
+        return 0
+    return int(struct.unpack_from(f"{order}H", data, offset)[0])

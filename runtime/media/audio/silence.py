@@ -1,17 +1,17 @@
-"""When a sound is silent."""
+"""Detection of silent sounds."""
 
 import numpy as np
 
 from runtime.arrays import Waveform
 
-SILENCE_DBFS = -60.0  # of the loudest tenth of a second; speech as it is recorded reaches -10
+SILENCE_DBFS = -60.0  # RMS of the loudest tenth of a second; recorded speech reaches about -10
 _FRAME_S = 0.1
 
 
 def is_silent(samples: Waveform, rate: int) -> bool:
-    """Whether no tenth of a second is above SILENCE_DBFS.
+    """Return whether no tenth of a second has an RMS above SILENCE_DBFS.
 
-    A model standardises what it hears: the noise of a converter would be as loud as a voice to it.
+    Models standardise their input, which would make the noise of a recorder as loud as a voice.
 
     Args:
         samples: (S,) float32, at least one, full scale 1.

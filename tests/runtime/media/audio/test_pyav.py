@@ -1,4 +1,4 @@
-"""WebM and M4A: refused with a reason without PyAV; decoded where it is installed."""
+"""WebM and M4A: decoded if PyAV is installed, otherwise refused with the reason."""
 
 import importlib.util
 import io
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from runtime.errors import DecodeError, InputError, TooLargeError
-from runtime.media.audio import pyav as compressed_audio
+from runtime.media.audio import pyav
 from runtime.media.audio.decode import concatenate, decode_audio
 from runtime.media.isolation.pool import IsolatedDecoders
 from tests.runtime.support.recordings import tone
@@ -21,7 +21,7 @@ needs_av = pytest.mark.skipif(
 
 
 def recording(container: str, codec: str, *, rate: int, channels: int = 2) -> bytes:
-    """Two seconds of 440 Hz as PyAV encodes them; the second channel at half the level."""
+    """Encode two seconds of 440 Hz with PyAV, the second channel at half the level."""
     import av
 
     buffer = io.BytesIO()
@@ -42,11 +42,11 @@ def recording(container: str, codec: str, *, rate: int, channels: int = 2) -> by
     return buffer.getvalue()
 
 
-def check(found: np.ndarray, level: float) -> None:
-    """It is the tone, wherever the coder's delay has put it."""
-    assert found.dtype == np.float32
-    assert found.size == pytest.approx(2 * RATE, abs=0.1 * RATE)
-    middle = found[8000:24_000]
+def check_tone(waveform: np.ndarray, level: float) -> None:
+    """Check for a tone of 440 Hz and an amplitude, whatever the delay of the codec."""
+    assert waveform.dtype == np.float32
+    assert waveform.size == pytest.approx(2 * RATE, abs=0.1 * RATE)
+    middle = waveform[8000:24_000]
     spectrum = np.abs(np.fft.rfft(middle * np.hanning(middle.size)))
     assert np.argmax(spectrum) == pytest.approx(440, abs=1)  # of 16 000 samples: 1 Hz a bin
     assert np.sqrt(2 * np.square(middle).mean()) == pytest.approx(level, rel=0.05)
@@ -59,10 +59,10 @@ def check(found: np.ndarray, level: float) -> None:
         (b"\x00\x00\x00\x18ftypM4A " + bytes(60), "MP4 or M4A"),
     ],
 )
-def test_without_pyav_a_sentence_says_so(
+def test_without_pyav_the_refusal_names_it(
     monkeypatch: pytest.MonkeyPatch, data: bytes, name: str
 ) -> None:
-    monkeypatch.setattr(compressed_audio, "is_installed", lambda: False)
+    monkeypatch.setattr(pyav, "is_installed", lambda: False)
     with pytest.raises(DecodeError) as caught:
         decode_audio(data, sampling_rate=RATE)
     assert str(caught.value) == (
@@ -85,19 +85,19 @@ def test_without_pyav_a_sentence_says_so(
     ],
 )
 @pytest.mark.parametrize("channels", [1, 2])
-def test_what_browsers_and_phones_record(
+def test_recordings_of_browsers_and_phones_are_decoded(
     container: str, codec: str, rate: int, channels: int
 ) -> None:
     data = recording(container, codec, rate=rate, channels=channels)
-    check(decode_audio(data, sampling_rate=RATE), 0.5 if channels == 1 else 0.375)
+    check_tone(decode_audio(data, sampling_rate=RATE), 0.5 if channels == 1 else 0.375)
 
 
 @needs_av
-def test_it_is_decoded_by_a_worker() -> None:
+def test_a_worker_decodes_the_same() -> None:
     data = recording("webm", "libopus", rate=48_000)
     with IsolatedDecoders() as pool:
-        found = concatenate(pool.stream_audio(data, sampling_rate=RATE, max_seconds=30))
-    np.testing.assert_array_equal(found, decode_audio(data, sampling_rate=RATE))
+        waveform = concatenate(pool.stream_audio(data, sampling_rate=RATE, max_seconds=30))
+    np.testing.assert_array_equal(waveform, decode_audio(data, sampling_rate=RATE))
 
 
 @needs_av
@@ -116,21 +116,21 @@ def test_damaged_files_are_decoded_or_refused(container: str, codec: str) -> Non
         places = generator.integers(16, damaged.size, 20)
         damaged[places] = generator.integers(0, 256, 20)
         try:
-            found = decode_audio(damaged.tobytes(), sampling_rate=RATE)
+            waveform = decode_audio(damaged.tobytes(), sampling_rate=RATE)
         except InputError:
             continue
-        assert np.isfinite(found).all()
+        assert np.isfinite(waveform).all()
 
 
 @needs_av
 @needs_data
-def test_real_files() -> None:
+def test_real_recordings() -> None:
     folder = DATA / "badmedia"
     lengths = {"audio_pydub/test5.webm": 1.48, "audio_pydub/creative_common.mp4": 2.261}
     for name, seconds in lengths.items():
-        found = decode_audio((folder / name).read_bytes(), sampling_rate=RATE)
-        assert found.size / RATE == pytest.approx(seconds, abs=1e-3)
-        assert 0.1 < np.abs(found).max() < 1
+        waveform = decode_audio((folder / name).read_bytes(), sampling_rate=RATE)
+        assert waveform.size / RATE == pytest.approx(seconds, abs=1e-3)
+        assert 0.1 < np.abs(waveform).max() < 1
     cut_off = (folder / "audio_tinytag/test2.m4a").read_bytes()
     with pytest.raises(DecodeError, match="the MP4 or M4A file holds no sound that can be decoded"):
         decode_audio(cut_off, sampling_rate=RATE)
