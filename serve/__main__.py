@@ -1,4 +1,4 @@
-"""`python -m serve`: load every artifact, then answer until told to stop."""
+"""`python -m serve`: load every model, then serve until SIGTERM or SIGINT."""
 
 import argparse
 import os
@@ -13,37 +13,37 @@ import uvicorn
 from runtime.engine.allocator import tune_allocator
 from runtime.errors import SlipwayError
 from serve.app import create_app
-from serve.catalog.catalog import Catalog, load_catalog
-from serve.catalog.facts import facts_of
-from serve.catalog.task_models import assignments, check_assignments, check_panel
 from serve.http.connections import BUSY_CONNECTIONS, BoundedProtocol
+from serve.repository.models import ModelRepository, load_repository
+from serve.repository.provenance import provenance_of
+from serve.repository.task_models import check_ensemble, check_task_models, task_models
 from serve.settings import Settings, SettingsError, from_environment
 
-SHUTDOWN_S = 30  # for requests in progress; a client that stalls in its upload is not waited for
+SHUTDOWN_S = 30  # for requests in progress; then a client that stalls in its upload is cut off
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT.
 
     Returns:
-        0 after a stop on request; 1 where a setting, an artifact or the port is refused.
+        0 after a signal; 1 if a setting, an artifact or the port is refused.
     """
-    # process 1 of a container has no default handlers and would ignore a stop while it loads
+    # process 1 of a container has no default handlers: it would ignore SIGTERM while it loads
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     tune_allocator()
     try:
         settings = _settings(arguments)
-        catalog = _load(settings)
+        repository = _load(settings)
         listener = _listen(settings.host, settings.port)
     except SlipwayError as error:
         print(f"serve: {error}", file=sys.stderr)
         return 1
-    # requests run side by side; OpenCV would give each decode every CPU of the host
+    # requests run in parallel; by default OpenCV takes every CPU of the host for each decode
     cv2.setNumThreads(settings.threads)
-    _announce(catalog, listener)
+    _announce(repository, listener)
     config = uvicorn.Config(
-        create_app(settings, catalog),
+        create_app(settings, repository),
         http=BoundedProtocol,
         limit_concurrency=BUSY_CONNECTIONS,
         loop="asyncio",
@@ -57,26 +57,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _settings(arguments: Sequence[str] | None) -> Settings:
-    """The environment's settings, with those of the command line in their place."""
+    """Return the settings of the environment, overridden by those of the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m serve", description="Answer over HTTP with the models below a directory."
+        prog="python -m serve", description="Serve the models of a directory over HTTP."
     )
-    parser.add_argument("--artifacts", metavar="DIR", help="default: SLIPWAY_ARTIFACTS, artifacts")
-    parser.add_argument("--host", metavar="HOST", help="default: SLIPWAY_HOST, 127.0.0.1")
-    parser.add_argument("--port", metavar="PORT", help="default: PORT, 8000; 0 picks a free one")
-    given = parser.parse_args(arguments)
-    names = {"SLIPWAY_ARTIFACTS": given.artifacts, "SLIPWAY_HOST": given.host, "PORT": given.port}
-    overrides = {name: value for name, value in names.items() if value is not None}
+    add = parser.add_argument
+    artifacts = "directory of the models (default: the variable SLIPWAY_ARTIFACTS, or artifacts)"
+    host = "address to listen on (default: the variable SLIPWAY_HOST, or 127.0.0.1)"
+    port = "port to listen on; 0: a free one (default: the variable PORT, or 8000)"
+    add("--artifacts", dest="SLIPWAY_ARTIFACTS", metavar="DIR", help=artifacts)
+    add("--host", dest="SLIPWAY_HOST", metavar="HOST", help=host)
+    add("--port", dest="PORT", metavar="PORT", help=port)
+    options = vars(parser.parse_args(arguments))
+    overrides = {name: value for name, value in options.items() if value is not None}
     return from_environment({**os.environ, **overrides})
 
 
-def _load(settings: Settings) -> Catalog:
-    catalog = load_catalog(
+def _load(settings: Settings) -> ModelRepository:
+    repository = load_repository(
         settings.artifacts, threads=settings.threads, allow_seeded=settings.allow_seeded
     )
-    check_assignments(catalog, assignments(settings))
-    check_panel(catalog, settings)
-    return catalog
+    check_task_models(repository, task_models(settings))
+    check_ensemble(repository, settings)
+    return repository
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -88,9 +91,9 @@ def _listen(host: str, port: int) -> socket.socket:
         raise SettingsError(f"cannot listen on {host}, port {port}: {reason}") from error
 
 
-def _announce(catalog: Catalog, listener: socket.socket) -> None:
-    for name, model in catalog.items():
-        note = "".join(f" ({warning})" for warning in facts_of(model).warnings)
+def _announce(repository: ModelRepository, listener: socket.socket) -> None:
+    for name, model in repository.items():
+        note = "".join(f" ({warning})" for warning in provenance_of(model).warnings)
         print(f"serve: {name}/{model.manifest.version} {model.variant.name}{note}", file=sys.stderr)
     host, port = listener.getsockname()[:2]
     address = f"[{host}]" if ":" in host else host

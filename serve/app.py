@@ -1,4 +1,4 @@
-"""The application: routes, error answers, and what lives as long as it does."""
+"""The ASGI application: its routes, error handlers and shared resources."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,24 +13,30 @@ from starlette.routing import Route
 import serve
 from runtime.engine.resources import cpu_count
 from runtime.media.isolation.pool import IsolatedDecoders
-from serve.catalog.catalog import Catalog, find
-from serve.catalog.facts import describe, facts_of, summarize
 from serve.errors import EXCEPTION_HANDLERS, json_response
 from serve.http.body import UploadBudget
 from serve.http.worker_pool import WorkerPool
 from serve.protocol_v2 import routes as protocol
 from serve.protocol_v2.infer import HEADER_LENGTH
+from serve.repository.models import ModelRepository, find_model
+from serve.repository.provenance import describe, provenance_of, summarize
 from serve.routes import background, face_emotion, gait, predict, similarity, voice_emotion
 from serve.routes.endpoint import model_endpoint, task_endpoint
 from serve.settings import Settings
 from serve.state import State
 
-BODIES_IN_MEMORY = 8  # as many of the largest size allowed, or more smaller ones
-FACT_HEADERS = ("X-Model", "X-Model-Version", "X-Model-Digest", "X-Model-Weights", "X-Warnings")
+BODIES_IN_MEMORY = 8  # of the largest size; more if they are smaller
+PROVENANCE_HEADERS = (
+    "X-Model",
+    "X-Model-Version",
+    "X-Model-Digest",
+    "X-Model-Weights",
+    "X-Warnings",
+)
 
 
-def create_app(settings: Settings, catalog: Catalog) -> Starlette:
-    """The server's ASGI application."""
+def create_app(settings: Settings, repository: ModelRepository) -> Starlette:
+    """Return the server's ASGI application."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
@@ -40,7 +46,11 @@ def create_app(settings: Settings, catalog: Catalog) -> Starlette:
             WorkerPool(workers=cpu_count(), queue=settings.queue) as pool,
         ):
             yield State(
-                settings=settings, catalog=catalog, pool=pool, budget=budget, decoders=decoders
+                settings=settings,
+                repository=repository,
+                pool=pool,
+                budget=budget,
+                decoders=decoders,
             )
 
     app = Starlette(
@@ -49,13 +59,13 @@ def create_app(settings: Settings, catalog: Catalog) -> Starlette:
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,
     )
-    # a redirect would be neither JSON nor followed by curl; an unknown path is a 404
+    # curl would not follow a redirect, and it is not JSON; an unknown path is a 404
     app.router.redirect_slashes = False
     return app
 
 
 def routes(settings: Settings) -> list[Route]:
-    """The routes for people."""
+    """Return the routes of the tasks, the models and /health."""
     post = ["POST"]
     face = task_endpoint(face_emotion.face_emotion, form=face_emotion.FORM)
     voice = model_endpoint(
@@ -75,29 +85,29 @@ def routes(settings: Settings) -> list[Route]:
         Route("/v1/face-emotion", face, methods=post),
         Route("/v1/voice-emotion", voice, methods=post),
         Route("/v1/gait", walk, methods=post),
-        Route("/predict", walk, methods=post),  # where deployments before this one had it
+        Route("/predict", walk, methods=post),  # the path of earlier deployments
         Route("/v1/similarity", pair, methods=post),
         Route("/v1/background", cut_out, methods=post),
-        Route("/api/remove-background", cut_out, methods=post),  # the same
+        Route("/api/remove-background", cut_out, methods=post),  # the path of earlier deployments
     ]
 
 
 async def health(request: Request[State]) -> Response:
-    """GET /health: the process answers, and with which models."""
-    models = {name: summarize(model) for name, model in request.state["catalog"].items()}
+    """Answer GET /health: the process runs, and serves these models."""
+    models = {name: summarize(model) for name, model in request.state["repository"].items()}
     return json_response({"status": "ok", "version": serve.__version__, "models": models})
 
 
 async def list_models(request: Request[State]) -> Response:
-    """GET /v1/models: every model in full."""
-    catalog = request.state["catalog"]
-    return json_response({"models": [describe(model) for model in catalog.values()]})
+    """Answer GET /v1/models: the description of every model."""
+    repository = request.state["repository"]
+    return json_response({"models": [describe(model) for model in repository.values()]})
 
 
 async def show_model(request: Request[State]) -> Response:
-    """GET /v1/models/{model}."""
-    model = find(request.state["catalog"], request.path_params["model"])
-    return json_response(describe(model), headers=facts_of(model).headers)
+    """Answer GET /v1/models/{model}: the description of one model."""
+    model = find_model(request.state["repository"], request.path_params["model"])
+    return json_response(describe(model), headers=provenance_of(model).headers)
 
 
 def _middleware(settings: Settings) -> list[Middleware]:
@@ -109,6 +119,6 @@ def _middleware(settings: Settings) -> list[Middleware]:
             allow_origins=settings.cors_origins,
             allow_methods=("GET", "POST"),
             allow_headers=("Content-Type", HEADER_LENGTH),
-            expose_headers=(*FACT_HEADERS, HEADER_LENGTH, "Retry-After"),
+            expose_headers=(*PROVENANCE_HEADERS, HEADER_LENGTH, "Retry-After"),
         )
     ]

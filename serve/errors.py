@@ -1,4 +1,4 @@
-"""Errors to answers: every refusal is JSON, `{"error": "<what was found and what is allowed>"}`."""
+"""Turn errors into answers: each is JSON, `{"error": "<what was found and what is allowed>"}`."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from starlette.routing import Route
 from starlette.types import ExceptionHandler
 
 from runtime.errors import InputError, SlipwayError, TooLargeError
-from serve.text.quoting import cut
+from serve.text.messages import truncate
 
 
 class NotFoundError(SlipwayError):
@@ -19,18 +19,18 @@ class NotFoundError(SlipwayError):
 
 
 class UnsupportedMediaError(SlipwayError):
-    """The body is encoded in a way this server does not read: HTTP 415."""
+    """The body has an encoding or type that the server does not read: HTTP 415."""
 
 
 class RequestTimeoutError(SlipwayError):
-    """The body did not arrive in time: HTTP 408, and the connection is closed."""
+    """The body did not arrive in time: HTTP 408, and the server closes the connection."""
 
 
 class OverloadedError(SlipwayError):
     """All workers are busy and the queue is full: HTTP 429."""
 
 
-# the first that fits an error decides, so a subclass stands before its base
+# the first class that fits an error decides, so a subclass comes before its base
 STATUS: Mapping[type[SlipwayError], int] = {
     TooLargeError: 413,
     InputError: 400,
@@ -58,7 +58,7 @@ def error_context(field: str) -> Iterator[None]:
 def json_response(
     content: object, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A JSON answer; numpy arrays inside become lists."""
+    """Return a JSON response; numpy arrays in the content become lists."""
     body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(body, status, headers, "application/json")
 
@@ -66,17 +66,17 @@ def json_response(
 def error_response(
     message: str, *, status: int, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The one form of an error."""
+    """Return the response for an error."""
     return json_response({"error": message}, status=status, headers=headers)
 
 
 def status_of(error: Exception) -> int | None:
-    """The status of an error that the caller caused; None where it is a fault of ours."""
+    """Return the status of an error that the client caused; None for a fault of the server."""
     return next((code for kind, code in STATUS.items() if isinstance(error, kind)), None)
 
 
 async def answer_slipway_error(request: Request, error: Exception) -> Response:
-    """An error raised on purpose: its message is the answer, where the caller caused it."""
+    """Respond with the message of an error that the client caused; raise any other again."""
     status = status_of(error)
     if status is None:
         raise error
@@ -84,15 +84,15 @@ async def answer_slipway_error(request: Request, error: Exception) -> Response:
 
 
 async def answer_not_found(request: Request, error: Exception) -> Response:
-    """No route has this path: name those there are."""
-    known = sorted({route.path for route in request.app.routes if isinstance(route, Route)})
-    message = f"no route {cut(request.url.path)}; known: {', '.join(known)}"
+    """Respond to an unknown path with the paths that exist."""
+    paths = sorted({route.path for route in request.app.routes if isinstance(route, Route)})
+    message = f"no route {truncate(request.url.path)}; known: {', '.join(paths)}"
     return error_response(message, status=404)
 
 
 async def answer_method_not_allowed(request: Request, error: Exception) -> Response:
-    """The path exists, not for this method; several routes may share a path."""
-    # behind a prefix the path that routes see is what follows it
+    """Respond to a wrong method with those of the path, which several routes may share."""
+    # behind a prefix, routes match the rest of the path
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     matching = (
         route.methods or set()
@@ -100,24 +100,25 @@ async def answer_method_not_allowed(request: Request, error: Exception) -> Respo
         if isinstance(route, Route) and route.path_regex.match(path)
     )
     allowed = ", ".join(sorted(set().union(*matching)))
-    message = f"method {cut(request.method)} on {cut(request.url.path)}; allowed: {allowed}"
-    return error_response(message, status=405, headers={"Allow": allowed})
+    place = f"{truncate(request.method)} on {truncate(request.url.path)}"
+    headers = {"Allow": allowed}
+    return error_response(f"method {place}; allowed: {allowed}", status=405, headers=headers)
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:
-    """What Starlette itself refuses, in our form."""
+    """Respond to an HTTPException of Starlette in the form of the other errors."""
     if not isinstance(error, HTTPException):
         raise error
     return error_response(error.detail, status=error.status_code, headers=error.headers)
 
 
 async def answer_disconnect(request: Request, error: Exception) -> Response:
-    """The client left while sending; nobody reads this, and it is no fault to log."""
+    """Respond to a client that left while sending: nobody reads it, and nothing is logged."""
     return error_response("the client left before the body was complete", status=400)
 
 
 async def answer_unexpected(request: Request, error: Exception) -> Response:
-    """A fault of ours. The traceback goes to the log alone."""
+    """Respond to a fault of the server without details; Starlette logs the traceback."""
     return error_response(INTERNAL, status=500)
 
 

@@ -1,4 +1,4 @@
-"""What the server may be told from outside: environment variables, read once at the start."""
+"""Read the settings of the server from environment variables, once at start-up."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,36 +12,36 @@ from runtime.tasks import defaults
 from runtime.tasks.soft_voting import Weights, parse_weights
 from serve.text.integers import parse_integer
 
-LEAST_SIDE_PX = 32  # of the image that a mask is made from
+LEAST_SIDE_PX = 32  # of the image that a mask is computed on
 
 
 class SettingsError(SlipwayError):
-    """A setting is ill-formed; the message names it, what it holds and what is allowed."""
+    """A setting is ill-formed; the message names it, its value and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting, with its default. README lists the variables."""
+    """The settings, with their defaults. serve/API.md lists the variables."""
 
     artifacts: Path = Path("artifacts")
     host: str = "127.0.0.1"
-    port: int = 8000  # 0: one that the system picks
+    port: int = 8000  # 0: the system picks a free one
     max_upload_bytes: int = 10 * 1024 * 1024  # of one request body; base64 JSON may be 4/3 of it
-    cors_origins: tuple[str, ...] = ()  # browsers of these origins may read the answers
+    cors_origins: tuple[str, ...] = ()  # web pages of these origins may read the answers
     allow_seeded: bool = False  # serve untrained weights
-    background_max_side_px: int = 1024  # longest side of the image that edges are fitted in
-    background_side_limit_px: int = 4096  # and what a request may ask for
-    threads: int = 1  # of onnxruntime within one run; runs themselves go in parallel
-    max_pixels: int = 16_000_000  # of one decoded image: 48 MB as RGB, some copies at a time
-    max_audio_s: int = 300  # of one recording in windows; LONGEST_RUN_S is that of a run
-    max_video_s: int = 60  # of one clip, and 60 frames for each of its seconds
-    chunk_size: int = 1  # frames of a clip at their full size at once; more takes memory alone
-    decode_timeout_s: int = 20  # of wall clock, for one clip or sound
-    timeout_s: int = 30  # for a client to send a request
+    background_max_side_px: int = 1024  # longest side of the image that a mask is refined on
+    background_side_limit_px: int = 4096  # the most that a request may ask for
+    threads: int = 1  # of onnxruntime within one run; one run per CPU goes in parallel
+    max_pixels: int = 16_000_000  # of one decoded image: 48 MB as RGB, and some copies
+    max_audio_s: int = 300  # of one recording in windows; one run takes LONGEST_RUN_S
+    max_video_s: int = 60  # of one clip, with at most 60 frames per second
+    chunk_size: int = 1  # frames of a clip in memory at full size; more are no faster
+    decode_timeout_s: int = 20  # of wall-clock time, for one clip or sound
+    timeout_s: int = 30  # for a client to send the head, and the body, of a request
     max_files: int = 16  # of one request, each answered by itself
-    queue: int = 64  # requests that may wait for a worker; one more is answered 429
+    queue: int = 64  # requests that may wait for a worker; one more gets 429
     face_emotion_weights: Weights = defaults.FACE_EMOTION_WEIGHTS
-    face_emotion_model: str = defaults.FACE_EMOTION_MODEL  # where none of those is served
+    face_emotion_model: str = defaults.FACE_EMOTION_MODEL  # if none of those is served
     face_detector_model: str = defaults.FACE_DETECTOR_MODEL
     similarity_model: str = defaults.SIMILARITY_MODEL
     background_model: str = defaults.BACKGROUND_MODEL
@@ -50,12 +50,12 @@ class Settings:
 
     @property
     def longest_run_s(self) -> float:
-        """Seconds of sound that one run takes."""
+        """Return the longest sound of one run, in seconds."""
         return min(self.max_audio_s, LONGEST_RUN_S)
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
-    """Read the settings; a variable that is unset or empty keeps its default.
+    """Return the settings; a variable that is unset or empty keeps its default.
 
     Raises:
         SettingsError: a value is ill-formed or out of range.
@@ -143,7 +143,7 @@ def _origins(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
 
 
 def _weights(environ: Mapping[str, str], default: Weights) -> Weights:
-    """Of the members of the vote; where one model alone is named, that one answers."""
+    """Return the weights of the voting models; none if only the fallback model is set."""
     name = "SLIPWAY_FACE_EMOTION_WEIGHTS"
     text = environ.get(name)
     if not text:

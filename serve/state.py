@@ -1,19 +1,19 @@
-"""What every request finds in `request.state`."""
+"""The resources that all requests share, in `request.state`."""
 
 from typing import TypedDict
 
 from runtime.media.decoders import Decoders
-from serve.catalog.catalog import Catalog
 from serve.http.body import UploadBudget
 from serve.http.worker_pool import WorkerPool
+from serve.repository.models import ModelRepository
 from serve.settings import Settings
 
 
 class State(TypedDict):
-    """Opened by the application's lifespan, shared by all requests, never changed."""
+    """The shared resources; the application's lifespan opens and closes them."""
 
     settings: Settings
-    catalog: Catalog
+    repository: ModelRepository
     pool: WorkerPool
     budget: UploadBudget
     decoders: Decoders

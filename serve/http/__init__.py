@@ -1,1 +1,1 @@
-"""The HTTP side of requests: bodies, connections, the pool of worker threads."""
+"""Request bodies, connections and worker threads: the limits of one process."""

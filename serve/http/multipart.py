@@ -1,4 +1,4 @@
-"""multipart/form-data, split in memory: Starlette's own parser would put files on disk."""
+"""Split multipart/form-data in memory; Starlette's own parser would spool files to disk."""
 
 from dataclasses import dataclass, field
 
@@ -20,13 +20,13 @@ class Part:
 
     @property
     def text(self) -> str:
-        """The data as text; bytes that are not UTF-8 become U+FFFD, which no option allows."""
+        """Return the data as text; bytes that are not UTF-8 become U+FFFD, which no option has."""
         return self.data.decode(errors="replace")
 
 
 @dataclass(slots=True)
-class _Collector:
-    """What the parser's callbacks have found so far."""
+class _PartCollector:
+    """The callbacks of the parser, and the parts that they have collected so far."""
 
     parts: list[Part] = field(default_factory=list)
     header_name: bytearray = field(default_factory=bytearray)
@@ -68,27 +68,27 @@ class _Collector:
 
 
 def split_parts(body: bytes, boundary: bytes) -> list[Part]:
-    """The parts of a form, in order.
+    """Return the parts of a form, in order.
 
     Raises:
         FormParserError: the body is not well formed, or ends early.
         TooLargeError: it has more than 64 parts.
     """
-    found = _Collector()
+    collector = _PartCollector()
     parser = MultipartParser(
         boundary,
         {
-            "on_part_begin": found.begin,
-            "on_header_field": found.add_header_name,
-            "on_header_value": found.add_header_value,
-            "on_header_end": found.end_header,
-            "on_part_data": found.add_data,
-            "on_part_end": found.end,
-            "on_end": found.finish,
+            "on_part_begin": collector.begin,
+            "on_header_field": collector.add_header_name,
+            "on_header_value": collector.add_header_value,
+            "on_header_end": collector.end_header,
+            "on_part_data": collector.add_data,
+            "on_part_end": collector.end,
+            "on_end": collector.finish,
         },
     )
     parser.write(body)
     parser.finalize()
-    if not found.complete:
+    if not collector.complete:
         raise FormParserError("the closing boundary is missing")
-    return found.parts
+    return collector.parts

@@ -1,6 +1,6 @@
-"""Where requests are worked on: threads of our own, as many as there are CPUs, and a bounded queue.
+"""Answer requests in a pool of threads, one per CPU, with a bounded queue.
 
-Starlette's shared thread pool is not used: forty runs at once would need forty times the memory.
+Starlette's shared pool is not used: its forty runs at once would need forty times the memory.
 """
 
 import asyncio
@@ -16,22 +16,22 @@ T = TypeVar("T")
 
 
 class WorkerPool:
-    """Runs functions off the event loop, at most `workers` at once and `queue` waiting."""
+    """A pool that runs functions off the event loop: `workers` at once, `queue` more waiting."""
 
     def __init__(self, *, workers: int, queue: int) -> None:
-        """Start with no thread; they come with the first requests."""
+        """Start without threads; the first requests start them."""
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="slipway")
         self._places = threading.Semaphore(workers + queue)
         self._capacity = workers + queue
 
     async def run(self, function: Callable[[], T]) -> T:
-        """Run a function in a worker and wait for it without blocking the event loop.
+        """Run a function in a worker; the event loop goes on meanwhile.
 
-        The work is not stopped when the caller goes away: a run of onnxruntime cannot be left
-        half done, and its place is given back when it really ends.
+        A cancelled caller does not stop the function: onnxruntime cannot be interrupted safely, and
+        the place in the queue is free again only when the function ends.
 
         Raises:
-            OverloadedError: every worker is busy and the queue is full; nothing was started.
+            OverloadedError: every worker is busy and the queue is full; the function did not run.
         """
         if not self._places.acquire(blocking=False):
             raise OverloadedError(
@@ -55,5 +55,5 @@ class WorkerPool:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # by now every accepted request is answered, so what still waits has no reader
+        # every accepted request has its response by now, so nobody waits for what is queued
         self._executor.shutdown(wait=True, cancel_futures=True)

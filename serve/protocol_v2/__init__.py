@@ -1,1 +1,1 @@
-"""The Open Inference Protocol: routes, tensors, batches."""
+"""The Open Inference Protocol, version 2: tensors in, tensors out."""

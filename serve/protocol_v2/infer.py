@@ -1,4 +1,4 @@
-"""The Open Inference Protocol's infer request and response, with binary tensors."""
+"""Infer requests and responses of the Open Inference Protocol, with binary tensors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,67 +11,75 @@ from runtime import Model
 from runtime.artifact.manifest import Resample, Spec, TensorSpec
 from runtime.artifact.spec import DATATYPES
 from runtime.errors import InputError, TooLargeError
-from serve.catalog.facts import facts_of
 from serve.errors import json_response
 from serve.protocol_v2.chunks import run_in_chunks
 from serve.protocol_v2.tensors import (
     Array,
-    declare,
-    declare_raw,
+    check_header,
     from_bytes,
     from_json,
+    header_of_raw,
     to_bytes,
     to_flat_list,
 )
+from serve.repository.provenance import provenance_of
 from serve.text.integers import parse_integer
-from serve.text.quoting import json_kind, quoted
+from serve.text.messages import json_type, repr_truncated
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-# Python objects that JSON may become: 10 MB of "{}," would take 400 MB. Numbers are not counted,
-# and an image of 640 x 480 px nested to its pixels needs some 308,000 lists.
+# A limit on the Python objects that JSON becomes: 10 MB of "{}," would take 400 MB. Numbers are
+# not limited, and an image of 640 x 480 px nested to its pixels needs some 308,000 lists.
 JSON_LIMITS = {b"{": 4096, b"[": 2**20, b'"': 2**16}
-UNSUPPORTED = ("shared_memory_region", "classification")  # parameters of extensions not offered
+UNSUPPORTED = (
+    "shared_memory_region",
+    "classification",
+)  # parameters of extensions that are not offered
 
 
 @dataclass(frozen=True, slots=True)
-class WantedOutput:
-    """An output of the response."""
+class RequestedOutput:
+    """An output that the client asks for."""
 
     name: str
-    binary: bool
+    binary: bool  # as bytes after the JSON, not as a JSON list
 
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """A request whose every tensor fits the model."""
+    """A parsed infer request; every tensor has the model's dtype and shape."""
 
     id: str | None
     feeds: Mapping[str, Array]
-    outputs: tuple[WantedOutput, ...]  # in the order of the response
+    outputs: tuple[RequestedOutput, ...]  # in the order of the response
 
 
 def infer(
     model: Model, body: bytes, header_length: str | None, *, max_audio_s: float = 30.0
 ) -> Response:
-    """Answer one infer request.
+    """Parse an infer request, run the model and encode the response.
 
     Args:
-        model: who answers.
+        model: the model to run.
         body: JSON, then the bytes of the binary inputs.
-        header_length: the header that says where the JSON ends; None where all of it is JSON.
-        max_audio_s: longest waveform.
+        header_length: the value of the header that gives the bytes of JSON; None if all is JSON.
+        max_audio_s: longest waveform, in seconds.
 
     Raises:
-        InputError: the message names the tensor and says what is allowed.
+        InputError: the message names the tensor and what is allowed.
+        TooLargeError: a waveform is too long.
     """
     request = parse_request(body, header_length, model.spec)
     _check_waveform(request.feeds, model.spec, max_audio_s)
-    outputs = run_in_chunks(model, request.feeds, [wanted.name for wanted in request.outputs])
+    outputs = run_in_chunks(model, request.feeds, [output.name for output in request.outputs])
     return encode_response(model, request, outputs)
 
 
 def parse_request(body: bytes, header_length: str | None, spec: Spec) -> InferRequest:
-    """Read a request; "0" as the length means that the body is the only input's bytes."""
+    """Parse a request; with the length "0" the body is the bytes of the only input.
+
+    Raises:
+        InputError: the request is not JSON of the protocol, or does not fit the model.
+    """
     length = _json_length(body, header_length)
     if header_length is not None and length == 0:
         return _parse_raw(body, spec)
@@ -83,30 +91,30 @@ def parse_request(body: bytes, header_length: str | None, spec: Spec) -> InferRe
     content = _object(content, "the request")
     request_id = content.get("id")
     if request_id is not None and not isinstance(request_id, str):
-        raise InputError(f"id is {quoted(request_id)}; allowed: a string")
+        raise InputError(f"id is {repr_truncated(request_id)}; allowed: a string")
     feeds = _parse_inputs(_objects(content, "inputs"), memoryview(body)[length:], spec)
     return InferRequest(request_id, feeds, _parse_outputs(content, spec))
 
 
 def encode_response(model: Model, request: InferRequest, outputs: Mapping[str, Array]) -> Response:
-    """JSON, or JSON followed by the bytes of the binary outputs in the same order."""
+    """Return the response: JSON, or JSON and then the bytes of the binary outputs, in order."""
     datatypes = {tensor.name: DATATYPES[tensor.dtype] for tensor in model.spec.outputs}
     entries: list[dict[str, Any]] = []
     tail: list[bytes] = []
-    for wanted in request.outputs:
-        array = outputs[wanted.name]
-        datatype = datatypes[wanted.name]
-        entry: dict[str, Any] = {"name": wanted.name, "datatype": datatype, "shape": array.shape}
-        if wanted.binary:
+    for output in request.outputs:
+        array = outputs[output.name]
+        datatype = datatypes[output.name]
+        entry: dict[str, Any] = {"name": output.name, "datatype": datatype, "shape": array.shape}
+        if output.binary:
             tail.append(to_bytes(array))
             entry["parameters"] = {"binary_data_size": len(tail[-1])}
         else:
-            entry["data"] = to_flat_list(wanted.name, array)
+            entry["data"] = to_flat_list(output.name, array)
         entries.append(entry)
     envelope = {"model_name": model.spec.id, "model_version": str(model.manifest.version)}
     identity = {} if request.id is None else {"id": request.id}
     content = {**envelope, **identity, "outputs": entries}
-    headers = facts_of(model).headers
+    headers = provenance_of(model).headers
     if not tail:
         return json_response(content, headers=headers)
     head = orjson.dumps(content)
@@ -129,7 +137,7 @@ def _json_length(body: bytes, header_length: str | None) -> int:
     length = parse_integer(header_length.strip(), 0, len(body))
     if length is None:
         raise InputError(
-            f"{HEADER_LENGTH} is {quoted(header_length)}; "
+            f"{HEADER_LENGTH} is {repr_truncated(header_length)}; "
             f"allowed: an integer, 0 to {len(body)}, the size of the body"
         )
     return length
@@ -137,10 +145,10 @@ def _json_length(body: bytes, header_length: str | None) -> int:
 
 def _check_structure(body: bytes, length: int) -> None:
     for mark, limit in JSON_LIMITS.items():
-        found = body.count(mark, 0, length)
-        if found > limit:
+        count = body.count(mark, 0, length)
+        if count > limit:
             raise InputError(
-                f"the JSON has {found} of the character {mark.decode()}; allowed: {limit}; "
+                f"the JSON has {count} of the character {mark.decode()}; allowed: {limit}; "
                 "binary tensors need none"
             )
 
@@ -149,25 +157,25 @@ def _parse_raw(body: bytes, spec: Spec) -> InferRequest:
     if len(spec.inputs) != 1:
         names = ", ".join(tensor.name for tensor in spec.inputs)
         raise InputError(f"a raw request needs a model of one input; {spec.id} takes {names}")
-    declared = declare_raw(spec.inputs[0], len(body))
-    feeds = {declared.spec.name: from_bytes(declared, memoryview(body))}
+    header = header_of_raw(spec.inputs[0], len(body))
+    feeds = {header.spec.name: from_bytes(header, memoryview(body))}
     return InferRequest(
-        None, feeds, tuple(WantedOutput(tensor.name, binary=True) for tensor in spec.outputs)
+        None, feeds, tuple(RequestedOutput(tensor.name, binary=True) for tensor in spec.outputs)
     )
 
 
 def _parse_inputs(
     entries: Sequence[Mapping[str, Any]], tail: memoryview, spec: Spec
 ) -> dict[str, Array]:
-    known = {tensor.name: tensor for tensor in spec.inputs}
+    tensors = {tensor.name: tensor for tensor in spec.inputs}
     feeds: dict[str, Array] = {}
     for entry in entries:
-        tensor = known[_name(entry, "input", known, feeds)]
-        feeds[tensor.name], used = _parse_input(entry, tensor, tail)
-        tail = tail[used:]
-    for name in known:
+        tensor = tensors[_name(entry, "input", tensors, feeds)]
+        feeds[tensor.name], size = _parse_input(entry, tensor, tail)
+        tail = tail[size:]
+    for name in tensors:
         if name not in feeds:
-            raise InputError(f"input {name!r} is missing; {spec.id} takes {', '.join(known)}")
+            raise InputError(f"input {name!r} is missing; {spec.id} takes {', '.join(tensors)}")
     if len(tail):
         raise InputError(f"the body has {len(tail)} bytes after the last input; allowed: none")
     _check_axes(feeds, spec)
@@ -177,27 +185,27 @@ def _parse_inputs(
 def _parse_input(
     entry: Mapping[str, Any], tensor: TensorSpec, tail: memoryview
 ) -> tuple[Array, int]:
-    """The array, and how many bytes of the tail it took."""
-    declared = declare(tensor, datatype=entry.get("datatype"), shape=entry.get("shape"))
+    """Return the array of an input, and the number of bytes of the tail that it uses."""
+    header = check_header(tensor, datatype=entry.get("datatype"), shape=entry.get("shape"))
     place = f"input {tensor.name!r}"
     size = _parameters(entry, place).get("binary_data_size")
     if (size is None) == ("data" not in entry):
-        found = "neither" if size is None else "both"
-        raise InputError(f"{place} has {found} of data and binary_data_size; allowed: one")
+        count = "neither" if size is None else "both"
+        raise InputError(f"{place} has {count} of data and binary_data_size; allowed: one")
     if size is None:
-        return from_json(declared, entry["data"]), 0
-    if type(size) is not int or size != declared.size_bytes:
+        return from_json(header, entry["data"]), 0
+    if type(size) is not int or size != header.size_bytes:
         raise InputError(
-            f"{place} has binary_data_size {quoted(size)}; allowed: {declared.size_bytes}, "
-            f"as its shape is {list(declared.shape)}"
+            f"{place} has binary_data_size {repr_truncated(size)}; allowed: {header.size_bytes}, "
+            f"as its shape is {list(header.shape)}"
         )
     if size > len(tail):
         raise InputError(f"{place} has {size} bytes; the body holds {len(tail)} for it")
-    return from_bytes(declared, tail[:size]), size
+    return from_bytes(header, tail[:size]), size
 
 
 def _check_axes(feeds: Mapping[str, Array], spec: Spec) -> None:
-    """An axis of any size, such as N, is of one size in all inputs that have it."""
+    """Check that an axis of any size, such as N, has the same size in all inputs that have it."""
     sizes: dict[str, tuple[int, str]] = {}
     for tensor in spec.inputs:
         for axis, size in zip(tensor.shape, feeds[tensor.name].shape, strict=True):
@@ -211,28 +219,30 @@ def _check_axes(feeds: Mapping[str, Array], spec: Spec) -> None:
                 )
 
 
-def _parse_outputs(content: Mapping[str, Any], spec: Spec) -> tuple[WantedOutput, ...]:
+def _parse_outputs(content: Mapping[str, Any], spec: Spec) -> tuple[RequestedOutput, ...]:
     parameters = _parameters(content, "the request")
     binary = _flag(parameters, "binary_data_output", False, "the request")
-    known = {tensor.name: tensor for tensor in spec.outputs}
+    tensors = {tensor.name: tensor for tensor in spec.outputs}
     if not content.get("outputs"):
-        return tuple(WantedOutput(name, binary) for name in known)
-    wanted: dict[str, WantedOutput] = {}
+        return tuple(RequestedOutput(name, binary) for name in tensors)
+    outputs: dict[str, RequestedOutput] = {}
     for entry in _objects(content, "outputs"):
-        name = _name(entry, "output", known, wanted)
+        name = _name(entry, "output", tensors, outputs)
         place = f"output {name!r}"
+        # a parameter of one output overrides that of the request
         own = _flag(_parameters(entry, place), "binary_data", binary, place)
-        wanted[name] = WantedOutput(name, own)
-    return tuple(wanted.values())
+        outputs[name] = RequestedOutput(name, own)
+    return tuple(outputs.values())
 
 
 def _name(
-    entry: Mapping[str, Any], kind: str, known: Mapping[str, object], seen: Mapping[str, object]
+    entry: Mapping[str, Any], kind: str, names: Mapping[str, object], parsed: Mapping[str, object]
 ) -> str:
+    """Return the name of an entry, which must be one of the model's and not yet parsed."""
     name = entry.get("name")
-    if not isinstance(name, str) or name not in known:
-        raise InputError(f"{kind} {quoted(name)} is unknown; known: {', '.join(known)}")
-    if name in seen:
+    if not isinstance(name, str) or name not in names:
+        raise InputError(f"{kind} {repr_truncated(name)} is unknown; known: {', '.join(names)}")
+    if name in parsed:
         raise InputError(f"{kind} {name!r} is given twice; allowed: once")
     return name
 
@@ -248,18 +258,18 @@ def _parameters(holder: Mapping[str, Any], place: str) -> Mapping[str, Any]:
 def _flag(parameters: Mapping[str, Any], name: str, default: bool, place: str) -> bool:
     value = parameters.get(name, default)
     if not isinstance(value, bool):
-        raise InputError(f"{name} of {place} is {quoted(value)}; allowed: true or false")
+        raise InputError(f"{name} of {place} is {repr_truncated(value)}; allowed: true or false")
     return value
 
 
 def _objects(content: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     entries = content.get(name)
     if not isinstance(entries, list):
-        raise InputError(f"{name} is {json_kind(entries)}; allowed: a list of objects")
+        raise InputError(f"{name} is {json_type(entries)}; allowed: a list of objects")
     return [_object(entry, f"{name}[{index}]") for index, entry in enumerate(entries)]
 
 
 def _object(value: Any, place: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise InputError(f"{place} is {json_kind(value)}; allowed: an object")
+        raise InputError(f"{place} is {json_type(value)}; allowed: an object")
     return value

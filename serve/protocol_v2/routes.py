@@ -1,4 +1,4 @@
-"""Routes of the Open Inference Protocol, version 2 (REST), for machines."""
+"""The routes of the Open Inference Protocol, version 2 (REST)."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -6,37 +6,37 @@ from starlette.routing import Route
 
 import serve
 from runtime import Model
-from serve.catalog.catalog import find
-from serve.catalog.facts import facts_of
 from serve.errors import NotFoundError, json_response
-from serve.http.body import received
+from serve.http.body import receive_body
 from serve.protocol_v2.infer import HEADER_LENGTH, infer
 from serve.protocol_v2.tensors import metadata
+from serve.repository.models import find_model
+from serve.repository.provenance import provenance_of
 from serve.state import State
-from serve.text.quoting import quoted
+from serve.text.messages import repr_truncated
 
 EXTENSIONS = ("binary_tensor_data",)
 
 
 async def server_metadata(request: Request[State]) -> Response:
-    """GET /v2: who serves, and which extensions work."""
+    """Answer GET /v2: name and version of the server, and its extensions."""
     return json_response(
         {"name": "slipway", "version": serve.__version__, "extensions": EXTENSIONS}
     )
 
 
 async def live(request: Request[State]) -> Response:
-    """GET /v2/health/live: the process answers."""
+    """Answer GET /v2/health/live: the process runs."""
     return json_response({"live": True})
 
 
 async def ready(request: Request[State]) -> Response:
-    """GET /v2/health/ready: every model was loaded before the port was opened."""
+    """Answer GET /v2/health/ready: the server loads every model before it opens the port."""
     return json_response({"ready": True, "live": True})
 
 
 async def model_metadata(request: Request[State]) -> Response:
-    """GET /v2/models/{model}: its tensors."""
+    """Answer GET /v2/models/{model}: the inputs and outputs of a model."""
     model = _find(request)
     content = {
         "name": model.spec.id,
@@ -45,21 +45,21 @@ async def model_metadata(request: Request[State]) -> Response:
         "inputs": [metadata(tensor) for tensor in model.spec.inputs],
         "outputs": [metadata(tensor) for tensor in model.spec.outputs],
     }
-    return json_response(content, headers=facts_of(model).headers)
+    return json_response(content, headers=provenance_of(model).headers)
 
 
 async def model_ready(request: Request[State]) -> Response:
-    """GET /v2/models/{model}/ready: what is known is loaded."""
+    """Answer GET /v2/models/{model}/ready: every known model is loaded."""
     return json_response({"name": _find(request).spec.id, "ready": True})
 
 
 async def model_infer(request: Request[State]) -> Response:
-    """POST /v2/models/{model}/infer: run the graph on tensors."""
+    """Answer POST /v2/models/{model}/infer: run the graph on the tensors of the body."""
     model, state = _find(request), request.state
     header_length = request.headers.get(HEADER_LENGTH)
     settings = state["settings"]
     limit_bytes, timeout_s = settings.max_upload_bytes, settings.timeout_s
-    async with received(
+    async with receive_body(
         request, limit_bytes=limit_bytes, timeout_s=timeout_s, budget=state["budget"]
     ) as body:
         audio_s = settings.longest_run_s
@@ -69,7 +69,7 @@ async def model_infer(request: Request[State]) -> Response:
 
 
 def routes() -> list[Route]:
-    """All of them; a model's with and without a version in the path."""
+    """Return the routes of the protocol; a model's have a version in the path, or none."""
     return [
         Route("/v2", server_metadata),
         Route("/v2/", server_metadata),
@@ -89,11 +89,12 @@ def _model_routes(path: str) -> list[Route]:
 
 
 def _find(request: Request[State]) -> Model:
-    model = find(request.state["catalog"], request.path_params["model"])
+    model = find_model(request.state["repository"], request.path_params["model"])
     served = str(model.manifest.version)
     version = request.path_params.get("version", served)
     if version != served:
+        other = repr_truncated(version)
         raise NotFoundError(
-            f"version {quoted(version)} of model {model.spec.id!r} is not served; served: {served}"
+            f"version {other} of model {model.spec.id!r} is not served; served: {served}"
         )
     return model

@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol: JSON lists or bytes to arrays, and back."""
+"""Convert tensors of the Open Inference Protocol, JSON lists or bytes, to arrays and back."""
 
 import math
 from collections.abc import Sequence
@@ -12,72 +12,69 @@ from numpy.typing import NDArray
 from runtime.artifact.manifest import TensorSpec
 from runtime.artifact.spec import DATATYPES
 from runtime.errors import InputError
-from serve.text.quoting import quoted
+from serve.text.messages import repr_truncated
 
 Array = NDArray[np.generic]
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
-    """What a request says of one input, checked against the model's."""
+class TensorHeader:
+    """The model's input that a tensor of a request is for, and the shape of that tensor."""
 
     spec: TensorSpec
     shape: tuple[int, ...]  # of the model's rank; no axis is negative
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Little-endian, as on the wire."""
+        """Return the dtype of the bytes, little-endian."""
         return np.dtype(self.spec.dtype).newbyteorder("<")
 
     @property
     def count(self) -> int:
-        """Number of elements; Python's integers do not overflow."""
+        """Return the number of elements; Python's integers do not overflow."""
         return math.prod(self.shape)
 
     @property
     def size_bytes(self) -> int:
-        """Of the elements as raw bytes."""
+        """Return the bytes of all elements."""
         return self.count * self.dtype.itemsize
 
 
 def metadata(tensor: TensorSpec) -> dict[str, Any]:
-    """A tensor in the model's metadata; an axis of any size is -1."""
+    """Return the entry of a tensor in the model's metadata; an axis of any size is -1."""
     shape = [-1 if isinstance(axis, str) else axis for axis in tensor.shape]
     return {"name": tensor.name, "datatype": DATATYPES[tensor.dtype], "shape": shape}
 
 
-def declare(spec: TensorSpec, *, datatype: Any, shape: Any) -> Declared:
-    """Check the datatype and shape that a request gives an input.
+def check_header(spec: TensorSpec, *, datatype: Any, shape: Any) -> TensorHeader:
+    """Check the datatype and shape of an input in a request against the model's.
 
     Raises:
-        InputError: naming the tensor, what was found and what the model takes.
+        InputError: naming the tensor, the value and what the model takes.
     """
     name, allowed = spec.name, metadata(spec)
     if datatype != DATATYPES[spec.dtype]:
-        raise InputError(
-            f"input {name!r} has datatype {quoted(datatype)}; allowed: {allowed['datatype']}"
-        )
+        value = repr_truncated(datatype)
+        raise InputError(f"input {name!r} has datatype {value}; allowed: {allowed['datatype']}")
+    value = repr_truncated(shape)
     if not isinstance(shape, list) or any(type(axis) is not int or axis < 0 for axis in shape):
-        raise InputError(
-            f"input {name!r} has shape {quoted(shape)}; allowed: a list of integers >= 0"
-        )
+        raise InputError(f"input {name!r} has shape {value}; allowed: a list of integers >= 0")
     fits = len(shape) == len(spec.shape) and all(
-        found > 0 and wanted in (-1, found)
-        for found, wanted in zip(shape, allowed["shape"], strict=True)
+        size > 0 and expected in (-1, size)
+        for size, expected in zip(shape, allowed["shape"], strict=True)
     )
     if not fits:
         raise InputError(
-            f"input {name!r} has shape {quoted(shape)}; "
-            f"allowed: {allowed['shape']}, where -1 is any size"
+            f"input {name!r} has shape {value}; allowed: {allowed['shape']}, where -1 is any size"
         )
-    return Declared(spec, tuple(shape))
+    return TensorHeader(spec, tuple(shape))
 
 
-def declare_raw(spec: TensorSpec, size_bytes: int) -> Declared:
-    """The shape of an input of which only the bytes are known.
+def header_of_raw(spec: TensorSpec, size_bytes: int) -> TensorHeader:
+    """Return the header of an input that is sent as bytes alone: the bytes determine its rows.
 
     Raises:
-        InputError: more than one axis is of any size, or the bytes fill no whole number of rows.
+        InputError: more than one axis is of any size, or the bytes are not a multiple of a row's.
     """
     free = [index for index, axis in enumerate(spec.shape) if isinstance(axis, str)]
     if len(free) > 1:
@@ -90,46 +87,46 @@ def declare_raw(spec: TensorSpec, size_bytes: int) -> Declared:
         raise InputError(
             f"input {spec.name!r} has {size_bytes} bytes; allowed: {allowed}{row_bytes} bytes"
         )
-    return Declared(spec, tuple(rows if isinstance(axis, str) else axis for axis in spec.shape))
+    return TensorHeader(spec, tuple(rows if isinstance(axis, str) else axis for axis in spec.shape))
 
 
-def from_bytes(declared: Declared, data: memoryview) -> Array:
-    """An array over raw bytes, without a copy; they are as many as `size_bytes` says."""
-    array: Array = np.frombuffer(data, declared.dtype).reshape(declared.shape)
-    return array.astype(declared.spec.dtype, copy=False)
+def from_bytes(header: TensorHeader, data: memoryview) -> Array:
+    """Return an array over `size_bytes` bytes of data, without a copy."""
+    array: Array = np.frombuffer(data, header.dtype).reshape(header.shape)
+    return array.astype(header.spec.dtype, copy=False)
 
 
-def from_json(declared: Declared, data: Any) -> Array:
-    """An array from a JSON list, flat in row-major order or nested as the shape is.
+def from_json(header: TensorHeader, data: Any) -> Array:
+    """Return an array of a JSON list, flat in row-major order or nested like the shape.
 
     Raises:
-        InputError: not such a list, another number of elements, or an element that the datatype
-            does not hold.
+        InputError: the data is no such list, has another number of elements, or an element that
+            the datatype does not hold.
     """
-    elements = _flatten(declared, data)
-    if len(elements) != declared.count:
+    elements = _flatten(header, data)
+    if len(elements) != header.count:
         raise InputError(
-            f"input {declared.spec.name!r} has {len(elements)} elements; "
-            f"allowed: {declared.count}, as its shape is {list(declared.shape)}"
+            f"input {header.spec.name!r} has {len(elements)} elements; "
+            f"allowed: {header.count}, as its shape is {list(header.shape)}"
         )
-    dtype = np.dtype(declared.spec.dtype)
+    dtype = np.dtype(header.spec.dtype)
     if dtype.kind == "f":
-        values = _floats(declared, elements, dtype)
+        values = _floats(header, elements, dtype)
     else:
-        values = _integers(declared, elements, dtype)
-    return values.reshape(declared.shape)
+        values = _integers(header, elements, dtype)
+    return values.reshape(header.shape)
 
 
 def to_bytes(array: Array) -> bytes:
-    """Row-major, little-endian."""
+    """Return the elements as bytes, row-major and little-endian."""
     return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def to_flat_list(name: str, array: Array) -> list[Any]:
-    """Row-major, for JSON.
+    """Return the elements as a flat list in row-major order, for JSON.
 
     Raises:
-        InputError: a value that JSON has no word for.
+        InputError: a value is NaN or infinite, which JSON cannot express.
     """
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InputError(
@@ -140,8 +137,8 @@ def to_flat_list(name: str, array: Array) -> list[Any]:
     return flat
 
 
-def _flatten(declared: Declared, data: Any) -> Sequence[Any]:
-    name, shape = declared.spec.name, declared.shape
+def _flatten(header: TensorHeader, data: Any) -> Sequence[Any]:
+    name, shape = header.spec.name, header.shape
     if not isinstance(data, list):
         raise InputError(f"input {name!r} has data that is not a list; allowed: a list of numbers")
     if not data or not isinstance(data[0], list):
@@ -156,36 +153,36 @@ def _flatten(declared: Declared, data: Any) -> Sequence[Any]:
     return level
 
 
-def _integers(declared: Declared, elements: Sequence[Any], dtype: np.dtype[Any]) -> Array:
-    # numpy alone would take true for 1 and cut 1.5 to 1
-    _check_types(declared, elements, {int}, "integers")
+def _integers(header: TensorHeader, elements: Sequence[Any], dtype: np.dtype[Any]) -> Array:
+    # numpy alone would read true as 1 and truncate 1.5 to 1
+    _check_types(header, elements, {int}, "integers")
     limits = np.iinfo(dtype)
     if elements and not (min(elements) >= limits.min and max(elements) <= limits.max):
         raise InputError(
-            f"input {declared.spec.name!r} has an element out of range; "
+            f"input {header.spec.name!r} has an element out of range; "
             f"allowed: {limits.min} to {limits.max}"
         )
     return np.array(elements, dtype)
 
 
-def _floats(declared: Declared, elements: Sequence[Any], dtype: np.dtype[Any]) -> Array:
-    _check_types(declared, elements, {int, float}, "numbers")
+def _floats(header: TensorHeader, elements: Sequence[Any], dtype: np.dtype[Any]) -> Array:
+    _check_types(header, elements, {int, float}, "numbers")
     wide = np.array(elements, np.float64)
     largest = float(np.finfo(dtype).max)
     if np.abs(wide).max(initial=0.0) > largest:
         raise InputError(
-            f"input {declared.spec.name!r} has an element out of range; "
+            f"input {header.spec.name!r} has an element out of range; "
             f"allowed: -{largest:g} to {largest:g}"
         )
     return wide.astype(dtype)
 
 
 def _check_types(
-    declared: Declared, elements: Sequence[Any], allowed: set[type], words: str
+    header: TensorHeader, elements: Sequence[Any], allowed: set[type], words: str
 ) -> None:
-    strangers = set(map(type, elements)) - allowed
-    if strangers:
-        found = ", ".join(sorted(kind.__name__ for kind in strangers))
+    others = set(map(type, elements)) - allowed
+    if others:
+        types = ", ".join(sorted(other.__name__ for other in others))
         raise InputError(
-            f"input {declared.spec.name!r} has elements of type {found}; allowed: {words}"
+            f"input {header.spec.name!r} has elements of type {types}; allowed: {words}"
         )

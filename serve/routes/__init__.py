@@ -1,1 +1,1 @@
-"""The task routes for people: one module per task, from an upload to a reply."""
+"""The task routes: one module per task, from an upload to a reply."""

@@ -10,13 +10,13 @@ from runtime.cutout.compose import MEDIA_TYPES, Backdrop, Colour, Format, parse_
 from runtime.errors import InputError
 from runtime.media.images.decode import decode_image
 from runtime.tasks import background as task
-from serve.catalog.catalog import find
-from serve.catalog.facts import Facts, facts_of
 from serve.errors import error_context
-from serve.routes.endpoint import Picture, RequestContext
+from serve.repository.models import find_model
+from serve.repository.provenance import AnswerProvenance, provenance_of
+from serve.routes.endpoint import ImageReply, RequestContext
 from serve.settings import LEAST_SIDE_PX, Settings
 from serve.text.integers import parse_integer
-from serve.text.quoting import quoted
+from serve.text.messages import repr_truncated
 from serve.uploads.form import Form
 from serve.uploads.options import Options, choice, flag
 
@@ -26,7 +26,7 @@ FORMATS: Mapping[str, Format] = {"png": "png", "webp": "webp", "jpeg": "jpeg", "
 METHODS: Mapping[str, task.Method] = {"auto": "auto", "model": "model", "grabcut": "grabcut"}
 
 
-def background(context: RequestContext) -> Picture:
+def background(context: RequestContext) -> ImageReply:
     """Answer with the image cut out by the route's model, or by GrabCut in its place."""
     options = context.upload.options
     file_format = choice(options, "format", FORMATS, "png")
@@ -40,7 +40,7 @@ def background(context: RequestContext) -> Picture:
     model = _model(context, task_options.method)
     cut_out = task.background(context.upload.files[0], model, task_options)
     data = cut_out.encode(backdrop=backdrop, form=file_format)
-    return Picture(_facts(cut_out, model), data, MEDIA_TYPES[file_format])
+    return ImageReply(_provenance(cut_out, model), data, MEDIA_TYPES[file_format])
 
 
 def _model(context: RequestContext, method: task.Method) -> Model | None:
@@ -50,13 +50,15 @@ def _model(context: RequestContext, method: task.Method) -> Model | None:
         NotFoundError: it is absent, and the method needs it.
     """
     name = context.settings.background_model
-    return find(context.catalog, name) if method == "model" else context.catalog.get(name)
+    return (
+        find_model(context.repository, name) if method == "model" else context.repository.get(name)
+    )
 
 
-def _facts(cut_out: task.CutOut, model: Model | None) -> Facts:
+def _provenance(cut_out: task.CutOut, model: Model | None) -> AnswerProvenance:
     if cut_out.method == "grabcut" or model is None:
-        return Facts(**cut_out.provenance.to_json(), warnings=cut_out.warnings)
-    return facts_of(model, cut_out.warnings)
+        return AnswerProvenance(**cut_out.provenance.to_json(), warnings=cut_out.warnings)
+    return provenance_of(model, cut_out.warnings)
 
 
 def _task_options(options: Options, settings: Settings) -> task.Options:
@@ -75,7 +77,7 @@ def _colour(options: Options) -> Colour | None:
     colour = parse_colour(options["color"])
     if colour is None:
         raise InputError(
-            f"color is {quoted(options['color'])}; allowed: #rrggbb or #rgb "
+            f"color is {repr_truncated(options['color'])}; allowed: #rrggbb or #rgb "
             "(# may be left out, or %23)"
         )
     return colour
@@ -97,7 +99,6 @@ def _max_side(options: Options, settings: Settings) -> int:
     most = settings.background_side_limit_px
     side = parse_integer(options["max_side"], LEAST_SIDE_PX, most)
     if side is None:
-        raise InputError(
-            f"max_side is {quoted(options['max_side'])}; allowed: {LEAST_SIDE_PX} to {most} px"
-        )
+        value = repr_truncated(options["max_side"])
+        raise InputError(f"max_side is {value}; allowed: {LEAST_SIDE_PX} to {most} px")
     return side

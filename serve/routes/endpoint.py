@@ -14,11 +14,11 @@ from runtime.media.decoders import Decoders
 from runtime.media.images.decode import decode_image
 from runtime.media.video.sample import VideoLimits
 from runtime.predict.prepare import Bounds
-from serve.catalog.catalog import Catalog, find
-from serve.http.body import received
-from serve.routes.replies import Picture as Picture  # the routes import it from here
-from serve.routes.replies import Reply as Reply
-from serve.routes.several_files import answer_each
+from serve.http.body import receive_body
+from serve.repository.models import ModelRepository, find_model
+from serve.routes.multi_file import answer_each
+from serve.routes.replies import ImageReply as ImageReply  # the routes import it from here
+from serve.routes.replies import JsonReply as JsonReply
 from serve.settings import Settings
 from serve.state import State
 from serve.uploads.form import Form
@@ -33,7 +33,7 @@ class RequestContext:
     """The upload of one request and what the server has to answer it, as a worker sees it."""
 
     upload: Upload
-    catalog: Catalog
+    repository: ModelRepository
     settings: Settings
     decoders: Decoders
 
@@ -65,8 +65,8 @@ class RequestContext:
         )
 
 
-Answer = Callable[[RequestContext], Reply | Picture]  # runs in a worker
-ModelAnswer = Callable[[RequestContext, Model], Reply | Picture]  # runs in a worker
+Answer = Callable[[RequestContext], JsonReply | ImageReply]  # runs in a worker
+ModelAnswer = Callable[[RequestContext, Model], JsonReply | ImageReply]  # runs in a worker
 Uploads = tuple[Upload | InputError, ...]
 Endpoint = Callable[[Request[State]], Awaitable[Response]]
 
@@ -83,7 +83,7 @@ def model_endpoint(
     """
 
     async def respond(request: Request[State]) -> Response:
-        model = find(request.state["catalog"], model_id or request.path_params["model"])
+        model = find_model(request.state["repository"], model_id or request.path_params["model"])
         form_of_model = form if isinstance(form, Form) else form(model)
         return await _respond(request, form_of_model, lambda context: answer(context, model))
 
@@ -110,16 +110,16 @@ async def _respond(request: Request[State], form: Form, answer: Answer) -> Respo
     settings = state["settings"]
     content_type = request.headers.get("content-type", "")
 
-    def answer_upload(upload: Upload) -> Reply | Picture:
+    def answer_upload(upload: Upload) -> JsonReply | ImageReply:
         context = RequestContext(
             upload=upload,
-            catalog=state["catalog"],
+            repository=state["repository"],
             settings=settings,
             decoders=state["decoders"],
         )
         return answer(context)
 
-    async with received(
+    async with receive_body(
         request,
         limit_bytes=_body_limit(content_type, settings),
         timeout_s=settings.timeout_s,

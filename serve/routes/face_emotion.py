@@ -10,10 +10,10 @@ from runtime.tasks import face_emotion as task
 from runtime.tasks.augmentation import Tta
 from runtime.tasks.ensemble import Ensemble, build_ensemble
 from runtime.tasks.soft_voting import parse_weights
-from serve.catalog.facts import facts_of_several
-from serve.catalog.task_models import default_panel
-from serve.routes.endpoint import Reply, RequestContext
-from serve.text.quoting import cut
+from serve.repository.provenance import joint_provenance
+from serve.repository.task_models import default_ensemble
+from serve.routes.endpoint import JsonReply, RequestContext
+from serve.text.messages import truncate
 from serve.uploads.form import Form
 from serve.uploads.options import Options, choice, flag, number, without_blanks
 
@@ -24,15 +24,15 @@ CROPS: Mapping[str, task.Crop] = {"auto": "auto", "none": "none"}
 TTAS: Mapping[str, Tta] = {"none": "none", "flip": "flip", "full": "full"}
 
 
-def face_emotion(context: RequestContext) -> Reply:
+def face_emotion(context: RequestContext) -> JsonReply:
     """Answer with the weighted vote of the served emotion models."""
     options = without_blanks(context.upload.options)
     task_options = _task_options(options)
     ensemble = _ensemble(context, options.get("weights"))
-    detector = context.catalog.get(context.settings.face_detector_model)
+    detector = context.repository.get(context.settings.face_detector_model)
     result = task.face_emotion(context.image(), ensemble, detector=detector, options=task_options)
-    facts = facts_of_several(context.catalog[result.lead], result.models, result.warnings)
-    return Reply(facts, result.to_json())
+    provenance = joint_provenance(context.repository[result.lead], result.models, result.warnings)
+    return JsonReply(provenance, result.to_json())
 
 
 def _ensemble(context: RequestContext, text: str | None) -> Ensemble:
@@ -43,13 +43,13 @@ def _ensemble(context: RequestContext, text: str | None) -> Ensemble:
         NotFoundError: without the option, no model of the settings is served.
     """
     if text is None:
-        return default_panel(context.catalog, context.settings)
+        return default_ensemble(context.repository, context.settings)
     weights = parse_weights(text)
-    unknown = [name for name, _ in weights if name not in context.catalog]
+    unknown = [name for name, _ in weights if name not in context.repository]
     if unknown:
-        known = ", ".join(context.catalog)
-        raise InputError(f"weights name {cut(', '.join(unknown))}; served are: {known}")
-    return build_ensemble(weights, context.catalog)
+        ids = ", ".join(context.repository)
+        raise InputError(f"weights name {truncate(', '.join(unknown))}; served are: {ids}")
+    return build_ensemble(weights, context.repository)
 
 
 def _task_options(options: Options) -> task.Options:

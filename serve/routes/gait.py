@@ -5,8 +5,8 @@ Its files, options and answer: serve/API.md.
 
 from runtime import Model
 from runtime.tasks import gait as task
-from serve.catalog.facts import facts_of_several
-from serve.routes.endpoint import Reply, RequestContext
+from serve.repository.provenance import joint_provenance
+from serve.routes.endpoint import JsonReply, RequestContext
 from serve.routes.predict import CONDITION
 from serve.uploads.form import Form
 from serve.uploads.options import one_of
@@ -14,15 +14,15 @@ from serve.uploads.options import one_of
 FORM = Form(("video",), CONDITION, noun="video")
 
 
-def gait(context: RequestContext, model: Model) -> Reply:
+def gait(context: RequestContext, model: Model) -> JsonReply:
     """Answer with the class of the walk, given the frames and the person's condition."""
     result = task.gait(
         context.upload.files[0],
         model,
         condition=one_of(context.upload.options, CONDITION),
-        text_models=context.catalog.values(),
+        text_models=context.repository.values(),
         bounds=context.bounds,
     )
     encoder = result.condition.text_model
     models = (model, encoder) if encoder else (model,)
-    return Reply(facts_of_several(model, models), result.to_json())
+    return JsonReply(joint_provenance(model, models), result.to_json())

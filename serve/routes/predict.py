@@ -6,8 +6,8 @@ from runtime import Model
 from runtime.artifact.manifest import Task
 from runtime.cutout.compose import limit_side
 from runtime.results import Alpha, warnings_of
-from serve.catalog.facts import facts_of
-from serve.routes.endpoint import Reply, RequestContext
+from serve.repository.provenance import provenance_of
+from serve.routes.endpoint import JsonReply, RequestContext
 from serve.uploads.form import Form
 from serve.uploads.options import one_of
 
@@ -25,7 +25,7 @@ def form_of(model: Model) -> Form:
     return FORMS.get(model.spec.task, IMAGE)
 
 
-def predict(context: RequestContext, model: Model) -> Reply:
+def predict(context: RequestContext, model: Model) -> JsonReply:
     """Answer with the model's result for one file."""
     if model.spec.task in FORMS:
         return _predict_other_media(context, model)
@@ -38,10 +38,10 @@ def predict(context: RequestContext, model: Model) -> Reply:
     if isinstance(result, Alpha):
         # the mask is that of the reduced image; at the photo's size it would take 4 B a pixel
         content = {**content, "height": height, "width": width}
-    return Reply(facts_of(model, warnings_of(result)), content)
+    return JsonReply(provenance_of(model, warnings_of(result)), content)
 
 
-def _predict_other_media(context: RequestContext, model: Model) -> Reply:
+def _predict_other_media(context: RequestContext, model: Model) -> JsonReply:
     """Answer for a sound, a clip or a text; for a clip with the condition that was used."""
     condition = one_of(context.upload.options, CONDITION)
     result = model.predict(context.upload.files[0], condition=condition, bounds=context.bounds)
@@ -50,4 +50,4 @@ def _predict_other_media(context: RequestContext, model: Model) -> Reply:
         conditions = model.assets.conditions
         name = conditions.find(condition) if conditions and condition else None
         content = {**content, "condition": name}
-    return Reply(facts_of(model, warnings_of(result)), content)
+    return JsonReply(provenance_of(model, warnings_of(result)), content)

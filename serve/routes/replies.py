@@ -1,4 +1,4 @@
-"""What a task route answers: JSON of ours, or a picture."""
+"""The replies of the task routes: JSON, or an encoded image."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,29 +6,29 @@ from typing import Any
 
 from starlette.responses import Response
 
-from serve.catalog.facts import Facts, json_answer
+from serve.repository.provenance import AnswerProvenance, json_answer
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """JSON in the envelope of every answer."""
+class JsonReply:
+    """A result as JSON."""
 
-    facts: Facts
+    provenance: AnswerProvenance
     result: Mapping[str, Any]
 
     def response(self) -> Response:
-        """As it goes over the wire."""
-        return json_answer(self.facts, self.result)
+        """Return the HTTP response; provenance and warnings are in the body and the headers."""
+        return json_answer(self.provenance, self.result)
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """An encoded image; the facts are in its headers."""
+class ImageReply:
+    """An encoded image."""
 
-    facts: Facts
+    provenance: AnswerProvenance
     data: bytes
     media_type: str
 
     def response(self) -> Response:
-        """As it goes over the wire."""
-        return Response(self.data, headers=self.facts.headers, media_type=self.media_type)
+        """Return the HTTP response; provenance and warnings are in the headers."""
+        return Response(self.data, headers=self.provenance.headers, media_type=self.media_type)

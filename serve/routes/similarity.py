@@ -10,9 +10,9 @@ from runtime import Model
 from runtime.errors import InputError
 from runtime.results import Embedding
 from runtime.tasks import similarity as task
-from serve.catalog.facts import facts_of
 from serve.errors import error_context, status_of
-from serve.routes.endpoint import Reply, RequestContext
+from serve.repository.provenance import provenance_of
+from serve.routes.endpoint import JsonReply, RequestContext
 from serve.uploads.form import Form
 from serve.uploads.options import flag, without_blanks
 
@@ -20,7 +20,7 @@ MOST = 32  # images that one request compares with the first
 FORM = Form(("image_a", "image_b"), ("embeddings",), most=MOST, objects=True)
 
 
-def similarity(context: RequestContext, model: Model) -> Reply:
+def similarity(context: RequestContext, model: Model) -> JsonReply:
     """Answer with the cosine of the images' embeddings, and the score if it is calibrated."""
     embeddings = flag(without_blanks(context.upload.options), "embeddings", default=False)
     first, *others = context.upload.files
@@ -28,11 +28,11 @@ def similarity(context: RequestContext, model: Model) -> Reply:
         first_embedding = task.embed(first, model, bounds=context.bounds)
     if len(others) > 1:
         result = _compare_many(context, model, first_embedding, others, embeddings=embeddings)
-        return Reply(facts_of(model), result)
+        return JsonReply(provenance_of(model), result)
     with error_context("image_b"):
         other_embedding = task.embed(others[0], model, bounds=context.bounds)
     pair = task.similarity(first_embedding, (other_embedding,), model, bounds=context.bounds)
-    return Reply(facts_of(model), pair.to_json(embeddings=embeddings))
+    return JsonReply(provenance_of(model), pair.to_json(embeddings=embeddings))
 
 
 def _compare_many(
@@ -64,7 +64,9 @@ def _compare_many(
         for index, outcome in enumerate(outcomes)
     ]
     if embeddings:
-        listed = [None if isinstance(each, InputError) else each.to_json() for each in outcomes]
+        listed = [
+            None if isinstance(outcome, InputError) else outcome.to_json() for outcome in outcomes
+        ]
         content["embeddings"] = {"first": first.to_json(), "others": listed}
     return content
 

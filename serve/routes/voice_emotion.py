@@ -5,8 +5,8 @@ Its files, options and answer: serve/API.md.
 
 from runtime import Model
 from runtime.tasks import voice_emotion as task
-from serve.catalog.facts import facts_of
-from serve.routes.endpoint import Reply, RequestContext
+from serve.repository.provenance import provenance_of
+from serve.routes.endpoint import JsonReply, RequestContext
 from serve.uploads.form import Form
 from serve.uploads.options import Options, number, without_blanks
 
@@ -15,14 +15,14 @@ FORM = Form(("audio",), OPTIONS, noun="sound")
 SILENT = "the sound is silent: no emotion is told from it"
 
 
-def voice_emotion(context: RequestContext, model: Model) -> Reply:
+def voice_emotion(context: RequestContext, model: Model) -> JsonReply:
     """Answer with the emotion of each window and of the whole recording."""
     options = _task_options(without_blanks(context.upload.options))
     result = task.voice_emotion(
         model, context.upload.files[0], options=options, bounds=context.bounds
     )
     warnings = () if result.overall else (SILENT,)
-    return Reply(facts_of(model, warnings), result.to_json())
+    return JsonReply(provenance_of(model, warnings), result.to_json())
 
 
 def _task_options(options: Options) -> task.Options:

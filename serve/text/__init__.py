@@ -1,1 +1,1 @@
-"""Small text functions: quoting of user input, integers."""
+"""Integers from text, and values in error messages."""

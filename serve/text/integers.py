@@ -1,12 +1,12 @@
-"""Integers from text that strangers wrote: headers, query parameters, environment variables."""
+"""Parse integers of headers, query parameters and environment variables."""
 
 MAX_DIGITS = 18  # int() refuses thousands of digits with an exception of its own
 
 
 def parse_integer(text: str, minimum: int, maximum: int) -> int | None:
-    """The number, or None where the text is not ASCII digits alone or out of range.
+    """Return the integer, or None if the text is not ASCII digits alone or out of range.
 
-    int() alone would also take "1_000", " 5 " and the digits of other scripts.
+    int() alone would also accept "1_000", " 5 " and the digits of other scripts.
     """
     if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS):
         return None

@@ -12,7 +12,7 @@ from python_multipart.multipart import parse_options_header
 from runtime.errors import InputError, TooLargeError
 from serve.errors import UnsupportedMediaError
 from serve.http.multipart import Part, split_parts
-from serve.text.quoting import cut, json_kind, quoted
+from serve.text.messages import json_type, repr_truncated, truncate
 from serve.uploads.form import Form
 
 DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w.+=-]+)*;base64,")
@@ -47,8 +47,9 @@ def read_multipart(body: bytes, content_type: str, form: Form, *, max_files: int
     """
     media_type, parameters = parse_options_header(content_type)
     if media_type != b"multipart/form-data" or b"boundary" not in parameters:
+        value = repr_truncated(content_type)
         raise UnsupportedMediaError(
-            f"Content-Type is {quoted(content_type)}; allowed: multipart/form-data with a boundary"
+            f"Content-Type is {value}; allowed: multipart/form-data with a boundary"
         )
     try:
         parts = split_parts(body, parameters[b"boundary"])
@@ -76,7 +77,7 @@ def _batch_field(names: Sequence[str], form: Form, max_files: int) -> str | None
 
 def _check_batch(count: int, form: Form, max_files: int) -> None:
     if not 1 <= count <= max_files:
-        message = f"field {quoted(form.files[0])} brings {count} {form.noun}s"
+        message = f"field {repr_truncated(form.files[0])} brings {count} {form.noun}s"
         refusal = TooLargeError if count else InputError
         raise refusal(f"{message}; allowed in one request: 1 to {max_files} (SLIPWAY_MAX_FILES)")
 
@@ -99,7 +100,9 @@ def read_json(body: bytes, form: Form, *, max_files: int) -> Parsed:
     missing = next((n for n in form.files if n not in content and form.requires(n)), None)
     if missing:
         names = ", ".join(content) or "no field"
-        raise InputError(f"{missing!r} is missing (found: {cut(names)}); needed: {form.needed}")
+        raise InputError(
+            f"{missing!r} is missing (found: {truncate(names)}); needed: {form.needed}"
+        )
     batch = form.takes_batches and isinstance(content.get(form.files[0]), list)
     files = [
         File(name, _file_data(name, value, form))
@@ -124,7 +127,7 @@ def _load_object(body: bytes, form: Form) -> Mapping[str, object]:
     except orjson.JSONDecodeError as error:
         raise InputError(f"the body is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise InputError(f"the JSON body is {json_kind(content)}; allowed: an object")
+        raise InputError(f"the JSON body is {json_type(content)}; allowed: an object")
     return content
 
 
@@ -132,7 +135,7 @@ def _option_text(name: str, value: object) -> str:
     """Return an option as the other forms of a body hold it."""
     if isinstance(value, dict | list):
         allowed = "a string, a number or a boolean"
-        raise InputError(f"field {quoted(name)} is {json_kind(value)}; allowed: {allowed}")
+        raise InputError(f"field {repr_truncated(name)} is {json_type(value)}; allowed: {allowed}")
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
@@ -149,7 +152,9 @@ def _values(name: str, value: object, form: Form, max_files: int) -> Sequence[ob
     if form.most == 1 or name != form.files[-1]:
         return (value,)
     if not form.least <= len(value) <= form.most:
-        raise InputError(f"field {quoted(name)} is a list of {len(value)}; needed: {form.needed}")
+        raise InputError(
+            f"field {repr_truncated(name)} is a list of {len(value)}; needed: {form.needed}"
+        )
     return value
 
 
@@ -159,7 +164,7 @@ def _file_data(name: str, value: object, form: Form) -> bytes | InputError:
         return orjson.dumps(value)
     if not isinstance(value, str):
         allowed = "a string or an object" if form.objects else "a string"
-        return InputError(f"field {quoted(name)} is {json_kind(value)}; allowed: {allowed}")
+        return InputError(f"field {repr_truncated(name)} is {json_type(value)}; allowed: {allowed}")
     return value.encode() if form.is_text else _from_base64(name, value)
 
 

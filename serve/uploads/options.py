@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from runtime.errors import InputError
-from serve.text.quoting import quoted
+from serve.text.messages import repr_truncated
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ def choice(options: Options, name: str, values: Mapping[str, T], default: T) -> 
     if text is None:
         return default
     if text.lower() not in values:
-        raise InputError(f"{name} is {quoted(text)}; allowed: {', '.join(values)}")
+        raise InputError(f"{name} is {repr_truncated(text)}; allowed: {', '.join(values)}")
     return values[text.lower()]
 
 
@@ -55,7 +55,7 @@ def number(options: Options, name: str, default: float, *, unit: str = "") -> fl
         value = math.nan
     if not math.isfinite(value):
         allowed = f"a number of {unit}" if unit else "a number"
-        raise InputError(f"{name} is {quoted(options[name])}; allowed: {allowed}")
+        raise InputError(f"{name} is {repr_truncated(options[name])}; allowed: {allowed}")
     return value
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from runtime.errors import InputError, TooLargeError
-from serve.text.quoting import cut, quoted
+from serve.text.messages import repr_truncated, truncate
 from serve.uploads.body_parts import File, Parsed, read_json, read_multipart, read_raw
 from serve.uploads.form import Form
 
@@ -103,7 +103,7 @@ def _select_files(files: Sequence[File], form: Form) -> tuple[bytes, ...]:
     fewest, most = form.counts
     if not fewest <= len(files) <= most:
         count = {0: "no file", 1: "1 file"}.get(len(files), f"{len(files)} files")
-        listed = f"{count} ({cut(', '.join(names))})" if files else count
+        listed = f"{count} ({truncate(', '.join(names))})" if files else count
         raise InputError(f"found {listed}; needed: {form.needed}")
     if len(form.files) > 1 and form.least == 0 and set(names) == {form.files[-1]}:
         raise InputError(f"{form.files[0]!r} is missing; needed: {form.needed}")
@@ -111,7 +111,7 @@ def _select_files(files: Sequence[File], form: Form) -> tuple[bytes, ...]:
     if set(names) <= set(form.files) and len(set(names)) > 1:
         twice = next((name for name in form.files[:-1] if names.count(name) > 1), None)
         if twice is not None:
-            raise InputError(f"file {quoted(twice)} is given twice; needed: {form.needed}")
+            raise InputError(f"file {repr_truncated(twice)} is given twice; needed: {form.needed}")
         files = sorted(files, key=lambda file: form.files.index(file.name))
     repeats = len(files) > len(form.files)
     return tuple(
@@ -124,7 +124,7 @@ def _data(file: File, form: Form, *, may_be_empty: bool) -> bytes:
     if isinstance(file.data, InputError):
         raise file.data
     if not file.data and not may_be_empty:
-        raise InputError(f"file {quoted(file.name)} is empty; needed: {form.needed}")
+        raise InputError(f"file {repr_truncated(file.name)} is empty; needed: {form.needed}")
     return file.data
 
 
@@ -133,8 +133,8 @@ def _check_options(pairs: Sequence[tuple[str, str]], form: Form) -> dict[str, st
     for name, value in pairs:
         if name not in form.options:
             allowed = ", ".join((*form.files, *form.options))
-            raise InputError(f"field {quoted(name)} is unknown; allowed: {allowed}")
+            raise InputError(f"field {repr_truncated(name)} is unknown; allowed: {allowed}")
         if name in options:
-            raise InputError(f"field {quoted(name)} is given twice; allowed: once")
+            raise InputError(f"field {repr_truncated(name)} is given twice; allowed: once")
         options[name] = value
     return options

@@ -16,7 +16,7 @@ import pytest
 from deploy.check import ROUTES
 from deploy.demo import OWNERS, Samples, curl_lines, write_samples
 from runtime.errors import ArtifactError
-from serve.catalog.task_models import assignments
+from serve.repository.task_models import task_models
 from serve.settings import Settings
 from tests.runtime.support.recordings import shades, sound, tone, video
 from tests.support.artifacts import (
@@ -78,7 +78,7 @@ def answers(port: int) -> bool:
 
 
 def test_owners_of_the_task_routes_are_those_of_the_server() -> None:
-    known = {given.task: (given.variable, given.model) for given in assignments(Settings())}
+    known = {given.task: (given.variable, given.model) for given in task_models(Settings())}
     assert {task: known[task] for task in ROUTES} == OWNERS
 
 

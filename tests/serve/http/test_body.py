@@ -128,12 +128,12 @@ def test_compressed_bodies_are_refused(client: httpx.Client) -> None:
 
 def test_the_budget_is_shared_and_given_back() -> None:
     budget = UploadBudget(100)
-    with budget.hold() as first, budget.hold() as second:
+    with budget.reserve() as first, budget.reserve() as second:
         budget.grow(first, 60)
         with pytest.raises(OverloadedError, match=r"bodies of 60 bytes .*: 100 bytes"):
             budget.grow(second, 41)
         budget.grow(second, 40)
-    with budget.hold() as third:
+    with budget.reserve() as third:
         budget.grow(third, 100)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from runtime.artifact.manifest import Spec, TensorSpec
 from runtime.errors import InputError
-from serve.protocol_v2.infer import InferRequest, WantedOutput, parse_request
+from serve.protocol_v2.infer import InferRequest, RequestedOutput, parse_request
 
 SPEC = Spec(
     schema_version=1,
@@ -48,7 +48,7 @@ def test_json_inputs_and_default_outputs() -> None:
     assert found.id == "42"
     assert found.feeds["values"].tolist() == [[1.5, 2.0]]
     assert found.feeds["counts"].tolist() == [[3, 4]]
-    assert found.outputs == (WantedOutput("quotients", False), WantedOutput("doubled", False))
+    assert found.outputs == (RequestedOutput("quotients", False), RequestedOutput("doubled", False))
 
 
 def test_json_and_binary_inputs_mix() -> None:
@@ -66,7 +66,7 @@ def test_binary_inputs_are_read_in_the_order_of_the_request() -> None:
 def test_outputs_are_in_the_order_asked_and_override_the_request() -> None:
     entries = [{"name": "doubled", "parameters": {"binary_data": False}}, {"name": "quotients"}]
     found = parse(request(outputs=entries, parameters={"binary_data_output": True}))
-    assert found.outputs == (WantedOutput("doubled", False), WantedOutput("quotients", True))
+    assert found.outputs == (RequestedOutput("doubled", False), RequestedOutput("quotients", True))
 
 
 def test_unknown_parameters_are_ignored() -> None:

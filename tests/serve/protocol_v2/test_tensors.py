@@ -6,11 +6,11 @@ import pytest
 from runtime.artifact.manifest import TensorSpec
 from runtime.errors import InputError
 from serve.protocol_v2.tensors import (
-    Declared,
-    declare,
-    declare_raw,
+    TensorHeader,
+    check_header,
     from_bytes,
     from_json,
+    header_of_raw,
     metadata,
     to_bytes,
     to_flat_list,
@@ -22,8 +22,8 @@ COUNTS = TensorSpec("counts", "int64", ("N", 2))
 DATATYPE = {"uint8": "UINT8", "float32": "FP32", "int64": "INT64"}
 
 
-def declared(spec: TensorSpec, *shape: int) -> Declared:
-    return declare(spec, datatype=DATATYPE[spec.dtype], shape=list(shape))
+def header(spec: TensorSpec, *shape: int) -> TensorHeader:
+    return check_header(spec, datatype=DATATYPE[spec.dtype], shape=list(shape))
 
 
 def test_metadata_gives_axes_of_any_size_as_minus_one() -> None:
@@ -33,7 +33,7 @@ def test_metadata_gives_axes_of_any_size_as_minus_one() -> None:
 @pytest.mark.parametrize("datatype", ["FP32", "uint8", None, 5, ["UINT8"]])
 def test_another_datatype_is_refused(datatype: Any) -> None:
     with pytest.raises(InputError, match=r"input 'image' has datatype .*; allowed: UINT8"):
-        declare(IMAGE, datatype=datatype, shape=[1, 2, 3])
+        check_header(IMAGE, datatype=datatype, shape=[1, 2, 3])
 
 
 @pytest.mark.parametrize(
@@ -56,29 +56,29 @@ def test_another_datatype_is_refused(datatype: Any) -> None:
 )
 def test_another_shape_is_refused(shape: Any) -> None:
     with pytest.raises(InputError, match=r"input 'image' has shape .*; allowed: "):
-        declare(IMAGE, datatype="UINT8", shape=shape)
+        check_header(IMAGE, datatype="UINT8", shape=shape)
 
 
 def test_a_huge_shape_does_not_overflow() -> None:
-    huge = declared(IMAGE, 2**63, 2, 3)
+    huge = header(IMAGE, 2**63, 2, 3)
     assert huge.size_bytes == 6 * 2**63
     with pytest.raises(InputError, match="has 6 elements; allowed: 55340232221128654848"):
         from_json(huge, [0] * 6)
 
 
 def test_flat_and_nested_lists_are_the_same_array() -> None:
-    flat = from_json(declared(IMAGE, 2, 2, 3), list(range(12)))
-    nested = from_json(declared(IMAGE, 2, 2, 3), np.arange(12).reshape(2, 2, 3).tolist())
+    flat = from_json(header(IMAGE, 2, 2, 3), list(range(12)))
+    nested = from_json(header(IMAGE, 2, 2, 3), np.arange(12).reshape(2, 2, 3).tolist())
     assert flat.dtype == np.uint8
     assert np.array_equal(flat, np.arange(12).reshape(2, 2, 3))
     assert np.array_equal(flat, nested)
 
 
 def test_numbers_of_every_dtype() -> None:
-    values = from_json(declared(VALUES, 1, 2), [1, -2.5])
+    values = from_json(header(VALUES, 1, 2), [1, -2.5])
     assert values.dtype == np.float32
     assert values.tolist() == [[1.0, -2.5]]
-    counts = from_json(declared(COUNTS, 1, 2), [2**63 - 1, -(2**63)])
+    counts = from_json(header(COUNTS, 1, 2), [2**63 - 1, -(2**63)])
     assert counts.dtype == np.int64
     assert counts.tolist() == [[2**63 - 1, -(2**63)]]
 
@@ -110,12 +110,12 @@ def test_numbers_of_every_dtype() -> None:
 def test_elements_that_are_refused(spec: TensorSpec, data: Any, message: str) -> None:
     shape = [1 if isinstance(axis, str) else axis for axis in spec.shape]
     with pytest.raises(InputError, match=message):
-        from_json(declared(spec, *shape), data)
+        from_json(header(spec, *shape), data)
 
 
 def test_bytes_are_little_endian_and_row_major() -> None:
     data = bytes.fromhex("0100000000000000 feffffffffffffff")
-    array = from_bytes(declared(COUNTS, 1, 2), memoryview(data))
+    array = from_bytes(header(COUNTS, 1, 2), memoryview(data))
     assert array.dtype == np.int64
     assert array.tolist() == [[1, -2]]
     assert to_bytes(array) == data
@@ -125,8 +125,8 @@ def test_bytes_are_little_endian_and_row_major() -> None:
 
 
 def test_raw_bytes_give_the_only_axis_of_any_size() -> None:
-    assert declare_raw(IMAGE, 12).shape == (2, 2, 3)
-    assert declare_raw(TensorSpec("x", "float32", (2,)), 8).shape == (2,)
+    assert header_of_raw(IMAGE, 12).shape == (2, 2, 3)
+    assert header_of_raw(TensorSpec("x", "float32", (2,)), 8).shape == (2,)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_raw_bytes_give_the_only_axis_of_any_size() -> None:
 )
 def test_raw_bytes_that_fit_no_shape(shape: tuple[int | str, ...], size: int, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        declare_raw(TensorSpec("x", "float32", shape), size)
+        header_of_raw(TensorSpec("x", "float32", shape), size)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -10,9 +10,9 @@ import pytest
 
 from runtime.artifact.manifest import Origin
 from runtime.errors import ArtifactError
-from serve.catalog.catalog import load_catalog
-from serve.catalog.facts import SEEDED_WARNING
-from serve.catalog.task_models import assignments, check_assignments, check_panel
+from serve.repository.models import load_repository
+from serve.repository.provenance import SEEDED_WARNING
+from serve.repository.task_models import check_ensemble, check_task_models, task_models
 from serve.settings import Settings, from_environment
 from tests.serve.conftest import Serve
 from tests.serve.support.requests import FORMS, post
@@ -224,20 +224,22 @@ def test_with_no_model_at_all_it_is_404(tmp_path: Path, serve: Serve) -> None:
 
 
 def test_members_of_other_labels_are_refused_at_the_start(everyone: Path) -> None:
-    catalog = load_catalog(everyone, threads=1, allow_seeded=False)
-    check_panel(catalog, Settings())
-    check_panel(catalog, Settings(face_emotion_weights=(("nobody", 1.0),), face_emotion_model="x"))
+    repository = load_repository(everyone, threads=1, allow_seeded=False)
+    check_ensemble(repository, Settings())
+    check_ensemble(
+        repository, Settings(face_emotion_weights=(("nobody", 1.0),), face_emotion_model="x")
+    )
     with pytest.raises(
         ArtifactError, match=r"SLIPWAY_FACE_EMOTION_WEIGHTS: .* the labels dark, grey, bright"
     ):
-        check_panel(catalog, Settings(face_emotion_weights=((FIRST, 2.0), (ALONE, 1.0))))
+        check_ensemble(repository, Settings(face_emotion_weights=((FIRST, 2.0), (ALONE, 1.0))))
 
 
 def test_a_detector_of_faces_is_checked_at_the_start(everyone: Path, tmp_path: Path) -> None:
-    catalog = load_catalog(everyone, threads=1, allow_seeded=False)
-    check_assignments(catalog, assignments(Settings()))
+    repository = load_repository(everyone, threads=1, allow_seeded=False)
+    check_task_models(repository, task_models(Settings()))
     with pytest.raises(ArtifactError, match=r"SLIPWAY_FACE_DETECTOR_MODEL .* object-detection"):
-        check_assignments(catalog, assignments(Settings(face_detector_model=FIRST)))
+        check_task_models(repository, task_models(Settings(face_detector_model=FIRST)))
 
 
 def test_another_detector(tmp_path: Path, serve: Serve) -> None:

@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
-from serve.catalog.facts import SEEDED_WARNING
+from serve.repository.provenance import SEEDED_WARNING
 from serve.settings import Settings
 from tests.runtime.support.recordings import shades, video
 from tests.serve.conftest import Serve

@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from serve.catalog.facts import SYNTHETIC_WARNING
+from serve.repository.provenance import SYNTHETIC_WARNING
 from serve.settings import Settings
 from tests.runtime.support.recordings import shades, sound, tone, video
 from tests.serve.conftest import Serve

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from runtime.results import DEGENERATE
-from serve.catalog.facts import SEEDED_WARNING
+from serve.repository.provenance import SEEDED_WARNING
 from serve.settings import Settings
 from tests.serve.conftest import Serve
 from tests.serve.support.requests import FORMS, MULTI_FILE_FORMS, post

@@ -9,17 +9,17 @@ import httpx
 import uvicorn
 
 from serve.app import create_app
-from serve.catalog.catalog import load_catalog
 from serve.http.connections import BoundedProtocol
+from serve.repository.models import load_repository
 from serve.settings import Settings
 
 
 @contextmanager
 def running(settings: Settings) -> Iterator[httpx.Client]:
     """Serve `settings.artifacts` until the block ends."""
-    catalog = load_catalog(settings.artifacts, threads=1, allow_seeded=settings.allow_seeded)
+    repository = load_repository(settings.artifacts, threads=1, allow_seeded=settings.allow_seeded)
     config = uvicorn.Config(
-        create_app(settings, catalog),
+        create_app(settings, repository),
         port=0,
         http=BoundedProtocol,
         ws="none",

@@ -3,14 +3,14 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import ArtifactError
-from serve.catalog.catalog import find, load_catalog
-from serve.catalog.task_models import Assignment, check_assignments
 from serve.errors import NotFoundError
+from serve.repository.models import find_model, load_repository
+from serve.repository.task_models import TaskModel, check_task_models
 from tests.support.artifacts import CLASSIFIER, EMBEDDING, edit_manifest, write_artifact
 
 
 def load(root: Path, *, allow_seeded: bool = False) -> list[str]:
-    return list(load_catalog(root, threads=1, allow_seeded=allow_seeded))
+    return list(load_repository(root, threads=1, allow_seeded=allow_seeded))
 
 
 def test_every_model_directory_is_loaded(artifacts: Path) -> None:
@@ -28,8 +28,8 @@ def test_the_newest_complete_version_is_served(tmp_path: Path) -> None:
     write_artifact(tmp_path, CLASSIFIER, version=1)
     write_artifact(tmp_path, CLASSIFIER, version=2)
     (write_artifact(tmp_path, CLASSIFIER, version=10) / "manifest.json").unlink()
-    catalog = load_catalog(tmp_path, threads=1, allow_seeded=False)
-    assert catalog["face_emotion_xception"].manifest.version == 2
+    repository = load_repository(tmp_path, threads=1, allow_seeded=False)
+    assert repository["face_emotion_xception"].manifest.version == 2
 
 
 @pytest.mark.parametrize("missing", [True, False])
@@ -80,22 +80,23 @@ def test_seeded_weights_need_permission(tmp_path: Path) -> None:
 def test_find_names_the_models_there_are(tmp_path: Path) -> None:
     write_artifact(tmp_path, CLASSIFIER)
     write_artifact(tmp_path, EMBEDDING)
-    catalog = load_catalog(tmp_path, threads=1, allow_seeded=False)
-    assert find(catalog, "face_emotion_xception") is catalog["face_emotion_xception"]
+    repository = load_repository(tmp_path, threads=1, allow_seeded=False)
+    assert find_model(repository, "face_emotion_xception") is repository["face_emotion_xception"]
     with pytest.raises(
         NotFoundError, match=r"'nobody' .*: face_emotion_xception, image_embedding_mobilenetv2$"
     ):
-        find(catalog, "nobody")
+        find_model(repository, "nobody")
 
 
 def test_a_task_route_needs_a_model_of_its_task(artifacts: Path) -> None:
-    catalog = load_catalog(artifacts, threads=1, allow_seeded=False)
+    repository = load_repository(artifacts, threads=1, allow_seeded=False)
     variable, task = "SLIPWAY_SIMILARITY_MODEL", "image-feature-extraction"
-    check_assignments(catalog, (Assignment(variable, "not_converted", "image-segmentation"),))
-    check_assignments(
-        catalog, (Assignment(variable, "image_embedding_mobilenetv2", "image-feature-extraction"),)
+    check_task_models(repository, (TaskModel(variable, "not_converted", "image-segmentation"),))
+    check_task_models(
+        repository,
+        (TaskModel(variable, "image_embedding_mobilenetv2", "image-feature-extraction"),),
     )
     with pytest.raises(ArtifactError, match=rf"{variable} is 'background_u2netp'.*{task}"):
-        check_assignments(
-            catalog, (Assignment(variable, "background_u2netp", "image-feature-extraction"),)
+        check_task_models(
+            repository, (TaskModel(variable, "background_u2netp", "image-feature-extraction"),)
         )

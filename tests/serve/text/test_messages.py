@@ -1,7 +1,7 @@
 import httpx
 import pytest
 
-from serve.text.quoting import cut, quoted
+from serve.text.messages import repr_truncated, truncate
 from tests.support.images import solid
 
 LONG = "x" * 5000
@@ -9,10 +9,10 @@ INFER = "/v2/models/tiny_slow/infer"
 
 
 def test_only_what_is_long_is_cut() -> None:
-    assert cut("x" * 200) == "x" * 200
-    assert cut("x" * 201) == "x" * 200 + "..."
-    assert quoted("a'b") == repr("a'b")
-    assert quoted([1] * 100) == repr([1] * 100)[:200] + "..."
+    assert truncate("x" * 200) == "x" * 200
+    assert truncate("x" * 201) == "x" * 200 + "..."
+    assert repr_truncated("a'b") == repr("a'b")
+    assert repr_truncated([1] * 100) == repr([1] * 100)[:200] + "..."
 
 
 @pytest.mark.parametrize(

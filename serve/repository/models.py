@@ -1,4 +1,4 @@
-"""Every model below the artifacts directory, loaded at the start; nothing is loaded later."""
+"""The models of the artifacts directory. All are loaded at start-up, none later."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,21 +7,22 @@ from runtime import Model, load
 from runtime.engine.session import SessionOptions
 from runtime.errors import ArtifactError
 from serve.errors import NotFoundError
-from serve.text.quoting import quoted
+from serve.text.messages import repr_truncated
 
-Catalog = Mapping[str, Model]
+ModelRepository = Mapping[str, Model]  # by model id
 
 
-def load_catalog(artifacts: Path, *, threads: int, allow_seeded: bool) -> Catalog:
+def load_repository(artifacts: Path, *, threads: int, allow_seeded: bool) -> ModelRepository:
     """Load the newest version of every model.
 
     Args:
         artifacts: each directory in it is a model; files and names that begin with "." are not.
         threads: of onnxruntime within one run.
-        allow_seeded: take untrained weights too.
+        allow_seeded: load models with untrained weights too.
 
     Raises:
-        ArtifactError: there is no model, one is refused, or one is seeded and that is not allowed.
+        ArtifactError: there is no model, one is refused, or one has untrained weights and
+            `allow_seeded` is false.
     """
     models = {
         path.name: _load_model(path, threads=threads, allow_seeded=allow_seeded)
@@ -32,15 +33,16 @@ def load_catalog(artifacts: Path, *, threads: int, allow_seeded: bool) -> Catalo
     return models
 
 
-def find(catalog: Catalog, model_id: str) -> Model:
-    """The model of that id.
+def find_model(repository: ModelRepository, model_id: str) -> Model:
+    """Return the model of that id.
 
     Raises:
-        NotFoundError: there is none; the message names those there are.
+        NotFoundError: no model has that id; the message lists the ids.
     """
-    if model_id not in catalog:
-        raise NotFoundError(f"model {quoted(model_id)} is unknown; known: {', '.join(catalog)}")
-    return catalog[model_id]
+    if model_id not in repository:
+        ids = ", ".join(repository)
+        raise NotFoundError(f"model {repr_truncated(model_id)} is unknown; known: {ids}")
+    return repository[model_id]
 
 
 def _model_directories(artifacts: Path) -> list[Path]:

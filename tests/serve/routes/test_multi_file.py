@@ -10,9 +10,9 @@ import httpx
 import orjson
 import pytest
 
-from serve.catalog.facts import Facts
-from serve.routes import several_files as several
-from serve.routes.replies import Reply
+from serve.repository.provenance import AnswerProvenance
+from serve.routes import multi_file
+from serve.routes.replies import JsonReply
 from serve.settings import Settings
 from serve.uploads.form import Form
 from serve.uploads.parse import Upload, parse_upload
@@ -131,7 +131,7 @@ def test_cut_outs_beyond_what_one_answer_holds_are_refused_by_themselves(
 ) -> None:
     image = png(half_white())
     size = len(client.post(BACKGROUND, content=image).content)
-    monkeypatch.setattr(several, "PICTURES_BYTES", 2 * size)
+    monkeypatch.setattr(multi_file, "MAX_IMAGE_BYTES", 2 * size)
     found = results(send(client, BACKGROUND, "json", [image] * 3))
     assert [item.get("status", 200) for item in found] == [200, 200, 413]
     assert "send this file by itself" in found[2]["error"]
@@ -188,17 +188,17 @@ def test_sounds_clips_and_texts(client: httpx.Client, tmp_path: Path) -> None:
 
 
 def test_a_fault_of_ours_in_one_file_is_its_own(caplog: pytest.LogCaptureFixture) -> None:
-    def answer(upload: Upload) -> Reply:
+    def answer(upload: Upload) -> JsonReply:
         if upload.files == (DARK,):
             raise ArithmeticError("an output is no number")
-        facts = Facts("m", 1, "0" * 64, "float", "pretrained", ())
-        return Reply(facts, {"size": len(upload.files[0])})
+        provenance = AnswerProvenance("m", 1, "0" * 64, "float", "pretrained", ())
+        return JsonReply(provenance, {"size": len(upload.files[0])})
 
-    async def run(work: Callable[[], several.Item]) -> several.Item:
+    async def run(work: Callable[[], multi_file.FileAnswer]) -> multi_file.FileAnswer:
         return work()
 
     uploads = [Upload((DARK,), {}), Upload((BRIGHT,), {})]
-    response = asyncio.run(several.answer_each(uploads, answer=answer, run=run))
+    response = asyncio.run(multi_file.answer_each(uploads, answer=answer, run=run))
     found = orjson.loads(response.body)["results"]
     assert found[0] == {"error": "internal error", "status": 500}
     assert found[1]["result"] == {"size": len(BRIGHT)}

@@ -1,4 +1,4 @@
-"""What the server says about its models, and the facts that go with each answer."""
+"""The provenance of each answer, and the description of each model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,14 +18,14 @@ SYNTHETIC = "verified on synthetic inputs only"
 
 
 @dataclass(frozen=True, slots=True)
-class Facts(Provenance):
-    """Who answered: the same in every answer, as JSON fields or as headers."""
+class AnswerProvenance(Provenance):
+    """The artifact that computed an answer, and the warnings about its weights and the result."""
 
     warnings: tuple[str, ...]  # sentences, ASCII
 
     @property
     def headers(self) -> dict[str, str]:
-        """For answers whose body is not JSON of ours; the weights are in every answer."""
+        """Return the response headers that say the same; an image answer has nothing else."""
         headers = {
             "X-Model": self.model,
             "X-Model-Version": str(self.version),
@@ -35,46 +35,57 @@ class Facts(Provenance):
         return {**headers, "X-Warnings": "; ".join(self.warnings)} if self.warnings else headers
 
 
-def facts_of(model: Model, warnings: Sequence[str] = ()) -> Facts:
-    """The facts of an answer, with the warnings that belong to its result."""
-    return Facts(**model.provenance.to_json(), warnings=(*_warnings(model.manifest), *warnings))
+def provenance_of(model: Model, warnings: Sequence[str] = ()) -> AnswerProvenance:
+    """Return the provenance of one model's answer; `warnings` are those about the result."""
+    all_warnings = (*_weights_warnings(model.manifest), *warnings)
+    return AnswerProvenance(**model.provenance.to_json(), warnings=all_warnings)
 
 
-def facts_of_several(lead: Model, models: Sequence[Model], warnings: Sequence[str] = ()) -> Facts:
-    """The facts of an answer that several models made.
+def joint_provenance(
+    lead: Model, models: Sequence[Model], warnings: Sequence[str] = ()
+) -> AnswerProvenance:
+    """Return the provenance of an answer that several models computed.
 
     Args:
-        lead: whose name, version and digest they are.
-        models: all that had a part in it, the lead among them. The weights are those of the least
-            trained; each warning says whose it is.
-        warnings: that belong to the result.
+        lead: the model whose name, version and digest the answer bears.
+        models: all that took part, the lead among them. `weights` is the origin of the least
+            trained; each warning about weights begins with the model's id.
+        warnings: those about the result.
     """
     if len(models) == 1:
-        return facts_of(lead, warnings)
+        return provenance_of(lead, warnings)
     origins = {model.manifest.weights.origin for model in models}
     worst = next((origin for origin in ("seeded", "synthetic") if origin in origins), "pretrained")
-    theirs = [f"{m.spec.id}: {warning}" for m in models for warning in _warnings(m.manifest)]
-    return replace(facts_of(lead), weights=worst, warnings=(*theirs, *warnings))
+    about_weights = [
+        f"{model.spec.id}: {warning}"
+        for model in models
+        for warning in _weights_warnings(model.manifest)
+    ]
+    return replace(provenance_of(lead), weights=worst, warnings=(*about_weights, *warnings))
 
 
-def json_answer(facts: Facts, result: Mapping[str, Any]) -> Response:
-    """The envelope of every JSON answer of a model."""
-    return json_response({**to_json(facts), "result": result}, headers=facts.headers)
+def json_answer(provenance: AnswerProvenance, result: Mapping[str, Any]) -> Response:
+    """Return the JSON response of a model's answer: provenance, warnings and `result`."""
+    return json_response({**to_json(provenance), "result": result}, headers=provenance.headers)
 
 
 def summarize(model: Model) -> dict[str, Any]:
-    """One line of /health."""
-    facts = facts_of(model)
-    return {"version": facts.version, "variant": facts.variant, "weights": facts.weights}
+    """Return the entry of a model in /health."""
+    provenance = model.provenance
+    return {
+        "version": provenance.version,
+        "variant": provenance.variant,
+        "weights": provenance.weights,
+    }
 
 
 def describe(model: Model) -> dict[str, Any]:
-    """Everything a client may want to know before it asks the model."""
+    """Return the description of a model, as GET /v1/models/{model} answers it."""
     manifest, spec = model.manifest, model.spec
-    suppression = {"suppression": to_json(spec.suppression)} if spec.suppression else {}
+    nms = {"suppression": to_json(spec.suppression)} if spec.suppression else {}
     scale = {"similarity": to_json(spec.similarity)} if spec.similarity else {}
-    known = model.assets.conditions
-    conditions = {"conditions": known.names} if known else {}
+    names = model.assets.conditions
+    conditions = {"conditions": names.names} if names else {}
     return {
         "id": spec.id,
         "task": spec.task,
@@ -88,16 +99,16 @@ def describe(model: Model) -> dict[str, Any]:
         "inputs": to_json(spec.inputs),
         "outputs": to_json(spec.outputs),
         "preprocess": [_without_nulls(to_json(step)) for step in spec.preprocess],
-        **suppression,
+        **nms,
         **scale,
         **conditions,
         "licence": spec.licence,
         "calibration": _calibration(manifest),
-        "warnings": _warnings(manifest),
+        "warnings": _weights_warnings(manifest),
     }
 
 
-def _warnings(manifest: Manifest) -> tuple[str, ...]:
+def _weights_warnings(manifest: Manifest) -> tuple[str, ...]:
     warnings = {"seeded": (SEEDED_WARNING,), "synthetic": (SYNTHETIC_WARNING,)}
     return warnings.get(manifest.weights.origin, ())
 

@@ -1,1 +1,0 @@
-"""The models that are served, and what the API says of them."""

@@ -1,0 +1,1 @@
+"""The served models, the provenance of their answers, and the model of each task route."""

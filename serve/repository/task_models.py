@@ -1,0 +1,81 @@
+"""The model of each task route, as the settings name it."""
+
+from dataclasses import dataclass
+
+from runtime.artifact.manifest import Task
+from runtime.errors import ArtifactError, InputError
+from runtime.tasks.ensemble import Ensemble, build_ensemble, with_fallback
+from serve.errors import NotFoundError
+from serve.repository.models import ModelRepository, find_model
+from serve.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class TaskModel:
+    """A model that a task route needs, and the variable that names it."""
+
+    variable: str
+    model: str  # id
+    task: Task  # that the model must have
+
+
+def task_models(settings: Settings) -> tuple[TaskModel, ...]:
+    """Return the models that the settings name for the task routes."""
+    face, voice = settings.face_emotion_model, settings.voice_emotion_model
+    pair, mask = settings.similarity_model, settings.background_model
+    return (
+        TaskModel("SLIPWAY_FACE_EMOTION_MODEL", face, "image-classification"),
+        TaskModel("SLIPWAY_FACE_DETECTOR_MODEL", settings.face_detector_model, "object-detection"),
+        TaskModel("SLIPWAY_VOICE_EMOTION_MODEL", voice, "audio-classification"),
+        TaskModel("SLIPWAY_GAIT_MODEL", settings.gait_model, "video-classification"),
+        TaskModel("SLIPWAY_SIMILARITY_MODEL", pair, "image-feature-extraction"),
+        TaskModel("SLIPWAY_BACKGROUND_MODEL", mask, "image-segmentation"),
+    )
+
+
+def check_task_models(repository: ModelRepository, task_models: tuple[TaskModel, ...]) -> None:
+    """Check that each model that is served has the task that its route needs.
+
+    An absent model is no error here: its route responds 404.
+
+    Raises:
+        ArtifactError: naming the variable, the model and both tasks.
+    """
+    for task_model in task_models:
+        model = repository.get(task_model.model)
+        if model is not None and model.spec.task != task_model.task:
+            raise ArtifactError(
+                f"{task_model.variable} is {task_model.model!r}, a model for {model.spec.task}; "
+                f"allowed: one for {task_model.task}"
+            )
+
+
+def default_ensemble(repository: ModelRepository, settings: Settings) -> Ensemble:
+    """Return the models that vote on a face's emotion if the request does not name them.
+
+    Raises:
+        NotFoundError: none of them is served, nor is the fallback model.
+        InputError: two of them have different labels.
+    """
+    weights = with_fallback(
+        settings.face_emotion_weights,
+        repository,
+        lambda: find_model(repository, settings.face_emotion_model),
+    )
+    return build_ensemble(weights, repository)
+
+
+def check_ensemble(repository: ModelRepository, settings: Settings) -> None:
+    """Check that the models of the default ensemble can vote together.
+
+    An ensemble without a model is no error here: its route responds 404.
+
+    Raises:
+        ArtifactError: naming the variable and the model whose labels differ.
+    """
+    try:
+        default_ensemble(repository, settings)
+    except NotFoundError:
+        return
+    except InputError as error:
+        raise ArtifactError(f"SLIPWAY_FACE_EMOTION_WEIGHTS: {error}") from None
