@@ -1,13 +1,13 @@
-"""Checkpoints are data: read without running anything in them, or refused with the reason.
+"""Checkpoints as data: read without running anything in them, or refused with the reason.
 
-One file per step: `kinds` tells what a file is, `torch_file` and `keras_file` read it, `keys` and
-`strict` fit it into a network, `class_names` finds its labels, `digests` identifies it.
+`kinds` detects what a file is; `torch_file`, `keras_file`, `folder` and `ultralytics` read it;
+`keys` and `strict` fit it into a network; `class_names` and `labels` find its class names;
+`digests` identifies it. Recipes get these functions from `convert.authoring`.
 """
 
 from convert.checkpoint.class_names import labels_in, read_labels
 from convert.checkpoint.digests import tensors_digest
 from convert.checkpoint.keras_file import check_keras_config
-from convert.checkpoint.keys import strip_prefix
 from convert.checkpoint.kinds import detect_kind, require_kind
 from convert.checkpoint.strict import load_strictly
 from convert.checkpoint.torch_file import read_checkpoint, read_state_dict, state_dict_in
@@ -22,6 +22,5 @@ __all__ = [
     "read_state_dict",
     "require_kind",
     "state_dict_in",
-    "strip_prefix",
     "tensors_digest",
 ]

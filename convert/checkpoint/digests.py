@@ -1,4 +1,4 @@
-"""Hash of named arrays."""
+"""Digest of named arrays."""
 
 import hashlib
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def tensors_digest(tensors: Mapping[str, np.ndarray]) -> str:
-    """One hash of named arrays: names, dtypes, shapes and bytes, in name order."""
+    """Return one SHA-256 of names, dtypes, shapes and bytes, in order of the names."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         array = np.ascontiguousarray(tensors[name])

@@ -1,4 +1,4 @@
-"""Keras files: what their layers would run, read from the configuration without loading it."""
+"""Keras files: check, without loading one, that its layers would run no code of the file's."""
 
 import json
 import zipfile
@@ -9,7 +9,7 @@ from typing import Any
 from convert.checkpoint.kinds import detect_kind
 from convert.errors import CheckpointError
 
-# Keras classes that execute or load something the file names
+# Keras classes that execute or load something that the file names
 KERAS_CODE = (
     "Lambda",
     "__lambda__",
@@ -19,7 +19,7 @@ KERAS_CODE = (
     "JaxLayer",
     "FlaxLayer",
 )
-# parts of Keras that models are made of; others download, save or load at a file's will
+# subpackages of Keras that models are made of; others download, save or load what a file names
 KERAS_PARTS = frozenset(
     {
         "activations", "constraints", "dtype_policies", "engine", "initializers", "layers",
@@ -27,7 +27,7 @@ KERAS_PARTS = frozenset(
     }
 )  # fmt: skip
 
-# arithmetic between layers, as `x + 1` saves it; `core` and `function` call what the file brings
+# keras.ops of arithmetic between layers (`x + 1`); `core` and `function` call code of the file's
 KERAS_OPERATIONS = frozenset({"image", "linalg", "math", "nn", "numpy"})
 
 
@@ -35,10 +35,10 @@ def check_keras_config(path: Path) -> None:
     """Refuse a Keras file whose layers would run code of their own.
 
     Raises:
-        CheckpointError: a Lambda layer, a function or class from outside Keras, a layer that loads
-            another file, no architecture at all, or damaged.
+        CheckpointError: the file has a Lambda layer, a function or class from outside Keras, a
+            layer that loads another file, or no architecture; or it is damaged.
     """
-    for class_name, module in _keras_classes(_keras_config(path)):
+    for class_name, module in _keras_classes(_read_config(path)):
         foreign = module is not None and not _is_part_of_keras(module)
         if foreign or class_name in KERAS_CODE:
             name = f"{module}.{class_name}" if module else class_name
@@ -47,9 +47,9 @@ def check_keras_config(path: Path) -> None:
             )
 
 
-def _keras_config(path: Path) -> Any:
+def _read_config(path: Path) -> Any:
     try:
-        config = _keras_config_text(path)
+        config = _read_config_text(path)
         if config is not None:
             return json.loads(config)
     # h5py raises RuntimeError for some damage, json RecursionError, which is one too
@@ -60,7 +60,7 @@ def _keras_config(path: Path) -> Any:
     )
 
 
-def _keras_config_text(path: Path) -> str | bytes | None:
+def _read_config_text(path: Path) -> str | bytes | None:
     if detect_kind(path) == "keras":
         with zipfile.ZipFile(path) as archive:
             return archive.read("config.json")
@@ -79,6 +79,7 @@ def _is_part_of_keras(module: str) -> bool:
 
 
 def _keras_classes(config: Any) -> Iterator[tuple[str, str | None]]:
+    """Yield class name and module of every object in a configuration; module None: Keras 2."""
     if isinstance(config, dict):
         if isinstance(config.get("class_name"), str):
             yield config["class_name"], config.get("module")

@@ -1,56 +1,56 @@
-"""Names of tensors: what training wrapped around a network, and the network's own."""
+"""Keys of a state_dict: remove what training tools put around a network's own names."""
 
 import fnmatch
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 SHOWN_KEYS = 4
-# of torch.nn.DataParallel and torch.compile
-WRAPPED = ("module.", "_orig_mod.")
-# counts how many models AveragedModel has seen
+# AveragedModel's count of the models that it has averaged
 AVERAGE_COUNT = "n_averaged"
-# weights of losses and metrics, which Lightning keeps beside the network's
-BESIDE = ("criterion*.*", "loss*.*", "*_loss*.*", "*metric*.*", "*_acc*.*")
+# patterns of the weights of losses and metrics, which Lightning keeps with the network's
+LOSS_KEYS = ("criterion*.*", "loss*.*", "*_loss*.*", "*metric*.*", "*_acc*.*")
 
 
-def trained(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys without what DataParallel, torch.compile and AveragedModel put around them."""
-    found = {key.replace("_orig_mod.", ""): value for key, value in state.items()}
-    if len(found) > 1:
-        found.pop(AVERAGE_COUNT, None)
-    while found and all(key.startswith("module.") for key in found):
-        found = {key.removeprefix("module."): value for key, value in found.items()}
-    return found
+def strip_wrappers(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove what DataParallel, torch.compile and AveragedModel add to keys and to the dict."""
+    stripped = {key.replace("_orig_mod.", ""): value for key, value in state.items()}
+    if len(stripped) > 1:
+        stripped.pop(AVERAGE_COUNT, None)
+    while stripped and all(key.startswith("module.") for key in stripped):
+        stripped = {key.removeprefix("module."): value for key, value in stripped.items()}
+    return stripped
 
 
-def strip_prefix(state: Mapping[str, Any], anchor: str) -> dict[str, Any]:
-    """The part of a state_dict that belongs to the network which has the key `anchor`.
+def strip_prefix(state: Mapping[str, Any], marker_key: str) -> dict[str, Any]:
+    """Return the part of a state_dict that belongs to the network which has `marker_key`.
 
     Lightning and training scripts put `model.`, `net.`, `backbone.` and the like before all keys
-    of a network, and their losses' weights beside it. Where a key ends in `.<anchor>`, the keys
-    with the same prefix are taken, without it; nothing but BESIDE may be left over.
+    of a network, and keep the weights of losses in the same dict. If a key ends in
+    `.<marker_key>`, this function takes the keys with the same prefix, without it. It takes no
+    prefix that would leave keys other than LOSS_KEYS behind.
 
     Returns:
-        The state as it is, where it has `anchor` itself, or no prefix fits.
+        The state unchanged if it has `marker_key` itself, or if no prefix fits.
     """
-    if anchor in state:
+    if marker_key in state:
         return dict(state)
-    prefixes = {key.removesuffix(anchor) for key in state if key.endswith(f".{anchor}")}
-    for prefix in sorted(prefixes, key=len):  # `bn1.bias` also ends `model.layer1.0.bn1.bias`
+    prefixes = {key.removesuffix(marker_key) for key in state if key.endswith(f".{marker_key}")}
+    # shortest first: `bn1.bias` also ends `model.layer1.0.bn1.bias`
+    for prefix in sorted(prefixes, key=len):
         rest = (key for key in state if not key.startswith(prefix))
-        if all(matches(key, BESIDE) for key in rest):
+        if all(matches(key, LOSS_KEYS) for key in rest):
             return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     return dict(state)
 
 
 def matches(key: str, patterns: Iterable[str]) -> bool:
-    """Whether a key fits one of the patterns (fnmatch)."""
+    """Return whether a key fits one of the patterns (fnmatch)."""
     return any(fnmatch.fnmatch(key, pattern) for pattern in patterns)
 
 
-def some(what: str, keys: list[str]) -> str:
-    """`3 missing (a, b, c)`: the count, and the first few by name."""
+def summarize_keys(adjective: str, keys: list[str]) -> str:
+    """Return `3 missing (a, b, c)`: the count, the adjective and the first few keys."""
     if not keys:
-        return f"nothing {what}"
-    shown = ", ".join(keys[:SHOWN_KEYS])
-    return f"{len(keys)} {what} ({shown}{', ...' if len(keys) > SHOWN_KEYS else ''})"
+        return f"nothing {adjective}"
+    listing = ", ".join(keys[:SHOWN_KEYS])
+    return f"{len(keys)} {adjective} ({listing}{', ...' if len(keys) > SHOWN_KEYS else ''})"

@@ -1,4 +1,4 @@
-"""What kind of file a checkpoint is, by content; and what it is, where it is none."""
+"""The kind of a checkpoint file, by its content; and names for files that are no checkpoint."""
 
 import re
 import zipfile
@@ -7,9 +7,10 @@ from pathlib import Path
 from convert.errors import CheckpointError
 
 HEAD_BYTES = 1024
-LONGEST_TITLE = 60
+MAX_TITLE = 60  # characters of a web page's title in a message
 # a longer header is damage: that of a model with 10,000 tensors has 1 MB
-SAFETENSORS_HEADER_BYTES = 100_000_000
+MAX_SAFETENSORS_HEADER_BYTES = 100_000_000
+SHOWN_NAMES = 4
 DESCRIPTIONS = {
     "torch": "a torch file",
     "safetensors": "a safetensors file",
@@ -19,7 +20,7 @@ DESCRIPTIONS = {
     "keras": "a Keras .keras file",
     "onnx": "an ONNX file",
 }
-WANTED = {
+READABLE = {  # kinds that a model can be read from, as the user knows them
     "torch": "a torch state_dict (.pt, .pth)",
     "safetensors": ".safetensors",
     "hdf5": ".h5",
@@ -27,10 +28,10 @@ WANTED = {
     "onnx": ".onnx",
 }
 ADVICE = {
-    "torchscript": "; load it where it was made and save its state_dict() instead",
-    "torch export": "; load it where it was made and save its state_dict() instead",
+    "torchscript": "; load it with the code that made it and save its state_dict() instead",
+    "torch export": "; load it with the code that made it and save its state_dict() instead",
 }
-# beginnings of files that are given for weights
+# first bytes of files that users mistake for weights
 NOT_WEIGHTS = (
     (b"version https://git-lfs", "a git-lfs pointer, not the weights; run `git lfs pull`"),
     (b"\x1f\x8b", "compressed with gzip; unpack it first"),
@@ -43,17 +44,17 @@ NOT_WEIGHTS = (
 
 
 def detect_kind(path: Path) -> str:
-    """What kind of checkpoint a file is: a key of DESCRIPTIONS; by content, not name.
+    """Return the kind of a checkpoint file, a key of DESCRIPTIONS, by content and not by name.
 
     Raises:
-        CheckpointError: missing, a directory, empty, cut, a git-lfs pointer, a web page, an
-            archive, or of no kind known here.
+        CheckpointError: the file is missing, a directory, empty, cut, a git-lfs pointer, a web
+            page, an archive, or of no known kind.
     """
-    head = _head(path)
+    head = _read_head(path)
     # before all others: it begins with a length, whose lowest byte may be anything
     if _begins_as_safetensors(head):
         return "safetensors"
-    _refuse_what_is_no_checkpoint(path, head)
+    _check_is_checkpoint(path, head)
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return "hdf5"
     if head.startswith(b"PK\x03\x04"):
@@ -77,16 +78,17 @@ def require_kind(path: Path, *kinds: str) -> str:
     """
     kind = detect_kind(path)
     if kind not in kinds:
-        wanted = " or ".join(WANTED[each] for each in kinds)
+        readable = " or ".join(READABLE[name] for name in kinds)
         raise CheckpointError(
-            f"{path}: {DESCRIPTIONS[kind]}; this model is read from {wanted}{ADVICE.get(kind, '')}"
+            f"{path}: {DESCRIPTIONS[kind]}; this model is read from {readable}"
+            f"{ADVICE.get(kind, '')}"
         )
     return kind
 
 
-def _head(path: Path) -> bytes:
+def _read_head(path: Path) -> bytes:
     if path.is_dir():
-        raise CheckpointError(f"{path}: a directory; {_advice_for(path)}")
+        raise CheckpointError(f"{path}: a directory; {_directory_advice(path)}")
     try:
         with path.open("rb") as stream:
             head = stream.read(HEAD_BYTES)
@@ -97,27 +99,29 @@ def _head(path: Path) -> bytes:
     return head
 
 
-def _advice_for(directory: Path) -> str:
+def _directory_advice(directory: Path) -> str:
     names = sorted(path.name for path in directory.iterdir())
     if "saved_model.pb" in names:
         return "a TensorFlow SavedModel, which is code; save the model as .keras"
     if "data.pkl" in names:
-        return "an unpacked torch file; give the .pt or .pth as it was before unpacking"
+        return "an unpacked torch file; pass the .pt or .pth file that it was unpacked from"
     endings = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".h5", ".hdf5", ".keras", ".onnx")
-    inside = [name for name in names if name.endswith(endings)][:4]
-    return f"give the file inside it{': ' if inside else ''}{', '.join(inside)}"
+    inside = [name for name in names if name.endswith(endings)][:SHOWN_NAMES]
+    return f"pass the file inside it{': ' if inside else ''}{', '.join(inside)}"
 
 
 def _begins_as_safetensors(head: bytes) -> bool:
-    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= SAFETENSORS_HEADER_BYTES
+    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_SAFETENSORS_HEADER_BYTES
 
 
-def _refuse_what_is_no_checkpoint(path: Path, head: bytes) -> None:
-    for magic, what in NOT_WEIGHTS:
+def _check_is_checkpoint(path: Path, head: bytes) -> None:
+    for magic, description in NOT_WEIGHTS:
         if head.startswith(magic):
-            raise CheckpointError(f"{path}: {what}")
+            raise CheckpointError(f"{path}: {description}")
     if head[4:8] == b"TFL3":
-        raise CheckpointError(f"{path}: a TensorFlow Lite model; needed: what it was made from")
+        raise CheckpointError(
+            f"{path}: a TensorFlow Lite model; needed: the model that it was converted from"
+        )
     text = head.decode("utf-8", errors="replace").lstrip("\ufeff \t\r\n")
     if re.match(r"<(!doctype|html|head|\?xml|error)\b", text, re.IGNORECASE):
         raise CheckpointError(
@@ -129,17 +133,18 @@ def _refuse_what_is_no_checkpoint(path: Path, head: bytes) -> None:
 
 
 def _title(page: str) -> str:
-    found = re.search(r"<(title|message)>([^<]*)", page, re.IGNORECASE)
-    title = " ".join(found[2].split()) if found else ""
-    readable = "".join(character for character in title if character.isprintable())
-    return f" ({readable[:LONGEST_TITLE]})" if readable else ""
+    """Return the title of a web page in brackets, to tell a login page from an error; or ""."""
+    match = re.search(r"<(title|message)>([^<]*)", page, re.IGNORECASE)
+    title = " ".join(match[2].split()) if match else ""
+    printable = "".join(character for character in title if character.isprintable())
+    return f" ({printable[:MAX_TITLE]})" if printable else ""
 
 
 def _zip_kind(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    # a damaged directory of the archive may name features that zipfile does not have
+    # the directory of a damaged archive may name features that zipfile does not have
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged or truncated ({error})") from error
     if "config.json" in names and "model.weights.h5" in names:
@@ -151,5 +156,5 @@ def _zip_kind(path: Path) -> str:
         return "torch export"
     if any(name.endswith("data.pkl") for name in names):
         return "torch"
-    inside = ", ".join(sorted(names)[:4]) or "nothing"
+    inside = ", ".join(sorted(names)[:SHOWN_NAMES]) or "nothing"
     raise CheckpointError(f"{path}: a zip that holds neither a torch nor a Keras model ({inside})")

@@ -1,4 +1,4 @@
-"""Which architecture a state_dict belongs to, by its keys: for refusals that say where to go."""
+"""The known architecture whose keys a state_dict resembles most: advice at the end of a refusal."""
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -6,6 +6,21 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
+
+from convert.architectures.efficientnet import EfficientNet
+from convert.architectures.efficientnet_keys import SIZES, in_our_layout
+from convert.architectures.iresnet import LAYERS, IResNet
+from convert.architectures.mobilefacenet import MobileFaceNet, PReluMobileFaceNet
+from convert.architectures.mobilenetv2 import MobileNetV2
+from convert.architectures.resnet import ResNet50
+from convert.architectures.u2net import u2net, u2netp
+from convert.architectures.yolov8 import YoloV8
+from convert.architectures.yolov8_plan import SIZES as YOLO_SIZES
+from convert.architectures.yolov8_plan import plan
+from convert.architectures.yunet import YuNet
+from convert.checkpoint.keys import strip_prefix
 
 Shapes = Mapping[str, tuple[int, ...]]
 Candidates = Sequence[tuple["Architecture", Shapes]]
@@ -16,28 +31,16 @@ LEAST_SIMILARITY = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """One network, and the model that is converted from its checkpoints."""
+    """One network, and the model that converts its checkpoints."""
 
     name: str
     model: str
-    build: Callable[[], Any]  # gives a torch.nn.Module
-    renamed: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict  # to our layout of keys
+    build: Callable[[], Any]  # returns a torch.nn.Module
+    to_our_layout: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict  # renames keys
 
 
-def known() -> tuple[Architecture, ...]:
-    """Every architecture, none of them built."""
-    from convert.architectures.efficientnet import EfficientNet
-    from convert.architectures.efficientnet_keys import SIZES, in_our_layout
-    from convert.architectures.iresnet import LAYERS, IResNet
-    from convert.architectures.mobilefacenet import MobileFaceNet, PReluMobileFaceNet
-    from convert.architectures.mobilenetv2 import MobileNetV2
-    from convert.architectures.resnet import ResNet50
-    from convert.architectures.u2net import u2net, u2netp
-    from convert.architectures.yolov8 import YoloV8
-    from convert.architectures.yolov8_plan import SIZES as YOLO_SIZES
-    from convert.architectures.yolov8_plan import plan
-    from convert.architectures.yunet import YuNet
-
+def architectures() -> tuple[Architecture, ...]:
+    """Return every known architecture; none is built yet."""
     efficientnets = (
         Architecture(
             size.name, "face_emotion_efficientnet_b3", partial(EfficientNet, size), in_our_layout
@@ -72,57 +75,62 @@ def known() -> tuple[Architecture, ...]:
     )
 
 
-def advice(state: Mapping[str, Any], *, path: Path, instead_of: Mapping[str, Any]) -> str:
-    """The sentence that ends a refusal: what to convert this checkpoint as; "" where unknown.
+def advice(state: Mapping[str, Any], *, path: Path, expected: Mapping[str, Any]) -> str:
+    """Return the sentence that ends a refusal: which model converts this checkpoint.
 
     Args:
-        state: tensors by name, as the checkpoint has them.
-        path: of the checkpoint.
-        instead_of: the state_dict that was needed. Where both are nearest to one architecture, the
-            checkpoint is a damaged or changed one of the kind wanted, and there is no other place.
+        state: tensors by name, from the checkpoint.
+        path: the checkpoint.
+        expected: the state_dict that the model needs.
+
+    Returns:
+        "" if the checkpoint resembles no known architecture, or the one that was expected: it is
+        then a damaged or changed checkpoint of the right model, and no other model converts it.
     """
-    candidates = shapes_of(known())
-    found = nearest(state, candidates)
-    if found is None or found is nearest(instead_of, candidates):
+    candidates = shapes_of(architectures())
+    architecture = nearest(state, candidates)
+    if architecture is None or architecture is nearest(expected, candidates):
         return ""
     return (
-        f". These look like the keys of {found.name}: "
-        f"`python -m convert run {found.model} --checkpoint {shlex.quote(str(path))}`"
+        f". These look like the keys of {architecture.name}: "
+        f"`python -m convert run {architecture.model} --checkpoint {shlex.quote(str(path))}`"
     )
 
 
 def nearest(state: Mapping[str, Any], candidates: Candidates) -> Architecture | None:
-    """The architecture whose keys and shapes a state_dict shares most; None where few are shared.
+    """Return the architecture with which a state_dict shares most keys and shapes.
 
     Args:
-        state: tensors by name; a prefix common to them is not held against them.
-        candidates: what `shapes_of` gave.
+        state: tensors by name; a prefix common to all names does not lower the similarity.
+        candidates: the return value of `shapes_of`.
+
+    Returns:
+        None if the similarity to each is below LEAST_SIMILARITY.
     """
-    scores = [(_similarity(state, each, shapes), each) for each, shapes in candidates]
-    score, found = max(scores, key=lambda pair: pair[0])
-    return found if score >= LEAST_SIMILARITY else None
+    scores = [(_similarity(state, item, shapes), item) for item, shapes in candidates]
+    score, architecture = max(scores, key=lambda pair: pair[0])
+    return architecture if score >= LEAST_SIMILARITY else None
 
 
-def shapes_of(architectures: Iterable[Architecture]) -> Candidates:
-    """Names and shapes of each one's tensors, without their memory: half a second for all."""
-    import torch
+def shapes_of(items: Iterable[Architecture]) -> Candidates:
+    """Return names and shapes of the tensors of each architecture.
 
+    Building them without their memory takes half a second for all.
+    """
     with torch.device("meta"):
-        return [(each, _shapes(each.build().state_dict())) for each in architectures]
+        return [(item, _shapes(item.build().state_dict())) for item in items]
 
 
 def _similarity(state: Mapping[str, Any], architecture: Architecture, needed: Shapes) -> float:
-    """Share of names in common, halved where no shape agrees."""
-    from convert.checkpoint.keys import strip_prefix
-
-    bare = strip_prefix(architecture.renamed(state), min(needed))
-    given = _shapes(architecture.renamed(bare))
-    common = given.keys() & needed.keys()
+    """Return the share of names in common, in [0, 1], halved if no shape agrees."""
+    own = strip_prefix(architecture.to_our_layout(state), min(needed))
+    shapes = _shapes(architecture.to_our_layout(own))
+    common = shapes.keys() & needed.keys()
     if not common:
         return 0.0
-    names = len(common) / len(given.keys() | needed.keys())
-    shapes = sum(given[name] == needed[name] for name in common) / len(common)
-    return names * (1 + shapes) / 2
+    names_share = len(common) / len(shapes.keys() | needed.keys())
+    shapes_share = sum(shapes[name] == needed[name] for name in common) / len(common)
+    return names_share * (1 + shapes_share) / 2
 
 
 def _shapes(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

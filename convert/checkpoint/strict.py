@@ -1,72 +1,77 @@
-"""A state_dict into a torch module: every key and every shape, or a refusal that names them."""
+"""Strict loading: a state_dict fits a torch module in every key and shape, or is refused."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from convert.checkpoint.keys import matches, some, strip_prefix
+from convert.checkpoint.keys import matches, strip_prefix, summarize_keys
 from convert.errors import CheckpointError
+
+Shapes = tuple[tuple[int, ...], tuple[int, ...]]  # in the file, in the module
 
 
 def load_strictly(
     module: Any, state: Mapping[str, Any], *, path: Path, ignore: tuple[str, ...] = ()
 ) -> None:
-    """Put a state_dict into a torch module, every key and shape accounted for.
+    """Load a state_dict into a torch module; refuse it if a key or a shape differs.
 
     Args:
-        module: torch.nn.Module, changed in place; put into eval mode.
-        state: tensors by name; a prefix before all of them is taken off, see `strip_prefix`.
-        path: named in the message.
+        module: torch.nn.Module, changed in place and put into eval mode.
+        state: tensors by name; a prefix before all of them is removed, see `strip_prefix`.
+        path: the checkpoint, for the message.
         ignore: patterns of keys that the module does not need.
 
     Raises:
-        CheckpointError: keys missing or unexpected (named together, with the architecture whose
-            keys these are, where one is known), or tensors of another shape.
+        CheckpointError: keys are missing or unexpected, or tensors have another shape. The message
+            names them, and the architecture that the keys belong to if it is a known one.
     """
     expected = module.state_dict()
-    # a prefix may stand before the ignored keys as well
-    given = _without(strip_prefix(_without(state, ignore), min(expected)), ignore)
-    # counts how many batches training saw; inference never reads it and old checkpoints lack it
-    missing = sorted(k for k in expected.keys() - given.keys() if "num_batches_tracked" not in k)
-    unexpected = sorted(given.keys() - expected.keys())
+    # twice: a prefix may stand before the ignored keys as well
+    state = _without(strip_prefix(_without(state, ignore), min(expected)), ignore)
+    # counts how many batches training used; inference never reads it and old checkpoints lack it
+    missing = sorted(k for k in expected.keys() - state.keys() if "num_batches_tracked" not in k)
+    unexpected = sorted(state.keys() - expected.keys())
     if missing or unexpected:
         raise CheckpointError(
-            f"{path}: not the keys of {type(module).__name__}: {some('missing', missing)}; "
-            f"{some('unexpected', unexpected)}; {len(given)} keys found, {len(expected)} needed"
-            f"{_advice(given, expected, path)}"
+            f"{path}: not the keys of {type(module).__name__}: "
+            f"{summarize_keys('missing', missing)}; {summarize_keys('unexpected', unexpected)}; "
+            f"{len(state)} keys found, {len(expected)} needed{_advice(state, expected, path)}"
         )
-    _check_shapes(given, expected, path)
-    module.load_state_dict(given, strict=False)
+    _check_shapes(state, expected, path)
+    module.load_state_dict(state, strict=False)
     module.eval()
 
 
-def _check_shapes(given: Mapping[str, Any], expected: Mapping[str, Any], path: Path) -> None:
-    found = {key: (tuple(given[key].shape), tuple(expected[key].shape)) for key in given}
-    other = {key: shapes for key, shapes in found.items() if shapes[0] != shapes[1]}
-    if not other:
+def _check_shapes(state: Mapping[str, Any], expected: Mapping[str, Any], path: Path) -> None:
+    shapes = {key: (tuple(state[key].shape), tuple(expected[key].shape)) for key in state}
+    differing = {key: pair for key, pair in shapes.items() if pair[0] != pair[1]}
+    if not differing:
         return
-    key, (has, needed) = next(iter(other.items()))
-    more = f", and {len(other) - 1} more differ" if len(other) > 1 else ""
+    key, (shape, needed) = next(iter(differing.items()))
+    more = f", and {len(differing) - 1} more differ" if len(differing) > 1 else ""
     raise CheckpointError(
-        f"{path}: {key} has shape {has}; needed: {needed}{more}"
-        f"{_class_counts(other) or _advice(given, expected, path)}"
+        f"{path}: {key} has shape {shape}; needed: {needed}{more}"
+        f"{_class_counts(differing) or _advice(state, expected, path)}"
     )
 
 
-def _advice(given: Mapping[str, Any], expected: Mapping[str, Any], path: Path) -> str:
+def _advice(state: Mapping[str, Any], expected: Mapping[str, Any], path: Path) -> str:
     from convert.checkpoint.nearest import advice  # imports torch
 
-    return advice(given, path=path, instead_of=expected)
+    return advice(state, path=path, expected=expected)
 
 
 def _without(state: Mapping[str, Any], patterns: tuple[str, ...]) -> dict[str, Any]:
     return {key: value for key, value in state.items() if not matches(key, patterns)}
 
 
-def _class_counts(other: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]) -> str:
-    """Where only a layer's outputs differ, weight and bias alike, it is the classifier."""
-    counts = {(has[:1], needed[:1]) for has, needed in other.values() if has[1:] == needed[1:]}
-    if len(other) > 2 or len(counts) != 1 or any(h[1:] != n[1:] for h, n in other.values()):
+def _class_counts(differing: Mapping[str, Shapes]) -> str:
+    """Return the two class counts if nothing but the classifier differs; else "".
+
+    The classifier is one layer whose weight and bias differ in their first axis alone.
+    """
+    counts = {(has[:1], needed[:1]) for has, needed in differing.values() if has[1:] == needed[1:]}
+    if len(differing) > 2 or len(counts) != 1 or any(h[1:] != n[1:] for h, n in differing.values()):
         return ""
     has, needed = counts.pop()
     return f": the file has {has[0]} classes, this model {needed[0]}" if has and needed else ""

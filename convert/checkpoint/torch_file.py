@@ -1,4 +1,4 @@
-"""Torch and safetensors files: read as data, floating point brought to float32."""
+"""Torch and safetensors files: read as data, with floating point converted to float32."""
 
 import pickle
 import re
@@ -7,33 +7,35 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from convert.checkpoint.keys import strip_prefix, trained
+from convert.checkpoint.keys import strip_prefix, strip_wrappers
 from convert.checkpoint.kinds import require_kind
 from convert.checkpoint.stubs import stubs
 from convert.errors import CheckpointError
 from runtime.errors import one_line
 
-# what people wrap a state_dict in. The running average comes first, as timm, Real-ESRGAN and
-# ultralytics do: where a training script kept one, that is what it evaluated
+# keys under which training scripts save a running average of the weights. It comes first, as in
+# timm, Real-ESRGAN and ultralytics: the script that kept one evaluated it
 AVERAGED = ("state_dict_ema", "ema_state_dict", "model_ema", "ema_model", "params_ema", "ema")
+# keys under which they save a state_dict
 WRAPPERS = (
     "state_dict", "model_state_dict", "model_state", "model", "net", "network", "params",
     "weights", "module",
 )  # fmt: skip
 SHOWN_NAMES = 6
-# how often one value may be repeated before a file is taken for hostile: a view of a single number
-# can claim any shape
-MOST_UNFOLDED = 64
+# how much larger a tensor may be than its stored bytes: a view that repeats a single number can
+# claim any shape, and would fill the memory
+MAX_EXPANSION = 64
 
 
 def read_checkpoint(path: Path) -> Any:
-    """What a torch file holds: tensors, containers and plain settings, as they are nested.
+    """Read a torch file: tensors, containers and plain settings, nested as the file nests them.
 
-    A safetensors file is a flat dict of tensors. Nothing in the file is executed: unknown classes
-    are refused, those of `stubs` read as inert values.
+    A safetensors file becomes a flat dict of tensors. Nothing in the file is executed: classes of
+    `stubs` become inert values, other classes are refused.
 
     Raises:
-        CheckpointError: another kind of file, damaged, or with classes that would have to run code.
+        CheckpointError: the file is of another kind or damaged, or holds classes that would have
+            to run code.
     """
     import torch
 
@@ -41,27 +43,27 @@ def read_checkpoint(path: Path) -> Any:
         return _read_safetensors(path)
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(stubs()):
-            # of pickles by other tools than torch: tried all the same
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # about pickles that other tools than torch wrote
             # weights_only: an unpickler that knows tensors and containers and runs nothing else
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        # torch writes half a page of advice around the one fact
-        found = re.search(r"[Uu]nsupported \w+:? (?:GLOBAL )?[\w.]+", str(error))
+        # torch surrounds the one fact with half a page of advice
+        match = re.search(r"[Uu]nsupported \w+:? (?:GLOBAL )?[\w.]+", str(error))
+        fact = match[0] if match else ""
         raise CheckpointError(
             f"{path}: holds more than tensors, and would have to run code to load "
-            f"({found[0] if found else 'its pickle'}); "
-            f"{_instead(found[0] if found else '')}"
+            f"({fact or 'its pickle'}); {_advice(fact)}"
         ) from error
-    except Exception as error:  # a damaged zip or pickle fails in a dozen ways
+    except Exception as error:  # a damaged zip or pickle raises one of a dozen types
         raise CheckpointError(f"{path}: damaged or truncated ({one_line(error)})") from error
 
 
 def read_state_dict(path: Path, *, marker_keys: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Tensors by name from a torch or safetensors file, unwrapped, floating point as float32.
+    """Read tensors by name from a torch or safetensors file, floating point as float32.
 
-    The state_dict may be bare or under one of AVERAGED or WRAPPERS; an average is taken where it
-    covers all that was trained. Prefixes of DataParallel, torch.compile and AveragedModel go.
+    The state_dict may be the whole file or at one of the keys AVERAGED or WRAPPERS; a running
+    average is preferred if it covers all tensors. Prefixes of DataParallel, torch.compile and
+    AveragedModel are removed.
 
     Args:
         path: the file.
@@ -69,55 +71,65 @@ def read_state_dict(path: Path, *, marker_keys: tuple[str, ...] = ()) -> dict[st
             the prefix before it (Lightning's `model.`) is removed from all; see `strip_prefix`.
 
     Raises:
-        CheckpointError: as `read_checkpoint`; no state_dict in it; NaN or infinity in a tensor.
+        CheckpointError: as `read_checkpoint`; the file holds no state_dict; a tensor holds NaN or
+            infinity.
     """
     return state_dict_in(read_checkpoint(path), path=path, marker_keys=marker_keys)
 
 
-def state_dict_in(loaded: Any, *, path: Path, marker_keys: tuple[str, ...] = ()) -> dict[str, Any]:
-    """As `read_state_dict`, of what `read_checkpoint` gave; `path` is named in messages."""
-    state = trained(_unwrapped(path, loaded))
-    for anchor in marker_keys:
-        state = strip_prefix(state, anchor)
+def state_dict_in(
+    checkpoint: Any, *, path: Path, marker_keys: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Return the state_dict in a checkpoint, as `read_state_dict`.
+
+    Args:
+        checkpoint: the return value of `read_checkpoint`.
+        path: its file, for the message.
+        marker_keys: as `read_state_dict`.
+    """
+    state = strip_wrappers(_find_state(path, checkpoint))
+    for marker_key in marker_keys:
+        state = strip_prefix(state, marker_key)
     return as_float32(state, path=path)
 
 
 def as_float32(state: Mapping[str, Any], *, path: Path) -> dict[str, Any]:
-    """The same tensors, floating point as float32.
+    """Return the same tensors, floating point as float32.
 
     Raises:
-        CheckpointError: NaN or infinity in one, or a shape that its values cannot fill.
+        CheckpointError: a tensor holds NaN or infinity, or has a shape that its bytes cannot fill.
     """
     _check_sizes(path, state)
-    return {name: _value(path, name, tensor) for name, tensor in state.items()}
+    return {name: _as_finite_float32(path, name, tensor) for name, tensor in state.items()}
 
 
-def _value(path: Path, name: str, value: Any) -> Any:
-    if not value.is_floating_point():
-        return value
-    value = value.detach().float()
-    if not bool(value.isfinite().all()):
+def _as_finite_float32(path: Path, name: str, tensor: Any) -> Any:
+    if not tensor.is_floating_point():
+        return tensor
+    tensor = tensor.detach().float()
+    if not bool(tensor.isfinite().all()):
         raise CheckpointError(f"{path}: {name} holds NaN or infinity")
-    return value
+    return tensor
 
 
 def _check_sizes(path: Path, state: Mapping[str, Any]) -> None:
     import torch
 
-    for name, value in state.items():
-        if value.layout is not torch.strided or value.is_quantized or value.is_meta:
+    for name, tensor in state.items():
+        if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
             raise CheckpointError(f"{path}: {name} is sparse, quantized or empty; needed: values")
-        stored = value.untyped_storage().nbytes()
-        if value.numel() * value.element_size() > MOST_UNFOLDED * stored:
+        stored_bytes = tensor.untyped_storage().nbytes()
+        if tensor.numel() * tensor.element_size() > MAX_EXPANSION * stored_bytes:
             raise CheckpointError(
-                f"{path}: {name} claims the shape {tuple(value.shape)} of {stored} bytes; damaged"
+                f"{path}: {name} claims the shape {tuple(tensor.shape)} of {stored_bytes} bytes; "
+                "damaged"
             )
 
 
-def _instead(refused: str) -> str:
-    if " ultralytics." in refused:
+def _advice(fact: str) -> str:
+    if " ultralytics." in fact:
         return "`python -m convert run face_emotion_yolov8n` reads such files"
-    if "operand" in refused:
+    if "operand" in fact:
         return "a plain pickle, not torch's: save the state_dict with torch.save"
     return "save its state_dict() instead"
 
@@ -131,31 +143,31 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: damaged or truncated ({error})") from error
 
 
-def _unwrapped(path: Path, loaded: Any) -> Mapping[str, Any]:
-    """The state_dict in whatever surrounds it."""
-    if not isinstance(loaded, Mapping) or not loaded:
-        raise CheckpointError(f"{path}: holds a {type(loaded).__name__}; needed: a state_dict")
-    plain, averaged = _state_in(loaded, WRAPPERS), _state_in(loaded, AVERAGED)
-    if averaged and (not plain or trained(plain).keys() <= trained(averaged).keys()):
+def _find_state(path: Path, checkpoint: Any) -> Mapping[str, Any]:
+    """Return the state_dict, wherever in the checkpoint it is."""
+    if not isinstance(checkpoint, Mapping) or not checkpoint:
+        raise CheckpointError(f"{path}: holds a {type(checkpoint).__name__}; needed: a state_dict")
+    plain, averaged = _state_at(checkpoint, WRAPPERS), _state_at(checkpoint, AVERAGED)
+    if averaged and (not plain or strip_wrappers(plain).keys() <= strip_wrappers(averaged).keys()):
         return averaged
     if plain:
         return plain
-    for name, value in loaded.items():
+    for name, value in checkpoint.items():
         if not isinstance(name, str):
             raise CheckpointError(f"{path}: {name!r} is no name; a state_dict has tensors by name")
         if not _is_tensor(value):
-            raise CheckpointError(f"{path}: {_no_state(loaded, name)}")
-    return loaded
+            raise CheckpointError(f"{path}: {_describe_other(checkpoint, name)}")
+    return checkpoint
 
 
-def _state_in(loaded: Mapping[str, Any], wrappers: tuple[str, ...]) -> Mapping[str, Any] | None:
-    """The first of the wrappers that holds tensors by name, or another wrapper that does."""
-    for wrapper in wrappers:
-        value = loaded.get(wrapper)
+def _state_at(checkpoint: Mapping[str, Any], keys: tuple[str, ...]) -> Mapping[str, Any] | None:
+    """Return the first of the values at `keys` that is a state_dict or holds one."""
+    for key in keys:
+        value = checkpoint.get(key)
         if isinstance(value, Mapping) and value:
-            if all(isinstance(key, str) and _is_tensor(each) for key, each in value.items()):
+            if all(isinstance(name, str) and _is_tensor(item) for name, item in value.items()):
                 return value
-            inner = _state_in(value, WRAPPERS)
+            inner = _state_at(value, WRAPPERS)
             if inner:
                 return inner
     return None
@@ -167,10 +179,11 @@ def _is_tensor(value: Any) -> bool:
     return isinstance(value, torch.Tensor)
 
 
-def _no_state(loaded: Mapping[str, Any], name: str) -> str:
-    names = [str(each) for each in loaded]
-    shown = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
+def _describe_other(checkpoint: Mapping[str, Any], name: str) -> str:
+    """Return the sentence that refuses a dict whose value `name` is no tensor."""
+    names = [str(key) for key in checkpoint]
+    listing = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
     return (
-        f"{name!r} is a {type(loaded[name]).__name__}; a state_dict holds tensors, "
-        f"bare or under {', '.join(WRAPPERS[:4])}, ...; found: {shown}"
+        f"{name!r} is a {type(checkpoint[name]).__name__}; a state_dict holds tensors, "
+        f"bare or under {', '.join(WRAPPERS[:4])}, ...; found: {listing}"
     )

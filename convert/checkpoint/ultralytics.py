@@ -1,8 +1,8 @@
-"""What ultralytics saves of a trained YOLOv8: a pickled module graph, with settings beside it.
+"""YOLOv8 checkpoints of ultralytics: a pickled module graph with its settings, or a state_dict.
 
-Read by `convert.checkpoint.unpickle`, which runs nothing. A state_dict that people saved themselves
-is read too; it has no settings. Facts that the tensors' shapes do not tell (activation of the
-pooling block, epsilon, shortcuts) are read off the graph, and refused where they are not YOLOv8's.
+`convert.checkpoint.unpickle` reads the graph without running anything. Shapes do not tell the
+activation of the pooling block, epsilon and shortcuts: this module reads them from the graph, and
+refuses values that YOLOv8 does not have. A state_dict that its owner saved has no settings.
 
 Source: ultralytics 8 `engine/trainer.py` (`save_model`), `nn/tasks.py` and `utils/torch_utils.py`
 (`strip_optimizer`): the average `ema` before `model`.
@@ -15,23 +15,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.checkpoint import labels_in, read_checkpoint, state_dict_in, unpickle
+from convert.checkpoint import unpickle
+from convert.checkpoint.class_names import labels_in
 from convert.checkpoint.labels import ordered_labels
+from convert.checkpoint.torch_file import read_checkpoint, state_dict_in
 from convert.checkpoint.unpickle import Record, mapping
 from convert.errors import CheckpointError, LabelsError
 
-KIND = "ultralytics.nn.tasks.DetectionModel"
+MODEL_CLASS = "ultralytics.nn.tasks.DetectionModel"
 LAYERS = (
     "Conv", "Conv", "C2f", "Conv", "C2f", "Conv", "C2f", "Conv", "C2f", "SPPF",
     "Upsample", "Concat", "C2f", "Upsample", "Concat", "C2f",
     "Conv", "Concat", "C2f", "Conv", "Concat", "C2f", "Detect",
 )  # fmt: skip
+# bottlenecks that add their input: those of the backbone
 RESIDUAL = re.compile(r"model\.[2468]\.m\.\d+")
 POOL_ENTRY = "model.9.cv1"
-MOST_WRAPPERS = 4
-SIDES = range(32, 2049, 32)  # px, that an input may have
-# key that tells a network of the same makers, and what it is
-OTHERS = (
+MAX_WRAPPERS = 4
+ALLOWED_SIDES = range(32, 2049, 32)  # px
+# a key that only the named network has, of the same makers
+OTHER_NETWORKS = (
     ("model.22.proto.cv1.conv.weight", "YOLOv8 segmentation"),
     ("model.22.cv4.0.0.conv.weight", "YOLOv8 pose or oriented boxes"),
     ("model.9.linear.weight", "YOLOv8 classification"),
@@ -44,12 +47,12 @@ OTHERS = (
 
 @dataclass(frozen=True, slots=True)
 class UltralyticsCheckpoint:
-    """A trained network, as its file tells it."""
+    """The weights of a YOLOv8 and the facts that its file states."""
 
     state: Mapping[str, Any]  # torch tensors by ultralytics' names, BatchNorm not folded
-    labels: tuple[str, ...]  # (): not named
-    side: int | None  # px, of the input that it was trained at
-    licence: str | None  # as the file states it
+    labels: tuple[str, ...]  # (): the file names no classes
+    side: int | None  # px of the input in training; None: the file does not say
+    licence: str | None  # None: the file does not say
     pool_activation: bool = True
     epsilon: float = 1e-3
 
@@ -58,19 +61,18 @@ def read_ultralytics(path: Path) -> UltralyticsCheckpoint:
     """Read a .pt file of ultralytics, or a state_dict of the same network.
 
     Raises:
-        CheckpointError: not a torch or safetensors file, damaged, with classes that no checkpoint
-            needs, or of another network than YOLOv8 for detection.
+        CheckpointError: the file is no torch or safetensors file, is damaged, names classes that
+            are no part of a checkpoint, or holds another network than YOLOv8 for detection.
     """
-    # by content: `unpickle.read` says what else a file is, where it is none of these
     file = unpickle.read(path) if zipfile.is_zipfile(path) else None
     module = _network(file.root) if file else None
     settings = (mapping(file.root) if file else None) or {}
     if file is None or module is None:
-        return _plain(path, settings)
+        return _read_state_dict(path, settings)
     _check_layers(path, module)
     parts = dict(unpickle.modules(file, module))
     epsilon = _epsilon(path, parts)
-    state = _unfolded(unpickle.state_dict(file, module), epsilon=epsilon)
+    state = _unfold(unpickle.state_dict(file, module), epsilon=epsilon)
     return UltralyticsCheckpoint(
         state=state,
         labels=_labels(path, module.state.get("names")),
@@ -81,53 +83,53 @@ def read_ultralytics(path: Path) -> UltralyticsCheckpoint:
     )
 
 
-def _plain(path: Path, settings: Mapping[Any, Any]) -> UltralyticsCheckpoint:
-    loaded = read_checkpoint(path)
-    state = _unfolded(_with_our_prefix(state_dict_in(loaded, path=path)))
-    for key, name in OTHERS:
+def _read_state_dict(path: Path, settings: Mapping[Any, Any]) -> UltralyticsCheckpoint:
+    checkpoint = read_checkpoint(path)
+    state = _unfold(_with_our_prefix(state_dict_in(checkpoint, path=path)))
+    for key, name in OTHER_NETWORKS:
         if key in state:
             raise CheckpointError(f"{path}: {name}; needed: YOLOv8 detection")
     return UltralyticsCheckpoint(
         state=state,
-        labels=labels_in(loaded, path=path),
+        labels=labels_in(checkpoint, path=path),
         side=_side(settings.get("train_args")),
         licence=_licence(settings.get("license")),
     )
 
 
 def _with_our_prefix(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys from `model.`, whether a file has `0.conv`, `model.0.conv` or `model.model.0.conv`."""
+    """Rename `0.conv` and `model.model.0.conv` to `model.0.conv`, as ultralytics does."""
     return {re.sub(r"^(?:(?:module|model)\.)*(?=\d+\.)", "model.", k): v for k, v in state.items()}
 
 
-def _unfolded(state: Mapping[str, Any], *, epsilon: float = 1e-3) -> dict[str, Any]:
-    """A network saved after `fuse()`: its biases as those of an identical batch normalisation."""
+def _unfold(state: Mapping[str, Any], *, epsilon: float = 1e-3) -> dict[str, Any]:
+    """Write the biases of a network saved after `fuse()` as an equivalent batch normalisation."""
     import torch
 
-    found: dict[str, Any] = {}
+    unfolded: dict[str, Any] = {}
     for name, value in state.items():
         layer = name.removesuffix("conv.bias")
         if layer == name or f"{layer}bn.weight" in state:
-            found[name] = value
+            unfolded[name] = value
             continue
         one = torch.ones_like(value)
-        found |= {f"{layer}bn.weight": one, f"{layer}bn.bias": value}
-        found |= {f"{layer}bn.running_mean": 0 * one, f"{layer}bn.running_var": one - epsilon}
-    return found
+        unfolded |= {f"{layer}bn.weight": one, f"{layer}bn.bias": value}
+        unfolded |= {f"{layer}bn.running_mean": 0 * one, f"{layer}bn.running_var": one - epsilon}
+    return unfolded
 
 
 def _network(root: Any) -> Record | None:
-    """The graph of `ema`, else of `model`, else the file's own; None: there is no graph."""
+    """Return the module graph of `ema`, else of `model`, else the root itself; None: no graph."""
     settings = mapping(root) or {}
     for candidate in (settings.get("ema"), settings.get("model"), root):
         if unpickle.is_module(candidate):
-            return _unwrapped(candidate)
+            return _unwrap(candidate)
     return None
 
 
-def _unwrapped(module: Record) -> Record:
-    """The network inside ultralytics' YOLO object and torch's DataParallel."""
-    for _ in range(MOST_WRAPPERS):
+def _unwrap(module: Record) -> Record:
+    """Return the network inside ultralytics' YOLO object and torch's DataParallel."""
+    for _ in range(MAX_WRAPPERS):
         inside = mapping(module.state["_modules"]) or {}
         inner = inside.get("module", inside.get("model"))
         if "yaml" in module.state or not unpickle.is_module(inner):
@@ -139,29 +141,31 @@ def _unwrapped(module: Record) -> Record:
 def _check_layers(path: Path, module: Record) -> None:
     inside = mapping(module.state["_modules"]) or {}
     children = inside.get("model")
-    named = mapping(children.state["_modules"]) if unpickle.is_module(children) else None
-    layers = tuple(_kind(layer) for layer in (named or {}).values())
-    if module.class_name == KIND and layers == LAYERS:
+    by_index = mapping(children.state["_modules"]) if unpickle.is_module(children) else None
+    layers = tuple(_class_name(layer) for layer in (by_index or {}).values())
+    if module.class_name == MODEL_CLASS and layers == LAYERS:
         return
-    plan = (mapping(module.state.get("yaml")) or {}).get("yaml_file")
-    of = f" of {plan[:60]!r}" if isinstance(plan, str) else ""
-    other = sorted({kind for kind in layers if kind not in LAYERS}) or [f"{len(layers)} layers"]
+    yaml_file = (mapping(module.state.get("yaml")) or {}).get("yaml_file")
+    of = f" of {yaml_file[:60]!r}" if isinstance(yaml_file, str) else ""
+    other = sorted({name for name in layers if name not in LAYERS}) or [f"{len(layers)} layers"]
     raise CheckpointError(
         f"{path}: holds {module.class_name[:80]!r}{of} with {', '.join(other)[:200]}; "
-        f"needed: {KIND} of yolov8.yaml, {len(LAYERS)} layers of {', '.join(sorted(set(LAYERS)))}"
+        f"needed: {MODEL_CLASS} of yolov8.yaml, {len(LAYERS)} layers of "
+        f"{', '.join(sorted(set(LAYERS)))}"
     )
 
 
 def _epsilon(path: Path, parts: Mapping[str, Record]) -> float:
-    found = [part.state.get("eps") for part in parts.values() if _kind(part) == "BatchNorm2d"]
-    epsilon = found[0] if found else 1e-3  # none: folded
-    if not isinstance(epsilon, float) or not 0 < epsilon < 1 or found.count(epsilon) < len(found):
+    norms = [part for part in parts.values() if _class_name(part) == "BatchNorm2d"]
+    values = [norm.state.get("eps") for norm in norms]
+    epsilon = values[0] if values else 1e-3  # none: the network was fused
+    if not isinstance(epsilon, float) or not 0 < epsilon < 1 or values.count(epsilon) < len(values):
         raise CheckpointError(f"{path}: batch normalisation with several epsilons; needed: 0.001")
     return epsilon
 
 
 def _pool_activation(path: Path, parts: Mapping[str, Record]) -> bool:
-    """Whether layer 9 begins with an activation; everything else is checked to be as usual."""
+    """Return whether layer 9 begins with an activation; check that all else is YOLOv8's."""
     activations = dict(_activations(parts))
     entry = activations.pop(POOL_ENTRY, "SiLU")
     others = sorted({entry, *activations.values()} - {"SiLU"} - ({entry} & {"Identity"}))
@@ -172,7 +176,7 @@ def _pool_activation(path: Path, parts: Mapping[str, Record]) -> bool:
             "Bottleneck": ("add", bool(RESIDUAL.fullmatch(name))),
             "SPPF": ("add", False),
             "MaxPool2d": ("kernel_size", 5),
-        }.get(_kind(part))
+        }.get(_class_name(part))
         if expected and part.state.get(*expected) != expected[1]:
             raise CheckpointError(f"{path}: {name}.{expected[0]} is not {expected[1]}: no YOLOv8")
     return entry != "Identity"
@@ -180,8 +184,8 @@ def _pool_activation(path: Path, parts: Mapping[str, Record]) -> bool:
 
 def _activations(parts: Mapping[str, Record]) -> Iterator[tuple[str, str]]:
     for name, part in parts.items():
-        if _kind(part) == "Conv" and f"{name}.act" in parts:
-            yield name, _kind(parts[f"{name}.act"])
+        if _class_name(part) == "Conv" and f"{name}.act" in parts:
+            yield name, _class_name(parts[f"{name}.act"])
 
 
 def _labels(path: Path, names: Any) -> tuple[str, ...]:
@@ -198,15 +202,15 @@ def _labels(path: Path, names: Any) -> tuple[str, ...]:
 def _side(*settings: Any) -> int | None:
     for values in settings:
         side = (mapping(values) or {}).get("imgsz")
-        if type(side) is int and side in SIDES:
+        if type(side) is int and side in ALLOWED_SIDES:
             return side
     return None
 
 
 def _licence(value: Any) -> str | None:
-    is_plain = isinstance(value, str) and value.isprintable() and 0 < len(value) <= 200
-    return value if is_plain else None
+    is_licence = isinstance(value, str) and value.isprintable() and 0 < len(value) <= 200
+    return value if is_licence else None
 
 
-def _kind(part: Any) -> str:
+def _class_name(part: Any) -> str:
     return part.class_name.rpartition(".")[2] if isinstance(part, Record) else ""

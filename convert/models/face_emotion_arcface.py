@@ -96,12 +96,13 @@ WIDTH = 128  # length of MobileFaceNet's embedding
 
 def _load(path: Path) -> Loaded:
     checkpoint = read_checkpoint(path)
-    embedder = find_embedder(checkpoint, [each.marker_key for each in BACKBONES], path=path)
+    marker_keys = [backbone.marker_key for backbone in BACKBONES]
+    embedder = find_embedder(checkpoint, marker_keys, path=path)
     if embedder is None:
         # load_strictly says which keys are missing, and which network the checkpoint may be
         load_strictly(_mobilefacenet(WIDTH, {}), state_dict_in(checkpoint, path=path), path=path)
         raise CheckpointError(f"{path}: no face embedding network that is known here")
-    backbone = next(each for each in BACKBONES if each.marker_key == embedder.marker_key)
+    backbone = BACKBONES[marker_keys.index(embedder.marker_key)]
     last = embedder.state.get(backbone.last_key)
     width = WIDTH if last is None else max(1, last.numel())
     module = backbone.build(width, embedder.state)

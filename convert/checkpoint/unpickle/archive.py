@@ -8,33 +8,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.checkpoint import require_kind
+from convert.checkpoint.kinds import require_kind
 from convert.checkpoint.unpickle.records import loads
 from convert.errors import CheckpointError
 
 
 @dataclass(frozen=True, slots=True)
 class TorchFile:
-    """A file that has been read: records, and where its tensors' bytes lie."""
+    """The records of a torch file, and where in the file the bytes of its tensors are."""
 
     path: Path
     root: Any  # plain values and Records
-    top: str  # folder inside the zip
+    folder: str  # inside the zip, ending in "/"
 
 
 def read(path: Path) -> TorchFile:
-    """Read the pickle of a torch file into records, and no tensor yet.
+    """Read the pickle of a torch file into records; tensors are read later, by `tensors`.
 
     Raises:
-        CheckpointError: not a torch zip, damaged, or naming anything but the parts of a checkpoint.
+        CheckpointError: the file is no torch zip or is damaged, or its pickle names anything but
+            the parts of a checkpoint.
     """
     require_kind(path, "torch")
     if not zipfile.is_zipfile(path):
         raise CheckpointError(
             f"{path}: of torch's format before 1.6, which is not read here; "
-            "load it with a torch that you trust it to, and torch.save it again"
+            "if you trust the file, load it with torch and torch.save it again"
         )
-    with opened(path) as archive:
+    with open_archive(path) as archive:
         names = archive.namelist()
         pickles = [name for name in names if re.fullmatch("[^/]*/data.pkl", name)]
         if len(pickles) != 1:
@@ -44,12 +45,12 @@ def read(path: Path) -> TorchFile:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """The zip itself, for reading.
+def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open the zip for reading.
 
     Raises:
-        CheckpointError: damaged, or its parts are larger than the file; also for whatever the body
-            raises.
+        CheckpointError: the zip is damaged, or its parts are larger than the file. Any exception of
+            the body becomes one as well: reading a damaged entry raises there.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -57,12 +58,12 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
             yield archive
     except CheckpointError:
         raise
-    except Exception as error:  # a damaged zip fails in a dozen ways
+    except Exception as error:  # a damaged zip raises one of a dozen types
         raise CheckpointError(f"{path}: damaged or truncated ({_short(error)})") from error
 
 
 def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
-    """No entry may be larger than the file: torch stores without compression."""
+    """Check that no entry is larger than the file: torch stores without compression."""
     entries = archive.infolist()
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise CheckpointError(f"{path}: a compressed zip; needed: one as torch.save writes it")

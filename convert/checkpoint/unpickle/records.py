@@ -1,4 +1,4 @@
-"""What a pickle says, as inert records: nothing is imported, called or looked up at its will."""
+"""Pickles as inert records: reading one imports, calls and looks up nothing that it names."""
 
 import io
 import pickle
@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, TypeGuard
 
 from convert.errors import CheckpointError
 
-# whatever of them a file names stays a name; another is a sign that the file is no checkpoint
+# packages whose classes a file may name; they stay names. Another is a sign of no checkpoint
 PACKAGES = (
     "collections", "copyreg", "datetime", "models", "numpy", "pathlib", "torch", "ultralytics",
     "utils",
@@ -19,7 +19,7 @@ NAMES = frozenset(
         "_codecs.encode",  # bytes, as protocol 2 writes them
         "argparse.Namespace",
         "types.SimpleNamespace",
-        # getattr: of a method kept in a module, which is how a fused network is saved
+        # getattr: a fused network is saved with a method as an attribute
         *(f"builtins.{name}" for name in (
             "bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "getattr",
             "int", "list", "object", "range", "set", "slice", "str", "tuple",
@@ -41,16 +41,16 @@ STORAGES = {
 
 
 class Record:
-    """What a pickle says of one object. Subclasses differ in `class_name` alone."""
+    """The description of one object in a pickle. Subclasses differ in `class_name` alone."""
 
-    class_name: ClassVar[str] = ""  # with its module, as the file names it
+    class_name: ClassVar[str] = ""  # module and name, as the file writes them
     __slots__ = ("args", "items", "state")
-    args: tuple[Any, ...]  # what it would have been made from
+    args: tuple[Any, ...]  # of the call that would have made the object
     items: dict[Any, Any]  # of a dictionary-like object
-    state: dict[Any, Any]  # its attributes
+    state: dict[Any, Any]  # attributes
 
     def __new__(cls, *args: Any, **_: Any) -> "Record":
-        """Note the arguments, whatever they are."""
+        """Store the arguments, whatever they are."""
         record = super().__new__(cls)
         record.args, record.items, record.state = args, {}, {}
         return record
@@ -65,14 +65,14 @@ class Record:
         self.items[key] = value
 
     def append(self, value: Any) -> None:
-        """Drop an element of a list-like object: nothing that is read here is one."""
+        """Drop an element of a list-like object: no reader needs one."""
 
     def extend(self, values: Any) -> None:
-        """As `append`."""
+        """Drop elements, as `append`."""
 
 
 class Storage(NamedTuple):
-    """Bytes of the zip that tensors view. A tuple: a pickle cannot change what was checked."""
+    """Bytes of the zip that tensors view. A tuple: a pickle cannot change it after the check."""
 
     dtype: str
     key: str
@@ -84,17 +84,17 @@ def loads(data: bytes, *, path: Path) -> Any:
 
     Args:
         data: the pickle, of any protocol.
-        path: named in messages.
+        path: the file, for the message.
 
     Raises:
-        CheckpointError: damaged, or naming anything but the parts of a checkpoint.
+        CheckpointError: the pickle is damaged, or names anything but the parts of a checkpoint.
     """
     try:
         _check_memo(data)
         return _Unpickler(path, data).load()
     except CheckpointError:
         raise
-    except Exception as error:  # a damaged pickle fails in a dozen ways
+    except Exception as error:  # a damaged pickle raises one of a dozen types
         raise CheckpointError(
             f"{path}: its pickle is damaged, or would have to run code to load "
             f"({str(error)[:200] or type(error).__name__})"
@@ -102,7 +102,7 @@ def loads(data: bytes, *, path: Path) -> Any:
 
 
 def mapping(value: Any) -> Mapping[Any, Any] | None:
-    """The entries of a dict, an OrderedDict or a namespace; None: it is none of them."""
+    """Return the entries of a dict, an OrderedDict or a namespace; None: the value is none."""
     if isinstance(value, dict):
         return value
     if not isinstance(value, Record):
@@ -114,22 +114,22 @@ def mapping(value: Any) -> Mapping[Any, Any] | None:
 
 
 def is_module(value: Any) -> TypeGuard[Record]:
-    """Whether a record is of a torch.nn.Module."""
+    """Return whether a value is the record of a torch.nn.Module."""
     return isinstance(value, Record) and mapping(value.state.get("_modules")) is not None
 
 
 def is_a(value: Any, class_name: str) -> TypeGuard[Record]:
-    """Whether a value is the record of an object of exactly that class."""
+    """Return whether a value is the record of an object of exactly this class."""
     return isinstance(value, Record) and value.class_name == class_name
 
 
 def is_index(value: Any) -> bool:
-    """Whether a value can be a size or an offset: no bool, no Record, nothing huge."""
+    """Return whether a value can be a size or an offset: no bool, no Record, nothing huge."""
     return type(value) is int and 0 <= value < 2**62
 
 
 class _Unpickler(pickle.Unpickler):
-    """Gives Records for all that a pickle names; there is nothing else that it could call."""
+    """An unpickler that returns a Record for every name, so that a pickle can call nothing else."""
 
     def __init__(self, path: Path, data: bytes) -> None:
         super().__init__(io.BytesIO(data))
@@ -137,14 +137,14 @@ class _Unpickler(pickle.Unpickler):
         self._classes: dict[str, type[Record]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        # Python 2's names, which protocol 2 is written with
+        # protocol 2 writes Python 2's names
         module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)
         full = f"{module}.{name}"
         if module.partition(".")[0] not in PACKAGES and full not in NAMES:
             raise CheckpointError(
                 f"{self._path}: refers to {full[:80]!r}, which is no part of a checkpoint; "
-                f"allowed: {', '.join(PACKAGES)} and plain containers. Nothing of it was run; "
-                "where you trust the file, save its state_dict() instead"
+                f"allowed: {', '.join(PACKAGES)} and plain containers. Nothing in the file was "
+                "run; if you trust it, save its state_dict() instead"
             )
         if full not in self._classes:
             members = {"class_name": full, "__slots__": ()}
@@ -152,11 +152,11 @@ class _Unpickler(pickle.Unpickler):
         return self._classes[full]
 
     def persistent_load(self, pid: Any) -> Storage:
-        """("storage", storage class, key, device, count), as torch.save writes it."""
+        """Return the Storage of a ("storage", storage class, key, device, count) of torch.save."""
         if not isinstance(pid, tuple) or len(pid) != 5 or pid[0] != "storage":
             raise CheckpointError(f"{self._path}: refers to something else than a storage")
-        _, kind, key, _, count = pid
-        name = kind.class_name if isinstance(kind, type) and issubclass(kind, Record) else "nothing"
+        _, cls, key, _, count = pid
+        name = cls.class_name if isinstance(cls, type) and issubclass(cls, Record) else "nothing"
         dtype = STORAGES.get(name.rpartition(".")[2])
         if dtype is None:
             raise CheckpointError(
@@ -168,9 +168,13 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _check_memo(data: bytes) -> None:
-    """Refuse what makes Python's own unpickler ask for memory that the file does not account for.
+    """Refuse a memo index that is larger than the pickle.
 
-    It grows its memo to the largest index, however few there are: five bytes ask for 64 GB.
+    Python's unpickler allocates its memo up to the largest index, however few there are: five
+    bytes allocate 64 GB.
+
+    Raises:
+        ValueError: there is such an index.
     """
     for opcode, argument, _ in pickletools.genops(data):
         index = argument if isinstance(argument, int) else 0

@@ -75,7 +75,7 @@ def test_bare_state_dict_has_no_names(path: Path) -> None:
 @pytest.mark.parametrize(
     ("beside", "says"),
     [
-        ({"classes": ["a", "b", "a"]}, "classes: 'a' stands there more than once"),
+        ({"classes": ["a", "b", "a"]}, "classes: label 'a' is listed twice"),
         ({"id2label": {0: "a", 2: "b"}}, "id2label: has the indices 0, 2; needed: each of 0 to 1"),
         ({"class_names": ["a", ""]}, "class_names: name 1 is ''"),
         (

@@ -119,8 +119,8 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "says"),
     [
-        ((), "a directory; give the file inside it"),
-        (("best.pt", "last.pt", "notes.md"), "give the file inside it: best.pt, last.pt"),
+        ((), "a directory; pass the file inside it"),
+        (("best.pt", "last.pt", "notes.md"), "pass the file inside it: best.pt, last.pt"),
         (("saved_model.pb", "variables"), "a TensorFlow SavedModel"),
         (("data.pkl", "version"), "an unpacked torch file"),
     ],
@@ -136,7 +136,7 @@ def test_directory_is_refused_with_what_to_give(
 def test_other_kind_is_named_with_what_is_read_and_what_to_do(path: Path) -> None:
     path.write_bytes(scripted(network()))
     text = refusal(lambda p: require_kind(p, "hdf5", "keras"), path)
-    assert "a TorchScript archive; this model is read from .h5 or .keras; load it where" in text
+    assert "a TorchScript archive; this model is read from .h5 or .keras; load it with" in text
     assert "save its state_dict() instead" in refusal(read_state_dict, path)
 
 

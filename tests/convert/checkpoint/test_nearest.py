@@ -10,13 +10,13 @@ from convert.architectures.mobilenetv2 import MobileNetV2
 from convert.architectures.resnet import ResNet50
 from convert.architectures.u2net import u2net, u2netp
 from convert.checkpoint import load_strictly
-from convert.checkpoint.nearest import Architecture, known, nearest, shapes_of
+from convert.checkpoint.nearest import Architecture, architectures, nearest, shapes_of
 from tests.convert.support.checkpoint_files import network, refusal
 
 PATH = Path("my weights.pth")
 
 
-CANDIDATES = shapes_of(known())
+CANDIDATES = shapes_of(architectures())
 
 
 def nearest_to(state: dict[str, torch.Tensor]) -> str:
@@ -29,7 +29,7 @@ def on_meta(build: object) -> dict[str, torch.Tensor]:
         return build().state_dict()  # type: ignore[operator] # modules and factories alike
 
 
-@pytest.mark.parametrize("architecture", known(), ids=lambda each: each.name)
+@pytest.mark.parametrize("architecture", architectures(), ids=lambda each: each.name)
 def test_every_architecture_is_nearest_to_itself(architecture: Architecture) -> None:
     state = on_meta(architecture.build)
     assert nearest_to(state) == architecture.name
@@ -38,7 +38,7 @@ def test_every_architecture_is_nearest_to_itself(architecture: Architecture) -> 
 
 
 def test_every_architecture_belongs_to_a_model() -> None:
-    assert {each.model for each in known()} <= set(recipe.model_ids())
+    assert {each.model for each in architectures()} <= set(recipe.model_ids())
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_nearest_needs_no_equal_head_and_is_silent_on_strangers(
     assert nearest_to(state) == name
 
 
-def test_timms_keys_are_known() -> None:
+def test_timms_keys_are_architectures() -> None:
     stages = {"blocks.0.0.conv_dw.weight": torch.zeros(40, 1, 3, 3)}
     timm = {**timm_of(on_meta(EfficientNet)), **stages}
     assert nearest_to(timm) == "efficientnet_b3"

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch  # noqa: TID253 - in a process without TensorFlow
 
-from convert.checkpoint import read_checkpoint, read_state_dict, strip_prefix
+from convert.checkpoint import read_checkpoint, read_state_dict
+from convert.checkpoint.keys import strip_prefix
 from convert.checkpoint.torch_file import AVERAGED, WRAPPERS
 from tests.convert.support.checkpoint_files import (
     Plants,

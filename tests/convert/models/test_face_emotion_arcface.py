@@ -348,10 +348,11 @@ def test_identities_of_the_training_are_no_classes(
 def test_heads_that_are_no_centres_are_refused(backbone: dict[str, Any], tmp_path: Path) -> None:
     one = centres()
     linear = {**backbone, "classifier.weight": one, "classifier.bias": one[:, 0]}
-    assert "classifier.bias stands beside classifier.weight: a linear" in refusal(linear, tmp_path)
+    message = refusal(linear, tmp_path)
+    assert "classifier.weight has the bias classifier.bias: it is a linear classifier" in message
     two = {"backbone": backbone, "head": one, "arcface": {"weight": one}}
     message = refusal(two, tmp_path)
-    assert "head, arcface.weight could each be the class centres" in message
+    assert "head, arcface.weight could each be the class centers" in message
     names = {"backbone": backbone, "head": one, "classes": ["happy", "sad"]}
     assert "names 2 classes (happy, sad); its head has 7" in refusal(names, tmp_path)
     scale = {"backbone": backbone, "head": one, "s": -1.0}

@@ -179,7 +179,7 @@ def test_one_label_twice(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, voice_module(**GROUP))
     edit(folder / "config.json", id2label={"0": "a", "1": "a", "2": "b", "3": "c"})
 
-    with pytest.raises(LabelsError, match="stands there more than once"):
+    with pytest.raises(LabelsError, match="is listed twice"):
         RECIPE.load(folder)
 
 

@@ -136,7 +136,7 @@ def test_bad_file_is_refused_and_the_earlier_version_stays(
 def test_directory_and_missing_file_are_refused(
     tiny_recipe: Path, out: Path, tmp_path: Path
 ) -> None:
-    assert "a directory; give the file inside it" in refuse(tiny_recipe, tmp_path, out)
+    assert "a directory; pass the file inside it" in refuse(tiny_recipe, tmp_path, out)
     assert "No such file" in refuse(tiny_recipe, tmp_path / "nowhere.pth", out)
 
 
