@@ -1,1 +1,4 @@
-"""Images to RGB arrays and to what a graph takes."""
+"""Images: `headers` reads the header, `decode` decodes it, `preprocess` fits it to a graph.
+
+`preprocess` applies the steps of a spec by means of `resize` and `geometry`.
+"""

@@ -1,8 +1,21 @@
-"""What an encoded image says about itself, read before a pixel is decoded.
+"""Read the header of an encoded image before any pixel is decoded.
 
-One module per format, each with one reader: bytes to `Still`. A format is added by its signature in
-`signature`, a module, and an entry in `_READERS`. Imports nothing of the runtime but its
-errors and the names of what it refuses.
+Each format has a module with one reader, from the bytes of a file to a `Still`. To add a format,
+add its name to `signature`, a module, and an entry in `_READERS`.
+
+`cv2.imdecode` alone would decode the five formats, but it has no limit on pixels per call, no
+refusal that names what it found, and other pixels than Pillow in these cases, which the readers
+mend by handing it a file with the first picture alone:
+
+- an animated PNG whose default image is not part of the animation (OpenCV 5 shows a later frame);
+- a GIF with a transparent colour, a frame larger than its screen, or an index beyond its palette;
+- an animated WebP with an EXIF orientation;
+- a BMP of 16 bits, or with colour masks;
+- EXIF, of which OpenCV ignores the field's type: it takes text for an orientation, and misses one
+  stored as a big-endian LONG;
+- a JPEG without its end marker, whose missing rows libjpeg fills with grey.
+
+Imports nothing of the runtime but its errors and the names of file types.
 """
 
 import struct
@@ -13,14 +26,15 @@ from runtime.media.images.headers.bmp import read_bmp
 from runtime.media.images.headers.gif import read_gif
 from runtime.media.images.headers.jpeg import read_jpeg
 from runtime.media.images.headers.png import read_png
-from runtime.media.images.headers.signature import Kind, image_kind
+from runtime.media.images.headers.signature import ImageFormat, image_format
 from runtime.media.images.headers.still import Still
 from runtime.media.images.headers.webp import read_webp
 
 __all__ = ["Still", "read_still"]
 
-# each takes the file and the limit in px; of its errors struct.error and IndexError mean truncation
-_READERS: Mapping[Kind, Callable[[bytes, int], Still]] = {
+# A reader takes a file and the largest width * height in px. It may let struct.error and IndexError
+# pass: they mean that the file ends within its header.
+_READERS: Mapping[ImageFormat, Callable[[bytes, int], Still]] = {
     "JPEG": read_jpeg,
     "PNG": read_png,
     "WebP": read_webp,
@@ -30,18 +44,18 @@ _READERS: Mapping[Kind, Callable[[bytes, int], Still]] = {
 
 
 def read_still(data: bytes, *, max_pixels: int) -> Still:
-    """Find the first picture of an encoded image, its size and its orientation.
+    """Read the size and orientation of an image file, and find its first picture.
 
     Args:
-        data: a whole file. Its kind is told by its content; names and media types lie.
-        max_pixels: the largest width * height allowed, in px.
+        data: a whole file. Its first bytes decide the format; names and media types may be wrong.
+        max_pixels: the largest width * height, in px.
 
     Raises:
-        DecodeError: empty, of a kind that is not allowed, truncated, or contradicting itself.
-        TooLargeError: more than max_pixels, told from the header alone.
+        DecodeError: empty, another format, truncated, or contradictory.
+        TooLargeError: the header claims more than max_pixels.
     """
-    kind = image_kind(data)
+    name = image_format(data)
     try:
-        return _READERS[kind](data, max_pixels)
+        return _READERS[name](data, max_pixels)
     except (struct.error, IndexError):
-        raise DecodeError(f"{kind} of {len(data)} bytes ends within its header") from None
+        raise DecodeError(f"{name} of {len(data)} bytes ends within its header") from None

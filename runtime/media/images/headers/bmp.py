@@ -12,21 +12,21 @@ from runtime.media.images.headers.still import Still, check_size
 _FILE_HEADER_BYTES = 14
 _CORE_HEADER_BYTES = 12  # OS/2 1.x: 16-bit sides, no compression field
 _UNCOMPRESSED, _BITFIELDS, _ALPHA_BITFIELDS = 0, 3, 6
-_MASKS_AT = 54
+_MASKS_OFFSET = 54
 _MASKS_555 = (0x7C00, 0x03E0, 0x001F)
 
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    pixels_at: int
+    pixels_offset: int
     width: int
-    height: int  # negative: rows run from top to bottom
-    bits: int
+    height: int  # negative: the rows run from top to bottom
+    bits: int  # of a pixel
     compression: int
 
 
 def read_bmp(data: bytes, max_pixels: int) -> Still:
-    """Read a BMP.
+    """Read the header of a BMP.
 
     Pixels packed by masks are rewritten as 24 bits: OpenCV 5.0 assumes 8-bit masks in a fixed order
     and leaves the low bits of 16-bit colours at zero, so that white becomes 248.
@@ -35,26 +35,26 @@ def read_bmp(data: bytes, max_pixels: int) -> Still:
     width, height = header.width, abs(header.height)
     check_size("BMP", width, height, max_pixels)
     masks = _masks(data, header)
-    file = data if masks is None else _as_24_bit(data, header, masks)
+    file = data if masks is None else _rewrite_as_24_bit(data, header, masks)
     return Still("BMP", height, width, file)
 
 
 def _read_header(data: bytes) -> _Header:
-    pixels_at, header_bytes = struct.unpack_from("<II", data, 10)
+    pixels_offset, header_bytes = struct.unpack_from("<II", data, 10)
     if header_bytes == _CORE_HEADER_BYTES:
         width, height, _, bits = struct.unpack_from("<4H", data, _FILE_HEADER_BYTES + 4)
-        return _Header(pixels_at, width, height, bits, _UNCOMPRESSED)
+        return _Header(pixels_offset, width, height, bits, _UNCOMPRESSED)
     width, height, _, bits = struct.unpack_from("<iiHH", data, _FILE_HEADER_BYTES + 4)
-    # the shortest header of OS/2 2.x stops before the field
+    # the shortest header of OS/2 2.x ends before the compression field
     has_compression = header_bytes >= 20
     compression = struct.unpack_from("<I", data, 30)[0] if has_compression else _UNCOMPRESSED
-    return _Header(pixels_at, width, height, bits, compression)
+    return _Header(pixels_offset, width, height, bits, compression)
 
 
 def _masks(data: bytes, header: _Header) -> tuple[int, ...] | None:
-    """Bit masks of red, green and blue; None where OpenCV reads the pixels right."""
+    """Return the bit masks of red, green and blue; None if OpenCV decodes the pixels correctly."""
     if header.compression in (_BITFIELDS, _ALPHA_BITFIELDS) and header.bits in (16, 32):
-        masks = struct.unpack_from("<III", data, _MASKS_AT)
+        masks = struct.unpack_from("<III", data, _MASKS_OFFSET)
         if 0 in masks:
             raise DecodeError(f"BMP has the colour masks {masks}; allowed: none of them zero")
         return masks
@@ -63,27 +63,28 @@ def _masks(data: bytes, header: _Header) -> tuple[int, ...] | None:
     return None
 
 
-def _as_24_bit(data: bytes, header: _Header, masks: tuple[int, ...]) -> bytes:
+def _rewrite_as_24_bit(data: bytes, header: _Header, masks: tuple[int, ...]) -> bytes:
+    """Return a BMP of 24 bits with the pixels that the masks select."""
     height, width = abs(header.height), header.width
     words_per_row = -(-header.bits * width // 32) * 32 // header.bits
     expected = height * words_per_row * header.bits // 8
-    if header.pixels_at + expected > len(data):
-        found = max(len(data) - header.pixels_at, 0)
-        raise DecodeError(f"BMP is truncated: {found} of {expected} bytes of pixels")
+    if header.pixels_offset + expected > len(data):
+        present = max(len(data) - header.pixels_offset, 0)
+        raise DecodeError(f"BMP is truncated: {present} of {expected} bytes of pixels")
     dtype = np.dtype(f"<u{header.bits // 8}")
-    words = np.frombuffer(data, dtype, height * words_per_row, header.pixels_at)
+    words = np.frombuffer(data, dtype, height * words_per_row, header.pixels_offset)
     words = words.reshape(height, words_per_row)[:, :width]
     row_bytes = -(-3 * width // 4) * 4
     rows = np.zeros((height, row_bytes), np.uint8)
     for channel, mask in enumerate(reversed(masks)):  # stored as blue, green, red
         rows[:, channel : 3 * width : 3] = _levels(words, mask)
-    size = _MASKS_AT + rows.size
+    size = _MASKS_OFFSET + rows.size
     info = struct.pack("<IiiHHIIiiII", 40, width, header.height, 1, 24, 0, rows.size, 0, 0, 0, 0)
-    return struct.pack("<2sIHHI", b"BM", size, 0, 0, _MASKS_AT) + info + rows.tobytes()
+    return struct.pack("<2sIHHI", b"BM", size, 0, 0, _MASKS_OFFSET) + info + rows.tobytes()
 
 
 def _levels(words: NDArray[np.unsignedinteger], mask: int) -> NDArray[np.uint8]:
-    """The bits under a mask, stretched to 0..255, rounded down as PIL."""
+    """Return the bits under a mask, stretched to 0..255 and rounded down as Pillow does."""
     shift = (mask & -mask).bit_length() - 1
     highest = mask >> shift
     levels = (words.astype(np.uint64) & mask) >> shift

@@ -7,7 +7,7 @@ from runtime.errors import DecodeError, TooLargeError
 from runtime.media.images.decode import decode_image
 from runtime.media.images.headers import read_still
 from runtime.media.images.headers.exif import read_orientation
-from runtime.media.images.headers.signature import image_kind
+from runtime.media.images.headers.signature import image_format
 from tests.runtime.support.pictures import (
     HEIGHT,
     WIDTH,
@@ -42,7 +42,7 @@ def bmp_header(width: int, height: int, *, bits: int = 24, compression: int = 0)
 @pytest.mark.parametrize("name", FILES)
 def test_size_is_read(name: str) -> None:
     still = read_still(FILES[name], max_pixels=LIMIT)
-    assert (still.kind, still.height, still.width) == (name.split()[0], HEIGHT, WIDTH)
+    assert (still.format, still.height, still.width) == (name.split()[0], HEIGHT, WIDTH)
     assert still.orientation == 1
 
 
@@ -90,7 +90,7 @@ def test_other_kinds_are_named(data: bytes, found: str) -> None:
     with pytest.raises(
         DecodeError, match=f"^{found}( that begin .*)?; allowed: JPEG, PNG, WebP, BMP, GIF$"
     ):
-        image_kind(data)
+        image_format(data)
 
 
 @pytest.mark.parametrize(
