@@ -1,14 +1,21 @@
-"""Numerics around a network: from decoded media to its input, from its output to an answer.
+"""Numerics around a network: decoded media to its input, its output to the task's answer.
 
-Each operation is written twice, side by side: `apply` is the plain numpy formula of the reference
-(what upstream's own code does), `nodes` is the ONNX form that is packaged. The parity check
-compares the two on every conversion. None of these nodes is ever quantized: their names begin with
-PREFIX.
+They are part of the exported graph, so that nobody has to repeat them at serving time. Each is a
+small frozen dataclass that states one formula twice, in methods next to each other:
+
+    apply()   the formula in numpy, as the reference implementation has it
+    nodes()   the same formula as ONNX operators, which are packaged
+
+Every conversion compares the two: the parity check runs the graph against `apply` around the
+network in its own framework. Axes: N batch, C channels, H height, W width, T frames, S samples of a
+waveform, L tokens, A anchors, K classes, D embedding. The name of every node and of every tensor
+inside begins with PREFIX; the quantizer leaves these nodes in float.
 """
 
 from convert.export.numerics.alpha import StretchedAlpha
 from convert.export.numerics.attach import attach
 from convert.export.numerics.boxes import Boxes
+from convert.export.numerics.cosine import CosineProbabilities
 from convert.export.numerics.embedding import UnitEmbedding
 from convert.export.numerics.faces import Faces
 from convert.export.numerics.fragment import PREFIX, Fragment, Head, Input
@@ -21,6 +28,7 @@ from convert.export.numerics.waveform import WaveformInput
 __all__ = [
     "PREFIX",
     "Boxes",
+    "CosineProbabilities",
     "Faces",
     "Fragment",
     "FramesInput",

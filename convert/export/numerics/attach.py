@@ -1,4 +1,4 @@
-"""Numerics joined with the network that they surround."""
+"""Join numerics with the network that they surround."""
 
 from collections.abc import Sequence
 
@@ -16,13 +16,13 @@ def attach(
     """Put numerics before and after a network.
 
     Args:
-        core: graph whose inputs and outputs are those of the network, in its order.
+        core: the network's graph; its inputs and outputs are in the network's order.
         input: numerics from the graph's inputs to the network's.
         head: numerics from the network's outputs to the graph's.
-        outputs: the graph's outputs, from `head.tensors`.
+        outputs: the graph's outputs, as `head.tensors` returns them.
 
     Returns:
-        Graph from `input.tensors` to the task's outputs.
+        Graph from `input.tensors` to `outputs`.
     """
     graph = core.graph
     before = input.nodes(*(value.name for value in graph.input))
@@ -38,5 +38,6 @@ def attach(
 
 
 def _value_info(tensor: TensorSpec) -> onnx.ValueInfoProto:
-    element = helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype))
-    return helper.make_tensor_value_info(tensor.name, element, list(tensor.shape))
+    """Return a tensor's declaration in the graph."""
+    element_type = helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype))
+    return helper.make_tensor_value_info(tensor.name, element_type, list(tensor.shape))

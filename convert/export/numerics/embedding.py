@@ -1,48 +1,52 @@
-"""Unit vectors."""
+"""Features to a unit vector."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import helper
 
-from convert.export.numerics.fragment import PREFIX, Array, Fragment, Shape, constant
+from convert.export.numerics.fragment import PREFIX, Array, Fragment, Shape, constant, node
 from runtime.artifact.manifest import TensorSpec
+
+MIN_NORM = np.float32(1e-12)  # least divisor: an all-zero vector stays zero
 
 
 @dataclass(frozen=True, slots=True)
 class UnitEmbedding:
-    """Features scaled to L2 norm 1; an all-zero vector stays zero."""
+    """Features scaled to L2 norm 1.
+
+    embedding = features / max(|features|, MIN_NORM).
+
+    Source: torch.nn.functional.normalize, with its `eps`.
+    """
 
     def expected_shapes(self, inputs: Sequence[TensorSpec]) -> tuple[Shape, ...]:
-        """One vector per sample."""
+        """Return (N, D): one vector per sample."""
         del inputs
         return (("N", "D"),)
 
     def tensors(
         self, shapes: Sequence[tuple[int, ...]], inputs: Sequence[TensorSpec]
     ) -> tuple[TensorSpec, ...]:
-        """`embedding` (N, D)."""
+        """Return `embedding` (N, D)."""
         del inputs
         return (TensorSpec("embedding", "float32", ("N", shapes[0][-1])),)
 
-    def apply(self, *raw: Array) -> Mapping[str, Array]:
-        """(N, D) features to (N, D) unit vectors."""
-        (features,) = raw
+    def apply(self, *outputs: Array) -> Mapping[str, Array]:
+        """Scale (N, D) features to unit length."""
+        (features,) = outputs
         norm = np.sqrt((features * features).sum(axis=1, keepdims=True))
-        return {"embedding": features / np.maximum(norm, np.float32(1e-12))}
+        return {"embedding": features / np.maximum(norm, MIN_NORM)}
 
     def nodes(self, *sources: str) -> Fragment:
-        """ReduceL2, guarded, and a division."""
+        """Return the formula: ReduceL2, Max, Div."""
         (source,) = sources
         p = PREFIX
         return Fragment(
             (
-                helper.make_node(
-                    "ReduceL2", [source], [p + "norm"], p + "l2", axes=[1], keepdims=1
-                ),
-                helper.make_node("Max", [p + "norm", p + "tiny"], [p + "guarded"], p + "guard"),
-                helper.make_node("Div", [source, p + "guarded"], ["embedding"], p + "unit"),
+                node("ReduceL2", [source], [p + "norm"], "l2", axes=[1], keepdims=1),
+                node("Max", [p + "norm", p + "tiny"], [p + "guarded"], "guard"),
+                node("Div", [source, p + "guarded"], ["embedding"], "unit"),
             ),
-            (constant("tiny", np.float32(1e-12)),),
+            (constant("tiny", MIN_NORM),),
         )

@@ -1,39 +1,44 @@
-"""Faces decoded from a detector that gives each cell of three grids one box."""
+"""Raw outputs of YuNet to faces: boxes, scores and five keypoints."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import helper
 
-from convert.export.numerics.fragment import PREFIX, Array, Fragment, Shape, constant
+from convert.export.numerics.fragment import PREFIX, Array, Fragment, Shape, constant, node
 from runtime.artifact.manifest import TensorSpec
 
-STRIDES = (8, 16, 32)  # graph-input px per cell of each grid
+STRIDES = (8, 16, 32)  # px of the graph's input per cell, for each of the three grids
 KEYPOINTS = 5
-WIDTHS = (1, 1, 4, 2 * KEYPOINTS)  # class score, objectness, box, keypoints
+WIDTHS = (1, 1, 4, 2 * KEYPOINTS)  # values per cell: class score, objectness, box, keypoints
 
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """Boxes, scores and keypoints of YuNet, by the arithmetic of OpenCV's FaceDetectorYN.
+    """Faces as OpenCV's FaceDetectorYN decodes them; each cell of three grids has one candidate.
 
-    Of a cell in column x and row y of its grid: the score is the geometric mean of class score and
-    objectness, the box is centred at ((x, y) + offset) * stride and exp(size) * stride wide and
-    high, a keypoint lies at ((x, y) + offset) * stride. Cells count from their top left corner.
+    For the cell in column x and row y of a grid, counted from the top left corner:
 
-    The five keypoints are the person's right eye, left eye, tip of the nose, right and left corner
-    of the mouth: of a face looking at the camera, the right eye is left of the left one.
+        score = sqrt(clip(class score, 0, 1) * clip(objectness, 0, 1))
+        box center = ((x, y) + offset) * stride, box width and height = exp(size) * stride
+        keypoint = ((x, y) + offset) * stride
+
+    The keypoints are, from the person's own side, right eye, left eye, tip of the nose, right and
+    left corner of the mouth. In a picture of a face that looks at the camera, the right eye is on
+    the left.
 
     Source: OpenCV modules/objdetect/src/face_detect.cpp.
     """
 
-    height: int  # px, of the graph's input; a multiple of the coarsest stride
-    width: int
+    height: int  # px of the graph's input; a multiple of the coarsest stride
+    width: int  # likewise
 
     def expected_shapes(self, inputs: Sequence[TensorSpec]) -> tuple[Shape, ...]:
-        """Class scores, objectness, boxes and keypoints; of each the grids, finest first."""
+        """Return twelve shapes (N, cells, values): every kind of WIDTHS, for each grid.
+
+        They have the order of the outputs: class scores of the finest to the coarsest grid, ...
+        """
         del inputs
         cells = [self.height // stride * (self.width // stride) for stride in STRIDES]
         return tuple(("N", count, width) for width in WIDTHS for count in cells)
@@ -41,7 +46,7 @@ class Faces:
     def tensors(
         self, shapes: Sequence[tuple[int, ...]], inputs: Sequence[TensorSpec]
     ) -> tuple[TensorSpec, ...]:
-        """`boxes_xyxy` (N, A, 4), `scores` (N, A, 1) and `keypoints` (N, A, 5, 2), A cells."""
+        """Return `boxes_xyxy` (N, A, 4), `scores` (N, A, 1), `keypoints` (N, A, 5, 2); A cells."""
         del inputs
         count = sum(shape[1] for shape in shapes[: len(STRIDES)])
         tails = {"boxes_xyxy": (4,), "scores": (1,), "keypoints": (KEYPOINTS, 2)}
@@ -49,34 +54,37 @@ class Faces:
             TensorSpec(name, "float32", ("N", count, *tail)) for name, tail in tails.items()
         )
 
-    def apply(self, *raw: Array) -> Mapping[str, Array]:
-        """The twelve raw outputs to boxes and keypoints in graph-input px, scores in [0, 1]."""
+    def apply(self, *outputs: Array) -> Mapping[str, Array]:
+        """Decode the twelve outputs: boxes and keypoints in px of the graph's input."""
         classes, objects, boxes, points = (
-            np.concatenate(raw[at : at + len(STRIDES)], axis=1)
-            for at in range(0, len(raw), len(STRIDES))
+            np.concatenate(outputs[first : first + len(STRIDES)], axis=1)
+            for first in range(0, len(outputs), len(STRIDES))
         )
         cells, strides = self._cells()
-        centre = (boxes[..., :2] + cells) * strides
+        center = (boxes[..., :2] + cells) * strides
         half = np.exp(boxes[..., 2:]) * strides / 2
         offsets = points.reshape(*points.shape[:2], KEYPOINTS, 2)
         return {
-            "boxes_xyxy": np.concatenate([centre - half, centre + half], axis=2),
+            "boxes_xyxy": np.concatenate([center - half, center + half], axis=2),
             "scores": np.sqrt(classes.clip(0, 1) * objects.clip(0, 1)),
             "keypoints": (offsets + cells[:, np.newaxis]) * strides[:, np.newaxis],
         }
 
     def nodes(self, *sources: str) -> Fragment:
-        """Each kind as one tensor, then the formula; a multiple of a power of two is exact."""
+        """Return the formula, after joining the grids of each kind along the cells.
+
+        Multiplying by a stride is exact, because strides are powers of two.
+        """
         p = PREFIX
-        node = helper.make_node
         kinds = ("classes", "objects", "boxes", "points")
-        joined = (
-            node("Concat", sources[at : at + len(STRIDES)], [p + kind], p + kind, axis=1)
-            for kind, at in zip(kinds, range(0, len(sources), len(STRIDES)), strict=True)
+        grids_of_each_kind = range(0, len(sources), len(STRIDES))
+        concats = (
+            node("Concat", sources[first : first + len(STRIDES)], [p + kind], kind, axis=1)
+            for kind, first in zip(kinds, grids_of_each_kind, strict=True)
         )
         cells, strides = self._cells()
         return Fragment(
-            (*joined, *_scores(), *_boxes(), *_points()),
+            (*concats, *_score_nodes(), *_box_nodes(), *_keypoint_nodes()),
             (
                 constant("zero", np.float32(0)),
                 constant("one", np.float32(1)),
@@ -89,7 +97,7 @@ class Faces:
         )
 
     def _cells(self) -> tuple[Array, Array]:
-        """(A, 2) column and row of each cell, (A, 1) px from one to the next."""
+        """Return column and row of each cell, (A, 2), and its stride in px, (A, 1)."""
         grids = [
             np.stack(np.meshgrid(np.arange(self.width // s), np.arange(self.height // s)), axis=2)
             for s in STRIDES
@@ -99,43 +107,41 @@ class Faces:
         return np.concatenate(cells), np.concatenate(strides)
 
 
-def _scores() -> tuple[onnx.NodeProto, ...]:
+def _score_nodes() -> tuple[onnx.NodeProto, ...]:
     p = PREFIX
-    node = helper.make_node
     bounds = [p + "zero", p + "one"]
     return (
-        node("Clip", [p + "classes", *bounds], [p + "class"], p + "clip_class"),
-        node("Clip", [p + "objects", *bounds], [p + "object"], p + "clip_object"),
-        node("Mul", [p + "class", p + "object"], [p + "product"], p + "product"),
-        node("Sqrt", [p + "product"], ["scores"], p + "score"),
+        node("Clip", [p + "classes", *bounds], [p + "class"], "clip_class"),
+        node("Clip", [p + "objects", *bounds], [p + "object"], "clip_object"),
+        node("Mul", [p + "class", p + "object"], [p + "product"], "product"),
+        node("Sqrt", [p + "product"], ["scores"], "score"),
     )
 
 
-def _boxes() -> tuple[onnx.NodeProto, ...]:
+def _box_nodes() -> tuple[onnx.NodeProto, ...]:
     p = PREFIX
-    node = helper.make_node
     return (
-        node("Split", [p + "boxes"], [p + "offset", p + "size"], p + "split", axis=2),
-        node("Add", [p + "offset", p + "cells"], [p + "from_corner"], p + "place"),
-        node("Mul", [p + "from_corner", p + "strides"], [p + "centre"], p + "centre"),
-        node("Exp", [p + "size"], [p + "in_cells"], p + "exp"),
-        node("Mul", [p + "in_cells", p + "strides"], [p + "sides"], p + "sides"),
-        node("Mul", [p + "sides", p + "half"], [p + "reach"], p + "halve"),
-        node("Sub", [p + "centre", p + "reach"], [p + "first"], p + "first"),
-        node("Add", [p + "centre", p + "reach"], [p + "last"], p + "last"),
-        node("Concat", [p + "first", p + "last"], ["boxes_xyxy"], p + "corners", axis=2),
+        node("Split", [p + "boxes"], [p + "offset", p + "size"], "split", axis=2),
+        node("Add", [p + "offset", p + "cells"], [p + "from_corner"], "place"),
+        node("Mul", [p + "from_corner", p + "strides"], [p + "centre"], "centre"),
+        node("Exp", [p + "size"], [p + "in_cells"], "exp"),
+        node("Mul", [p + "in_cells", p + "strides"], [p + "sides"], "sides"),
+        node("Mul", [p + "sides", p + "half"], [p + "reach"], "halve"),
+        node("Sub", [p + "centre", p + "reach"], [p + "first"], "first"),
+        node("Add", [p + "centre", p + "reach"], [p + "last"], "last"),
+        node("Concat", [p + "first", p + "last"], ["boxes_xyxy"], "corners", axis=2),
     )
 
 
-def _points() -> tuple[onnx.NodeProto, ...]:
+def _keypoint_nodes() -> tuple[onnx.NodeProto, ...]:
     p = PREFIX
-    node = helper.make_node
     pairs, placed, axis = p + "pairs", p + "placed", p + "point_axis"
     cells, strides = p + "point_cells", p + "point_strides"
     return (
-        node("Reshape", [p + "points", p + "point_shape"], [pairs], pairs),
-        node("Unsqueeze", [p + "cells", axis], [cells], cells),  # folded when it is loaded
-        node("Unsqueeze", [p + "strides", axis], [strides], strides),
-        node("Add", [pairs, cells], [placed], placed),
-        node("Mul", [placed, strides], ["keypoints"], p + "keypoints"),
+        node("Reshape", [p + "points", p + "point_shape"], [pairs], "pairs"),
+        # onnxruntime folds both Unsqueeze when it loads the graph
+        node("Unsqueeze", [p + "cells", axis], [cells], "point_cells"),
+        node("Unsqueeze", [p + "strides", axis], [strides], "point_strides"),
+        node("Add", [pairs, cells], [placed], "placed"),
+        node("Mul", [placed, strides], ["keypoints"], "keypoints"),
     )

@@ -1,4 +1,4 @@
-"""Decoded pixels to a network's input."""
+"""Image to an image network's input."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -6,27 +6,29 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper
 
-from convert.export.numerics.fragment import PREFIX, Array, Fragment, constant
+from convert.export.numerics.fragment import PREFIX, Array, Fragment, constant, node
 from runtime.artifact.manifest import TensorSpec
 
-SCALE, SHIFT = "scale", "shift"  # names of the two nodes and their constants, below PREFIX
+SCALE, SHIFT = "scale", "shift"  # names of the two nodes and their constants, without PREFIX
 
 
 @dataclass(frozen=True, slots=True)
 class ImageInput:
-    """From uint8 pixels to what the network takes: (image / divisor - mean) / std per channel."""
+    """Pixels normalized per channel.
+
+    (image / divisor - mean) / std, in the channel order and layout that the network takes.
+    """
 
     height: int  # px
     width: int  # px
     channels: int  # 1 or 3
-    mean: tuple[float, ...]  # per channel, after the division
+    mean: tuple[float, ...]  # per channel in the network's order, after the division
     std: tuple[float, ...]
-    # "image_maximum": of each image, at least 1; "1": the network takes levels of 0 to 255
+    # "image_maximum": the image's own largest level, at least 1; "1": levels of 0 to 255
     divisor: Literal["255", "1", "image_maximum"] = "255"
-    channel_order: Literal["RGB", "BGR"] = "RGB"  # that the network takes; images are RGB
-    layout: Literal["NCHW", "NHWC"] = "NCHW"  # that the reference framework takes
+    channel_order: Literal["RGB", "BGR"] = "RGB"  # of the network; decoded images are RGB
+    layout: Literal["NCHW", "NHWC"] = "NCHW"  # of the reference framework; the graph's is NCHW
 
     def __post_init__(self) -> None:
         for name, values in (("mean", self.mean), ("std", self.std)):
@@ -35,13 +37,13 @@ class ImageInput:
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
-        """`image` (N, H, W, C)."""
+        """Return `image`, uint8 (N, H, W, C)."""
         shape = ("N", self.height, self.width, self.channels)
         return (TensorSpec("image", "uint8", shape),)
 
-    def apply(self, *given: NDArray[Any]) -> tuple[Array, ...]:
-        """(N, H, W, C) uint8 RGB to the reference network's float32 input, in its own layout."""
-        (image,) = given
+    def apply(self, *inputs: NDArray[Any]) -> tuple[Array, ...]:
+        """Normalize (N, H, W, C) uint8 RGB to float32 in the reference framework's layout."""
+        (image,) = inputs
         pixels = image.astype(np.float32)
         if self.channel_order == "BGR":
             pixels = pixels[..., ::-1]
@@ -49,52 +51,51 @@ class ImageInput:
             divisor: Array = np.maximum(pixels.max(axis=(1, 2, 3), keepdims=True), np.float32(1))
         else:
             divisor = np.array(float(self.divisor), np.float32)
-        scaled = pixels / divisor
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        normalised = (scaled - mean) / std
+        normalized = (pixels / divisor - mean) / std
         if self.layout == "NCHW":
-            normalised = normalised.transpose(0, 3, 1, 2)
-        return (np.ascontiguousarray(normalised, np.float32),)
+            normalized = normalized.transpose(0, 3, 1, 2)
+        return (np.ascontiguousarray(normalized, np.float32),)
 
-    def nodes(self, *outputs: str) -> Fragment:
-        """`image` to the one tensor named, (N, C, H, W) float32 whatever the layout.
+    def nodes(self, *targets: str) -> Fragment:
+        """Return the formula as scale and shift, then the transposition to (N, C, H, W) float32.
 
-        Two passes over the pixels as they lie. The constants fill a row of the image, so that both
-        run along it: broadcast along three channels each takes several times as long. A 1 x 1
-        convolution, which onnxruntime fills up to 16 channels, took a fifth of MobileNetV2's time.
+        Both passes work on pixels as they lie, (H, W, C), with constants that fill a row of the
+        image: constants of three values, broadcast, take several times as long. As a 1 x 1
+        convolution, which onnxruntime pads to 16 channels, they took a fifth of MobileNetV2's time.
         """
-        p, node = PREFIX, helper.make_node
-        nodes = [node("Cast", ["image"], [p + "float"], p + "cast", to=onnx.TensorProto.FLOAT)]
+        p = PREFIX
+        nodes = [node("Cast", ["image"], [p + "float"], "cast", to=onnx.TensorProto.FLOAT)]
         initializers, source = [], p + "float"
         if self.divisor == "image_maximum":
             initializers.append(constant("one", np.float32(1)))
-            axes = [1, 2, 3]
+            over_image = {"axes": [1, 2, 3], "keepdims": 1}
             nodes += [
-                node("ReduceMax", [source], [p + "peak"], p + "reduce_max", axes=axes, keepdims=1),
-                node("Max", [p + "peak", p + "one"], [p + "divisor"], p + "max"),
-                node("Div", [source, p + "divisor"], [p + "divided"], p + "div"),
+                node("ReduceMax", [source], [p + "peak"], "reduce_max", **over_image),
+                node("Max", [p + "peak", p + "one"], [p + "divisor"], "max"),
+                node("Div", [source, p + "divisor"], [p + "divided"], "div"),
             ]
             source = p + "divided"
-        scale, shift = self._affine()
-        for name, op_type, values, nothing in (
+        scale, shift = self._scale_and_shift()
+        for name, op_type, values, neutral in (
             (SCALE, "Mul", scale, 1.0),
             (SHIFT, "Add", shift, 0.0),
         ):
-            if (values != nothing).any():
+            if (values != neutral).any():
                 initializers.append(constant(name, along_row(values, self.width)))
-                nodes.append(node(op_type, [source, p + name], [f"{p}{name}_done"], p + name))
+                nodes.append(node(op_type, [source, p + name], [f"{p}{name}_done"], name))
                 source = f"{p}{name}_done"
-        reorders = self.channel_order == "BGR"
-        planes = p + "planes" if reorders else outputs[0]
-        nodes.append(node("Transpose", [source], [planes], p + "transpose", perm=[0, 3, 1, 2]))
-        if reorders:
-            # of planes three copies, of pixels one for each value
+        is_bgr = self.channel_order == "BGR"
+        planes = p + "planes" if is_bgr else targets[0]
+        nodes.append(node("Transpose", [source], [planes], "transpose", perm=[0, 3, 1, 2]))
+        if is_bgr:
+            # after the transposition: reordering planes is three copies, pixels one for each value
             initializers.append(constant("order", np.arange(self.channels)[::-1].copy()))
-            nodes.append(node("Gather", [planes, p + "order"], outputs, p + "reorder", axis=1))
+            nodes.append(node("Gather", [planes, p + "order"], targets, "reorder", axis=1))
         return Fragment(tuple(nodes), tuple(initializers))
 
-    def _affine(self) -> tuple[Array, Array]:
-        """(C,) factor and summand of each channel, in the image's order: RGB."""
+    def _scale_and_shift(self) -> tuple[Array, Array]:
+        """Return factor and summand of each channel, (C,), in the image's order: RGB."""
         divisor = 1.0 if self.divisor == "image_maximum" else float(self.divisor)
         mean, std = np.array(self.mean, np.float64), np.array(self.std, np.float64)
         step = -1 if self.channel_order == "BGR" else 1
@@ -103,5 +104,5 @@ class ImageInput:
 
 
 def along_row(values: NDArray[Any], width: int) -> Array:
-    """(C,) to (W, C) float32: a value per channel as a constant for rows of pixels."""
+    """Repeat the values of C channels along a row of pixels: (C,) to (W, C) float32."""
     return np.broadcast_to(values, (width, len(values))).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Token ids and their mask to an encoder's input."""
+"""Token ids and attention mask to a text encoder's input."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,37 +6,33 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper
 
-from convert.export.numerics.fragment import PREFIX, Fragment
+from convert.export.numerics.fragment import Fragment, node
 from runtime.artifact.manifest import TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Token ids as they are, and the mask as a factor."""
+    """Token ids, unchanged, and the attention mask as float32, which encoders multiply by."""
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
-        """`input_ids` and `attention_mask` (N, L); the mask is 1 for tokens and 0 for padding."""
+        """Return `input_ids` and `attention_mask`, int64 (N, L); 1 is a token, 0 padding."""
         return tuple(
             TensorSpec(name, "int64", ("N", "L")) for name in ("input_ids", "attention_mask")
         )
 
-    def apply(self, *given: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """(N, L) int64 ids and mask to the same ids and a float32 mask."""
-        ids, mask = given
+    def apply(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Return the (N, L) int64 ids and the mask as float32."""
+        ids, mask = inputs
         return ids, mask.astype(np.float32)
 
-    def nodes(self, *outputs: str) -> Fragment:
-        """One node each."""
-        ids, mask = outputs
-        p = PREFIX
+    def nodes(self, *targets: str) -> Fragment:
+        """Return an Identity for the ids and a Cast for the mask."""
+        ids, mask = targets
         return Fragment(
             (
-                helper.make_node("Identity", ["input_ids"], [ids], p + "ids"),
-                helper.make_node(
-                    "Cast", ["attention_mask"], [mask], p + "mask", to=onnx.TensorProto.FLOAT
-                ),
+                node("Identity", ["input_ids"], [ids], "ids"),
+                node("Cast", ["attention_mask"], [mask], "mask", to=onnx.TensorProto.FLOAT),
             )
         )

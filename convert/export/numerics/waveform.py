@@ -1,62 +1,56 @@
-"""A decoded sound to a network's input."""
+"""Waveform to a speech network's input."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import helper
 
-from convert.export.numerics.fragment import PREFIX, Array, Fragment, constant
+from convert.export.numerics.fragment import PREFIX, Array, Fragment, constant, node
 from runtime.artifact.manifest import TensorSpec
 
-EPSILON = 1e-7  # added to the variance: digital silence stays zero
+EPSILON = np.float32(1e-7)  # added to the variance: digital silence stays zero
 
 
 @dataclass(frozen=True, slots=True)
 class WaveformInput:
-    """From a waveform of any length to what the network takes.
+    """Waveform of any length, standardized if the network was trained so.
+
+    (waveform - mean) / sqrt(variance + EPSILON), for each recording.
 
     Source: transformers `Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm`.
     """
 
-    standardize: bool  # each sound to mean 0 and variance 1
+    standardize: bool  # False: the waveform is passed on
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
-        """`waveform` (N, S), in [-1, 1]."""
+        """Return `waveform` (N, S), float32 in [-1, 1]."""
         return (TensorSpec("waveform", "float32", ("N", "S")),)
 
-    def apply(self, *given: NDArray[Any]) -> tuple[Array, ...]:
-        """(N, S) float32 to the same shape; rows of a batch are of one length, none is padded."""
-        (waveform,) = given
+    def apply(self, *inputs: NDArray[Any]) -> tuple[Array, ...]:
+        """Standardize (N, S) float32; the rows of a batch have one length, without padding."""
+        (waveform,) = inputs
         if not self.standardize:
             return (waveform,)
         mean = waveform.mean(axis=1, keepdims=True)
         variance = waveform.var(axis=1, keepdims=True)
-        return ((waveform - mean) / np.sqrt(variance + np.float32(EPSILON)),)
+        return ((waveform - mean) / np.sqrt(variance + EPSILON),)
 
-    def nodes(self, *outputs: str) -> Fragment:
-        """Mean and variance over each row."""
+    def nodes(self, *targets: str) -> Fragment:
+        """Return the formula; the variance is the mean of squares after centering."""
         if not self.standardize:
-            return Fragment((helper.make_node("Identity", ["waveform"], outputs, PREFIX + "same"),))
-        p, node = PREFIX, helper.make_node
+            return Fragment((node("Identity", ["waveform"], targets, "same"),))
+        p, over_samples = PREFIX, {"axes": [1], "keepdims": 1}
         return Fragment(
             (
-                node("ReduceMean", ["waveform"], [p + "mean"], p + "mean", axes=[1], keepdims=1),
-                node("Sub", ["waveform", p + "mean"], [p + "centred"], p + "centre"),
-                node("Mul", [p + "centred", p + "centred"], [p + "squared"], p + "square"),
-                node(
-                    "ReduceMean",
-                    [p + "squared"],
-                    [p + "variance"],
-                    p + "variance",
-                    axes=[1],
-                    keepdims=1,
-                ),
-                node("Add", [p + "variance", p + "epsilon"], [p + "guarded"], p + "guard"),
-                node("Sqrt", [p + "guarded"], [p + "deviation"], p + "deviation"),
-                node("Div", [p + "centred", p + "deviation"], outputs, p + "standardize"),
+                node("ReduceMean", ["waveform"], [p + "mean"], "mean", **over_samples),
+                node("Sub", ["waveform", p + "mean"], [p + "centred"], "centre"),
+                node("Mul", [p + "centred", p + "centred"], [p + "squared"], "square"),
+                node("ReduceMean", [p + "squared"], [p + "variance"], "variance", **over_samples),
+                node("Add", [p + "variance", p + "epsilon"], [p + "guarded"], "guard"),
+                node("Sqrt", [p + "guarded"], [p + "deviation"], "deviation"),
+                node("Div", [p + "centred", p + "deviation"], targets, "standardize"),
             ),
-            (constant("epsilon", np.float32(EPSILON)),),
+            (constant("epsilon", EPSILON),),
         )

@@ -18,8 +18,8 @@ from convert.export.numerics.cosine import CosineProbabilities
 from convert.recipe import Loaded
 from runtime.artifact.manifest import read_manifest
 from runtime.results import Classification, Embedding
-from tests.convert.export.test_numerics import same
 from tests.convert.support.command_line import succeed
+from tests.convert.support.numerics import check_head
 from tests.convert.support.parity import (
     compared,
     differences,
@@ -96,7 +96,7 @@ def refusal(checkpoint: object, directory: Path) -> str:
 
 def test_cosine_probabilities_by_hand() -> None:
     head = CosineProbabilities(np.array([[3, 0], [0, 5]], np.float32), scale=2.0)
-    found = same(head, [[4.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
+    found = check_head(head, [[4.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
     certain = 1 / (1 + np.exp(-2))
     wanted = [[certain, 1 - certain], [0.5, 0.5], [0.5, 0.5]]
     np.testing.assert_allclose(found["probabilities"], wanted, atol=1e-6)
@@ -300,7 +300,7 @@ def test_centres_are_found_however_they_are_saved(
 ) -> None:
     loaded = load(saved(layouts(backbone, centres())[layout], tmp_path))
     assert isinstance(loaded.head, CosineProbabilities)
-    np.testing.assert_array_equal(loaded.head.centres, centres().numpy())
+    np.testing.assert_array_equal(loaded.head.centers, centres().numpy())
     assert loaded.head.scale == 64
     assert loaded.task is None
     assert loaded.labels == recipe_labels()

@@ -1,4 +1,4 @@
-"""ONNX files of others: each converts, or is refused in one sentence that says what to do."""
+"""ONNX files from elsewhere: each converts, or its error says on one line what to do."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ def conv(source: str = "x", target: str = "c") -> onnx.NodeProto:
 
 
 def head(source: str = "c") -> list[onnx.NodeProto]:
-    """Pooling, flattening and a matrix: (1, 3) logits."""
+    """Return pooling, flattening and a matrix product: (1, 3) logits."""
     return [
         helper.make_node("GlobalAveragePool", [source], ["p"]),
         helper.make_node("Reshape", ["p", "flat"], ["f"]),
@@ -50,13 +50,13 @@ def write(
     opset: int = 17,
 ) -> Path:
     arrays = {"w": WEIGHT, "d": DENSE, "flat": np.array([1, 4])}
-    held = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    weights = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
     graph = helper.make_graph(
         list(nodes),
         "g",
         list(inputs) or [tensor("x", [1, 3, SIDE, SIDE])],
         list(outputs) or [tensor("y", [1, 3])],
-        [*held, *constants],
+        [*weights, *constants],
     )
     versions = {"": opset, "ai.onnx.ml": 3, "com.microsoft": 1}
     opsets = [helper.make_opsetid(domain, version) for domain, version in versions.items()]
@@ -65,14 +65,14 @@ def write(
 
 
 def classifier(path: Path) -> Path:
-    """Of a batch of one, as exporters write it: flattened to a constant (1, 4)."""
+    """Write a classifier for a batch of one, as exporters do: flattened to a constant (1, 4)."""
     return write(path, [conv(), *head()])
 
 
-def with_data_beside(path: Path) -> Path:
-    """The same, its weights in <path>.data."""
-    beside = {"save_as_external_data": True, "location": f"{path.name}.data", "size_threshold": 0}
-    onnx.save(onnx.load(classifier(path)), path, **beside)  # type: ignore[arg-type]  # one each
+def with_external_data(path: Path) -> Path:
+    """Write the same classifier with its weights in <path>.data."""
+    options = {"save_as_external_data": True, "location": f"{path.name}.data", "size_threshold": 0}
+    onnx.save(onnx.load(classifier(path)), path, **options)  # type: ignore[arg-type]  # one each
     return path
 
 
@@ -84,31 +84,29 @@ def images(count: int = 3) -> np.ndarray:
 def assert_exports_equal(network: OnnxNetwork, batch: np.ndarray) -> onnx.ModelProto:
     model = canonicalize(network.export())
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    found = session.run(None, {session.get_inputs()[0].name: batch})[0]
-    np.testing.assert_allclose(found, network.forward(batch)[0], atol=TOLERANCE)
+    output = session.run(None, {session.get_inputs()[0].name: batch})[0]
+    np.testing.assert_allclose(output, network.forward(batch)[0], atol=TOLERANCE)
     return model
 
 
-def test_a_file_for_one_image_takes_any_number(tmp_path: Path) -> None:
+def test_a_file_for_one_image_is_exported_for_any_number(tmp_path: Path) -> None:
     assert_exports_equal(OnnxNetwork(classifier(tmp_path / "one.onnx")), images())
 
 
-def test_weights_beside_the_file(tmp_path: Path) -> None:
-    path = with_data_beside(tmp_path / "model.onnx")
+def test_external_data(tmp_path: Path) -> None:
+    path = with_external_data(tmp_path / "model.onnx")
     assert_exports_equal(OnnxNetwork(path), images())
     data = path.with_name("model.onnx.data")
     content = data.read_bytes()
     data.write_bytes(content[:50])
     assert "not a valid ONNX file: External data length" in refusal(lambda: OnnxNetwork(path))
     data.unlink()
-    said = refusal(lambda: OnnxNetwork(path))
-    assert said == f"{path}: its weights are in model.onnx.data, which must lie beside it"
+    message = refusal(lambda: OnnxNetwork(path))
+    assert message == f"{path}: its weights are in model.onnx.data, which must lie beside it"
 
 
-def test_changed_weights_beside_the_file_are_another_conversion(
-    tmp_path: Path, tiny_recipe: Path
-) -> None:
-    path = with_data_beside(tmp_path / "model.onnx")
+def test_changed_external_data_changes_the_fingerprint(tmp_path: Path, tiny_recipe: Path) -> None:
+    path = with_external_data(tmp_path / "model.onnx")
 
     def key() -> str:
         return fingerprint(read(tiny_recipe), content_hashes(path))
@@ -118,12 +116,12 @@ def test_changed_weights_beside_the_file_are_another_conversion(
     data = path.with_name("model.onnx.data")
     data.write_bytes(bytes(len(data.read_bytes())))
     assert key() != before
-    data.unlink()  # refused when it is read, not here
+    data.unlink()  # the fingerprint still exists; reading the file is what fails
     assert key() not in ("", before)
 
 
 def test_over_two_gigabytes(tmp_path: Path) -> None:
-    path = with_data_beside(tmp_path / "model.onnx")
+    path = with_external_data(tmp_path / "model.onnx")
     with path.with_name("model.onnx.data").open("r+b") as data:
         data.truncate(3 * 10**9)  # a hole: no disk is used
     assert "3.0 GB with its weights; a graph has at most 2.1 GB" in refusal(
@@ -131,8 +129,8 @@ def test_over_two_gigabytes(tmp_path: Path) -> None:
     )
 
 
-def test_any_size_is_fixed_by_the_recipe(tmp_path: Path) -> None:
-    # torch's interpolate(size=x.shape[2:]): the size of the input, read while it runs
+def test_the_recipe_fixes_a_free_size(tmp_path: Path) -> None:
+    # as torch exports interpolate(size=x.shape[2:]): the size is read at run time
     nodes = [
         helper.make_node("MaxPool", ["x"], ["half"], kernel_shape=[2, 2], strides=[2, 2]),
         helper.make_node("Shape", ["x"], ["shape"]),
@@ -147,8 +145,8 @@ def test_any_size_is_fixed_by_the_recipe(tmp_path: Path) -> None:
     model = assert_exports_equal(fixed, images())
     assert "Shape" not in {node.op_type for node in model.graph.node}
     static = classifier(tmp_path / "static.onnx")
-    said = refusal(lambda: OnnxNetwork(static, size=(9, 9)))
-    assert said == f"{static}: takes images of (8, 8); the recipe wants (9, 9)"
+    message = refusal(lambda: OnnxNetwork(static, size=(9, 9)))
+    assert message == f"{static}: takes images of (8, 8); the recipe wants (9, 9)"
 
 
 def branch(name: str) -> onnx.GraphProto:
@@ -156,42 +154,42 @@ def branch(name: str) -> onnx.GraphProto:
     return helper.make_graph(nodes, name, [], [tensor(name, None)])
 
 
-def branching(path: Path, *, known: bool) -> Path:
-    """An If on the rank of the image, which folds away, or on a pixel of it, which does not."""
-    question = (
+def branching(path: Path, *, constant: bool) -> Path:
+    """Write an If on the image's rank, which folds away, or on its pixels, which does not."""
+    condition = (
         [
             helper.make_node("Shape", ["x"], ["shape"]),
             helper.make_node("Size", ["shape"], ["rank"]),
-            helper.make_node("Equal", ["rank", "four"], ["asked"]),
+            helper.make_node("Equal", ["rank", "four"], ["condition"]),
         ]
-        if known
+        if constant
         else [
             helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
-            helper.make_node("Greater", ["sum", "zero"], ["asked"]),
+            helper.make_node("Greater", ["sum", "zero"], ["condition"]),
         ]
     )
     choice = helper.make_node(
-        "If", ["asked"], ["r"], then_branch=branch("then"), else_branch=branch("else")
+        "If", ["condition"], ["r"], then_branch=branch("then"), else_branch=branch("else")
     )
     constants = [
         numpy_helper.from_array(np.array(4, np.int64), "four"),
         numpy_helper.from_array(np.array(0, np.float32), "zero"),
     ]
-    return write(path, [conv(), *question, choice, *head("r")], constants=constants)
+    return write(path, [conv(), *condition, choice, *head("r")], constants=constants)
 
 
-def test_a_branch_that_is_known_is_taken(tmp_path: Path) -> None:
-    network = OnnxNetwork(branching(tmp_path / "known.onnx", known=True))
+def test_a_constant_condition_folds_away(tmp_path: Path) -> None:
+    network = OnnxNetwork(branching(tmp_path / "constant.onnx", constant=True))
     model = assert_exports_equal(network, images())
     assert "If" not in {node.op_type for node in model.graph.node}
 
 
 def half(path: Path) -> Path:
     model = onnx.load(classifier(path))
-    for held in model.graph.initializer:
-        if held.data_type == TensorProto.FLOAT:
-            array = numpy_helper.to_array(held).astype(np.float16)
-            held.CopyFrom(numpy_helper.from_array(array, held.name))
+    for weight in model.graph.initializer:
+        if weight.data_type == TensorProto.FLOAT:
+            array = numpy_helper.to_array(weight).astype(np.float16)
+            weight.CopyFrom(numpy_helper.from_array(array, weight.name))
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.elem_type = TensorProto.FLOAT16
     onnx.save(model, path)
@@ -213,7 +211,7 @@ def quantized(path: Path) -> Path:
 
 
 def zipmap(path: Path) -> Path:
-    """What scikit-learn's exporter ends in: a list of dictionaries."""
+    """Write the end of scikit-learn's exports: a list of dictionaries."""
     kind = helper.make_sequence_type_proto(
         helper.make_map_type_proto(
             TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, [])
@@ -244,10 +242,10 @@ def custom(path: Path) -> Path:
 
 
 def constant_for_one(path: Path) -> Path:
-    """A class token as exporters write it for one image: nothing tells it from a weight."""
+    """Write a class token as exporters do for one image; it looks like any weight."""
     token = numpy_helper.from_array(np.ones((1, 4, 1, 6), np.float32), "token")
-    joined = helper.make_node("Concat", ["c", "token"], ["r"], axis=2)
-    return write(path, [conv(), joined, *head("r")], constants=[token])
+    concat = helper.make_node("Concat", ["c", "token"], ["r"], axis=2)
+    return write(path, [conv(), concat, *head("r")], constants=[token])
 
 
 def four_at_a_time(path: Path) -> Path:
@@ -273,7 +271,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "label": (best_class, "its output 'label' is int64; needed: a float tensor"),
     "no outputs": (without_outputs, "has 0 outputs; needed: 1"),
     "branch": (
-        lambda path: branching(path, known=False),
+        lambda path: branching(path, constant=False),
         "decides while it runs what it computes (If, Loop or Scan); export it for a fixed size",
     ),
     "custom": (custom, "uses the operators com.microsoft.Gelu; allowed: standard ONNX. Export it"),
@@ -285,6 +283,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
 
 
 def refusal(action: Callable[[], object]) -> str:
+    """Return the error of a refused file, which is one line."""
     with pytest.raises(ConvertError) as caught:
         action()
     assert "\n" not in str(caught.value)
@@ -292,13 +291,13 @@ def refusal(action: Callable[[], object]) -> str:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_packaged_is_refused(tmp_path: Path, name: str) -> None:
-    make, says = REFUSED[name]
-    path = make(tmp_path / "user.onnx")
-    assert says in refusal(lambda: canonicalize(OnnxNetwork(path).export()))
+def test_files_that_cannot_be_packaged_are_refused(tmp_path: Path, name: str) -> None:
+    write_file, message = REFUSED[name]
+    path = write_file(tmp_path / "user.onnx")
+    assert message in refusal(lambda: canonicalize(OnnxNetwork(path).export()))
 
 
-def test_another_size_than_the_files_is_refused(tmp_path: Path) -> None:
+def test_an_image_of_another_size_is_refused(tmp_path: Path) -> None:
     path = classifier(tmp_path / "one.onnx")
     with pytest.raises(CheckpointError) as caught:
         OnnxNetwork(path).forward(np.zeros((1, 3, 9, 9), np.float32))
@@ -335,12 +334,12 @@ def test_a_refusal_leaves_earlier_versions_and_nothing_else(tmp_path: Path) -> N
     good = classifier(tmp_path / "good.onnx")
     succeed(*arguments, "--checkpoint", good, directory=tmp_path)
     before = {path: path.read_bytes() for path in (tmp_path / "out/own").rglob("*.*")}
-    for name in ("input", "custom", "for one"):  # refused while it loads, and after
+    for name in ("input", "custom", "for one"):  # refused while loading, and while exporting
         path = REFUSED[name][0](tmp_path / "bad.onnx")
         assert REFUSED[name][1] in refuse(*arguments, "--checkpoint", path, directory=tmp_path)
     broken = '    raise ValueError("two\\nlines")\n    return Loaded('
     recipe.write_text(RECIPE.replace("    return Loaded(", broken), encoding="utf-8")
-    said = refuse(*arguments, "--checkpoint", good, directory=tmp_path)
-    assert "own refused: ValueError: two lines (" in said
+    message = refuse(*arguments, "--checkpoint", good, directory=tmp_path)
+    assert "own refused: ValueError: two lines (" in message
     assert {path: path.read_bytes() for path in (tmp_path / "out/own").rglob("*.*")} == before
     assert scratch_directories(tmp_path / "out") == []
