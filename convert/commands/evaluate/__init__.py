@@ -1,5 +1,5 @@
-"""Labelled accuracy before and after: the float reference against the file that serves.
+"""Labelled accuracy of the float reference and of the variant that is served.
 
-Agreement with the reference is what a conversion is judged by; accuracy is what its users trust.
-Needs the deployed packages alone, unless the reference has to be exported again.
+A conversion is accepted by its agreement with the reference; its users ask for accuracy. Needs the
+deployed packages alone, unless --checkpoint exports the reference again.
 """

@@ -1,4 +1,4 @@
-"""Labelled cases on disk: a folder per class, images with masks of the same stem, or a CSV."""
+"""Read labelled cases: a folder per class, images with masks of the same stem, or a CSV."""
 
 import csv
 import hashlib
@@ -18,64 +18,66 @@ class CasesError(ConvertError):
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
-    """One file and the name of its class, as the directory or the CSV has it."""
+class LabelledCase:
+    """One file and the name of its class, as the directory or the CSV writes it."""
 
     path: Path
     label: str
 
 
 @dataclass(frozen=True, slots=True)
-class Masked:
+class MaskedCase:
     """One image and its mask."""
 
     path: Path
     mask: Path
 
 
-Case = TypeVar("Case", Labelled, Masked)
+Case = TypeVar("Case", LabelledCase, MaskedCase)
 
 
 def has_masks(root: Path) -> bool:
-    """Whether a directory is of images with masks."""
+    """Check whether a directory holds images with masks."""
     return (root / IMAGES).is_dir() and (root / MASKS).is_dir()
 
 
-def labelled(root: Path, suffixes: frozenset[str], ignored: Sequence[str]) -> list[Labelled]:
-    """Cases of a CSV, or of a folder per class.
+def read_labelled(
+    root: Path, suffixes: frozenset[str], ignored_labels: Sequence[str]
+) -> list[LabelledCase]:
+    """Read the cases of a CSV, or of a folder per class.
 
     Args:
-        root: a CSV with the columns `file` (from where the CSV is) and `label`, or a directory
-            with one in it, or with a folder per class.
-        suffixes: of the files in folders that count.
-        ignored: labels that are left out.
+        root: a CSV with the columns `file` (relative to the CSV) and `label`, or a directory that
+            holds one, or a directory with a folder per class.
+        suffixes: suffixes of the files to read from folders.
+        ignored_labels: labels whose cases are left out.
 
     Raises:
-        CasesError: none is found, or a CSV is not of that form or names a missing file.
+        CasesError: there is none, or a CSV has another form or names a missing file.
     """
     table = _table(root)
-    found = list(_listed(table)) if table else list(_foldered(root, suffixes))
-    kept = [case for case in found if case.label not in ignored]
-    if not kept:
+    cases = list(_read_csv(table)) if table else list(_read_folders(root, suffixes))
+    cases = [case for case in cases if case.label not in ignored_labels]
+    if not cases:
         endings = ", ".join(sorted(suffixes))
         raise CasesError(
             f"{root}: no labelled files; needed: folders of classes ({endings}) or a CSV"
         )
-    return kept
+    return cases
 
 
-def masked(root: Path, suffixes: frozenset[str]) -> list[Masked]:
-    """Images and masks by their stem.
+def read_masked(root: Path, suffixes: frozenset[str]) -> list[MaskedCase]:
+    """Read pairs of an image and a mask with the same stem.
 
     Raises:
-        CasesError: no images, or one without its mask.
+        CasesError: there is no image, or one has no mask.
     """
     if not has_masks(root):
         raise CasesError(f"{root} has no {IMAGES}/ and {MASKS}/, which this model's task needs")
     masks = {
-        path.stem: path for path in sorted((root / MASKS).iterdir()) if _counts(path, suffixes)
+        path.stem: path for path in sorted((root / MASKS).iterdir()) if _is_medium(path, suffixes)
     }
-    images = [path for path in sorted((root / IMAGES).iterdir()) if _counts(path, suffixes)]
+    images = [path for path in sorted((root / IMAGES).iterdir()) if _is_medium(path, suffixes)]
     for image in images:
         if image.stem not in masks:
             raise CasesError(
@@ -83,21 +85,28 @@ def masked(root: Path, suffixes: frozenset[str]) -> list[Masked]:
             )
     if not images:
         raise CasesError(f"{root / IMAGES}: no images ({', '.join(sorted(suffixes))})")
-    return [Masked(image, masks[image.stem]) for image in images]
+    return [MaskedCase(image, masks[image.stem]) for image in images]
 
 
-def limited(cases: Sequence[Case], limit: int | None) -> Sequence[Case]:
-    """So many of the cases, drawn by a hash of their names, in the order they have."""
+def subset(cases: Sequence[Case], limit: int | None) -> Sequence[Case]:
+    """Select `limit` cases, the same ones each time, in their order; None: all of them.
+
+    The hash of a path decides, not the order: the first cases of a directory are of one class.
+
+    Raises:
+        CasesError: `limit` is under 1.
+    """
     if limit is None or limit >= len(cases):
         return cases
     if limit < 1:
         raise CasesError(f"--limit is {limit}; at least 1")
-    drawn = sorted(cases, key=lambda case: hashlib.sha256(str(case.path).encode()).digest())
-    chosen = {case.path for case in drawn[:limit]}
-    return [case for case in cases if case.path in chosen]
+    by_hash = sorted(cases, key=lambda case: hashlib.sha256(str(case.path).encode()).digest())
+    paths = {case.path for case in by_hash[:limit]}
+    return [case for case in cases if case.path in paths]
 
 
 def _table(root: Path) -> Path | None:
+    """Return the CSV that `root` is or holds; None if it holds none."""
     if root.is_file():
         return root
     if not root.is_dir():
@@ -108,37 +117,37 @@ def _table(root: Path) -> Path | None:
     return tables[0] if tables else None
 
 
-def _listed(table: Path) -> Iterator[Labelled]:
+def _read_csv(table: Path) -> Iterator[LabelledCase]:
     try:
         with table.open(encoding="utf-8-sig", newline="") as stream:
             rows = csv.DictReader(stream, skipinitialspace=True)
             columns = [name.strip().lower() for name in rows.fieldnames or ()]
             rows.fieldnames = columns
             if not set(COLUMNS) <= set(columns):
-                found = ", ".join(columns) or "none"
-                raise CasesError(f"{table}: columns are {found}; needed: {', '.join(COLUMNS)}")
+                names = ", ".join(columns) or "none"
+                raise CasesError(f"{table}: columns are {names}; needed: {', '.join(COLUMNS)}")
             for row in rows:
-                yield _row(table, rows.line_num, row["file"], row["label"])
+                yield _parse_row(table, rows.line_num, row["file"], row["label"])
     except (UnicodeDecodeError, csv.Error) as error:
         raise CasesError(f"{table} is no CSV in UTF-8: {error}") from error
 
 
-def _row(table: Path, line: int, file: str | None, label: str | None) -> Labelled:
+def _parse_row(table: Path, line: int, file: str | None, label: str | None) -> LabelledCase:
     if not file or not label or not file.strip() or not label.strip():
         raise CasesError(f"{table}, line {line}: needs a file and a label")
     path = table.parent / file.strip()
     if not path.is_file():
         raise CasesError(f"{table}, line {line}: {path} is no file")
-    return Labelled(path, label.strip())
+    return LabelledCase(path, label.strip())
 
 
-def _foldered(root: Path, suffixes: frozenset[str]) -> Iterator[Labelled]:
+def _read_folders(root: Path, suffixes: frozenset[str]) -> Iterator[LabelledCase]:
     for folder in sorted(root.iterdir()):
         if folder.is_dir() and not folder.name.startswith("."):
             for path in sorted(folder.rglob("*")):
-                if _counts(path, suffixes):
-                    yield Labelled(path, folder.name)
+                if _is_medium(path, suffixes):
+                    yield LabelledCase(path, folder.name)
 
 
-def _counts(path: Path, suffixes: frozenset[str]) -> bool:
+def _is_medium(path: Path, suffixes: frozenset[str]) -> bool:
     return path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")

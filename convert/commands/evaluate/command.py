@@ -1,4 +1,4 @@
-"""`python -m convert evaluate`: two accuracies, and where they differ."""
+"""`python -m convert evaluate`: print the accuracy of two models, and the cases they differ in."""
 
 import argparse
 import json
@@ -6,12 +6,18 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from convert.commands.evaluate.cases import CasesError, has_masks, labelled, limited, masked
-from convert.commands.evaluate.classes import Accuracy
-from convert.commands.evaluate.measure import Measured, by_label, by_mask
-from convert.commands.evaluate.sides import Sides, both_sides
-from convert.commands.evaluate.tables import lines
-from convert.commands.verify.inputs import kind_of
+from convert.commands.evaluate.accuracy import Accuracy
+from convert.commands.evaluate.cases import (
+    CasesError,
+    has_masks,
+    read_labelled,
+    read_masked,
+    subset,
+)
+from convert.commands.evaluate.measure import Evaluation, evaluate_labels, evaluate_masks
+from convert.commands.evaluate.model_pair import ModelPair, load_models
+from convert.commands.evaluate.tables import format_result
+from convert.commands.verify.inputs import media_kind
 from convert.samples.media import MODALITIES
 from runtime.errors import SlipwayError
 
@@ -19,65 +25,68 @@ MASKED_TASK = "image-segmentation"
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Measure and print; exit code 1 where something is refused or too much is lost."""
+    """Evaluate and print; return exit code 1 on an error, or on a larger loss than allowed."""
     try:
-        sides = both_sides(options)
-        measured = _measured(sides, options)
+        models = load_models(options)
+        evaluation = _evaluate(models, options)
     except (SlipwayError, OSError) as error:
         print(f"convert: {error}", file=sys.stderr)
         return 1
-    facts = _facts(sides, measured)
-    text = json.dumps(facts) if options.json else "\n".join(_text(sides, measured))
-    print(text)
-    for each in measured.unreadable:
-        print(f"convert: left out: {each.file}: {each.reason}", file=sys.stderr)
-    return _judged(measured, options.allowed_loss)
+    if options.json:
+        print(json.dumps(_to_json(models, evaluation)))
+    else:
+        print("\n".join(_to_text(models, evaluation)))
+    for file in evaluation.unreadable:
+        print(f"convert: left out: {file.file}: {file.reason}", file=sys.stderr)
+    return _exit_code(evaluation, options.allowed_loss)
 
 
-def _measured(sides: Sides, options: argparse.Namespace) -> Measured:
-    suffixes = MODALITIES[kind_of(sides.after)].suffixes
-    task = sides.after.spec.task
+def _evaluate(models: ModelPair, options: argparse.Namespace) -> Evaluation:
+    suffixes = MODALITIES[media_kind(models.after)].suffixes
+    task = models.after.spec.task
     if task == MASKED_TASK:
-        return by_mask(sides, limited(masked(options.cases, suffixes), options.limit))
+        masked_cases = read_masked(options.cases, suffixes)
+        return evaluate_masks(models, subset(masked_cases, options.limit))
     if has_masks(options.cases):
-        raise CasesError(f"{options.cases} has masks; {sides.after.spec.id} answers {task}")
-    cases = labelled(options.cases, suffixes, options.ignore)
-    return by_label(sides, limited(cases, options.limit))
+        raise CasesError(f"{options.cases} has masks; {models.after.spec.id} answers {task}")
+    cases = read_labelled(options.cases, suffixes, options.ignore)
+    return evaluate_labels(models, subset(cases, options.limit))
 
 
-def _facts(sides: Sides, measured: Measured) -> dict[str, Any]:
-    manifest = sides.after.manifest
+def _to_json(models: ModelPair, evaluation: Evaluation) -> dict[str, Any]:
+    manifest = models.after.manifest
     return {
         "model": manifest.id,
         "version": manifest.version,
         "digest": manifest.digest,
         "weights": manifest.weights.origin,
-        "before": sides.before.variant.name,
-        "after": sides.after.variant.name,
-        **measured.result.to_json(),
-        "unreadable": [{"file": e.file, "reason": e.reason} for e in measured.unreadable],
+        "before": models.before.variant.name,
+        "after": models.after.variant.name,
+        **evaluation.result.to_json(),
+        "unreadable": [{"file": e.file, "reason": e.reason} for e in evaluation.unreadable],
     }
 
 
-def _text(sides: Sides, measured: Measured) -> Iterator[str]:
-    manifest, after = sides.after.manifest, sides.after.variant.name
+def _to_text(models: ModelPair, evaluation: Evaluation) -> Iterator[str]:
+    manifest, after = models.after.manifest, models.after.variant.name
     model = f"{manifest.id}/{manifest.version}, {manifest.weights.origin} weights"
     yield f"{model}: float against {after}"
-    if after == sides.before.variant.name:
+    if after == models.before.variant.name:
         yield "float is what this machine serves: nothing can differ; --variant names another"
     yield ""
-    yield from lines(measured.result)
+    yield from format_result(evaluation.result)
 
 
-def _judged(measured: Measured, allowed_points: float | None) -> int:
+def _exit_code(evaluation: Evaluation, allowed_points: float | None) -> int:
+    """Return 1, and say so, if more percentage points are lost than allowed."""
     if allowed_points is None:
         return 0
-    facts = measured.result.to_json()
-    share = facts["net_change"]
-    if isinstance(measured.result, Accuracy):
-        share /= facts["cases"]
-    lost = -100 * share
-    if lost <= allowed_points:
+    facts = evaluation.result.to_json()
+    gain = facts["net_change"]
+    if isinstance(evaluation.result, Accuracy):
+        gain /= facts["cases"]
+    lost_points = -100 * gain
+    if lost_points <= allowed_points:
         return 0
-    print(f"convert: {lost:.2f} points are lost; allowed: {allowed_points}", file=sys.stderr)
+    print(f"convert: {lost_points:.2f} points are lost; allowed: {allowed_points}", file=sys.stderr)
     return 1

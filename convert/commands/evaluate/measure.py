@@ -1,4 +1,4 @@
-"""Every case through both files, by the model's task."""
+"""Run every case through both models and compare the results with the labels or masks."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.commands.evaluate.cases import CasesError, Labelled, Masked
-from convert.commands.evaluate.classes import NOTHING, Accuracy, Answered, matched
-from convert.commands.evaluate.masks import Cut, Overlaps, iou, mae, read_mask
-from convert.commands.evaluate.sides import Sides
+from convert.commands.evaluate.accuracy import NOTHING, Accuracy, Prediction, match_labels
+from convert.commands.evaluate.cases import CasesError, LabelledCase, MaskedCase
+from convert.commands.evaluate.model_pair import ModelPair
+from convert.commands.evaluate.overlap import MaskScores, Overlap, iou, mae, read_mask
 from runtime.errors import InputError
 from runtime.results import Alpha, Classification, Detections, Embedding, Result
 
@@ -25,84 +25,62 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """What came of all cases."""
+class Evaluation:
+    """The outcome of all cases."""
 
-    result: Accuracy | Overlaps
+    result: Accuracy | Overlap
     unreadable: tuple[Unreadable, ...]
 
 
-def by_label(sides: Sides, cases: Sequence[Labelled]) -> Measured:
-    """Top-1 of classifiers, the best box of detectors, the nearest other case of embeddings.
+def evaluate_labels(models: ModelPair, cases: Sequence[LabelledCase]) -> Evaluation:
+    """Measure accuracy: of classifiers by the likeliest class, of detectors by the best box.
+
+    An embedding model predicts the label of the nearest other case.
 
     Raises:
         CasesError: a label that the model does not have, or no file is readable.
     """
     names = list(dict.fromkeys(case.label for case in cases))
-    labels = sides.after.spec.labels or tuple(names)
-    label_of = matched(names, labels)
+    labels = models.after.spec.labels or tuple(names)
+    label_of = match_labels(names, labels)
     unreadable: list[Unreadable] = []
-    found = list(_answers(sides, cases, unreadable))
-    if not found:
+    answers = list(_predict(models, cases, unreadable))
+    if not answers:
         raise CasesError(f"none of {len(cases)} files is readable: {unreadable[0].reason}")
-    kept = [case for case, _ in found]
-    truth = [label_of[case.label] for case in kept]
-    before, after = (_said([pair[side] for _, pair in found], truth) for side in (0, 1))
-    rows = zip(kept, truth, before, after, strict=True)
-    answers = tuple(Answered(str(case.path), *said) for case, *said in rows)
-    return Measured(Accuracy(tuple(labels), answers), tuple(unreadable))
+    truth = [label_of[case.label] for case, _ in answers]
+    before, after = (
+        _predicted_labels([pair[side] for _, pair in answers], truth) for side in (0, 1)
+    )
+    predictions = tuple(
+        Prediction(str(case.path), *row)
+        for (case, _), *row in zip(answers, truth, before, after, strict=True)
+    )
+    return Evaluation(Accuracy(tuple(labels), predictions), tuple(unreadable))
 
 
-def by_mask(sides: Sides, cases: Sequence[Masked]) -> Measured:
-    """Overlap with masks.
+def evaluate_masks(models: ModelPair, cases: Sequence[MaskedCase]) -> Evaluation:
+    """Measure the overlap of predicted masks with the given ones.
 
     Raises:
         CasesError: a mask that is unreadable or of another size, or no image is readable.
     """
     unreadable: list[Unreadable] = []
-    cuts = []
-    for case, pair in _answers(sides, cases, unreadable):
-        first, second = pair
-        assert isinstance(first, Alpha)
-        assert isinstance(second, Alpha)
-        mask = read_mask(case.mask, *first.values.shape)
-        ious = [iou(mask, each.values) for each in (first, second)]
-        maes = [mae(mask, each.values) for each in (first, second)]
-        cuts.append(Cut(str(case.path), *ious, *maes))
-    if not cuts:
+    scores = []
+    for case, (before, after) in _predict(models, cases, unreadable):
+        assert isinstance(before, Alpha)
+        assert isinstance(after, Alpha)
+        mask = read_mask(case.mask, *before.values.shape)
+        alphas = (before.values, after.values)
+        ious = [iou(mask, alpha) for alpha in alphas]
+        maes = [mae(mask, alpha) for alpha in alphas]
+        scores.append(MaskScores(str(case.path), *ious, *maes))
+    if not scores:
         raise CasesError(f"none of {len(cases)} images is readable: {unreadable[0].reason}")
-    return Measured(Overlaps(tuple(cuts)), tuple(unreadable))
-
-
-def _answers(
-    sides: Sides, cases: Sequence[Any], unreadable: list[Unreadable]
-) -> Iterator[tuple[Any, tuple[Result, Result]]]:
-    for case in cases:
-        path: Path = case.path
-        try:
-            yield case, sides.answers(path.read_bytes())
-        except InputError as error:
-            unreadable.append(Unreadable(str(path), str(error)))
-
-
-def _said(results: Sequence[Result], truth: Sequence[str]) -> list[str]:
-    embeddings = [each.values for each in results if isinstance(each, Embedding)]
-    if embeddings:
-        return nearest(np.stack(embeddings), truth)
-    return [_label(each) for each in results]
-
-
-def _label(result: Result) -> str:
-    if isinstance(result, Classification):
-        return result.label
-    assert isinstance(result, Detections)  # masks are measured elsewhere
-    if not len(result.scores):
-        return NOTHING
-    return result.labels[int(result.classes[int(result.scores.argmax())])]
+    return Evaluation(Overlap(tuple(scores)), tuple(unreadable))
 
 
 def nearest(embeddings: NDArray[np.float32], labels: Sequence[str]) -> list[str]:
-    """The label of the case most similar to each, itself left out.
+    """Return for each case the label of the other case with the most similar embedding.
 
     Args:
         embeddings: (N, D), L2 norm 1.
@@ -116,3 +94,31 @@ def nearest(embeddings: NDArray[np.float32], labels: Sequence[str]) -> list[str]
     similarity = embeddings @ embeddings.T
     np.fill_diagonal(similarity, -np.inf)
     return [labels[index] for index in similarity.argmax(axis=1)]
+
+
+def _predict(
+    models: ModelPair, cases: Sequence[Any], unreadable: list[Unreadable]
+) -> Iterator[tuple[Any, tuple[Result, Result]]]:
+    """Yield each case with both results; append files that cannot be decoded to `unreadable`."""
+    for case in cases:
+        path: Path = case.path
+        try:
+            yield case, models.predict(path.read_bytes())
+        except InputError as error:
+            unreadable.append(Unreadable(str(path), str(error)))
+
+
+def _predicted_labels(results: Sequence[Result], truth: Sequence[str]) -> list[str]:
+    embeddings = [result.values for result in results if isinstance(result, Embedding)]
+    if embeddings:
+        return nearest(np.stack(embeddings), truth)
+    return [_predicted_label(result) for result in results]
+
+
+def _predicted_label(result: Result) -> str:
+    if isinstance(result, Classification):
+        return result.label
+    assert isinstance(result, Detections)  # `evaluate_masks` takes care of masks
+    if not len(result.scores):
+        return NOTHING
+    return result.labels[int(result.classes[int(result.scores.argmax())])]

@@ -1,25 +1,25 @@
-"""What `convert evaluate` prints for people."""
+"""Format an evaluation for the terminal."""
 
 from collections.abc import Iterator, Sequence
 
-from convert.commands.evaluate.classes import Accuracy, confusion
-from convert.commands.evaluate.masks import Overlaps
+from convert.commands.evaluate.accuracy import Accuracy, confusion
+from convert.commands.evaluate.overlap import Overlap
 from runtime.cli.table import align
 
 SHOWN = 20  # cases that changed; --json has all
 
 
-def lines(result: Accuracy | Overlaps) -> Iterator[str]:
-    """The tables of either kind."""
-    return _accuracy(result) if isinstance(result, Accuracy) else _overlaps(result)
+def format_result(result: Accuracy | Overlap) -> Iterator[str]:
+    """Return the lines of the tables of a result."""
+    return _format_accuracy(result) if isinstance(result, Accuracy) else _format_overlap(result)
 
 
-def _accuracy(result: Accuracy) -> Iterator[str]:
-    count, (before, after) = len(result.answers), result.right
+def _format_accuracy(result: Accuracy) -> Iterator[str]:
+    count, (before, after) = len(result.predictions), result.correct
     yield f"accuracy  before {before / count:.4f}  after {after / count:.4f}  of {count} cases"
     yield (
         f"net change {after - before:+d}; {len(result.changed)} answered otherwise; "
-        f"McNemar's test: p = {result.chance:.2f}"
+        f"McNemar's test: p = {result.p_value:.2f}"
     )
     yield ""
     heading = ("class", "cases", "before", "after")
@@ -34,7 +34,7 @@ def _accuracy(result: Accuracy) -> Iterator[str]:
     yield from align([heading, *classes])
     for side in ("before", "after"):
         yield from ("", f"confusion {side}: rows are labels, columns answers")
-        matrix = confusion(result.labels, result.columns, result.answers, side)
+        matrix = confusion(result.labels, result.columns, result.predictions, side)
         rows = [
             (label, *map(str, row))
             for label, row in zip(result.labels, matrix, strict=True)
@@ -42,10 +42,10 @@ def _accuracy(result: Accuracy) -> Iterator[str]:
         ]
         yield from align([("", *result.columns), *rows])
     changed = [(e.file, e.label, e.before, e.after) for e in result.changed]
-    yield from _changed(("file", "label", "before", "after"), changed)
+    yield from _format_changed(("file", "label", "before", "after"), changed)
 
 
-def _overlaps(result: Overlaps) -> Iterator[str]:
+def _format_overlap(result: Overlap) -> Iterator[str]:
     facts = result.to_json()
     rows = [
         (name, *(f"{facts[f'{key}_{side}']:.4f}" for side in ("before", "after")))
@@ -54,15 +54,15 @@ def _overlaps(result: Overlaps) -> Iterator[str]:
     yield from align([(f"{facts['cases']} images", "before", "after"), *rows])
     yield f"net change of IoU {facts['net_change']:+.4f}"
     changed = [
-        (cut.file, f"{cut.iou_before:.4f}", f"{cut.iou_after:.4f}", f"{cut.change:+.4f}")
-        for cut in result.changed
+        (e.file, f"{e.iou_before:.4f}", f"{e.iou_after:.4f}", f"{e.change:+.4f}")
+        for e in result.changed
     ]
-    yield from _changed(("file", "IoU before", "after", "change"), changed)
+    yield from _format_changed(("file", "IoU before", "after", "change"), changed)
 
 
-def _changed(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+def _format_changed(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     if not rows:
         return
-    more = f", of which {SHOWN} are shown" if len(rows) > SHOWN else ""
+    more = f"; the first {SHOWN} are shown" if len(rows) > SHOWN else ""
     yield from ("", f"{len(rows)} cases changed{more}")
     yield from align([heading, *rows[:SHOWN]])

@@ -1,10 +1,10 @@
-"""The verification of an artifact once more, on the machine that will serve it.
+"""Verify an artifact again, on the machine that will serve it.
 
-Needs the deployed packages alone: no framework, not even onnx. What is compared with lies in the
-artifact: hashes, golden outputs, the float variant, the tolerance that INT8 was judged by.
+Needs the deployed packages alone: no framework, not even onnx. Everything to compare with lies in
+the artifact: hashes, golden outputs, the float variant, and the tolerance that INT8 had to meet.
 """
 
-from convert.commands.verify.artifact import recheck
 from convert.commands.verify.check import Check, Report
+from convert.commands.verify.sequence import verify_artifact
 
-__all__ = ["Check", "Report", "recheck"]
+__all__ = ["Check", "Report", "verify_artifact"]

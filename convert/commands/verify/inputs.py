@@ -1,4 +1,4 @@
-"""Inputs that no conversion has seen, through the served decoding and preprocessing."""
+"""Make inputs that no conversion has seen, through the decoding and preprocessing that serve."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from runtime.engine.session import Feeds
 from runtime.errors import ArtifactError, InputError
 from runtime.model import Model
 
-# of versions that do not say by which drawings they were judged
+# for versions whose manifest does not name the kind of media that they were measured with
 KINDS: Mapping[Task, MediaKind] = {
     "audio-classification": "voice",
     "video-classification": "walker",
@@ -22,11 +22,11 @@ KINDS: Mapping[Task, MediaKind] = {
 }
 
 
-def kind_of(model: Model) -> MediaKind:
-    """The kind of media that a model was judged with.
+def media_kind(model: Model) -> MediaKind:
+    """Return the kind of media that a model was measured with.
 
     Raises:
-        ArtifactError: the version names one that is unknown.
+        ArtifactError: the manifest names an unknown kind.
     """
     recorded = model.variant.verification.get("media")
     if recorded is None:
@@ -40,43 +40,45 @@ def kind_of(model: Model) -> MediaKind:
     )
 
 
-def drawn(model: Model) -> Samples:
-    """As many drawings as judged the conversion, of a split that it did not see."""
-    modality = MODALITIES[kind_of(model)]
+def generate_samples(model: Model) -> Samples:
+    """Return as many synthetic samples as the conversion measured, from another split."""
+    modality = MODALITIES[media_kind(model)]
     media = modality.generate(procedural.SAMPLES, modality.validation_count)
-    return tuple(_prepared(modality.encode(each), model, n) for n, each in enumerate(media))
+    return tuple(
+        _feeds(modality.encode(medium), model, number) for number, medium in enumerate(media)
+    )
 
 
-def given(model: Model, directory: Path) -> Samples:
-    """The user's media below a directory, in the order of their content hash; at most MAXIMUM.
+def read_samples(model: Model, directory: Path) -> Samples:
+    """Read the media below a directory, at most MAXIMUM, in the order of their content hashes.
 
     Raises:
         CalibrationError: there are none, or one is unreadable.
     """
-    modality = MODALITIES[kind_of(model)]
+    modality = MODALITIES[media_kind(model)]
     paths = [p for p in directory.rglob("*") if p.suffix.lower() in modality.suffixes]
-    ordered = dict(sorted((sha256(path), path) for path in paths if path.is_file())).values()
-    if not ordered:
+    by_hash = dict(sorted((sha256(path), path) for path in paths if path.is_file()))
+    if not by_hash:
         suffixes = ", ".join(sorted(modality.suffixes))
         raise CalibrationError(f"{directory}: no {modality.noun} ({suffixes})")
-    return tuple(_read(list(ordered)[:MAXIMUM], model))
+    return tuple(_read_files(list(by_hash.values())[:MAXIMUM], model))
 
 
-def _read(paths: list[Path], model: Model) -> Iterator[Feeds]:
+def _read_files(paths: list[Path], model: Model) -> Iterator[Feeds]:
     for number, path in enumerate(paths):
         try:
-            yield _prepared(path.read_bytes(), model, number)
+            yield _feeds(path.read_bytes(), model, number)
         except InputError as error:
             raise CalibrationError(f"{path}: {error}") from error
 
 
-def _prepared(data: bytes, model: Model, number: int) -> Feeds:
+def _feeds(data: bytes, model: Model, number: int) -> Feeds:
     return model.prepare(data, condition=_condition(model, number)).feeds
 
 
 def _condition(model: Model, number: int) -> str | None:
-    """Of every third person nothing is known; of the others each condition in turn."""
-    known = model.assets.conditions
-    if known is None or number % 3 == 2:
+    """Return the condition to ask sample `number` with: each in turn, none for every third."""
+    conditions = model.assets.conditions
+    if conditions is None or number % 3 == 2:
         return None
-    return known.names[number % len(known.names)]
+    return conditions.names[number % len(conditions.names)]

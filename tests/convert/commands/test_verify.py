@@ -1,4 +1,4 @@
-"""`convert verify`: every gate is seen to close."""
+"""`convert verify`: each check fails on an artifact that is broken in its way."""
 
 import hashlib
 import json
@@ -15,9 +15,9 @@ import pytest
 from onnx import helper
 
 from convert.__main__ import main
-from convert.commands.verify import recheck
-from convert.commands.verify.artifact import why
+from convert.commands.verify import verify_artifact
 from convert.commands.verify.measures import SYNTHETIC
+from convert.commands.verify.sequence import selection_reason
 from convert.errors import CalibrationError
 from convert.verify import latency
 from runtime.artifact.manifest import read_manifest
@@ -33,8 +33,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latency, "SECONDS", 0.01)  # what is measured here is not speed
+def short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency, "SECONDS", 0.01)  # no test here is about speed
 
 
 @pytest.fixture
@@ -42,50 +42,53 @@ def directory(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "1"))
 
 
-def reasons(directory: Path, media: Path | None = None) -> list[str]:
-    """But for speed, which a busy machine may get wrong."""
-    return [each for each in recheck(directory, media).reasons if not each.startswith("speed")]
+def failures(directory: Path, media: Path | None = None) -> list[str]:
+    """Verify; return the failures but for speed, which a busy machine may get wrong."""
+    report = verify_artifact(directory, media)
+    return [failure for failure in report.failures if not failure.startswith("speed")]
 
 
-def test_what_was_verified_passes_again(directory: Path) -> None:
-    report = recheck(directory)
-    assert [each for each in report.reasons if not each.startswith("speed")] == []
-    looked = {(check.name, check.variant) for check in report.checks}
+def test_intact_artifact_passes(directory: Path) -> None:
+    assert failures(directory) == []
+    report = verify_artifact(directory)
+    checks = {(check.name, check.variant) for check in report.checks}
     for variant in ("int8", "int8-7bit"):
         for name in ("golden outputs", "integer operators", "batches", "fidelity"):
-            assert (name, variant) in looked
-    assert {("golden outputs", "float"), ("batches", "float")} <= looked
-    assert {("files", ""), ("spec", ""), ("golden media", "")} <= looked
+            assert (name, variant) in checks
+    assert {("golden outputs", "float"), ("batches", "float")} <= checks
+    assert {("files", ""), ("spec", ""), ("golden media", "")} <= checks
     (speed,) = [check for check in report.checks if check.name == "speed"]
-    assert " x float" in speed.found
+    assert " x float" in speed.text
 
 
 @pytest.mark.parametrize("name", ["int8.onnx", "int8-7bit.onnx", "float.onnx", "golden.npz"])
-def test_one_other_byte_is_told_with_its_place(directory: Path, name: str) -> None:
+def test_changed_byte_fails_with_the_file_named(directory: Path, name: str) -> None:
     path = directory / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    (reason,) = reasons(directory)
-    assert reason.startswith(f"files: {path} has sha256")
+    (failure,) = failures(directory)
+    assert failure.startswith(f"files: {path} has sha256")
 
 
-def test_missing_and_cut_files_are_told(directory: Path) -> None:
+def test_missing_and_truncated_files_fail(directory: Path) -> None:
     (directory / "float.onnx").unlink()
-    assert reasons(directory)[0].startswith(f"files: {directory}/float.onnx cannot be read")
+    assert failures(directory)[0].startswith(f"files: {directory}/float.onnx cannot be read")
     (directory / "int8.onnx").write_bytes(b"")
-    assert "has 0 bytes; the manifest says" in reasons(directory)[0]
+    assert "has 0 bytes; the manifest says" in failures(directory)[0]
     (directory / "manifest.json").write_text('{"schema_version": 1')
-    assert "manifest.json is not JSON" in reasons(directory)[0]
+    assert "manifest.json is not JSON" in failures(directory)[0]
 
 
 def test_int8_that_computes_in_float_fails(directory: Path) -> None:
     put(directory, "int8", (directory / "float.onnx").read_bytes())
-    assert reasons(directory) == ["integer operators int8: onnxruntime computes all of it in float"]
+    assert failures(directory) == [
+        "integer operators int8: onnxruntime computes all of it in float"
+    ]
 
 
-def changed(path: Path, *nodes: onnx.NodeProto) -> bytes:
-    """The graph with nodes between what gave `probabilities` and the output of that name."""
+def insert_nodes(path: Path, *nodes: onnx.NodeProto) -> bytes:
+    """Insert nodes that compute `probabilities` from `before`, its value so far."""
     model = onnx.load(path)
     for node in model.graph.node:
         for index, name in enumerate(node.output):
@@ -97,20 +100,25 @@ def changed(path: Path, *nodes: onnx.NodeProto) -> bytes:
 
 def test_rows_that_depend_on_their_batch_fail(directory: Path) -> None:
     centre = helper.make_node("ReduceMean", ["before"], ["centre"], axes=[0], keepdims=1)
-    apart = helper.make_node("Sub", ["before", "centre"], ["less"])
-    again = helper.make_node("Add", ["less", "before"], ["probabilities"])  # alone: as before
-    put(directory, "int8-7bit", changed(directory / "int8-7bit.onnx", centre, apart, again))
-    (reason,) = reasons(directory)
-    assert reason == "batches int8-7bit: rows differ by more than 1e-05 in a batch"
+    difference = helper.make_node("Sub", ["before", "centre"], ["less"])
+    added = helper.make_node("Add", ["less", "before"], ["probabilities"])  # a row alone: unchanged
+    put(
+        directory,
+        "int8-7bit",
+        insert_nodes(directory / "int8-7bit.onnx", centre, difference, added),
+    )
+    (failure,) = failures(directory)
+    assert failure == "batches int8-7bit: rows differ by more than 1e-05 in a batch"
 
 
-def test_answers_that_are_not_the_golden_ones_fail(directory: Path) -> None:
+def test_outputs_that_differ_from_the_golden_ones_fail(directory: Path) -> None:
     wrong = helper.make_node("Softmax", ["before"], ["probabilities"], axis=1)
-    put(directory, "float", changed(directory / "float.onnx", wrong))
-    found = reasons(directory)
-    assert found[0].startswith("fidelity int8: probability_distance")
-    assert any(each.startswith("golden outputs float: probabilities differs by") for each in found)
-    assert any("; allowed: 1.0e-03 and 1.0e-03" in each for each in found)
+    put(directory, "float", insert_nodes(directory / "float.onnx", wrong))
+    fidelity, *others = failures(directory)
+    assert fidelity.startswith("fidelity int8: probability_distance")
+    (outputs,) = [text for text in others if text.startswith("golden outputs float: ")]
+    assert "probabilities differs by" in outputs
+    assert "; allowed: 1.0e-03 and 1.0e-03" in outputs
 
 
 def test_fidelity_outside_the_recorded_tolerance_fails(directory: Path) -> None:
@@ -118,12 +126,12 @@ def test_fidelity_outside_the_recorded_tolerance_fails(directory: Path) -> None:
     bound = {"at_least": {}, "at_most": {"probability_distance": 1e-9}}
     manifest["variants"][1]["verification"]["tolerance"] = bound
     edit_manifest(directory, {"variants": manifest["variants"]})
-    (reason,) = reasons(directory)
-    assert reason.startswith("fidelity int8-7bit: probability_distance ")
-    assert "on 16 fresh drawings" in reason
+    (failure,) = failures(directory)
+    assert failure.startswith("fidelity int8-7bit: probability_distance ")
+    assert "on 16 synthetic samples" in failure
 
 
-def test_fidelity_is_not_judged_on_drawings_where_real_media_calibrated(
+def test_fidelity_after_calibration_on_real_media_needs_real_media(
     directory: Path, tmp_path: Path
 ) -> None:
     bound = {"at_least": {}, "at_most": {"probability_distance": 1e-9}}
@@ -131,20 +139,20 @@ def test_fidelity_is_not_judged_on_drawings_where_real_media_calibrated(
     manifest["variants"][0]["verification"]["tolerance"] = bound
     edit_manifest(directory, {"variants": manifest["variants"], "calibration": "sha256:0"})
     assert manifest["calibration"] == SYNTHETIC
-    assert reasons(directory) == []
+    assert failures(directory) == []
     media = tmp_path / "media"
     media.mkdir()
     with pytest.raises(CalibrationError, match="no images"):
-        recheck(directory, media)
+        verify_artifact(directory, media)
     for level in range(3):
         image = np.full((20, 20, 3), level * 80, np.uint8)
         cv2.imwrite(str(media / f"{level}.png"), image)
-    (reason,) = reasons(directory, media)
-    assert reason.startswith("fidelity int8: probability_distance")
-    assert "on 3 media given" in reason
+    (failure,) = failures(directory, media)
+    assert failure.startswith("fidelity int8: probability_distance")
+    assert "on 3 media of --media" in failure
 
 
-def test_golden_media_that_decode_otherwise_fail(directory: Path) -> None:
+def test_golden_media_that_decode_differently_fail(directory: Path) -> None:
     with np.load(directory / "golden.npz") as arrays:
         golden = dict(arrays)
     golden["media/1"] = golden["media/0"]
@@ -154,54 +162,56 @@ def test_golden_media_that_decode_otherwise_fail(directory: Path) -> None:
     digest = hashlib.sha256(content).hexdigest()
     entry = replace(manifest.golden, sha256=digest, size_bytes=len(content))
     edit_manifest(directory, {"golden": to_json(entry)})
-    (reason,) = reasons(directory)
-    assert reason.startswith("golden media: of [1] other pixels")
+    (failure,) = failures(directory)
+    assert failure.startswith("golden media: golden files [1] decode differently")
 
 
 def test_variants_for_other_cpus_are_not_measured(directory: Path) -> None:
     manifest = json.loads((directory / "manifest.json").read_text())
     manifest["variants"][0]["cpu_features"] = ["of_a_cpu_to_come"]
     edit_manifest(directory, {"variants": manifest["variants"]})
-    report = recheck(directory)
-    told = {check.name: check for check in report.checks if check.variant == "int8"}
-    assert list(told) == ["not measured"]
-    (chosen,) = [check for check in report.checks if check.name == "variant"]
-    assert "int8 needs one of of_a_cpu_to_come" in chosen.found
+    report = verify_artifact(directory)
+    names = [check.name for check in report.checks if check.variant == "int8"]
+    assert names == ["not measured"]
+    (selected,) = [check for check in report.checks if check.name == "variant"]
+    assert "int8 needs one of of_a_cpu_to_come" in selected.text
 
 
-def test_it_says_why_a_cpu_gets_its_variant(directory: Path) -> None:
+def test_reason_why_a_cpu_gets_its_variant(directory: Path) -> None:
     manifest = read_manifest(directory)
     eight, seven, plain = manifest.variants
-    assert why(manifest, eight, frozenset({"avx_vnni", "sse"})) == "this CPU has avx_vnni"
-    said = why(manifest, seven, frozenset({"avx2"}))
-    assert said.startswith("this CPU has avx2; int8 needs one of avx512_vnni, ")
-    said = why(manifest, plain, frozenset())
-    assert said.startswith("it runs on any CPU; int8 needs one of")
-    assert said.endswith("int8-7bit needs one of avx2")
+    assert (
+        selection_reason(manifest, eight, frozenset({"avx_vnni", "sse"})) == "this CPU has avx_vnni"
+    )
+    reason = selection_reason(manifest, seven, frozenset({"avx2"}))
+    assert reason.startswith("this CPU has avx2; int8 needs one of avx512_vnni, ")
+    reason = selection_reason(manifest, plain, frozenset())
+    assert reason.startswith("it runs on any CPU; int8 needs one of")
+    assert reason.endswith("int8-7bit needs one of avx2")
     assert cpu_features()  # of this machine
 
 
-def test_a_graph_that_does_not_run_is_told(directory: Path) -> None:
+def test_graph_that_does_not_run_fails(directory: Path) -> None:
     broken = helper.make_node("Reshape", ["before", "before_shape"], ["probabilities"])
-    model = onnx.load_from_string(changed(directory / "int8.onnx", broken))
+    model = onnx.load_from_string(insert_nodes(directory / "int8.onnx", broken))
     shape = onnx.numpy_helper.from_array(np.array([7, 7]), "before_shape")
     model.graph.initializer.append(shape)
     put(directory, "int8", model.SerializeToString())
-    found = reasons(directory)
-    assert found
-    assert all("int8: " in each for each in found)
+    texts = failures(directory)
+    assert texts
+    assert all("int8: " in text for text in texts)
 
 
-def test_without_float_there_is_nothing_to_compare_with(directory: Path) -> None:
+def test_artifact_without_float_has_nothing_to_compare_with(directory: Path) -> None:
     manifest = json.loads((directory / "manifest.json").read_text())
     edit_manifest(directory, {"variants": manifest["variants"][:2]})
-    report = recheck(directory)
-    assert report.reasons == []
-    (told,) = [check for check in report.checks if check.name == "fidelity, speed"]
-    assert told.verdict == "told"
+    report = verify_artifact(directory)
+    assert report.failures == []
+    (check,) = [check for check in report.checks if check.name == "fidelity, speed"]
+    assert check.verdict == "told"
 
 
-def test_media_of_a_kind_that_is_unknown(
+def test_unknown_kind_of_media_is_refused(
     directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     manifest = json.loads((directory / "manifest.json").read_text())
@@ -216,8 +226,8 @@ def test_sounds_clips_and_texts(graph: str, tmp_path: Path) -> None:
     directory = write_artifact(tmp_path, graph)
     if graph == TEXT:
         add_samples(directory, b"slow walking.", b"walking slowly")
-    report = recheck(directory)
-    assert report.reasons == []
+    report = verify_artifact(directory)
+    assert report.failures == []
     assert ("batches", "ok") in {(check.name, check.verdict) for check in report.checks}
 
 
@@ -227,6 +237,7 @@ def test_command_line(directory: Path, capsys: pytest.CaptureFixture[str]) -> No
     out, err = capsys.readouterr()
     report = json.loads(out)
     assert report["passed"] is False
+    assert {tuple(check) for check in report["checks"]} == {("name", "verdict", "found", "variant")}
     failed = [check for check in report["checks"] if check["verdict"] == "failed"]
     assert "integer operators" in {check["name"] for check in failed}
     assert "integer operators int8: onnxruntime computes all of it in float" in err

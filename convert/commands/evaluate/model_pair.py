@@ -1,4 +1,4 @@
-"""The two files that are compared, loaded as they are served."""
+"""Load the two models to compare, as they are served."""
 
 import argparse
 import sys
@@ -17,14 +17,14 @@ from runtime.results import Result
 
 
 @dataclass(frozen=True, slots=True)
-class Sides:
-    """The float reference and what is packaged."""
+class ModelPair:
+    """The float reference (before) and a packaged variant (after)."""
 
     before: Model
     after: Model
 
-    def answers(self, media: Media) -> tuple[Result, Result]:
-        """What each says of one input, asked as it is served.
+    def predict(self, media: Media) -> tuple[Result, Result]:
+        """Return both models' results for one input, decoded and prepared as they are served.
 
         Raises:
             InputError: it cannot be decoded.
@@ -32,28 +32,33 @@ class Sides:
         return self.before.predict(media), self.after.predict(media)
 
 
-def both_sides(options: argparse.Namespace) -> Sides:
-    """Load what `convert evaluate` was asked about.
+def load_models(options: argparse.Namespace) -> ModelPair:
+    """Load the models that the options of `convert evaluate` name.
 
     Raises:
         ArtifactError: there is no such artifact, or it is not intact.
         ConvertError: the reference has to be exported again and cannot be.
     """
-    named = Path(options.artifact)
-    directory = version_directory(named if named.is_dir() else options.out / options.artifact)
+    path = Path(options.artifact)
+    directory = version_directory(path if path.is_dir() else options.out / options.artifact)
     after = load(directory, variant=options.variant)
     if options.recipe is not None and options.checkpoint is None:
         raise CasesError("--recipe is of the export of --checkpoint, which is not given")
     if options.checkpoint is not None:
-        return Sides(_exported(options, after), after)
+        return ModelPair(_export_reference(options, after), after)
     try:
-        return Sides(load(directory, variant="float"), after)
+        return ModelPair(load(directory, variant="float"), after)
     except ArtifactError as error:
         raise CasesError(f"{error}; --checkpoint PATH exports the reference again") from error
 
 
-def _exported(options: argparse.Namespace, after: Model) -> Model:
-    """The float graph of a checkpoint: the one that the artifact was made of."""
+def _export_reference(options: argparse.Namespace, after: Model) -> Model:
+    """Export the float graph of the checkpoint that the artifact was made from.
+
+    Raises:
+        CasesError: packages are missing, or the artifact was made from another checkpoint.
+        ConvertError: the export fails.
+    """
     missing = [name for name in ("onnx", "torch", "tensorflow") if find_spec(name) is None]
     if missing:
         raise CasesError(
@@ -66,7 +71,7 @@ def _exported(options: argparse.Namespace, after: Model) -> Model:
     model_id = after.manifest.id
     recipe_file = recipe.read(options.recipe) if options.recipe else recipe.find(model_id)
     with tempfile.TemporaryDirectory(prefix="slipway-") as scratch:
-        labels = _labels_file(Path(scratch), after.spec.labels)
+        labels = _write_labels(Path(scratch), after.spec.labels)
         job = Job(
             recipe_file,
             Path(scratch),
@@ -76,15 +81,15 @@ def _exported(options: argparse.Namespace, after: Model) -> Model:
         )
         outcome = convert(job, lambda stage: print(f"reference: {stage}", file=sys.stderr))
         before = load(outcome.message, variant="float")
-    found, wanted = before.manifest.weights.sha256, after.manifest.weights.sha256
-    if found != wanted:
+    actual, expected = before.manifest.weights.sha256, after.manifest.weights.sha256
+    if actual != expected:
         raise CasesError(
-            f"{options.checkpoint} has sha256 {found}; the artifact was made of {wanted}"
+            f"{options.checkpoint} has sha256 {actual}; the artifact was made of {expected}"
         )
     return before
 
 
-def _labels_file(directory: Path, labels: Sequence[str]) -> Path | None:
+def _write_labels(directory: Path, labels: Sequence[str]) -> Path | None:
     if not labels:
         return None
     path = directory / "labels.txt"
