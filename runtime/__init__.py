@@ -1,9 +1,9 @@
-"""Runs Slipway artifacts with onnxruntime, numpy and OpenCV alone."""
+"""Run Slipway artifacts with onnxruntime, numpy and OpenCV, without a framework."""
 
 import os
 from typing import TYPE_CHECKING, Any
 
-# onnxruntime 1.29+ sends telemetry from its official Linux builds unless told before its import
+# set before its import: onnxruntime 1.29 and later send telemetry from their Linux builds
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ __all__ = ["Model", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    # at first use: a worker that decodes (`runtime.media.isolation`) needs no onnxruntime
+    # imported at first use: the decoder processes of `runtime.media.isolation` need no onnxruntime
     if name in __all__:
         from runtime import model
 

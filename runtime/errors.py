@@ -18,7 +18,7 @@ class InputError(SlipwayError):
 
 
 class DecodeError(InputError):
-    """The bytes are not media this project decodes: truncated, of another kind, or empty."""
+    """The bytes are not media this project decodes: empty, truncated or of another format."""
 
 
 class TooLargeError(InputError):
@@ -39,9 +39,9 @@ def not_finite(model_id: str) -> ModelOutputError:
 
 
 def one_line(error: BaseException, *, most: int = 300) -> str:
-    """Return the message of an error on one line, of at most `most` characters.
+    """Return the message of an error on one line, truncated to `most` characters.
 
-    Frameworks and onnxruntime spread a message over many lines. An error without a message is
-    named by its class.
+    Frameworks and onnxruntime spread a message over many lines. For an error without a message
+    the result is the name of its class.
     """
     return " ".join(str(error).split())[:most] or type(error).__name__

@@ -1,4 +1,4 @@
-"""An artifact, loaded: decode, preprocess, session, postprocess."""
+"""A loaded artifact: decode and preprocess an input, run the graph, build the result."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,26 +30,26 @@ from runtime.results import Provenance, Result, is_finite
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One version of a model, ready to answer. Safe to use from several threads at once."""
+    """One version of a model, loaded. Safe to use from several threads at once."""
 
     manifest: Manifest
     spec: Spec  # the copy inside the ONNX file
-    variant: Variant  # the one this machine runs
+    variant: Variant  # the file that runs on this CPU
     session: Session
     assets: Assets = field(default_factory=Assets)
 
     def predict(
         self, media: Media, *, condition: str | None = None, bounds: Bounds | None = None
     ) -> Result:
-        """Answer for one input: an image, a sound, a clip or a text, as the spec's task says.
+        """Return the task's result for one input: an image, a sound, a clip or a text.
 
         Args:
             media: an encoded file (image: JPEG, PNG, WebP, BMP, GIF; sound: WAV, FLAC, Ogg, MP3;
                 clip: MP4, MOV, WebM, Matroska, AVI) or UTF-8 text; or decoded: an image (H, W, 3)
                 uint8 RGB, a waveform (S,) float32 at the spec's sampling rate, a clip
                 (n, H, W, 3) uint8 RGB, a str.
-            condition: of the person in a clip, by a name or synonym that the version knows; None
-                where nothing is known.
+            condition: of the person in a clip: a name or synonym that the version knows; None if
+                nothing is known.
             bounds: the largest media decoded; None for the defaults.
 
         Raises:
@@ -77,7 +77,7 @@ class Model:
     def answer(self, prepared: Prepared) -> Result:
         """Run the graph on one prepared input and build the task's result.
 
-        Every answer that the commands, the tasks and the server give for one input comes from here.
+        Commands, tasks and the server get every result for a single input from this method.
 
         Args:
             prepared: from `prepare`, or made by a task that decodes its media itself.
@@ -127,29 +127,29 @@ class Model:
 
         Args:
             feeds: an array per input of the spec, of its dtype and shape.
-            output_names: outputs wanted, in that order; None for all.
+            output_names: outputs to return, in this order; None for all.
 
         Raises:
             InputError: a tensor is missing, unknown, or of another dtype or shape.
         """
         check_feeds(feeds, self.spec, self.assets)
-        known = [output.name for output in self.spec.outputs]
+        all_names = [output.name for output in self.spec.outputs]
         for name in output_names or ():
-            if name not in known:
+            if name not in all_names:
                 raise InputError(
-                    f"output {name!r} is unknown; {self.spec.id} has {', '.join(known)}"
+                    f"output {name!r} is unknown; {self.spec.id} has {', '.join(all_names)}"
                 )
-        wanted = output_names or known
-        # a scalar has no rows to tell apart
+        names = output_names or all_names
+        # a scalar input has no batch axis to split
         if self.variant.batch_invariant or any(array.ndim == 0 for array in feeds.values()):
-            return self.session.run(feeds, wanted)
+            return self.session.run(feeds, names)
         rows = next(iter(feeds.values())).shape[0]
-        # a row would depend on its companions
-        alone = [
-            self.session.run({name: array[i : i + 1] for name, array in feeds.items()}, wanted)
+        # in a batch, the other rows would change a row's answer
+        runs = [
+            self.session.run({name: array[i : i + 1] for name, array in feeds.items()}, names)
             for i in range(rows)
         ]
-        return {name: np.concatenate([row[name] for row in alone]) for name in wanted}
+        return {name: np.concatenate([run[name] for run in runs]) for name in names}
 
 
 def load(
@@ -159,18 +159,21 @@ def load(
 
     Args:
         path: artifacts/<model> (its newest complete version) or artifacts/<model>/<version>.
-        variant: one by its name, whatever CPU it is for; None for the best that this CPU runs.
+        variant: the name of a variant, for any CPU; None for the best that this CPU runs.
         options: of the session; None for the serving defaults.
 
     Raises:
-        ArtifactError: no complete version there, or any part of it is refused.
+        ArtifactError: the path holds no complete version, or a part of it is refused.
     """
     directory = version_directory(Path(path))
     manifest = read_manifest(directory)
     if directory.name != str(manifest.version):
         raise ArtifactError(f"{directory}: its manifest says version {manifest.version}")
-    chosen = _named(manifest, variant) if variant else choose_variant(manifest, cpu_features())
-    paths = [verify_file(directory, file) for file in chosen.files]
+    if variant is None:
+        selected = choose_variant(manifest, cpu_features())
+    else:
+        selected = _find_variant(manifest, variant)
+    paths = [verify_file(directory, file) for file in selected.files]
     session = Session(paths[0], options)
     text = session.metadata.get("spec")
     if text is None:
@@ -180,14 +183,14 @@ def load(
         raise ArtifactError(
             f"{paths[0]}: its spec differs from the one in {directory}/manifest.json"
         )
-    return Model(manifest, spec, chosen, session, load_assets(directory, manifest))
+    return Model(manifest, spec, selected, session, load_assets(directory, manifest))
 
 
 def choose_variant(manifest: Manifest, features: frozenset[str]) -> Variant:
-    """The first variant that this CPU runs.
+    """Return the first variant that a CPU with these instruction sets runs.
 
     Raises:
-        ArtifactError: none does.
+        ArtifactError: it runs none of them.
     """
     for variant in manifest.variants:
         if variant.runs_on(features):
@@ -196,23 +199,26 @@ def choose_variant(manifest: Manifest, features: frozenset[str]) -> Variant:
     raise ArtifactError(f"{manifest.id}/{manifest.version}: this CPU runs no variant ({needs})")
 
 
-def _named(manifest: Manifest, name: str) -> Variant:
+def _find_variant(manifest: Manifest, name: str) -> Variant:
     for variant in manifest.variants:
         if variant.name == name:
             return variant
-    known = ", ".join(variant.name for variant in manifest.variants)
-    raise ArtifactError(f"{manifest.id}/{manifest.version} has no variant {name!r}; it has {known}")
+    names = ", ".join(variant.name for variant in manifest.variants)
+    raise ArtifactError(f"{manifest.id}/{manifest.version} has no variant {name!r}; it has {names}")
 
 
 def version_directory(path: Path) -> Path:
-    """A version's directory from its own path, or the newest complete one of a model's.
+    """Return the directory of a version.
+
+    Args:
+        path: of a version, returned as it is; or of a model, for its newest complete version.
 
     Raises:
-        ArtifactError: there is none.
+        ArtifactError: the model has no complete version.
     """
     if VERSION.fullmatch(path.name):
         return path
-    found = versions(path)
-    if not found:
+    directories = versions(path)
+    if not directories:
         raise ArtifactError(f"{path} holds no complete version; make one: python -m convert run")
-    return found[-1]
+    return directories[-1]

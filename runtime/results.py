@@ -1,6 +1,6 @@
-"""What a model answers: frozen dataclasses whose fields carry shape, dtype and unit.
+"""Results of models: frozen dataclasses; comments give shape, dtype and unit of each field.
 
-`to_json` of each gives plain Python values (the HTTP and --json form).
+`to_json` returns plain Python values, as the server and `--json` answer them.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SILENT = "the sound is silent: what the model says of it means nothing"
-DEGENERATE = "the mask is nearly constant: nothing stands out from its background"
+SILENT = "the sound is silent: the answer of the model means nothing"
+DEGENERATE = "the mask is nearly constant: the model found no foreground"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,20 +19,20 @@ class Classification:
 
     labels: tuple[str, ...]  # K names, in the order of `probabilities`
     probabilities: NDArray[np.float32]  # (K,) in [0, 1], sums to 1
-    silent: bool = False  # True: of a sound that was, and of which therefore nothing can be told
+    silent: bool = False  # True: the sound was silent, so the probabilities mean nothing
 
     @property
     def label(self) -> str:
-        """Name of the most probable class."""
+        """Return the name of the most probable class."""
         return self.labels[int(self.probabilities.argmax())]
 
     @property
     def confidence(self) -> float:
-        """Probability of the most probable class, in [0, 1]."""
+        """Return the probability of the most probable class, in [0, 1]."""
         return float(self.probabilities.max())
 
     def to_json(self) -> dict[str, Any]:
-        """`label`, `confidence` and `probabilities` by label, most probable first."""
+        """Return `label`, `confidence` and `probabilities` by label, most probable first."""
         order = np.argsort(-self.probabilities, kind="stable")
         return {
             "label": self.label,
@@ -42,7 +42,7 @@ class Classification:
 
 
 def classification_json(result: Classification | None) -> dict[str, Any]:
-    """Return the JSON of a classification; None, of an input that no model judged, has nulls."""
+    """Return the JSON of a classification; for None the label is null and no class is listed."""
     if result is None:
         return {"label": None, "confidence": None, "probabilities": {}}
     return result.to_json()
@@ -52,16 +52,16 @@ def classification_json(result: Classification | None) -> dict[str, Any]:
 class Embedding:
     """A point on the unit sphere; the dot product of two is their cosine similarity.
 
-    Embeddings compare only within one model and digest, so both travel with the values.
+    Only embeddings of one model and digest can be compared, so both are part of the result.
     """
 
-    model: str  # id of the model that made it
-    version: int  # of the artifact that made it
-    digest: str  # of that artifact: what has to be equal
+    model: str  # id
+    version: int  # of the artifact
+    digest: str  # of the artifact; equal digests can be compared
     values: NDArray[np.float32]  # (D,), L2 norm 1
 
     def to_json(self) -> dict[str, Any]:
-        """`model`, `version`, `digest`, `dimensions` and the `embedding`: a list of D floats."""
+        """Return `model`, `version`, `digest`, `dimensions` and `embedding`, a list of D floats."""
         return {
             "model": self.model,
             "version": self.version,
@@ -73,19 +73,19 @@ class Embedding:
 
 @dataclass(frozen=True, slots=True)
 class Alpha:
-    """How much of each pixel is foreground."""
+    """The share of foreground in each pixel."""
 
     values: NDArray[np.float32]  # (H, W) in [0, 1], at the source image's size
     raw_minimum: float  # of the network's mask before stretching to [0, 1]
-    raw_maximum: float  # close to raw_minimum: nothing was told apart, see `degenerate`
+    raw_maximum: float  # close to raw_minimum: no foreground, see `degenerate`
 
     @property
     def degenerate(self) -> bool:
-        """True when the network's mask was nearly constant, so its stretched form is noise."""
+        """Return True if the network's mask is nearly constant: stretched, it is noise."""
         return self.raw_maximum - self.raw_minimum < 0.1
 
     def to_json(self) -> dict[str, Any]:
-        """Size and summary; the pixels themselves travel as an image."""
+        """Return the size and a summary; the pixels are sent as an image."""
         height, width = self.values.shape
         return {
             "height": height,
@@ -99,16 +99,16 @@ class Alpha:
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """Boxes found in one image, best first. Empty arrays: nothing was found, which is no error."""
+    """Boxes found in one image, best first. Empty arrays mean that nothing was found."""
 
-    labels: tuple[str, ...]  # K names, what `classes` points into
+    labels: tuple[str, ...]  # K names, indexed by `classes`
     boxes_xyxy: NDArray[np.float32]  # (M, 4) left, top, right, bottom; source px, within the image
     scores: NDArray[np.float32]  # (M,) in [0, 1]
     classes: NDArray[np.int64]  # (M,)
-    keypoints: NDArray[np.float32] | None  # (M, P, 2) x, y in source px; may be outside; None: none
+    keypoints: NDArray[np.float32] | None  # (M, P, 2) x, y in source px; may lie outside the image
 
     def to_json(self) -> dict[str, Any]:
-        """`detections`: a list of `label`, `score`, `box` and, if there are any, `keypoints`."""
+        """Return `detections`: a list of `label`, `score`, `box` and, if present, `keypoints`."""
         detections = [
             {
                 "label": self.labels[kind],
@@ -148,7 +148,7 @@ def is_finite(result: Result) -> bool:
 
 
 def warnings_of(result: Result) -> tuple[str, ...]:
-    """What has to be said beside a result: sentences, ASCII."""
+    """Return the warnings of a result: ASCII sentences."""
     match result:
         case Classification(silent=True):
             return (SILENT,)

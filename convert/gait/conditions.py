@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.errors import RecipeError
-from runtime.artifact.conditions import folded
+from runtime.artifact.conditions import normalize_name
 
 CONDITIONS = Path(__file__).parents[1] / "models" / "gait_conditions.json"
 PLACED = Path("checkpoints", "gait_student.conditions.json")  # the user's table
@@ -55,9 +55,9 @@ def read_conditions(path: Path = CONDITIONS) -> tuple[Condition, ...]:
     seen: set[str] = set()
     for condition in conditions:
         for name in (condition.name, *condition.synonyms):
-            if folded(name) in seen:
+            if normalize_name(name) in seen:
                 raise RecipeError(f"{path}: {name!r} stands there twice; names must be distinct")
-            seen.add(folded(name))
+            seen.add(normalize_name(name))
     return conditions
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import onnx
 
 from convert import files
-from runtime.artifact import schema as strict_json
+from runtime.artifact import schema
 from runtime.artifact.manifest import (
     CONDITIONS,
     MANIFEST,
@@ -57,7 +57,7 @@ def write_variant(source: Path, target: Path, spec: Spec) -> None:
     model = onnx.load(source)
     del model.metadata_props[:]
     entry = model.metadata_props.add()
-    entry.key, entry.value = "spec", json.dumps(strict_json.to_json(spec), sort_keys=True)
+    entry.key, entry.value = "spec", json.dumps(schema.to_json(spec), sort_keys=True)
     model.producer_name, model.producer_version = "slipway", ""
     target.write_bytes(model.SerializeToString(deterministic=True))
 
@@ -85,7 +85,7 @@ def describe(path: Path) -> File:
 
 def digest(parts: Mapping[str, Any]) -> str:
     """Identity of a conversion: sha256 of canonical JSON."""
-    text = json.dumps(strict_json.to_json(parts), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(schema.to_json(parts), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -124,7 +124,7 @@ def publish(scratch: Path, out: Path, manifest: Manifest) -> Path:
     Raises:
         OSError: the disk is full or the directory not writable; nothing appears under `out`.
     """
-    text = json.dumps(strict_json.to_json(manifest), indent=1, sort_keys=False)
+    text = json.dumps(schema.to_json(manifest), indent=1, sort_keys=False)
     (scratch / MANIFEST).write_text(text + "\n", encoding="utf-8")
     read_manifest(scratch)  # what we write, the runtime reads
     wanted = {MANIFEST, *(file.name for file in manifest.files)}

@@ -14,51 +14,52 @@ from runtime.errors import ArtifactError, InputError
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a video model knows of the person: a vector for each condition that has a name."""
+    """The conditions that a video model knows by name, and the vector of each."""
 
     names: tuple[str, ...]
     embeddings: NDArray[np.float32]  # (K, D), in the order of `names`
-    rows: Mapping[str, int]  # every name and synonym, case folded
+    rows: Mapping[str, int]  # by name and synonym, normalized
 
     def knows(self, condition: str) -> bool:
-        """Whether any condition is called so."""
-        return folded(condition) in self.rows
+        """Check whether a text is the name or a synonym of a condition."""
+        return normalize_name(condition) in self.rows
 
     def find(self, condition: str) -> str:
-        """The name of a condition that is called so, by name or synonym, whatever the case.
+        """Return the name of a condition from its name or a synonym, in any case.
 
         Raises:
-            InputError: none is; those known are listed.
+            InputError: the condition is unknown; the message lists the known names.
         """
         return self.names[self._row(condition)]
 
     def embed(self, condition: str) -> NDArray[np.float32]:
-        """Its vector, (D,) float32.
+        """Return the vector of a condition, (D,) float32, from its name or a synonym.
 
         Raises:
-            InputError: none is called so; those known are listed.
+            InputError: the condition is unknown; the message lists the known names.
         """
         row: NDArray[np.float32] = self.embeddings[self._row(condition)]
         return row
 
     def _row(self, condition: str) -> int:
-        row = self.rows.get(folded(condition))
+        row = self.rows.get(normalize_name(condition))
         if row is None:
-            known = ", ".join(self.names)
-            raise InputError(f"condition {condition[:80]!r} is unknown; known: {known}")
+            names = ", ".join(self.names)
+            raise InputError(f"condition {condition[:80]!r} is unknown; known: {names}")
         return row
 
 
 def read_conditions(content: bytes, where: str, *, width: int) -> Conditions:
-    """Read conditions.npz; its form: artifacts/README.md.
+    """Read conditions.npz; artifacts/README.md describes its arrays.
 
     Args:
-        content: the file.
-        where: the beginning of every message.
-        width: D, what the graph takes.
+        content: the bytes of the file.
+        where: the beginning of every error message.
+        width: D of the graph's condition input.
 
     Raises:
-        ArtifactError: not such a file, arrays that do not fit, or a name that occurs twice.
+        ArtifactError: the file has another format, its arrays do not fit each other or the graph,
+            or a name is listed twice.
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
@@ -69,21 +70,24 @@ def read_conditions(content: bytes, where: str, *, width: int) -> Conditions:
         raise ArtifactError(f"{where} is no table of conditions: {error}") from error
     fits = embeddings.dtype == np.float32 and embeddings.shape == (len(names), width)
     if not fits or len(synonyms) != len(names) or not names:
-        found = f"{embeddings.dtype} {embeddings.shape}, {len(names)} names, {len(synonyms)} lists"
-        raise ArtifactError(f"{where} holds {found}; needed: float32 (K, {width}), K and K")
+        arrays_text = (
+            f"{embeddings.dtype} {embeddings.shape}, {len(names)} names, {len(synonyms)} lists"
+        )
+        raise ArtifactError(f"{where} holds {arrays_text}; needed: float32 (K, {width}), K and K")
     if not np.isfinite(embeddings).all():
         raise ArtifactError(f"{where} holds embeddings that are not finite numbers")
     rows: dict[str, int] = {}
     for name, row in _all_names(names, synonyms):
-        if folded(name) in rows:
-            raise ArtifactError(f"{where}: {name!r} stands there twice")
-        rows[folded(name)] = row
+        key = normalize_name(name)
+        if key in rows:
+            raise ArtifactError(f"{where}: {name!r} is listed twice")
+        rows[key] = row
     return Conditions(tuple(names), embeddings, rows)
 
 
 def _all_names(names: list[str], synonyms: list[list[str]]) -> Iterator[tuple[str, int]]:
     for row, (name, others) in enumerate(zip(names, synonyms, strict=True)):
-        yield from ((called, row) for called in (name, *others))
+        yield from ((synonym, row) for synonym in (name, *others))
 
 
 def _texts(value: object) -> list[str]:
@@ -92,6 +96,6 @@ def _texts(value: object) -> list[str]:
     return value
 
 
-def folded(name: str) -> str:
-    """A name as it is compared: whatever the case and the spaces between words."""
+def normalize_name(name: str) -> str:
+    """Return a name in lower case with single spaces, the form in which names are compared."""
     return " ".join(name.split()).casefold()

@@ -1,6 +1,6 @@
-"""The artifact's own description: what `convert` writes and this runtime accepts, nothing else.
+"""The manifest of an artifact: written by `convert`, read and checked by the runtime.
 
-Format and rules: artifacts/README.md. Field comments here are the reference for each field.
+artifacts/README.md describes the format; the comments of the fields here are its reference.
 """
 
 import hashlib
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from runtime.artifact import schema as strict_json
+from runtime.artifact import schema
 from runtime.artifact.spec import (
-    MODEL_ID as MODEL_ID,  # callers find all that a manifest holds here
+    MODEL_ID as MODEL_ID,  # re-exported, so that callers find all parts of a manifest here
 )
 from runtime.artifact.spec import SCHEMA_VERSION as SCHEMA_VERSION
 from runtime.artifact.spec import Dtype as Dtype
@@ -42,23 +42,23 @@ Origin = Literal["pretrained", "seeded", "synthetic"]
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of the artifact, by name within its directory."""
+    """A file of an artifact."""
 
-    name: str
+    name: str  # within the directory of the version
     sha256: str
     size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One file set that can serve the model."""
+    """A form of the model that can be served: its files and the CPUs that they are for."""
 
     name: str  # "int8", "int8-7bit", "float"
     precision: Literal["int8", "float"]
     files: tuple[File, ...]  # the first is the ONNX file
     cpu_features: tuple[str, ...]  # the CPU has one of these flags; empty: any CPU
-    verification: Mapping[str, Any]  # what was measured on this very file
-    batch_invariant: bool  # row i of a batch equals row i alone
+    verification: Mapping[str, Any]  # measurements on this file
+    batch_invariant: bool  # True: a row's answer does not depend on the other rows of a batch
 
     def runs_on(self, features: frozenset[str]) -> bool:
         """Check whether a CPU with these instruction sets runs the variant."""
@@ -67,51 +67,51 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Where the weights come from."""
+    """The weights of a version and their origin."""
 
-    origin: Origin  # seeded: untrained, predictions mean nothing; synthetic: learnt from drawings
+    origin: Origin  # seeded: untrained, answers mean nothing; synthetic: trained on drawings
     source: str  # file name or address
-    sha256: str  # of the checkpoint file; of the tensors where seeded
+    sha256: str  # of the checkpoint file; of the tensors if seeded
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """manifest.json: written last, so that its presence means the version is complete."""
+    """The content of manifest.json, which is written last: a version without it is incomplete."""
 
     schema_version: int
     id: str
     version: int
-    digest: str  # identity: of reference weights, spec, recipe and quantization choice
+    digest: str  # over reference weights, spec, recipe and quantization; equal: same answers
     spec: Spec
     variants: tuple[Variant, ...]  # best first
     golden: File
     weights: Weights
     recipe_sha256: str
-    calibration: str  # "synthetic", or the digest of the directory given
-    choice: Mapping[str, Any]  # the quantization chosen: settings and the nodes left in float
-    candidates: tuple[Mapping[str, Any], ...]  # every one tried, with its numbers
-    parity: Mapping[str, Any]  # reference framework against the float graph
-    tools: Mapping[str, str]  # versions that made it; equal versions promise equal files
+    calibration: str  # "synthetic", or the digest of the calibration directory
+    choice: Mapping[str, Any]  # the selected quantization: settings, and the nodes left in float
+    candidates: tuple[Mapping[str, Any], ...]  # every quantization tried, with its measurements
+    parity: Mapping[str, Any]  # differences of the float graph from the framework's network
+    tools: Mapping[str, str]  # versions of the converter's packages; equal ones make equal files
     onnxruntime_minimum: str
     assets: Mapping[str, File] = field(default_factory=dict)  # further files, by role
 
     @property
     def files(self) -> tuple[File, ...]:
-        """Every file that the version consists of, beside manifest.json."""
+        """Return every file of the version except manifest.json."""
         variants = (file for variant in self.variants for file in variant.files)
         return (*variants, self.golden, *self.assets.values())
 
     @property
     def seeded(self) -> bool:
-        """True when the weights are untrained stand-ins."""
+        """Return True if the weights are untrained."""
         return self.weights.origin == "seeded"
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """Read and check `manifest.json` of one version directory; file hashes are not read here.
+    """Read and check `manifest.json` of a version; `verify_file` checks the hashes of its files.
 
     Raises:
-        ArtifactError: missing, half-written, of a newer schema, or with a field out of place.
+        ArtifactError: the file is missing, incomplete, of a newer schema, or has a wrong field.
     """
     path = directory / MANIFEST
     try:
@@ -124,16 +124,16 @@ def read_manifest(directory: Path) -> Manifest:
         raise ArtifactError(f"{path} cannot be read: {error}") from error
     data = load_json(text, str(path))
     check_schema_version(data, str(path))
-    manifest = strict_json.parse(Manifest, data, str(path))
+    manifest = schema.parse(Manifest, data, str(path))
     _check_manifest(manifest, directory, str(path))
     return manifest
 
 
 def verify_file(directory: Path, file: File) -> Path:
-    """Check size and sha256 of one file and give its path.
+    """Check size and sha256 of a file and return its path.
 
     Raises:
-        ArtifactError: missing, or not the bytes the manifest names.
+        ArtifactError: the file is missing or differs from the manifest.
     """
     path = directory / file.name
     try:
@@ -143,24 +143,24 @@ def verify_file(directory: Path, file: File) -> Path:
                 f"{path} has {size_bytes} bytes; the manifest says {file.size_bytes}"
             )
         with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error}") from error
-    if found != file.sha256:
-        raise ArtifactError(f"{path} has sha256 {found}; the manifest says {file.sha256}")
+    if sha256 != file.sha256:
+        raise ArtifactError(f"{path} has sha256 {sha256}; the manifest says {file.sha256}")
     return path
 
 
 def versions(model_directory: Path) -> list[Path]:
-    """Complete version directories of a model, oldest first; anything else there is ignored."""
+    """Return the complete version directories of a model, oldest first; ignore other entries."""
     if not model_directory.is_dir():
         return []
-    found = [
-        p
-        for p in model_directory.iterdir()
-        if VERSION.fullmatch(p.name) and (p / MANIFEST).is_file()
+    complete = [
+        path
+        for path in model_directory.iterdir()
+        if VERSION.fullmatch(path.name) and (path / MANIFEST).is_file()
     ]
-    return sorted(found, key=lambda p: int(p.name))
+    return sorted(complete, key=lambda path: int(path.name))
 
 
 def find_models(artifacts: Path) -> dict[str, Path]:
@@ -189,7 +189,7 @@ def _check_manifest(manifest: Manifest, directory: Path, where: str) -> None:
     if not manifest.variants:
         raise ArtifactError(f"{where}.variants is empty; a version has at least one")
     for file in manifest.files:
-        # a name that climbs out of the directory would let a manifest read any file of the host
+        # with "../" in a name, a manifest could read any file of the host
         if file.name != Path(file.name).name or file.name in ("", ".", ".."):
             raise ArtifactError(
                 f"{where}: file name {file.name!r} is not a plain name in {directory}"
@@ -200,12 +200,12 @@ def _check_manifest(manifest: Manifest, directory: Path, where: str) -> None:
 
 
 def _check_assets(manifest: Manifest, where: str) -> None:
-    known = {"sentence-similarity": (VOCABULARY,), "video-classification": (CONDITIONS,)}
-    allowed = known.get(manifest.spec.task, ())
+    by_task = {"sentence-similarity": (VOCABULARY,), "video-classification": (CONDITIONS,)}
+    allowed = by_task.get(manifest.spec.task, ())
     for role in manifest.assets:
         if role not in allowed:
-            listed = ", ".join(allowed) or "none"
-            raise ArtifactError(f"{where}.assets.{role} is unknown; {manifest.spec.task}: {listed}")
+            roles = ", ".join(allowed) or "none"
+            raise ArtifactError(f"{where}.assets.{role} is unknown; {manifest.spec.task}: {roles}")
     if VOCABULARY in allowed and VOCABULARY not in manifest.assets:
         raise ArtifactError(f"{where}.assets lacks {VOCABULARY}; {manifest.spec.task} needs it")
     if CONDITIONS in manifest.assets and len(manifest.spec.inputs) < 2:

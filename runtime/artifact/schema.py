@@ -1,8 +1,7 @@
-"""JSON to frozen dataclasses and back, refusing what the dataclass does not declare.
+"""Convert JSON to frozen dataclasses and back; refuse fields that a dataclass does not declare.
 
-The shape of the data is written once, as the dataclasses of `runtime.artifact.manifest`; this
-module reads their annotations. Every refusal names the place, what was found there and what is
-allowed.
+The dataclasses of `runtime.artifact.manifest` are the only definition of the format; this module
+reads their annotations. Every error names the place, the value there and what is allowed.
 """
 
 import dataclasses
@@ -19,22 +18,22 @@ def parse(cls: type[T], value: object, where: str) -> T:
     """Build a dataclass from parsed JSON.
 
     Args:
-        cls: a frozen dataclass; its annotations may use str, int, float, bool, tuple[X, ...],
-            Mapping[str, X], Literal, X | None, other dataclasses, and unions of dataclasses told
-            apart by a Literal field `op`.
-        value: what json.loads returned.
-        where: file and path, the beginning of every message ("manifest.json").
+        cls: a frozen dataclass. Its annotations may use str, int, float, bool, tuple[X, ...],
+            Mapping[str, X], Literal, X | None, other dataclasses, and unions of dataclasses
+            whose Literal field `op` says which one it is.
+        value: from json.loads.
+        where: file and path, the beginning of every error message ("manifest.json").
 
     Raises:
-        ArtifactError: a field is unknown (and does not start with `x_`), missing or of another
-            type.
+        ArtifactError: a field is missing, of another type, or unknown; unknown fields whose names
+            start with `x_` are ignored.
     """
     parsed: T = _parse(cls, value, where)
     return parsed
 
 
 def to_json(value: Any) -> Any:
-    """Plain dicts, lists and scalars of a tree of dataclasses: the inverse of `parse`."""
+    """Convert a tree of dataclasses to dicts, lists and scalars: the inverse of `parse`."""
     if dataclasses.is_dataclass(value):
         return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -54,7 +53,7 @@ def _parse(annotation: Any, value: object, where: str) -> Any:
         return _parse_union(arguments, value, where)
     if origin is Literal:
         if value not in arguments:
-            raise ArtifactError(f"{where} is {value!r}; allowed: {_listed(arguments)}")
+            raise ArtifactError(f"{where} is {value!r}; allowed: {_join(arguments)}")
         return value
     if origin is tuple:
         items = _expect(list, value, where)
@@ -70,14 +69,14 @@ def _parse_dataclass(cls: Any, value: object, where: str) -> Any:
     fields = {f.name: f for f in dataclasses.fields(cls)}
     unknown = [key for key in entries if key not in fields and not key.startswith("x_")]
     if unknown:
-        raise ArtifactError(f"{where}.{unknown[0]} is not a known field; known: {_listed(fields)}")
+        raise ArtifactError(f"{where}.{unknown[0]} is not a known field; known: {_join(fields)}")
     required = {name for name, f in fields.items() if not _has_default(f)}
     missing = sorted(required - entries.keys())
     if missing:
         raise ArtifactError(f"{where}.{missing[0]} is missing")
     hints = get_type_hints(cls)
-    known = {key: item for key, item in entries.items() if key in fields}
-    return cls(**{k: _parse(hints[k], item, f"{where}.{k}") for k, item in known.items()})
+    declared = {key: item for key, item in entries.items() if key in fields}
+    return cls(**{k: _parse(hints[k], item, f"{where}.{k}") for k, item in declared.items()})
 
 
 def _has_default(field: dataclasses.Field[Any]) -> bool:
@@ -93,9 +92,7 @@ def _parse_union(members: tuple[Any, ...], value: object, where: str) -> Any:
         return _parse_tagged(members, value, where)
     allowed = tuple(m for m in members if isinstance(m, type))
     if not isinstance(value, allowed) or isinstance(value, bool):
-        raise ArtifactError(
-            f"{where} is {value!r}; allowed: {_listed(m.__name__ for m in allowed)}"
-        )
+        raise ArtifactError(f"{where} is {value!r}; allowed: {_join(m.__name__ for m in allowed)}")
     return value
 
 
@@ -104,14 +101,14 @@ def _parse_tagged(members: tuple[Any, ...], value: object, where: str) -> Any:
     by_op = {get_args(get_type_hints(member)["op"])[0]: member for member in members}
     op = entries.get("op")
     if not isinstance(op, str) or op not in by_op:
-        raise ArtifactError(f"{where}.op is {op!r}; known ops: {_listed(sorted(by_op))}")
+        raise ArtifactError(f"{where}.op is {op!r}; known ops: {_join(sorted(by_op))}")
     return _parse_dataclass(by_op[op], entries, where)
 
 
 def _expect(expected: type, value: object, where: str) -> Any:
     if expected is float and type(value) is int:
         return float(value)
-    # bool is a subclass of int, and `true` is no number of pixels
+    # bool is a subclass of int, but `true` is no number
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         raise ArtifactError(
             f"{where} is {str(value)[:80]!r} ({type(value).__name__}); allowed: {expected.__name__}"
@@ -119,5 +116,5 @@ def _expect(expected: type, value: object, where: str) -> Any:
     return value
 
 
-def _listed(names: Any) -> str:
+def _join(names: Any) -> str:
     return ", ".join(str(name) for name in names)

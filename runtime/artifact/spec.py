@@ -1,4 +1,4 @@
-"""What a graph takes and gives, and what is done around it: the spec, and the rules it keeps."""
+"""The spec of a model (inputs, outputs, steps around the graph) and its consistency checks."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-from runtime.artifact import schema as strict_json
+from runtime.artifact import schema
 from runtime.artifact.steps import Resample, SampleFrames, Step, Tokenize, check_step, image_steps
 from runtime.errors import ArtifactError
 
@@ -30,7 +30,7 @@ Task = Literal[
 ]
 MODEL_ID = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
-# of the tasks whose media the runtime itself turns into several tensors: dtype and rank by name
+# Inputs of the tasks whose media the runtime turns into named tensors: dtype and rank by name.
 _INPUTS: Mapping[str, Mapping[str, tuple[Dtype, int]]] = {
     "audio-classification": {"waveform": ("float32", 2)},
     "video-classification": {"frames": ("uint8", 5), "condition": ("float32", 2)},
@@ -45,61 +45,61 @@ _OUTPUTS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One input or output of the graph."""
+    """An input or output of the graph."""
 
     name: str
     dtype: Dtype
-    shape: tuple[int | str, ...]  # a string is an axis of any size: "N" (batch) and so on
+    shape: tuple[int | str, ...]  # a string names an axis of any size, such as "N", the batch
 
 
 @dataclass(frozen=True, slots=True)
 class NmsConfig:
-    """Which boxes of a detector are answered: the rest is done outside of the graph."""
+    """The settings of non-maximum suppression, which runs outside of the graph."""
 
-    score_threshold: float  # of [0, 1]; a box counts where its best score is above
-    iou_threshold: float  # of [0, 1]; a box that overlaps a better one of its class by more goes
-    max_detections: int  # per image, the best by score
+    score_threshold: float  # in [0, 1]; a box is removed unless its best score is above
+    iou_threshold: float  # in [0, 1]; of boxes of a class that overlap by more, the best stays
+    max_detections: int  # per image, those with the best scores
 
 
 @dataclass(frozen=True, slots=True)
 class SimilarityScale:
-    """From the cosine of two embeddings to how alike people find such pairs: linear between knots.
+    """The map from the cosine of two embeddings to a similarity score, linear between knots.
 
-    Fitted while converting, on pairs that somebody judged.
+    The conversion fits it to pairs of images whose similarity people have labelled.
     """
 
-    cosines: tuple[float, ...]  # of the knots, ascending, -1 first and 1 last
-    scores: tuple[float, ...]  # in [0, 1], ascending, one for each
-    pairs: str  # "sha256:..." of the pairs
+    cosines: tuple[float, ...]  # of the knots, ascending from -1 to 1
+    scores: tuple[float, ...]  # of the knots, in [0, 1], ascending
+    pairs: str  # "sha256:..." of the labelled pairs
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """Everything needed to serve the model; also inside each ONNX file (metadata_props["spec"])."""
+    """Everything needed to serve a model; each ONNX file has a copy in metadata_props["spec"]."""
 
     schema_version: int
-    id: str  # recipe file stem = directory = URL segment
+    id: str  # name of the recipe file, of the directory, and in URLs
     task: Task
     description: str
     labels: tuple[str, ...]  # in output order; empty for tasks without classes
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     preprocess: tuple[Step, ...]  # geometry only, applied in order; numerics are in the graph
-    licence: str  # SPDX id, or what the owner of the weights states
-    suppression: NmsConfig | None = None  # of object-detection, and of no other task
-    similarity: SimilarityScale | None = None  # of image-feature-extraction; None: not fitted
+    licence: str  # SPDX id, or the statement of the weights' owner
+    suppression: NmsConfig | None = None  # required for object-detection, refused for other tasks
+    similarity: SimilarityScale | None = None  # for image-feature-extraction; None: not fitted
 
 
 def parse_spec(text: str, where: str) -> Spec:
-    """Read a spec from JSON text.
+    """Parse a spec from JSON text and check it.
 
     Raises:
-        ArtifactError: not JSON, a newer schema, an unknown field, step or task, or steps that
-            contradict themselves; the message begins with `where`.
+        ArtifactError: the text is not JSON, of a newer schema, has an unknown field, step or task,
+            or contradicts itself; the message begins with `where`.
     """
     data = load_json(text, where)
     check_schema_version(data, where)
-    spec = strict_json.parse(Spec, data, where)
+    spec = schema.parse(Spec, data, where)
     check_spec(spec, where)
     return spec
 
@@ -108,7 +108,7 @@ def load_json(text: str, where: str) -> Any:
     """Parse JSON text.
 
     Raises:
-        ArtifactError: it is none; the message begins with `where`.
+        ArtifactError: the text is not JSON; the message begins with `where`.
     """
     try:
         return json.loads(text)
@@ -117,15 +117,15 @@ def load_json(text: str, where: str) -> Any:
 
 
 def check_schema_version(data: Any, where: str) -> None:
-    """Refuse JSON of another schema, before its fields are looked at.
+    """Refuse JSON of another schema version, before its fields are parsed.
 
     Raises:
-        ArtifactError: the message begins with `where`.
+        ArtifactError: the version is another; the message begins with `where`.
     """
-    found = data.get("schema_version") if isinstance(data, dict) else None
-    if found != SCHEMA_VERSION or isinstance(found, bool):
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version != SCHEMA_VERSION or isinstance(version, bool):
         raise ArtifactError(
-            f"{where}.schema_version is {found!r}; this runtime reads {SCHEMA_VERSION}"
+            f"{where}.schema_version is {version!r}; this runtime reads {SCHEMA_VERSION}"
         )
 
 
@@ -133,7 +133,7 @@ def check_spec(spec: Spec, where: str) -> None:
     """Refuse a spec that contradicts itself or its task.
 
     Raises:
-        ArtifactError: the message begins with `where`.
+        ArtifactError: naming the field; the message begins with `where`.
     """
     if not MODEL_ID.fullmatch(spec.id):
         raise ArtifactError(f"{where}.id is {spec.id!r}; allowed: {MODEL_ID.pattern}")
@@ -141,8 +141,8 @@ def check_spec(spec: Spec, where: str) -> None:
         raise ArtifactError(f"{where}: a model has at least one input and one output")
     for output in spec.outputs:
         width = output.shape[-1] if output.shape else None
-        named = output.name in ("probabilities", "scores")
-        if named and isinstance(width, int) and width != len(spec.labels):
+        has_classes = output.name in ("probabilities", "scores")
+        if has_classes and isinstance(width, int) and width != len(spec.labels):
             raise ArtifactError(f"{where}.labels has {len(spec.labels)}; {output.name}: {width}")
     _check_detector(spec, where)
     _check_scale(spec, where)
@@ -155,8 +155,8 @@ def check_spec(spec: Spec, where: str) -> None:
 def _check_detector(spec: Spec, where: str) -> None:
     detects = spec.task == "object-detection"
     if (spec.suppression is not None) != detects:
-        found = "missing" if detects else f"given for {spec.task}"
-        raise ArtifactError(f"{where}.suppression is {found}; object-detection alone has it")
+        state = "missing" if detects else f"given for {spec.task}"
+        raise ArtifactError(f"{where}.suppression is {state}; object-detection alone has it")
     if spec.suppression is None:
         return
     limits = {"score_threshold": (0, 1), "iou_threshold": (0, 1), "max_detections": (1, 1000)}
@@ -207,17 +207,17 @@ def _check_interface(spec: Spec, where: str) -> None:
     expected = _INPUTS.get(spec.task)
     if expected is None:
         return
-    found = {tensor.name: (tensor.dtype, len(tensor.shape)) for tensor in spec.inputs}
-    if found not in (dict(expected), {k: v for k, v in expected.items() if k != "condition"}):
+    inputs = {tensor.name: (tensor.dtype, len(tensor.shape)) for tensor in spec.inputs}
+    if inputs not in (dict(expected), {k: v for k, v in expected.items() if k != "condition"}):
         allowed = ", ".join(
             f"{name} {kind} of {rank} axes" for name, (kind, rank) in expected.items()
         )
-        listed = ", ".join(f"{name} {kind} of {rank} axes" for name, (kind, rank) in found.items())
+        listed = ", ".join(f"{name} {kind} of {rank} axes" for name, (kind, rank) in inputs.items())
         raise ArtifactError(f"{where}.inputs are {listed}; {spec.task} takes {allowed}")
     ranks = {tensor.name: len(tensor.shape) for tensor in spec.outputs}
     if ranks.get(_OUTPUTS[spec.task]) != 2:
         needed = f"{_OUTPUTS[spec.task]} of 2 axes"
-        raise ArtifactError(f"{where}.outputs are {', '.join(ranks)}; {spec.task} gives {needed}")
+        raise ArtifactError(f"{where}.outputs are {', '.join(ranks)}; {spec.task} returns {needed}")
 
 
 def _check_steps(spec: Spec, where: str) -> None:
@@ -237,5 +237,5 @@ def _check_steps(spec: Spec, where: str) -> None:
             fits = len(image_steps(steps)) == len(steps)
             allowed = "steps of images"
     if not fits:
-        found = ", ".join(step.op for step in steps) or "empty"
-        raise ArtifactError(f"{where}.preprocess is {found}; {spec.task} allows {allowed}")
+        ops = ", ".join(step.op for step in steps) or "empty"
+        raise ArtifactError(f"{where}.preprocess is {ops}; {spec.task} allows {allowed}")

@@ -1,6 +1,6 @@
-"""The steps a spec may list: a closed vocabulary.
+"""The preprocessing steps that a spec may list.
 
-What they do: `runtime.media.images.preprocess`, `runtime.media.audio.decode`,
+They are carried out by `runtime.media.images.preprocess`, `runtime.media.audio.decode`,
 `runtime.media.video.sample` and `runtime.media.text.wordpiece`.
 """
 
@@ -16,34 +16,34 @@ Align = Literal["center", "top_left"]
 
 @dataclass(frozen=True, slots=True)
 class Resize:
-    """Scale to a fixed size (aspect ratio not kept), or until the shorter side fits (kept).
+    """Scale to a fixed size, or until the shorter side has a length (this keeps the aspect ratio).
 
-    Exactly one of the two forms: `height` and `width`, or `shortest_side`.
+    A step has either `height` and `width`, or `shortest_side`.
     """
 
-    interpolation: Interpolation  # OpenCV's terms; linear_antialias is what torchvision and PIL do
+    interpolation: Interpolation  # OpenCV's terms; linear_antialias is torchvision's and PIL's
     height: int | None = None  # px
     width: int | None = None  # px
-    shortest_side: int | None = None  # px; the longer side is truncated to whole px as torchvision
+    shortest_side: int | None = None  # px; the longer side is truncated as in torchvision
     op: Literal["resize"] = "resize"
 
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """Scale until the image just fits into (height, width), and fill what is left."""
+    """Scale an image until it fits into (height, width), and fill the rest of the canvas."""
 
     height: int  # px
     width: int  # px
     interpolation: Interpolation
     fill: int = 114  # grey level 0-255 of all channels; 114 is what YOLO is trained with
-    align: Align = "center"  # where the image lies on the canvas
+    align: Align = "center"  # the place of the image on the canvas
     enlarge: bool = True  # False: a smaller image keeps its size
     op: Literal["letterbox"] = "letterbox"
 
 
 @dataclass(frozen=True, slots=True)
 class CenterCrop:
-    """Cut the middle out; an image smaller than the crop is refused."""
+    """Cut the middle out of an image; an image smaller than the crop is refused."""
 
     height: int  # px
     width: int  # px
@@ -52,14 +52,14 @@ class CenterCrop:
 
 @dataclass(frozen=True, slots=True)
 class Grayscale:
-    """RGB to one channel, weights 0.299, 0.587, 0.114 (ITU-R BT.601, as OpenCV and PIL)."""
+    """Convert RGB to one channel, by the weights 0.299, 0.587, 0.114 of ITU-R BT.601."""
 
     op: Literal["grayscale"] = "grayscale"
 
 
 @dataclass(frozen=True, slots=True)
 class Resample:
-    """Sound to one channel at this rate: the mean of the channels, then soxr's HQ filter."""
+    """Convert a sound to one channel at a rate: the mean of the channels, then soxr's HQ filter."""
 
     sampling_rate: int  # Hz
     op: Literal["resample"] = "resample"
@@ -67,10 +67,10 @@ class Resample:
 
 @dataclass(frozen=True, slots=True)
 class SampleFrames:
-    """Frames spread evenly over a clip, its first and its last among them.
+    """Take frames at even distances from a clip, the first and the last included.
 
-    Frame i is number int(i * (n - 1) / (count - 1)) of n; a clip of fewer gives all of its own in
-    order and repeats the last. The steps after it are applied to each frame.
+    Frame i is number int(i * (n - 1) / (count - 1)) of n. A clip with fewer frames than `count`
+    repeats its last frame. The steps after this one are applied to each frame.
     """
 
     count: int
@@ -79,17 +79,17 @@ class SampleFrames:
 
 @dataclass(frozen=True, slots=True)
 class Tokenize:
-    """Text to the ids of BERT's WordPiece, by the version's asset "vocabulary"."""
+    """Convert text to BERT's WordPiece ids, by the version's asset "vocabulary"."""
 
-    max_length: int  # tokens, [CLS] and [SEP] among them; a longer text is cut
-    lowercase: bool  # also takes accents off
+    max_length: int  # tokens, including [CLS] and [SEP]; a longer text is truncated
+    lowercase: bool  # True: also remove accents
     op: Literal["tokenize"] = "tokenize"
 
 
 ImageStep = Resize | Letterbox | CenterCrop | Grayscale
 Step = ImageStep | Resample | SampleFrames | Tokenize
 
-_LIMITS: Mapping[str, tuple[int, int, str]] = {  # of numbers, in whichever step they stand
+_LIMITS: Mapping[str, tuple[int, int, str]] = {  # of a field, in every step that has it
     "height": (1, 8192, " px"),
     "width": (1, 8192, " px"),
     "shortest_side": (1, 8192, " px"),
@@ -101,20 +101,20 @@ _LIMITS: Mapping[str, tuple[int, int, str]] = {  # of numbers, in whichever step
 
 
 def image_steps(steps: Sequence[Step]) -> tuple[ImageStep, ...]:
-    """Those that are done to one picture: all of an image task's, and each frame's of a video."""
+    """Return the steps that work on one image: all steps of an image task, and those of frames."""
     return tuple(step for step in steps if isinstance(step, ImageStep))
 
 
 def check_step(step: Step, where: str) -> None:
-    """Refuse a step that contradicts itself, or asks for sizes out of range.
+    """Refuse a step that contradicts itself or has a number out of range.
 
     Raises:
-        ArtifactError: the message begins with `where`.
+        ArtifactError: naming the field; the message begins with `where`.
     """
     if isinstance(step, Resize):
         fixed = step.height is not None and step.width is not None and step.shortest_side is None
-        kept = step.height is None and step.width is None and step.shortest_side is not None
-        if not fixed and not kept:
+        proportional = step.height is None and step.width is None and step.shortest_side is not None
+        if not fixed and not proportional:
             raise ArtifactError(f"{where}: resize takes height and width, or shortest_side")
     for name, (smallest, largest, unit) in _LIMITS.items():
         value = getattr(step, name, None)

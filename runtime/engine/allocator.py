@@ -1,16 +1,20 @@
-"""glibc's malloc, set for tensors: called once by each entry point, before threads and sessions."""
+"""Settings of glibc's malloc for tensors.
+
+Each entry point calls `tune_allocator` once, before it starts threads and sessions.
+"""
 
 import ctypes
 import os
 from collections.abc import Mapping
 
-# mallopt's parameter, and the environment variable that sets the same and wins
+# By environment variable: the number of mallopt's parameter and its value. A variable that is set
+# in the environment has priority.
 PARAMETERS: Mapping[str, tuple[int, int]] = {
-    # one heap for all threads: freed tensors of one worker are the next one's memory
+    # one heap for all threads, so that a worker reuses the freed tensors of another
     "MALLOC_ARENA_MAX": (-8, 1),
-    # below it a tensor comes from the heap; above, every run maps and faults in fresh pages
+    # tensors below this size come from the heap; for larger ones each run faults in fresh pages
     "MALLOC_MMAP_THRESHOLD_": (-3, 64 * 2**20),
-    # how much free heap is kept between runs
+    # bytes of free heap that stay with the process between runs
     "MALLOC_TRIM_THRESHOLD_": (-1, 128 * 2**20),
 }
 
@@ -22,12 +26,12 @@ def tune_allocator(environ: Mapping[str, str] = os.environ) -> bool:
     instead of 205, and a peak of 350 MB instead of 560 with two clients at once.
 
     Returns:
-        True where glibc took every setting; False on another C library (nothing changes).
+        True if glibc took every setting; False with another C library, where nothing changes.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    wanted = [pair for name, pair in PARAMETERS.items() if name not in environ]
-    taken = [mallopt(parameter, value) for parameter, value in wanted]
-    return all(answer == 1 for answer in taken)
+    settings = [pair for name, pair in PARAMETERS.items() if name not in environ]
+    results = [mallopt(parameter, value) for parameter, value in settings]
+    return all(result == 1 for result in results)

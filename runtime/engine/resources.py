@@ -1,4 +1,4 @@
-"""What this process may use: CPUs and instruction sets. The container's limits, not the host's."""
+"""CPUs and instruction sets of this process: the container's limits, not the host's."""
 
 import os
 from pathlib import Path
@@ -8,10 +8,11 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def cpu_count(cgroup: Path = CGROUP) -> int:
-    """Whole CPUs this process may use, at least 1.
+    """Return the number of CPUs that this process may use, at least 1.
 
-    The smaller of the affinity mask and the cgroup quota (v2 `cpu.max`, v1 `cpu.cfs_*`), rounded
-    down: a thread more than the quota is throttled, and every other thread waits for it.
+    The result is the smaller of the affinity mask and the cgroup quota (v2 `cpu.max`, v1
+    `cpu.cfs_*`), rounded down. The kernel throttles a thread beyond the quota, and every other
+    thread waits for it.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     quota = _cpu_quota(cgroup)
@@ -20,7 +21,7 @@ def cpu_count(cgroup: Path = CGROUP) -> int:
 
 
 def cpu_features(cpuinfo: Path = CPUINFO) -> frozenset[str]:
-    """Instruction-set flags as the Linux kernel names them ("avx512_vnni"); empty where unknown."""
+    """Return the instruction sets by the Linux kernel's names ("avx512_vnni"); empty if unknown."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     except OSError:

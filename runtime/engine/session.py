@@ -1,6 +1,7 @@
-"""How a graph runs: the one place that knows onnxruntime.
+"""Run a graph with onnxruntime.
 
-`convert` verifies and times candidates through this module: what is measured is what serves.
+`convert` verifies and times its candidates with this module too, so that it measures the settings
+that serve.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,10 +25,10 @@ OnnxruntimeError = Exception
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """Serving options of a session."""
+    """The options of a session; the defaults are those that serve."""
 
-    threads: int = 0  # within one operator; 0: as many as the container's quota allows
-    optimized_path: Path | None = None  # where to dump the optimised graph (verification only)
+    threads: int = 0  # within one operator; 0: the CPUs of the container's quota
+    optimized_path: Path | None = None  # file for the optimised graph; for verification only
 
 
 class Session:
@@ -40,7 +41,7 @@ class Session:
             ArtifactError: onnxruntime refuses the file.
         """
         try:
-            # by path: from bytes onnxruntime holds a second copy of the weights while loading
+            # from bytes onnxruntime would hold a second copy of the weights while it loads
             self._session = ort.InferenceSession(
                 str(path), _session_options(options or SessionOptions()), ["CPUExecutionProvider"]
             )
@@ -49,7 +50,7 @@ class Session:
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        """The file's metadata_props."""
+        """Return the metadata_props of the ONNX file."""
         metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
         return metadata
 
@@ -60,10 +61,10 @@ class Session:
 
         Args:
             feeds: arrays by input name, of the graph's dtypes and shapes.
-            output_names: the outputs wanted; None for all.
+            output_names: outputs to return; None for all.
 
         Returns:
-            Arrays by output name, in the order asked for.
+            Arrays by output name, in the order of `output_names`.
         """
         names = list(output_names or (output.name for output in self._session.get_outputs()))
         return dict(zip(names, self._session.run(names, dict(feeds)), strict=True))
@@ -71,19 +72,20 @@ class Session:
 
 def _session_options(options: SessionOptions) -> ort.SessionOptions:
     session_options = ort.SessionOptions()
-    # explicit: the default is the host's physical cores, far over a container's quota
+    # the default is the number of the host's physical cores, far over a container's quota
     session_options.intra_op_num_threads = options.threads or cpu_count()
     session_options.inter_op_num_threads = 1
     session_options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    # the arena keeps the largest run's memory for ever: +120 MB for u2netp, see DECISIONS.md
+    # the arena never frees the memory of the largest run: +120 MB for u2netp, see DECISIONS.md
     session_options.enable_cpu_mem_arena = False
-    # one pattern is kept per input shape, without bound, and the batch axis varies
+    # onnxruntime keeps a pattern per input shape, without bound, and the batch axis varies
     session_options.enable_mem_pattern = False
     session_options.log_severity_level = 3
-    # a spinning thread burns the quota of a shared vCPU while nothing is asked
+    # a spinning thread uses up the quota of a shared vCPU between requests
     session_options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session_options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    # it rounds the weights of a float convolution between integer ones, one scale for all of them
+    # this optimizer would round the weights of a float convolution that lies between integer ones,
+    # with one scale for all channels
     session_options.add_session_config_entry(
         "optimization.disable_specified_optimizers", "WeightBiasQuantization"
     )

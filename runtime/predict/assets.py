@@ -1,4 +1,4 @@
-"""What a version holds beside its graph, read once when the model is loaded."""
+"""The assets of a version, which it holds next to its graph; read when the model is loaded."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +11,17 @@ from runtime.media.text.wordpiece import WordPiece, read_vocabulary
 
 @dataclass(frozen=True, slots=True)
 class Assets:
-    """What the tasks that need more than a graph are answered with."""
+    """The vocabulary and the conditions of a version, if its task needs them."""
 
-    tokenizer: WordPiece | None = None  # of sentence-similarity, and of no other task
-    conditions: Conditions | None = None  # of video-classification, where any are known by name
+    tokenizer: WordPiece | None = None  # for sentence-similarity; None for every other task
+    conditions: Conditions | None = None  # for video-classification; None: no known conditions
 
 
 def load_assets(directory: Path, manifest: Manifest) -> Assets:
     """Read and check the assets that a manifest lists.
 
     Raises:
-        ArtifactError: one is missing, has other bytes, or is not what its role says.
+        ArtifactError: an asset is missing, differs from its hash, or has another format.
     """
     paths = {role: verify_file(directory, file) for role, file in manifest.assets.items()}
     tokenizer, conditions = None, None
@@ -37,5 +37,5 @@ def load_assets(directory: Path, manifest: Manifest) -> Assets:
 
 def _tokenizer(path: Path, spec: Spec) -> WordPiece:
     (step,) = spec.preprocess
-    assert isinstance(step, Tokenize)  # the manifest refuses another
+    assert isinstance(step, Tokenize)  # read_manifest refuses any other step
     return WordPiece(read_vocabulary(path.read_bytes(), str(path)), step.lowercase)

@@ -1,4 +1,4 @@
-"""What a graph is fed is checked first: onnxruntime's own words would name nodes, not inputs."""
+"""Check the feeds of a graph before a run: onnxruntime's own errors name nodes, not inputs."""
 
 from collections.abc import Mapping
 
@@ -16,8 +16,8 @@ def check_feeds(feeds: Feeds, spec: Spec, assets: Assets) -> None:
     """Refuse tensors that the graph does not take.
 
     Raises:
-        InputError: one is missing, unknown, of another dtype or shape; a waveform is too short, a
-            text too long, or a token's id not in the vocabulary.
+        InputError: a tensor is missing, unknown, or of another dtype or shape; a waveform is too
+            short, a text too long, or a token id is not in the vocabulary.
     """
     expected: Mapping[str, TensorSpec] = {tensor.name: tensor for tensor in spec.inputs}
     for name in feeds:
@@ -36,8 +36,8 @@ def _check_tensor(array: NDArray[np.generic], tensor: TensorSpec) -> None:
     if array.dtype != np.dtype(tensor.dtype):
         raise InputError(f"input {tensor.name!r} is {array.dtype}; allowed: {tensor.dtype}")
     fits = array.ndim == len(tensor.shape) and all(
-        found > 0 and (isinstance(allowed, str) or found == allowed)
-        for found, allowed in zip(array.shape, tensor.shape, strict=True)
+        size > 0 and (isinstance(axis, str) or size == axis)
+        for size, axis in zip(array.shape, tensor.shape, strict=True)
     )
     if not fits:
         allowed = ", ".join(str(axis) for axis in tensor.shape)
@@ -45,17 +45,17 @@ def _check_tensor(array: NDArray[np.generic], tensor: TensorSpec) -> None:
 
 
 def _check_length(feeds: Feeds, spec: Spec) -> None:
-    """Of an axis of any size: what the graph takes of it, the spec says by its steps."""
+    """Check the axes of any size, whose limits are in the steps of the spec."""
     for step in spec.preprocess:
         if isinstance(step, Tokenize) and feeds["input_ids"].shape[-1] > step.max_length:
             count = feeds["input_ids"].shape[-1]
             raise InputError(f"input 'input_ids' has {count} tokens; allowed: {step.max_length}")
         if isinstance(step, Resample):
             shortest = round(MIN_SECONDS * step.sampling_rate)
-            found = feeds["waveform"].shape[-1]
-            if found < shortest:
+            samples = feeds["waveform"].shape[-1]
+            if samples < shortest:
                 allowed = f"at least {shortest}, {MIN_SECONDS} s"
-                raise InputError(f"input 'waveform' has {found} samples; allowed: {allowed}")
+                raise InputError(f"input 'waveform' has {samples} samples; allowed: {allowed}")
 
 
 def _check_ids(ids: NDArray[np.generic], count: int) -> None:

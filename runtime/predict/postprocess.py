@@ -1,4 +1,4 @@
-"""From graph outputs to results: one builder per task."""
+"""Build the result of a task from the outputs of its graph."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,21 +16,25 @@ Outputs = Mapping[str, NDArray[np.generic]]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a builder may need beside the outputs."""
+    """The facts about model and input that a result needs besides the outputs."""
 
     spec: Spec
     version: int  # of the artifact
     digest: str
-    source_height: int  # px, of the image as decoded; 0: no image
+    source_height: int  # px, of the decoded image; 0: the input is no image
     source_width: int  # px
-    silent: bool = False  # the sound was
+    silent: bool = False  # True: the input is a silent sound
 
 
 def postprocess(outputs: Outputs, context: Context) -> Result:
-    """Build the result of one input from outputs whose batch axis has size 1.
+    """Build the result of one input.
+
+    Args:
+        outputs: by name, with a batch axis of size 1.
+        context: of the model and the input.
 
     Raises:
-        ModelOutputError: a detector's scores are not numbers.
+        ModelOutputError: a detector's scores are NaN.
     """
     return BUILDERS[context.spec.task](outputs, context)
 
@@ -54,13 +58,13 @@ def _alpha(outputs: Outputs, context: Context) -> Alpha:
 
 
 def _detections(outputs: Outputs, context: Context) -> Detections:
-    found = detect(outputs, context.spec, height=context.source_height, width=context.source_width)
+    boxes = detect(outputs, context.spec, height=context.source_height, width=context.source_width)
     return Detections(
         labels=context.spec.labels,
-        boxes_xyxy=found.boxes_xyxy,
-        scores=found.scores,
-        classes=found.classes,
-        keypoints=found.keypoints,
+        boxes_xyxy=boxes.boxes_xyxy,
+        scores=boxes.scores,
+        classes=boxes.classes,
+        keypoints=boxes.keypoints,
     )
 
 

@@ -1,4 +1,4 @@
-"""From media, encoded or decoded, to what a graph is fed: one function per task."""
+"""Decode and preprocess media to the feeds of a graph: one function per task."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,41 +18,43 @@ from runtime.media.images.preprocess import preprocess
 from runtime.media.video.sample import SampledFrames, VideoLimits, sample_array
 from runtime.predict.assets import Assets
 
-# Encoded: a whole file, or UTF-8 text. Decoded: an image (H, W, 3) uint8 RGB, a clip of such
-# frames, a waveform (S,) float32 at the graph's sampling rate, or text.
+# Encoded: the bytes of a file, or UTF-8 text. Decoded: an image (H, W, 3) uint8 RGB, a clip
+# (n, H, W, 3) of such frames, a waveform (S,) float32 at the graph's sampling rate, or a str.
 Media = bytes | str | NDArray[np.generic]
 
 # Of the person in a clip: a name that the version knows, or the (D,) float32 vector itself.
 Condition = str | NDArray[np.float32] | None
 
-LONGEST_RUN_S = 30.0  # attention takes memory by its square; `tasks.voice_emotion` cuts windows
+# The memory of attention grows with the square of the length. `tasks.voice_emotion` splits longer
+# recordings into windows.
+LONGEST_RUN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The largest media that are decoded, and who decodes what may hang or crash."""
+    """The largest media that are decoded, and the decoders for sounds and clips."""
 
     pixels: int = 50_000_000  # of an image
     audio_s: float = LONGEST_RUN_S  # of a sound in one run
     video: VideoLimits = field(default_factory=VideoLimits)
-    recording_s: float = 3600.0  # of a sound in windows
-    decoders: Decoders = field(default_factory=InProcessDecoders)
+    recording_s: float = 3600.0  # of a sound that is split into windows
+    decoders: Decoders = field(default_factory=InProcessDecoders)  # the server isolates them
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """One input, ready for the graph."""
+    """The feeds of one input, and the facts about it that its result needs."""
 
-    feeds: Feeds  # batch axis 1
-    height: int = 0  # px, of an image as decoded
+    feeds: Feeds  # with a batch axis of size 1
+    height: int = 0  # px, of a decoded image; 0: the input is no image
     width: int = 0
-    silent: bool = False  # of a sound
-    frames: SampledFrames | None = None  # of a clip: those in `feeds`, with their times
+    silent: bool = False  # True: the input is a silent sound
+    frames: SampledFrames | None = None  # of a clip: the frames in `feeds`, with their times
 
 
 @dataclass(frozen=True, slots=True)
 class MediaContext:
-    """What the feeds depend on beside the media."""
+    """The model, limits and condition for which media are prepared."""
 
     spec: Spec
     assets: Assets
@@ -61,11 +63,11 @@ class MediaContext:
 
 
 def prepare(media: Media, context: MediaContext) -> Prepared:
-    """Decode where needed, do the steps of the spec, and add the batch axis.
+    """Decode the media if they are encoded, apply the steps of the spec, and add a batch axis.
 
     Raises:
-        InputError: the media cannot be decoded, is of another kind than the task's, or over a
-            bound; or a condition is named that is unknown, or that the task does not take.
+        InputError: the media cannot be decoded, are of another kind than the task's, or over a
+            bound; the condition is unknown, or the task takes none.
     """
     if context.condition is not None and context.spec.task != "video-classification":
         raise InputError(f"{context.spec.id} takes no condition; video-classification alone does")
@@ -73,10 +75,13 @@ def prepare(media: Media, context: MediaContext) -> Prepared:
 
 
 def condition_vector(condition: Condition, spec: Spec, assets: Assets) -> NDArray[np.float32]:
-    """What a video model is told of the person: (D,) float32, zeros where nothing is known.
+    """Return the condition input of a video model.
+
+    Returns:
+        (D,) float32; zeros if nothing is known about the person.
 
     Raises:
-        InputError: the condition has no name that the version knows.
+        InputError: the version does not know the condition.
     """
     if isinstance(condition, np.ndarray):
         return condition
@@ -112,7 +117,7 @@ def _image(media: Media, context: MediaContext) -> Prepared:
 
 def _audio(media: Media, context: MediaContext) -> Prepared:
     (step,) = context.spec.preprocess
-    assert isinstance(step, Resample)  # the manifest refuses another
+    assert isinstance(step, Resample)  # read_manifest refuses any other step
     rate = step.sampling_rate
     if isinstance(media, bytes):
         decode, longest = context.bounds.decoders.stream_audio, context.bounds.audio_s
@@ -129,26 +134,27 @@ def _audio(media: Media, context: MediaContext) -> Prepared:
 def _video(media: Media, context: MediaContext) -> Prepared:
     spec = context.spec
     step = spec.preprocess[0]
-    assert isinstance(step, SampleFrames)  # the manifest refuses another
+    assert isinstance(step, SampleFrames)  # read_manifest refuses any other step
     feeds: dict[str, NDArray[np.generic]] = {}
-    if len(spec.inputs) > 1:  # asked first: an unknown name costs no decoding
+    if len(spec.inputs) > 1:  # before decoding, so that an unknown name is refused at once
         feeds["condition"] = condition_vector(context.condition, spec, context.assets)[np.newaxis]
     elif context.condition is not None:
         raise InputError(f"{spec.id} takes no condition")
     if isinstance(media, bytes):
         limits = context.bounds.video
         sample_frames = context.bounds.decoders.sample_frames
-        taken = sample_frames(media, count=step.count, steps=spec.preprocess, limits=limits)
+        sample = sample_frames(media, count=step.count, steps=spec.preprocess, limits=limits)
     else:
         clip = _uint8(media, "clip", "(n, H, W, 3)", 4)
-        taken = sample_array(clip, count=step.count, steps=spec.preprocess)
-    return Prepared({**feeds, "frames": taken.frames[np.newaxis]}, frames=taken)
+        sample = sample_array(clip, count=step.count, steps=spec.preprocess)
+    return Prepared({**feeds, "frames": sample.frames[np.newaxis]}, frames=sample)
 
 
 def _text(media: Media, context: MediaContext) -> Prepared:
     (step,) = context.spec.preprocess
-    assert isinstance(step, Tokenize)  # the manifest refuses another
-    assert context.assets.tokenizer is not None  # nor a version without its vocabulary
+    # read_manifest refuses any other step, and a version without its vocabulary
+    assert isinstance(step, Tokenize)
+    assert context.assets.tokenizer is not None
     if isinstance(media, bytes):
         try:
             media = media.decode("utf-8")

@@ -10,7 +10,7 @@ from typing import Any
 from convert.commands.report import page
 from convert.commands.report.facts import Facts, Refused, gather
 from convert.files import locked
-from runtime.artifact import schema as strict_json
+from runtime.artifact import schema
 
 PAGE, DATA = "report.html", "report.json"
 
@@ -38,7 +38,7 @@ def publish(out: Path, refused: Iterable[Refused] = ()) -> Path:
 
 def as_json(facts: Facts) -> str:
     """The facts as JSON text; equal facts give equal text."""
-    plain = _finite(strict_json.to_json(facts))
+    plain = _finite(schema.to_json(facts))
     return json.dumps(plain, indent=1, allow_nan=False) + "\n"
 
 

@@ -53,8 +53,8 @@ def table(**changes: Any) -> bytes:
         (table(embeddings=np.zeros((2, 5), np.float32)), r"float32 \(2, 5\)"),
         (table(embeddings=np.zeros((2, 6))), r"float64 \(2, 6\).*needed: float32 \(K, 6\)"),
         (table(embeddings=np.full((2, 6), np.nan, np.float32)), "not finite numbers"),
-        (table(names=np.array(["a", "A"])), "'A' stands there twice"),
-        (table(names=np.array(["a", "C"])), "'C' stands there twice"),
+        (table(names=np.array(["a", "A"])), "'A' is listed twice"),
+        (table(names=np.array(["a", "C"])), "'C' is listed twice"),
     ],
 )
 def test_tables_of_another_form_are_refused(content: bytes, says: str) -> None:

@@ -318,7 +318,7 @@ def test_sound_video_and_text_have_interfaces_of_their_own(spec: dict[str, Any])
     [
         ({**VOICE, "inputs": [tensor("sound", "N", "S")]}, "inputs are sound float32 of 2 axes"),
         ({**VOICE, "inputs": [tensor("waveform", "N", 1, "S")]}, "waveform float32 of 3 axes"),
-        ({**VOICE, "outputs": [tensor("logits", "N", 3)]}, "gives probabilities of 2 axes"),
+        ({**VOICE, "outputs": [tensor("logits", "N", 3)]}, "returns probabilities of 2 axes"),
         ({**VOICE, "labels": ["a"]}, "labels has 1; probabilities: 3"),
         ({**TEXT, "inputs": [integers("input_ids")]}, "inputs are input_ids int64 of 2 axes"),
         ({**VOICE, "preprocess": []}, "preprocess is empty; audio-classification allows one"),

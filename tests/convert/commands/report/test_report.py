@@ -12,7 +12,7 @@ import pytest
 from convert.commands import report
 from convert.commands.report import page
 from convert.metrics import METRICS
-from runtime.artifact import schema as strict_json
+from runtime.artifact import schema
 from runtime.artifact.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -125,7 +125,7 @@ def manifest(model_id: str = "net", version: int = 1, **fields: Any) -> Manifest
 def write(out: Path, made: Manifest) -> None:
     directory = out / made.id / str(made.version)
     directory.mkdir(parents=True)
-    (directory / MANIFEST).write_text(json.dumps(strict_json.to_json(made)), encoding="utf-8")
+    (directory / MANIFEST).write_text(json.dumps(schema.to_json(made)), encoding="utf-8")
 
 
 def publish(out: Path, *refused: report.Refused) -> tuple[Page, dict[str, Any]]:
