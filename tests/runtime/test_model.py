@@ -16,7 +16,7 @@ from runtime.errors import ArtifactError, DecodeError, InputError, ModelOutputEr
 from runtime.model import choose_variant
 from runtime.predict.postprocess import Context, postprocess
 from runtime.results import Alpha, Classification, Detections, Embedding
-from tests.runtime.support.pictures import encode, oriented
+from tests.runtime.support.pictures import encode, exif_with_orientation
 from tests.support.artifacts import (
     CLASSIFIER,
     DETECTOR,
@@ -266,7 +266,7 @@ def test_a_rotated_photo_is_answered_upright(detector: runtime.Model) -> None:
     upright = spotted(height=64, width=48)
     # orientation 6: to be turned clockwise by a quarter
     stored = Image.fromarray(np.rot90(upright))
-    data = encode(stored, "PNG", exif=oriented(6))
+    data = encode(stored, "PNG", exif=exif_with_orientation(6))
     turned, plain = detector.predict(data), detector.predict(upright)
     assert turned.to_json() == plain.to_json()
     assert len(plain.to_json()["detections"]) == 2

@@ -1,4 +1,4 @@
-"""Where the steps put the image, as numbers: preprocessing follows them, boxes are taken back."""
+"""The geometry of the steps, by which images are preprocessed and boxes mapped back."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from runtime.artifact.steps import (
 )
 from runtime.errors import InputError
 
-# Of the source image, where only the shorter side is fixed: a photo of 5000 x 1 px would become one
-# of 1 280 000 x 256 px, a gigabyte.
+# The largest aspect ratio where a step fixes only the shorter side: an image of 5000 x 1 px would
+# become 1 280 000 x 256 px, a gigabyte.
 _MAX_ASPECT = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What one step makes: the image scaled, and laid on a canvas that may cut it off."""
+    """The result of one step: a scaled image on a canvas, which may cut the image off."""
 
-    height: int  # px, of the image once scaled
+    height: int  # px, of the scaled image
     width: int
-    top: int  # canvas px, of its first row; negative: the rows before are cut off
+    top: int  # canvas px of the image's first row; negative if rows above the canvas are cut off
     left: int
     canvas_height: int  # px
     canvas_width: int
@@ -33,9 +33,10 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where the source image lies in the graph's input: graph px = source px * scale + offset.
+    """The position of a source image in the graph's input: graph px = source px * scale + offset.
 
-    In coordinates of edges: the first pixel of a row reaches from 0 to 1, the last to the width.
+    Coordinates are those of pixel edges: the first pixel of a row reaches from 0 to 1, the last to
+    the width.
     """
 
     scale_x: float  # graph px per source px
@@ -45,17 +46,17 @@ class Placement:
 
 
 def lay_out(height: int, width: int, step: ImageStep) -> Layout:
-    """What a step makes of an image of (height, width) px.
+    """Return the layout that a step gives an image of (height, width) px.
 
     Raises:
-        InputError: the step does not take an image of this size.
+        InputError: the step does not accept an image of this size.
     """
     match step:
         case Resize():
             scaled = _target_size(height, width, step)
             return Layout(*scaled, 0, 0, *scaled)
         case Letterbox():
-            return _fitted(height, width, step)
+            return _fit(height, width, step)
         case CenterCrop():
             top, left = _crop_offsets(height, width, step)
             return Layout(height, width, -top, -left, step.height, step.width)
@@ -64,15 +65,15 @@ def lay_out(height: int, width: int, step: ImageStep) -> Layout:
 
 
 def place(height: int, width: int, steps: Sequence[Step]) -> Placement:
-    """Where an image of (height, width) px lies once all steps are done.
+    """Return the position of an image of (height, width) px after all steps.
 
-    Scales are those of the sizes in whole px that were really made: by the scale before rounding,
+    Scales are computed from the rounded sizes of the resized image. With the scale before rounding,
     boxes would be off by up to half a graph px at the far edge.
 
     Raises:
-        InputError: a step does not take an image of this size.
+        InputError: a step does not accept an image of this size.
 
-    Source: of a letterbox, what ultralytics' scale_boxes undoes (8.4; earlier ones do not round).
+    Source: for a letterbox, ultralytics' scale_boxes of 8.4; earlier versions do not round.
     """
     scale_x, scale_y, left, top = 1.0, 1.0, 0.0, 0.0
     for step in image_steps(steps):
@@ -93,12 +94,12 @@ def _target_size(height: int, width: int, step: Resize) -> tuple[int, int]:
     if long > _MAX_ASPECT * short:
         allowed = f"sides of at most {_MAX_ASPECT} : 1 where the shorter one decides the size"
         raise InputError(f"image of {width} x {height} px is too narrow; allowed: {allowed}")
-    # truncated, as torchvision: rounding would shift the crop by half a pixel
+    # truncated as in torchvision: rounding would shift the crop by half a pixel
     scaled = int(step.shortest_side * long / short)
     return (step.shortest_side, scaled) if height <= width else (scaled, step.shortest_side)
 
 
-def _fitted(height: int, width: int, step: Letterbox) -> Layout:
+def _fit(height: int, width: int, step: Letterbox) -> Layout:
     if height < 1 or width < 1:
         raise InputError(f"image of {width} x {height} px; allowed: sides of at least 1 px")
     scale = min(step.height / height, step.width / width)
@@ -106,7 +107,7 @@ def _fitted(height: int, width: int, step: Letterbox) -> Layout:
         scale = min(scale, 1.0)
     scaled_height, scaled_width = max(1, round(height * scale)), max(1, round(width * scale))
     top = left = 0
-    if step.align == "center":  # of an odd rest, the larger part goes below and to the right
+    if step.align == "center":  # an odd remainder leaves one px more below and to the right
         top, left = (step.height - scaled_height) // 2, (step.width - scaled_width) // 2
     return Layout(scaled_height, scaled_width, top, left, step.height, step.width)
 

@@ -1,4 +1,4 @@
-"""From a decoded image to the size the graph takes. Numerics are inside the graph."""
+"""Apply the geometric steps of a spec to a decoded image. Numerics are inside the graph."""
 
 from collections.abc import Sequence
 
@@ -25,14 +25,14 @@ def preprocess(image: Image, steps: Sequence[Step]) -> Image:
 
     Args:
         image: (H, W, 3) uint8, RGB.
-        steps: from `Spec.preprocess`; those that are not about pictures are passed over.
+        steps: from `Spec.preprocess`; steps for other media are skipped.
 
     Returns:
         (H', W', C) uint8, contiguous, without the batch axis.
 
     Raises:
-        InputError: a step does not take an image of this shape.
-        TooLargeError: the memory does not hold what a step makes.
+        InputError: a step does not accept an image of this shape.
+        TooLargeError: out of memory.
     """
     shape = image.shape
     try:
@@ -46,11 +46,11 @@ def preprocess(image: Image, steps: Sequence[Step]) -> Image:
 
 
 def letterbox(image: Image, step: Letterbox) -> Image:
-    """Scale until the image just fits, keeping its aspect ratio, and fill the rest.
+    """Scale an image to fit a canvas, keeping its aspect ratio, and fill the rest of the canvas.
 
     Args:
         image: (H, W, C) uint8.
-        step: the canvas, its fill and where the image lies on it.
+        step: size and fill of the canvas, and the alignment of the image on it.
 
     Returns:
         (step.height, step.width, C) uint8.
@@ -58,32 +58,36 @@ def letterbox(image: Image, step: Letterbox) -> Image:
     Raises:
         InputError: a side of the image is zero.
 
-    Source: the arithmetic of ultralytics' LetterBox.
+    Source: ultralytics' LetterBox, whose rounding this follows.
     """
-    fit = _layout(image, step)
-    scaled = resize(image, height=fit.height, width=fit.width, interpolation=step.interpolation)
+    layout = _layout(image, step)
+    rows = slice(layout.top, layout.top + layout.height)
+    columns = slice(layout.left, layout.left + layout.width)
+    scaled = resize(
+        image, height=layout.height, width=layout.width, interpolation=step.interpolation
+    )
     if scaled.shape[:2] == (step.height, step.width):
         return scaled
     canvas = np.full((step.height, step.width, image.shape[2]), step.fill, np.uint8)
-    canvas[fit.top : fit.top + fit.height, fit.left : fit.left + fit.width] = scaled
+    canvas[rows, columns] = scaled
     return canvas
 
 
 def center_crop(image: Image, *, height: int, width: int) -> Image:
-    """Cut (height, width) px out of the middle of an (H, W, C) image.
+    """Return the middle (height, width) px of an (H, W, C) image, as a view.
 
-    Offsets round half to even, as torchvision's.
+    Offsets round half to even, as in torchvision.
 
     Raises:
         InputError: the image is smaller than the crop.
     """
     layout = _layout(image, CenterCrop(height, width))
-    y, x = -layout.top, -layout.left
-    return image[y : y + height, x : x + width]
+    top, left = -layout.top, -layout.left
+    return image[top : top + height, left : left + width]
 
 
 def grayscale(image: Image) -> Image:
-    """(H, W, 3) RGB to (H, W, 1).
+    """Convert (H, W, 3) RGB to (H, W, 1) grey with the weights 0.299, 0.587 and 0.114.
 
     Raises:
         InputError: not three channels.
@@ -96,8 +100,10 @@ def grayscale(image: Image) -> Image:
 def _apply(image: Image, step: ImageStep) -> Image:
     match step:
         case Resize():
-            to = _layout(image, step)
-            return resize(image, height=to.height, width=to.width, interpolation=step.interpolation)
+            size = _layout(image, step)
+            return resize(
+                image, height=size.height, width=size.width, interpolation=step.interpolation
+            )
         case Letterbox():
             return letterbox(image, step)
         case CenterCrop():

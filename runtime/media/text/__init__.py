@@ -1,1 +1,1 @@
-"""Texts to token ids."""
+"""Text: `wordpiece` turns it into the token ids of BERT."""

@@ -1,8 +1,8 @@
-"""Text to the token ids of BERT's WordPiece.
+"""Turn text into the token ids of BERT's WordPiece.
 
-Equal to Hugging Face's BertTokenizerFast (tested against it) but for some 500 marks and accents of
-rare scripts that Unicode took in after 2015, which its tables do not know. Not by its library:
-`tokenizers` is 11 MB and brings 30 MB of clients for a model hub, for a hundred lines.
+The ids equal those of Hugging Face's BertTokenizerFast (tested against it), but for some 500 marks
+and accents of rare scripts that joined Unicode after 2015 and are missing from its tables. That
+library, `tokenizers`, is 11 MB and brings 30 MB of clients of a model hub; this is a hundred lines.
 """
 
 import functools
@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from runtime.errors import ArtifactError, TooLargeError
 
 UNKNOWN, BEGIN, END = "[UNK]", "[CLS]", "[SEP]"
-SPECIAL = ("[PAD]", UNKNOWN, BEGIN, END, "[MASK]")  # text that spells one gets its id, as there
-MAX_CHARACTERS = 100_000  # a graph takes some hundred tokens of it
+SPECIAL = ("[PAD]", UNKNOWN, BEGIN, END, "[MASK]")  # text that spells one gets its id
+MAX_CHARACTERS = 100_000  # a graph takes a few hundred tokens of them
 _MAX_WORD = 100  # characters; a longer word is unknown as a whole
 _SPLIT_AT_SPECIAL = re.compile("({})".format("|".join(re.escape(token) for token in SPECIAL)))
-# first and last code point of the blocks of Han; each character is a word. The block at 0x2B820
-# begins 256 late, as in the original's Rust, which the models that people have now were fed by.
+# First and last code points of the blocks of Han, of which each character is a word. The block at
+# 0x2B820 begins 256 code points late, as in the Rust code of `tokenizers`, with which models are
+# used today.
 _HAN = (
     (0x3400, 0x4DBF),
     (0x4E00, 0x9FFF),
@@ -38,10 +39,14 @@ _ASCII_SYMBOLS = frozenset("$+<=>^`|~")  # punctuation to BERT, though not to Un
 
 
 def read_vocabulary(content: bytes, where: str) -> dict[str, int]:
-    """Read vocab.txt: a token a line, its id the number of the line from 0.
+    """Read a vocab.txt, which has a token on each line; its id is the line number from 0.
+
+    Args:
+        content: of the file.
+        where: the name of the file, for error messages.
 
     Raises:
-        ArtifactError: not UTF-8, or without the tokens that every text needs.
+        ArtifactError: not UTF-8, or a token is missing that every text needs.
     """
     try:
         lines = content.decode("utf-8").replace("\r\n", "\n").removesuffix("\n").split("\n")
@@ -56,17 +61,17 @@ def read_vocabulary(content: bytes, where: str) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class WordPiece:
-    """A vocabulary, and how text is cut into its tokens."""
+    """A tokenizer with one vocabulary."""
 
-    vocabulary: Mapping[str, int]
-    lowercase: bool  # also takes accents off
+    vocabulary: Mapping[str, int]  # token to id
+    lowercase: bool  # whether text is converted to lower case and loses its accents
 
     def encode(self, text: str, *, max_length: int) -> NDArray[np.int64]:
-        """The ids of a text between those of [CLS] and [SEP].
+        """Return the token ids of a text, between those of [CLS] and [SEP].
 
         Args:
-            text: any; control characters are dropped.
-            max_length: most ids; what does not fit is cut off, [SEP] is kept.
+            text: any text; control characters are dropped.
+            max_length: largest number of ids; tokens that do not fit are cut off before [SEP].
 
         Returns:
             (L,) int64, 2 <= L <= max_length.
@@ -75,8 +80,7 @@ class WordPiece:
             TooLargeError: more than MAX_CHARACTERS.
         """
         if len(text) > MAX_CHARACTERS:
-            found = f"{len(text)} characters"
-            raise TooLargeError(f"the text has {found}; allowed: {MAX_CHARACTERS}")
+            raise TooLargeError(f"the text has {len(text)} characters; allowed: {MAX_CHARACTERS}")
         tokens = [BEGIN, *islice(self._tokens(text), max_length - 2), END]
         return np.array([self.vocabulary[token] for token in tokens], np.int64)
 
@@ -85,13 +89,13 @@ class WordPiece:
             if part in SPECIAL and part in self.vocabulary:
                 yield part
                 continue
-            for word in _words(_normalized(part, lowercase=self.lowercase)):
+            for word in _words(_normalize(part, lowercase=self.lowercase)):
                 yield from self._pieces(word)
 
     def _pieces(self, word: str) -> list[str]:
-        """The longest known beginning, then the longest known continuation, until nothing is left.
+        """Split a word into the longest token that begins it, then the longest that continues it.
 
-        One piece that is not known makes the whole word unknown.
+        A word of which a part is no token is unknown as a whole.
         """
         if len(word) > _MAX_WORD:
             return [UNKNOWN]
@@ -108,17 +112,18 @@ class WordPiece:
         return pieces
 
 
-def _normalized(text: str, *, lowercase: bool) -> str:
-    cleaned = "".join(map(_cleaned, text))
+def _normalize(text: str, *, lowercase: bool) -> str:
+    cleaned = "".join(map(_clean, text))
     if not lowercase:
         return cleaned
     bare = (c for c in unicodedata.normalize("NFD", cleaned) if unicodedata.category(c) != "Mn")
-    # one by one: str.lower would end a Greek word with the other sigma
+    # character by character: str.lower of a whole Greek word would end it with the final sigma
     return "".join(c.lower() for c in bare)
 
 
-@functools.lru_cache(maxsize=4096)  # bounded: a client may send every character there is
-def _cleaned(character: str) -> str:
+@functools.lru_cache(maxsize=4096)  # limited, as clients may send every character of Unicode
+def _clean(character: str) -> str:
+    """Return a space for white space, nothing for a control character, spaces around Han."""
     if character in "\t\n\r" or (character.isspace() and not _is_control(character)):
         return " "
     if character == "\ufffd" or _is_control(character):
@@ -128,12 +133,12 @@ def _cleaned(character: str) -> str:
 
 
 def _is_control(character: str) -> bool:
-    # unassigned code points stay: what is new to this Python may be a known emoji elsewhere
+    # unassigned code points (Cn) stay: they may be emoji that are newer than this Python
     return unicodedata.category(character) in ("Cc", "Cf", "Co", "Cs")
 
 
 def _words(text: str) -> Iterator[str]:
-    """Split at white space and around each mark of punctuation, which is a word of its own."""
+    """Split text at white space and around punctuation; each punctuation mark is a word."""
     for chunk in text.split():
         word = ""
         for character in chunk:

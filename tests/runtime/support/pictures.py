@@ -1,4 +1,4 @@
-"""Encoded images made by Pillow, and what Pillow reads from them: the oracle of the decoder."""
+"""Images encoded by Pillow or by hand, and Pillow's decoding of them, the oracle of ours."""
 
 import io
 import struct
@@ -13,7 +13,7 @@ HEIGHT, WIDTH = 40, 56
 
 
 def rgb() -> Image.Image:
-    """Gradients with a patch of noise, different in every corner."""
+    """Return gradients with a patch of noise; all corners differ, so that a turn shows."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     pixels = np.stack([x * 4, y * 6, 255 - (x + y) * 2], axis=2).astype(np.uint8)
     pixels[8:20, 5:30] = np.random.default_rng(0).integers(0, 256, (12, 25, 3))
@@ -21,7 +21,7 @@ def rgb() -> Image.Image:
 
 
 def rgba() -> Image.Image:
-    """The same with an alpha that runs from 0 to 220 over opaque colours."""
+    """Return the picture of `rgb` with an alpha that rises from 0 to 220, from left to right."""
     picture = rgb().convert("RGBA")
     picture.putalpha(Image.fromarray(np.mgrid[0:HEIGHT, 0:WIDTH][1].astype(np.uint8) * 4))
     return picture
@@ -33,21 +33,25 @@ def encode(picture: Image.Image, kind: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def oriented(orientation: int) -> bytes:
-    """EXIF with this orientation."""
+def exif_with_orientation(orientation: int) -> bytes:
+    """Return EXIF data whose only tag is the orientation."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     return exif.tobytes()
 
 
-def expected(data: bytes) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8, as Pillow decodes the first frame, upright; the high byte of 16-bit grey."""
+def decode_with_pillow(data: bytes) -> NDArray[np.uint8]:
+    """Decode the first frame with Pillow and turn it upright; 16-bit grey becomes its high byte.
+
+    Returns:
+        (H, W, 3) uint8, RGB.
+    """
     with Image.open(io.BytesIO(data)) as picture:
         if picture.mode == "I;16":
             high = (np.asarray(picture) >> 8).astype(np.uint8)
             return np.repeat(high[:, :, np.newaxis], 3, axis=2)
         upright = ImageOps.exif_transpose(picture)
-        if upright.mode == "P":  # Pillow warns of several transparent entries, and drops them too
+        if upright.mode == "P":  # else Pillow warns of several transparent entries
             upright.info.pop("transparency", None)
         return np.asarray(upright.convert("RGB"))
 
@@ -57,7 +61,7 @@ def png_chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
 
 
-# Per pass of an interlaced PNG: first row and column, then the steps from one to the next.
+# For each pass of an interlaced PNG: first row and column, then the steps between rows and columns.
 _ADAM7 = (
     (0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2),
     (1, 0, 2, 1),
@@ -72,13 +76,13 @@ def raw_png(
     interlaced: bool = False,
     extra: tuple[tuple[bytes, bytes], ...] = (),
 ) -> bytes:
-    """A PNG of what Pillow does not write.
+    """Encode a PNG of a kind that Pillow does not write.
 
     Args:
         samples: (H, W, C), each below 2 ** bits.
         colour_type: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGB and alpha.
         bits: of a sample.
-        interlaced: by Adam7.
+        interlaced: whether the pixels are in the seven passes of Adam7.
         extra: name and content of the chunks before the pixels.
     """
     height, width, _ = samples.shape
@@ -107,11 +111,11 @@ def raw_bmp(
     masks: tuple[int, ...] = (),
     palette: bytes = b"",
 ) -> bytes:
-    """A BMP of what Pillow does not write.
+    """Encode a BMP of a kind that Pillow does not write.
 
     Args:
         rows: the pixels as they are stored.
-        height: negative where the rows run from top to bottom.
+        height: negative if the rows run from top to bottom.
         width: px.
         bits: of a pixel.
         compression: 0 none, 1 runs of 8 bits, 2 runs of 4 bits, 3 by masks.
@@ -130,13 +134,13 @@ def raw_bmp(
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims a size and holds no pixels."""
+    """Return the beginning of a PNG that claims a size and holds no pixels."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header)
 
 
 def noise(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
-    """Noise: the picture on which resizers differ most."""
+    """Return noise, the picture on which resizers differ most."""
     generator = np.random.default_rng(height * 1000 + width)
     return generator.integers(0, 256, (height, width, channels), dtype=np.uint8)
 

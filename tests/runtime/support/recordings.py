@@ -1,4 +1,4 @@
-"""Sounds and clips, encoded for the tests."""
+"""Encoded sounds and clips for the tests."""
 
 import io
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 def tone(
     *, seconds: float = 1.0, rate: int = 16_000, level: float = 0.5, hertz: float = 440.0
 ) -> NDArray[np.float32]:
-    """A sine, (S,) float32."""
+    """Return a sine, (S,) float32."""
     time = np.arange(round(seconds * rate)) / rate
     return (level * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
 
@@ -25,14 +25,14 @@ def sound(
     kind: str = "WAV",
     subtype: str | None = "FLOAT",
 ) -> bytes:
-    """A sound file of (S,) or (S, C) samples."""
+    """Encode samples, (S,) or (S, C), as a sound file."""
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, rate, format=kind, subtype=subtype)
     return buffer.getvalue()
 
 
 def shades(levels: Sequence[int], *, height: int = 48, width: int = 64) -> NDArray[np.uint8]:
-    """A clip of plain grey frames, (n, H, W, 3)."""
+    """Return a clip with one plain grey frame for each level, (n, H, W, 3) uint8."""
     clip = [np.full((height, width, 3), level, np.uint8) for level in levels]
     return np.stack(clip)
 
@@ -40,7 +40,7 @@ def shades(levels: Sequence[int], *, height: int = 48, width: int = 64) -> NDArr
 def video(
     clip: NDArray[np.uint8], folder: Path, *, kind: str = "mp4", codec: str = "mp4v", fps: int = 25
 ) -> bytes:
-    """A video file of (n, H, W, 3) uint8 RGB frames, by way of a file in `folder`."""
+    """Encode a clip, (n, H, W, 3) uint8 RGB, as a video file; OpenCV writes it into `folder`."""
     path = folder / f"clip.{kind}"
     size = (clip.shape[2], clip.shape[1])
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), fps, size)

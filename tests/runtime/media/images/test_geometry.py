@@ -1,4 +1,4 @@
-"""Where the steps put an image, against where a drawn rectangle really lands."""
+"""Layouts and placements of the steps, compared with where a rectangle really lands."""
 
 import cv2
 import numpy as np
@@ -40,7 +40,7 @@ def test_no_steps_move_nothing() -> None:
     assert place(30, 20, []) == Placement(1.0, 1.0, 0.0, 0.0)
 
 
-def test_steps_follow_each_other() -> None:
+def test_placements_of_successive_steps_combine() -> None:
     # 100 x 200 px: halved, cut to 40 x 60 px (5 and 20 before), then both sides three times as long
     steps: list[Step] = [
         Resize("linear", shortest_side=50),
@@ -50,7 +50,7 @@ def test_steps_follow_each_other() -> None:
     assert place(100, 200, steps) == Placement(1.5, 1.5, -60.0, -15.0)
 
 
-def test_axes_may_scale_apart() -> None:
+def test_axes_may_have_different_scales() -> None:
     steps = (Resize("linear", height=20, width=100),)
     assert place(10, 200, steps) == Placement(0.5, 2.0, 0.0, 0.0)
 
@@ -65,7 +65,7 @@ def test_axes_may_scale_apart() -> None:
     ],
 )
 @pytest.mark.parametrize("source", [(667, 1000), (999, 601), (480, 481), (90, 70)])
-def test_a_rectangle_is_found_where_it_was_drawn(
+def test_a_rectangle_maps_back_to_where_it_was(
     source: tuple[int, int], steps: tuple[Step, ...]
 ) -> None:
     height, width = source
@@ -75,7 +75,7 @@ def test_a_rectangle_is_found_where_it_was_drawn(
     prepared = preprocess(image, steps)[:, :, 0]
     left, top, wide, high = cv2.boundingRect((prepared > 127).astype(np.uint8))
     placement = place(height, width, steps)
-    found = (
+    mapped_back = (
         (left - placement.left) / placement.scale_x,
         (top - placement.top) / placement.scale_y,
         (left + wide - placement.left) / placement.scale_x,
@@ -83,9 +83,9 @@ def test_a_rectangle_is_found_where_it_was_drawn(
     )
     # the edge is known to half a graph px, and to half a source px where that is larger
     tolerance_px = 0.5 * max(1, 1 / placement.scale_x, 1 / placement.scale_y) + 1e-6
-    assert np.abs(np.subtract(found, (x1, y1, x2, y2))).max() <= tolerance_px
+    assert np.abs(np.subtract(mapped_back, (x1, y1, x2, y2))).max() <= tolerance_px
 
 
-def test_what_preprocessing_refuses_has_no_place() -> None:
+def test_an_image_that_preprocessing_refuses_has_no_placement() -> None:
     with pytest.raises(InputError, match="is smaller than the crop of 40 x 40 px"):
         place(30, 30, [CenterCrop(40, 40)])

@@ -1,3 +1,5 @@
+"""Sizes and orientations read from headers, and hostile headers that are refused."""
+
 import struct
 import tracemalloc
 
@@ -12,7 +14,7 @@ from tests.runtime.support.pictures import (
     HEIGHT,
     WIDTH,
     encode,
-    oriented,
+    exif_with_orientation,
     png_chunk,
     png_header,
     rgb,
@@ -47,7 +49,7 @@ def test_size_is_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_one_pixel_over_the_limit(name: str) -> None:
+def test_one_pixel_over_the_limit_is_refused(name: str) -> None:
     message = f"{name.split()[0]} of 56 x 40 px; allowed: at most {LIMIT - 1} px"
     with pytest.raises(TooLargeError, match=message):
         read_still(FILES[name], max_pixels=LIMIT - 1)
@@ -64,7 +66,7 @@ def test_huge_claim_is_refused_without_allocation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "found"),
+    ("data", "content"),
     [
         (b"", "the image is empty"),
         (b"II*\0rest", "found TIFF"),
@@ -86,9 +88,9 @@ def test_huge_claim_is_refused_without_allocation() -> None:
         (b"hello", "found 5 bytes"),
     ],
 )
-def test_other_kinds_are_named(data: bytes, found: str) -> None:
+def test_other_file_types_are_named(data: bytes, content: str) -> None:
     with pytest.raises(
-        DecodeError, match=f"^{found}( that begin .*)?; allowed: JPEG, PNG, WebP, BMP, GIF$"
+        DecodeError, match=f"^{content}( that begin .*)?; allowed: JPEG, PNG, WebP, BMP, GIF$"
     ):
         image_format(data)
 
@@ -127,14 +129,14 @@ def test_broken_headers_are_refused(data: bytes, message: str) -> None:
         read_still(data, max_pixels=LIMIT)
 
 
-def test_webp_whose_sizes_disagree() -> None:
+def test_webp_whose_sizes_disagree_is_refused() -> None:
     data = bytearray(FILES["WebP VP8X"])
     data[24:27] = b"\0\0\0"  # canvas width - 1
     with pytest.raises(DecodeError, match=r"WebP says \(height, width\) \(40, 1\) .* \(40, 56\)"):
         read_still(bytes(data), max_pixels=LIMIT)
 
 
-def test_webp_frame_outside_of_its_canvas() -> None:
+def test_webp_frame_outside_of_its_canvas_is_refused() -> None:
     data = bytearray(FILES["WebP animated"])
     data[data.index(b"ANMF") + 8] = 1  # left / 2
     with pytest.raises(DecodeError, match="WebP has a frame outside of its canvas of 56 x 40 px"):
@@ -151,7 +153,7 @@ def test_webp_frame_outside_of_its_canvas() -> None:
         pytest.param(b"RIFF\x00\x6a\x18\0WEBP" + b"JUNK\0\0\0\0" * 200_000, id="webp"),
     ],
 )
-def test_endless_parts_are_refused(data: bytes) -> None:
+def test_very_many_parts_are_refused(data: bytes) -> None:
     with pytest.raises(DecodeError, match="has more than the 100000 parts allowed"):
         read_still(data, max_pixels=LIMIT)
 
@@ -162,28 +164,28 @@ def test_text_and_profiles_reach_no_decompressor() -> None:
     assert read_still(data[:33] + extra + data[33:], max_pixels=LIMIT).file == data
 
 
-def test_core_header_of_bmp() -> None:
+def test_bmp_with_the_header_of_os2_is_read() -> None:
     core = struct.pack("<2sIHHIIHHHH", b"BM", 0, 0, 0, 26, 12, 7, 3, 1, 24)
     still = read_still(core + bytes(72), max_pixels=21)
     assert (still.height, still.width) == (3, 7)
 
 
-def test_rows_from_top_to_bottom_in_bmp() -> None:
+def test_negative_height_of_a_bmp_is_a_row_order() -> None:
     assert read_still(bmp_header(7, -3), max_pixels=21).height == 3
 
 
-def tiff(order: str, tag: int, kind: int, value: int) -> bytes:
-    """A TIFF structure of one entry; kind 3 is 16 bits wide, 4 is 32."""
+def tiff(order: str, tag: int, value_type: int, value: int) -> bytes:
+    """Return a TIFF structure of one entry, whose value type 3 is 16 bits wide and 4 is 32."""
     mark = {"<": b"II", ">": b"MM"}[order]
-    number = struct.pack(order + {3: "H", 4: "I"}.get(kind, "I"), value).ljust(4, b"\0")
-    return mark + struct.pack(order + "HIHHHI", 42, 8, 1, tag, kind, 1) + number
+    number = struct.pack(order + {3: "H", 4: "I"}.get(value_type, "I"), value).ljust(4, b"\0")
+    return mark + struct.pack(order + "HIHHHI", 42, 8, 1, tag, value_type, 1) + number
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("kind", [3, 4])
-def test_orientation_is_read(order: str, kind: int) -> None:
-    assert read_orientation(tiff(order, 0x0112, kind, 6)) == 6
-    assert read_orientation(b"Exif\0\0" + tiff(order, 0x0112, kind, 6)) == 6
+@pytest.mark.parametrize("value_type", [3, 4])
+def test_orientation_is_read(order: str, value_type: int) -> None:
+    assert read_orientation(tiff(order, 0x0112, value_type, 6)) == 6
+    assert read_orientation(b"Exif\0\0" + tiff(order, 0x0112, value_type, 6)) == 6
 
 
 @pytest.mark.parametrize(
@@ -199,10 +201,13 @@ def test_orientation_is_read(order: str, kind: int) -> None:
         tiff("<", 0x0112, 3, 6)[:-4],
     ],
 )
-def test_broken_exif_means_as_stored(exif: bytes) -> None:
+def test_broken_exif_means_no_orientation(exif: bytes) -> None:
     assert read_orientation(exif) == 1
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_orientation_is_found(kind: str) -> None:
-    assert read_still(encode(rgb(), kind, exif=oriented(7)), max_pixels=LIMIT).orientation == 7
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP"])
+def test_orientation_is_read_from_each_format(name: str) -> None:
+    assert (
+        read_still(encode(rgb(), name, exif=exif_with_orientation(7)), max_pixels=LIMIT).orientation
+        == 7
+    )

@@ -1,3 +1,5 @@
+"""The steps of a spec, compared with results worked out by hand, Pillow and ultralytics."""
+
 import cv2
 import numpy as np
 import pytest
@@ -51,7 +53,7 @@ def test_letterbox_to_the_top_left() -> None:
 
 
 @pytest.mark.parametrize(("enlarge", "filled"), [(True, 64), (False, 4)])
-def test_letterbox_enlarges_unless_told(enlarge: bool, filled: int) -> None:
+def test_letterbox_enlarges_unless_the_step_forbids_it(enlarge: bool, filled: int) -> None:
     image = np.full((2, 2, 3), 9, np.uint8)
     step = Letterbox(height=8, width=8, interpolation="linear", enlarge=enlarge)
     fitted = letterbox(image, step)
@@ -63,7 +65,7 @@ def test_letterbox_enlarges_unless_told(enlarge: bool, filled: int) -> None:
     "source",
     [(480, 640), (667, 1000), (1000, 667), (333, 501), (33, 50), (640, 640), (1, 3000), (3000, 7)],
 )
-def test_letterbox_is_that_of_ultralytics(source: tuple[int, int]) -> None:
+def test_letterbox_equals_that_of_ultralytics(source: tuple[int, int]) -> None:
     image = noise(*source)
     height, width = source
     ratio = min(320 / height, 416 / width)
@@ -72,14 +74,14 @@ def test_letterbox_is_that_of_ultralytics(source: tuple[int, int]) -> None:
     top, bottom, left, right = (round(v) for v in (y - 0.1, y + 0.1, x - 0.1, x + 0.1))
     scaled = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
     grey_114 = (114, 114, 114)
-    wanted = cv2.copyMakeBorder(
+    expected = cv2.copyMakeBorder(
         scaled, top, bottom, left, right, cv2.BORDER_CONSTANT, value=grey_114
     )
     step = Letterbox(height=320, width=416, interpolation="linear")
-    np.testing.assert_array_equal(preprocess(image, [step]), wanted)
+    np.testing.assert_array_equal(preprocess(image, [step]), expected)
 
 
-def test_letterbox_of_nothing_is_refused() -> None:
+def test_letterbox_of_an_empty_image_is_refused() -> None:
     step = Letterbox(height=8, width=8, interpolation="linear")
     with pytest.raises(InputError, match="image of 5 x 0 px; allowed: sides of at least 1 px"):
         preprocess(np.zeros((0, 5, 3), np.uint8), [step])
@@ -114,13 +116,13 @@ def test_grayscale_by_hand() -> None:
 
 def test_grayscale_equals_pillow() -> None:
     image = noise(64, 64)
-    wanted = np.asarray(Image.fromarray(image).convert("L"))
+    expected = np.asarray(Image.fromarray(image).convert("L"))
     # 1 level: the weights are rounded to 15 bits in one and 16 in the other
-    assert np.abs(grayscale(image)[:, :, 0].astype(int) - wanted).max() <= 1
+    assert np.abs(grayscale(image)[:, :, 0].astype(int) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("shape", [(4, 4, 1), (4, 4, 4), (4, 4)])
-def test_grayscale_of_no_colour_is_refused(shape: tuple[int, ...]) -> None:
+def test_grayscale_without_three_channels_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="has no three channels"):
         grayscale(np.zeros(shape, np.uint8))
 
@@ -132,14 +134,14 @@ def test_steps_run_in_order() -> None:
         Grayscale(),
     ]
     image = noise(128, 200)
-    wanted = grayscale(center_crop(pillow_bilinear(image, 64, 100), height=56, width=48))
+    expected = grayscale(center_crop(pillow_bilinear(image, 64, 100), height=56, width=48))
     prepared = preprocess(image, steps)
     assert prepared.shape == (56, 48, 1)
     assert prepared.flags.c_contiguous
     # 1 level of the resizing, 1 of the rounding to grey
-    assert np.abs(prepared.astype(int) - wanted).max() <= 2
+    assert np.abs(prepared.astype(int) - expected).max() <= 2
 
 
-def test_no_steps_make_no_copy() -> None:
+def test_no_steps_return_the_same_array() -> None:
     image = noise(4, 4)
     assert preprocess(image, []) is image

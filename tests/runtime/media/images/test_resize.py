@@ -1,3 +1,5 @@
+"""Resizing, compared with results worked out by hand, Pillow and OpenCV."""
+
 from typing import get_args
 
 import cv2
@@ -65,14 +67,14 @@ def test_antialias_equals_pillow(
 ) -> None:
     image = noise(*source, channels)
     resized = resize(image, height=target[0], width=target[1], interpolation="linear_antialias")
-    wanted = pillow_bilinear(image, *target)
+    expected = pillow_bilinear(image, *target)
     assert resized.dtype == np.uint8
     # 1 level: Pillow rounds between its two passes, this does not
-    assert np.abs(resized.astype(int) - wanted).max() <= 1
+    assert np.abs(resized.astype(int) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("level", [0, 1, 128, 254, 255])
-def test_antialias_keeps_a_flat_noise(level: int) -> None:
+def test_antialias_keeps_a_flat_image(level: int) -> None:
     flat = np.full((97, 61, 3), level, np.uint8)
     for height, width in ((13, 17), (200, 199)):
         resized = resize(flat, height=height, width=width, interpolation="linear_antialias")
@@ -98,7 +100,7 @@ def test_resize_keeps_the_channels(interpolation: Interpolation, channels: int) 
         ("lanczos4", cv2.INTER_LANCZOS4),
     ],
 )
-def test_the_other_interpolations_are_those_of_opencv(
+def test_the_other_interpolations_equal_those_of_opencv(
     interpolation: Interpolation, constant: int
 ) -> None:
     image = noise(60, 45)
@@ -108,19 +110,21 @@ def test_the_other_interpolations_are_those_of_opencv(
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 @pytest.mark.parametrize("shape", [(1, 5000, 3), (20000, 2, 3), (1, 1, 3), (2, 40000, 1)])
-def test_extreme_shapes(interpolation: Interpolation, shape: tuple[int, int, int]) -> None:
+def test_extreme_shapes_are_resized(
+    interpolation: Interpolation, shape: tuple[int, int, int]
+) -> None:
     resized = resize(noise(*shape), height=48, width=64, interpolation=interpolation)
     assert resized.shape == (48, 64, shape[2])
 
 
 @pytest.mark.parametrize(("height", "width"), [(0, 5), (5, 0), (-1, 5)])
-def test_resize_to_nothing_is_refused(height: int, width: int) -> None:
+def test_an_empty_result_is_refused(height: int, width: int) -> None:
     message = rf"an image of \(4, 6, 3\) to {height} x {width} .*at least 1 px"
     with pytest.raises(InputError, match=message):
         resize(noise(4, 6), height=height, width=width, interpolation="linear")
 
 
 @pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0, 3)])
-def test_resize_of_nothing_is_refused(shape: tuple[int, int, int]) -> None:
+def test_an_empty_image_is_refused(shape: tuple[int, int, int]) -> None:
     with pytest.raises(InputError, match="at least 1 px"):
         resize(np.zeros(shape, np.uint8), height=3, width=3, interpolation="linear_antialias")

@@ -1,4 +1,4 @@
-"""Text to tokens by hand. That they equal Hugging Face's: tests/convert/oracles/test_text.py."""
+"""Tokens worked out by hand. tests/convert/oracles/test_text.py compares with Hugging Face."""
 
 import numpy as np
 import pytest
@@ -29,25 +29,25 @@ TOKENIZER = WordPiece(VOCABULARY, lowercase=True)
     ],
 )
 def test_tokens_by_hand(text: str, tokens: list[str]) -> None:
-    found = TOKENIZER.encode(text, max_length=64)
-    assert found.dtype == np.int64
-    assert [WORDS[i] for i in found] == ["[CLS]", *tokens, "[SEP]"]
+    ids = TOKENIZER.encode(text, max_length=64)
+    assert ids.dtype == np.int64
+    assert [WORDS[i] for i in ids] == ["[CLS]", *tokens, "[SEP]"]
 
 
 def test_word_of_over_a_hundred_characters_is_unknown_as_a_whole() -> None:
-    known = WordPiece({**VOCABULARY, "##e": len(WORDS)}, lowercase=True)
-    assert known.encode("e" * 100, max_length=256).tolist() == [2, 10, *[11] * 99, 3]
-    assert known.encode("e" * 101, max_length=256).tolist() == [2, 1, 3]
+    tokenizer = WordPiece({**VOCABULARY, "##e": len(WORDS)}, lowercase=True)
+    assert tokenizer.encode("e" * 100, max_length=256).tolist() == [2, 10, *[11] * 99, 3]
+    assert tokenizer.encode("e" * 101, max_length=256).tolist() == [2, 1, 3]
 
 
-def test_case_and_accents_stay_where_they_count() -> None:
-    found = WordPiece(VOCABULARY, lowercase=False).encode("slow Slow \u00e9", max_length=64)
-    assert [WORDS[i] for i in found[1:-1]] == ["slow", "[UNK]", "[UNK]"]
+def test_a_cased_vocabulary_keeps_case_and_accents() -> None:
+    ids = WordPiece(VOCABULARY, lowercase=False).encode("slow Slow \u00e9", max_length=64)
+    assert [WORDS[i] for i in ids[1:-1]] == ["slow", "[UNK]", "[UNK]"]
 
 
-def test_long_text_is_cut_and_keeps_its_end() -> None:
-    found = TOKENIZER.encode("slow walk slow walk slow", max_length=4)
-    assert [WORDS[i] for i in found] == ["[CLS]", "slow", "walk", "[SEP]"]
+def test_long_text_is_cut_and_keeps_its_end_token() -> None:
+    ids = TOKENIZER.encode("slow walk slow walk slow", max_length=4)
+    assert [WORDS[i] for i in ids] == ["[CLS]", "slow", "walk", "[SEP]"]
 
 
 def test_text_over_the_limit_is_refused() -> None:
@@ -58,24 +58,24 @@ def test_text_over_the_limit_is_refused() -> None:
 
 @pytest.mark.parametrize("end", ["", "\n"])
 @pytest.mark.parametrize("line", ["\n", "\r\n"])
-def test_vocabulary_is_a_token_a_line(line: str, end: str) -> None:
+def test_vocabulary_has_a_token_on_each_line(line: str, end: str) -> None:
     content = (line.join(WORDS) + end).encode()
     assert read_vocabulary(content, "vocab.txt") == VOCABULARY
 
 
-def test_vocabulary_keeps_the_tokens_that_other_lines_end_with() -> None:
+def test_unicode_line_separators_do_not_end_a_token() -> None:
     content = "\n".join([*WORDS, "\u2028", "\x85", "last"]).encode()
     assert read_vocabulary(content, "vocab.txt")["last"] == len(WORDS) + 2
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"\xff\n", "vocab.txt is not UTF-8"),
         (b"[UNK]\nslow\n", r"vocab.txt lacks the tokens \[CLS\], \[SEP\]"),
         (b"", r"vocab.txt lacks the tokens \[UNK\], \[CLS\], \[SEP\]"),
     ],
 )
-def test_vocabulary_that_is_none_is_refused(content: bytes, says: str) -> None:
-    with pytest.raises(ArtifactError, match=says):
+def test_an_invalid_vocabulary_is_refused(content: bytes, message: str) -> None:
+    with pytest.raises(ArtifactError, match=message):
         read_vocabulary(content, "vocab.txt")
