@@ -1,9 +1,9 @@
-"""Networks whose state_dict keys match the checkpoints people have. Each file names its upstream.
+"""Networks with the state_dict keys of published checkpoints. Each file names its upstream.
 
 | file | network | key layout it follows |
 |---|---|---|
 | bert.py | BERT encoder of sentence embedders | Hugging Face `BertModel` |
-| efficientnet.py | EfficientNet-B0 to B4 | torchvision `efficientnet_b*`; timm's by efficientnet_keys.py |
+| efficientnet.py | EfficientNet-B0 to B4 | torchvision `efficientnet_b*`; efficientnet_keys.py renames timm's |
 | gait_student.py | gait student | our own |
 | iresnet.py | IResNet-18, 34, 50, 100 | insightface `arcface_torch/backbones/iresnet.py` |
 | mobilefacenet.py | MobileFaceNet with ReLU6 | foamliu/MobileFaceNet `mobilefacenet.py` |
@@ -12,6 +12,6 @@
 | resnet.py | ResNet-50 (stride in the 3 x 3) | torchvision `resnet50` |
 | u2net.py | U2NETP, U2NET | xuebinqin/U-2-Net `model/u2net.py` |
 | xception.py | mini- and big XCEPTION | Keras; oarriaga/face_classification `src/models/cnn.py` |
-| yolov8.py, yolov8_plan.py | YOLOv8 n to x, other widths; yolov8_file.py reads its files | ultralytics 8 `cfg/models/v8/yolov8.yaml` |
+| yolov8.py, yolov8_plan.py | YOLOv8 n to x, and other widths | ultralytics 8 `cfg/models/v8/yolov8.yaml` |
 | yunet.py | YuNet, size n | ShiqiYu/libfacedetection.train `configs/yunet_n.py` |
 """  # noqa: E501 - a row of a table is one line

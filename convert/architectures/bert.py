@@ -1,4 +1,4 @@
-"""BERT's encoder, and the mean of its token vectors: what most sentence embeddings are.
+"""BERT's encoder with mean pooling: the network of most sentence embeddings.
 
 Submodules are named as in the checkpoints that Hugging Face's BertModel reads and writes.
 """
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-# taken from the scores of padding: exp() of it is zero, and no sum with it overflows
-FORBIDDEN = 1e4
-# of a BertModel, and not needed for its token vectors
+# subtracted from the scores of padding: exp(-1e4) is zero, and no sum with it overflows
+PENALTY = 1e4
+# patterns of a BertModel's keys that token vectors do not need
 UNUSED = ("pooler.*", "embeddings.position_ids", "cls.*")
 
 
@@ -37,25 +37,25 @@ class MeanOfTokens(nn.Module):
         self.encoder = Layers(shape)
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """One vector per text.
+        """Return one vector per text.
 
         Args:
             ids: (N, L) int64 tokens.
             mask: (N, L) float32, 1 for tokens, 0 for padding.
 
         Returns:
-            (N, D) float32 mean over the tokens, of any length.
+            (N, D) float32 mean over the tokens, not normalised.
         """
         x = self.embeddings(ids)
-        penalty = ((1 - mask) * FORBIDDEN)[:, None, None, :]
+        penalty = ((1 - mask) * PENALTY)[:, None, None, :]
         for layer in self.encoder.layer:
             x = layer(x, penalty)
-        count = mask.sum(1, keepdim=True).clamp(min=1)  # nothing but padding: zeros
+        count = mask.sum(1, keepdim=True).clamp(min=1)  # a text of padding alone gives zeros
         return (x * mask[..., None]).sum(1) / count
 
 
 class Layers(nn.Module):
-    """The layers, under the name that they have in checkpoints."""
+    """The layers, under the key that checkpoints have for them."""
 
     def __init__(self, shape: BertShape) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Layers(nn.Module):
 
 
 class Embeddings(nn.Module):
-    """Token, place and kind, normalised."""
+    """The sum of token, position and type embeddings, normalised."""
 
     def __init__(self, shape: BertShape) -> None:
         super().__init__()
@@ -73,15 +73,15 @@ class Embeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(shape.hidden_size, shape.layer_norm_eps)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        """(N, L) tokens of one text each to (N, L, D)."""
-        places = self.position_embeddings.weight[: ids.shape[1]]
+        """Map (N, L) tokens, one text a row, to (N, L, D)."""
+        positions = self.position_embeddings.weight[: ids.shape[1]]
         return self.LayerNorm(
-            self.word_embeddings(ids) + (places + self.token_type_embeddings.weight[0])
+            self.word_embeddings(ids) + (positions + self.token_type_embeddings.weight[0])
         )
 
 
 class Layer(nn.Module):
-    """Attention, then a network of two layers at each token; each added to what it was given."""
+    """Attention, then a network of two layers at each token; each is added to its input."""
 
     def __init__(self, shape: BertShape) -> None:
         super().__init__()
@@ -99,20 +99,20 @@ class Layer(nn.Module):
         self.output = _Added(inner, width, shape.layer_norm_eps)
 
     def forward(self, x: torch.Tensor, penalty: torch.Tensor) -> torch.Tensor:
-        """(N, L, D) vectors and (N, 1, 1, L) what is taken from the scores of each token."""
+        """Map (N, L, D) vectors to the same shape; (N, 1, 1, L) `penalty` hides padding."""
         query, key, value = (
             self._by_head(project(x)) for project in self.attention["self"].children()
         )
         scores = query @ key.transpose(2, 3) / self.head_width**0.5
-        seen = (torch.softmax(scores - penalty, dim=3) @ value).transpose(1, 2)
-        joined = seen.reshape(seen.shape[0], seen.shape[1], self.heads * self.head_width)
+        context = (torch.softmax(scores - penalty, dim=3) @ value).transpose(1, 2)
+        joined = context.reshape(context.shape[0], context.shape[1], self.heads * self.head_width)
         x = self.attention["output"](joined, x)
         inner = nn.functional.gelu(self.intermediate["dense"](x))
         return self.output(inner, x)
 
     def _by_head(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, L, D) to (N, heads, L, D / heads)."""
-        # written out: onnxruntime makes a constant of such a shape, and not of what unflatten gives
+        """Map (N, L, D) to (N, heads, L, D / heads)."""
+        # not unflatten: onnxruntime folds this shape to a constant, and unflatten's not
         split = x.reshape(x.shape[0], x.shape[1], self.heads, self.head_width)
         return split.transpose(1, 2)
 

@@ -18,13 +18,13 @@ from torch import nn
 
 from convert.architectures.efficientnet_keys import B3, STAGES, STEM_WIDTH, Size
 
-# batch normalisation that closes each residual branch, for `convert.weights.seeded`
+# the last batch normalisation of each residual branch, which `seed_torch` damps
 RESIDUAL_NORMS = ("features.1.*.block.2.1.weight", "features.[2-7].*.block.3.1.weight")
 
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """What the keys of a state_dict do not tell."""
+    """The two facts that the keys of a state_dict do not tell."""
 
     epsilon: float  # of batch normalisation
     same_padding: bool  # TensorFlow's: odd pixels of padding go right and below
@@ -57,17 +57,17 @@ class EfficientNet(nn.Module):
         self.classifier = nn.Sequential(nn.Dropout(0.3), nn.Linear(size.head_channels, class_count))
 
     def embed(self, image: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) normalised float32 to (N, D) pooled features."""
+        """Map (N, 3, H, W) normalised float32 to (N, D) pooled features."""
         return self.avgpool(self.features(image)).flatten(1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) normalised float32 to (N, class_count) logits."""
+        """Map (N, 3, H, W) normalised float32 to (N, class_count) logits."""
         return self.classifier(self.embed(image))
 
 
 @dataclass(frozen=True, slots=True)
 class BlockShape:
-    """What distinguishes one block from another."""
+    """The sizes of one block."""
 
     channels: int
     out: int
@@ -103,12 +103,12 @@ class InvertedResidual(nn.Module):
         self.residual = shape.stride == 1 and shape.channels == shape.out
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) to (N, out, H / stride, W / stride)."""
+        """Map (N, C, H, W) to (N, out, H / stride, W / stride)."""
         return x + self.block(x) if self.residual else self.block(x)
 
 
 class SqueezeExcitation(nn.Module):
-    """Each channel weighed by a gate in (0, 1) that the means of all channels decide."""
+    """A weight in (0, 1) for each channel, computed from the means of all channels."""
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class SqueezeExcitation(nn.Module):
         self.fc2 = nn.Conv2d(squeezed, channels, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) to the same shape."""
+        """Map (N, C, H, W) to the same shape."""
         return x * torch.sigmoid(self.fc2(F.silu(self.fc1(self.avgpool(x)))))
 
 
@@ -125,17 +125,17 @@ class SameConv2d(nn.Conv2d):
     """Convolution padded as TensorFlow's "same": ceil(side / stride) outputs, odd pixels last."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) to (N, out, ceil(H / stride), ceil(W / stride))."""
+        """Map (N, C, H, W) to (N, out, ceil(H / stride), ceil(W / stride))."""
         top, bottom = self._padding(x.shape[2], axis=0)
         left, right = self._padding(x.shape[3], axis=1)
-        if (top, left) == (bottom, right):  # what a convolution does by itself is not worth a node
+        if (top, left) == (bottom, right):  # the convolution pads by itself: no Pad node
             return F.conv2d(x, self.weight, self.bias, self.stride, (top, left), 1, self.groups)
         padded = F.pad(x, (left, right, top, bottom))
         return F.conv2d(padded, self.weight, self.bias, self.stride, 0, 1, self.groups)
 
     def _padding(self, side: int, *, axis: int) -> tuple[int, int]:
         kernel, stride = self.kernel_size[axis], self.stride[axis]
-        # int(): while tracing a side is a tensor, and the graph's size is fixed
+        # int(): while tracing, a side is a tensor; the graph's size is fixed
         total = max(0, (math.ceil(int(side) / stride) - 1) * stride + kernel - int(side))
         return total // 2, total - total // 2
 

@@ -1,7 +1,7 @@
-"""The EfficientNet family's sizes, and what its checkpoints name their tensors.
+"""The sizes of the EfficientNet family, and the names of tensors in its checkpoints.
 
-Ours are torchvision's names (`features.1.0.block.0.0.weight`); timm's
-(`blocks.0.0.conv_dw.weight`) are renamed, as is a classifier that an owner replaced.
+Our layout has torchvision's names (`features.1.0.block.0.0.weight`). This module renames timm's
+(`blocks.0.0.conv_dw.weight`), and a classifier that an owner replaced.
 
 Source: Tan and Le, https://arxiv.org/abs/1905.11946, table 1 and section 5.1; torchvision 0.29
 and timm 1.0.
@@ -29,7 +29,7 @@ STAGES = (
 STEM_WIDTH = 32
 HEAD_WIDTH = 1280
 
-# timm's names of modules, and ours
+# timm's name of each module: our name
 TIMM_ENDS = {
     "conv_stem": "features.0.0",
     "bn1": "features.0.1",
@@ -58,7 +58,7 @@ TIMM_STAGE = {
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How one of the family is scaled."""
+    """The scaling of one network of the family."""
 
     name: str
     width: float  # multiplies channels
@@ -67,22 +67,22 @@ class Size:
 
     @property
     def head_channels(self) -> int:
-        """Width of the pooled features."""
+        """Return the width of the pooled features."""
         return self.channels(HEAD_WIDTH)
 
     @property
     def block_count(self) -> int:
-        """Blocks of all stages."""
+        """Return the number of blocks in all stages."""
         return sum(self.repeats(repeats) for *_, repeats in STAGES)
 
     def channels(self, base: int) -> int:
-        """Scaled to a multiple of 8, never more than a tenth less than asked for."""
+        """Scale channels to the nearest multiple of 8, at most a tenth below the exact value."""
         scaled = base * self.width
         rounded = max(8, int(scaled + 4) // 8 * 8)
         return rounded + 8 if rounded < 0.9 * scaled else rounded
 
     def repeats(self, base: int) -> int:
-        """Scaled, rounded up."""
+        """Scale a number of blocks, rounded up."""
         return math.ceil(base * self.depth)
 
 
@@ -97,18 +97,18 @@ SIZES = (
 
 
 def in_our_layout(state: Mapping[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
-    """Rename what timm and owners of a new classifier name differently; the rest stays as it is.
+    """Rename the keys of timm's layout, and of a classifier that an owner replaced, to ours.
 
     Args:
         state: tensors by torchvision's or timm's names.
 
     Returns:
-        The same tensors. A classifier of one layer, wherever it stands, is `classifier.1`.
+        The same tensors. A classifier of one layer, at whatever index, becomes `classifier.1`.
     """
     if "conv_stem.weight" in state:
         state = {from_timm(key): value for key, value in state.items()}
     layers = {key.rpartition(".")[0] for key in state if key.startswith("classifier.")}
-    if len(layers) != 1:  # none, or more than a linear layer: loading it says so
+    if len(layers) != 1:  # none, or several layers: load_strictly names them
         return dict(state)
     old = f"{layers.pop()}."
     return {
@@ -118,7 +118,7 @@ def in_our_layout(state: Mapping[str, "torch.Tensor"]) -> dict[str, "torch.Tenso
 
 
 def from_timm(key: str) -> str:
-    """One key of timm's layout in torchvision's; an unknown one stays as it is."""
+    """Return a key of timm's layout in torchvision's; an unknown key unchanged."""
     module, _, tensor = key.rpartition(".")
     if module in TIMM_ENDS:
         return f"{TIMM_ENDS[module]}.{tensor}"
@@ -133,23 +133,26 @@ def from_timm(key: str) -> str:
 
 
 def size_of(state: Mapping[str, "torch.Tensor"]) -> Size:
-    """Which of SIZES a state_dict in our layout is, by its blocks and pooled features.
+    """Return the one of SIZES that has the blocks and pooled features of a state_dict.
+
+    Args:
+        state: tensors by name, in our layout. For one without blocks the size is B3: load_strictly
+            then names what is missing.
 
     Raises:
-        ValueError: none of them; the nearest is named. What has no such keys at all is taken for
-            B3: loading it then names what is missing.
+        ValueError: it is none of SIZES; the message names the nearest.
     """
     head = state.get("features.8.0.weight")
     blocks = sum(key.endswith(".fc1.weight") for key in state)
     if head is None or head.ndim != 4 or not blocks:
         return B3
-    found = (blocks, head.shape[0])
+    widths = (blocks, head.shape[0])
     for size in SIZES:
-        if found == (size.block_count, size.head_channels):
+        if widths == (size.block_count, size.head_channels):
             return size
     nearest = min(SIZES, key=lambda size: abs(size.block_count - blocks))
-    known = f"{SIZES[0].name} to {SIZES[-1].name}"
+    names = f"{SIZES[0].name} to {SIZES[-1].name}"
     raise ValueError(
-        f"{blocks} blocks and {head.shape[0]} pooled features; known: {known}, of which "
+        f"{blocks} blocks and {head.shape[0]} pooled features; known: {names}, of which "
         f"{nearest.name} is nearest with {nearest.block_count} and {nearest.head_channels}"
     )

@@ -1,10 +1,10 @@
 """The gait student: sixteen frames and a clinical embedding to gait logits; a design of our own.
 
-Each frame alone goes through plain 2-D convolutions, which onnxruntime computes fastest in 8 bits,
-and ends as the places of the walker's joints. How these move, freed from where in the picture and
-how large the walker is, goes through convolutions over time. There the clinical embedding scales
-and shifts the features (FiLM; Perez et al., https://arxiv.org/abs/1709.07871). Nothing known about
-the patient is an embedding of zeros, and leaves the features exactly as they are.
+Plain 2-D convolutions, which onnxruntime computes fastest in 8 bits, locate the walker's joints in
+each frame. Convolutions over time then read how the joints move, after the position and the size of
+the walker in the picture are divided out. There the clinical embedding scales and shifts the
+features (FiLM; Perez et al., https://arxiv.org/abs/1709.07871). An embedding of zeros stands for an
+unknown condition, and leaves the features exactly as they are.
 """
 
 from itertools import pairwise
@@ -15,11 +15,11 @@ from torch import nn
 FRAMES, SIDE = 16, 224
 JOINT_COUNT = 19
 CONDITION_SIZE = 384
-GRID = 7  # places that a frame is reduced to, in each direction
+GRID = 7  # cells of the last map, in each direction
 WIDTHS = (32, 64, 128, 128)  # channels at 1/4, 1/8, 1/16 and 1/32 of the frame's side
 MOVEMENT = 128  # channels over time
 HIDDEN = 32  # values that the clinical embedding is reduced to
-# batch normalisation that closes each residual branch, for `convert.weights.seeded`
+# the last batch normalisation of each residual branch, which `seed_torch` damps
 RESIDUAL_NORMS = ("stages.*.1.norm.weight", "temporal.*.norm.weight")
 
 
@@ -43,36 +43,36 @@ class GaitStudent(nn.Module):
         self.classifier = nn.Linear(2 * MOVEMENT, class_count)
 
     def forward(self, frames: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        """Logits of each class.
+        """Return the logits of each class.
 
         Args:
-            frames: (N, 16, 3, 224, 224) float32 RGB, levels of 0 to 255 as they are: the first
+            frames: (N, 16, 3, 224, 224) float32 RGB, levels of 0 to 255 without scaling: the first
                 batch normalisation scales them, and 8 bits then hold them without loss.
-            condition: (N, 384) float32, L2 norm 1, or zeros where nothing is known.
+            condition: (N, 384) float32, L2 norm 1, or zeros for an unknown condition.
 
         Returns:
             (N, class_count) float32.
         """
-        return self.judge(self.locate(frames), condition)
+        return self.classify(self.locate(frames), condition)
 
     def locate(self, frames: torch.Tensor) -> torch.Tensor:
-        """(N, 16, 3, 224, 224) frames to (N, 16, 2, J): x and y of each joint, in sides."""
+        """Map (N, 16, 3, 224, 224) frames to (N, 16, 2, J) x and y of joints, in frame sides."""
         x = self.joints(self.stages(self.stem(frames.reshape(-1, 3, SIDE, SIDE))))
         return x.reshape(-1, FRAMES, 2, JOINT_COUNT)
 
-    def judge(self, pose: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        """(N, 16, 2, J) joints and (N, 384) embedding to (N, class_count) logits."""
-        centred = pose - pose.mean((1, 3), keepdim=True)
-        # how tall the walker is in the picture; never nothing, were all joints in one place
-        size = centred[:, :, 1:].abs().mean((1, 2, 3), keepdim=True) + 0.01
-        moves = (centred / size).reshape(-1, FRAMES, 2 * JOINT_COUNT, 1).transpose(1, 2)
+    def classify(self, pose: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        """Map (N, 16, 2, J) joints and (N, 384) embedding to (N, class_count) logits."""
+        centered = pose - pose.mean((1, 3), keepdim=True)
+        # the walker's height in the picture; over zero, even if all joints are in one place
+        size = centered[:, :, 1:].abs().mean((1, 2, 3), keepdim=True) + 0.01
+        moves = (centered / size).reshape(-1, FRAMES, 2 * JOINT_COUNT, 1).transpose(1, 2)
         x = self.temporal(self.film(self.moves(moves), condition))
         x = torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
         return self.classifier(self.dropout(x))
 
 
 class Joints(nn.Module):
-    """Where each joint is: every place of the grid says how far off, the likeliest count."""
+    """The position of each joint: each cell's center and offset, averaged by its probability."""
 
     centres: torch.Tensor
 
@@ -86,14 +86,14 @@ class Joints(nn.Module):
         self.register_buffer("centres", centres, persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C, 7, 7) features to (B, 2, J) x and y, in sides of the picture."""
+        """Map (B, C, 7, 7) features to (B, 2, J) x and y, in sides of the picture."""
         likely = torch.softmax(self.likely(x).reshape(-1, 1, JOINT_COUNT, GRID * GRID), 3)
         offset = self.offset(x).reshape(-1, 2, JOINT_COUNT, GRID * GRID)
         return (likely * (offset + self.centres)).sum(3)
 
 
 class Residual(nn.Module):
-    """Two convolutions added to what they were given: over the picture, or over time."""
+    """Two convolutions, added to their input: over the picture, or over time."""
 
     def __init__(self, channels: int, *, over_time: bool = False) -> None:
         super().__init__()
@@ -103,12 +103,12 @@ class Residual(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) or (N, C, T, places) to the same shape."""
+        """Map (N, C, H, W) or (N, C, T, places) to the same shape."""
         return torch.relu(x + self.norm(self.second(self.first(x))))
 
 
 class Film(nn.Module):
-    """Scale and shift each channel by what an embedding says; zeros say nothing."""
+    """A scale and a shift of each channel, computed from an embedding; zeros change nothing."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class Film(nn.Module):
         self.shift = nn.Linear(HIDDEN, channels, bias=False)
 
     def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        """(N, C, T, 1) features and (N, 384) embedding to (N, C, T, 1)."""
+        """Map (N, C, T, 1) features and (N, 384) embedding to (N, C, T, 1)."""
         hidden = torch.relu(self.reduce(condition))
         scale, shift = (part(hidden)[..., None, None] for part in (self.scale, self.shift))
         return x * (1 + scale) + shift

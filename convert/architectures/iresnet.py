@@ -6,7 +6,7 @@ convolution, PReLU inside, and a fully connected layer over the whole last map.
 Source: Deng et al., https://arxiv.org/abs/1801.07698, and Duta et al.,
 https://arxiv.org/abs/2004.04989; key layout, epsilon 1e-5 and the stride in each block's second
 convolution as deepinsight/insightface `recognition/arcface_torch/backbones/iresnet.py`. Upstream
-keeps `features.weight` at 1; here it is read like any other.
+fixes `features.weight` at 1; this module reads it like any other.
 """
 
 import re
@@ -18,7 +18,7 @@ from torch import nn
 SIDE = 112  # px: the fully connected layer takes a 7 x 7 map, no other size
 WIDTHS = (64, 128, 256, 512)
 LAYERS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 14, 3), 100: (3, 13, 30, 3)}
-# batch normalisation that closes each residual branch, for `convert.weights.seeded`
+# the last batch normalisation of each residual branch, which `seed_torch` damps
 RESIDUAL_NORMS = ("layer*.bn3.weight",)
 
 
@@ -39,7 +39,7 @@ class IResNet(nn.Module):
         self.features = nn.BatchNorm1d(embedding_size)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """(N, 3, 112, 112) normalised float32 to (N, embedding_size), of any length."""
+        """Map (N, 3, 112, 112) normalised float32 to (N, embedding_size), of any length."""
         x = self.prelu(self.bn1(self.conv1(image)))
         for index in range(1, len(WIDTHS) + 1):
             x = self.get_submodule(f"layer{index}")(x)
@@ -47,7 +47,7 @@ class IResNet(nn.Module):
 
 
 class Block(nn.Module):
-    """Normalise, filter, activate, filter (with the stride); added to its input."""
+    """Normalisation, convolution, activation, convolution with the stride; added to the input."""
 
     def __init__(self, channels: int, out: int, *, stride: int) -> None:
         super().__init__()
@@ -64,15 +64,15 @@ class Block(nn.Module):
             self.downsample = nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, channels, H, W) to (N, out, H / stride, W / stride)."""
+        """Map (N, channels, H, W) to (N, out, H / stride, W / stride)."""
         y = self.prelu(self.bn2(self.conv1(self.bn1(x))))
         return self.bn3(self.conv2(y)) + self.downsample(x)
 
 
 def layers_of(keys: Iterable[str]) -> tuple[int, ...]:
-    """Blocks in each of the four stages, counted from a state_dict's keys; at least one."""
-    found = (re.match(r"layer([1-4])\.(\d+)\.", key) for key in keys)
-    blocks = {match.groups() for match in found if match}
+    """Count the blocks of each of the four stages in a state_dict's keys; at least 1."""
+    matches = (re.match(r"layer([1-4])\.(\d+)\.", key) for key in keys)
+    blocks = {match.groups() for match in matches if match}
     return tuple(
         max(1, sum(stage == str(index) for stage, _ in blocks))
         for index in range(1, len(WIDTHS) + 1)

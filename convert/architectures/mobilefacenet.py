@@ -19,7 +19,7 @@ SIDE = 112  # px: the global depthwise convolution takes a 7 x 7 map, no other s
 STEM, WIDE = 64, 512
 # (expansion, channels out, repeats, first stride) of the paper's table 1
 STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
-# batch normalisation that closes each residual branch, for `convert.weights.seeded`
+# the last batch normalisation of each residual branch, which `seed_torch` damps
 RESIDUAL_NORMS = ("features.*.conv.3.weight",)
 
 
@@ -44,7 +44,7 @@ class MobileFaceNet(nn.Module):
         self.bn = nn.BatchNorm2d(embedding_size)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """(N, 3, 112, 112) normalised float32 to (N, embedding_size), of any length."""
+        """Map (N, 3, 112, 112) normalised float32 to (N, embedding_size), of any length."""
         x = self.conv2(self.features(self.dw_conv(self.conv1(image))))
         return self.bn(self.conv3(self.gdconv(x))).flatten(1)
 
@@ -60,7 +60,7 @@ class SeparableConvolution(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) to the same shape."""
+        """Map (N, C, H, W) to the same shape."""
         return torch.relu(self.bn2(self.pointwise(torch.relu(self.bn1(self.depthwise(x))))))
 
 
@@ -73,7 +73,7 @@ class GlobalDepthwise(nn.Module):
         self.bn = nn.BatchNorm2d(channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, 7, 7) to (N, C, 1, 1)."""
+        """Map (N, C, 7, 7) to (N, C, 1, 1)."""
         return self.bn(self.depthwise(x))
 
 
@@ -96,7 +96,7 @@ class PReluMobileFaceNet(nn.Module):
         self.bn = nn.BatchNorm1d(embedding_size)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """(N, 3, 112, 112) normalised float32 to (N, embedding_size), of any length."""
+        """Map (N, 3, 112, 112) normalised float32 to (N, embedding_size), of any length."""
         x = self.conv_3(self.conv_23(self.conv2_dw(self.conv1(image))))
         x = self.conv_5(self.conv_45(self.conv_4(self.conv_34(x))))
         return self.bn(self.linear(self.conv_6_dw(self.conv_6_sep(x)).flatten(1)))
@@ -121,12 +121,12 @@ class LinearConvolution(nn.Module):
         self.bn = nn.BatchNorm2d(out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, channels, H, W) to (N, out, H / stride, W / stride)."""
+        """Map (N, channels, H, W) to (N, out, H / stride, W / stride)."""
         return self.bn(self.conv(x))
 
 
 class PReluConvolution(LinearConvolution):
-    """The same with one slope per channel for negative values."""
+    """Convolution, batch normalisation and PReLU with one slope per channel."""
 
     def __init__(
         self, channels: int, out: int, *, kernel: int, stride: int = 1, groups: int = 1
@@ -135,12 +135,12 @@ class PReluConvolution(LinearConvolution):
         self.prelu = nn.PReLU(out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, channels, H, W) to (N, out, H / stride, W / stride)."""
+        """Map (N, channels, H, W) to (N, out, H / stride, W / stride)."""
         return self.prelu(super().forward(x))
 
 
 class Bottleneck(nn.Module):
-    """Expand, filter per channel, project; without a shortcut."""
+    """Expansion, depthwise convolution, projection; without a shortcut."""
 
     def __init__(self, channels: int, out: int, *, hidden: int, stride: int = 1) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class Bottleneck(nn.Module):
         self.project = LinearConvolution(hidden, out, kernel=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, channels, H, W) to (N, out, H / stride, W / stride)."""
+        """Map (N, channels, H, W) to (N, out, H / stride, W / stride)."""
         return self.project(self.conv_dw(self.conv(x)))
 
 
@@ -162,7 +162,7 @@ class Residuals(nn.Module):
         self.model = nn.Sequential(*blocks)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) to the same shape."""
+        """Map (N, C, H, W) to the same shape."""
         for block in self.model:
             x = x + block(x)
         return x

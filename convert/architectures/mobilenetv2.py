@@ -18,7 +18,7 @@ STAGES = (
     (6, 320, 1, 1),
 )
 EMBEDDING_SIZE = 1280
-# batch normalisation that closes each residual branch, for `convert.weights.seeded`
+# the last batch normalisation of each residual branch, which `seed_torch` damps
 RESIDUAL_NORMS = ("features.*.conv.3.weight",)
 
 
@@ -43,11 +43,11 @@ class MobileNetV2(nn.Module):
         )
 
     def embed(self, image: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) normalised float32 to (N, 1280) pooled features."""
+        """Map (N, 3, H, W) normalised float32 to (N, 1280) pooled features."""
         return self.features(image).mean([2, 3])
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) normalised float32 to (N, class_count) logits, or the features."""
+        """Map (N, 3, H, W) normalised float32 to (N, class_count) logits, or the features."""
         return self.classifier(self.embed(image))
 
 
@@ -67,7 +67,7 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and channels == out
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) to (N, out, H / stride, W / stride)."""
+        """Map (N, C, H, W) to (N, out, H / stride, W / stride)."""
         return x + self.conv(x) if self.residual else self.conv(x)
 
 

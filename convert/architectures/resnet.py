@@ -1,7 +1,7 @@
 """ResNet-50 in torch, with the state_dict keys of torchvision's `resnet50`.
 
-Source: He et al., https://arxiv.org/abs/1512.03385, table 1, in the form called v1.5: a block
-shrinks in its 3 x 3 convolution, not in the 1 x 1 before it, as torchvision 0.29 does.
+Source: He et al., https://arxiv.org/abs/1512.03385, table 1, in the form called v1.5: a block's
+3 x 3 convolution has the stride, not the 1 x 1 before it, as in torchvision 0.29.
 """
 
 import torch
@@ -10,14 +10,14 @@ from torch import nn
 
 # (channels inside the blocks, blocks, first stride) of layer1 to layer4
 STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
-EXPANSION = 4  # a block's output has so many times the channels inside it
+EXPANSION = 4  # channels of a block's output per channel inside it
 EMBEDDING_SIZE = 2048
-# batch normalisation that closes each residual branch, for `convert.weights.seeded`
+# the last batch normalisation of each residual branch, which `seed_torch` damps
 RESIDUAL_NORMS = ("layer*.bn3.weight",)
 
 
 class ResNet50(nn.Module):
-    """Image to logits; without classes, to pooled features."""
+    """Image to logits, or to pooled features if it has no classes."""
 
     def __init__(self, class_count: int | None = 1000) -> None:
         super().__init__()
@@ -34,19 +34,19 @@ class ResNet50(nn.Module):
         self.fc = nn.Identity() if class_count is None else nn.Linear(channels, class_count)
 
     def embed(self, image: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) normalised float32 to (N, 2048) pooled features."""
+        """Map (N, 3, H, W) normalised float32 to (N, 2048) pooled features."""
         x = self.maxpool(F.relu(self.bn1(self.conv1(image))))
         for number in range(1, len(STAGES) + 1):
             x = self.get_submodule(f"layer{number}")(x)
         return self.avgpool(x).flatten(1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) normalised float32 to (N, class_count) logits, or the features."""
+        """Map (N, 3, H, W) normalised float32 to (N, class_count) logits, or the features."""
         return self.fc(self.embed(image))
 
 
 class Bottleneck(nn.Module):
-    """Narrow, filter, widen; added to its input, which is projected where its shape differs."""
+    """1 x 1, 3 x 3 and 1 x 1 convolutions, added to the input or to a projection of it."""
 
     def __init__(self, channels: int, inside: int, *, stride: int) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Bottleneck(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, channels, H, W) to (N, 4 * inside, H / stride, W / stride)."""
+        """Map (N, channels, H, W) to (N, 4 * inside, H / stride, W / stride)."""
         y = F.relu(self.bn1(self.conv1(x)))
         y = F.relu(self.bn2(self.conv2(y)))
         return F.relu(self.bn3(self.conv3(y)) + self.downsample(x))

@@ -46,10 +46,9 @@ U2NET_DECODER: Encoder = (
 
 
 class U2Net(nn.Module):
-    """Image to saliency maps. `forward` gives the fused map alone: the only output that is used.
+    """Image to a saliency map.
 
-    The six side maps feed the fused one, so they are computed, but not returned (upstream returns
-    all seven).
+    `forward` returns the fused map alone. Upstream returns the six side maps that feed it as well.
     """
 
     def __init__(self, encoder: Encoder, decoder: Encoder) -> None:
@@ -65,7 +64,7 @@ class U2Net(nn.Module):
         self.outconv = nn.Conv2d(6, 1, 1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) normalised float32 to (N, 1, H, W) in (0, 1)."""
+        """Map (N, 3, H, W) normalised float32 to (N, 1, H, W) in (0, 1)."""
         encoded = [self.get_submodule("stage1")(image)]
         for index in range(2, 7):
             encoded.append(self.get_submodule(f"stage{index}")(_halve(encoded[-1])))
@@ -88,7 +87,7 @@ class ConvNormRelu(nn.Module):
         self.bn_s1 = nn.BatchNorm2d(out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, channels, H, W) to (N, out, H, W)."""
+        """Map (N, channels, H, W) to (N, out, H, W)."""
         return F.relu(self.bn_s1(self.conv_s1(x)))
 
 
@@ -109,7 +108,7 @@ class ResidualU(nn.Module):
         self.rebnconv1d = ConvNormRelu(middle * 2, channels.out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, into, H, W) to (N, out, H, W)."""
+        """Map (N, into, H, W) to (N, out, H, W)."""
         entry = self.rebnconvin(x)
         levels = [self.rebnconv1(entry)]
         for level in range(2, self.depth):
@@ -137,7 +136,7 @@ class DilatedResidualU(nn.Module):
         self.rebnconv1d = ConvNormRelu(middle * 2, channels.out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, into, H, W) to (N, out, H, W)."""
+        """Map (N, into, H, W) to (N, out, H, W)."""
         entry = self.rebnconvin(x)
         first = self.rebnconv1(entry)
         second = self.rebnconv2(first)
@@ -148,12 +147,12 @@ class DilatedResidualU(nn.Module):
 
 
 def u2netp() -> U2Net:
-    """The small net: 1.1 M parameters."""
+    """Build the small net: 1.1 M parameters."""
     return U2Net(U2NETP_ENCODER, U2NETP_DECODER)
 
 
 def u2net() -> U2Net:
-    """The full net: 44 M parameters."""
+    """Build the full net: 44 M parameters."""
     return U2Net(U2NET_ENCODER, U2NET_DECODER)
 
 

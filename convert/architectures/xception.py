@@ -1,7 +1,6 @@
 """mini-XCEPTION and big XCEPTION face-emotion nets in Keras, for seeded weights.
 
-A checkpoint brings its own architecture (Keras saves the graph), so these are built only where no
-checkpoint is at hand, and in tests.
+A Keras file holds its own architecture, so only seeding and tests build these.
 
 Source: Arriaga et al., https://arxiv.org/abs/1710.07557; layer plan of oarriaga/face_classification
 `src/models/cnn.py` (`mini_XCEPTION`, `big_XCEPTION`).
@@ -14,12 +13,12 @@ BIG_WIDTHS = (128, 256)
 
 
 def mini_xception(*, side: int, class_count: int) -> Any:
-    """Grey (N, side, side, 1) float32 to (N, class_count) probabilities; 58 k parameters."""
+    """Build the net: grey (N, side, side, 1) to (N, class_count) probabilities; 58 k weights."""
     return _xception((8, 8), 1, MINI_WIDTHS, side, class_count)
 
 
 def big_xception(*, side: int, class_count: int) -> Any:
-    """As `mini_xception`, with wider blocks; 206 k parameters."""
+    """Build `mini_xception` with wider blocks; 206 k weights."""
     return _xception((32, 64), 2, BIG_WIDTHS, side, class_count)
 
 

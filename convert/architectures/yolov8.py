@@ -15,12 +15,12 @@ from convert.architectures.yolov8_plan import Plan
 
 STRIDES = (8, 16, 32)  # px per cell of the three maps
 Maps = tuple[torch.Tensor, ...]  # the finest first, each (N, C, H / stride, W / stride)
-# batch normalisation that closes each residual branch, for `convert.weights.seeded`
+# the last batch normalisation of each residual branch, which `seed_torch` damps
 RESIDUAL_NORMS = tuple(f"model.{layer}.m.*.cv2.bn.weight" for layer in (2, 4, 6, 8))
 
 
 class YoloV8(nn.Module):
-    """Image to boxes and scores, all of them: suppression is the runtime's."""
+    """Image to the boxes and scores of all cells; the runtime does non-maximum suppression."""
 
     def __init__(self, plan: Plan, *, height: int, width: int) -> None:
         """Build the network for one input size, a multiple of 32 px each way."""
@@ -51,7 +51,7 @@ class YoloV8(nn.Module):
         self.model = nn.ModuleDict({str(index): layer for index, layer in layers.items()})
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(N, 3, H, W) float32 in [0, 1] to boxes (N, A, 4), x1 y1 x2 y2 in px, and scores.
+        """Map (N, 3, H, W) float32 in [0, 1] to boxes (N, A, 4), x1 y1 x2 y2 in px, and scores.
 
         Scores are (N, A, K) in [0, 1], classes independent of each other. A counts the cells of
         all three maps, the finest first.
@@ -66,7 +66,7 @@ class YoloV8(nn.Module):
         return self.model["22"]((fine, middle, coarse))
 
     def bias_scores(self, bias: float) -> None:
-        """Move all class scores before the sigmoid; of use for untrained weights alone."""
+        """Set the bias of all class scores, before the sigmoid; for untrained weights alone."""
         for name, parameter in self.named_parameters():
             if name.startswith("model.22.cv3.") and name.endswith(".2.bias"):
                 nn.init.constant_(parameter, bias)
@@ -96,12 +96,12 @@ class Conv(nn.Module):
         self.act = nn.SiLU() if activation else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, channels, H, W) to (N, out, H / stride, W / stride)."""
+        """Map (N, channels, H, W) to (N, out, H / stride, W / stride)."""
         return self.act(self.bn(self.conv(x)))
 
 
 class Bottleneck(nn.Module):
-    """Two 3 x 3 convolutions, added to their input where it is a residual one."""
+    """Two 3 x 3 convolutions, added to their input if `residual`."""
 
     def __init__(self, channels: int, *, residual: bool, epsilon: float) -> None:
         super().__init__()
@@ -110,13 +110,13 @@ class Bottleneck(nn.Module):
         self.residual = residual
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) to the same shape."""
+        """Map (N, C, H, W) to the same shape."""
         y = self.cv2(self.cv1(x))
         return x + y if self.residual else y
 
 
 class C2f(nn.Module):
-    """Half of the channels pass by a chain of bottlenecks; all that the chain gives is joined."""
+    """A chain of bottlenecks on half of the channels; all outputs of the chain are concatenated."""
 
     def __init__(
         self, channels: int, out: int, depth: int, *, epsilon: float, residual: bool = False
@@ -131,7 +131,7 @@ class C2f(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, channels, H, W) to (N, out, H, W)."""
+        """Map (N, channels, H, W) to (N, out, H, W)."""
         parts = list(self.cv1(x).split(self.part, 1))
         for block in self.m:
             parts.append(block(parts[-1]))
@@ -139,7 +139,7 @@ class C2f(nn.Module):
 
 
 class Pooling(nn.Module):
-    """Upstream's SPPF: maxima over 5, 9 and 13 cells beside the map itself."""
+    """Upstream's SPPF: the map, and its maxima over 5, 9 and 13 cells, concatenated."""
 
     def __init__(self, channels: int, *, activation: bool, epsilon: float) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class Pooling(nn.Module):
         self.m = nn.MaxPool2d(5, stride=1, padding=2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) to the same shape."""
+        """Map (N, C, H, W) to the same shape."""
         parts = [self.cv1(x)]
         for _ in range(3):
             parts.append(self.m(parts[-1]))
@@ -175,13 +175,13 @@ class Detect(nn.Module):
 
     def forward(self, maps: Maps) -> tuple[torch.Tensor, torch.Tensor]:
         """Three maps (N, C, H / stride, W / stride) to (N, A, 4) and (N, A, K)."""
-        # left, top, right and bottom side, in cells from the cell's centre
+        # distances of the left, top, right and bottom side from the cell's center, in cells
         sides = self.dfl["conv"](self._rows(self.cv2, maps, 4 * self.bins))
         boxes = (self.centres + self.signs * sides) * self.strides
         return boxes, torch.sigmoid(self._rows(self.cv3, maps, self.class_count))
 
     def _rows(self, branches: nn.ModuleList, maps: Maps, channels: int) -> torch.Tensor:
-        """Each map through its branch: (N, A, channels); all but N are constants of a graph."""
+        """Return each map through its branch, as (N, A, channels); all but N are constants."""
         rows = [
             branch(x).reshape(-1, channels, count).transpose(1, 2)
             for branch, x, count in zip(branches, maps, self.counts, strict=True)
@@ -190,10 +190,10 @@ class Detect(nn.Module):
 
 
 class Expectation(nn.Module):
-    """Mean of the bins' numbers under softmax. Upstream writes it as a 1 x 1 convolution.
+    """The mean of the bins' numbers under softmax. Upstream writes it as a 1 x 1 convolution.
 
-    Here it is a product and a sum: after the last convolution a graph has then no operator that
-    quantization would take, and the decoding stays in float with the rest of the tail.
+    Here it is a product and a sum: quantization takes neither, so the decoding after the last
+    convolution stays in float.
     """
 
     weight: torch.Tensor
@@ -205,7 +205,7 @@ class Expectation(nn.Module):
         self.register_buffer("weight", numbers.reshape(1, bins, 1, 1))
 
     def forward(self, sides: torch.Tensor) -> torch.Tensor:
-        """(N, A, 4 * bins) to (N, A, 4)."""
+        """Map (N, A, 4 * bins) to (N, A, 4)."""
         spread = sides.reshape(self.shape).softmax(3)
         return (spread * self.weight.flatten()).sum(3)
 
@@ -219,7 +219,7 @@ def _branch(channels: int, width: int, out: int, epsilon: float) -> nn.Sequentia
 
 
 def _cells(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Centre (x, y, x, y) of each cell in cells, (A, 4), and px per cell, (A, 1)."""
+    """Return the center (x, y, x, y) of each cell in cells, (A, 4), and px per cell, (A, 1)."""
     centres, strides = [], []
     for stride in STRIDES:
         rows, columns = torch.arange(height // stride), torch.arange(width // stride)

@@ -18,13 +18,13 @@ KEYPOINTS = 5
 STEM, WIDE = 16, 64
 # heads by the name that upstream's keys have, and values per cell, in the order of the outputs
 HEADS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 2 * KEYPOINTS}
-# for `convert.weights.seeded`: sigmoids follow the heads, and an exponential the boxes; of noise
-# they would be all or nothing, and have no end
+# weights that `seed_torch` damps: sigmoids follow the heads, and an exponential the boxes; noise
+# would saturate the former and overflow the latter
 HEAD_WEIGHTS = ("bbox_head.multi_level_*.conv2.weight", "bbox_head.multi_level_bbox.*.weight")
 
 
 class YuNet(nn.Module):
-    """Image to what upstream's ONNX files give: twelve maps, a row per cell."""
+    """Image to the outputs of upstream's ONNX files: twelve maps, a row per cell."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class YuNet(nn.Module):
         self.bbox_head = Heads(len(STRIDES))
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """(N, 3, H, W) float32 BGR of 0 to 255, H and W multiples of 32, to twelve tensors.
+        """Map (N, 3, H, W) float32 BGR of 0 to 255, H and W multiples of 32, to twelve tensors.
 
         Returns:
             Class scores, objectness (both in (0, 1)), boxes and keypoints, in this order; of each
@@ -42,8 +42,8 @@ class YuNet(nn.Module):
         maps: tuple[torch.Tensor, ...] = self.bbox_head(self.neck(self.backbone(image)))
         scores = 2 * len(STRIDES)
         return tuple(
-            torch.sigmoid(_rows(each)) if index < scores else _rows(each)
-            for index, each in enumerate(maps)
+            torch.sigmoid(_rows(output)) if index < scores else _rows(output)
+            for index, output in enumerate(maps)
         )
 
 
@@ -59,7 +59,7 @@ class Unit(nn.Module):
         self.bare = bare
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, channels, H, W) to (N, out, H, W)."""
+        """Map (N, channels, H, W) to (N, out, H, W)."""
         x = self.conv2(self.conv1(x))
         return x if self.bare else F.relu(self.bn(x))
 
@@ -74,7 +74,7 @@ class Stem(nn.Module):
         self.conv2 = Unit(STEM, STEM)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) to (N, 16, H / 2, W / 2)."""
+        """Map (N, 3, H, W) to (N, 16, H / 2, W / 2)."""
         out: torch.Tensor = self.conv2(F.relu(self.bn1(self.conv1(x))))
         return out
 
@@ -88,13 +88,13 @@ class Stage(nn.Module):
         self.conv2 = Unit(channels, out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, channels, H, W) to (N, out, H, W)."""
+        """Map (N, channels, H, W) to (N, out, H, W)."""
         out: torch.Tensor = self.conv2(self.conv1(x))
         return out
 
 
 class Backbone(nn.Module):
-    """Six stages, halved after all but the second and the last; the last three are given."""
+    """Six stages, halved after all but the second and the last; returns the last three maps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class Backbone(nn.Module):
         self.model5 = Stage(WIDE, WIDE)
 
     def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
-        """(N, 3, H, W) to maps (N, 64, H / stride, W / stride), finest first."""
+        """Map (N, 3, H, W) to maps (N, 64, H / stride, W / stride), finest first."""
         x = self.model2(self.model1(_halved(self.model0(image))))
         maps = []
         for stage in (self.model3, self.model4, self.model5):
@@ -116,14 +116,14 @@ class Backbone(nn.Module):
 
 
 class Neck(nn.Module):
-    """Upstream's TFPN: from the coarsest map on, each is doubled and added to the next finer."""
+    """Upstream's TFPN: from the coarsest map on, doubles each map and adds it to the next finer."""
 
     def __init__(self, levels: int) -> None:
         super().__init__()
         self.lateral_convs = nn.ModuleList(Unit(WIDE, WIDE) for _ in range(levels))
 
     def forward(self, maps: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Maps, finest first, to as many of the same shapes."""
+        """Map feature maps, finest first, to as many of the same shapes."""
         joined = [self.lateral_convs[-1](maps[-1])]
         for lateral, finer in zip(self.lateral_convs[-2::-1], maps[-2::-1], strict=True):
             coarser = F.interpolate(joined[0], scale_factor=2.0, mode="nearest")
@@ -144,14 +144,14 @@ class Heads(nn.Module):
             setattr(self, f"multi_level_{name}", nn.ModuleList(units))
 
     def forward(self, maps: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Maps, finest first, to those of HEADS, in its order, each finest first."""
+        """Map feature maps, finest first, to those of HEADS in its order, each finest first."""
         shared = [
-            share(each) for share, each in zip(self.multi_level_share_convs, maps, strict=True)
+            share(level) for share, level in zip(self.multi_level_share_convs, maps, strict=True)
         ]
         return tuple(
-            self.get_submodule(f"multi_level_{name}.{level}")(each)
+            self.get_submodule(f"multi_level_{name}.{index}")(level)
             for name in HEADS
-            for level, each in enumerate(shared)
+            for index, level in enumerate(shared)
         )
 
 
@@ -160,5 +160,5 @@ def _halved(x: torch.Tensor) -> torch.Tensor:
 
 
 def _rows(x: torch.Tensor) -> torch.Tensor:
-    """(N, C, H, W) to (N, H * W, C)."""
+    """Map (N, C, H, W) to (N, H * W, C)."""
     return x.flatten(2).transpose(1, 2)

@@ -127,7 +127,7 @@ def learn_walks(
         poses, condition = torch.from_numpy(batch.poses), torch.from_numpy(known)
         labels = torch.from_numpy(batch.labels)
         jittered = poses + JITTER * torch.randn(poses.shape)
-        one, other = (student.judge(each, condition) for each in (poses, jittered))
+        one, other = (student.classify(each, condition) for each in (poses, jittered))
         right = float((one.argmax(1) == labels).float().mean())
         loss = sum(functional.cross_entropy(each, labels) for each in (one, other)) / 2
         return loss + UNANIMITY * divergence(one, other), right

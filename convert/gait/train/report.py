@@ -97,7 +97,7 @@ def judge(student: Any, watched: Watched, condition: NDArray[np.float32] | None)
     told = np.zeros(384, np.float32) if condition is None else condition
     rows = torch.from_numpy(np.tile(told, (len(watched.labels), 1)))
     with torch.inference_mode():
-        logits = student.judge(torch.from_numpy(watched.poses), rows)
+        logits = student.classify(torch.from_numpy(watched.poses), rows)
         return torch.softmax(logits, 1).numpy().astype(np.float64)
 
 

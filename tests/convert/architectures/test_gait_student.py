@@ -52,13 +52,13 @@ def test_where_and_how_large_the_walker_is_does_not_matter(student: GaitStudent)
     pose, condition = torch.rand(2, FRAMES, 2, 19), _conditions(2)
     with torch.inference_mode():
         here, moved, smaller, other = (
-            student.judge(poses, condition)
+            student.classify(poses, condition)
             for poses in (pose, 0.1 + pose, 0.5 * pose, pose.flip(1))
         )
         torch.testing.assert_close(moved, here, atol=1e-3, rtol=0)  # float32 sums
         # the guard against a size of nothing weighs more on smaller walkers
         assert (smaller - here).abs().max() < 0.5 * (other - here).abs().max()
-        assert student.judge(0 * pose, condition).isfinite().all()
+        assert student.classify(0 * pose, condition).isfinite().all()
 
 
 def test_joints_are_found_where_features_point(student: GaitStudent) -> None:

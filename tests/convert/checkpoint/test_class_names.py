@@ -12,11 +12,6 @@ from tests.convert.support.checkpoint_files import Plants, network, onnx_bytes, 
 NAMES = ("angry", "happy", "sad")
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "weights.pth"
-
-
 def write(path: Path, **beside: Any) -> Path:
     path.write_bytes(saved({"state_dict": network().state_dict(), "epoch": 3, **beside}))
     return path

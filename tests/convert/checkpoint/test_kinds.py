@@ -38,11 +38,6 @@ def layer(class_name: str, **fields: Any) -> dict[str, Any]:
     return {"class_name": "Sequential", "config": {"layers": [inner]}}
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "weights.bin"
-
-
 @pytest.mark.parametrize(
     ("content", "kind"),
     [

@@ -15,17 +15,6 @@ from tests.convert.support.checkpoint_files import (
 )
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "weights.bin"
-
-
-@pytest.fixture
-def state() -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = network().state_dict()
-    return found
-
-
 @pytest.mark.parametrize("prefix", ["model.", "net.", "backbone.", "model.module.", "a.b.c."])
 def test_strict_loading_takes_a_common_prefix_off(
     path: Path, state: dict[str, torch.Tensor], prefix: str

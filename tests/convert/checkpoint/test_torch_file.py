@@ -26,17 +26,6 @@ from tests.convert.support.checkpoint_files import (
 )
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "weights.bin"
-
-
-@pytest.fixture
-def state() -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = network().state_dict()
-    return found
-
-
 @pytest.mark.parametrize("wrapper", [*WRAPPERS, *AVERAGED])
 def test_wrapper_is_taken_off_whatever_stands_beside_it(
     path: Path, state: dict[str, torch.Tensor], wrapper: str

@@ -153,7 +153,7 @@ def test_walks_are_learned_from_joints_alone(evidence: Evidence) -> None:
     learn_walks(student, tracks, None, evidence, plan, tell=print)
     student.eval()
     with torch.inference_mode():
-        logits = student.judge(torch.from_numpy(tracks.poses), torch.zeros(TRACKS, 384))
+        logits = student.classify(torch.from_numpy(tracks.poses), torch.zeros(TRACKS, 384))
     assert float((logits.argmax(1).numpy() == tracks.labels).mean()) > 0.35  # chance: 0.17
 
 
@@ -260,7 +260,7 @@ def test_accuracy_is_of_walkers_that_training_never_shows() -> None:
             self.shown.append(levels.numpy()[0])
             return torch.zeros(len(levels), 16, 2, len(JOINTS))
 
-        def judge(self, pose: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        def classify(self, pose: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
             return torch.eye(len(LABELS))[torch.zeros(len(pose), dtype=torch.int64)]
 
     watched = watch(Oracle(), 6)
