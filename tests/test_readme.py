@@ -1,6 +1,7 @@
-"""Every command of the README runs, and what it shows as output is what comes out.
+"""Run every command of the documents and compare its output with the output that they show.
 
-Runs in a copy of the checkout, so that nothing is left in this one. `make demo` really converts.
+The commands run in a copy of the checkout, so that they leave no files here. `make demo` really
+converts three models.
 """
 
 import json
@@ -13,21 +14,22 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.documents import read_blocks, shell_lines
 from tests.support.ports import free_port
 
 PROJECT = Path(__file__).parents[1]
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+DOCUMENTS = tuple(PROJECT / name for name in ("README.md", "deploy/README.md"))
 ENVIRONMENTS = (".venv", ".venv-convert")
-# never rebuilds the environments, which are this checkout's, however old their stamps are
+# -o: make takes the environments as up to date. It would otherwise rebuild those of this checkout,
+# which the copy links to, if requirements/*.txt are newer.
 MAKE = ("make", "-o", ".venv/.installed", "-o", ".venv-convert/.installed")
-START_S = 600  # of `make demo`: it converts first
-TOLERANCE = 0.02  # INT8 of other CPUs and libraries, on probabilities and cosines
+START_S = 600  # time limit of `make demo`, which converts first
+TOLERANCE = 0.02  # of probabilities and cosines: INT8 differs between CPUs and library versions
 DATA = os.environ.get("SLIPWAY_TEST_DATA")
 
 pytestmark = [
@@ -39,36 +41,13 @@ pytestmark = [
 ]
 
 
-@dataclass(frozen=True)
-class Block:
-    language: str
-    text: str
-    output: str | None  # the JSON block right after it
-
-
-def blocks() -> list[Block]:
-    found = list(BLOCK.finditer((PROJECT / "README.md").read_text(encoding="utf-8")))
-    result = []
-    for index, match in enumerate(found):
-        after = found[index + 1] if index + 1 < len(found) else None
-        adjoins = after is not None and after.start() == match.end() + 1
-        output = after[2] if after is not None and adjoins and after[1] == "json" else None
-        result.append(Block(match[1], match[2], output))
-    return result
-
-
 def commands(start: str) -> list[tuple[str, str | None]]:
-    """Shell lines that begin with `start`, the last of a block with the output shown."""
-    result = []
-    for block in blocks():
-        if block.language == "sh":
-            lines = block.text.strip().splitlines()
-            pairs = [(line, None) for line in lines[:-1]] + [(lines[-1], block.output)]
-            result += [pair for pair in pairs if pair[0].startswith(start)]
-    return result
+    """Return the shell lines that begin with `start`, each with the output that follows it."""
+    return [line for line in shell_lines(*DOCUMENTS) if line[0].startswith(start)]
 
 
-def copy_of_checkout(target: Path) -> Path:
+def copy_checkout(target: Path) -> Path:
+    """Copy the files that git tracks or would track, and link the environments."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=PROJECT, check=True, capture_output=True, text=True,
@@ -110,8 +89,8 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
-    """`make demo`, running: its directory and port."""
-    directory, port = copy_of_checkout(tmp_path_factory.mktemp("demo")), free_port()
+    """Run `make demo`; return its directory and port."""
+    directory, port = copy_checkout(tmp_path_factory.mktemp("demo")), free_port()
     process = make_server("demo", directory, port)
     try:
         wait_until_ready(process, port)
@@ -121,27 +100,28 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]
 
 
 def run(line: str, directory: Path) -> str:
-    done = subprocess.run(shlex.split(line), cwd=directory, capture_output=True, text=True)
-    assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    process = subprocess.run(shlex.split(line), cwd=directory, capture_output=True, text=True)
+    assert process.returncode == 0, f"{line}\n{process.stdout}\n{process.stderr}"
+    return process.stdout
 
 
-def assert_same(found: Any, shown: Any, place: str = "output") -> None:
-    if isinstance(shown, dict):
-        assert isinstance(found, dict), place
-        assert found.keys() == shown.keys(), place
-        for key, value in shown.items():
-            assert_same(found[key], value, f"{place}.{key}")
-    elif isinstance(shown, list):
-        assert len(found) == len(shown), place
-        for index, value in enumerate(shown):
-            assert_same(found[index], value, f"{place}[{index}]")
-    elif isinstance(shown, float):
-        assert found == pytest.approx(shown, abs=TOLERANCE), place
+def assert_same(actual: Any, expected: Any, place: str = "output") -> None:
+    """Compare JSON values: floats within TOLERANCE; of a digest, only that it is one."""
+    if isinstance(expected, dict):
+        assert isinstance(actual, dict), place
+        assert actual.keys() == expected.keys(), place
+        for key, value in expected.items():
+            assert_same(actual[key], value, f"{place}.{key}")
+    elif isinstance(expected, list):
+        assert len(actual) == len(expected), place
+        for index, value in enumerate(expected):
+            assert_same(actual[index], value, f"{place}[{index}]")
+    elif isinstance(expected, float):
+        assert actual == pytest.approx(expected, abs=TOLERANCE), place
     elif place.endswith(".digest"):
-        assert re.fullmatch("[0-9a-f]{64}", found), place
+        assert re.fullmatch("[0-9a-f]{64}", actual), place
     else:
-        assert found == shown, place
+        assert actual == expected, place
 
 
 def test_every_shell_line_is_of_a_kind_that_is_run_here() -> None:
@@ -149,20 +129,19 @@ def test_every_shell_line_is_of_a_kind_that_is_run_here() -> None:
         "make demo", "make test", "make serve", "curl ", ".venv-convert/bin/python -m convert ",
         ".venv/bin/python -m runtime ", ".venv/bin/python -m deploy.check ",
     )  # fmt: skip
-    for block in blocks():
-        for line in block.text.strip().splitlines() if block.language == "sh" else ():
-            assert line.startswith(kinds), line
+    for line, _ in shell_lines(*DOCUMENTS):
+        assert line.startswith(kinds), line
     assert commands("make demo")
     assert commands("make test")
 
 
-@pytest.mark.parametrize(("line", "shown"), commands("curl "))
-def test_curl(line: str, shown: str | None, demo: tuple[Path, int]) -> None:
+@pytest.mark.parametrize(("line", "expected"), commands("curl "))
+def test_curl(line: str, expected: str | None, demo: tuple[Path, int]) -> None:
     directory, port = demo
     local = line.replace("127.0.0.1:8000", f"127.0.0.1:{port}")
     answer = run(local.replace("curl ", "curl -sS ", 1), directory)
-    if shown is not None:
-        assert_same(json.loads(answer), json.loads(shown))
+    if expected is not None:
+        assert_same(json.loads(answer), json.loads(expected))
     elif " -o " in line:
         picture = directory / line.split(" -o ")[1].split()[0]
         assert picture.read_bytes()[:2] in (b"\x89P", b"\xff\xd8")
@@ -172,25 +151,30 @@ def test_curl(line: str, shown: str | None, demo: tuple[Path, int]) -> None:
 
 def test_runtime_from_the_shell_and_from_python(demo: tuple[Path, int]) -> None:
     directory, _ = demo
-    for line, _ in commands(".venv/bin/python -m runtime run "):
+    lines = commands(".venv/bin/python -m runtime run ")
+    assert lines
+    for line, _ in lines:
         answers = [json.loads(answer) for answer in run(line, directory).splitlines()]
         assert len(answers) == line.count(".png")
-    code = next(b.text for b in blocks() if b.language == "python" and "runtime.load" in b.text)
-    done = subprocess.run(
+    blocks = read_blocks(*DOCUMENTS)
+    code = next(b.text for b in blocks if b.language == "python" and "runtime.load" in b.text)
+    process = subprocess.run(
         [".venv/bin/python", "-c", code], cwd=directory, capture_output=True, text=True, check=True
     )
-    label, confidence = done.stdout.split()
+    label, confidence = process.stdout.split()
     assert label == "angry"
     assert float(confidence) == pytest.approx(0.2314, abs=TOLERANCE)
 
 
 def test_check_of_the_running_server(demo: tuple[Path, int]) -> None:
     directory, port = demo
-    for line, _ in commands(".venv/bin/python -m deploy.check "):
+    lines = commands(".venv/bin/python -m deploy.check ")
+    assert lines
+    for line, _ in lines:
         table = run(line.replace(":8000", f":{port}"), directory)
-        found, asked = re.findall(r"(\d+) of (\d+) as verified", table)[0]
-        assert found == asked
-        assert int(asked) > 20
+        passed, rows = re.findall(r"(\d+) of (\d+) as verified", table)[0]
+        assert passed == rows
+        assert int(rows) > 20
 
 
 def test_make_serve(demo: tuple[Path, int]) -> None:
@@ -203,37 +187,42 @@ def test_make_serve(demo: tuple[Path, int]) -> None:
 
 
 def test_make_demo_check_ends_with_0(demo: tuple[Path, int]) -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [*MAKE, "demo", "CHECK=1", f"PORT={free_port()}"],
         cwd=demo[0],
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("(unchanged)") == 3
-    assert "seeded" in done.stdout
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert process.stdout.count("(unchanged)") == 3
+    assert "seeded" in process.stdout
 
 
-def test_make_test_is_a_target() -> None:
-    # the real thing is what runs this file
-    subprocess.run(["make", "-n", "test"], cwd=PROJECT, check=True, capture_output=True)
+def test_make_test_runs_both_halves_of_the_tests() -> None:
+    # -n prints the commands: running them would run this file again
+    process = subprocess.run(
+        ["make", "-n", "test"], cwd=PROJECT, check=True, capture_output=True, text=True
+    )
+    assert "pytest tests --ignore tests/convert" in process.stdout
+    assert "pytest tests/convert" in process.stdout
 
 
 def test_convert_commands(tmp_path: Path) -> None:
-    directory = copy_of_checkout(tmp_path)
-    recipe = next(b.text for b in blocks() if b.text.startswith("# traffic_light.py"))
+    directory = copy_checkout(tmp_path)
+    blocks = read_blocks(*DOCUMENTS)
+    recipe = next(b.text for b in blocks if b.text.startswith("# traffic_light.py"))
     (directory / "traffic_light.py").write_text(recipe)
     if DATA:
         name = "fer2013_mini_XCEPTION.102-0.66.hdf5"
         (directory / name).symlink_to(Path(DATA, "checkpoints", name))
         (directory / "faces").symlink_to(Path(DATA, "data/faces/ckplus48"))
-    left_out = []
+    skipped = []
     for line, _ in commands(".venv-convert/bin/python -m convert "):
         if "face_emotion_xception" in line and not DATA:
-            left_out.append(line)
+            skipped.append(line)
             continue
         run(line, directory)
     assert (directory / "artifacts/traffic_light/1/manifest.json").is_file()
-    if left_out:
-        pytest.skip(f"SLIPWAY_TEST_DATA is not set: not run: {left_out}")
+    if skipped:
+        pytest.skip(f"SLIPWAY_TEST_DATA is not set: skipped: {skipped}")
     assert (directory / "artifacts/face_emotion_xception/1/manifest.json").is_file()
