@@ -1,11 +1,11 @@
-# Converts the models and holds what serves them; deploy/README.md says how to build and run it.
+# Converts the models and packs the server with them. deploy/README.md explains how to build and run it.
 #   docker build -t slipway .                          convert in the build, then serve
-#   docker build -t slipway --target serve-given .     serve artifacts/ as it lies in the context
+#   docker build -t slipway --target serve-given .     pack the artifacts/ of the build context
 # Plain Dockerfile syntax for BuildKit, podman and buildah, which all skip the stages a target does not need.
 # (Docker's classic builder skips none and would stop at serve-given without artifacts.)
 ARG BASE=docker.io/library/debian:bookworm-slim
 
-# --- what both kinds of installation need ------------------------------------------------------
+# --- base of the stages that install packages --------------------------------------------------
 FROM ${BASE} AS python-build
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends make python3-venv \
@@ -17,14 +17,14 @@ ARG PIP_FIND_LINKS
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /slipway
 
-# --- the deployed packages: hashes checked, wheels only, then what serving never loads goes -----
+# --- the deployed packages: hashes checked, wheels only, without files that serving never loads --
 FROM python-build AS packages
 COPY requirements/deploy.txt requirements/
 RUN python3 -m venv /pip \
     && /pip/bin/pip install --quiet --no-compile --require-hashes --only-binary :all: \
         --target /packages -r requirements/deploy.txt
-# 293 MB become 250, and 8 of byte code come back (start 0.2 s sooner, 4 MB less RSS). Never opened by
-# serving (tests/deploy/test_image.py):
+# Removes 43 of 293 MB and adds 8 MB of byte code (start 0.2 s sooner, 4 MB less RSS). Serving never
+# opens these (tests/deploy/test_image.py):
 #   29 MB libonnxruntime.so.*: the C API for other languages; the Python module holds its own copy
 #    7 MB tests
 #    4 MB onnxruntime's transformers, quantization and tools: conversion aids
@@ -59,13 +59,13 @@ WORKDIR /slipway
 COPY runtime/ runtime/
 COPY serve/ serve/
 COPY deploy/*.py deploy/
-# Byte code now: the root file system may be read-only and the user may not write. Checked by content,
-# so a file replaced in a derived image counts.
+# Compiled now: the root file system can be read-only, and the user has no right to write. Python checks
+# byte code by content, so it sees a file that a derived image replaces.
 RUN python3 -m compileall -q --invalidation-mode checked-hash . && chmod -R a+rX .
-# A number, so that Kubernetes can prove runAsNonRoot. Nothing in the image belongs to it.
+# A number, because Kubernetes cannot check runAsNonRoot for a name. The user owns no file of the image.
 USER 10001:10001
 
-# --- artifacts that were converted before ------------------------------------------------------
+# --- artifacts of the build context ------------------------------------------------------------
 FROM python-build AS given
 COPY artifacts/ artifacts/
 RUN chmod -R a+rX artifacts
@@ -81,7 +81,7 @@ COPY requirements/ requirements/
 RUN make .venv-convert/.installed
 COPY convert/ convert/
 COPY runtime/ runtime/
-# checkpoints/ may be absent: the pattern then matches nothing, and COPY still has a file to copy
+# the pattern matches nothing if there is no checkpoints/; COPY needs one file that exists: Makefile
 COPY Makefile checkpoint[s] checkpoints/
 ARG MODEL=""
 ARG WEIGHTS=pretrained

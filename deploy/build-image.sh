@@ -1,11 +1,11 @@
 #!/bin/sh
-# Build the container image with docker, podman or buildah: the first that works, or $ENGINE.
+# Build the container image with $ENGINE, or with the first of docker, podman and buildah that works.
 #
-#   deploy/build-image.sh [argument of the builder ...]
+#   deploy/build-image.sh [BUILDER_ARGUMENT ...]
 #   TAG=registry.example/slipway:1.2 MODEL=background_u2netp deploy/build-image.sh --no-cache
-#   deploy/build-image.sh --target serve-given       # artifacts/ as it is, nothing is converted
+#   deploy/build-image.sh --target serve-given       # packs artifacts/ without a conversion
 #
-# TAG (default slipway), MODEL (empty: all) and WEIGHTS (default pretrained) come from the environment.
+# Reads TAG (default slipway), MODEL (empty: all) and WEIGHTS (default pretrained) from the environment.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -29,9 +29,9 @@ set -- --tag "${TAG:-slipway}" --build-arg "MODEL=${MODEL:-}" \
     --build-arg "WEIGHTS=${WEIGHTS:-pretrained}" "$@" .
 
 case "${ENGINE:-}" in
-    # BuildKit: the classic builder would also build the stages that are not asked for.
+    # BuildKit: the classic builder also builds stages that the target does not need.
     docker) DOCKER_BUILDKIT=1 exec docker build "$@" ;;
-    # The OCI format has no HEALTHCHECK, Docker's has.
+    # Docker's image format has a HEALTHCHECK, OCI's has none.
     podman) exec podman build --format docker "$@" ;;
     buildah) exec buildah build --format docker --layers "$@" ;;
     "") echo "no working docker, podman or buildah found: install one (or start the docker daemon)" >&2 ;;

@@ -1,4 +1,4 @@
-"""Fixtures of more than one package."""
+"""Fixtures for the tests of several packages."""
 
 import os
 import tempfile
@@ -16,14 +16,14 @@ from tests.support.artifacts import (
     write_artifact,
 )
 
-# tests see neither the network nor what this machine has fetched; their processes inherit both
+# tests use neither the network nor the download cache of this machine; their processes inherit this
 os.environ["SLIPWAY_OFFLINE"] = "1"
 os.environ["XDG_CACHE_HOME"] = str(Path(tempfile.gettempdir(), "slipway-tests-without-a-cache"))
 
 
 @pytest.fixture(scope="session")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with every tiny model, as `convert` would leave it. Read only."""
+    """Write every tiny model as `convert` does. Tests only read the directory."""
     root = tmp_path_factory.mktemp("artifacts")
     for graph in (CLASSIFIER, EMBEDDING, SEGMENTATION, DETECTOR, TENSORS, SLOW):
         write_artifact(root, graph)

@@ -1,4 +1,4 @@
-"""What importing the deployed packages loads."""
+"""Check which modules an import of the deployed packages loads."""
 
 import subprocess
 import sys
@@ -18,15 +18,15 @@ def test_import_of_serve_and_runtime_loads_no_framework() -> None:
         "            importlib.import_module(module.name)\n"
         "print('\\n'.join(sorted({name.partition('.')[0] for name in sys.modules})))\n"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT, check=True, capture_output=True, text=True
     )
-    loaded = set(done.stdout.split())
+    loaded = set(process.stdout.split())
     assert {"runtime", "serve", "onnxruntime", "starlette"} <= loaded
     assert loaded.isdisjoint(BANNED), loaded.intersection(BANNED)
 
 
-def test_the_packages_are_this_checkouts() -> None:
+def test_the_packages_are_those_of_this_checkout() -> None:
     import runtime
     import serve
     import tests

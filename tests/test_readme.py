@@ -182,6 +182,8 @@ def test_make_serve(demo: tuple[Path, int]) -> None:
     process = make_server("serve", directory, port)
     try:
         wait_until_ready(process, port)
+        health = json.loads(run(f"curl -sS http://127.0.0.1:{port}/health", directory))
+        assert len(health["models"]) == 3
     finally:
         end(process)
 

@@ -4,16 +4,16 @@ from benchmarks.children import run_module, run_python
 from benchmarks.errors import BenchmarkError
 
 
-def test_arguments_go_in_and_the_output_comes_back() -> None:
+def test_arguments_reach_the_process_and_its_output_is_returned() -> None:
     assert run_python("import sys, runtime; print(sys.argv[1:])", "a b", "c") == "['a b', 'c']\n"
 
 
-def test_a_failure_is_told_with_what_was_said() -> None:
+def test_a_failure_quotes_standard_error() -> None:
     with pytest.raises(BenchmarkError, match=r"ended with 3: no luck"):
         run_python("import sys; print('no luck', file=sys.stderr); sys.exit(3)")
 
 
-def test_a_process_that_takes_too_long_is_ended() -> None:
+def test_a_process_that_takes_too_long_is_killed() -> None:
     with pytest.raises(BenchmarkError, match=r"took longer than 0\.5 s"):
         run_python("import time; time.sleep(60)", timeout_s=0.5)
 

@@ -9,17 +9,17 @@ from tests.benchmarks.support.reports import FLOAT, QUANTIZED, model, report, va
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def elements(drawn: Report, tag: str) -> list[ET.Element]:
-    return list(ET.fromstring(draw(drawn)).iter(SVG + tag))
+def elements(content: Report, tag: str) -> list[ET.Element]:
+    return list(ET.fromstring(draw(content)).iter(SVG + tag))
 
 
-def bars(drawn: Report) -> list[tuple[str, float]]:
-    found = [rect for rect in elements(drawn, "rect") if rect.get("class") != "card"]
-    return [(str(rect.get("class")), float(str(rect.get("width")))) for rect in found]
+def bars(content: Report) -> list[tuple[str, float]]:
+    rects = [rect for rect in elements(content, "rect") if rect.get("class") != "card"]
+    return [(str(rect.get("class")), float(str(rect.get("width")))) for rect in rects]
 
 
-def texts(drawn: Report) -> list[str]:
-    return [str(text.text) for text in elements(drawn, "text")]
+def texts(content: Report) -> list[str]:
+    return [str(text.text) for text in elements(content, "text")]
 
 
 def test_bars_are_as_long_as_the_latencies_of_each_model() -> None:
@@ -32,14 +32,14 @@ def test_bars_are_as_long_as_the_latencies_of_each_model() -> None:
 
 
 def test_numbers_weights_and_machine_are_written() -> None:
-    found = texts(report())
-    assert {"float 250 ms", "INT8 100 ms", "2.50 x", "float 0.44 ms"} <= set(found)
-    assert found.count("weights: seeded, untrained") == 2
-    assert any(line.startswith("Made-up <CPU> (avx512_vnni)") for line in found)
-    assert any("200 MB of memory after use, 141 MB of packages" in line for line in found)
+    lines = texts(report())
+    assert {"float 250 ms", "INT8 100 ms", "2.50 x", "float 0.44 ms"} <= set(lines)
+    assert lines.count("weights: seeded, untrained") == 2
+    assert any(line.startswith("Made-up <CPU> (avx512_vnni)") for line in lines)
+    assert any("200 MB of memory after use, 141 MB of packages" in line for line in lines)
 
 
-def test_a_slower_variant_that_serves_has_the_longest_bar() -> None:
+def test_a_served_variant_that_is_slower_has_the_longest_bar() -> None:
     slow = model(
         "slow",
         variant("int8", median_ms=400.0, faster=0.5, served=True),
@@ -49,14 +49,14 @@ def test_a_slower_variant_that_serves_has_the_longest_bar() -> None:
     assert "0.50 x" in texts(report(slow))
 
 
-def test_a_long_name_is_cut_where_the_bars_begin() -> None:
+def test_a_long_name_ends_where_the_bars_begin() -> None:
     name = "an_id_of_sixty_four_characters_is_allowed_and_would_cover_a_bar_"
     served = variant("int8", median_ms=1.0, faster=None, served=True)
-    drawn = next(
+    element = next(
         e for e in elements(report(model(name, served)), "text") if e.get("class") == "name"
     )
-    assert str(drawn.text).endswith("...")
-    assert float(str(drawn.get("x"))) + len(str(drawn.text)) * 13 * 0.68 < BARS_X
+    assert str(element.text).endswith("...")
+    assert float(str(element.get("x"))) + len(str(element.text)) * 13 * 0.68 < BARS_X
 
 
 def test_nothing_leaves_the_card() -> None:
@@ -68,9 +68,9 @@ def test_nothing_leaves_the_card() -> None:
             assert float(str(text.get("x"))) + reach < WIDTH, text.text
 
 
-def test_the_picture_needs_nothing_from_elsewhere() -> None:
-    drawn = draw(report())
-    assert "http" not in drawn.replace("http://www.w3.org/2000/svg", "")
-    assert "prefers-color-scheme: dark" in drawn
+def test_the_picture_loads_nothing() -> None:
+    svg = draw(report())
+    assert "http" not in svg.replace("http://www.w3.org/2000/svg", "")
+    assert "prefers-color-scheme: dark" in svg
     for word in ("<script", "<image", "url(", "@import", "var("):
-        assert word not in drawn
+        assert word not in svg

@@ -7,17 +7,17 @@ from benchmarks.footprint import Imports
 from benchmarks.report import measure
 from benchmarks.server import Memory
 from benchmarks.timing import Effort
-from tests.benchmarks.conftest import FACES, MASKS
+from tests.benchmarks.support.artifacts import FACES, MASKS
 from tests.benchmarks.support.reports import SERVER, report
 
 
 def test_checks_state_value_limit_and_verdict() -> None:
-    found = {check.name: check for check in report().checks}
-    assert all(check.passed for check in found.values())
-    packages = found["deployed packages on disk"]
+    checks = {check.name: check for check in report().checks}
+    assert all(check.passed for check in checks.values())
+    packages = checks["deployed packages on disk"]
     assert (packages.value, packages.limit, packages.unit) == (141.0, 330.0, "MB")
-    assert found["VmRSS, every model used"].value == 200.0
-    assert found["server ready after"].limit == 2.0
+    assert checks["VmRSS, every model used"].value == 200.0
+    assert checks["server ready after"].limit == 2.0
 
 
 def test_each_limit_can_fail() -> None:
@@ -33,9 +33,9 @@ def test_everything_is_measured(measurable: Path) -> None:
     effort = Effort(0.0, 2, 2, warm_up_rounds=1, process_starts=1)
     lines: list[str] = []
     try:
-        found = measure(measurable, effort, quick=True, progress=lines.append)
+        result = measure(measurable, effort, quick=True, progress=lines.append)
     finally:
         cv2.setNumThreads(threads)
-    assert [model.id for model in found.models] == [MASKS, FACES]
-    assert found.quick
+    assert [model.id for model in result.models] == [MASKS, FACES]
+    assert result.quick
     assert lines == ["imports and packages", "server", MASKS, FACES]

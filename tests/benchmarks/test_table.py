@@ -31,14 +31,14 @@ def test_limits_are_stated_with_their_verdict() -> None:
     assert "VmRSS, every model used 200 MB <= 260 MB pass" in lines
 
 
-def test_what_was_not_measured_is_a_dash() -> None:
+def test_a_missing_measurement_is_a_dash() -> None:
     variants = tuple(dataclasses.replace(v, timings=v.timings[:1]) for v in QUANTIZED.variants)
     text = render(report(dataclasses.replace(QUANTIZED, variants=variants)))
     row = next(line for line in text.splitlines() if line.startswith("background_u2netp"))
     assert row.split()[9:11] == ["-", "-"]
 
 
-def test_a_busy_machine_and_a_quick_run_are_told() -> None:
+def test_a_busy_machine_and_a_quick_run_are_noted() -> None:
     calm = report()
     machine = dataclasses.replace(calm.machine, load_average=3.0)
     noisy = render(dataclasses.replace(calm, machine=machine, quick=True))

@@ -1,4 +1,4 @@
-"""Writes the clips in `clips/`, six grey frames coded as AV1. Needs PyAV, which is an extra.
+"""Write the clips of `clips/`: six grey frames coded as AV1. Needs PyAV, an optional package.
 
 .venv-av/bin/python tests/data/make_av1_clips.py
 """

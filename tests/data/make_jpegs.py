@@ -1,8 +1,8 @@
-"""Writes the JPEGs in `jpeg/`: one picture, coded by Huffman, arithmetically and without loss.
+"""Write the JPEG files of `jpeg/`: a picture with Huffman, arithmetic and lossless coding.
 
-Pillow cannot write arithmetic coding. Debian's libjpeg-turbo-progs (2.1.5) holds `jpegtran`, which
-codes the very coefficients of a file anew, so that the pixels of each pair are the same. Nothing at
-hand writes lossless files; `lossless` is ITU-T T.81, annex H, at its simplest.
+Pillow cannot write arithmetic coding. `jpegtran` of Debian's libjpeg-turbo-progs (2.1.5) recodes
+the coefficients of a file, so that the pixels stay the same. No tool at hand writes lossless files:
+`lossless` is the simplest form of ITU-T T.81, annex H.
 """
 
 import struct
@@ -19,15 +19,15 @@ CODINGS = {"arithmetic": (), "arithmetic-progressive": ("-progressive",)}
 
 
 def lossless(pixels: NDArray[np.uint8]) -> bytes:
-    """A file of SOF3 that predicts each sample by its left neighbour.
+    """Encode an SOF3 file that predicts each sample from its left neighbour.
 
     Args:
-        pixels: (H, W, 3) uint8, RGB; the component ids R, G and B say that it is no YCbCr.
+        pixels: (H, W, 3) uint8, RGB; the component ids R, G and B mark the file as RGB, not YCbCr.
     """
     height, width, _ = pixels.shape
     samples = pixels.astype(int)
     left = np.roll(samples, 1, axis=1)
-    left[1:, 0] = samples[:-1, 0]  # the first of a row by the one above it
+    left[1:, 0] = samples[:-1, 0]  # the first sample of a row is predicted from the one above
     left[0, 0] = 128
     bits = "".join(map(_difference, (samples - left).ravel().tolist()))
     bits += "1" * (-len(bits) % 8)
@@ -47,7 +47,7 @@ def lossless(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def _difference(value: int) -> str:
-    """The number of bits in four bits, then the bits; a negative value is one less."""
+    """Return the number of bits as four bits, then the bits (of value - 1 if it is negative)."""
     count = abs(value).bit_length()
     rest = value if value > 0 else value + (1 << count) - 1
     return f"{count:04b}" + (f"{rest:0{count}b}" if count else "")
@@ -58,15 +58,15 @@ def _segment(marker: int, content: bytes) -> bytes:
 
 
 def main() -> None:
-    """Write the three pictures with their two twins each, and a piece of the first without loss."""
+    """Write three pictures in three codings each, and a corner of the first without loss."""
     FOLDER.mkdir(exist_ok=True)
     for name, mode in (("colour", "RGB"), ("grey", "L"), ("cmyk", "CMYK")):
         huffman = encode(rgb().convert(mode), "JPEG", quality=60)
         (FOLDER / f"{name}.jpg").write_bytes(huffman)
         for coding, options in CODINGS.items():
             command = ("jpegtran", "-arithmetic", *options, "-copy", "all")
-            done = subprocess.run(command, input=huffman, stdout=subprocess.PIPE, check=True)
-            (FOLDER / f"{name}-{coding}.jpg").write_bytes(done.stdout)
+            process = subprocess.run(command, input=huffman, stdout=subprocess.PIPE, check=True)
+            (FOLDER / f"{name}-{coding}.jpg").write_bytes(process.stdout)
     (FOLDER / "colour-lossless.jpg").write_bytes(lossless(np.asarray(rgb())[:16, :16]))
 
 

@@ -1,4 +1,4 @@
-"""Writes the tiny ONNX files beside this script. Needs `onnx`: the convert environment."""
+"""Write the tiny ONNX files of this folder. Needs `onnx`, which the convert environment has."""
 
 import json
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ ONNX_TYPES = {
     "float32": TensorProto.FLOAT,
 }
 LABELS = ["dark", "grey", "bright"]
-SLOW_TURNS_PER_LEVEL = 10_000.0  # loop turns per grey level of the mean: 2.5 million for white
+SLOW_TURNS_PER_LEVEL = 10_000.0  # turns of the loop per grey level: 2.5 million if white
 
 Tensor = dict[str, Any]
 
 
 def tensor(name: str, dtype: str, *shape: int | str) -> Tensor:
-    """One entry of a spec's inputs or outputs."""
+    """Return an entry of a spec's inputs or outputs."""
     return {"name": name, "dtype": dtype, "shape": list(shape)}
 
 
@@ -35,9 +35,9 @@ def spec(
     *,
     labels: Sequence[str] = (),
     preprocess: Sequence[dict[str, Any]] = (),
-    **more: dict[str, Any],
+    **fields: dict[str, Any],
 ) -> dict[str, Any]:
-    """A spec as `convert` would write it; `more` are the fields that not every task has."""
+    """Return a spec as `convert` writes it; `fields` are those that not every task has."""
     return {
         "schema_version": 1,
         "id": model_id,
@@ -48,19 +48,19 @@ def spec(
         "outputs": list(outputs),
         "preprocess": list(preprocess),
         "licence": "Apache-2.0",
-        **more,
+        **fields,
     }
 
 
 def constant(name: str, value: Any, dtype: Any = np.float32) -> NodeProto:
-    """A Constant node whose output is `name`."""
+    """Return a Constant node whose output is `name`."""
     return helper.make_node(
         "Constant", [], [name], value=numpy_helper.from_array(np.asarray(value, dtype))
     )
 
 
 def resize(size: int) -> dict[str, Any]:
-    """A spec's step to a square of `size` px."""
+    """Return the step of a spec that resizes to a square of `size` px."""
     return {
         "op": "resize",
         "interpolation": "linear",
@@ -71,7 +71,7 @@ def resize(size: int) -> dict[str, Any]:
 
 
 def mean_brightness(axes: Sequence[int]) -> list[NodeProto]:
-    """`image` to `mean` (N, 1), of the axes' 0-255 levels divided by 255."""
+    """Compute `mean` from `image`: the mean over axes, in [0, 1]."""
     return [
         helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["pixels"], ["levels"], axes=list(axes), keepdims=0),
@@ -81,7 +81,7 @@ def mean_brightness(axes: Sequence[int]) -> list[NodeProto]:
 
 
 def classify() -> list[NodeProto]:
-    """`mean` (N, 1) to `probabilities` (N, 3): softmax of -8 times the distance to each centre."""
+    """Compute `probabilities` (N, 3) from `mean` (N, 1): softmax of -8 times distances."""
     return [
         constant("centres", [[0.0, 0.5, 1.0]]),
         helper.make_node("Sub", ["mean", "centres"], ["difference"]),
@@ -93,7 +93,7 @@ def classify() -> list[NodeProto]:
 
 
 def classifier() -> tuple[dict[str, Any], list[NodeProto]]:
-    """Mean brightness of a grey 8 x 8 image to three classes."""
+    """Classify a grey 8 x 8 image by its mean brightness."""
     facts = spec(
         "face_emotion_xception",
         "image-classification",
@@ -106,7 +106,7 @@ def classifier() -> tuple[dict[str, Any], list[NodeProto]]:
 
 
 def slow() -> tuple[dict[str, Any], list[NodeProto]]:
-    """The classifier again, after a loop that lasts as long as the image is bright."""
+    """Run a loop of as many turns as the image is bright, then the classifier."""
     facts = spec(
         "tiny_slow",
         "image-classification",
@@ -136,7 +136,7 @@ def slow() -> tuple[dict[str, Any], list[NodeProto]]:
         helper.make_node("Cast", ["turns_float"], ["turns"], to=TensorProto.INT64),
         constant("start", 0.0),
         helper.make_node("Loop", ["turns", "", "start"], ["spent"], body=body),
-        # used, or the optimiser would drop the loop
+        # onnxruntime would remove a loop whose output is unused
         constant("nothing", 0.0),
         helper.make_node("Mul", ["spent", "nothing"], ["zero"]),
     ]
@@ -147,7 +147,7 @@ def slow() -> tuple[dict[str, Any], list[NodeProto]]:
 
 
 def embedding() -> tuple[dict[str, Any], list[NodeProto]]:
-    """Mean colour of an 8 x 8 image, on the unit sphere."""
+    """Compute the mean colour of an 8 x 8 image, L2-normalised."""
     facts = spec(
         "image_embedding_mobilenetv2",
         "image-feature-extraction",
@@ -166,7 +166,7 @@ def embedding() -> tuple[dict[str, Any], list[NodeProto]]:
 
 
 def scaled_embedding() -> tuple[dict[str, Any], list[NodeProto]]:
-    """The same of a model whose cosines were given a scale."""
+    """Compute the same embedding; the spec has a scale from cosines to scores."""
     facts, nodes = embedding()
     scale = {
         "cosines": [-1.0, 0.0, 0.25, 0.75, 1.0],
@@ -177,7 +177,7 @@ def scaled_embedding() -> tuple[dict[str, Any], list[NodeProto]]:
 
 
 def segmentation() -> tuple[dict[str, Any], list[NodeProto]]:
-    """Brightness of a 16 x 16 image, stretched to [0, 1]; zero where it is constant."""
+    """Stretch the brightness of a 16 x 16 image to [0, 1]; a constant image becomes 0."""
     facts = spec(
         "background_u2netp",
         "image-segmentation",
@@ -202,17 +202,17 @@ def segmentation() -> tuple[dict[str, Any], list[NodeProto]]:
 
 
 def detector() -> tuple[dict[str, Any], list[NodeProto]]:
-    """Two boxes around each of the 16 cells of a 16 x 16 image, as good as it is red and green."""
+    """Detect cells of a 16 x 16 image; the scores are how red and how green a cell is."""
     return cells("tiny_detector", ["red", "green"], score_threshold=0.6)
 
 
 def faces() -> tuple[dict[str, Any], list[NodeProto]]:
-    """A face is what is red."""
+    """Detect faces: red cells."""
     return cells("face_detector_yunet", ["face"], score_threshold=0.6)
 
 
 def emotion_boxes() -> tuple[dict[str, Any], list[NodeProto]]:
-    """A detector of three emotions: red, green and blue; the second boxes see half the red."""
+    """Detect three emotions: red, green and blue cells; second boxes score red half as high."""
     labels, worse = ["Happiness", "Sadness", "Surprised"], [0.5, 0.9, 0.9]
     return cells("face_emotion_yolov8n", labels, score_threshold=0.5, worse=worse)
 
@@ -224,9 +224,10 @@ def cells(
     score_threshold: float,
     worse: float | Sequence[float] = 0.9,
 ) -> tuple[dict[str, Any], list[NodeProto]]:
-    """Two boxes around each of the 16 cells of a 16 x 16 image, a class per colour.
+    """Score two boxes around each of the 16 cells of a 16 x 16 image, a class per colour.
 
-    The second is 0.25 px wider on each side and `worse` times as good. The keypoint is the middle.
+    The second box is 0.25 px wider on each side; its scores are `worse` times those of the first.
+    The keypoint is the middle of the box.
     """
     count = len(labels)
     facts = spec(
@@ -266,7 +267,7 @@ def cells(
         constant("worse", worse),
         helper.make_node("Mul", ["first", "worse"], ["second"]),
         helper.make_node("Concat", ["first", "second"], ["scores"], axis=1),
-        # nothing of the image, but its batch axis
+        # zeros with the batch axis of the image
         helper.make_node("ReduceMean", ["scores"], ["means"], axes=[2], keepdims=1),
         constant("nothing", 0.0),
         helper.make_node("Mul", ["means", "nothing"], ["zeros"]),
@@ -281,7 +282,7 @@ def cells(
 
 
 def colours(count: int) -> list[NodeProto]:
-    """`flat` (N, 3, A) to its first channels, `coloured`."""
+    """Take the first `count` channels of `flat` (N, 3, A) as `coloured`."""
     if count == 3:
         return [helper.make_node("Identity", ["flat"], ["coloured"])]
     return [
@@ -291,19 +292,19 @@ def colours(count: int) -> list[NodeProto]:
 
 
 def emotions() -> tuple[dict[str, Any], list[NodeProto]]:
-    """Three emotions by the colours of 4 x 4 px; left and right count differently."""
+    """Classify 4 x 4 px by their colours into three emotions; mirroring changes the result."""
     return coloured("face_emotion_efficientnet_b3", ["happy", "sad", "surprise"], seed=1)
 
 
 def other_emotions() -> tuple[dict[str, Any], list[NodeProto]]:
-    """The same emotions under other names, in another order, by other weights."""
+    """Classify into the same emotions with other names, order and weights."""
     return coloured("face_emotion_arcface", ["surprised", "happiness", "sadness"], seed=2)
 
 
 def coloured(
     model_id: str, labels: Sequence[str], *, seed: int
 ) -> tuple[dict[str, Any], list[NodeProto]]:
-    """Softmax of random weights of 4 x 4 px."""
+    """Classify 4 x 4 px: softmax of a random linear layer."""
     facts = spec(
         model_id,
         "image-classification",
@@ -327,7 +328,7 @@ def coloured(
 
 
 def tensors() -> tuple[dict[str, Any], list[NodeProto]]:
-    """Two inputs and two outputs of several dtypes; not an image model, only for the protocol."""
+    """Compute two outputs from two inputs of different dtypes, for tests of the v2 protocol."""
     facts = spec(
         "tiny_tensors",
         "image-classification",
@@ -345,7 +346,7 @@ def tensors() -> tuple[dict[str, Any], list[NodeProto]]:
 
 
 def voice() -> tuple[dict[str, Any], list[NodeProto]]:
-    """Mean loudness of a waveform, of any length, to three classes."""
+    """Classify a waveform of any length by its mean loudness."""
     facts = spec(
         "voice_emotion_wav2vec2",
         "audio-classification",
@@ -362,7 +363,7 @@ def voice() -> tuple[dict[str, Any], list[NodeProto]]:
 
 
 def gait() -> tuple[dict[str, Any], list[NodeProto]]:
-    """Brightness of the second frame plus the condition's first value, to three classes."""
+    """Classify the brightness of the second frame plus the condition's first value."""
     facts = spec(
         "gait_student",
         "video-classification",
@@ -386,7 +387,7 @@ def gait() -> tuple[dict[str, Any], list[NodeProto]]:
 
 
 def text() -> tuple[dict[str, Any], list[NodeProto]]:
-    """Count of the tokens not masked, and a hundredth of their ids' sum, on the unit circle."""
+    """Embed a text: the count of its tokens and a hundredth of the sum of ids, L2-normalised."""
     facts = spec(
         "clinical_text_minilm",
         "sentence-similarity",
@@ -411,7 +412,7 @@ def text() -> tuple[dict[str, Any], list[NodeProto]]:
 
 
 def notes() -> tuple[dict[str, Any], list[NodeProto]]:
-    """A text model whose embeddings tiny_gait takes: 5 less the count of tokens, within [-1, 1]."""
+    """Embed a text for tiny_gait: 5 minus the count of tokens, clipped to [-1, 1], then zeros."""
     facts = spec(
         "tiny_notes",
         "sentence-similarity",
@@ -420,7 +421,7 @@ def notes() -> tuple[dict[str, Any], list[NodeProto]]:
         preprocess=[{"op": "tokenize", "max_length": 8, "lowercase": True}],
     )
     nodes = [
-        # the ids count for nothing, but a graph has to use them
+        # the ids have no effect, but a graph must use its inputs
         helper.make_node("Mul", ["input_ids", "attention_mask"], ["kept"]),
         constant("nothing", 0, np.int64),
         helper.make_node("Mul", ["kept", "nothing"], ["zeros"]),
@@ -440,12 +441,12 @@ def notes() -> tuple[dict[str, Any], list[NodeProto]]:
 
 
 def value_info(entry: Tensor) -> ValueInfoProto:
-    """An ONNX declaration of a spec's tensor."""
+    """Return the ONNX declaration of a tensor of the spec."""
     return helper.make_tensor_value_info(entry["name"], ONNX_TYPES[entry["dtype"]], entry["shape"])
 
 
 def build(facts: dict[str, Any], nodes: Sequence[NodeProto]) -> ModelProto:
-    """A checked model that carries its spec."""
+    """Build a model that carries its spec, and check it."""
     graph = helper.make_graph(
         list(nodes),
         facts["id"],

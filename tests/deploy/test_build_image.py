@@ -1,4 +1,4 @@
-"""deploy/build-image.sh, with builders that only write down how they were called."""
+"""Run deploy/build-image.sh with builders that print their arguments."""
 
 import subprocess
 from pathlib import Path
@@ -10,7 +10,7 @@ SYSTEM = "/usr/bin:/bin"
 
 
 def builder(folder: Path, name: str, *, works: bool = True) -> None:
-    """Put a program on the path that lists its arguments; one that does not work exits 1."""
+    """Write a program that prints its arguments, or exits with 1 if it does not work."""
     program = folder / name
     program.write_text(f"#!/bin/sh\n{'' if works else 'exit 1'}\nprintf '%s\\n' {name} \"$@\"\n")
     program.chmod(0o755)
@@ -29,7 +29,7 @@ def build(folder: Path, *arguments: str, **environ: str) -> subprocess.Completed
 
 @pytest.fixture
 def no_real_builder(tmp_path: Path) -> Path:
-    """A path entry on which every known builder fails, whatever this machine has."""
+    """Return a folder for PATH in which every known builder fails, whatever this machine has."""
     for name in ("docker", "podman", "buildah"):
         builder(tmp_path, name, works=False)
     return tmp_path
@@ -42,7 +42,7 @@ def test_the_first_builder_that_works_is_used(no_real_builder: Path) -> None:
     assert called[:4] == ["podman", "build", "--format", "docker"]
 
 
-def test_a_named_builder_is_used_without_asking(no_real_builder: Path) -> None:
+def test_a_named_builder_is_used_without_trying_it(no_real_builder: Path) -> None:
     builder(no_real_builder, "podman")
     builder(no_real_builder, "buildah")
     assert build(no_real_builder, ENGINE="buildah").stdout.startswith("buildah\nbuild\n")

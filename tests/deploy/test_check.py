@@ -1,4 +1,4 @@
-"""deploy.check against real servers: one that is right, and several that are not."""
+"""Run deploy.check against a server that passes and against several that do not."""
 
 import json
 import shutil
@@ -45,11 +45,11 @@ FORMS_OF_PAIRS = ("multipart", "JSON")  # a raw body is one file
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the server of this module serves: a model per task, and a second classifier."""
+    """Write the artifacts of this module's server: a model per task and a second classifier."""
     root = tmp_path_factory.mktemp("served")
     for graph in (CLASSIFIER, EMBEDDING, SEGMENTATION, DETECTOR):
         add_samples(write_artifact(root, graph), *MEDIA)
-    add_samples(write_artifact(root, SLOW), solid(2, 2, 2))  # it takes long over bright ones
+    add_samples(write_artifact(root, SLOW), solid(2, 2, 2))  # it is slow for bright images
     add_samples(write_artifact(root, VOICE), sound(tone()), sound(tone(level=0.1)))
     clip = video(shades(range(0, 250, 10)), root, kind="avi", codec="MJPG")
     add_samples(write_artifact(root, GAIT, origin="synthetic"), clip, condition="stroke")
@@ -65,7 +65,7 @@ def url(served: Path) -> Iterator[str]:
 
 @pytest.fixture
 def changed(served: Path, tmp_path: Path) -> Path:
-    """A copy of the artifacts, to make them differ from what the server has."""
+    """Copy the artifacts, so that a test can make them differ from those of the server."""
     shutil.copytree(served, tmp_path / "changed")
     return tmp_path / "changed"
 
@@ -76,15 +76,15 @@ def problems(rows: Sequence[Row]) -> dict[str, str]:
 
 def alter(directory: Path, array: str, *, by: float) -> None:
     """Add a number to the first row of a golden array."""
-    with np.load(directory / "golden.npz") as stored:
-        arrays = dict(stored)
+    with np.load(directory / "golden.npz") as file:
+        arrays = dict(file)
     arrays[array][0] += by
     rewrite_golden(directory, arrays)
 
 
-def set_verification(directory: Path, seen: object) -> None:
+def set_verification(directory: Path, verification: object) -> None:
     variant = json.loads((directory / "manifest.json").read_text())["variants"][0]
-    edit_manifest(directory, {"variants": [{**variant, "verification": seen}]})
+    edit_manifest(directory, {"variants": [{**variant, "verification": verification}]})
 
 
 def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -92,7 +92,7 @@ def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return main()
 
 
-def test_a_right_server_passes(
+def test_a_server_that_answers_as_verified_passes(
     url: str, served: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_main(monkeypatch, "--url", url, "--artifacts", str(served)) == 0
@@ -101,7 +101,7 @@ def test_a_right_server_passes(
     assert all(row.endswith(" ok") for row in rows)
 
 
-def test_every_form_of_every_route_is_asked_once(url: str, served: Path) -> None:
+def test_every_route_is_asked_once_in_every_form(url: str, served: Path) -> None:
     routes = [row.route for row in check(url, served)]
     people = ("face-emotion", "similarity", "background", "voice-emotion", "gait")
     names = (FACES, PAIRS, MASKS, VOICES, GAITS, TEXTS, "tiny_detector", "tiny_slow")
@@ -123,28 +123,28 @@ def test_every_form_of_every_route_is_asked_once(url: str, served: Path) -> None
         (TEXTS, "embedding", f"/v1/models/{TEXTS}"),
     ],
 )
-def test_another_output_than_the_recorded_one_is_a_row(
+def test_a_different_output_fails_every_route_of_the_model(
     url: str, changed: Path, model: str, output: str, route: str
 ) -> None:
     alter(changed / model / "1", f"output/{output}", by=0.01)
-    found = problems(check(url, changed))
+    failures = problems(check(url, changed))
     forms = FORMS_OF_PAIRS if model == PAIRS else FORMS
-    assert {f"POST {route} ({form})" for form in forms} <= found.keys()
+    assert {f"POST {route} ({form})" for form in forms} <= failures.keys()
     assert {
         f"POST /v2/models/{model}/infer ({form})" for form in ("JSON", "binary")
-    } <= found.keys()
-    assert all(model in name or route in name for name in found)
-    assert "largest" in found[f"POST {route} (JSON)"]
+    } <= failures.keys()
+    assert all(model in name or route in name for name in failures)
+    assert "largest" in failures[f"POST {route} (JSON)"]
 
 
 @pytest.mark.parametrize(("output", "by"), [("scores", 0.01), ("boxes_xyxy", 0.1)])
-def test_another_tensor_of_a_detector_is_a_row(
+def test_a_different_tensor_of_a_detector_fails_its_tensors_alone(
     url: str, changed: Path, output: str, by: float
 ) -> None:
     alter(changed / "tiny_detector" / "1", f"output/{output}", by=by)
-    found = problems(check(url, changed))
+    failures = problems(check(url, changed))
     routes = [f"POST /v2/models/tiny_detector/infer ({form})" for form in ("JSON", "binary")]
-    assert sorted(found) == routes
+    assert sorted(failures) == routes
 
 
 def test_coordinates_may_differ_by_a_share_of_the_side(url: str, changed: Path) -> None:
@@ -152,18 +152,18 @@ def test_coordinates_may_differ_by_a_share_of_the_side(url: str, changed: Path) 
     assert problems(check(url, changed)) == {}
 
 
-def test_other_detections_than_the_tensors_say_are_a_row(url: str, changed: Path) -> None:
+def test_detections_that_contradict_the_tensors_fail(url: str, changed: Path) -> None:
     path = changed / "tiny_detector" / "1" / "manifest.json"
     path.write_text(path.read_text().replace('"score_threshold": 0.6', '"score_threshold": 1.0'))
-    found = problems(check(url, changed))
-    assert sorted(found) == sorted(f"POST /v1/models/tiny_detector ({form})" for form in FORMS)
-    assert all(text.endswith("; the tensors say []") for text in found.values())
+    failures = problems(check(url, changed))
+    assert sorted(failures) == sorted(f"POST /v1/models/tiny_detector ({form})" for form in FORMS)
+    assert all(text.endswith("; the tensors say []") for text in failures.values())
 
 
 def test_recorded_differences_are_allowed(url: str, changed: Path) -> None:
     alter(changed / FACES / "1", "output/probabilities", by=0.01)
-    seen = {"golden": {"probabilities": {"mean_abs": 0.01, "max_abs": 0.01}}}
-    set_verification(changed / FACES / "1", seen)
+    recorded = {"golden": {"probabilities": {"mean_abs": 0.01, "max_abs": 0.01}}}
+    set_verification(changed / FACES / "1", recorded)
     assert problems(check(url, changed)) == {}
 
 
@@ -172,13 +172,13 @@ def test_the_first_of_two_samples_may_hold_all_of_their_mean(
     url: str, changed: Path, mean: float, differs: bool
 ) -> None:
     alter(changed / FACES / "1", "output/probabilities", by=0.01)
-    seen = {"golden": {"probabilities": {"mean_abs": mean, "max_abs": 0.01}}}
-    set_verification(changed / FACES / "1", seen)
+    recorded = {"golden": {"probabilities": {"mean_abs": mean, "max_abs": 0.01}}}
+    set_verification(changed / FACES / "1", recorded)
     assert bool(problems(check(url, changed))) is differs
 
 
-def test_the_pair_is_two_pictures_where_there_are_two(url: str, changed: Path) -> None:
-    """The server's cosine of these two is 0.63: a pair of equals would give 1."""
+def test_the_pair_is_the_first_two_pictures_if_there_are_two(url: str, changed: Path) -> None:
+    """Compare two pictures whose cosine is 0.63; that of a picture with itself is 1."""
     with np.load(changed / PAIRS / "1" / "golden.npz") as golden:
         first, second = golden["output/embedding"]
     assert abs(float(first @ second)) < 0.9
@@ -187,11 +187,11 @@ def test_the_pair_is_two_pictures_where_there_are_two(url: str, changed: Path) -
     assert [row.problem for row in routes] == ["", ""]
 
 
-def test_other_labels_are_a_row_not_a_traceback(url: str, changed: Path) -> None:
+def test_different_labels_fail_without_a_traceback(url: str, changed: Path) -> None:
     path = changed / FACES / "1" / "manifest.json"
     path.write_text(path.read_text().replace('"grey"', '"gray"'))
-    found = problems(check(url, changed))
-    assert found.keys() == {
+    failures = problems(check(url, changed))
+    assert failures.keys() == {
         f"POST /v1/{route} ({form})"
         for route in ("face-emotion", f"models/{FACES}")
         for form in FORMS
@@ -207,7 +207,7 @@ def test_other_labels_are_a_row_not_a_traceback(url: str, changed: Path) -> None
         {"result": {"foreground_fraction": None, "cosine": None}, "outputs": [{"name": "alpha"}]},
     ],
 )
-def test_answers_of_another_structure_are_rows_not_tracebacks(
+def test_answers_of_another_structure_fail_without_a_traceback(
     answer: dict[str, object], served: Path
 ) -> None:
     models = (FACES, PAIRS, MASKS, "tiny_detector")
@@ -237,7 +237,7 @@ def test_answers_of_another_structure_are_rows_not_tracebacks(
     assert sum(row.route.startswith("POST") for row in rows) == 4 * (2 + 3) + 3 + 2 + 3
 
 
-def test_a_task_route_that_another_model_answers_is_not_asked_for_the_others(
+def test_a_task_route_is_checked_for_the_model_that_answers_it_alone(
     served: Path,
 ) -> None:
     environ = {"SLIPWAY_FACE_EMOTION_MODEL": "tiny_slow"}
@@ -248,9 +248,9 @@ def test_a_task_route_that_another_model_answers_is_not_asked_for_the_others(
     assert [reply.headers["x-model"] for reply in answers] == ["tiny_slow"] * 3
 
 
-def test_members_of_one_vote_are_checked_one_by_one(tmp_path: Path) -> None:
+def test_each_member_of_a_vote_is_checked_alone(tmp_path: Path) -> None:
     image = half_white(height=64, width=64)
-    image[16:32, 16:32] = (220, 20, 0)  # a face: the route would cut it out
+    image[16:32, 16:32] = (220, 20, 0)  # a face to the detector: by default the route crops to it
     for graph in (EMOTIONS, OTHER_EMOTIONS, DETECTOR_OF_FACES):
         add_samples(write_artifact(tmp_path, graph), png(image))
     with serving("--artifacts", str(tmp_path)) as server:
@@ -264,9 +264,9 @@ def test_members_of_one_vote_are_checked_one_by_one(tmp_path: Path) -> None:
 def test_another_version_of_the_model_is_named(url: str, changed: Path) -> None:
     (changed / FACES / "1").rename(changed / FACES / "2")
     edit_manifest(changed / FACES / "2", {"version": 2})
-    found = problems(check(url, changed))
-    assert found.keys() == {f"GET /v1/models/{FACES}"}
-    assert "serves version 1" in found[f"GET /v1/models/{FACES}"]
+    failures = problems(check(url, changed))
+    assert failures.keys() == {f"GET /v1/models/{FACES}"}
+    assert "serves version 1" in failures[f"GET /v1/models/{FACES}"]
 
 
 def test_a_model_that_is_not_served_is_named(url: str, tmp_path: Path) -> None:
@@ -279,17 +279,19 @@ def test_a_model_that_is_not_served_is_named(url: str, tmp_path: Path) -> None:
     assert problems(check(url, tmp_path)).keys() == {"GET /v1/models/other"}
 
 
-def test_nobody_at_the_address_is_a_row(served: Path) -> None:
-    found = problems(check("http://127.0.0.1:9", served))
-    assert "GET /health" in found
+def test_an_address_without_a_server_fails(served: Path) -> None:
+    failures = problems(check("http://127.0.0.1:9", served))
+    assert "GET /health" in failures
 
 
-def test_the_proxy_of_the_environment_is_not_asked_for_this_machine(
+def test_requests_to_this_machine_bypass_the_proxy_of_the_environment(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     assert ask(url, "/health").status == 200
-    assert ask("http://elsewhere.invalid", "/health").status == 0  # the proxy's to answer
+    assert (
+        ask("http://elsewhere.invalid", "/health").status == 0
+    )  # sent to the proxy, which does not exist
 
 
 def test_golden_samples_of_another_hash_are_refused(url: str, changed: Path) -> None:
@@ -301,14 +303,14 @@ def test_golden_samples_of_another_hash_are_refused(url: str, changed: Path) -> 
         check(url, changed)
 
 
-def test_differences_that_were_not_recorded_are_refused(url: str, changed: Path) -> None:
+def test_a_manifest_without_recorded_differences_is_refused(url: str, changed: Path) -> None:
     set_verification(changed / FACES / "1", {})
     with pytest.raises(ArtifactError, match=r"verification\.golden lacks 'probabilities'"):
         check(url, changed)
 
 
 @pytest.mark.parametrize("content", [None, "empty", "broken"])
-def test_no_artifacts_are_one_line(
+def test_missing_artifacts_print_one_line(
     content: str | None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

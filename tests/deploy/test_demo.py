@@ -1,4 +1,4 @@
-"""deploy.demo as a process of its own, and the lines that it prints."""
+"""Run deploy.demo as a process, and check the curl lines that it prints."""
 
 import os
 import re
@@ -49,11 +49,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def demo(*arguments: str, port: int | str) -> Iterator[subprocess.Popen[str]]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SLIPWAY_")}
+    """Run deploy.demo until the block ends, without the settings of this environment."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("SLIPWAY_")}
     process = subprocess.Popen(
         [sys.executable, "-m", "deploy.demo", *arguments],
         cwd=PROJECT,
-        env={**kept, "PORT": str(port)},
+        env={**environ, "PORT": str(port)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -66,33 +67,33 @@ def demo(*arguments: str, port: int | str) -> Iterator[subprocess.Popen[str]]:
 
 
 def outcome(*arguments: str, port: int | str) -> tuple[int, str, str]:
-    """Exit code, standard output and error of a demo that ends by itself."""
+    """Return exit code, standard output and error of a demo that ends without a signal."""
     with demo(*arguments, port=port) as process:
         out, error = process.communicate(timeout=60)
         return process.returncode, out, error
 
 
-def answers(port: int) -> bool:
+def is_open(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_owners_of_the_task_routes_are_those_of_the_server() -> None:
-    known = {given.task: (given.variable, given.model) for given in task_models(Settings())}
-    assert {task: known[task] for task in ROUTES} == OWNERS
+    served = {a.task: (a.variable, a.model) for a in task_models(Settings())}
+    assert {task: served[task] for task in ROUTES} == OWNERS
 
 
 def test_check_passes_on_its_own_server_and_ends_it(served: Path) -> None:
     port = free_port()
     code, out, _ = outcome("--check", "--artifacts", str(served), port=port)
-    found = re.search(r"^(\d+) of (\d+) as verified at conversion$", out, re.MULTILINE)
+    last = re.search(r"^(\d+) of (\d+) as verified at conversion$", out, re.MULTILINE)
     assert code == 0
-    assert found is not None
-    assert found[1] == found[2]
-    assert not answers(port)
+    assert last is not None
+    assert last[1] == last[2]
+    assert not is_open(port)
 
 
-def test_check_fails_where_another_server_has_the_port(served: Path) -> None:
+def test_a_port_of_another_server_is_refused(served: Path) -> None:
     with serving("--artifacts", str(served)) as other:
         port = int(other.url.rpartition(":")[2])
         code, out, error = outcome("--check", "--artifacts", str(served), port=port)
@@ -103,13 +104,13 @@ def test_check_fails_where_another_server_has_the_port(served: Path) -> None:
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "eight"])
-def test_a_port_that_is_none_is_refused(served: Path, port: str) -> None:
+def test_an_invalid_port_is_refused(served: Path, port: str) -> None:
     code, _, error = outcome("--check", "--artifacts", str(served), port=port)
     assert code == 1
     assert error == f"demo: PORT is {port!r}; allowed: 1 to 65535\n"
 
 
-def test_artifacts_that_are_refused_end_the_demo(tmp_path: Path) -> None:
+def test_invalid_artifacts_end_the_demo(tmp_path: Path) -> None:
     code, _, error = outcome("--check", "--artifacts", str(tmp_path), port=free_port())
     assert code == 1
     assert "demo: the server did not come up on" in error
@@ -124,14 +125,14 @@ def test_sigterm_ends_the_server_too(served: Path, tmp_path: Path) -> None:
         for line in process.stdout:
             if "/v1/models" in line:
                 break
-        assert answers(port)
+        assert is_open(port)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=40)  # standard error closes only when the server has ended
         assert process.returncode == 128 + signal.SIGTERM
-    assert not answers(port)
+    assert not is_open(port)
 
 
-def test_the_lines_name_what_there_is(tmp_path: Path) -> None:
+def test_the_lines_name_the_models_and_files(tmp_path: Path) -> None:
     artifacts, samples = tmp_path / "artifacts", tmp_path / "some samples"
     for graph in (CLASSIFIER, SLOW):
         add_samples(write_artifact(artifacts, graph), solid(2, 2, 2))
@@ -147,7 +148,7 @@ def test_the_lines_name_what_there_is(tmp_path: Path) -> None:
     assert [Path(name).read_bytes() for name in files] == [solid(2, 2, 2)] * 2
 
 
-def test_the_lines_of_sounds_clips_and_texts(tmp_path: Path) -> None:
+def test_lines_of_sounds_clips_and_texts(tmp_path: Path) -> None:
     artifacts, samples = tmp_path / "artifacts", tmp_path / "samples"
     clip = video(shades([9] * 9), tmp_path, kind="avi", codec="MJPG")
     for graph, media in ((VOICE, sound(tone())), (GAIT, clip), (TEXT, b"walk")):
@@ -161,7 +162,7 @@ def test_the_lines_of_sounds_clips_and_texts(tmp_path: Path) -> None:
     assert (samples / "gait_student-0.avi").read_bytes() == clip
 
 
-def test_the_lines_of_the_three_models() -> None:
+def test_lines_of_the_three_models_of_make_demo() -> None:
     sampled = [
         Samples(MASKS, "image-segmentation", (Path("m.png"),)),
         Samples(FACES, "image-classification", (Path("f.png"), Path("g.png"))),
@@ -176,12 +177,12 @@ def test_the_lines_of_the_three_models() -> None:
     ]
 
 
-def test_one_picture_is_both_of_a_pair() -> None:
+def test_a_single_picture_is_compared_with_itself() -> None:
     line = curl_lines(URL, [Samples(PAIRS, "image-feature-extraction", (Path("a.png"),))])[1]
     assert line == f"curl -F image_a=@a.png -F image_b=@a.png {URL}/v1/similarity"
 
 
-def test_a_task_without_a_route_is_asked_by_its_model() -> None:
+def test_a_model_without_a_task_route_has_a_line_of_its_own() -> None:
     line = curl_lines(URL, [Samples("finder", "object-detection", (Path("f.png"),))])[1]
     assert line == f"curl -F image=@f.png {URL}/v1/models/finder"
 
@@ -192,7 +193,7 @@ def test_a_model_without_samples_has_no_line() -> None:
     ]
 
 
-def test_the_task_route_belongs_to_the_model_that_the_server_is_told(
+def test_the_task_route_belongs_to_the_model_that_the_environment_names(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SLIPWAY_FACE_EMOTION_MODEL", "other")

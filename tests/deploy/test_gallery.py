@@ -1,4 +1,4 @@
-"""The page of pictures: every task that can be asked, and what was refused."""
+"""Write pages of pictures, of tasks with and without a model and of broken files."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def test_a_page_with_a_picture_of_each_answer(
     assert all(page.count(f'<img src="{name}"') == 1 for name in pictures)
     assert "by gait_student/1, weights: synthetic" in page
     assert "b &amp; c.png</b>\nbright 0.9" in page
-    assert page.count('<figcaption class="refused">') == 3  # the broken one, by each task of images
+    assert page.count('<figcaption class="refused">') == 3  # broken.png, by each task of images
     assert page.count("broken.png") == 3
 
 

@@ -1,4 +1,4 @@
-"""The container's health check against a server that answers, refuses, or is not there."""
+"""Run the container's health check against servers that answer, refuse or do not exist."""
 
 import socket
 import threading
@@ -38,7 +38,7 @@ def test_any_other_status_is_named(server: HTTPServer) -> None:
     assert "status 503; 200 expected" in (failure("127.0.0.1", server.server_port) or "")
 
 
-def test_the_proxy_of_the_environment_is_not_asked(
+def test_requests_bypass_the_proxy_of_the_environment(
     server: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
@@ -46,7 +46,7 @@ def test_the_proxy_of_the_environment_is_not_asked(
     assert failure("127.0.0.1", server.server_port) is None
 
 
-def test_a_closed_port_is_a_reason_not_a_traceback() -> None:
+def test_a_closed_port_returns_a_reason() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         reason = failure("127.0.0.1", unused.getsockname()[1])
@@ -62,7 +62,7 @@ def test_a_closed_port_is_a_reason_not_a_traceback() -> None:
         ({"SLIPWAY_HOST": "10.0.0.7", "PORT": "9001"}, ("10.0.0.7", 9001)),
     ],
 )
-def test_it_asks_where_the_server_listens(
+def test_the_address_is_where_the_server_listens(
     environ: dict[str, str], expected: tuple[str, int]
 ) -> None:
     assert address(environ) == expected

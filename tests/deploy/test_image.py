@@ -1,4 +1,4 @@
-"""What the Dockerfile removes from the deployed packages is nothing that serving loads."""
+"""Check that serving loads nothing that the Dockerfile removes from the deployed packages."""
 
 import re
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# Everything that runtime and serve consist of, then what the process has mapped or imported.
+# imports every module of runtime and serve, then prints the files that are imported or mapped
 LOADED = """
 import importlib, pkgutil, sys
 import runtime, serve
@@ -23,15 +23,15 @@ for line in open("/proc/self/maps"):
 """
 
 
-def removed() -> list[str]:
-    """Paths that the packages stage removes, relative to site-packages; may hold a final *."""
+def removed_paths() -> list[str]:
+    """Return the paths that the image lacks, relative to site-packages; a final * is a wildcard."""
     command = re.search(r"&& rm -r ([^&]+)&&", (ROOT / "Dockerfile").read_text())
     assert command is not None
     return command[1].replace("\\", " ").split()
 
 
-def loaded() -> list[str]:
-    """Files of site-packages that a process with all of runtime and serve holds, relative to it."""
+def loaded_paths() -> list[str]:
+    """Return the files of site-packages that runtime and serve load, relative to it."""
     process = subprocess.run(
         [sys.executable, "-c", LOADED], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -41,7 +41,7 @@ def loaded() -> list[str]:
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc/self/maps (Linux)")
 def test_serving_loads_nothing_that_the_image_lacks() -> None:
-    gone = tuple(path.rstrip("*") for path in removed())
-    held = loaded()
-    assert any("onnxruntime_pybind11_state" in path for path in held)
-    assert [path for path in held if path.startswith(gone) or "/tests/" in path] == []
+    absent = tuple(path.rstrip("*") for path in removed_paths())
+    paths = loaded_paths()
+    assert any("onnxruntime_pybind11_state" in path for path in paths)
+    assert [path for path in paths if path.startswith(absent) or "/tests/" in path] == []

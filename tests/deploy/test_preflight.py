@@ -1,4 +1,4 @@
-"""The last step of an image build: refuse an image that could not serve."""
+"""Run the last step of an image build, which refuses an image that could not serve."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Complete artifact directories around the tiny graphs of tests/data."""
+"""Write complete artifacts with the tiny graphs of tests/data."""
 
 import hashlib
 import json
@@ -31,11 +31,11 @@ DETECTOR, TENSORS, SLOW = "tiny_detector", "tiny_tensors", "tiny_slow"
 FACES, EMOTION_BOXES = "tiny_faces", "tiny_emotion_boxes"
 EMOTIONS, OTHER_EMOTIONS = "tiny_emotions", "tiny_other_emotions"
 VOICE, GAIT, TEXT = "tiny_voice", "tiny_gait", "tiny_text"
-SCALED = "tiny_scaled"  # the embedding, with a scale of similarity
+SCALED = "tiny_scaled"  # the embedding with a scale from cosines to scores
 NOTES = "tiny_notes"  # a text model whose embeddings tiny_gait takes
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "slow", "##ly", "walk", "##ing", ".", "e")
-CONDITIONS = {  # names, synonyms, and the first value of the vector, which tiny_gait looks at
+CONDITIONS = {  # name: synonyms, and the first value of the embedding, which tiny_gait uses
     "Ischaemic stroke": (["stroke", "CVA"], 1.0),
     "Parkinson's disease": (["paralysis agitans"], -1.0),
 }
@@ -101,27 +101,33 @@ def edit_manifest(directory: Path, changes: Mapping[str, Any]) -> None:
 
 
 def add_samples(directory: Path, *media: bytes, condition: str | None = None) -> None:
-    """Make encoded media, and what the model answers to them, the golden samples.
+    """Replace the golden samples by encoded media and the model's outputs for them.
 
     Args:
-        directory: of a version; its verification becomes "no different".
-        media: encoded, at least one; all of one length where the graph takes several.
-        condition: that all of them are asked with.
+        directory: of a version; its manifest then records a difference of zero.
+        media: encoded files, at least one; their inputs must have equal shapes.
+        condition: the name of the condition of every file.
     """
     model = load(directory)
-    each = [model.prepare(data, condition=condition).feeds for data in media]
-    feeds = {name: np.concatenate([one[name] for one in each]) for name in each[0]}
+    rows = [model.prepare(data, condition=condition).feeds for data in media]
+    feeds = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
     outputs = model.run(feeds)
     rewrite_golden(directory, golden_arrays(media, [condition] * len(media), feeds, outputs))
-    seen = {"golden": {name: {"mean_abs": 0.0, "max_abs": 0.0} for name in outputs}}
-    variants = [to_json(replace(v, verification=seen)) for v in model.manifest.variants]
+    verification = {"golden": {name: {"mean_abs": 0.0, "max_abs": 0.0} for name in outputs}}
+    variants = [to_json(replace(v, verification=verification)) for v in model.manifest.variants]
     edit_manifest(directory, {"variants": variants})
 
 
 def rewrite_golden(
     directory: Path, arrays: Mapping[str, NDArray[Any]], *, pickle: bool = False
 ) -> None:
-    """Put these arrays in place of the golden ones, and their hash into the manifest."""
+    """Replace golden.npz, and its hash in the manifest.
+
+    Args:
+        directory: of a version.
+        arrays: by name in the file.
+        pickle: allow arrays of Python objects, which no reader accepts.
+    """
     path = directory / "golden.npz"
     np.savez(path, allow_pickle=pickle, **arrays)
     edit_manifest(directory, {"golden": to_json(file_entry(path))})
@@ -149,7 +155,7 @@ def _write_assets(directory: Path, spec: Spec) -> dict[str, File]:
 
 
 def write_conditions(path: Path, *, width: int = 6) -> None:
-    """CONDITIONS in the form of the asset; all values but the first are 0."""
+    """Write CONDITIONS as conditions.npz; of an embedding only the first value is not 0."""
     embeddings = np.zeros((len(CONDITIONS), width), np.float32)
     embeddings[:, 0] = [value for _, value in CONDITIONS.values()]
     synonyms = [json.dumps(names) for names, _ in CONDITIONS.values()]

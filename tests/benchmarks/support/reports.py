@@ -1,4 +1,4 @@
-"""Reports made by hand, with round numbers."""
+"""Build reports with round numbers."""
 
 from benchmarks.footprint import Imports
 from benchmarks.latency import ModelReport, Timing, VariantReport
