@@ -179,7 +179,7 @@ def kind(value: Any) -> str:
 
 
 @pytest.mark.parametrize("example", WITH_FILES, ids=lambda each: each.line[5:70])
-def test_examples_are_answered_as_shown_in_every_form(
+def test_examples_get_the_documented_answer_in_every_form(
     client: httpx.Client, media: Mapping[str, bytes], example: Example
 ) -> None:
     forms = FORMS if len(example.files) == 1 else MULTI_FILE_FORMS
@@ -211,7 +211,7 @@ def test_other_examples(client: httpx.Client, media: Mapping[str, bytes], exampl
         assert not list(differences(example.answer, response.json()))
 
 
-def test_every_route_is_documented_and_no_other(settings: Settings) -> None:
+def test_the_document_lists_the_routes_of_the_application(settings: Settings) -> None:
     app = create_app(settings, {})
     served = {
         f"{method} {route.path.rstrip('/')}"
@@ -223,14 +223,14 @@ def test_every_route_is_documented_and_no_other(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("route", TAKEN)
-def test_files_and_options_are_those_of_the_route(route: str) -> None:
+def test_documented_files_and_options_equal_those_of_the_route(route: str) -> None:
     names = [name for cells in rows(route) for name in cells[0].split("`")[1::2]]
     form = TAKEN[route]
     assert names == [*form.files, *form.options]
 
 
 @pytest.mark.parametrize("route", TAKEN)
-def test_defaults_are_those_that_count(
+def test_documented_defaults_change_no_answer(
     client: httpx.Client, media: Mapping[str, bytes], route: str
 ) -> None:
     first = next(each for each in WITH_FILES if f"POST {each.path}" == route)
@@ -244,7 +244,7 @@ def test_defaults_are_those_that_count(
         assert answer.content == alone.content, f"{name} = {value}"
 
 
-def test_structures_are_compared() -> None:
+def test_differences_of_structure_are_found() -> None:
     shown = {"a": 1, "b": {"<name>": 0.5}, "c": [{"d": "x"}]}
     same = {"a": 2.5, "b": {"x": 1, "y": 0}, "c": []}
     assert not list(differences(shown, same))

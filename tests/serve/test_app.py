@@ -1,4 +1,4 @@
-"""The routes that describe, and what every route has in common."""
+"""The routes that describe the models, and the behaviour that all routes share."""
 
 import threading
 import time
@@ -62,7 +62,7 @@ def test_a_model_describes_itself(client: httpx.Client) -> None:
     }
 
 
-def test_a_description_of_a_detector_tells_its_suppression(client: httpx.Client) -> None:
+def test_a_detector_describes_its_non_max_suppression(client: httpx.Client) -> None:
     answer = client.get("/v1/models/tiny_detector").json()
     rules = {"score_threshold": 0.6, "iou_threshold": 0.5, "max_detections": 20}
     assert answer["suppression"] == rules
@@ -76,7 +76,7 @@ def test_the_list_is_every_description(client: httpx.Client) -> None:
     assert models[1] == client.get("/v1/models/face_emotion_xception").json()
 
 
-def test_calibration_on_media_is_said_otherwise(tmp_path: Path, serve: Serve) -> None:
+def test_the_description_names_the_calibration_media(tmp_path: Path, serve: Serve) -> None:
     write_artifact(tmp_path, CLASSIFIER, calibration="c0ffee")
     answer = serve(Settings(artifacts=tmp_path)).get("/v1/models/face_emotion_xception").json()
     assert answer["calibration"] == "verified on the media whose digest is c0ffee"
@@ -98,8 +98,8 @@ def test_an_unknown_route(client: httpx.Client, path: str) -> None:
     assert response.status_code == 404
     assert response.headers["content-type"] == "application/json"
     message = response.json()["error"]
-    known = "/api/remove-background, /health, /predict, /v1/background, "
-    assert message.startswith(f"no route {path}; known: {known}")
+    routes = "/api/remove-background, /health, /predict, /v1/background, "
+    assert message.startswith(f"no route {path}; known: {routes}")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_cors_origins(artifacts: Path, serve: Serve) -> None:
 def test_a_full_queue_is_429_and_the_event_loop_stays_free(artifacts: Path, serve: Serve) -> None:
     client = serve(Settings(artifacts=artifacts, queue=0))
     answers: list[httpx.Response] = []
-    bright = solid(255, 255, 255)  # a run of about a second
+    bright = solid(255, 255, 255)  # takes about a second
     base = str(client.base_url)
 
     def ask() -> None:

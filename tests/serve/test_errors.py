@@ -1,4 +1,4 @@
-"""What becomes of exceptions."""
+"""The responses to exceptions."""
 
 import asyncio
 import time
@@ -44,14 +44,14 @@ from tests.support.images import solid
         (ArtifactError, None),
     ],
 )
-def test_the_first_entry_that_fits_is_the_most_special(
+def test_each_error_has_the_status_of_its_most_specific_class(
     error: type[SlipwayError], status: int | None
 ) -> None:
-    found = next((code for kind, code in STATUS.items() if issubclass(error, kind)), None)
-    assert found == status
+    code_of_error = next((code for kind, code in STATUS.items() if issubclass(error, kind)), None)
+    assert code_of_error == status
 
 
-def test_what_starlette_refuses_has_our_form() -> None:
+def test_errors_of_starlette_have_the_form_of_the_others() -> None:
     assert EXCEPTION_HANDLERS[HTTPException] is answer_http_exception
     request, error = Request({"type": "http"}), HTTPException(418, "no coffee", {"X-Pot": "tea"})
     response = asyncio.run(answer_http_exception(request, error))

@@ -1,4 +1,4 @@
-"""`python -m serve` as a process of its own, asked with curl."""
+"""`python -m serve` as a process of its own, with curl as its client."""
 
 import base64
 import json
@@ -24,7 +24,7 @@ CURL = shutil.which("curl")
 
 
 def refused(*arguments: str, **environ: str) -> str:
-    """The one line of a server that does not start."""
+    """Return the one line of a server that does not start."""
     process = start(*arguments, **environ)
     _, message = process.communicate(timeout=30)
     assert process.returncode == 1
@@ -184,7 +184,7 @@ def test_telemetry_is_off_before_onnxruntime_is_imported() -> None:
     assert done.stdout == "1\n"
 
 
-def test_bad_artifacts_end_it_with_one_line(tmp_path: Path) -> None:
+def test_bad_artifacts_stop_the_server_with_one_line(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "holds no model; make them: python -m convert run" in refused("--artifacts", str(empty))
@@ -198,7 +198,7 @@ def test_bad_artifacts_end_it_with_one_line(tmp_path: Path) -> None:
     assert "manifest.json.schema_version is 2" in refused("--artifacts", str(broken))
 
 
-def test_bad_settings_end_it_with_one_line(artifacts: Path, tmp_path: Path) -> None:
+def test_bad_settings_stop_the_server_with_one_line(artifacts: Path, tmp_path: Path) -> None:
     assert refused("--port", "x").startswith("serve: PORT is 'x'; allowed: an integer, 0 to 65535")
     assert "MAX_UPLOAD_SIZE is '10M'" in refused(MAX_UPLOAD_SIZE="10M")
     write_artifact(tmp_path, EMBEDDING)

@@ -5,7 +5,7 @@ import pytest
 from serve.settings import Settings, SettingsError, from_environment
 
 
-def test_no_variable_gives_the_defaults() -> None:
+def test_without_variables_the_settings_are_the_defaults() -> None:
     assert from_environment({}) == Settings()
 
 
@@ -66,7 +66,7 @@ def test_every_variable_is_read() -> None:
     )
 
 
-def test_a_model_that_is_named_to_answer_faces_answers_alone() -> None:
+def test_a_face_model_named_alone_replaces_the_ensemble() -> None:
     assert from_environment({"SLIPWAY_FACE_EMOTION_MODEL": "mine"}).face_emotion_weights == ()
     assert len(from_environment({}).face_emotion_weights) == 3
 
@@ -95,7 +95,9 @@ def test_a_model_that_is_named_to_answer_faces_answers_alone() -> None:
         ("SLIPWAY_BACKGROUND_MODEL", "../x", "a model id"),
     ],
 )
-def test_an_ill_formed_value_is_refused_by_name(name: str, value: str, allowed: str) -> None:
+def test_an_ill_formed_value_is_refused_with_its_variable(
+    name: str, value: str, allowed: str
+) -> None:
     with pytest.raises(SettingsError) as caught:
         from_environment({name: value})
     message = str(caught.value)

@@ -23,7 +23,7 @@ LIMIT = 100_000
 
 @pytest.fixture
 def small(artifacts: Path, serve: Serve) -> httpx.Client:
-    """A client of a server that takes bodies of at most LIMIT bytes."""
+    """Return a client of a server that accepts bodies of at most LIMIT bytes."""
     return serve(Settings(artifacts=artifacts, max_upload_bytes=LIMIT))
 
 
@@ -33,7 +33,7 @@ def address(client: httpx.Client) -> tuple[str, int]:
 
 
 def padded(size_bytes: int) -> bytes:
-    """A PNG with bytes after its end."""
+    """Return a PNG padded with zeros to a size."""
     image = solid(255, 255, 255)
     return image + b"\0" * (size_bytes - len(image))
 
@@ -97,14 +97,14 @@ def head(length: int) -> bytes:
     ).encode()
 
 
-def test_a_client_that_leaves_harms_nobody(
+def test_a_client_that_disconnects_affects_no_other(
     small: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.create_connection(address(small), timeout=5) as connection:
         connection.sendall(head(50_000))
         connection.recv(100)
         connection.sendall(b"x" * 100)
-    # white: a run of about a second, whose answer nobody waits for
+    # a white image takes about a second; nobody waits for the answer
     image = solid(255, 255, 255)
     with socket.create_connection(address(small), timeout=5) as connection:
         request = head(len(image)).replace(FACE.encode(), b"/v1/models/tiny_slow")
@@ -126,7 +126,7 @@ def test_compressed_bodies_are_refused(client: httpx.Client) -> None:
     assert client.post(FACE, content=solid(0, 0, 0), headers=headers).status_code == 200
 
 
-def test_the_budget_is_shared_and_given_back() -> None:
+def test_bodies_share_the_budget_and_free_it() -> None:
     budget = UploadBudget(100)
     with budget.reserve() as first, budget.reserve() as second:
         budget.grow(first, 60)
@@ -138,7 +138,7 @@ def test_the_budget_is_shared_and_given_back() -> None:
 
 
 def test_uploads_in_memory_are_bounded_together(small: httpx.Client) -> None:
-    """Eight bodies of the largest size are held; the ninth is told to come again."""
+    """Eight bodies of the largest size fit the budget; the ninth gets 429."""
     host, port = address(small)
 
     async def scenario() -> bytes:

@@ -29,7 +29,7 @@ def test_functions_run_off_the_event_loop() -> None:
     assert asyncio.run(scenario()) != threading.get_ident()
 
 
-def test_one_more_than_workers_and_queue_is_refused_and_places_come_back() -> None:
+def test_a_full_queue_refuses_and_recovers() -> None:
     async def scenario() -> list[bool]:
         gate = threading.Event()
         work = partial(gate.wait, PATIENCE_S)

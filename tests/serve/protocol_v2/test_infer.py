@@ -44,29 +44,32 @@ def binary(entry: dict[str, Any], size: Any) -> dict[str, Any]:
 
 
 def test_json_inputs_and_default_outputs() -> None:
-    found = parse({**request(id="42"), "model_name": "ignored", "model_version": "9"})
-    assert found.id == "42"
-    assert found.feeds["values"].tolist() == [[1.5, 2.0]]
-    assert found.feeds["counts"].tolist() == [[3, 4]]
-    assert found.outputs == (RequestedOutput("quotients", False), RequestedOutput("doubled", False))
+    parsed = parse({**request(id="42"), "model_name": "ignored", "model_version": "9"})
+    assert parsed.id == "42"
+    assert parsed.feeds["values"].tolist() == [[1.5, 2.0]]
+    assert parsed.feeds["counts"].tolist() == [[3, 4]]
+    assert parsed.outputs == (
+        RequestedOutput("quotients", False),
+        RequestedOutput("doubled", False),
+    )
 
 
 def test_json_and_binary_inputs_mix() -> None:
-    found = parse({"inputs": [binary(COUNTS, 16), VALUES]}, RAW_COUNTS)
-    assert found.feeds["counts"].tolist() == [[3, 4]]
-    assert found.feeds["values"].tolist() == [[1.5, 2.0]]
+    parsed = parse({"inputs": [binary(COUNTS, 16), VALUES]}, RAW_COUNTS)
+    assert parsed.feeds["counts"].tolist() == [[3, 4]]
+    assert parsed.feeds["values"].tolist() == [[1.5, 2.0]]
 
 
 def test_binary_inputs_are_read_in_the_order_of_the_request() -> None:
     values = np.array([[1, 2]], "<f4").tobytes()
-    found = parse({"inputs": [binary(COUNTS, 16), binary(VALUES, 8)]}, RAW_COUNTS + values)
-    assert found.feeds["values"].tolist() == [[1, 2]]
+    parsed = parse({"inputs": [binary(COUNTS, 16), binary(VALUES, 8)]}, RAW_COUNTS + values)
+    assert parsed.feeds["values"].tolist() == [[1, 2]]
 
 
-def test_outputs_are_in_the_order_asked_and_override_the_request() -> None:
+def test_outputs_keep_the_requested_order_and_override_the_request() -> None:
     entries = [{"name": "doubled", "parameters": {"binary_data": False}}, {"name": "quotients"}]
-    found = parse(request(outputs=entries, parameters={"binary_data_output": True}))
-    assert found.outputs == (RequestedOutput("doubled", False), RequestedOutput("quotients", True))
+    parsed = parse(request(outputs=entries, parameters={"binary_data_output": True}))
+    assert parsed.outputs == (RequestedOutput("doubled", False), RequestedOutput("quotients", True))
 
 
 def test_unknown_parameters_are_ignored() -> None:
@@ -118,13 +121,13 @@ def test_unknown_parameters_are_ignored() -> None:
         (request(id=42), "id is 42; allowed: a string"),
     ],
 )
-def test_requests_that_are_refused(content: Any, message: str) -> None:
+def test_invalid_requests_are_refused(content: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         parse(content)
 
 
 @pytest.mark.parametrize("size", [15, 17, 0, -16, "16", 16.0, True, 2**70])
-def test_binary_sizes_that_do_not_fit_the_shape(size: Any) -> None:
+def test_a_binary_size_must_fit_the_shape(size: Any) -> None:
     message = "'counts' has binary_data_size .*; allowed: 16, as its shape"
     if size == 2**70:
         message = "'counts' has binary_data_size .*; allowed: 16|the request is not JSON"
@@ -141,7 +144,7 @@ def test_truncated_and_extra_bytes() -> None:
 
 
 @pytest.mark.parametrize("length", ["-1", "abc", "", "1e2", "3.5", "9" * 30, "3"])
-def test_header_lengths_that_are_refused(length: str) -> None:
+def test_invalid_header_lengths_are_refused(length: str) -> None:
     with pytest.raises(
         InputError, match=r"Inference-Header-Content-Length is .*; allowed: .* to 2"
     ):

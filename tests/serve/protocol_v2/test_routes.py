@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, on the wire: byte by byte with httpx, and with tritonclient."""
+"""The Open Inference Protocol over HTTP: byte by byte with httpx, and with tritonclient."""
 
 import json
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def binary_request(**fields: Any) -> tuple[bytes, dict[str, str]]:
 
 
 def read_binary(response: httpx.Response) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """The JSON and the binary outputs, walked as tritonclient does."""
+    """Return the JSON and the binary outputs of a response, read as tritonclient reads them."""
     assert response.headers["content-type"] == "application/octet-stream"
     length = int(response.headers[LENGTH])
     content, tail = json.loads(response.content[:length]), response.content[length:]
@@ -95,7 +95,7 @@ def test_an_unknown_model_or_version(client: httpx.Client, suffix: str) -> None:
     assert other.json() == {"error": "version '2' of model 'tiny_tensors' is not served; served: 1"}
 
 
-def test_a_detector_gives_its_tensors_as_they_are(client: httpx.Client, artifacts: Path) -> None:
+def test_a_detector_returns_its_raw_tensors(client: httpx.Client, artifacts: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
     entry = tensor("image", images, parameters={"binary_data_size": images.nbytes})
     head = {"inputs": [entry], "parameters": {"binary_data_output": True}}
@@ -103,9 +103,9 @@ def test_a_detector_gives_its_tensors_as_they_are(client: httpx.Client, artifact
     path = "/v2/models/tiny_detector/infer"
     response = client.post(path, content=text + images.tobytes(), headers={LENGTH: str(len(text))})
     content, arrays = read_binary(response)
-    wanted = load(artifacts / "tiny_detector").run({"image": images})
-    assert [output["name"] for output in content["outputs"]] == list(wanted)
-    for name, array in wanted.items():
+    expected = load(artifacts / "tiny_detector").run({"image": images})
+    assert [output["name"] for output in content["outputs"]] == list(expected)
+    for name, array in expected.items():
         np.testing.assert_array_equal(arrays[name], array)
 
 
@@ -128,7 +128,7 @@ def test_infer_with_json(client: httpx.Client) -> None:
     }
 
 
-def test_no_id_is_no_id(client: httpx.Client) -> None:
+def test_a_response_without_a_request_id_has_none(client: httpx.Client) -> None:
     assert "id" not in client.post(f"{TENSORS}/infer", json=json_request()).json()
 
 
@@ -143,11 +143,11 @@ def test_infer_with_binary_tensors(client: httpx.Client) -> None:
 
 
 def test_outputs_in_another_order_one_binary_one_json(client: httpx.Client) -> None:
-    wanted = [
+    outputs = [
         {"name": "doubled", "parameters": {"binary_data": False}},
         {"name": "quotients", "parameters": {"binary_data": True}},
     ]
-    response = client.post(f"{TENSORS}/infer", json=json_request(outputs=wanted))
+    response = client.post(f"{TENSORS}/infer", json=json_request(outputs=outputs))
     content, arrays = read_binary(response)
     assert content["outputs"][0]["data"] == [6, 8, 4, 10]
     assert list(arrays) == ["quotients"]
@@ -235,7 +235,7 @@ def test_seeded_weights_are_in_the_headers(tmp_path: Path, serve: Serve) -> None
 
 @pytest.fixture
 def triton(client: httpx.Client) -> Iterator[Any]:
-    """The client that the protocol's own project publishes."""
+    """Return the client that Triton publishes for the protocol."""
     try:
         import tritonclient.http as http
     except (ImportError, RuntimeError) as error:  # RuntimeError: installed without [http]
@@ -254,7 +254,7 @@ def triton_inputs(*, binary: bool) -> list[Any]:
     return inputs
 
 
-def test_tritonclient_asks_who_is_there(triton: Any) -> None:
+def test_tritonclient_reads_health_and_metadata(triton: Any) -> None:
     assert triton.is_server_live()
     assert triton.is_server_ready()
     assert triton.is_model_ready("tiny_tensors")

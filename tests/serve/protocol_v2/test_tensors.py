@@ -26,7 +26,7 @@ def header(spec: TensorSpec, *shape: int) -> TensorHeader:
     return check_header(spec, datatype=DATATYPE[spec.dtype], shape=list(shape))
 
 
-def test_metadata_gives_axes_of_any_size_as_minus_one() -> None:
+def test_metadata_has_minus_one_for_an_axis_of_any_size() -> None:
     assert metadata(IMAGE) == {"name": "image", "datatype": "UINT8", "shape": [-1, 2, 3]}
 
 
@@ -107,7 +107,7 @@ def test_numbers_of_every_dtype() -> None:
         (IMAGE, [0, 0, 0, 0, 0, -1], "'image' has an element out of range; allowed: 0 to 255"),
     ],
 )
-def test_elements_that_are_refused(spec: TensorSpec, data: Any, message: str) -> None:
+def test_invalid_elements_are_refused(spec: TensorSpec, data: Any, message: str) -> None:
     shape = [1 if isinstance(axis, str) else axis for axis in spec.shape]
     with pytest.raises(InputError, match=message):
         from_json(header(spec, *shape), data)
@@ -124,7 +124,7 @@ def test_bytes_are_little_endian_and_row_major() -> None:
     )
 
 
-def test_raw_bytes_give_the_only_axis_of_any_size() -> None:
+def test_raw_bytes_determine_the_only_axis_of_any_size() -> None:
     assert header_of_raw(IMAGE, 12).shape == (2, 2, 3)
     assert header_of_raw(TensorSpec("x", "float32", (2,)), 8).shape == (2,)
 
@@ -138,13 +138,15 @@ def test_raw_bytes_give_the_only_axis_of_any_size() -> None:
         (("N", "L"), 24, "has 2 axes of any size; send its shape"),
     ],
 )
-def test_raw_bytes_that_fit_no_shape(shape: tuple[int | str, ...], size: int, message: str) -> None:
+def test_raw_bytes_of_no_whole_rows_are_refused(
+    shape: tuple[int | str, ...], size: int, message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         header_of_raw(TensorSpec("x", "float32", shape), size)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_json_cannot_hold_is_refused(value: float) -> None:
+def test_nan_and_infinity_are_refused_in_json(value: float) -> None:
     with pytest.raises(InputError, match=r"'y' holds NaN or infinity.* binary_data: true"):
         to_flat_list("y", np.array([1.0, value], np.float32))
 

@@ -33,7 +33,9 @@ def test_the_newest_complete_version_is_served(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", [True, False])
-def test_no_model_at_all_says_what_to_run(tmp_path: Path, missing: bool) -> None:
+def test_an_empty_directory_is_refused_with_the_command_to_run(
+    tmp_path: Path, missing: bool
+) -> None:
     root = tmp_path / "artifacts"
     if not missing:
         root.mkdir()
@@ -77,7 +79,7 @@ def test_seeded_weights_need_permission(tmp_path: Path) -> None:
     assert load(tmp_path, allow_seeded=True) == ["face_emotion_xception"]
 
 
-def test_find_names_the_models_there_are(tmp_path: Path) -> None:
+def test_an_unknown_id_is_refused_with_the_known_ids(tmp_path: Path) -> None:
     write_artifact(tmp_path, CLASSIFIER)
     write_artifact(tmp_path, EMBEDDING)
     repository = load_repository(tmp_path, threads=1, allow_seeded=False)

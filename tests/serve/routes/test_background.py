@@ -1,4 +1,4 @@
-"""POST /v1/background, on the wire."""
+"""POST /v1/background, over HTTP."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ PLAIN = {"refine": "false", "clean": "false"}  # the tiny model's mask, scaled u
 
 
 def decode(response: httpx.Response) -> NDArray[np.uint8]:
-    """The picture of an answer as stored: BGR or BGRA."""
+    """Return the pixels of an image response in OpenCV's order: BGR or BGRA."""
     assert response.status_code == 200, response.text
     pixels = cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_UNCHANGED)
     return np.asarray(pixels, np.uint8)
@@ -66,7 +66,7 @@ def test_a_cut_out_has_the_size_of_its_source(client: httpx.Client, size: tuple[
     assert np.all(pixels[:, -1, 3] == 255)
 
 
-def test_what_was_removed_is_not_in_the_file(client: httpx.Client) -> None:
+def test_removed_pixels_have_no_colour_in_the_file(client: httpx.Client) -> None:
     image = half_white()
     image[:, :16] = (1, 2, 0)  # nearly as dark as the rest of the background
     pixels = decode(client.post(MASK, content=png(image)))
@@ -83,18 +83,20 @@ def test_a_refined_edge_is_that_of_the_image(client: httpx.Client) -> None:
     assert np.abs(refined - truth).mean() < 0.7 * np.abs(plain - truth).mean()
 
 
-def test_edges_are_fitted_in_a_smaller_image(artifacts: Path, serve: Serve) -> None:
+def test_edges_are_refined_on_a_reduced_image(artifacts: Path, serve: Serve) -> None:
     image = png(half_white(height=400, width=600))
     coarse = serve(Settings(artifacts=artifacts, background_max_side_px=60))
     fine = {"max_side": "600"}
     truth = half_white(height=400, width=600)[:, :, 0].astype(int)
-    found = [
-        np.abs(decode(coarse.post(MASK, content=image, params=asked))[:, :, 3] - truth).mean()
-        for asked in ({}, fine)
+    errors = [
+        np.abs(decode(coarse.post(MASK, content=image, params=options))[:, :, 3] - truth).mean()
+        for options in ({}, fine)
     ]
-    assert found[0] != found[1]
+    assert errors[0] != errors[1]
     limits = {"refine": "false", "clean": "false"}
-    plain = [coarse.post(MASK, content=image, params={**limits, **asked}) for asked in ({}, fine)]
+    plain = [
+        coarse.post(MASK, content=image, params={**limits, **options}) for options in ({}, fine)
+    ]
     # the mask is that of the whole image, whatever the side; scaled up in one step or in two
     assert np.abs(decode(plain[0]).astype(int) - decode(plain[1])).max() <= 20
 
@@ -128,7 +130,7 @@ def test_options_as_fields(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("form", MULTI_FILE_FORMS)
-def test_a_picture_behind(client: httpx.Client, form: str) -> None:
+def test_a_background_picture_is_scaled_to_cover(client: httpx.Client, form: str) -> None:
     # twice as wide as it must be: its middle is seen, red on the left and green on the right
     behind = np.zeros((64, 192, 3), np.uint8)
     behind[:, 48:96], behind[:, 96:144] = (255, 0, 0), (0, 255, 0)
@@ -142,7 +144,7 @@ def test_a_picture_behind(client: httpx.Client, form: str) -> None:
     assert np.all(pixels[:, 23:25] > 200)
 
 
-def test_the_background_alone_is_no_image_to_cut(client: httpx.Client) -> None:
+def test_a_background_without_an_image_is_refused(client: httpx.Client) -> None:
     response = client.post(MASK, files={"background": png(half_white())})
     assert response.status_code == 400
     assert "image" in response.json()["error"]
@@ -183,7 +185,7 @@ def test_the_file_that_is_refused_is_named(client: httpx.Client) -> None:
     assert response.json()["error"].startswith("background: found 10 bytes that begin 6e 6f")
 
 
-def test_a_colour_and_a_picture_are_one_too_many(client: httpx.Client) -> None:
+def test_a_colour_and_a_background_picture_are_refused_together(client: httpx.Client) -> None:
     files = {"image": png(half_white()), "background": png(half_white())}
     response = client.post(MASK, files=files, data={"color": "fff"})
     assert response.status_code == 400
@@ -212,7 +214,7 @@ def test_a_side_too_long_for_the_format_of_the_answer(
         assert f"image is {side} x 1 px; allowed: sides of" in response.json()["error"]
 
 
-def test_a_mask_that_tells_nothing_apart_is_warned_of(client: httpx.Client) -> None:
+def test_a_constant_mask_has_a_warning(client: httpx.Client) -> None:
     image = solid(40, 40, 40)
     by_model = client.post(MASK, content=image, params={"method": "model"})
     assert by_model.headers["x-warnings"] == DEGENERATE
@@ -245,7 +247,7 @@ def test_without_a_model_grabcut_answers(tmp_path: Path, serve: Serve) -> None:
     }
 
 
-def test_grabcut_may_be_chosen_where_a_model_is(tmp_path: Path, serve: Serve) -> None:
+def test_grabcut_may_be_chosen_over_the_model(tmp_path: Path, serve: Serve) -> None:
     write_artifact(tmp_path, SEGMENTATION, origin="seeded")
     client = serve(Settings(artifacts=tmp_path, allow_seeded=True))
     response = client.post(MASK, content=png(disc()), params={"method": "grabcut"})

@@ -1,4 +1,4 @@
-"""POST /v1/face-emotion on the wire: who votes, by which options, and what the answer says."""
+"""POST /v1/face-emotion, over HTTP: the voting models, the options and the answer."""
 
 import base64
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ GRAPHS = (FACES, EMOTION_BOXES, EMOTIONS, OTHER_EMOTIONS, CLASSIFIER, EMBEDDING)
 
 
 def picture(*places: tuple[int, int]) -> bytes:
-    """A PNG of 64 x 64 px with a face in each of these cells of 16 px, at row and column."""
+    """Return a PNG of 64 x 64 px with a face in each cell of 16 px at (row, column)."""
     image = np.zeros((64, 64, 3), np.uint8)
     for row, column in places:
         image[row * 16 : row * 16 + 16, column * 16 : column * 16 + 16] = (204, 51, 102)
@@ -48,16 +48,16 @@ def picture(*places: tuple[int, int]) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def everyone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("everyone")
+def artifact_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("artifact_root")
     for graph in GRAPHS:
         write_artifact(root, graph)
     return root
 
 
 @pytest.fixture(scope="module")
-def client(everyone: Path) -> Iterator[httpx.Client]:
-    with running(Settings(artifacts=everyone)) as client:
+def client(artifact_root: Path) -> Iterator[httpx.Client]:
+    with running(Settings(artifacts=artifact_root)) as client:
         yield client
 
 
@@ -79,12 +79,12 @@ def test_the_members_vote(client: httpx.Client) -> None:
     assert set(members) == {BOXES, FIRST, SECOND}
     weights = {BOXES: 0.4, FIRST: 0.4, SECOND: 0.2}
     for label, share in result["probabilities"].items():
-        said = sum(weights[name] * members[name]["probabilities"][label] for name in weights)
-        assert share == pytest.approx(said, abs=1e-6)
+        expected = sum(weights[name] * members[name]["probabilities"][label] for name in weights)
+        assert share == pytest.approx(expected, abs=1e-6)
     assert sum(result["probabilities"].values()) == pytest.approx(1, abs=1e-6)
 
 
-def test_the_three_forms_give_one_answer(client: httpx.Client) -> None:
+def test_the_three_forms_get_one_answer(client: httpx.Client) -> None:
     image, options = picture((1, 2), (3, 0)), {"faces": "all", "tta": "flip", "margin": "0.2"}
     replies = [post(client, ROUTE, form, {"image": image}, **options) for form in FORMS]
     assert [reply.status_code for reply in replies] == [200] * 3
@@ -104,7 +104,7 @@ def test_weights_of_a_request(client: httpx.Client) -> None:
     assert [(member["model"], member["weight"]) for member in members] == [(SECOND, 3), (FIRST, 1)]
 
 
-def test_an_embedding_has_no_vote_and_that_is_said(client: httpx.Client) -> None:
+def test_the_answer_says_why_an_embedding_has_no_vote(client: httpx.Client) -> None:
     pair = "image_embedding_mobilenetv2"
     answer = client.post(
         ROUTE, content=picture((1, 2)), params={"weights": f"{FIRST}:0.8,{pair}:0.2"}
@@ -145,7 +145,7 @@ def test_long_options_are_not_repeated_in_full(client: httpx.Client) -> None:
         assert len(response.content) < 1000
 
 
-def test_the_whole_picture_where_there_is_no_face(client: httpx.Client) -> None:
+def test_without_a_face_the_whole_picture_is_classified(client: httpx.Client) -> None:
     result = client.post(ROUTE, content=solid(9, 9, 9)).json()["result"]
     assert (result["face_found"], result["found_by"], result["faces_found"]) == (False, None, 0)
     assert (result["faces"][0]["box"], result["faces"][0]["score"]) == (None, None)
@@ -154,7 +154,7 @@ def test_the_whole_picture_where_there_is_no_face(client: httpx.Client) -> None:
     assert statuses[BOXES] == "abstained"
 
 
-def test_more_faces_than_are_answered_are_warned_of(
+def test_a_warning_counts_the_faces_left_out(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runtime.tasks.face_emotion.MOST_FACES", 2)
@@ -165,7 +165,9 @@ def test_more_faces_than_are_answered_are_warned_of(
 
 
 @pytest.mark.parametrize("seeded", [FACES, EMOTION_BOXES, OTHER_EMOTIONS])
-def test_the_warnings_of_everyone_who_was_asked(tmp_path: Path, serve: Serve, seeded: str) -> None:
+def test_the_warnings_of_all_models_are_in_the_answer(
+    tmp_path: Path, serve: Serve, seeded: str
+) -> None:
     for graph in (FACES, EMOTION_BOXES, EMOTIONS, OTHER_EMOTIONS):
         origin: Origin = "seeded" if graph == seeded else "pretrained"
         directory = write_artifact(tmp_path, graph, origin=origin)
@@ -182,20 +184,22 @@ def test_the_warnings_of_everyone_who_was_asked(tmp_path: Path, serve: Serve, se
     assert (spared["weights"], spared["warnings"]) == ("pretrained", [])
 
 
-def test_the_weights_are_a_setting(everyone: Path, serve: Serve) -> None:
-    settings = Settings(artifacts=everyone, face_emotion_weights=((SECOND, 1.0), ("absent", 5.0)))
+def test_a_setting_holds_the_weights(artifact_root: Path, serve: Serve) -> None:
+    settings = Settings(
+        artifacts=artifact_root, face_emotion_weights=((SECOND, 1.0), ("absent", 5.0))
+    )
     answer = serve(settings).post(ROUTE, content=picture((1, 1))).json()
     assert answer["model"] == SECOND
     assert len(answer["result"]["faces"][0]["members"]) == 1
 
 
-def test_a_model_named_to_answer_answers_alone(everyone: Path, serve: Serve) -> None:
-    environ = {"SLIPWAY_ARTIFACTS": str(everyone), "SLIPWAY_FACE_EMOTION_MODEL": ALONE}
+def test_a_model_named_alone_answers_alone(artifact_root: Path, serve: Serve) -> None:
+    environ = {"SLIPWAY_ARTIFACTS": str(artifact_root), "SLIPWAY_FACE_EMOTION_MODEL": ALONE}
     answer = serve(from_environment(environ)).post(ROUTE, content=picture((1, 1))).json()
     assert answer["model"] == ALONE
 
 
-def test_where_no_member_is_served_the_one_model_answers(tmp_path: Path, serve: Serve) -> None:
+def test_the_fallback_model_answers_if_no_member_is_served(tmp_path: Path, serve: Serve) -> None:
     for graph in (CLASSIFIER, FACES):
         write_artifact(tmp_path, graph)
     answer = serve(Settings(artifacts=tmp_path)).post(ROUTE, content=picture((1, 1))).json()
@@ -203,7 +207,7 @@ def test_where_no_member_is_served_the_one_model_answers(tmp_path: Path, serve: 
     assert answer["result"]["found_by"] == FINDER
 
 
-def test_an_embedding_in_the_place_of_a_member_leaves_the_one_model(
+def test_the_fallback_model_answers_if_the_member_is_an_embedding(
     tmp_path: Path, serve: Serve
 ) -> None:
     for graph in (CLASSIFIER, EMBEDDING):
@@ -215,7 +219,7 @@ def test_an_embedding_in_the_place_of_a_member_leaves_the_one_model(
     assert list(answer["result"]["left_out"]) == [pair]
 
 
-def test_with_no_model_at_all_it_is_404(tmp_path: Path, serve: Serve) -> None:
+def test_without_any_emotion_model_the_route_is_404(tmp_path: Path, serve: Serve) -> None:
     write_artifact(tmp_path, EMBEDDING)
     client = serve(Settings(artifacts=tmp_path))
     response = client.post(ROUTE, content=picture())
@@ -223,8 +227,8 @@ def test_with_no_model_at_all_it_is_404(tmp_path: Path, serve: Serve) -> None:
     assert response.json()["error"].startswith(f"model '{ALONE}' is unknown; known: image_")
 
 
-def test_members_of_other_labels_are_refused_at_the_start(everyone: Path) -> None:
-    repository = load_repository(everyone, threads=1, allow_seeded=False)
+def test_members_with_different_labels_are_refused_at_start_up(artifact_root: Path) -> None:
+    repository = load_repository(artifact_root, threads=1, allow_seeded=False)
     check_ensemble(repository, Settings())
     check_ensemble(
         repository, Settings(face_emotion_weights=(("nobody", 1.0),), face_emotion_model="x")
@@ -235,14 +239,16 @@ def test_members_of_other_labels_are_refused_at_the_start(everyone: Path) -> Non
         check_ensemble(repository, Settings(face_emotion_weights=((FIRST, 2.0), (ALONE, 1.0))))
 
 
-def test_a_detector_of_faces_is_checked_at_the_start(everyone: Path, tmp_path: Path) -> None:
-    repository = load_repository(everyone, threads=1, allow_seeded=False)
+def test_the_task_of_the_face_detector_is_checked_at_start_up(
+    artifact_root: Path, tmp_path: Path
+) -> None:
+    repository = load_repository(artifact_root, threads=1, allow_seeded=False)
     check_task_models(repository, task_models(Settings()))
     with pytest.raises(ArtifactError, match=r"SLIPWAY_FACE_DETECTOR_MODEL .* object-detection"):
         check_task_models(repository, task_models(Settings(face_detector_model=FIRST)))
 
 
-def test_another_detector(tmp_path: Path, serve: Serve) -> None:
+def test_a_setting_names_the_face_detector(tmp_path: Path, serve: Serve) -> None:
     for graph in (EMOTIONS, DETECTOR):
         write_artifact(tmp_path, graph)
     client = serve(Settings(artifacts=tmp_path, face_detector_model="tiny_detector"))

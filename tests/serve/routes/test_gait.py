@@ -1,4 +1,4 @@
-"""How a person walks, on the wire."""
+"""POST /v1/gait, over HTTP."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.serve.support.requests import FORMS, post
 from tests.serve.support.server import running
 from tests.support.artifacts import GAIT, NOTES, TEXT, write_artifact
 
-TEXT_GIVEN = "e slow walk e"  # six tokens: -1 is what tiny_gait is told
+TEXT_GIVEN = "e slow walk e"  # six tokens: tiny_gait gets the condition -1
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_free_text_and_the_frames(client: httpx.Client, clip: bytes, path: str, 
     }
 
 
-def test_a_name_is_not_taken_for_text(client: httpx.Client, clip: bytes) -> None:
+def test_a_known_name_is_not_read_as_text(client: httpx.Client, clip: bytes) -> None:
     result = post(client, "/v1/gait", "raw", {"video": clip}, condition="CVA").json()["result"]
     assert result["condition"] == "Ischaemic stroke"
     assert result["condition_read"] == {
@@ -63,13 +63,13 @@ def test_a_name_is_not_taken_for_text(client: httpx.Client, clip: bytes) -> None
     }
 
 
-def test_an_untrained_text_model_is_warned_of(tmp_path: Path, serve: Serve, clip: bytes) -> None:
+def test_an_untrained_text_model_has_a_warning(tmp_path: Path, serve: Serve, clip: bytes) -> None:
     write_artifact(tmp_path, GAIT)
     write_artifact(tmp_path, NOTES, origin="seeded")
     client = serve(Settings(artifacts=tmp_path, allow_seeded=True))
-    told = post(client, "/v1/gait", "raw", {"video": clip}, condition=TEXT_GIVEN)
-    assert told.json()["warnings"] == [f"tiny_notes: {SEEDED_WARNING}"]
-    assert told.headers["x-model-weights"] == "seeded"
+    response = post(client, "/v1/gait", "raw", {"video": clip}, condition=TEXT_GIVEN)
+    assert response.json()["warnings"] == [f"tiny_notes: {SEEDED_WARNING}"]
+    assert response.headers["x-model-weights"] == "seeded"
     named = post(client, "/v1/gait", "raw", {"video": clip}, condition="stroke")
     assert named.json()["warnings"] == []
 
@@ -82,7 +82,7 @@ def test_an_untrained_text_model_is_warned_of(tmp_path: Path, serve: Serve, clip
         (None, "e" * 2001, 400, "the condition has 2001 characters; allowed: 2000"),
     ],
 )
-def test_what_is_refused(
+def test_invalid_requests_are_refused(
     client: httpx.Client, clip: bytes, data: bytes | None, condition: str, status: int, says: str
 ) -> None:
     response = post(

@@ -1,4 +1,4 @@
-"""Several files in one request, on the wire: answered in order, each by itself."""
+"""Several files in one request, over HTTP: each gets its own answer, in order."""
 
 import asyncio
 import base64
@@ -53,40 +53,40 @@ def results(response: httpx.Response) -> list[dict[str, Any]]:
     assert response.status_code == 200, response.text
     answer = response.json()
     assert list(answer) == ["results"]
-    found: list[dict[str, Any]] = answer["results"]
-    return found
+    answers: list[dict[str, Any]] = answer["results"]
+    return answers
 
 
 @pytest.mark.parametrize("form", MULTI_FILE_FORMS)
 def test_answers_come_in_the_order_of_the_files(client: httpx.Client, form: str) -> None:
     response = send(client, FACE, form, [DARK, BRIGHT, DARK])
-    found = results(response)
-    assert [item["result"]["label"] for item in found] == ["dark", "bright", "dark"]
-    # each is what the file gets alone
-    assert found[1] == client.post(FACE, content=BRIGHT).json()
-    assert response.headers["x-model-digest"] == found[0]["digest"]
+    answers = results(response)
+    assert [item["result"]["label"] for item in answers] == ["dark", "bright", "dark"]
+    # the file alone gets the same answer
+    assert answers[1] == client.post(FACE, content=BRIGHT).json()
+    assert response.headers["x-model-digest"] == answers[0]["digest"]
 
 
 @pytest.mark.parametrize("form", MULTI_FILE_FORMS)
 def test_a_bad_file_does_not_lose_the_others(client: httpx.Client, form: str) -> None:
-    found = results(send(client, FACE, form, [BROKEN, BRIGHT, b""]))
-    assert found[0]["status"] == 400
-    assert "allowed: JPEG" in found[0]["error"]
-    assert found[1]["result"]["label"] == "bright"
-    assert found[2]["status"] == 400
-    assert "is empty" in found[2]["error"]
+    answers = results(send(client, FACE, form, [BROKEN, BRIGHT, b""]))
+    assert answers[0]["status"] == 400
+    assert "allowed: JPEG" in answers[0]["error"]
+    assert answers[1]["result"]["label"] == "bright"
+    assert answers[2]["status"] == 400
+    assert "is empty" in answers[2]["error"]
 
 
-def test_what_is_no_base64_is_refused_by_itself(client: httpx.Client) -> None:
+def test_a_value_that_is_no_base64_is_an_error_of_its_own(client: httpx.Client) -> None:
     files = ["not base64!", base64.b64encode(BRIGHT).decode(), 5]
-    found = results(client.post(FACE, json={"image": files}))
-    assert [item.get("status", 200) for item in found] == [400, 200, 400]
-    assert "is a number" in found[2]["error"]
+    answers = results(client.post(FACE, json={"image": files}))
+    assert [item.get("status", 200) for item in answers] == [400, 200, 400]
+    assert "is a number" in answers[2]["error"]
 
 
-def test_only_refusals_are_an_answer_too(client: httpx.Client) -> None:
-    found = results(send(client, FACE, "json", [BROKEN, BROKEN]))
-    assert [item["status"] for item in found] == [400, 400]
+def test_a_batch_of_errors_has_status_200(client: httpx.Client) -> None:
+    answers = results(send(client, FACE, "json", [BROKEN, BROKEN]))
+    assert [item["status"] for item in answers] == [400, 400]
 
 
 @pytest.mark.parametrize("form", MULTI_FILE_FORMS)
@@ -107,10 +107,10 @@ def test_an_empty_list_is_refused_and_a_list_of_one_is_a_list(client: httpx.Clie
 def test_files_of_two_names_are_still_refused(client: httpx.Client) -> None:
     response = client.post(FACE, files={"first": DARK, "second": DARK})
     assert response.status_code == 400
-    assert "found 2 files (first, second); needed: 1 image" in response.json()["error"]
+    assert "answers 2 files (first, second); needed: 1 image" in response.json()["error"]
 
 
-def test_options_count_for_each_and_an_unknown_one_refuses_all(client: httpx.Client) -> None:
+def test_an_unknown_option_refuses_the_whole_batch(client: httpx.Client) -> None:
     response = client.post(FACE, files=[("image", DARK), ("image", DARK)], params={"colour": "red"})
     assert response.status_code == 400
     assert "'colour' is unknown" in response.json()["error"]
@@ -119,33 +119,31 @@ def test_options_count_for_each_and_an_unknown_one_refuses_all(client: httpx.Cli
 @pytest.mark.parametrize("form", MULTI_FILE_FORMS)
 def test_several_cut_outs_come_as_base64(client: httpx.Client, form: str) -> None:
     image = png(half_white())
-    found = results(send(client, BACKGROUND, form, [image, BROKEN]))
-    assert found[0]["result"]["media_type"] == "image/png"
+    answers = results(send(client, BACKGROUND, form, [image, BROKEN]))
+    assert answers[0]["result"]["media_type"] == "image/png"
     alone = client.post(BACKGROUND, content=image).content
-    assert base64.b64decode(found[0]["result"]["image"]) == alone
-    assert found[1]["status"] == 400
+    assert base64.b64decode(answers[0]["result"]["image"]) == alone
+    assert answers[1]["status"] == 400
 
 
-def test_cut_outs_beyond_what_one_answer_holds_are_refused_by_themselves(
+def test_images_over_the_size_of_one_answer_are_errors_of_their_own(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = png(half_white())
     size = len(client.post(BACKGROUND, content=image).content)
     monkeypatch.setattr(multi_file, "MAX_IMAGE_BYTES", 2 * size)
-    found = results(send(client, BACKGROUND, "json", [image] * 3))
-    assert [item.get("status", 200) for item in found] == [200, 200, 413]
-    assert "send this file by itself" in found[2]["error"]
+    answers = results(send(client, BACKGROUND, "json", [image] * 3))
+    assert [item.get("status", 200) for item in answers] == [200, 200, 413]
+    assert "send this file by itself" in answers[2]["error"]
 
 
 @pytest.mark.parametrize("form", MULTI_FILE_FORMS)
-def test_one_bad_image_does_not_lose_the_others_that_one_is_compared_with(
-    client: httpx.Client, form: str
-) -> None:
+def test_a_bad_image_does_not_lose_the_other_comparisons(client: httpx.Client, form: str) -> None:
     red, yellow = solid(255, 0, 0), solid(200, 200, 0)
     files = [("image_a", red), ("image_b", BROKEN), ("image_b", yellow), ("image_b", red)]
     response = post(client, "/v1/similarity", form, files, embeddings="true")
     result = response.json()["result"]
-    assert [each.get("cosine") for each in result["compared"]] == [
+    assert [pair.get("cosine") for pair in result["compared"]] == [
         None, pytest.approx(0.5**0.5, abs=1e-6), pytest.approx(1, abs=1e-6),
     ]  # fmt: skip
     assert result["compared"][0]["status"] == 400
@@ -153,12 +151,12 @@ def test_one_bad_image_does_not_lose_the_others_that_one_is_compared_with(
     assert result["best"] == 2
     assert result["cosine"] == pytest.approx(1, abs=1e-6)
     others = result["embeddings"]["others"]
-    assert [each and each["embedding"] for each in others] == [
+    assert [other and other["embedding"] for other in others] == [
         None, pytest.approx([0.5**0.5, 0.5**0.5, 0], abs=1e-6), pytest.approx([1, 0, 0]),
     ]  # fmt: skip
 
 
-def test_an_empty_image_is_one_that_cannot_be_compared(client: httpx.Client) -> None:
+def test_an_empty_image_is_an_error_of_its_own(client: httpx.Client) -> None:
     files = [("image_a", BRIGHT), ("image_b", b""), ("image_b", BRIGHT)]
     response = client.post("/v1/similarity", files=[(n, ("f", d)) for n, d in files])
     assert response.status_code == 200
@@ -168,7 +166,7 @@ def test_an_empty_image_is_one_that_cannot_be_compared(client: httpx.Client) -> 
     assert same["cosine"] == pytest.approx(1, abs=1e-6)
 
 
-def test_where_no_image_can_be_compared_the_request_is_refused(client: httpx.Client) -> None:
+def test_a_request_without_a_comparable_image_is_refused(client: httpx.Client) -> None:
     files = [("image_a", BRIGHT), ("image_b", BROKEN), ("image_b", BROKEN)]
     response = client.post("/v1/similarity", files=[(n, ("f", d)) for n, d in files])
     assert response.status_code == 400
@@ -177,17 +175,19 @@ def test_where_no_image_can_be_compared_the_request_is_refused(client: httpx.Cli
 
 def test_sounds_clips_and_texts(client: httpx.Client, tmp_path: Path) -> None:
     loud, quiet = (sound(tone(level=level)) for level in (1.0, 0.01))
-    found = results(send(client, "/v1/voice-emotion", "multipart", [loud, quiet], "audio"))
-    assert [item["result"]["label"] for item in found] == ["calm", "quiet"]
+    answers = results(send(client, "/v1/voice-emotion", "multipart", [loud, quiet], "audio"))
+    assert [item["result"]["label"] for item in answers] == ["calm", "quiet"]
     dark, bright = (video(shades([level] * 5), tmp_path) for level in (0, 255))
-    found = results(send(client, "/v1/gait", "json", [bright, dark], "video"))
-    assert [item["result"]["label"] for item in found] == ["bright", "dark"]
-    asked = {"text": ["slow walk", "", "walk"]}
-    found = results(client.post("/v1/models/clinical_text_minilm", json=asked))
-    assert [item.get("status", 200) for item in found] == [200, 400, 200]
+    answers = results(send(client, "/v1/gait", "json", [bright, dark], "video"))
+    assert [item["result"]["label"] for item in answers] == ["bright", "dark"]
+    body = {"text": ["slow walk", "", "walk"]}
+    answers = results(client.post("/v1/models/clinical_text_minilm", json=body))
+    assert [item.get("status", 200) for item in answers] == [200, 400, 200]
 
 
-def test_a_fault_of_ours_in_one_file_is_its_own(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_server_fault_in_one_file_does_not_lose_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     def answer(upload: Upload) -> JsonReply:
         if upload.files == (DARK,):
             raise ArithmeticError("an output is no number")
@@ -199,13 +199,13 @@ def test_a_fault_of_ours_in_one_file_is_its_own(caplog: pytest.LogCaptureFixture
 
     uploads = [Upload((DARK,), {}), Upload((BRIGHT,), {})]
     response = asyncio.run(multi_file.answer_each(uploads, answer=answer, run=run))
-    found = orjson.loads(response.body)["results"]
-    assert found[0] == {"error": "internal error", "status": 500}
-    assert found[1]["result"] == {"size": len(BRIGHT)}
+    answers = orjson.loads(response.body)["results"]
+    assert answers[0] == {"error": "internal error", "status": 500}
+    assert answers[1]["result"] == {"size": len(BRIGHT)}
     assert "an output is no number" in caplog.text
 
 
-def test_seeded_weights_are_said_in_the_header_of_several(tmp_path: Path) -> None:
+def test_the_header_of_a_batch_says_that_weights_are_seeded(tmp_path: Path) -> None:
     write_artifact(tmp_path, CLASSIFIER, origin="seeded")
     with running(Settings(artifacts=tmp_path, allow_seeded=True)) as client:
         response = send(client, FACE, "multipart", [DARK, BROKEN])
@@ -217,7 +217,7 @@ def test_a_second_field_goes_with_each_of_the_first() -> None:
     form = Form(("image", "background"), ("color",), least=0)
     encoded = [base64.b64encode(data).decode() for data in (DARK, BRIGHT, b"behind")]
     body = f'{{"image": ["{encoded[0]}", "{encoded[1]}"], "background": "{encoded[2]}"}}'
-    found = parse_upload(
+    answers = parse_upload(
         body.encode(),
         content_type="application/json",
         query=[("color", "red")],
@@ -225,4 +225,4 @@ def test_a_second_field_goes_with_each_of_the_first() -> None:
         max_files=2,
     )
     behind = {"color": "red"}
-    assert found == (Upload((DARK, b"behind"), behind), Upload((BRIGHT, b"behind"), behind))
+    assert answers == (Upload((DARK, b"behind"), behind), Upload((BRIGHT, b"behind"), behind))

@@ -1,4 +1,4 @@
-"""How alike images are, on the wire."""
+"""POST /v1/similarity, over HTTP."""
 
 import base64
 import json
@@ -48,17 +48,20 @@ def test_one_against_many_with_their_embeddings(client: httpx.Client, form: str)
     assert response.status_code == 200, response.text
     result = response.json()["result"]
     assert (result["best"], result["calibration"]) == (2, "sha256:" + "7" * 64)
-    assert [each["cosine"] for each in result["compared"]] == pytest.approx([0, HALF, 1], abs=1e-6)
+    assert [pair["cosine"] for pair in result["compared"]] == pytest.approx([0, HALF, 1], abs=1e-6)
     assert result["score"] >= 0.99
-    made = result["embeddings"]
-    assert made["first"] == made["others"][2]
-    assert made["first"]["digest"] == response.headers["x-model-digest"]
-    kept = [json.dumps(each).encode() for each in (made["first"], *made["others"][:2])]
-    again = ask(client, form, [*kept, RED]).json()["result"]
+    embeddings = result["embeddings"]
+    assert embeddings["first"] == embeddings["others"][2]
+    assert embeddings["first"]["digest"] == response.headers["x-model-digest"]
+    files = [
+        json.dumps(embedding).encode()
+        for embedding in (embeddings["first"], *embeddings["others"][:2])
+    ]
+    again = ask(client, form, [*files, RED]).json()["result"]
     assert again == {name: value for name, value in result.items() if name != "embeddings"}
 
 
-def test_the_answer_of_the_model_itself_stands_for_an_image(client: httpx.Client) -> None:
+def test_an_answer_of_the_model_may_replace_an_image(client: httpx.Client) -> None:
     answer = client.post("/v1/models/tiny_scaled", content=YELLOW)
     assert answer.json()["result"]["version"] == 1
     result = ask(client, "multipart", [RED, answer.content]).json()["result"]
@@ -84,7 +87,7 @@ def test_embeddings_of_another_digest_are_refused(client: httpx.Client, form: st
         ([RED, RED], {"embeddings": "maybe"}, "embeddings is 'maybe'; allowed: true, false"),
     ],
 )
-def test_what_is_refused(
+def test_invalid_requests_are_refused(
     client: httpx.Client, files: list[bytes], options: dict[str, str], says: str
 ) -> None:
     response = ask(client, "multipart", files, **options)
@@ -92,7 +95,7 @@ def test_what_is_refused(
     assert says in response.json()["error"]
 
 
-def test_a_card_says_how_scores_are_made(client: httpx.Client) -> None:
+def test_a_description_holds_the_score_scale(client: httpx.Client) -> None:
     card = client.get("/v1/models/tiny_scaled").json()
     assert card["similarity"]["cosines"] == [-1.0, 0.0, 0.25, 0.75, 1.0]
     assert "similarity" not in client.get("/v1/models/image_embedding_mobilenetv2").json()

@@ -103,7 +103,9 @@ def test_conditions_change_the_answer_and_may_be_left_out(
     assert stroke["result"]["label"] == "bright"
 
 
-def test_unknown_condition_is_answered_with_the_known(client: httpx.Client, clip: bytes) -> None:
+def test_an_unknown_condition_is_refused_with_the_known_ones(
+    client: httpx.Client, clip: bytes
+) -> None:
     response = post(client, GAIT_ROUTE, "multipart", {"video": clip}, condition="gout")
     assert response.status_code == 400
     assert response.json()["error"] == (
@@ -116,7 +118,7 @@ def test_unknown_condition_is_answered_with_the_known(client: httpx.Client, clip
     )
 
 
-def test_card_tells_the_conditions(client: httpx.Client) -> None:
+def test_the_description_lists_the_conditions(client: httpx.Client) -> None:
     card = client.get(GAIT_MODEL).json()
     assert card["conditions"] == ["Ischaemic stroke", "Parkinson's disease"]
     assert card["preprocess"][0] == {"op": "sample_frames", "count": 4}
@@ -153,7 +155,7 @@ def test_text_is_embedded_in_each_form(client: httpx.Client) -> None:
         (TEXT_MODEL, b"a" * 2**20 + b"a", 413, "allowed for text: 1048576"),
     ],
 )
-def test_what_is_refused(
+def test_invalid_media_are_refused(
     client: httpx.Client, path: str, content: bytes, status: int, says: str
 ) -> None:
     response = client.post(path, content=content)
@@ -182,9 +184,7 @@ def test_limits_of_the_settings(serve: Serve, root: Path, tmp_path: Path) -> Non
     ("path", "model"),
     [(VOICE_ROUTE, "voices"), (GAIT_ROUTE, "gaits"), (OLD_GAIT_ROUTE, "gaits")],
 )
-def test_model_that_is_not_there_is_not_found(
-    serve: Serve, root: Path, path: str, model: str
-) -> None:
+def test_an_absent_model_is_not_found(serve: Serve, root: Path, path: str, model: str) -> None:
     settings = Settings(artifacts=root, voice_emotion_model="voices", gait_model="gaits")
     response = serve(settings).post(path, content=b"x")
     assert response.status_code == 404
@@ -198,8 +198,8 @@ def infer(
     inputs, tail = [], b""
     for name, array in feeds.items():
         entry = {"name": name, "shape": array.shape, "datatype": datatypes[array.dtype.name]}
-        sent = {"parameters": {"binary_data_size": array.nbytes}}
-        inputs.append({**entry, **(sent if binary else {"data": array.tolist()})})
+        binary_size = {"parameters": {"binary_data_size": array.nbytes}}
+        inputs.append({**entry, **(binary_size if binary else {"data": array.tolist()})})
         tail += array.tobytes() if binary else b""
     head = json.dumps({"inputs": inputs}).encode()
     headers = {"Inference-Header-Content-Length": str(len(head))} if binary else {}
@@ -217,24 +217,24 @@ def test_tensors_of_every_rank_and_dtype(client: httpx.Client, binary: bool) -> 
     generator = np.random.default_rng(0)
     waves = generator.uniform(-1, 1, (3, 2345)).astype(np.float32)
     feeds = {"waveform": waves}
-    found = first_output(infer(client, "voice_emotion_wav2vec2", feeds, binary=binary))
+    outputs = first_output(infer(client, "voice_emotion_wav2vec2", feeds, binary=binary))
     means = np.abs(waves).mean(axis=1)
-    np.testing.assert_allclose(found, [list(softmax(m).values()) for m in means], atol=1e-5)
+    np.testing.assert_allclose(outputs, [list(softmax(m).values()) for m in means], atol=1e-5)
 
     frames = generator.integers(0, 256, (2, 4, 8, 8, 3)).astype(np.uint8)
     condition = np.zeros((2, 6), np.float32)
     condition[1, 0] = 0.3
     two = {"frames": frames, "condition": condition}
-    found = first_output(infer(client, "gait_student", two, binary=binary))
+    outputs = first_output(infer(client, "gait_student", two, binary=binary))
     means = frames[:, 1].mean(axis=(1, 2, 3)) / 255 + condition[:, 0]
-    np.testing.assert_allclose(found, [list(softmax(m).values()) for m in means], atol=1e-5)
+    np.testing.assert_allclose(outputs, [list(softmax(m).values()) for m in means], atol=1e-5)
 
     ids = np.array([[2, 5, 3, 0], [2, 5, 7, 3]], np.int64)
     text = {"input_ids": ids, "attention_mask": (ids > 0).astype(np.int64)}
-    found = first_output(infer(client, "clinical_text_minilm", text, binary=binary))
+    outputs = first_output(infer(client, "clinical_text_minilm", text, binary=binary))
     expected = np.array([[3, 0.10], [4, 0.17]])
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(outputs, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The task routes, on the wire."""
+"""The task routes, over HTTP."""
 
 import math
 import zlib
@@ -89,7 +89,7 @@ def test_detections_are_in_pixels_of_the_source(client: httpx.Client, form: str)
     assert red["box"] == {"x1": 16, "y1": 0, "x2": 32, "y2": 16}
 
 
-def test_nothing_found_is_an_empty_list(client: httpx.Client) -> None:
+def test_no_detection_is_an_empty_list(client: httpx.Client) -> None:
     answer = client.post("/v1/models/tiny_detector", content=solid(9, 9, 9)).json()
     assert answer["result"] == {"detections": []}
 
@@ -131,7 +131,9 @@ def test_seeded_weights_are_in_every_answer(tmp_path: Path, serve: Serve) -> Non
         ("truncated", png(half_white(height=200, width=200))[:150]),
     ],
 )
-def test_bodies_that_are_no_image(client: httpx.Client, path: str, kind: str, body: bytes) -> None:
+def test_bodies_that_are_no_image_are_refused(
+    client: httpx.Client, path: str, kind: str, body: bytes
+) -> None:
     response = client.post(path, content=body)
     assert response.status_code == 400, kind
     assert response.headers["content-type"] == "application/json"

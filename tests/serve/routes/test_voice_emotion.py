@@ -1,4 +1,4 @@
-"""POST /v1/voice-emotion, on the wire."""
+"""POST /v1/voice-emotion, over HTTP."""
 
 from collections.abc import Iterator
 
@@ -41,22 +41,22 @@ def test_windows_in_every_form(client: httpx.Client, talk: bytes, form: str) -> 
     assert labels == ["calm", "calm", "quiet", "quiet"]
     weights = np.array([20, 20, 20, 15])
     for label, overall in result["probabilities"].items():
-        each = [w["probabilities"][label] for w in result["windows"]]
-        assert overall == pytest.approx(float((weights * each).sum() / 75), abs=1e-6)
+        window_shares = [w["probabilities"][label] for w in result["windows"]]
+        assert overall == pytest.approx(float((weights * window_shares).sum() / 75), abs=1e-6)
     assert result["label"] == max(result["probabilities"], key=result["probabilities"].get)
     assert result["confidence"] == result["probabilities"][result["label"]]
     assert result["duration_s"] == 60
     assert not result["silent"]
 
 
-def test_silence_is_said(client: httpx.Client) -> None:
+def test_silence_has_no_emotion_and_a_warning(client: httpx.Client) -> None:
     answer = client.post(ROUTE, content=sound(np.zeros(48_000, np.float32))).json()
     assert answer["result"]["label"] is None
     assert answer["result"]["silent"]
     assert answer["warnings"] == ["the sound is silent: no emotion is told from it"]
 
 
-def test_silence_is_warned_of_by_the_model_alone(client: httpx.Client) -> None:
+def test_the_model_route_warns_of_silence(client: httpx.Client) -> None:
     path, silence = "/v1/models/voice_emotion_wav2vec2", sound(np.zeros(48_000, np.float32))
     response = client.post(path, content=silence)
     assert response.json()["warnings"] == [SILENT]
@@ -76,7 +76,9 @@ def test_silence_is_warned_of_by_the_model_alone(client: httpx.Client) -> None:
         ({"hop_s": "6"}, "field 'hop_s' is unknown; allowed: audio, window_s, overlap_s"),
     ],
 )
-def test_options_that_are_refused(client: httpx.Client, options: dict[str, str], says: str) -> None:
+def test_invalid_options_are_refused(
+    client: httpx.Client, options: dict[str, str], says: str
+) -> None:
     response = client.post(ROUTE, content=sound(tone()), params=options)
     assert response.status_code == 400
     assert says in response.json()["error"]

@@ -9,5 +9,5 @@ def test_digits_in_range(text: str, value: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "-1", "+1", " 1", "1_0", "1.0", "0x1", "٣", "11", "9" * 5000])
-def test_everything_else_is_none(text: str) -> None:
+def test_any_other_text_is_none(text: str) -> None:
     assert parse_integer(text, 0, 10) is None

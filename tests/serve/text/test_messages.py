@@ -8,7 +8,7 @@ LONG = "x" * 5000
 INFER = "/v2/models/tiny_slow/infer"
 
 
-def test_only_what_is_long_is_cut() -> None:
+def test_only_long_texts_are_truncated() -> None:
     assert truncate("x" * 200) == "x" * 200
     assert truncate("x" * 201) == "x" * 200 + "..."
     assert repr_truncated("a'b") == repr("a'b")
@@ -33,7 +33,7 @@ def test_only_what_is_long_is_cut() -> None:
         (INFER, {"Inference-Header-Content-Length": LONG}, b"x"),
     ],
 )
-def test_no_answer_repeats_all_that_was_sent(
+def test_no_error_repeats_a_long_value(
     client: httpx.Client, path: str, headers: dict[str, str], body: bytes
 ) -> None:
     response = client.post(path, headers=headers, content=body)

@@ -95,7 +95,7 @@ def test_a_field_that_may_be_left_out() -> None:
     assert parse(PNG, form=ANY).files == (PNG,)
 
 
-def test_an_object_may_stand_for_a_file_where_the_form_says_so() -> None:
+def test_an_object_may_replace_a_file_if_the_form_allows_it() -> None:
     values = [0.5] * 2000
     content = {"image_a": {"embedding": values}, "image_b": [encoded(PNG), {"b": 1}]}
     first, second, third = as_json(content, MANY).files
@@ -143,7 +143,7 @@ def test_an_object_may_stand_for_a_file_where_the_form_says_so() -> None:
         ),
     ],
 )
-def test_fields_that_repeat_are_counted(
+def test_the_number_of_files_in_a_repeated_field_is_checked(
     body: bytes, content_type: str, query: Query, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
@@ -179,7 +179,7 @@ def test_options_come_from_the_query_too() -> None:
         (PNG, "", ONE, [("color", "a"), ("color", "b")], "'color' is given twice"),
     ],
 )
-def test_what_is_refused(
+def test_invalid_uploads_are_refused(
     body: bytes, content_type: str, form: Form, query: Query, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
@@ -207,24 +207,24 @@ def test_what_is_refused(
         ({"image": encoded(PNG), "image_b": ""}, "'image_b' is unknown"),
     ],
 )
-def test_json_that_is_refused(content: object, message: str) -> None:
+def test_invalid_json_is_refused(content: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         as_json(content)
 
 
-def test_options_of_json_are_as_json_has_them() -> None:
+def test_json_options_may_be_strings_numbers_or_booleans() -> None:
     values = (("red", "red"), (0.25, "0.25"), (3, "3"), (True, "true"), (False, "false"))
     for value, text in values:
         assert as_json({"image": encoded(PNG), "color": value}).options == {"color": text}
     assert as_json({"image": encoded(PNG), "color": None}).options == {}
 
 
-def test_more_parts_than_are_held_are_too_many() -> None:
+def test_a_form_of_too_many_parts_is_refused() -> None:
     with pytest.raises(TooLargeError, match="the form has more than 64 parts; allowed: 64"):
         parse(multipart(*[part("x", PNG)] * 65), TYPE, TWO)
 
 
-def test_an_empty_file_among_several_is_kept_in_its_place() -> None:
+def test_an_empty_file_of_a_repeated_field_keeps_its_place() -> None:
     many = Form(("image_a", "image_b"), most=3)
     files = [part("image_b", b""), part("image_a", PNG), part("image_b", PNG)]
     assert parse(multipart(*files), TYPE, many).files == (PNG, b"", PNG)

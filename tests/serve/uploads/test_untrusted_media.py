@@ -40,7 +40,7 @@ def client(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client
         yield client
 
 
-def test_others_go_on_beside_a_file_that_hangs(client: httpx.Client) -> None:
+def test_other_requests_are_answered_while_a_decoder_hangs(client: httpx.Client) -> None:
     with ThreadPoolExecutor(1) as pool:
         stuck = pool.submit(client.post, VOICE_ROUTE, content=b"spin")
         for _ in range(5):
@@ -60,13 +60,13 @@ def test_file_that_crashes_its_decoder_is_refused(client: httpx.Client) -> None:
     assert client.post(VOICE_ROUTE, content=b"echo").status_code == 200
 
 
-def test_clips_go_to_a_worker_too(client: httpx.Client, tmp_path: Path) -> None:
+def test_clips_are_decoded_in_a_worker_process(client: httpx.Client, tmp_path: Path) -> None:
     response = client.post(GAIT_ROUTE, content=video(shades([0] * 5), tmp_path))
     assert response.status_code == 400
     assert "the decoder process sent an invalid reply" in response.json()["error"]
 
 
-def test_a_server_that_stops_leaves_no_worker(root: Path) -> None:
+def test_a_stopped_server_leaves_no_worker_process(root: Path) -> None:
     with serving("--artifacts", str(root)) as server:
         data = sound(tone(), kind="FLAC", subtype="PCM_16")
         assert httpx.post(server.url + VOICE_ROUTE, content=data).status_code == 200
