@@ -1,4 +1,4 @@
-"""Pictures from a foreground and how much of each pixel it fills."""
+"""Encode a foreground as an image file, transparent or in front of a backdrop."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,22 +14,22 @@ from runtime.errors import InputError
 
 Colour = tuple[int, int, int]  # red, green, blue, 0 to 255
 Format = Literal["png", "webp", "jpeg"]
-Backdrop = Colour | Image | None  # what stands behind the foreground; None: transparency
+Backdrop = Colour | Image | None  # behind the foreground; None: transparency
 
 MEDIA_TYPES: Mapping[Format, str] = {
     "png": "image/png",
     "webp": "image/webp",
     "jpeg": "image/jpeg",
 }
-# px, of the encoders, and of the reader that most programs have for PNG
+# px: limits of the encoders; for PNG, of libpng, with which most programs read
 LONGEST_SIDES: Mapping[Format, int] = {"png": 1_000_000, "webp": 16_383, "jpeg": 65_500}
-QUALITY = 90  # of JPEG and WebP; the alpha of WebP is kept as it is
+QUALITY = 90  # of JPEG and WebP; the alpha of WebP is lossless
 STRIP_ROWS = 64  # blended at once: 50 million pixels in float32 would take 600 MB
 _HEX_COLOUR = re.compile(r"#?([0-9a-f]{3}|[0-9a-f]{6})", re.ASCII | re.IGNORECASE)
 
 
 def parse_colour(text: str) -> Colour | None:
-    """#rrggbb or #rgb, the # may be left out; None for anything else."""
+    """Parse #rrggbb or #rgb, with or without the #; return None for any other text."""
     match = _HEX_COLOUR.fullmatch(text)
     if match is None:
         return None
@@ -39,7 +39,7 @@ def parse_colour(text: str) -> Colour | None:
 
 
 def check_sides(height: int, width: int, form: Format) -> None:
-    """Refuse what the encoder would.
+    """Refuse an image whose sides are too long for the encoder of a format.
 
     Raises:
         InputError: a side is too long for the format.
@@ -53,7 +53,7 @@ def check_sides(height: int, width: int, form: Format) -> None:
 
 
 def limit_side(image: Image, longest_px: int) -> Image:
-    """Shrink an (H, W, 3) image so that its longer side is at most `longest_px`."""
+    """Shrink an (H, W, 3) image to a longer side of at most `longest_px`; never enlarge it."""
     height, width = image.shape[:2]
     if max(height, width) <= longest_px:
         return image
@@ -62,53 +62,54 @@ def limit_side(image: Image, longest_px: int) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def cover(picture: Image, *, height: int, width: int) -> Image:
-    """Prepare a picture to stand behind a height x width one: the middle of it, filling all.
+def cover(backdrop: Image, *, height: int, width: int) -> Image:
+    """Crop the middle of an image so that, scaled, it covers height x width px.
 
     Returns:
-        The part of it that will be seen, at most height x width px; blending enlarges it.
+        The crop, shrunk to height x width px if it is larger. A smaller crop keeps its size;
+        `compose_strips` enlarges it strip by strip.
     """
-    high, wide = picture.shape[:2]
+    high, wide = backdrop.shape[:2]
     scale = max(height / high, width / wide)
     rows, columns = (
-        _middle(length, max(1, round(wanted / scale)))
-        for length, wanted in ((high, height), (wide, width))
+        _middle(length, max(1, round(target / scale)))
+        for length, target in ((high, height), (wide, width))
     )
-    seen = picture[rows, columns]
+    crop = backdrop[rows, columns]
     if scale >= 1:
-        return seen
-    shrunk = cv2.resize(seen, (width, height), interpolation=cv2.INTER_AREA)
+        return crop
+    shrunk = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA)
     return np.asarray(shrunk, np.uint8)
 
 
-def encode(foreground: Image, alpha: Image, behind: Backdrop, form: Format) -> bytes:
-    """Encode a foreground before what stands behind it.
+def encode(foreground: Image, alpha: Image, backdrop: Backdrop, form: Format) -> bytes:
+    """Encode a foreground in front of a backdrop.
 
-    A pixel of which nothing is foreground has no colour of its own in the result: what was
-    removed cannot be brought back.
+    Pixels without foreground lose their colour: nobody can restore the removed background from
+    the file.
 
     Args:
         foreground: (H, W, 3) uint8, RGB.
         alpha: (H, W) uint8, 255 is all foreground.
-        behind: a colour, a picture (h, w, 3) uint8 RGB that is scaled to cover, or None.
+        backdrop: a colour; an image (h, w, 3) uint8 RGB, which is scaled to cover; or None.
         form: of the file.
 
     Returns:
-        A file of H x W px, with transparency where nothing stands behind.
+        The bytes of a file of H x W px, with an alpha channel if there is no backdrop.
 
     Raises:
-        InputError: JPEG, or sides too long for the format.
+        InputError: JPEG without a backdrop, or sides too long for the format.
     """
     height, width = alpha.shape
     check_sides(height, width, form)
-    if behind is None and form == "jpeg":
-        raise InputError("JPEG has no transparency; allowed: png, webp, or something behind")
-    channels = 4 if behind is None else 3
-    strips = composed(foreground, alpha, behind)
+    if backdrop is None and form == "jpeg":
+        raise InputError("JPEG has no transparency; allowed: png, webp, or a backdrop")
+    channels = 4 if backdrop is None else 3
+    strips = compose_strips(foreground, alpha, backdrop)
     if form == "png":
         return encode_png(strips, height=height, width=width, channels=channels)
     pixels = np.empty((height, width, channels), np.uint8)
-    order = [2, 1, 0, 3][:channels]  # OpenCV's
+    order = [2, 1, 0, 3][:channels]  # BGRA, for OpenCV
     top = 0
     for strip in strips:
         pixels[top : top + len(strip)] = strip[:, :, order]
@@ -120,35 +121,39 @@ def encode(foreground: Image, alpha: Image, behind: Backdrop, form: Format) -> b
     return data.tobytes()
 
 
-def composed(foreground: Image, alpha: Image, behind: Backdrop) -> Iterator[Image]:
-    """The result from top to bottom, a few rows at a time.
+def compose_strips(foreground: Image, alpha: Image, backdrop: Backdrop) -> Iterator[Image]:
+    """Yield the composed image from top to bottom, 64 rows at a time.
 
     Yields:
-        (rows, W, 4) uint8 RGBA where nothing stands behind, else (rows, W, 3) RGB.
+        (rows, W, 4) uint8 RGBA without a backdrop, else (rows, W, 3) RGB.
     """
     height, width = alpha.shape
-    scene = cover(behind, height=height, width=width) if isinstance(behind, np.ndarray) else behind
+    scene = backdrop
+    if isinstance(backdrop, np.ndarray):
+        scene = cover(backdrop, height=height, width=width)
     for top in range(0, height, STRIP_ROWS):
         rows = slice(top, min(top + STRIP_ROWS, height))
         if scene is None:
             yield _transparent(foreground[rows], alpha[rows])
         else:
-            shown = _rows_of(scene, rows, height, width) if isinstance(scene, np.ndarray) else scene
-            yield blend(foreground[rows], alpha[rows], shown)
+            strip = (
+                _scaled_rows(scene, rows, height, width) if isinstance(scene, np.ndarray) else scene
+            )
+            yield blend(foreground[rows], alpha[rows], strip)
 
 
-def blend(image: Image, alpha: Image, behind: Colour | Image) -> Image:
-    """Mix as browsers do, on the encoded levels: alpha * image + (1 - alpha) * behind.
+def blend(image: Image, alpha: Image, backdrop: Colour | Image) -> Image:
+    """Blend on the encoded levels, as browsers do: alpha * image + (1 - alpha) * backdrop.
 
     Args:
         image: (H, W, 3) uint8.
         alpha: (H, W) uint8.
-        behind: a colour or an (H, W, 3) picture, in the image's channel order.
+        backdrop: a colour or an (H, W, 3) image, in the image's channel order.
 
     Returns:
         (H, W, 3) uint8.
     """
-    scene = np.asarray(behind, np.float32)
+    scene = np.asarray(backdrop, np.float32)
     share = alpha[:, :, np.newaxis].astype(np.float32) / 255.0
     return np.rint(scene + share * (image - scene)).astype(np.uint8)
 
@@ -159,12 +164,12 @@ def _transparent(image: Image, alpha: Image) -> Image:
     return pixels
 
 
-def _rows_of(scene: Image, rows: slice, height: int, width: int) -> Image:
-    """(rows, width, 3) of a scene enlarged to height x width."""
+def _scaled_rows(scene: Image, rows: slice, height: int, width: int) -> Image:
+    """Return (rows, width, 3) of a scene as if it were enlarged to height x width."""
     high, wide = scene.shape[:2]
     if (high, wide) == (height, width):
         return scene[rows]
-    # columns whole, then rows: OpenCV's warp takes no side over 32767 px
+    # cv2.resize for the columns, then numpy for the rows: cv2.warpAffine refuses sides over 32767
     near = covering(rows, source=high, target=height, margin=0)
     size = (width, near.stop - near.start)
     stretched = cv2.resize(scene[near], size, interpolation=cv2.INTER_LINEAR)
@@ -177,6 +182,6 @@ def _rows_of(scene: Image, rows: slice, height: int, width: int) -> Image:
     return lines
 
 
-def _middle(length: int, wanted: int) -> slice:
-    start = (length - min(wanted, length)) // 2
-    return slice(start, start + min(wanted, length))
+def _middle(length: int, target: int) -> slice:
+    start = (length - min(target, length)) // 2
+    return slice(start, start + min(target, length))

@@ -1,4 +1,4 @@
-"""A mask without a model: GrabCut from the assumption that the border is background."""
+"""A foreground mask without a model: GrabCut, assuming that the border is background."""
 
 import cv2
 import numpy as np
@@ -6,23 +6,23 @@ from numpy.typing import NDArray
 
 from runtime.cutout.compose import limit_side
 
-# of the image it works on. With 320 px and 5 iterations two flat halves took 2.7 s instead of 0.04,
-# and real photos were cut no better
-LONGEST_PX = 224
+# At 320 px and 5 iterations an image of two flat halves took 2.7 s instead of 0.04 s, and the cuts
+# of photos were no better.
+LONGEST_PX = 224  # of the image that GrabCut sees
 ITERATIONS = 3
-BORDER = 0.04  # of each side, taken for background
-SEED = 0  # of the mixtures' beginnings: the same image gives the same mask
+BORDER = 0.04  # share of each side that counts as background
+SEED = 0  # of the colour mixtures: one image always gets the same mask
 
 
 def grabcut(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What stands out from the border of an image.
+    """Return a mask of the parts that differ from the border of an image.
 
     Args:
         image: (H, W, 3) uint8, RGB.
 
     Returns:
-        (h, w) float32, 0 or 1, at the image's shape with at most LONGEST_PX; all 1 where the
-        image is too small to have a border.
+        (h, w) float32, 0 or 1: the image's shape, scaled to at most LONGEST_PX. All 1 if the image
+        is too small to have a border.
     """
     small = limit_side(image, LONGEST_PX)
     height, width = small.shape[:2]
@@ -31,9 +31,9 @@ def grabcut(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     if (labels == cv2.GC_PR_FGD).all():
         return np.ones(labels.shape, np.float32)
     cv2.setRNGSeed(SEED)
-    front, back = np.zeros((1, 65)), np.zeros((1, 65))  # five Gaussians each, filled by OpenCV
-    whole = (0, 0, 0, 0)  # a rectangle that is not looked at: the labels say where
-    cv2.grabCut(small, labels, whole, back, front, ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    foreground, background = np.zeros((1, 65)), np.zeros((1, 65))  # five Gaussians each, for OpenCV
+    rectangle = (0, 0, 0, 0)  # ignored with GC_INIT_WITH_MASK
+    cv2.grabCut(small, labels, rectangle, background, foreground, ITERATIONS, cv2.GC_INIT_WITH_MASK)
     return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
 
 

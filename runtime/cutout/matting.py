@@ -1,7 +1,7 @@
-"""From the small mask of a model to the matte of a photo: finer edges, no colour of the old scene.
+"""Turn a model's small mask into the matte of a photo: refine its edges, clean its colours.
 
-Both work in windows, with means over a neighbourhood of the image made smaller, so that memory
-does not grow with the photo.
+Both work tile by tile, with means over neighbourhoods of a smaller copy of the photo, so that
+memory does not grow with the photo.
 """
 
 from collections.abc import Sequence
@@ -12,34 +12,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.arrays import Image
-from runtime.cutout.tiles import Span, covering, scaled_part, windows
+from runtime.cutout.tiles import Tile, covering, scale_tile, split
 
 Plane = NDArray[np.float32]
 
-# The guided filter's: half a neighbourhood in cells of the mask, and how much a colour must vary
-# (variance of levels in [0, 1]) to count as an edge. runtime/DECISIONS.md has the measurements.
+# Of the guided filter: the radius of a neighbourhood in cells of the mask, and the variance of a
+# colour (levels in [0, 1]) from which it counts as an edge. runtime/DECISIONS.md has measurements.
 RADIUS_CELLS = 2.0
 EPSILON = 1e-5
-# Half the neighbourhoods that colours are taken from, one after the other, and their largest.
+# The radii of the neighbourhoods from which colours are estimated, in turn, and their limit.
 COLOUR_RADII_CELLS = (20.0, 2.5, 0.6)
 COLOUR_RADIUS_PX = 64
-FAINT = 1 / 510  # of alpha: half a level
-HAZE = 0.02  # of alpha, at both ends: what a fit leaves beside an edge that is not in the photo
+FAINT = 1 / 510  # half a level of alpha
+# At both ends of alpha: the residue of the linear fit near edges that the photo does not have.
+HAZE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Matte:
-    """How much of each pixel is foreground, at the size that it was made at."""
+    """The alpha of a photo at a smaller size, with the smaller photo."""
 
-    small: Image  # (h, w, 3) uint8 RGB, the photo or the photo made smaller
+    small: Image  # (h, w, 3) uint8 RGB, the photo or a smaller copy
     alpha: Plane  # (h, w) in [0, 1]
-    cell_px: float  # px of `small` that one value of the mask stands for, at least 1
+    cell_px: float  # side in px of `small` that one value of the model's mask covers, at least 1
 
 
 def upscale(matte: Matte, height: int, width: int) -> Image:
-    """The matte bilinearly at (height, width): uint8, 255 is foreground.
+    """Scale the matte bilinearly to (height, width).
 
-    Made uint8 before it is scaled: the result is within one level, at a quarter of the memory.
+    The alpha is converted to uint8 before it is scaled: this changes the result by one level at
+    most, and takes a quarter of the memory.
+
+    Returns:
+        (height, width) uint8, 255 is foreground.
     """
     levels: Image = np.rint(matte.alpha * 255.0).astype(np.uint8)
     if levels.shape == (height, width):
@@ -49,14 +54,14 @@ def upscale(matte: Matte, height: int, width: int) -> Image:
 
 
 def refine(image: Image, matte: Matte) -> Image:
-    """The matte at the size of the photo, its edges those of the photo.
+    """Scale the matte to the size of the photo and fit its edges to those of the photo.
 
-    A guided filter (He, Sun and Tang): around each pixel alpha is a linear function of the colour,
-    fitted to the mask. The function is found in the small image and applied to the large one.
+    This is a guided filter (He, Sun and Tang): around each pixel alpha is a linear function of the
+    colour, fitted to the mask. The function is fitted in the small image and applied to the photo.
 
     Args:
-        image: (H, W, 3) uint8, RGB: the photo of which `matte.small` is the smaller.
-        matte: its matte.
+        image: (H, W, 3) uint8, RGB: the photo, of which `matte.small` is a smaller copy.
+        matte: of the photo.
 
     Returns:
         (H, W) uint8, 255 is foreground.
@@ -64,54 +69,55 @@ def refine(image: Image, matte: Matte) -> Image:
     target, source = image.shape[:2], matte.alpha.shape
     radius = max(1, round(RADIUS_CELLS * matte.cell_px))
     result = np.empty(target, np.uint8)
-    for part in windows(*target):
-        near = _near(part, source, target, margin=2 * radius)
+    for tile in split(*target):
+        near = _near(tile, source, target, margin=2 * radius)
         mask = matte.alpha[near]
         if mask.max() < FAINT or mask.min() > 1 - FAINT:
-            result[part] = 255 if mask.max() > FAINT else 0
+            result[tile] = 255 if mask.max() > FAINT else 0
             continue
         lines = _coefficients(_unit(matte.small[near]), mask, radius)
-        fitted = scaled_part(lines, at=near, source=source, part=part, target=target)
-        alpha = np.einsum("yxc,yxc->yx", fitted[..., :3], _unit(image[part])) + fitted[..., 3]
+        fitted = scale_tile(lines, at=near, source=source, tile=tile, target=target)
+        alpha = np.einsum("yxc,yxc->yx", fitted[..., :3], _unit(image[tile])) + fitted[..., 3]
         stretched = (alpha - HAZE) / (1 - 2 * HAZE)
-        result[part] = np.rint(np.clip(stretched, 0, 1) * 255)
+        result[tile] = np.rint(np.clip(stretched, 0, 1) * 255)
     return result
 
 
 def clean(image: Image, alpha: Image, matte: Matte) -> None:
-    """Take the old background's colour out of the soft pixels, in place.
+    """Remove the old background's colour from half-transparent pixels, in place.
 
-    What a half-transparent pixel shows is a mixture. The colours of foreground and background are
-    taken as their means nearby, each pixel counting by its alpha; what the mixture of these leaves
-    unexplained goes to the foreground by its share (Forte's closed form, from wide to narrow).
+    A half-transparent pixel is a mixture of two colours. Both are estimated as means of the
+    neighbourhood, weighted by alpha for the foreground and by 1 - alpha for the background. The
+    foreground then gets its share of the difference between the pixel and the mixture of the means
+    (Forte's closed form, with wide neighbourhoods first).
 
     Args:
-        image: (H, W, 3) uint8, RGB; its soft pixels are overwritten.
+        image: (H, W, 3) uint8, RGB; its half-transparent pixels are overwritten.
         alpha: (H, W) uint8, the matte at the photo's size.
-        matte: whose small image gives the means.
+        matte: its small image supplies the means.
     """
     target, source = alpha.shape, matte.alpha.shape
     small = np.asarray(cv2.resize(alpha, source[::-1], interpolation=cv2.INTER_AREA), np.uint8)
-    wanted = [max(1, round(cells * matte.cell_px)) for cells in COLOUR_RADII_CELLS]
-    radii = [min(radius, COLOUR_RADIUS_PX) for radius in wanted]
-    for part in windows(*target):
-        soft = (alpha[part] > 0) & (alpha[part] < 255)
+    full_radii = [max(1, round(cells * matte.cell_px)) for cells in COLOUR_RADII_CELLS]
+    radii = [min(radius, COLOUR_RADIUS_PX) for radius in full_radii]
+    for tile in split(*target):
+        soft = (alpha[tile] > 0) & (alpha[tile] < 255)
         if not soft.any():
             continue
-        near = _near(part, source, target, margin=sum(radii))
+        near = _near(tile, source, target, margin=sum(radii))
         means = _colours(_unit(matte.small[near]), _unit(small[near]), radii)
         both = [
-            scaled_part(mean, at=near, source=source, part=part, target=target) for mean in means
+            scale_tile(mean, at=near, source=source, tile=tile, target=target) for mean in means
         ]
-        found = _foreground(_unit(image[part]), _unit(alpha[part]), *both)
-        cleaned = np.rint(found * 255).astype(np.uint8)
-        image[part][soft] = cleaned[soft]
+        foreground = _foreground(_unit(image[tile]), _unit(alpha[tile]), *both)
+        cleaned = np.rint(foreground * 255).astype(np.uint8)
+        image[tile][soft] = cleaned[soft]
 
 
-def _near(part: Span, source: tuple[int, ...], target: tuple[int, ...], *, margin: int) -> Span:
+def _near(tile: Tile, source: tuple[int, ...], target: tuple[int, ...], *, margin: int) -> Tile:
     rows, columns = (
-        covering(span, source=length, target=wanted, margin=margin)
-        for span, length, wanted in zip(part, source, target, strict=True)
+        covering(span, source=source_length, target=target_length, margin=margin)
+        for span, source_length, target_length in zip(tile, source, target, strict=True)
     )
     return rows, columns
 
@@ -127,8 +133,8 @@ def _mean(plane: Plane, radius: int) -> Plane:
 
 
 def _coefficients(guide: Plane, mask: Plane, radius: int) -> Plane:
-    """(h, w, 4): the factors of red, green and blue, and the constant, of each pixel's function."""
-    # variances are differences of squares: around zero less of float32 is lost
+    """Return (h, w, 4): each pixel's factors of red, green and blue, and its constant."""
+    # a variance is a difference of squares: float32 loses less of it around zero
     centred = guide - np.float32(0.5)
     mean, level = _mean(centred, radius), _mean(mask, radius)
     shared = _mean(centred * mask[..., np.newaxis], radius) - mean * level[..., np.newaxis]
@@ -140,20 +146,25 @@ def _coefficients(guide: Plane, mask: Plane, radius: int) -> Plane:
 
 
 def _covariances(guide: Plane, mean: Plane, radius: int) -> dict[tuple[int, int], Plane]:
-    """The upper half of each neighbourhood's 3 x 3 matrix of colours, regularised."""
-    found = {}
+    """Return the upper half of each neighbourhood's 3 x 3 colour covariance, regularized."""
+    covariances = {}
     for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)):
         product = _mean(guide[..., i] * guide[..., j], radius) - mean[..., i] * mean[..., j]
-        found[i, j] = product + np.float32(EPSILON) if i == j else product
-    return found
+        covariances[i, j] = product + np.float32(EPSILON) if i == j else product
+    return covariances
 
 
 def _solve(matrix: dict[tuple[int, int], Plane], right: Plane) -> Plane:
-    """Symmetric 3 x 3 systems by their LDL factors: (h, w, 3).
+    """Solve a symmetric 3 x 3 system per pixel by its LDL factors.
 
-    Cramer's rule loses the determinant of a grey picture, whose channels are equal, in rounding.
+    With Cramer's rule, rounding would lose the determinant of a grey image, whose channels are
+    equal.
+
+    Returns:
+        (h, w, 3) float32.
     """
-    least = np.float32(EPSILON / 2)  # EPSILON is in each, but for rounding
+    # each diagonal holds EPSILON; rounding may take some of it
+    least = np.float32(EPSILON / 2)
     first = np.maximum(matrix[0, 0], least)
     l10, l20 = matrix[0, 1] / first, matrix[0, 2] / first
     second = np.maximum(matrix[1, 1] - l10 * matrix[0, 1], least)
@@ -170,7 +181,7 @@ def _solve(matrix: dict[tuple[int, int], Plane], right: Plane) -> Plane:
 
 
 def _colours(guide: Plane, alpha: Plane, radii: Sequence[int]) -> tuple[Plane, Plane]:
-    """(h, w, 3) each: the colour of what is foreground nearby, and of what is not."""
+    """Estimate the colours of foreground and background near each pixel: (h, w, 3) each."""
     front, back = guide, guide
     for radius in radii[:-1]:
         means = _colour_means(front, back, alpha, radius)
@@ -179,10 +190,11 @@ def _colours(guide: Plane, alpha: Plane, radii: Sequence[int]) -> tuple[Plane, P
 
 
 def _colour_means(front: Plane, back: Plane, alpha: Plane, radius: int) -> tuple[Plane, Plane]:
-    """Means of the one weighted by alpha, and of the other by the rest."""
+    """Return the mean of `front` weighted by alpha, and of `back` weighted by 1 - alpha."""
     weight = alpha[..., np.newaxis]
     share = _mean(alpha, radius)[..., np.newaxis]
-    least = np.float32(1e-5)  # where there is none nearby the mean is black, and weighs nothing
+    # without any such pixel nearby the mean is black, and its weight is 0
+    least = np.float32(1e-5)
     return (
         _mean(front * weight, radius) / (share + least),
         _mean(back * (1 - weight), radius) / (1 - share + least),
@@ -190,7 +202,7 @@ def _colour_means(front: Plane, back: Plane, alpha: Plane, radius: int) -> tuple
 
 
 def _foreground(mixture: Plane, alpha: Plane, front: Plane, back: Plane) -> Plane:
-    """The mean of the foreground, and by alpha what the means do not explain."""
+    """Return the foreground's mean plus its share of what the mixture of the means leaves over."""
     share = alpha[..., np.newaxis]
-    found = front + share * (mixture - share * front - (1 - share) * back)
-    return np.asarray(np.clip(found, 0, 1), np.float32)
+    foreground = front + share * (mixture - share * front - (1 - share) * back)
+    return np.asarray(np.clip(foreground, 0, 1), np.float32)

@@ -1,4 +1,4 @@
-"""PNG written row by row: a picture of 50 million pixels need not be whole in memory."""
+"""Encode PNG strip by strip, so that an image of 50 megapixels is never whole in memory."""
 
 import struct
 import zlib
@@ -9,20 +9,20 @@ from numpy.typing import NDArray
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES = {3: 2, 4: 6}  # by channels: RGB, RGBA
-_SUB = 1  # filter: each byte less that of the pixel before it
-_LEVEL = 1  # with runs alone: as large and as fast as OpenCV's; level 6 takes 4 times as long
+_SUB = 1  # PNG filter: the difference of each byte from that of the pixel before it
+_LEVEL = 1  # with Z_RLE as fast and as large as OpenCV's files; level 6 takes 4 times as long
 
 
 def encode_png(
     strips: Iterable[NDArray[np.uint8]], *, height: int, width: int, channels: int
 ) -> bytes:
-    """Encode a picture given as strips of whole rows.
+    """Encode an image that comes as strips of whole rows.
 
     Args:
-        strips: (rows, width, channels) uint8, from top to bottom, height rows together.
+        strips: (rows, width, channels) uint8 from top to bottom; together `height` rows.
         height: px.
         width: px.
-        channels: 3 for RGB, 4 for RGBA, the colours not multiplied by alpha.
+        channels: 3 for RGB, 4 for RGBA with straight (not premultiplied) alpha.
 
     Raises:
         ValueError: the strips have another number of rows.
@@ -33,7 +33,7 @@ def encode_png(
     rows = 0
     for strip in strips:
         rows += len(strip)
-        if packed := packer.compress(_filtered(strip).data):
+        if packed := packer.compress(_filter(strip).data):
             chunks += _chunk(b"IDAT", packed)
     if rows != height:
         raise ValueError(f"strips of {rows} rows; allowed: {height}")
@@ -46,8 +46,8 @@ def _chunk(name: bytes, content: bytes) -> Iterator[bytes]:
     yield struct.pack(">I", zlib.crc32(content, zlib.crc32(name)))
 
 
-def _filtered(strip: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(rows, 1 + width * channels): the filter's number, then the differences."""
+def _filter(strip: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Apply the filter: (rows, 1 + width * channels), the filter's number, then differences."""
     channels = strip.shape[2]
     flat = strip.reshape(len(strip), -1)
     rows = np.empty((flat.shape[0], flat.shape[1] + 1), np.uint8)

@@ -56,6 +56,13 @@ def decode_with_pillow(data: bytes) -> NDArray[np.uint8]:
         return np.asarray(upright.convert("RGB"))
 
 
+def decode_by_pillow(data: bytes) -> NDArray[np.uint8]:
+    """Return the pixels with the channels that the file has; Pillow shares no encoder of ours."""
+    with Image.open(io.BytesIO(data)) as picture:
+        picture.load()
+        return np.asarray(picture)
+
+
 def png_chunk(name: bytes, content: bytes) -> bytes:
     checksum = zlib.crc32(name + content)
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
