@@ -1,4 +1,4 @@
-"""Command line of the converter: `python -m convert run` and what goes before and after it."""
+"""Command line of the converter: list, doctor, run, evaluate and verify."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ NEEDED = ("onnx", "onnxruntime", "torch", "tensorflow", "tf2onnx")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; gives the exit code."""
+    """Run one command; return its exit code. Each command imports its packages itself."""
     options = parser(__doc__).parse_args(arguments)
     try:
         return COMMANDS[options.command](options)
@@ -26,7 +26,7 @@ def _list(_: argparse.Namespace) -> int:
     try:
         for line in lines():
             print(line)
-    except Exception as error:  # RecipeError; naming it here would import all of the runtime
+    except Exception as error:  # RecipeError, whose import would take longer than the list
         print(f"convert: {error}", file=sys.stderr)
         return 1
     return 0

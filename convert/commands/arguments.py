@@ -1,4 +1,4 @@
-"""The options of every command of `python -m convert`. Imports the standard library alone."""
+"""Declare the options of every command. Imports the standard library alone."""
 
 import argparse
 from pathlib import Path
@@ -13,11 +13,21 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", required=True)
     own = "A model of your own is one recipe file: convert/README.md."
     commands.add_parser("list", help="list the models with a recipe", epilog=own)
-    _add_evaluate(commands.add_parser("evaluate", help="labelled accuracy, float against INT8"))
-    _add_verify(commands.add_parser("verify", help="verify an artifact again, on this machine"))
-    # doctor looks at what run would use, so it takes the same options
+    _add_evaluate(
+        commands.add_parser(
+            "evaluate", help="compare the accuracy of float and INT8 on labelled media"
+        )
+    )
+    _add_verify(
+        commands.add_parser(
+            "verify", help="check that an artifact still works as verified, on this machine"
+        )
+    )
+    # doctor checks a run in advance, so it takes the same options
     _add_run(commands.add_parser("run", help="convert models to verified ONNX artifacts"))
-    _add_run(commands.add_parser("doctor", help="say what is missing before a long run"))
+    _add_run(
+        commands.add_parser("doctor", help="check that a run would find all it needs, in seconds")
+    )
     return root
 
 

@@ -1,38 +1,38 @@
-"""What `convert list` shows, read from recipe files without running or importing anything."""
+"""`python -m convert list`: read recipe files without running them or importing their packages."""
 
 import ast
 from collections.abc import Iterator
 from pathlib import Path
 
 MODELS = Path(__file__).parents[1] / "models"
-SHOWN = ("task", "description")
+FIELDS = ("task", "description")
 
 
 def lines() -> Iterator[str]:
-    """One for each of the project's own recipes: id, task, description.
+    """Return id, task and description of each of the project's own recipes, one line each.
 
     Raises:
         RecipeError: a recipe that has to be run to be read, and does not run.
     """
     for path in sorted(MODELS.glob("*.py")):
         if path.stem != "__init__":
-            task, description = _facts(path)
+            task, description = _task_and_description(path)
             yield f"{path.stem:32} {task:26} {description}"
 
 
-def _facts(path: Path) -> tuple[str, str]:
-    written = _written(path)
-    if written.keys() >= set(SHOWN):
-        return written["task"], written["description"]
-    # computed: running the file takes half a second, for all that recipes import
+def _task_and_description(path: Path) -> tuple[str, str]:
+    literals = _literal_fields(path)
+    if literals.keys() >= set(FIELDS):
+        return literals["task"], literals["description"]
+    # a field is computed; running the file takes half a second for the imports of a recipe
     from convert.recipe import read
 
     recipe = read(path).recipe
     return recipe.task, recipe.description
 
 
-def _written(path: Path) -> dict[str, str]:
-    """Those of SHOWN that stand in `RECIPE = Recipe(...)` as plain text."""
+def _literal_fields(path: Path) -> dict[str, str]:
+    """Return those of FIELDS that `RECIPE = Recipe(...)` passes as string literals."""
     try:
         statements = ast.parse(path.read_bytes()).body
     except SyntaxError:
@@ -48,7 +48,7 @@ def _written(path: Path) -> dict[str, str]:
         keyword.arg: keyword.value.value
         for call in calls
         for keyword in call.keywords
-        if keyword.arg in SHOWN
+        if keyword.arg in FIELDS
         and isinstance(keyword.value, ast.Constant)
         and isinstance(keyword.value.value, str)
     }

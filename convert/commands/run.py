@@ -1,4 +1,4 @@
-"""What the command line does, and how it tells."""
+"""`python -m convert run`: convert models, print a table of the outcomes, and write the report."""
 
 import argparse
 import os
@@ -20,10 +20,10 @@ HEADINGS = ("model", "weights", "parity", "precision", "MB before", "MB after", 
 
 
 def run_models(options: argparse.Namespace) -> int:
-    """Convert what was asked for; exit code 1 when any model was refused.
+    """Convert the models that the command line names; return exit code 1 if one was refused.
 
     Raises:
-        ConvertError: the arguments contradict each other.
+        ConvertError: the options contradict each other.
     """
     jobs = [
         Job(
@@ -39,36 +39,15 @@ def run_models(options: argparse.Namespace) -> int:
         )
         for recipe_file in recipe_files(options)
     ]
-    outcomes = run(jobs, _progress, Store.from_environment(os.environ))
+    outcomes = run(jobs, _print_progress, Store.from_environment(os.environ))
     _print_table(outcomes)
     refused = [outcome for outcome in outcomes if outcome.status == "refused"]
     for outcome in refused:
         print(f"convert: {outcome.model} refused: {outcome.message}", file=sys.stderr)
-    told = _report(options.out, outcomes, datetime.now(UTC))
-    if told and not refused:  # what keeps a report from being written has been told of the models
-        print(f"convert: {told}", file=sys.stderr)
-    return 1 if refused or told else 0
-
-
-def _report(out: Path, outcomes: Sequence[Outcome], now: datetime) -> str | None:
-    """Write the report of all that is in `out`; gives why it could not be."""
-    refused = [
-        report.Refused(outcome.model, outcome.message, outcome.seconds)
-        for outcome in outcomes
-        if outcome.status == "refused"
-    ]
-    try:
-        for outcome in outcomes:
-            made = outcome.manifest
-            if made is not None and outcome.status == "packaged":
-                at = now.isoformat(timespec="seconds")
-                note = report.Made(made.version, made.digest, outcome.seconds, at)
-                report.remember(out, made.id, note)
-        page = report.publish(out, refused)
-    except OSError as error:
-        return f"no report: {error.filename or out}: {error.strerror or error}"
-    print(f"\nreport: {page}")
-    return None
+    problem = _write_report(options.out, outcomes, datetime.now(UTC))
+    if problem and not refused:  # a full disk refuses the models too, and is reported once
+        print(f"convert: {problem}", file=sys.stderr)
+    return 1 if refused or problem else 0
 
 
 def recipe_files(options: argparse.Namespace) -> list[RecipeFile]:
@@ -88,7 +67,30 @@ def recipe_files(options: argparse.Namespace) -> list[RecipeFile]:
     return files
 
 
-def _progress(model_id: str, stage: str) -> None:
+def _write_report(out: Path, outcomes: Sequence[Outcome], now: datetime) -> str | None:
+    """Record the conversions and write the report of all of `out`; return a problem or None."""
+    refused = [
+        report.Refused(outcome.model, outcome.message, outcome.seconds)
+        for outcome in outcomes
+        if outcome.status == "refused"
+    ]
+    try:
+        for outcome in outcomes:
+            manifest = outcome.manifest
+            if manifest is not None and outcome.status == "packaged":
+                at = now.isoformat(timespec="seconds")
+                conversion = report.Conversion(
+                    manifest.version, manifest.digest, outcome.seconds, at
+                )
+                report.record_conversion(out, manifest.id, conversion)
+        page = report.publish(out, refused)
+    except OSError as error:
+        return f"no report: {error.filename or out}: {error.strerror or error}"
+    print(f"\nreport: {page}")
+    return None
+
+
+def _print_progress(model_id: str, stage: str) -> None:
     print(f"{model_id}: {stage}", flush=True)
 
 
@@ -102,17 +104,17 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
     seconds = f"{outcome.seconds:.0f}"
     if manifest is None:
         return (outcome.model, outcome.status, *["-"] * 5, seconds)
-    best, plain = manifest.variants[0], manifest.variants[-1]
-    before, after = (sum(f.size_bytes for f in v.files) / 1e6 for v in (plain, best))
-    times = plain.verification["milliseconds"] / best.verification["milliseconds"]
+    served, plain = manifest.variants[0], manifest.variants[-1]
+    before, after = (sum(f.size_bytes for f in v.files) / 1e6 for v in (plain, served))
+    speedup = plain.verification["milliseconds"] / served.verification["milliseconds"]
     parity = max(manifest.parity.values())
     return (
         outcome.model,
         manifest.weights.origin,
         f"{parity:.0e}",
-        best.precision,
+        served.precision,
         f"{before:.1f}",
         f"{after:.1f}",
-        f"{times:.1f}",
+        f"{speedup:.1f}",
         f"{seconds} ({outcome.status})",
     )

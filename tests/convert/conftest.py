@@ -21,11 +21,11 @@ MODELS = ("face_emotion_xception", "image_embedding_mobilenetv2", "background_u2
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Real checkpoints and media."""
-    found = os.environ.get("SLIPWAY_TEST_DATA")
-    if not found:
+    """Return the directory of real checkpoints and media."""
+    directory = os.environ.get("SLIPWAY_TEST_DATA")
+    if not directory:
         pytest.skip("SLIPWAY_TEST_DATA is not set: no real checkpoints and media at hand")
-    return Path(found)
+    return Path(directory)
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +35,7 @@ def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def keras_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keras checkpoints of every kind, good and bad; written by Keras in a process of its own."""
+    """Write Keras checkpoints of every kind, good and bad, in a process of its own."""
     directory = tmp_path_factory.mktemp("keras")
     in_keras("write_files", str(directory))
     return directory
@@ -43,7 +43,7 @@ def keras_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Artifacts of the project's three models with seeded weights, in float."""
+    """Package three models of the project with seeded weights, in float."""
     directory = tmp_path_factory.mktemp("seeded")
     arguments = ("--weights", "seeded", "--precision", "float", "--out", directory / "out")
     succeed(*MODELS, *arguments, directory=directory)
@@ -52,7 +52,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def pretrained_u2netp(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """In float: the search for its INT8 takes minutes, and fidelity to upstream is float's."""
+    """Package U-2-Net p in float, which tests compare with upstream; INT8 would take minutes."""
     directory = tmp_path_factory.mktemp("u2netp")
     checkpoint = shared / "checkpoints/u2netp.pth"
     arguments = ("--checkpoint", checkpoint, "--precision", "float", "--out", directory / "out")
@@ -80,7 +80,7 @@ def pretrained_yunet(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """An HTTP server of files, which does what a test tells it to."""
+    """Run an HTTP server whose handlers a test sets."""
     with serving() as running:
         yield running
 

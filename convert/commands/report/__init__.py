@@ -1,8 +1,8 @@
-"""What is in an artifacts directory, for people (report.html) and for programs (report.json).
+"""Report on an artifacts directory, for people (report.html) and for programs (report.json).
 
-`facts` reads the manifests, `history` keeps how long each conversion took, `page` makes the HTML
-from its template, `pareto` lays out the plot, `publish` writes both files. Only what stands in the
-directory counts, so the report covers every model there, whichever run converted it.
+`facts` reads the manifests, `history` records how long each conversion took, `page` makes the HTML
+from its template, `pareto` lays out the plot, `publish` writes both files. The report covers every
+model of the directory, whichever run converted it.
 
 report.json, schema 1, UTF-8; a number that is not finite is null:
 
@@ -10,30 +10,30 @@ report.json, schema 1, UTF-8; a number that is not finite is null:
     models[]          the newest version of each model, by id
       id, version, digest, task, description, licence, labels[]      as in its manifest
       weights         origin ("pretrained", "seeded", "synthetic"), source, sha256
-      calibration     "synthetic", or sha256 of the directory given
+      calibration     "synthetic", or sha256 of the --calibration directory
       parity          largest difference between the reference framework and the float graph
-      precision       of what serves: "int8" or "float"
-      reason          why that one
-      fidelity        of what serves, against the reference: metric to value
+      precision       of the served variant: "int8" or "float"
+      reason          for that choice
+      fidelity        of the served variant to the reference: value by metric
       judged          false: fidelity is reported only, because the weights are untrained
-      inputs          how many inputs `fidelity` is of
-      inputs_source   "synthetic", or sha256 of the directory that they come from
-      before, after   the float graph and what serves: name, precision, size_bytes, milliseconds
-                      (one input, one thread); equal where float serves
-      seconds         the conversion took; null: not known
+      inputs          number of inputs that `fidelity` was measured on
+      inputs_source   "synthetic", or sha256 of their directory
+      before, after   the float graph and the served variant: name, precision, size_bytes,
+                      milliseconds (one input, one thread); equal if float is served
+      seconds         duration of the conversion; null: not known
       converted_at    ISO 8601, UTC; null: not known
-      float_nodes[]   of the network, left in float by what serves
-      float_reason    what the same falls short of, or how far off it is, with those in integers
-                      too; "" where not known
-      candidates[]    every one tried, as in the manifest: name, milliseconds, size_bytes and, of
-                      quantized ones, fidelity, objections[], ...; `searched` is true of those that
-                      the search only passed by, the others have times_faster and peak_bytes
-    refused[]         models of the last run: id, reason, seconds
-    unreadable[]      directories of models that cannot be read: id, reason
+      float_nodes[]   nodes of the network that the served variant computes in float
+      float_reason    objections to the same setting without them, or its fidelity; "" if it was
+                      not tried
+      candidates[]    all that were tried, as in the manifest: name, milliseconds, size_bytes; if
+                      quantized, fidelity, objections[], ...; `searched` is true if only the search
+                      measured it, else there are times_faster and peak_bytes
+    refused[]         models that the last run refused: id, reason, seconds
+    unreadable[]      models whose newest version cannot be read: id, reason
 """
 
 from convert.commands.report.facts import Refused
-from convert.commands.report.history import Made, remember
+from convert.commands.report.history import Conversion, record_conversion
 from convert.commands.report.publish import publish
 
-__all__ = ["Made", "Refused", "publish", "remember"]
+__all__ = ["Conversion", "Refused", "publish", "record_conversion"]

@@ -1,4 +1,4 @@
-"""What the report says of each model, read from the manifests. The JSON is these dataclasses."""
+"""Read the facts of the report from the manifests. report.json holds these dataclasses."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,14 +21,14 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """One variant: its size, and its time for one input at one thread."""
+class VariantFacts:
+    """One variant: its size, and its latency for one input at one thread."""
 
     name: str
     precision: str
     size_bytes: int
     milliseconds: float
-    cpu_features: tuple[str, ...] = ()  # of which a CPU has to have one; empty: any CPU
+    cpu_features: tuple[str, ...] = ()  # a CPU needs one of them; empty: any CPU
     fidelity: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -49,15 +49,15 @@ class ModelFacts:
     precision: str
     reason: str
     fidelity: Mapping[str, float]
-    judged: bool
+    judged: bool  # False: the weights are untrained, fidelity is reported only
     inputs: int
     inputs_source: str
-    before: Measured
-    after: Measured
-    variants: tuple[Measured, ...]  # all of them, best first
-    seven_bits: str  # what became of the variant for CPUs without VNNI; "" where nothing says
+    before: VariantFacts
+    after: VariantFacts
+    variants: tuple[VariantFacts, ...]  # best first
+    seven_bits: str  # the outcome of the variant for CPUs without VNNI; "" if not recorded
     similarity: SimilarityScale | None
-    pairs: Mapping[str, Any]  # by kind, what the scale makes of the pairs; empty without a scale
+    pairs: Mapping[str, Any]  # scores of the labelled pairs by kind; empty without a scale
     seconds: float | None
     converted_at: str | None
     float_nodes: tuple[str, ...]
@@ -67,7 +67,7 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A model that the last run was asked for and did not package."""
+    """A model that the last run did not package."""
 
     id: str
     reason: str
@@ -76,7 +76,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A model's directory whose newest version says nothing that can be read."""
+    """A model whose newest version cannot be read."""
 
     id: str
     reason: str
@@ -84,7 +84,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that a report says."""
+    """The content of a report."""
 
     schema_version: int
     models: tuple[ModelFacts, ...]
@@ -93,11 +93,11 @@ class Facts:
 
 
 def gather(out: Path, refused: Iterable[Refused] = ()) -> Facts:
-    """Look at every model of an artifacts directory.
+    """Read the newest version of every model of an artifacts directory.
 
     Args:
-        out: the directory; what is no model in it is ignored.
-        refused: of the last run.
+        out: the directory; entries that are no models are ignored.
+        refused: models that the last run refused.
 
     Raises:
         OSError: the directory cannot be read.
@@ -108,18 +108,18 @@ def gather(out: Path, refused: Iterable[Refused] = ()) -> Facts:
         if not complete:
             continue
         try:
-            models.append(_facts(out, read_manifest(complete[-1])))
+            models.append(_model_facts(out, read_manifest(complete[-1])))
         except ArtifactError as error:
             unreadable.append(Unreadable(directory.name, str(error)))
-        except (KeyError, TypeError, ValueError) as error:  # what was measured is free-form
+        except (KeyError, TypeError, ValueError) as error:  # no schema for measurements
             reason = f"{complete[-1]}: the manifest lacks a measurement ({error!r})"
             unreadable.append(Unreadable(directory.name, reason))
     return Facts(SCHEMA_VERSION, tuple(models), tuple(refused), tuple(unreadable))
 
 
-def _facts(out: Path, manifest: Manifest) -> ModelFacts:
-    served, made = manifest.variants[0], history.recall(out, manifest)
-    measured = tuple(map(_measured, manifest.variants))
+def _model_facts(out: Path, manifest: Manifest) -> ModelFacts:
+    served, conversion = manifest.variants[0], history.read_conversion(out, manifest)
+    variants = tuple(map(_variant_facts, manifest.variants))
     verification = served.verification
     return ModelFacts(
         id=manifest.id,
@@ -134,18 +134,18 @@ def _facts(out: Path, manifest: Manifest) -> ModelFacts:
         parity=max(float(value) for value in manifest.parity.values()),
         precision=served.precision,
         reason=str(manifest.choice["reason"]),
-        fidelity=measured[0].fidelity,
+        fidelity=variants[0].fidelity,
         judged=bool(verification["judged"]),
         inputs=int(verification["inputs"]),
         inputs_source=str(verification["inputs_source"]),
-        before=measured[-1],  # float, packaged beside any other
-        after=measured[0],
-        variants=measured,
+        before=variants[-1],  # float, which every version holds
+        after=variants[0],
+        variants=variants,
         seven_bits=str(manifest.choice.get("seven_bits", "")),
         similarity=manifest.spec.similarity,
         pairs=verification.get("similarity", {}),
-        seconds=made.seconds if made else None,
-        converted_at=made.at if made else None,
+        seconds=conversion.seconds if conversion else None,
+        converted_at=conversion.at if conversion else None,
         float_nodes=tuple(map(str, manifest.choice.get("float_nodes", ()))),
         float_reason=_float_reason(manifest),
         candidates=manifest.candidates,
@@ -153,26 +153,33 @@ def _facts(out: Path, manifest: Manifest) -> ModelFacts:
 
 
 def _float_reason(manifest: Manifest) -> str:
-    """What the same setting with nothing in float falls short of, or how far off it is.
+    """Return why layers stay in float, from the same setting with no layer in float.
 
-    "" where that was not tried.
+    Its objections or, if it has none, its fidelity; "" if it was not tried.
     """
-    alike = ("ranges", "corrected", "equalised")
-    for tried in manifest.candidates:
-        name = str(tried["name"]).startswith(str(manifest.choice.get("operators")))
-        same = all(tried.get(key) == manifest.choice.get(key) for key in alike)
-        if name and same and tried.get("float_nodes") == 0:
-            objections = ", ".join(map(str, tried["objections"]))
-            return objections or f"it keeps its tolerance, by {_distance(tried)}"
+    for candidate in manifest.candidates:
+        if not _is_choice_without_float(candidate, manifest.choice):
+            continue
+        objections = ", ".join(map(str, candidate["objections"]))
+        return objections or f"it keeps its tolerance, by {_format_fidelity(candidate)}"
     return ""
 
 
-def _distance(tried: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in tried["fidelity"].items())
+def _is_choice_without_float(candidate: Mapping[str, Any], choice: Mapping[str, Any]) -> bool:
+    """Check whether a candidate is the chosen setting with no layer in float."""
+    return (
+        str(candidate["name"]).startswith(str(choice.get("operators")))
+        and all(candidate.get(k) == choice.get(k) for k in ("ranges", "corrected", "equalised"))
+        and candidate.get("float_nodes") == 0
+    )
 
 
-def _measured(variant: Variant) -> Measured:
-    return Measured(
+def _format_fidelity(candidate: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in candidate["fidelity"].items())
+
+
+def _variant_facts(variant: Variant) -> VariantFacts:
+    return VariantFacts(
         variant.name,
         variant.precision,
         sum(file.size_bytes for file in variant.files),

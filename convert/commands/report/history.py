@@ -1,4 +1,6 @@
-"""When a version was made and how long it took: no part of an artifact, and no two runs agree.
+"""Record when a version was converted and how long it took.
+
+Two equal conversions make equal artifacts, so these facts lie outside of them:
 
 <out>/.work/<model>.made.json    of the newest version
 """
@@ -12,8 +14,8 @@ from runtime.artifact.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """The making of one version."""
+class Conversion:
+    """The conversion that made one version."""
 
     version: int
     digest: str
@@ -21,20 +23,25 @@ class Made:
     at: str  # ISO 8601, UTC
 
 
-def remember(out: Path, model_id: str, made: Made) -> None:
-    """Note a conversion that has just been packaged."""
-    write_json_atomic(_path(out, model_id), asdict(made))
+def record_conversion(out: Path, model_id: str, conversion: Conversion) -> None:
+    """Record a conversion that has just been packaged."""
+    write_json_atomic(_path(out, model_id), asdict(conversion))
 
 
-def recall(out: Path, manifest: Manifest) -> Made | None:
-    """What was noted of this very version; None: nothing, or of another one."""
+def read_conversion(out: Path, manifest: Manifest) -> Conversion | None:
+    """Return the record of the conversion that made this version; None if there is none."""
     try:
-        read = json.loads(_path(out, manifest.id).read_text(encoding="utf-8"))
-        made = Made(int(read["version"]), str(read["digest"]), float(read["seconds"]), read["at"])
+        content = json.loads(_path(out, manifest.id).read_text(encoding="utf-8"))
+        conversion = Conversion(
+            int(content["version"]),
+            str(content["digest"]),
+            float(content["seconds"]),
+            content["at"],
+        )
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # a note, no artifact: without it two cells of the report are empty
-    same = (made.version, made.digest) == (manifest.version, manifest.digest)
-    return made if same and isinstance(made.at, str) else None
+        return None  # without it the report only leaves two cells empty
+    same = (conversion.version, conversion.digest) == (manifest.version, manifest.digest)
+    return conversion if same and isinstance(conversion.at, str) else None
 
 
 def _path(out: Path, model_id: str) -> Path:

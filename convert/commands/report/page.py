@@ -1,4 +1,4 @@
-"""The report as one HTML page, made from the template page.html.jinja."""
+"""Make the report's HTML page from the template page.html.jinja."""
 
 import re
 from collections import Counter
@@ -9,29 +9,29 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from convert.commands.report.facts import Facts, Measured
+from convert.commands.report.facts import Facts, VariantFacts
 from convert.commands.report.pareto import plot_of
 
 TEMPLATE = "page.html.jinja"
 WARNINGS: Mapping[str, str] = {
-    "seeded": "Untrained stand-ins: the answers mean nothing.",
-    "synthetic": "Learnt from drawings, never from people.",
+    "seeded": "Untrained weights: the answers mean nothing.",
+    "synthetic": "Trained on synthetic samples, never on people.",
 }
 MEANINGS: Mapping[str, str] = {
     "top1_agreement": "share of inputs with the same likeliest class",
-    "probability_distance": "half the sum of differences between probabilities, mean",
-    "probability_distance_p95": "the same, the worst twentieth begins here",
-    "cosine_mean": "cosine between embeddings of the same input, mean",
-    "cosine_p05": "the same, the worst twentieth begins here",
-    "pair_error": "how far the similarity of two inputs moves, mean",
-    "iou_mean": "overlap of the masks (intersection over union), mean",
-    "iou_p05": "the same, the worst twentieth begins here",
-    "mae": "difference of alpha, mean",
-    "collapsed_fraction": "share of masks that no longer tell foreground apart",
-    "box_recall": "share of boxes found again in place, with a like score",
-    "box_iou_mean": "overlap of a box with the one found again, mean",
-    "box_iou_p05": "the same, the worst twentieth begins here",
-    "score_difference": "difference between their scores, mean",
+    "probability_distance": "half the sum of absolute differences of probabilities, mean",
+    "probability_distance_p95": "the same, 95th percentile",
+    "cosine_mean": "cosine between the two embeddings of an input, mean",
+    "cosine_p05": "the same, 5th percentile",
+    "pair_error": "absolute change of the similarity of two inputs, mean",
+    "iou_mean": "intersection over union of the two masks, mean",
+    "iou_p05": "the same, 5th percentile",
+    "mae": "absolute difference of alpha, mean",
+    "collapsed_fraction": "share of masks that no longer separate foreground from background",
+    "box_recall": "share of the reference's boxes that are found in place, with a similar score",
+    "box_iou_mean": "intersection over union of such a pair of boxes, mean",
+    "box_iou_p05": "the same, 5th percentile",
+    "score_difference": "absolute difference of their scores, mean",
 }
 # not allowed in HTML, even escaped; tab and newline are
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -41,7 +41,7 @@ def render(facts: Facts) -> str:
     """Return the page as HTML text; equal facts give equal text."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,  # names of classes, licences and addresses are whatever a checkpoint says
+        autoescape=True,  # class names, licences and addresses come from checkpoints
         undefined=jinja2.StrictUndefined,
         finalize=_printable,
         trim_blocks=True,
@@ -70,7 +70,7 @@ def milliseconds(value: float) -> str:
     return f"{_three_digits(value)} ms"
 
 
-def variant_name(variant: Measured) -> str:
+def variant_name(variant: VariantFacts) -> str:
     """Return a variant's name with INT8 in capitals."""
     return variant.name.replace("int8", "INT8")
 
@@ -81,7 +81,7 @@ def _three_digits(value: float) -> str:
 
 
 def _printable(value: Any) -> Any:
-    """Replace the characters that HTML does not allow; markup from a macro has none left."""
+    """Replace characters that HTML does not allow; the markup of a macro has none left."""
     if isinstance(value, Markup):
         return value
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(value))
@@ -99,6 +99,6 @@ def _summary(facts: Facts) -> str:
 
 
 def _glossary(facts: Facts) -> dict[str, str]:
-    """Return the meaning of each metric that a model of the report was measured by."""
+    """Return the meaning of each metric that the report shows."""
     names = dict.fromkeys(name for model in facts.models for name in model.fidelity)
     return {name: MEANINGS[name] for name in names if name in MEANINGS}

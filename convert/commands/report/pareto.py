@@ -1,4 +1,4 @@
-"""The plot of fidelity by latency: where each candidate goes, and which ones no other beats."""
+"""Lay out the plot of fidelity by latency, and find the candidates that no other one beats."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -48,9 +48,11 @@ def plot_of(model: ModelFacts) -> Plot | None:
     if metric is None:
         return None
     marks = [
-        Mark(str(each["name"]), float(each["milliseconds"]), float(value), _kind(each))
-        for each in model.candidates
-        if isinstance(value := each.get("fidelity", {metric: 1.0}).get(metric), float | int)
+        Mark(
+            str(candidate["name"]), float(candidate["milliseconds"]), float(value), _kind(candidate)
+        )
+        for candidate in model.candidates
+        if isinstance(value := candidate.get("fidelity", {metric: 1.0}).get(metric), float | int)
         and math.isfinite(value)
     ]
     return place(marks, metric) if len(marks) > 1 else None
@@ -75,7 +77,7 @@ def place(marks: Sequence[Mark], metric: str) -> Plot:
 def front(marks: Sequence[Mark]) -> tuple[Mark, ...]:
     """Return the marks for which no other is both as fast and as close, the fastest first."""
     best: list[Mark] = []
-    for mark in sorted(marks, key=lambda each: (each.milliseconds, -each.fidelity)):
+    for mark in sorted(marks, key=lambda one: (one.milliseconds, -one.fidelity)):
         if not best or mark.fidelity > best[-1].fidelity:
             best.append(mark)
     return tuple(best)

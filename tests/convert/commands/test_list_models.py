@@ -1,4 +1,4 @@
-"""`convert list` is instant: it reads recipe files and runs none."""
+"""`convert list` takes no noticeable time: it reads recipe files and runs none."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from convert import recipe
-from convert.commands import list_models as listing
+from convert.commands import list_models
 from convert.errors import RecipeError
 from tests.convert.support.command_line import PROJECT
 
@@ -15,7 +15,7 @@ FRAMEWORKS = {"torch", "tensorflow", "keras", "tf2onnx", "transformers", "optimu
 
 
 def modules_after(code: str) -> set[str]:
-    """Top-level modules that a fresh interpreter has loaded after running code."""
+    """Run code in a new interpreter; return the top-level modules that it has loaded."""
     whole = f"import sys\n{code}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
     done = subprocess.run(
         [sys.executable, "-c", whole], cwd=PROJECT, capture_output=True, text=True, check=True
@@ -35,24 +35,24 @@ def test_recipes_import_no_framework() -> None:
     assert loaded.isdisjoint(FRAMEWORKS)
 
 
-def test_list_says_what_the_recipes_say() -> None:
+def test_list_prints_the_fields_of_the_recipes() -> None:
     expected = []
     for model_id in recipe.model_ids():
-        found = recipe.find(model_id).recipe
-        expected.append(f"{model_id:32} {found.task:26} {found.description}")
-    assert list(listing.lines()) == expected
+        fields = recipe.find(model_id).recipe
+        expected.append(f"{model_id:32} {fields.task:26} {fields.description}")
+    assert list(list_models.lines()) == expected
     assert len(expected) >= 8
 
 
-def test_a_recipe_whose_facts_are_computed_is_run(
+def test_recipe_with_computed_fields_is_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "MODELS", tmp_path)
+    monkeypatch.setattr(list_models, "MODELS", tmp_path)
     text = (recipe.MODELS / "background_u2netp.py").read_text(encoding="utf-8")
     path = tmp_path / "computed.py"
     path.write_text(text.replace('description="', 'description="Computed: " + "'))
-    (line,) = listing.lines()
+    (line,) = list_models.lines()
     assert line.split(maxsplit=2)[2].startswith("Computed: Foreground alpha")
     path.write_text("RECIPE = Recipe(")
     with pytest.raises(RecipeError, match="SyntaxError"):
-        list(listing.lines())
+        list(list_models.lines())

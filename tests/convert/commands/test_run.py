@@ -1,4 +1,4 @@
-"""The command line as a process: what it refuses, what survives a kill, what repeats."""
+"""`convert run` as a process: refusals, interruptions, and equal files for equal inputs."""
 
 import os
 import pickle
@@ -33,7 +33,9 @@ STAGES = ("load", "export", "quantize", "verify", "package")
 ID = "where_is_it"
 
 
-class Plants:
+class WritesFile:
+    """An object whose unpickling would create a file."""
+
     def __init__(self, target: Path) -> None:
         self._target = target
 
@@ -50,7 +52,7 @@ def checkpoint(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="module")
 def packaged(tiny_recipe: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny recipe with its checkpoint, in float."""
+    """Package the tiny recipe with its checkpoint, in float; return the artifacts directory."""
     directory = tmp_path_factory.mktemp("packaged")
     arguments = ("--recipe", tiny_recipe, "--checkpoint", checkpoint, "--precision", "float")
     assert "(packaged)" in succeed(*arguments, "--out", directory / "out", directory=directory)
@@ -58,7 +60,7 @@ def packaged(tiny_recipe: Path, checkpoint: Path, tmp_path_factory: pytest.TempP
 
 
 def tree(out: Path) -> dict[str, bytes]:
-    """Every file of the versions, with its content."""
+    """Read every file of the versions; return content by path."""
     return {
         str(path.relative_to(out)): path.read_bytes()
         for path in sorted(out.glob("[!.]*/**/*"))
@@ -67,7 +69,7 @@ def tree(out: Path) -> dict[str, bytes]:
 
 
 def start(*arguments: str | Path, directory: Path) -> subprocess.Popen[str]:
-    """A conversion in a process group of its own."""
+    """Start a conversion in a process group of its own."""
     return subprocess.Popen(
         command(*arguments),
         cwd=directory,
@@ -76,7 +78,7 @@ def start(*arguments: str | Path, directory: Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # a shell's background job ignores interrupts, and so would all that it starts
+        # a background job of a shell ignores interrupts, and its children would inherit that
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
@@ -98,18 +100,18 @@ def test_recipe_outside_the_repository_converts_with_its_checkpoint(packaged: Pa
     assert result.to_json()["label"] in manifest.spec.labels
 
 
-def test_same_inputs_twice_change_nothing(
+def test_same_inputs_again_change_nothing(
     packaged: Path, tiny_recipe: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
     before = tree(packaged)
     arguments = ("--recipe", tiny_recipe, "--checkpoint", checkpoint, "--precision", "float")
     printed = succeed(*arguments, "--out", packaged, directory=tmp_path)
     assert "(unchanged)" in printed
-    assert ": load" not in printed  # recalled, not made again
+    assert ": load" not in printed  # the earlier version is known: nothing is converted
     assert tree(packaged) == before
 
 
-def test_same_inputs_without_memory_make_the_same_digest(
+def test_same_inputs_without_a_cache_make_the_same_digest(
     packaged: Path, tiny_recipe: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -123,7 +125,7 @@ def test_same_inputs_without_memory_make_the_same_digest(
     assert tree(out) == before
 
 
-def test_damaged_version_is_made_again_under_a_new_number(
+def test_damaged_version_is_converted_again_under_a_new_number(
     packaged: Path, tiny_recipe: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -137,7 +139,7 @@ def test_damaged_version_is_made_again_under_a_new_number(
 
 
 @pytest.mark.slow
-def test_int8_twice_into_fresh_directories_is_the_same_bytes(
+def test_int8_twice_into_new_directories_is_the_same_bytes(
     tiny_recipe: Path, tmp_path: Path
 ) -> None:
     arguments = ("--recipe", tiny_recipe, "--weights", "seeded", "--precision", "int8")
@@ -152,7 +154,7 @@ def test_int8_twice_into_fresh_directories_is_the_same_bytes(
         choices.append(manifest.choice["operators"])
         graphs.append({n: (directory / n).read_bytes() for n in ("float.onnx", "golden.npz")})
         graphs[-1][f"int8 {choices[-1]}"] = (directory / "int8.onnx").read_bytes()
-    # which of two sets of operators is faster is measured: only where the same won, files are equal
+    # timing chooses between two sets of operators: the INT8 files are equal if it chose the same
     shared = graphs[0].keys() & graphs[1].keys()
     assert {name: graphs[0][name] == graphs[1][name] for name in shared} == dict.fromkeys(
         shared, True
@@ -173,7 +175,7 @@ def test_float_graphs_of_all_models_repeat_byte_for_byte(seeded: Path, tmp_path:
 
 
 def bad_checkpoints(directory: Path, good: Path) -> dict[str, tuple[Path, str]]:
-    """Files that the tiny recipe must refuse, with what the message says of each."""
+    """Write files that the tiny recipe must refuse; return path and part of the message by name."""
     import torch
 
     state = torch.load(good, weights_only=True)
@@ -186,19 +188,19 @@ def bad_checkpoints(directory: Path, good: Path) -> dict[str, tuple[Path, str]]:
         "nan": ({**state, "0.bias": torch.full((64,), torch.nan)}, "0.bias holds NaN"),
         "shape": ({**state, "10.bias": torch.zeros(5)}, "10.bias has shape (5,); needed: (3,)"),
         "other": ({"fc.weight": torch.zeros(2)}, "missing (0.bias, "),
-        "code": (Plants(directory / "planted"), "would have to run code"),
+        "code": (WritesFile(directory / "written-by-the-checkpoint"), "would have to run code"),
         "onnx": (b"\x08\x08" + bytes(64), "an ONNX file; this model is read from a torch"),
     }
     paths = {"missing": (directory / "nowhere.pth", "No such file")}
-    for name, (value, says) in files.items():
+    for name, (value, message) in files.items():
         path = directory / f"{name}.pth"
         if isinstance(value, bytes):
             path.write_bytes(value)
         else:
             torch.save(value, path)
-        paths[name] = (path, says)
+        paths[name] = (path, message)
     legacy = directory / "pickle.pth"
-    legacy.write_bytes(pickle.dumps(Plants(directory / "planted")))
+    legacy.write_bytes(pickle.dumps(WritesFile(directory / "written-by-the-checkpoint")))
     return {**paths, "pickle": (legacy, "pickle.pth: ")}
 
 
@@ -209,21 +211,21 @@ def test_bad_checkpoints_leave_one_line_and_an_earlier_version_untouched(
     out = tmp_path / "out"
     shutil.copytree(packaged, out)
     before = tree(out)
-    for name, (path, says) in bad_checkpoints(tmp_path, checkpoint).items():
+    for name, (path, message) in bad_checkpoints(tmp_path, checkpoint).items():
         arguments = ("--recipe", tiny_recipe, "--checkpoint", path, "--out", out)
         line = refuse(*arguments, directory=tmp_path)
         assert line.startswith(f"convert: {ID} refused: {path}: "), name
-        assert says in line, name
+        assert message in line, name
         assert tree(out) == before
         assert scratch_directories(out) == []
-    assert not (tmp_path / "planted").exists()
+    assert not (tmp_path / "written-by-the-checkpoint").exists()
 
 
 @pytest.mark.slow
 def test_bad_keras_checkpoints_leave_one_line_and_no_version(
     keras_files: Path, tmp_path: Path
 ) -> None:
-    for name, says in (
+    for name, message in (
         ("code-lambda.keras", "Lambda would run code"),
         ("code-class.keras", "Keras cannot load it"),
         ("map.h5", "the model returns a map, as for segmentation, of shape (14, 14, 7); needed:"),
@@ -232,12 +234,12 @@ def test_bad_keras_checkpoints_leave_one_line_and_no_version(
         arguments = ("face_emotion_xception", "--checkpoint", path, "--out", out)
         line = refuse(*arguments, directory=tmp_path)
         assert line.startswith(f"convert: face_emotion_xception refused: {path}: ")
-        assert says in line
+        assert message in line
         assert next_version(out, "face_emotion_xception") == 1
         assert scratch_directories(out) == []
 
 
-def test_labels_that_are_not_the_networks_are_refused_and_can_be_named(tmp_path: Path) -> None:
+def test_wrong_number_of_labels_is_refused_and_a_file_replaces_them(tmp_path: Path) -> None:
     recipe, labels, out = write_recipe(tmp_path), tmp_path / "labels.txt", tmp_path / "out"
     text = recipe.read_text(encoding="utf-8").replace("labels=LABELS,", "labels=LABELS[:2],")
     recipe.write_text(text, encoding="utf-8")
@@ -253,7 +255,7 @@ def test_labels_that_are_not_the_networks_are_refused_and_can_be_named(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (("nobody",), "model 'nobody' has no recipe; known: "),
         (("background_u2netp",), "background_u2netp: no weights. Place them as checkpoints/"),
@@ -271,9 +273,9 @@ def test_labels_that_are_not_the_networks_are_refused_and_can_be_named(tmp_path:
     ],
 )
 def test_contradicting_arguments_are_refused(
-    tmp_path: Path, arguments: tuple[str, ...], says: str
+    tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
-    assert says in refuse(*arguments, "--out", "out", directory=tmp_path)
+    assert message in refuse(*arguments, "--out", "out", directory=tmp_path)
 
 
 def test_out_that_is_a_file_is_refused(tiny_recipe: Path, tmp_path: Path) -> None:
@@ -294,12 +296,12 @@ def test_int8_that_cannot_qualify_exits_1_with_the_objections(
     assert next_version(tmp_path / "out", ID) == 1
 
 
-def test_untrained_weights_are_not_judged_by_fidelity(tmp_path: Path) -> None:
+def test_fidelity_of_untrained_weights_is_reported_only(tmp_path: Path) -> None:
     recipe, out = write_recipe(tmp_path, distance=-1), tmp_path / "out"
     succeed("--recipe", recipe, "--weights", "seeded", "--out", out, directory=tmp_path)
     manifest = read_manifest(out / ID / "1")
-    objections = [text for each in manifest.candidates for text in each.get("objections", ())]
-    assert sum(not each.get("searched") for each in manifest.candidates) == 3
+    objections = [text for one in manifest.candidates for text in one.get("objections", ())]
+    assert sum(not candidate.get("searched") for candidate in manifest.candidates) == 3
     assert not any("probability_distance" in text for text in objections)
     assert not any(variant.verification["judged"] for variant in manifest.variants)
 
@@ -317,8 +319,8 @@ def test_kill_at_any_stage_leaves_no_version_and_the_next_run_works(
         process.communicate()
         assert versions(out / ID) == []
         assert next_version(out, ID) == 1, stage
-    assert scratch_directories(out) != []  # nobody could remove it
-    # while it publishes: all of it or nothing
+    assert scratch_directories(out) != []  # the killed process could not remove it
+    # a kill while it publishes leaves a complete version or none
     process = start(*arguments, "--out", out, directory=tmp_path)
     wait_for(process, STAGES[-1])
     os.killpg(process.pid, signal.SIGKILL)
@@ -343,7 +345,7 @@ def test_interrupt_leaves_nothing_and_no_traceback(
     assert process.returncode == 130
     assert message == "convert: interrupted; nothing half-written was left\n"
     assert scratch_directories(out) == []
-    # alone, the parent waits a while for the child, which may come to its end
+    # a parent interrupted alone waits a while for the child, which may finish
     assert len(versions(out / ID)) == next_version(out, ID) - 1 <= (not to_group)
 
 
@@ -359,7 +361,7 @@ def test_several_at_once_make_one_version_of_each_digest(
     def run(index: int, precision: str) -> None:
         printed[index] = succeed(*seeded, "--precision", precision, directory=tmp_path)
 
-    threads = [threading.Thread(target=run, args=each) for each in enumerate(precisions)]
+    threads = [threading.Thread(target=run, args=arguments) for arguments in enumerate(precisions)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -367,8 +369,8 @@ def test_several_at_once_make_one_version_of_each_digest(
     assert len(printed) == len(precisions)
     different = len({*precisions})
     assert sum("(packaged)" in text for text in printed.values()) == different
-    found = [read_manifest(path) for path in versions(out / ID)]
-    assert len(found) == len({manifest.digest for manifest in found}) == different
+    manifests = [read_manifest(path) for path in versions(out / ID)]
+    assert len(manifests) == len({manifest.digest for manifest in manifests}) == different
     for path in versions(out / ID):
         assert runtime.load(path).manifest.version == int(path.name)
     assert scratch_directories(out) == []
@@ -376,7 +378,7 @@ def test_several_at_once_make_one_version_of_each_digest(
 
 @pytest.mark.slow
 def test_full_disk_exits_1_and_leaves_nothing(tiny_recipe: Path, tmp_path: Path) -> None:
-    # a limit on the size of files, in blocks of 512 bytes: the graph has 600
+    # limits of the size of a file, in blocks of 512 bytes: the graph has 600
     limits = ("1", "100", "500")
     for limit in limits:
         out = tmp_path / f"out{limit}"
@@ -395,8 +397,8 @@ def test_recipe_outside_the_repository_is_served(tiny_recipe: Path, tmp_path: Pa
 
     out = tmp_path / "out"
     succeed("--recipe", tiny_recipe, "--weights", "seeded", "--out", out, directory=tmp_path)
-    written, data = cv2.imencode(".png", np.full((40, 50, 3), 120, np.uint8))
-    assert written
+    encoded, data = cv2.imencode(".png", np.full((40, 50, 3), 120, np.uint8))
+    assert encoded
     with serving("--artifacts", str(out), SLIPWAY_ALLOW_SEEDED="1") as server:
         answer = httpx.post(f"{server.url}/v1/models/{ID}", content=data.tobytes(), timeout=30)
     assert answer.status_code == 200, answer.text

@@ -1,4 +1,4 @@
-"""`python -m convert` as a process of its own."""
+"""Run `python -m convert run` as a process."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ def convert(
 
 
 def succeed(*arguments: str | Path, directory: Path) -> str:
-    """Run a conversion that works; gives what it printed."""
+    """Run a conversion that works; return its output."""
     done = convert(*arguments, directory=directory)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -40,7 +40,7 @@ def succeed(*arguments: str | Path, directory: Path) -> str:
 
 
 def refuse(*arguments: str | Path, directory: Path, prefix: tuple[str, ...] = ()) -> str:
-    """Run a conversion that is refused; gives its one line."""
+    """Run a conversion that is refused; return its one line of error output."""
     done = convert(*arguments, directory=directory, prefix=prefix)
     assert done.returncode == 1, done.stdout + done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
@@ -49,5 +49,5 @@ def refuse(*arguments: str | Path, directory: Path, prefix: tuple[str, ...] = ()
 
 
 def scratch_directories(out: Path) -> list[Path]:
-    """What conversions have not cleaned up."""
+    """Return the scratch directories that conversions have left behind."""
     return [path for path in (out / ".work").iterdir() if path.is_dir()]

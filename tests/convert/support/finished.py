@@ -1,4 +1,4 @@
-"""A finished artifact of a small net, INT8 beside float, made by the converter's own stages."""
+"""Write a complete artifact of a small net with INT8 and float, by the converter's own stages."""
 
 import json
 from dataclasses import replace
@@ -27,7 +27,7 @@ TOLERANCE = Tolerance(at_most={"probability_distance": 0.4})
 
 
 def write_finished(root: Path) -> Path:
-    """A version directory with the variants int8, int8-7bit and float."""
+    """Write a version with the variants int8, int8-7bit and float; return its directory."""
     directory = write_artifact(root / "template", CLASSIFIER)
     manifest = read_manifest(directory)
     directory = directory.rename(root / "1")
@@ -48,7 +48,9 @@ def write_finished(root: Path) -> Path:
             ]
         )
 
-    known = golden.write_golden(directory / golden.FILE, nets.recipe(TOLERANCE), loaded, reference)
+    golden_samples = golden.write_golden(
+        directory / golden.FILE, nets.recipe(TOLERANCE), loaded, reference
+    )
     expected = reference(media.test)
     variants = []
     for name in ("int8", "int8-7bit", "float"):
@@ -62,7 +64,7 @@ def write_finished(root: Path) -> Path:
                 spec,
                 media,
                 expected,
-                known,
+                golden_samples,
                 TOLERANCE,
                 "scene",
             )
@@ -78,19 +80,19 @@ def write_finished(root: Path) -> Path:
 
 
 def _write(path: Path, name: str, spec: Spec) -> None:
-    made = path.with_name("made.onnx")
-    write_float_graph(nets.loaded(nets.convolutions(layers=3)), made)
+    source = path.with_name("source.onnx")
+    write_float_graph(nets.loaded(nets.convolutions(layers=3)), source)
     if name != "float":
-        quantizer = Quantizer(onnx.load(made), nets.media().calibration)
+        quantizer = Quantizer(onnx.load(source), nets.media().calibration)
         setting = Setting(all_op_types(), reduce_range=name == "int8-7bit")
-        onnx.save(quantizer.quantize(setting), made)
-        assert bool(saturating_layers(made)) == (name == "int8")
-    package.write_variant(made, path, spec)
-    made.unlink()
+        onnx.save(quantizer.quantize(setting), source)
+        assert bool(saturating_layers(source)) == (name == "int8")
+    package.write_variant(source, path, spec)
+    source.unlink()
 
 
 def put(directory: Path, name: str, content: bytes) -> None:
-    """Replace a variant's file, and its hash in the manifest, as somebody careful would."""
+    """Replace the file of a variant, and its size and hash in the manifest."""
     manifest = read_manifest(directory)
     changed = []
     for variant in manifest.variants:

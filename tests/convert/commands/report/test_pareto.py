@@ -1,4 +1,4 @@
-"""The plot of what was tried, and what stayed in float for it."""
+"""The plot and the table of candidates, and the layers that stay in float."""
 
 import math
 import re
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from convert.commands.report import page
-from convert.commands.report.facts import Facts, Measured, ModelFacts
+from convert.commands.report.facts import Facts, ModelFacts, VariantFacts
 from convert.commands.report.pareto import Mark, front, place
 from runtime.artifact.manifest import Weights
 
@@ -18,13 +18,13 @@ BEATEN = Mark("beaten", 4.5, 0.95, "searched")
 FLOAT = Mark("float", 10, 1.0, "float")
 
 
-def test_front_is_what_nothing_beats_in_both() -> None:
+def test_front_holds_the_marks_that_no_other_beats_in_both() -> None:
     marks = [FLOAT, BEATEN, GOOD, FAST, replace(FAST, fidelity=0.5)]
     assert front(marks) == (FAST, GOOD, FLOAT)
     assert front([GOOD, replace(GOOD, name="equal")]) == (GOOD,)
 
 
-def test_marks_stand_by_time_and_fidelity() -> None:
+def test_marks_are_placed_by_latency_and_fidelity() -> None:
     plot = place([FAST, GOOD, BEATEN, FLOAT, Mark("ruined", 1, 0.1, "searched")], "cosine_mean")
     marks = {mark.name: mark for mark in plot.marks}
     assert len(marks) == 5
@@ -35,14 +35,14 @@ def test_marks_stand_by_time_and_fidelity() -> None:
     assert [mark.name for mark in plot.front] == ["ruined", "fast", "good", "float"]
 
 
-def test_equal_values_divide_by_nothing() -> None:
+def test_equal_values_do_not_divide_by_zero() -> None:
     (mark,) = place([replace(FLOAT, milliseconds=0.0)], "cosine_mean").marks
     assert math.isfinite(mark.x + mark.y)
 
 
 def facts(**fields: Any) -> ModelFacts:
-    one = Measured("int8", "int8", 1, 2.0)
-    tried = (
+    one = VariantFacts("int8", "int8", 1, 2.0)
+    candidates = (
         {"name": "float", "milliseconds": 10.0, "size_bytes": 4, "peak_bytes": 9_000_000},
         {
             "name": "all operators", "milliseconds": 2.0, "size_bytes": 1, "peak_bytes": 3_000_000,
@@ -53,46 +53,48 @@ def facts(**fields: Any) -> ModelFacts:
             "fidelity": {"iou_mean": math.nan}, "objections": ["iou_mean cannot be told"],
         },
     )  # fmt: skip
-    made = ModelFacts(
+    plain = ModelFacts(
         id="net", version=1, digest="d", task="image-segmentation", description="", licence="",
         labels=(), weights=Weights("pretrained", "s", "c"), calibration="synthetic", parity=0.0,
         precision="int8", reason="", fidelity={"iou_mean": 0.99}, judged=True, inputs=1,
         inputs_source="synthetic", before=one, after=one, variants=(one,), seven_bits="",
         similarity=None, pairs={}, seconds=None, converted_at=None,
-        float_nodes=("conv<1>", "relu"), float_reason="iou_mean 0.6 < 0.98", candidates=tried,
+        float_nodes=("conv<1>", "relu"), float_reason="iou_mean 0.6 < 0.98", candidates=candidates,
     )  # fmt: skip
-    return replace(made, **fields)
+    return replace(plain, **fields)
 
 
-def shown(**fields: Any) -> str:
+def details(**fields: Any) -> str:
     """Return the details of a model on its page, as HTML without line breaks."""
     html = page.render(Facts(1, (facts(**fields),), (), ()))
     return " ".join(html.partition("<details>")[2].partition("</details>")[0].split())
 
 
-def test_what_stays_in_float_is_named_with_the_reason() -> None:
-    assert "<bdi>conv&lt;1&gt;</bdi>, <bdi>relu</bdi>." in shown()
-    assert "With those in integers too: <bdi>iou_mean 0.6 &lt; 0.98</bdi>" in shown()
-    assert "nothing but what follows the last layer" in shown(float_nodes=())
-    many = shown(float_nodes=tuple(f"n{i}" for i in range(20)))
+def test_float_layers_are_named_with_the_reason() -> None:
+    assert "<bdi>conv&lt;1&gt;</bdi>, <bdi>relu</bdi>." in details()
+    assert "With these in INT8 too: <bdi>iou_mean 0.6 &lt; 0.98</bdi>" in details()
+    assert "Only the nodes after the last layer" in details(float_nodes=())
+    many = details(float_nodes=tuple(f"n{i}" for i in range(20)))
     assert "<bdi>n11</bdi> and 8 more." in many
-    assert "In float" not in shown(precision="float", float_nodes=())
+    assert "computed in float" not in details(precision="float", float_nodes=())
 
 
-def test_a_value_that_cannot_be_told_has_a_row_and_no_mark() -> None:
-    assert shown().count("<circle") == 2
-    assert shown().count("<tr") == 4
-    assert "3.00 MB" in shown()
+def test_candidate_with_nan_has_a_row_and_no_mark() -> None:
+    assert details().count("<circle") == 2
+    assert details().count("<tr") == 4
+    assert "3.00 MB" in details()
     assert (
-        'aria-label="iou_mean by latency; front: all operators 2.00 ms; float 10.0 ms"' in shown()
+        'aria-label="iou_mean by latency; front: all operators 2.00 ms; float 10.0 ms"' in details()
     )
-    nothing_tried = shown(candidates=())
+    nothing_tried = details(candidates=())
     assert nothing_tried.count("<circle") == nothing_tried.count("<tr") == 0
 
 
 @pytest.mark.parametrize("name", ["<script>", '" onload="x'])
 def test_names_in_the_plot_are_escaped(name: str) -> None:
     float_graph, *others = facts().candidates
-    hostile = shown(candidates=({**float_graph, "name": name}, *others), fidelity={"iou_mean": 1.0})
+    hostile = details(
+        candidates=({**float_graph, "name": name}, *others), fidelity={"iou_mean": 1.0}
+    )
     assert name not in hostile
     assert len(re.findall(r"<circle [^>]*><title>[^<>]*</title></circle>", hostile)) == 2
