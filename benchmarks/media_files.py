@@ -38,7 +38,7 @@ def write_sound(path: Path, seconds: float) -> None:
 
 
 def clip_writer(codec: str) -> Callable[[Path, float], None]:
-    """Return a function that writes an MP4 file of so many seconds, 720p, of a moving disc.
+    """Return a function that writes an MP4 file, 720p, of a moving disc for a number of seconds.
 
     Args:
         codec: four characters that OpenCV has an encoder for.
