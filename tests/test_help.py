@@ -11,7 +11,7 @@ import pytest
 
 COMMANDS = (
     *("convert", "convert.gait.train"),
-    *("runtime", "serve", "benchmarks"),
+    *("runtime", "serve", "benchmarks", "benchmarks.scaling"),
     *("deploy.check", "deploy.demo", "deploy.gallery"),
 )
 
