@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runtime.draw import Picture
+from runtime.arrays import Image
 from runtime.predict.prepare import Bounds
 from runtime.results import Classification, Provenance
 
@@ -19,7 +19,7 @@ class Answer:
     result: dict[str, Any]  # equals the `result` of the server's answer
     lines: tuple[str, ...]  # for people: the first follows the file's name
     warnings: tuple[str, ...] = ()
-    picture: Callable[[], Picture] | None = None  # None: the answer cannot be drawn
+    picture: Callable[[], Image] | None = None  # None: the answer cannot be drawn
 
 
 @dataclass(frozen=True, slots=True)

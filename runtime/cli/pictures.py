@@ -1,8 +1,9 @@
 """Pictures of sounds and clips, which are decoded once more to be drawn; captions of classes."""
 
+from runtime.arrays import Image
 from runtime.artifact.steps import Resize
 from runtime.cli.command import format_probability, format_top_class
-from runtime.draw import Frame, Picture, Span, Wave, draw_sheet, draw_wave, envelope_of
+from runtime.draw import Frame, Span, Wave, draw_sheet, draw_wave, envelope_of
 from runtime.media.video.sample import SampledFrames
 from runtime.predict.prepare import Bounds
 from runtime.results import Classification
@@ -26,7 +27,7 @@ def duration_s(data: bytes, bounds: Bounds) -> float:
     return sum(block.size for block in blocks) / DRAWN_HZ
 
 
-def draw_sound(data: bytes, result: Classification, bounds: Bounds) -> Picture:
+def draw_sound(data: bytes, result: Classification, bounds: Bounds) -> Image:
     """Draw the waveform of a sound that was classified as a whole."""
     seconds = duration_s(data, bounds)
     kind = result.labels.index(result.label)
@@ -34,7 +35,7 @@ def draw_sound(data: bytes, result: Classification, bounds: Bounds) -> Picture:
     return draw_wave(wave_of(data, seconds, bounds), [span], caption=format_ranking(result))
 
 
-def draw_clip(data: bytes, count: int, caption: str, bounds: Bounds) -> Picture:
+def draw_clip(data: bytes, count: int, caption: str, bounds: Bounds) -> Image:
     """Draw the frames of a clip that a model of `count` frames sees, each once."""
     steps = (Resize("linear", shortest_side=THUMBNAIL_PX),)
     sample = bounds.decoders.sample_frames(data, count=count, steps=steps, limits=bounds.video)

@@ -4,12 +4,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from runtime.arrays import Image
 from runtime.cli.command import Answer, Command, ReadyCommand
 from runtime.cli.files import OutputPaths, error_context, read_file
 from runtime.cli.model_repository import ModelRepository
 from runtime.cli.options import add_artifacts_option, add_model_option
 from runtime.cutout.compose import Backdrop, parse_colour
-from runtime.draw import Picture, draw_matte
+from runtime.draw import draw_matte
 from runtime.errors import InputError
 from runtime.media.images.decode import decode_image
 from runtime.media.suffixes import IMAGES
@@ -139,7 +140,7 @@ def _format_result(result: CutOut, out: str | None) -> str:
     return f"{result.alpha.mean() / 255:.0%} foreground, by {result.method}{arrow}"
 
 
-def _draw(image: Picture, result: CutOut) -> Picture:
+def _draw(image: Image, result: CutOut) -> Image:
     alpha = (result.alpha / 255).astype("float32")
     return draw_matte(image, result.foreground, alpha, caption=_format_result(result, None))
 

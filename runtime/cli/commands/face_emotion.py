@@ -4,12 +4,13 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+from runtime.arrays import Image
 from runtime.cli.command import Answer, Command, ReadyCommand, format_top_class
 from runtime.cli.files import read_file
 from runtime.cli.model_repository import ModelRepository
 from runtime.cli.options import add_artifacts_option
 from runtime.cli.pictures import format_ranking
-from runtime.draw import Box, Picture, draw_boxes
+from runtime.draw import Box, draw_boxes
 from runtime.media.images.decode import decode_image
 from runtime.media.suffixes import IMAGES
 from runtime.model import Model
@@ -144,7 +145,7 @@ def _format_box(face: FaceResult) -> str:
     )
 
 
-def _draw(image: Picture, result: FaceEmotion) -> Picture:
+def _draw(image: Image, result: FaceEmotion) -> Image:
     boxes = [_box(face, result.labels) for face in result.faces if face.region.box_xyxy is not None]
     first = result.faces[0].emotion
     ranking = format_ranking(first) if first else _NO_EMOTION

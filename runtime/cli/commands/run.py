@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from runtime.arrays import Image
 from runtime.artifact.steps import SampleFrames
 from runtime.cli.command import Answer, Command, ReadyCommand, format_probability
 from runtime.cli.files import read_file
 from runtime.cli.model_repository import load_with_caution
 from runtime.cli.pictures import draw_clip, draw_sound, format_ranking
-from runtime.draw import Picture, draw_boxes, draw_matte
+from runtime.draw import draw_boxes, draw_matte
 from runtime.draw.boxes import Box
 from runtime.media.images.decode import decode_image
 from runtime.media.suffixes import SUFFIXES
@@ -71,7 +72,7 @@ def _format(value: Any) -> str:
 
 def _picture(
     model: Model, data: bytes, result: Result, bounds: Bounds
-) -> Callable[[], Picture] | None:
+) -> Callable[[], Image] | None:
     """Return a function that draws the answer; None if it cannot be drawn."""
     step = next(iter(model.spec.preprocess), None)
     match result:
@@ -85,9 +86,7 @@ def _picture(
             return None
 
 
-def _draw_image(
-    data: bytes, result: Classification | Detections | Alpha, bounds: Bounds
-) -> Picture:
+def _draw_image(data: bytes, result: Classification | Detections | Alpha, bounds: Bounds) -> Image:
     image = decode_image(data, max_pixels=bounds.pixels)
     match result:
         case Detections():

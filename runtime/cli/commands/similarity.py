@@ -3,11 +3,12 @@
 import argparse
 from pathlib import Path
 
+from runtime.arrays import Image
 from runtime.cli.command import Answer, Command, ReadyCommand
 from runtime.cli.files import error_context, read_file
 from runtime.cli.model_repository import ModelRepository
 from runtime.cli.options import add_artifacts_option, add_model_option
-from runtime.draw import Picture, draw_pair
+from runtime.draw import draw_pair
 from runtime.media.images.decode import decode_image
 from runtime.media.suffixes import IMAGES
 from runtime.predict.prepare import Bounds
@@ -51,7 +52,7 @@ def _prepare(options: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
     return ReadyCommand(answer, IMAGES)
 
 
-def _draw(images: list[bytes], result: Similarity, bounds: Bounds) -> Picture:
+def _draw(images: list[bytes], result: Similarity, bounds: Bounds) -> Image:
     left, right = (decode_image(image, max_pixels=bounds.pixels) for image in images)
     return draw_pair(left, right, caption=_format(result))
 

@@ -4,12 +4,13 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+from runtime.arrays import Image
 from runtime.cli.command import Answer, Command, ReadyCommand, format_top_class
 from runtime.cli.files import read_file
 from runtime.cli.model_repository import ModelRepository
 from runtime.cli.options import add_artifacts_option, add_model_option
 from runtime.cli.pictures import format_ranking, wave_of
-from runtime.draw import Picture, Span, draw_wave
+from runtime.draw import Span, draw_wave
 from runtime.media.suffixes import SOUNDS
 from runtime.predict.prepare import Bounds
 from runtime.results import Classification
@@ -73,7 +74,7 @@ def _format_emotion(emotion: Classification | None) -> str:
     return format_top_class(emotion) if emotion else SILENT
 
 
-def _draw(data: bytes, result: VoiceEmotion, bounds: Bounds) -> Picture:
+def _draw(data: bytes, result: VoiceEmotion, bounds: Bounds) -> Image:
     spans = []
     for window in result.windows:
         emotion = window.emotion
