@@ -1,6 +1,6 @@
-"""Networks in the framework they were trained in: run for reference values, exported to ONNX.
+"""Networks in the framework that they were trained in, one file per framework.
 
-One file per framework, all with the same three verbs; see `Network`.
+Each implements `Network`: run it for reference values, export it to ONNX, list its weights.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,25 +12,31 @@ from numpy.typing import NDArray
 
 
 class Network(Protocol):
-    """A network in its own framework: tensors in, tensors out, all with the batch axis first."""
+    """A network in its own framework; the first axis of its inputs and outputs is the batch."""
 
-    framework: str  # "torch", "keras", "onnx": for messages and the manifest
+    framework: str  # "torch", "keras", ...; used in messages and in the manifest
 
     def forward(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
-        """Run the reference: its inputs in the framework's layout to its raw outputs."""
+        """Run the reference.
+
+        Args:
+            inputs: arrays (N, ...) in the framework's layout, one per input.
+
+        Returns:
+            The raw outputs, (N, ...) each.
+        """
         ...
 
     def export(self) -> onnx.ModelProto:
         """Return the float graph, at `OPSET` of `convert.export.graph.opset`.
 
-        Its inputs and outputs have the order of this network's.
-
-        Images are (N, C, H, W) whatever the framework's layout; the batch axis is free.
+        Inputs and outputs have the network's order, the batch axis may have any size, and images
+        are (N, C, H, W) whatever the framework's layout.
         """
         ...
 
     def weights(self) -> Mapping[str, NDArray[np.generic]]:
-        """Every tensor of the model, by name: its identity."""
+        """Return every tensor of the model, by name; they are its identity."""
         ...
 
 

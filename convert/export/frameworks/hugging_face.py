@@ -1,4 +1,4 @@
-"""A model of Hugging Face's transformers as a `Network`, exported by optimum."""
+"""Models of Hugging Face's transformers as networks, exported by optimum."""
 
 import importlib
 import os
@@ -17,8 +17,8 @@ from convert.errors import ConvertError
 from convert.export.frameworks import forward_by_row
 from runtime.errors import one_line
 
-# set before the import: transformers would import TensorFlow, which does not go with torch in one
-# process, and would ask the hub, which is the downloader's work
+# set before the import. Otherwise transformers imports TensorFlow, which does not work with torch
+# in one process, and asks the hub, which is left to the downloader
 SETTINGS = {
     "USE_TF": "0",
     "USE_FLAX": "0",
@@ -28,7 +28,7 @@ SETTINGS = {
 
 
 def import_transformers() -> ModuleType:
-    """The library, imported as this project uses it: torch alone, offline."""
+    """Import transformers with settings of this project: torch alone, offline."""
     os.environ.update(SETTINGS)
     import transformers as library
 
@@ -45,15 +45,15 @@ class TransformersNetwork:
 
         Args:
             module: transformers.PreTrainedModel, loaded; put into eval mode.
-            task: optimum's name: its configuration decides the graph's inputs and outputs.
-            outputs: fields of what the module returns, as the task names them.
+            task: optimum's name for it; optimum decides the graph's inputs and outputs by it.
+            outputs: names of the outputs to use, as fields of what the module returns.
         """
         self._module = module.eval()
         self._task = task
         self._outputs = outputs
 
     def forward(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
-        """Arrays (N, ...) to the fields asked for, row by row so that memory stays flat."""
+        """Run the module, one sample at a time; see `Network.forward`."""
         import torch
 
         names = list(self._configuration().inputs)
@@ -66,7 +66,7 @@ class TransformersNetwork:
             return forward_by_row(call, inputs)
 
     def export(self) -> onnx.ModelProto:
-        """By optimum's exporter and its configuration of the architecture; see `Network.export`.
+        """Export with optimum's configuration for the architecture; see `Network.export`.
 
         Raises:
             ConvertError: optimum cannot export the module.
@@ -76,7 +76,7 @@ class TransformersNetwork:
 
         with tempfile.TemporaryDirectory(prefix="slipway-") as directory, warnings.catch_warnings():
             path = Path(directory, "exported.onnx")
-            warnings.simplefilter("ignore")  # of torch's tracer, about branches that shapes decide
+            warnings.simplefilter("ignore")  # torch's tracer warns of branches that shapes decide
             try:
                 _optimum("onnx.convert").export_pytorch(
                     self._module, self._configuration(), OPSET, path
@@ -89,7 +89,7 @@ class TransformersNetwork:
         return simplify(free_batch(exported))
 
     def weights(self) -> Mapping[str, NDArray[np.generic]]:
-        """The state_dict as arrays."""
+        """Return the state_dict as arrays."""
         return {name: tensor.numpy() for name, tensor in self._module.state_dict().items()}
 
     def _configuration(self) -> Any:

@@ -1,4 +1,4 @@
-"""A Keras model's call as an ONNX graph, through tf2onnx."""
+"""Export of Keras models with tf2onnx."""
 
 import logging
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from runtime.errors import one_line
 
 
 def export_call(call: Callable[[Any], Any], shape: tuple[int, int, int]) -> onnx.ModelProto:
-    """Trace a function of one image and convert what was traced.
+    """Trace a function of one image and convert the trace.
 
     Args:
-        call: (N, H, W, C) float32 tensor to the raw output.
+        call: maps a (N, H, W, C) float32 tensor to the raw output.
         shape: (H, W, C).
 
     Returns:
-        Graph at OPSET from (N, C, H, W), batch axis free.
+        Graph at OPSET from (N, C, H, W); the batch axis may have any size.
 
     Raises:
         ConvertError: a layer has no ONNX form.
@@ -32,7 +32,7 @@ def export_call(call: Callable[[Any], Any], shape: tuple[int, int, int]) -> onnx
 
     signature = [tf.TensorSpec((None, *shape), tf.float32, name="x")]
     function = tf.function(call, input_signature=signature)
-    # what has no ONNX form it logs, line by line, and leaves in the graph: found there below
+    # operators without an ONNX form are logged, one a line, and left in the graph: checked below
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     try:
         # from_function: from_keras fails on Sequential models of Keras 3
@@ -51,11 +51,15 @@ def export_call(call: Callable[[Any], Any], shape: tuple[int, int, int]) -> onnx
 
 
 def _with_constants(model: onnx.ModelProto, function: Any) -> onnx.ModelProto:
-    """Values that layers hold outside their weights (Normalization, for one) as initializers.
+    """Turn values that layers hold outside their weights into initializers, in place.
 
-    TensorFlow captures them as inputs of the traced function, and tf2onnx leaves them as such.
+    Normalization holds some. TensorFlow captures them as inputs of the traced function, and tf2onnx
+    leaves them inputs.
+
+    Raises:
+        ConvertError: the graph then has other inputs than one image.
     """
-    held = {
+    captured = {
         placeholder.name: value
         for value, placeholder in function.graph.captures
         if placeholder.dtype.name != "resource"
@@ -63,21 +67,21 @@ def _with_constants(model: onnx.ModelProto, function: Any) -> onnx.ModelProto:
     inputs = list(model.graph.input)
     del model.graph.input[:]
     for value in inputs:
-        if value.name in held:
-            array = np.asarray(held[value.name].numpy())
+        if value.name in captured:
+            array = np.asarray(captured[value.name].numpy())
             model.graph.initializer.append(numpy_helper.from_array(array, value.name))
         else:
             model.graph.input.append(value)
     if len(model.graph.input) != 1:
         names = ", ".join(value.name for value in model.graph.input)
-        raise ConvertError(f"tf2onnx gives a graph of the inputs {names}; needed: one image")
+        raise ConvertError(f"tf2onnx returns a graph of the inputs {names}; needed: one image")
     return model
 
 
 def _standard_nearest(model: onnx.ModelProto) -> onnx.ModelProto:
-    """TensorFlow's nearest neighbour in the terms of today's ONNX.
+    """Write TensorFlow's nearest neighbour, floor((x + 0.5) / scale), in today's terms, in place.
 
-    It takes the pixel at floor((x + 0.5) / scale); onnxruntime warns at the retired name of that.
+    tf2onnx writes a name that ONNX retired; onnxruntime warns of it.
     """
     for node in model.graph.node:
         attributes = {attribute.name: attribute for attribute in node.attribute}
@@ -88,7 +92,7 @@ def _standard_nearest(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _erfc(graph: Any, node: Any, name: str, arguments: Any) -> None:
-    """Keras's exact GELU: erfc(x) = 1 - erf(x). A handler as tf2onnx calls it."""
+    """Convert Erfc, which Keras's exact GELU uses: erfc(x) = 1 - erf(x). Called by tf2onnx."""
     del name, arguments
     node.type = "Erf"
     one = graph.make_const(f"{node.name}/one", np.ones((), np.float32)).output[0]

@@ -1,4 +1,4 @@
-"""A Keras model as a `Network`."""
+"""Keras models as networks."""
 
 import os
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ from runtime.errors import one_line
 
 
 def import_keras() -> Any:
-    """Keras on TensorFlow, with settings that must precede the first import."""
-    # oneDNN's kernels corrupt the heap on separable convolutions and blur the reference arithmetic
+    """Import Keras on TensorFlow, after settings that must precede the first import."""
+    # oneDNN's kernels corrupt the heap on separable convolutions, and compute less exactly
     os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -28,17 +28,17 @@ def import_keras() -> Any:
 
 
 def load_keras(path: Path) -> Any:
-    """Load a Keras 2 .h5 or Keras 3 .keras file without running anything in it.
+    """Load a Keras 2 .h5 or Keras 3 .keras file without running code from it.
 
     Raises:
-        CheckpointError: not a Keras file, damaged, or with layers that carry code.
+        CheckpointError: it is no Keras file, damaged, or has layers that carry code.
     """
     require_kind(path, "hdf5", "keras")
     check_keras_config(path)
     keras = import_keras()
     try:
         return keras.models.load_model(path, compile=False)
-    except Exception as error:  # h5py and Keras raise a dozen types for a damaged file
+    except Exception as error:  # for a damaged file h5py and Keras raise a dozen types
         raise CheckpointError(f"{path}: Keras cannot load it: {one_line(error)}") from error
 
 
@@ -52,15 +52,15 @@ class KerasNetwork:
 
         Args:
             model: keras.Model.
-            where: it was read from, the beginning of every message.
+            where: the file that it was read from; begins every error.
 
         Raises:
-            CheckpointError: the model is not one image in, one tensor out, of fixed size.
+            CheckpointError: it has not one image input of fixed size and one output.
         """
         if len(model.inputs) != 1 or len(model.outputs) != 1:
-            found = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
             raise CheckpointError(
-                f"{where}: the model has {found}; needed: one image in, one tensor out"
+                f"{where}: the model has {len(model.inputs)} inputs and {len(model.outputs)} "
+                "outputs; needed: one image in, one tensor out"
             )
         shape = tuple(model.inputs[0].shape)
         if len(shape) != 4 or None in shape[1:] or shape[3] not in (1, 3):
@@ -75,36 +75,39 @@ class KerasNetwork:
 
     @property
     def ends_in_softmax(self) -> bool:
-        """True when the output already is a probability distribution, told by its values.
+        """Return whether the output is a probability distribution, judged by its values on noise.
 
-        Not by the last layer: softmax may be in a nested model, or before a Dropout.
+        The last layer does not show it: softmax may be in a nested model, or before a Dropout.
+
+        Raises:
+            CheckpointError: the values are in [0, 1] and do not sum to 1: sigmoids.
         """
         noise = np.random.default_rng(0).uniform(-1, 1, (3, *self.input_shape))
         (output,) = self.forward(noise.astype(np.float32))
         is_distribution = bool((output >= 0).all() and np.abs(output.sum(axis=-1) - 1).max() < 1e-3)
         if not is_distribution and (output >= 0).all() and (output <= 1).all():
             raise CheckpointError(
-                f"{self._where}: the model gives values in [0, 1] that do not sum to 1: "
+                f"{self._where}: the model returns values in [0, 1] that do not sum to 1: "
                 "independent labels (sigmoid); needed: one class of several (softmax, or logits)"
             )
         return is_distribution
 
     def forward(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
-        """(N, H, W, C) float32 to the raw output, row by row so that memory stays flat."""
+        """Run the model on (N, H, W, C) float32, one sample at a time; see `Network.forward`."""
         return forward_by_row(lambda x: [self._call(x).numpy()], inputs)
 
     def export(self) -> onnx.ModelProto:
-        """Through tf2onnx; see `Network.export`."""
+        """Export with tf2onnx; see `Network.export`."""
         from convert.export.frameworks.keras_export import export_call
 
         return export_call(self._call, self.input_shape)
 
     def _call(self, x: Any) -> Any:
-        # a model saved with a list of inputs wants a list, and warns where it gets a tensor
-        # (a Sequential read from .h5 has no `input` before its first call)
+        # a model saved with a list of inputs warns unless it gets a list; a Sequential read from
+        # .h5 has no `input` before its first call
         inputs = [x] if isinstance(getattr(self._model, "input", None), list) else x
         return self._model(inputs, training=False)
 
     def weights(self) -> Mapping[str, NDArray[np.generic]]:
-        """Arrays by position: Keras numbers names with a process-wide counter."""
+        """Return the arrays by position: Keras numbers names with a process-wide counter."""
         return {f"{i:03d}": weight.numpy() for i, weight in enumerate(self._model.weights)}

@@ -1,4 +1,4 @@
-"""An ONNX file read whole, or refused with what to do about it."""
+"""Read ONNX files whole, and refuse those that cannot be packaged."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,54 +15,57 @@ from convert.errors import CheckpointError
 from convert.export.graph.opset import opset_of
 from runtime.errors import one_line
 
-MOST_BYTES = 2**31 - 1  # of one protobuf message: what packaged graphs are
-OLDEST_OPSET = 7  # that onnxruntime runs
-QUANTIZED = frozenset(
+MAX_BYTES = 2**31 - 1  # of one protobuf message, as packaged graphs are
+OLDEST_OPSET = 7  # oldest that onnxruntime runs
+QUANTIZED_OPERATORS = frozenset(
     {
         *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
         *("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"),
     }
 )
 
-HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+HALF_PRECISION = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
-    """The model with its weights, wherever they lie.
+    """Read a model with its weights, also those in files of their own.
 
     Raises:
-        CheckpointError: not an ONNX file, damaged, over 2 GB, without the file of its weights,
-            older than onnxruntime reads, quantized already, or of half precision.
+        CheckpointError: it is no ONNX file, damaged, over 2 GB, without the files of its weights,
+            older than onnxruntime runs, quantized already, or of half precision.
     """
     require_kind(path, "onnx")
     _refuse_size(path, [path])
     try:
         model = onnx.load(path, load_external_data=False)
-    except Exception as error:  # protobuf's exceptions share no base with ours
+    except Exception as error:  # protobuf documents no exception types
         raise _invalid(path, error) from error
-    beside = _external_data_paths(model, path)
-    missing = [file.name for file in beside if not file.is_file()]
+    external = _external_data_paths(model, path)
+    missing = [file.name for file in external if not file.is_file()]
     if missing:
         raise CheckpointError(
             f"{path}: its weights are in {', '.join(missing)}, which must lie beside it"
         )
-    _refuse_size(path, [path, *beside])
+    _refuse_size(path, [path, *external])
     try:
         load_external_data_for_model(model, str(path.parent))
         onnx.checker.check_model(model)
-    except Exception as error:  # the checker's exceptions share no base with protobuf's
+    except Exception as error:  # the checker has exceptions of its own
         raise _invalid(path, error) from error
     _refuse_content(path, model)
     return model
 
 
 def external_data_files(path: Path) -> tuple[Path, ...]:
-    """Files that hold an ONNX file's weights; none for a checkpoint of another kind, or damaged."""
+    """Return the files that hold an ONNX file's weights.
+
+    There are none for a checkpoint of another kind, or a damaged one: `read_onnx` refuses that.
+    """
     try:
         if detect_kind(path) != "onnx":
             return ()
         return _external_data_paths(onnx.load(path, load_external_data=False), path)
-    except Exception:  # protobuf's exceptions share no base with ours; `read_onnx` tells
+    except Exception:  # protobuf documents no exception types
         return ()
 
 
@@ -77,7 +80,7 @@ def _external_data_paths(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]
 
 def _refuse_size(path: Path, files: Sequence[Path]) -> None:
     size = sum(file.stat().st_size for file in files)
-    if size > MOST_BYTES:
+    if size > MAX_BYTES:
         raise CheckpointError(
             f"{path}: {size / 1e9:.1f} GB with its weights; a graph has at most 2.1 GB"
         )
@@ -89,13 +92,13 @@ def _refuse_content(path: Path, model: onnx.ModelProto) -> None:
         raise CheckpointError(
             f"{path}: of opset {version}; onnxruntime runs {OLDEST_OPSET} and newer; export again"
         )
-    quantized = QUANTIZED.intersection(node.op_type for node in model.graph.node)
+    quantized = QUANTIZED_OPERATORS.intersection(node.op_type for node in model.graph.node)
     if quantized:
         raise CheckpointError(
             f"{path}: quantized already ({', '.join(sorted(quantized))}); "
             "give the float model that it was made from"
         )
-    half = [tensor.name for tensor in _constants(model.graph) if tensor.data_type in HALF]
+    half = [tensor.name for tensor in _constants(model.graph) if tensor.data_type in HALF_PRECISION]
     if half:
         raise CheckpointError(
             f"{path}: its weights are in half precision ({len(half)} tensors); "

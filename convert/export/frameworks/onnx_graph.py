@@ -1,4 +1,4 @@
-"""An ONNX file as a `Network`: the source is a graph already, the reference is it untouched."""
+"""ONNX files as networks; the reference is the file as it is, run by onnxruntime."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ from runtime.errors import one_line
 
 
 class OnnxNetwork:
-    """One image input and chosen outputs of an ONNX file."""
+    """An ONNX file with one image input, and some of its outputs."""
 
     framework = "onnx"
 
@@ -43,33 +43,32 @@ class OnnxNetwork:
 
         Args:
             path: the ONNX file.
-            outputs: which of its outputs are used, by index or name, in the order wanted; the
-                others are pruned away.
-            layout: that its input has.
-            size: (height, width) to use it at, of a file that takes several.
+            outputs: indices or names of the outputs to use, in this order; others are removed.
+            layout: axes of its input.
+            size: (height, width) to use a file at that takes images of any size.
 
         Raises:
-            CheckpointError: not an ONNX file, or not one that can be packaged (see `read_onnx`);
-                without such an output; that output is not float32, or not made of one float32
-                image alone; of another size; or made by If or Loop.
+            CheckpointError: the file cannot be read (see `read_onnx`); it lacks an output, or one
+                is not float32; its input is not one float32 image, or has another size; or it
+                has branches that do not fold away (If, Loop, Scan).
         """
         whole = read_onnx(path)
         names = [value.name for value in whole.graph.output]
-        chosen = [_output_name(names, wanted, path) for wanted in outputs]
+        output_names = [_output_name(names, output, path) for output in outputs]
         self._path = path
-        self._model = prune(whole, chosen)  # the reference
+        self._model = prune(whole, output_names)  # the reference
         self._layout = layout
         shape = _image_shape(self._model.graph.input, path)
         _check_outputs(self._model.graph, path)
         if size is not None:
             shape = _with_size(self._model, shape, size, layout, path)
-        self._flat = _without_subgraphs(self._model, path)  # what is exported
-        # (C, H, W); 0: any
+        self._exported = _without_subgraphs(self._model, path)
+        # (C, H, W); 0: any size
         self.input_shape = shape if layout == "NCHW" else (shape[2], *shape[:2])
         self._session: ort.InferenceSession | None = None
 
     def forward(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
-        """(N, C, H, W) float32, or (N, H, W, C), to the raw outputs: the file as it came."""
+        """Run the file on float32 images in its layout, one at a time; see `Network.forward`."""
         if self._session is None:
             self._session = _reference_session(self._model, self._path)
         session, name = self._session, self._model.graph.input[0].name
@@ -82,60 +81,68 @@ class OnnxNetwork:
             ) from error
 
     def export(self) -> onnx.ModelProto:
-        """The graph brought to our opset, with a free batch axis; see `Network.export`."""
-        model = convert_opset(self._flat)
+        """Return the graph at OPSET, for any batch size; see `Network.export`.
+
+        Raises:
+            CheckpointError: the graph computes for one image at a time only.
+            ConvertError: an operator has no equivalent at OPSET.
+        """
+        model = convert_opset(self._exported)
         if self._layout == "NHWC":
             model = nhwc_to_nchw(model)
-        # sizes become scales while the batch is still what the file was made for
+        # sizes become scales first, while the batch still is the one that the file was made for
         freed = scale_resizes(free_batch(free_reshapes(scale_resizes(model))))
         if all(self.input_shape):
-            _check_batch(freed, self.input_shape, self._path)
+            _check_batch_of_two(freed, self.input_shape, self._path)
         return freed
 
     def weights(self) -> Mapping[str, NDArray[np.generic]]:
-        """The file's initializers."""
+        """Return the file's initializers."""
         return initializers(self._model)
 
 
-def _output_name(names: Sequence[str], wanted: int | str, path: Path) -> str:
-    if isinstance(wanted, str):
-        if wanted not in names:
-            raise CheckpointError(f"{path}: has the outputs {', '.join(names)}; needed: {wanted}")
-        return wanted
-    if wanted >= len(names):
-        raise CheckpointError(f"{path}: has {len(names)} outputs; needed: {wanted + 1}")
-    return names[wanted]
+def _output_name(names: Sequence[str], output: int | str, path: Path) -> str:
+    """Return the name of an output given by index or name."""
+    if isinstance(output, str):
+        if output not in names:
+            raise CheckpointError(f"{path}: has the outputs {', '.join(names)}; needed: {output}")
+        return output
+    if output >= len(names):
+        raise CheckpointError(f"{path}: has {len(names)} outputs; needed: {output + 1}")
+    return names[output]
 
 
 def _check_outputs(graph: onnx.GraphProto, path: Path) -> None:
+    """Check that every output is a float tensor that a node computes."""
     computed = {name for node in graph.node for name in node.output}
     for value in graph.output:
         kind = value.type.WhichOneof("value")
         if value.name not in computed:
-            found = "an input, or a constant"
+            fault = "an input, or a constant"
         elif kind != "tensor_type":
-            found = f"a {(kind or 'value of no type').removesuffix('_type')}"
+            fault = f"a {(kind or 'value of no type').removesuffix('_type')}"
         elif value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
-            found = _element(value)
+            fault = _element_type(value)
         else:
             continue
         raise CheckpointError(
-            f"{path}: its output {value.name!r} is {found}; "
+            f"{path}: its output {value.name!r} is {fault}; "
             "needed: a float tensor that it computes. "
             "Choose another in the recipe: OnnxNetwork(path, outputs=[...])"
         )
 
 
 def _image_shape(inputs: Sequence[onnx.ValueInfoProto], path: Path) -> tuple[int, ...]:
-    found = [(value, value.type.tensor_type.shape.dim) for value in inputs]
-    if len(found) != 1 or _element(found[0][0]) != "float" or len(found[0][1]) != 4:
+    """Return the sizes of the one image input without its batch axis; 0: any size."""
+    dims_of = [(value, value.type.tensor_type.shape.dim) for value in inputs]
+    if len(dims_of) != 1 or _element_type(dims_of[0][0]) != "float" or len(dims_of[0][1]) != 4:
         listed = ", ".join(
-            f"{value.name} {_element(value)} of {len(dims)} axes" for value, dims in found
+            f"{value.name} {_element_type(value)} of {len(dims)} axes" for value, dims in dims_of
         )
         raise CheckpointError(
             f"{path}: takes {listed or 'nothing'}; needed: one float image (N, C, H, W)"
         )
-    batch, *sides = (dim.dim_value for dim in found[0][1])
+    batch, *sides = (dim.dim_value for dim in dims_of[0][1])
     if batch > 1:
         raise CheckpointError(
             f"{path}: takes {batch} images at a time, no more and no fewer; "
@@ -151,23 +158,27 @@ def _with_size(
     layout: Literal["NCHW", "NHWC"],
     path: Path,
 ) -> tuple[int, ...]:
-    """The file's shape with free sides fixed, there too: sizes computed from it become constant."""
-    at = slice(1, 3) if layout == "NCHW" else slice(0, 2)
-    if any(side not in (0, wanted) for side, wanted in zip(shape[at], size, strict=True)):
-        raise CheckpointError(f"{path}: takes images of {shape[at]}; the recipe wants {size}")
-    dims = list(model.graph.input[0].type.tensor_type.shape.dim)[1:][at]
+    """Fix free height and width in the model, in place, and return its input's shape.
+
+    Sizes that the graph computes from the input's size become constants when it is simplified.
+    """
+    sides = slice(1, 3) if layout == "NCHW" else slice(0, 2)
+    if any(side not in (0, fixed) for side, fixed in zip(shape[sides], size, strict=True)):
+        raise CheckpointError(f"{path}: takes images of {shape[sides]}; the recipe wants {size}")
+    dims = list(model.graph.input[0].type.tensor_type.shape.dim)[1:][sides]
     for dim, side in zip(dims, size, strict=True):
         dim.dim_value = side
     del model.graph.value_info[:]
-    fixed = list(shape)
-    fixed[at] = size
-    return tuple(fixed)
+    fixed_shape = list(shape)
+    fixed_shape[sides] = size
+    return tuple(fixed_shape)
 
 
 def _without_subgraphs(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    """Fold branches with a constant condition away, and refuse a model with others."""
     if not has_subgraphs(model):
         return model
-    # exporters write If where a shape was not known to them; known, it folds away
+    # exporters write If where they do not know a shape; a fixed size makes the condition constant
     flat = simplify(model)
     if has_subgraphs(flat):
         raise CheckpointError(
@@ -177,15 +188,15 @@ def _without_subgraphs(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     return flat
 
 
-def _check_batch(model: onnx.ModelProto, shape: tuple[int, ...], path: Path) -> None:
-    """Some constants of a graph exported for one image hold only for one."""
-    given = model.graph.input[0].name
+def _check_batch_of_two(model: onnx.ModelProto, shape: tuple[int, ...], path: Path) -> None:
+    """Check that the graph takes two images: constants may be valid for a batch of one only."""
+    name = model.graph.input[0].name
     try:
-        outputs = _reference_session(model, path).run(None, {given: np.zeros((2, *shape), "f")})
-        alone = any(len(array) != 2 for array in outputs)
+        outputs = _reference_session(model, path).run(None, {name: np.zeros((2, *shape), "f")})
+        is_single = any(len(array) != 2 for array in outputs)
     except Exception:  # onnxruntime's exceptions share no base class of their own
-        alone = True
-    if alone:
+        is_single = True
+    if is_single:
         raise CheckpointError(
             f"{path}: made for one image at a time; export it with a free batch axis "
             "(torch: dynamic_axes={'x': {0: 'N'}}, or dynamic_shapes)"
@@ -195,12 +206,12 @@ def _check_batch(model: onnx.ModelProto, shape: tuple[int, ...], path: Path) -> 
 def _reference_session(model: onnx.ModelProto, path: Path) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4  # what it logs as errors, it raises too
+    options.log_severity_level = 4  # onnxruntime raises the errors that it logs
     try:
         return ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class of their own
         raise CheckpointError(f"{path}: onnxruntime cannot load it: {one_line(error)}") from error
 
 
-def _element(value: onnx.ValueInfoProto) -> str:
+def _element_type(value: onnx.ValueInfoProto) -> str:
     return onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()

@@ -1,4 +1,4 @@
-"""A folder as sentence-transformers or Hugging Face have them, of a BERT with mean pooling."""
+"""Folders of sentence-transformers or Hugging Face that hold a BERT with mean pooling."""
 
 import json
 from collections.abc import Mapping
@@ -15,8 +15,8 @@ VOCABULARY = "vocab.txt"
 POOLING, MODULES = "1_Pooling/config.json", "modules.json"
 KNOWN_MODULES = ("Transformer", "Pooling", "Normalize")
 LIMITS, TOKENIZER = "sentence_bert_config.json", "tokenizer_config.json"
-# of config.json: what the architecture can do; absent means the same
-NEEDED: Mapping[str, str] = {
+# settings of config.json that the architecture implements; absent ones have these values too
+SUPPORTED: Mapping[str, str] = {
     "model_type": "bert",
     "hidden_act": "gelu",
     "position_embedding_type": "absolute",
@@ -25,40 +25,44 @@ NEEDED: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class SentenceEncoder:
-    """What a folder holds."""
+    """A text encoder, its vocabulary and its settings, as read from a folder."""
 
     network: TorchNetwork  # ids (N, L) int64 and mask (N, L) float32 to (N, D) mean over tokens
     vocabulary: bytes  # vocab.txt
-    max_length: int  # tokens, [CLS] and [SEP] among them
+    max_length: int  # tokens, including [CLS] and [SEP]
     lowercase: bool
 
 
 def read_sentence_encoder(folder: Path) -> SentenceEncoder:
-    """Read a folder: config.json, weights and vocab.txt; the others are optional.
+    """Read config.json, weights and vocab.txt from a folder; its other files are optional.
 
     Raises:
-        CheckpointError: something is missing or damaged, or the model is another than a BERT whose
-            token vectors are averaged.
+        CheckpointError: a file is missing or damaged, or the model is not a BERT whose token
+            vectors are averaged.
     """
     config = read_folder_settings(folder)
-    for name, needed in NEEDED.items():
-        found = config.get(name, needed)
-        if found != needed:
-            raise CheckpointError(f"{folder / CONFIG}: {name} is {found!r}; known: {needed!r}")
+    for name, supported in SUPPORTED.items():
+        value = config.get(name, supported)
+        if value != supported:
+            raise CheckpointError(f"{folder / CONFIG}: {name} is {value!r}; known: {supported!r}")
     _check_pooling(folder)
     return SentenceEncoder(
         _network(config, folder),
         _vocabulary(folder, config),
         _max_length(folder, config),
-        bool(_optional(folder, TOKENIZER).get("do_lower_case", True)),
+        bool(_optional_settings(folder, TOKENIZER).get("do_lower_case", True)),
     )
 
 
 def build_bert(config: Mapping[str, Any], *, where: Path) -> Any:
-    """An encoder of the sizes that config.json names, untrained.
+    """Return an untrained encoder.
+
+    Args:
+        config: sizes by their names in config.json.
+        where: the file that holds them; begins every error.
 
     Raises:
-        CheckpointError: a size is missing or no number, or the heads do not share the width.
+        CheckpointError: a size is missing or no number, or is not divisible by the heads.
     """
     from convert.architectures.bert import BertShape, MeanOfTokens
 
@@ -66,7 +70,7 @@ def build_bert(config: Mapping[str, Any], *, where: Path) -> Any:
     for name, value in sizes.items():
         if not isinstance(value, int | float) or value <= 0:
             raise CheckpointError(f"{where}: {name} is {value!r}; needed: a number over 0")
-    shape = BertShape(**sizes)  # type: ignore[arg-type]  # numbers, as just seen
+    shape = BertShape(**sizes)  # type: ignore[arg-type]  # checked above: numbers
     if shape.hidden_size % shape.num_attention_heads:
         heads = f"{shape.num_attention_heads} heads"
         raise CheckpointError(
@@ -76,12 +80,12 @@ def build_bert(config: Mapping[str, Any], *, where: Path) -> Any:
 
 
 def token_network(module: Any) -> TorchNetwork:
-    """An encoder as a network of any number of tokens."""
+    """Wrap an encoder as a network that takes any number of tokens."""
     return TorchNetwork(module, inputs={"ids": ("L",), "mask": ("L",)}, dtypes={"ids": "int64"})
 
 
 def _network(config: Mapping[str, Any], folder: Path) -> TorchNetwork:
-    """The network that config.json describes, with the weights of the folder."""
+    """Build the network that config.json describes and load the folder's weights."""
     from convert.architectures.bert import UNUSED
 
     module = build_bert(config, where=folder / CONFIG)
@@ -90,21 +94,23 @@ def _network(config: Mapping[str, Any], folder: Path) -> TorchNetwork:
 
 
 def _check_pooling(folder: Path) -> None:
+    """Check that the folder averages token vectors, if it says how it pools."""
     for name in _modules(folder / MODULES):
         if name not in KNOWN_MODULES:
-            known = ", ".join(KNOWN_MODULES)
-            raise CheckpointError(f"{folder / MODULES}: a module {name}; known: {known}")
-    pooling = _optional(folder, POOLING)
+            raise CheckpointError(
+                f"{folder / MODULES}: a module {name}; known: {', '.join(KNOWN_MODULES)}"
+            )
+    pooling = _optional_settings(folder, POOLING)
     modes = [name for name, on in pooling.items() if name.startswith("pooling_mode") and on is True]
     if pooling and modes != ["pooling_mode_mean_tokens"]:
-        found = ", ".join(modes) or "none"
+        listed = ", ".join(modes) or "none"
         raise CheckpointError(
-            f"{folder / POOLING}: pooling is {found}; known: pooling_mode_mean_tokens alone"
+            f"{folder / POOLING}: pooling is {listed}; known: pooling_mode_mean_tokens alone"
         )
 
 
 def _modules(path: Path) -> list[str]:
-    """Kinds of what a sentence-transformers folder puts one after the other; [] where not told."""
+    """Return the classes of a sentence-transformers pipeline, in order; []: the file is missing."""
     if not path.is_file():
         return []
     try:
@@ -126,9 +132,11 @@ def _vocabulary(folder: Path, config: Mapping[str, Any]) -> bytes:
 
 
 def _max_length(folder: Path, config: Mapping[str, Any]) -> int:
-    limit = _optional(folder, LIMITS).get("max_seq_length", config["max_position_embeddings"])
+    limit = _optional_settings(folder, LIMITS).get(
+        "max_seq_length", config["max_position_embeddings"]
+    )
     return min(int(limit), int(config["max_position_embeddings"]))
 
 
-def _optional(folder: Path, name: str) -> Mapping[str, Any]:
+def _optional_settings(folder: Path, name: str) -> Mapping[str, Any]:
     return read_folder_settings(folder, name) if (folder / name).is_file() else {}

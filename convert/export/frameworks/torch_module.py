@@ -1,4 +1,4 @@
-"""A torch module as a `Network`."""
+"""Torch modules as networks."""
 
 import os
 import sys
@@ -17,11 +17,11 @@ from convert.errors import ConvertError, RecipeError
 from convert.export.frameworks import forward_by_row
 from runtime.errors import one_line
 
-TRACED = 8  # values along an axis of any size, of what the exporter traces with
+TRACED_SIZE = 8  # of an axis of any size, in the sample that the exporter traces with
 
 
 class TorchNetwork:
-    """An nn.Module in eval mode."""
+    """A torch.nn.Module in eval mode."""
 
     framework = "torch"
 
@@ -39,23 +39,23 @@ class TorchNetwork:
 
         Args:
             module: torch.nn.Module, loaded; put into eval mode.
-            input_shape: (C, H, W) of one sample: the short form for a single image.
-            inputs: shape of one sample of each input, in the order that `method` takes them; a
+            input_shape: (C, H, W) of one sample; short for `inputs` of a single image.
+            inputs: shape of one sample by input name, in the order of `method`'s parameters; a
                 string is an axis of any size.
-            dtypes: of inputs that are not float32, by name: "int64".
-            outputs: how many tensors `method` returns.
-            method: which of the module's methods maps inputs to outputs.
+            dtypes: by input name, where it is not float32: "int64".
+            outputs: number of tensors that `method` returns.
+            method: name of the module's method that maps inputs to outputs.
 
         Raises:
-            ValueError: not exactly one of `input_shape` and `inputs`.
+            ValueError: both of `input_shape` and `inputs` are given, or neither.
         """
         import torch
 
         if (input_shape is None) == (inputs is None):
             raise ValueError("TorchNetwork takes either input_shape or inputs")
 
-        class Called(torch.nn.Module):
-            """`method` as forward, which is what the exporter traces."""
+        class Method(torch.nn.Module):
+            """The module with `method` as forward, because the exporter traces forward."""
 
             def __init__(self) -> None:
                 super().__init__()
@@ -64,13 +64,17 @@ class TorchNetwork:
             def forward(self, *tensors: torch.Tensor) -> Any:
                 return getattr(self.inner, method)(*tensors)
 
-        self._module = Called().eval()
+        self._module = Method().eval()
         self._inputs = dict(inputs) if inputs is not None else {"x": input_shape or ()}
         self._dtypes = dict(dtypes or {})
         self._outputs = ["y"] if outputs == 1 else [f"y{i}" for i in range(outputs)]
 
     def forward(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
-        """Arrays (N, ...) to the raw outputs, row by row so that memory stays flat."""
+        """Run the module, one sample at a time; see `Network.forward`.
+
+        Raises:
+            RecipeError: the module returns other things than the number of tensors stated.
+        """
         import torch
 
         def call(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
@@ -96,14 +100,14 @@ class TorchNetwork:
             axes[name] |= {i: size for i, size in enumerate(shape, 1) if isinstance(size, str)}
         with tempfile.TemporaryDirectory(prefix="slipway-") as directory, warnings.catch_warnings():
             path = Path(directory, "traced.onnx")
-            # the tracing exporter warns that it is the older one; it is ours on purpose: node names
-            # without source paths, one second instead of ten, no weights beside the file
+            # the tracing exporter warns that it is the older one. It is preferred: node names have
+            # no source paths, it takes one second instead of ten, and writes a single file
             warnings.simplefilter("ignore")
             try:
                 with _without_stdout():
                     torch.onnx.export(
                         self._module,
-                        tuple(map(self._blank, self._inputs)),
+                        tuple(map(self._zeros, self._inputs)),
                         path,
                         input_names=list(self._inputs),
                         output_names=self._outputs,
@@ -116,41 +120,41 @@ class TorchNetwork:
             traced = onnx.load(path)
         return scale_resizes(free_batch(traced))
 
-    def _blank(self, name: str) -> Any:
-        """One sample of zeros to trace with."""
+    def _zeros(self, name: str) -> Any:
+        """Return one sample of an input to trace with."""
         import torch
 
-        sizes = (TRACED if isinstance(size, str) else size for size in self._inputs[name])
+        sizes = (TRACED_SIZE if isinstance(size, str) else size for size in self._inputs[name])
         return torch.zeros(1, *sizes, dtype=getattr(torch, self._dtypes.get(name, "float32")))
 
-    def _tensors(self, given: Any) -> tuple[Any, ...]:
-        """What the module returned, one tensor per output."""
+    def _tensors(self, returned: Any) -> tuple[Any, ...]:
+        """Return what the module returned, checked to be one tensor per output."""
         import torch
 
-        several = tuple(given) if isinstance(given, tuple | list) else (given,)
-        if len(several) != len(self._outputs) or not all(map(torch.is_tensor, several)):
-            found = ", ".join(type(each).__name__ for each in several)
+        values = tuple(returned) if isinstance(returned, tuple | list) else (returned,)
+        if len(values) != len(self._outputs) or not all(map(torch.is_tensor, values)):
+            types = ", ".join(type(value).__name__ for value in values)
             raise RecipeError(
-                f"the module returns {found}; the recipe says {len(self._outputs)} tensors: "
+                f"the module returns {types}; the recipe says {len(self._outputs)} tensors: "
                 "TorchNetwork(outputs=...), or method=... of a method that returns them"
             )
-        return several
+        return values
 
     def weights(self) -> Mapping[str, NDArray[np.generic]]:
-        """The state_dict as arrays."""
+        """Return the state_dict as arrays."""
         return {name: tensor.numpy() for name, tensor in self._module.state_dict().items()}
 
 
 @contextmanager
 def _without_stdout() -> Iterator[None]:
-    """Native output to nowhere: where the exporter fails, it prints the whole graph."""
+    """Discard what native code prints: the exporter prints the whole graph when it fails."""
     sys.stdout.flush()
-    kept = os.dup(1)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+    stdout = os.dup(1)
+    null_device = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null_device, 1)
     try:
         yield
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(stdout, 1)
+        os.close(stdout)
+        os.close(null_device)

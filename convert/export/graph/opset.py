@@ -1,4 +1,4 @@
-"""Graphs of any ONNX version in the operators of one: OPSET."""
+"""Convert graphs of older and newer ONNX versions to one: OPSET."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -10,21 +10,22 @@ from onnx import helper, inliner, numpy_helper, version_converter
 from convert.errors import ConvertError
 from convert.export.graph.surgery import replace_field
 
-OPSET = 17  # the newest of torch's tracing exporter; 13 is the least for per-channel QDQ
-LAST_WITHOUT_COORDINATES = 10  # newest opset whose Resize does not say which pixels it takes
-# onnx's converter has no way down for these, though their old forms do the same
-SAME = ("ConstantOfShape", "Pad", "Split")
-HIDDEN = "slipway.same"
-LISTED = 4  # operators named in a message
+OPSET = 17  # newest of torch's tracing exporter; per-channel QuantizeLinear needs 13
+LAST_WITHOUT_COORDINATES = 10  # newest opset whose Resize has no coordinate_transformation_mode
+# onnx's converter cannot lower these operators, although their older versions compute the same:
+# they are lowered here, and hidden from the converter in a domain of their own
+LOWERED_HERE = ("ConstantOfShape", "Pad", "Split")
+HIDDEN_DOMAIN = "slipway.same"
+MAX_LISTED = 4  # operators named in an error
 
 
 def convert_opset(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Bring a graph of an older or newer ONNX version to OPSET.
+    """Convert a graph of an older or newer ONNX version to OPSET.
 
-    Functions are inlined, and so are newer operators that ONNX defines by older ones (Gelu, say).
+    Functions are inlined. So are newer operators that ONNX itself defines by older ones, as Gelu.
 
     Raises:
-        ConvertError: an operator cannot be brought there, or is not of the standard set.
+        ConvertError: an operator is not standard ONNX, or has no equivalent at OPSET.
     """
     plain = inliner.inline_local_functions(model) if model.functions else model
     _refuse_custom(plain)
@@ -33,8 +34,10 @@ def convert_opset(model: onnx.ModelProto) -> onnx.ModelProto:
         return plain
     try:
         if version > OPSET:
-            return _shown(version_converter.convert_version(_lowered(plain, version), OPSET))
-        return _with_coordinates(version_converter.convert_version(plain, OPSET), version)
+            lowered = version_converter.convert_version(_lower_operators(plain, version), OPSET)
+            return _unhide(lowered)
+        upgraded = version_converter.convert_version(plain, OPSET)
+        return _restore_coordinates(upgraded, version)
     except ConvertError:
         raise
     except Exception as error:  # the converter raises RuntimeError, and its own C++ types
@@ -43,115 +46,121 @@ def convert_opset(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def opset_of(model: onnx.ModelProto) -> int:
-    """The version of standard ONNX that a graph is written in; 0: none."""
+    """Return the version of standard ONNX that a graph uses; 0: it does not say."""
     domains = {opset.domain: opset.version for opset in model.opset_import}
     return domains.get("", domains.get("ai.onnx", 0))
 
 
-def require_standard_operators(model: onnx.ModelProto, what: str) -> None:
-    """Refuse operators that ONNX does not have at OPSET.
+def require_standard_operators(model: onnx.ModelProto, message: str) -> None:
+    """Check that ONNX defines every operator at OPSET.
 
     Raises:
-        ConvertError: `what`, and their names.
+        ConvertError: `message`, followed by the names of the other operators.
     """
-    unknown = _unknown(model)
+    unknown = _unknown_operators(model)
     if unknown:
-        raise ConvertError(f"{what}: {_listed(unknown)}")
+        raise ConvertError(f"{message}: {_list_names(unknown)}")
 
 
 def _refuse_custom(model: onnx.ModelProto) -> None:
-    custom = {(node.domain, node.op_type) for node in model.graph.node if not _standard(node)}
+    custom = {(node.domain, node.op_type) for node in model.graph.node if not _is_standard(node)}
     if custom:
-        names = _listed([f"{domain}.{name}" for domain, name in sorted(custom)])
+        names = _list_names([f"{domain}.{name}" for domain, name in sorted(custom)])
         raise ConvertError(
             f"the graph uses the operators {names}; allowed: standard ONNX. "
             "Export it without vendor's operators and before any optimisation or quantization"
         )
 
 
-def _standard(node: onnx.NodeProto) -> bool:
+def _is_standard(node: onnx.NodeProto) -> bool:
     return node.domain in ("", "ai.onnx")
 
 
 def _exists(node: onnx.NodeProto, version: int) -> bool:
-    return _standard(node) and onnx.defs.has(node.op_type, version, "")
+    return _is_standard(node) and onnx.defs.has(node.op_type, version, "")
 
 
-def _lowered(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
-    """Without operators newer than OPSET, those of HIDDEN in their old form already."""
+def _lower_operators(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
+    """Replace operators newer than OPSET, and lower and hide those of LOWERED_HERE."""
     newer = [node.op_type for node in model.graph.node if not _exists(node, OPSET)]
     lowered = inliner.inline_selected_functions(
-        _spelled_out(model, version),
+        _with_explicit_defaults(model, version),
         [("", name) for name in sorted(set(newer))],
         inline_schema_functions=True,
     )
-    missing = _unknown(lowered)
+    missing = _unknown_operators(lowered)
     if missing:
-        raise _refusal(version, f"it lacks {_listed(missing)}")
+        raise _refusal(version, f"it lacks {_list_names(missing)}")
     for node in lowered.graph.node:
-        if node.op_type in SAME:
+        if node.op_type in LOWERED_HERE:
             _lower(node, version)
-            node.domain = HIDDEN
+            node.domain = HIDDEN_DOMAIN
         else:
             _drop_new_attributes(node, version)
-    lowered.opset_import.append(helper.make_opsetid(HIDDEN, 1))
+    lowered.opset_import.append(helper.make_opsetid(HIDDEN_DOMAIN, 1))
     return lowered
 
 
-def _spelled_out(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
-    """With what the inliner needs to see: types of constants, defaults of newer operators."""
-    spelled = deepcopy(model)
-    spelled.graph.value_info.extend(
+def _with_explicit_defaults(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
+    """Write out types of constants and defaults of newer operators: the inliner needs them."""
+    explicit = deepcopy(model)
+    explicit.graph.value_info.extend(
         helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
         for tensor in model.graph.initializer
     )
-    for node in spelled.graph.node:
+    for node in explicit.graph.node:
         if not _exists(node, OPSET):
-            given = {attribute.name for attribute in node.attribute}
-            known = onnx.defs.get_schema(node.op_type, version, "").attributes
+            present = {attribute.name for attribute in node.attribute}
+            schema = onnx.defs.get_schema(node.op_type, version, "")
             node.attribute.extend(
                 attribute.default_value
-                for name, attribute in known.items()
-                if name not in given and attribute.default_value.name
+                for name, attribute in schema.attributes.items()
+                if name not in present and attribute.default_value.name
             )
-    return spelled
+    return explicit
 
 
 def _lower(node: onnx.NodeProto, version: int) -> None:
+    """Bring one of LOWERED_HERE to its older form, in place."""
     attributes = {attribute.name: attribute for attribute in node.attribute}
     over_axes = node.op_type == "Pad" and len(node.input) > 3 and node.input[3]
     if over_axes or ("mode" in attributes and attributes["mode"].s == b"wrap"):
         raise _refusal(version, "Pad of chosen axes, or that wraps")
-    if "num_outputs" in attributes:  # into equal parts, which is what no sizes mean before
+    if "num_outputs" in attributes:  # equal parts: what a Split without sizes meant before
         node.attribute.remove(attributes["num_outputs"])
 
 
 def _drop_new_attributes(node: onnx.NodeProto, version: int) -> None:
-    """Those that OPSET does not have and that say what was always so."""
+    """Remove attributes that OPSET does not have, where they have their default.
+
+    Raises:
+        ConvertError: such an attribute has another value.
+    """
     old, new = (onnx.defs.get_schema(node.op_type, at, "").attributes for at in (OPSET, version))
-    for attribute in [each for each in node.attribute if each.name not in old]:
+    for attribute in [a for a in node.attribute if a.name not in old]:
         default = new[attribute.name].default_value
         if default.name:
-            value, usual = (helper.get_attribute_value(each) for each in (attribute, default))
-            if value != usual:
+            value = helper.get_attribute_value(attribute)
+            if value != helper.get_attribute_value(default):
                 raise _refusal(version, f"{node.op_type} with {attribute.name} {value}")
             node.attribute.remove(attribute)
 
 
-def _shown(model: onnx.ModelProto) -> onnx.ModelProto:
+def _unhide(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Move the operators of HIDDEN_DOMAIN back to standard ONNX, in place."""
     for node in model.graph.node:
-        if node.domain == HIDDEN:
+        if node.domain == HIDDEN_DOMAIN:
             node.domain = ""
-    del model.graph.value_info[:]  # those behind hidden nodes are without type
-    kept = [opset for opset in model.opset_import if opset.domain != HIDDEN]
-    replace_field(model.opset_import, kept)
+    del model.graph.value_info[:]  # the converter wrote values after hidden nodes without a type
+    opsets = [opset for opset in model.opset_import if opset.domain != HIDDEN_DOMAIN]
+    replace_field(model.opset_import, opsets)
     return model
 
 
-def _with_coordinates(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
-    """Say of each Resize which pixels it takes, as it was when Resize and Upsample had no choice.
+def _restore_coordinates(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
+    """State which pixels each Resize takes, in place, as old Resize and Upsample had it.
 
-    onnx's converter leaves today's default in its place, which is another.
+    They had no choice. onnx's converter leaves the attributes out, and today's defaults differ.
     """
     if version > LAST_WITHOUT_COORDINATES:
         return model
@@ -159,27 +168,27 @@ def _with_coordinates(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
     for node in model.graph.node:
         if node.op_type == "Resize":
             shrinks = any((scales.get(name, np.ones(1)) < 1).any() for name in node.input[2:3])
-            wanted = {
+            attributes = {
                 "coordinate_transformation_mode": "asymmetric",
                 "nearest_mode": "ceil" if shrinks else "floor",  # as onnxruntime reads it
             }
-            kept = [each for each in node.attribute if each.name not in wanted]
-            replace_field(node.attribute, kept)
-            node.attribute.extend(helper.make_attribute(*pair) for pair in wanted.items())
+            others = [a for a in node.attribute if a.name not in attributes]
+            replace_field(node.attribute, others)
+            node.attribute.extend(helper.make_attribute(*pair) for pair in attributes.items())
     return model
 
 
-def _unknown(model: onnx.ModelProto) -> list[str]:
+def _unknown_operators(model: onnx.ModelProto) -> list[str]:
     return sorted({node.op_type for node in model.graph.node if not _exists(node, OPSET)})
 
 
-def _refusal(version: int, why: str) -> ConvertError:
+def _refusal(version: int, reason: str) -> ConvertError:
     return ConvertError(
-        f"the graph is of opset {version} and cannot be brought to {OPSET}: {why}. "
+        f"the graph is of opset {version} and cannot be brought to {OPSET}: {reason}. "
         f"Export it again with opset {OPSET}"
     )
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - LISTED
-    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
+def _list_names(names: Sequence[str]) -> str:
+    more = len(names) - MAX_LISTED
+    return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,7 @@
-"""Graph surgery that every source needs: prune, simplify, free the batch axis, canonicalise."""
+"""Changes that graphs of every framework need: prune, simplify, free the batch, canonicalize.
+
+No function changes its argument, except `replace_nodes` and `replace_field`.
+"""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,13 +19,14 @@ from convert.errors import ConvertError
 from runtime.errors import one_line
 
 IR_VERSION = 10  # read by every onnxruntime since 1.18
-VENDOR = "com.microsoft"  # onnxruntime's operators beside the standard ones
+VENDOR = "com.microsoft"  # domain of the operators that onnxruntime adds to ONNX
 
 
 def prune(model: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
-    """Keep these outputs, in this order, and only what they need.
+    """Keep the named outputs, in this order, and the nodes, weights and inputs that they need.
 
-    Initializers listed as inputs are constants again.
+    Initializers are removed from the inputs. Files of old exporters list them there, so that a
+    caller could replace a weight; onnxruntime folds no weight that can be replaced.
     """
     producers = {name: node for node in model.graph.node for name in node.output}
     needed: set[str] = set()
@@ -50,26 +54,32 @@ def replace_nodes(
     nodes: Sequence[onnx.NodeProto],
     constants: Sequence[onnx.TensorProto] = (),
 ) -> None:
-    """Put these nodes in place of all, with further constants; those that none reads go."""
+    """Replace all nodes of a model, in place.
+
+    Args:
+        model: is changed.
+        nodes: the new nodes, in topological order.
+        constants: initializers to add. Initializers that no node reads are removed.
+    """
     graph = model.graph
     replace_field(graph.node, nodes)
     graph.initializer.extend(constants)
     read = {name for node in nodes for name in node.input}
     _keep(graph.initializer, lambda tensor: tensor.name in read)
-    known = {opset.domain for opset in model.opset_import}
-    if VENDOR not in known and any(node.domain == VENDOR for node in nodes):
+    domains = {opset.domain for opset in model.opset_import}
+    if VENDOR not in domains and any(node.domain == VENDOR for node in nodes):
         model.opset_import.append(helper.make_opsetid(VENDOR, 1))
 
 
 def has_subgraphs(model: onnx.ModelProto) -> bool:
-    """True where nodes hold graphs of their own: If, Loop, Scan."""
+    """Return whether a node holds a graph of its own: If, Loop or Scan."""
     return any(True for node in model.graph.node for _ in _subgraphs(node))
 
 
 def nhwc_to_nchw(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same graph, taking its one (N, H, W, C) input as (N, C, H, W)."""
-    turned = deepcopy(model)
-    graph = turned.graph
+    """Return a graph that takes its one (N, H, W, C) input as (N, C, H, W)."""
+    transposed = deepcopy(model)
+    graph = transposed.graph
     dims = graph.input[0].type.tensor_type.shape.dim
     pixels, order = graph.input[0].name, [dims[0], dims[3], dims[1], dims[2]]
     planes = f"{pixels}_planes"
@@ -77,11 +87,14 @@ def nhwc_to_nchw(model: onnx.ModelProto) -> onnx.ModelProto:
     replace_field(graph.node, [transpose, *graph.node])
     graph.input[0].name = planes
     replace_field(dims, order)
-    return turned
+    return transposed
 
 
 def free_batch(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Name the first axis of every input and output "N", and drop shapes inferred for another N."""
+    """Name the first axis of every input and output "N", so that it may have any size.
+
+    Shapes of inner tensors are dropped, because they were inferred for another N.
+    """
     freed = deepcopy(model)
     del freed.graph.value_info[:]
     for value in (*freed.graph.input, *freed.graph.output):
@@ -92,8 +105,8 @@ def free_batch(model: onnx.ModelProto) -> onnx.ModelProto:
 def scale_resizes(model: onnx.ModelProto) -> onnx.ModelProto:
     """Replace the `sizes` of each Resize by constant `scales` where height and width are known.
 
-    `sizes` holds the batch axis too: as a constant it pins the batch to 1 (rembg's file), computed
-    by Shape, Slice and Concat it costs a dozen nodes per Resize (torch's exporter).
+    `sizes` holds the batch axis too. As a constant it fixes the batch to 1 (rembg's U-2-Net file);
+    computed by Shape, Slice and Concat it costs a dozen nodes per Resize (torch's exporter).
     """
     inferred = shape_inference.infer_shapes(simplify(model), data_prop=True)
     shapes = {
@@ -115,7 +128,13 @@ def scale_resizes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Fold constants and batch normalisation with onnxruntime's hardware-independent passes."""
+    """Fold constants and batch normalization with onnxruntime's basic optimizations.
+
+    Basic optimizations do not depend on the CPU, so the graph is the same everywhere.
+
+    Raises:
+        ConvertError: onnxruntime does not load the graph.
+    """
     with tempfile.TemporaryDirectory(prefix="slipway-") as directory:
         source, target = Path(directory, "in.onnx"), Path(directory, "out.onnx")
         onnx.save(model, source)
@@ -130,24 +149,24 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
                 f"onnxruntime refuses the exported graph: {one_line(error)}"
             ) from error
         simplified = onnx.load(target)
-    # the optimiser lists domains that no node uses
-    used = {node.domain for node in simplified.graph.node}
-    _keep(simplified.opset_import, lambda opset: opset.domain in used)
+    # onnxruntime also lists domains that no node uses
+    domains = {node.domain for node in simplified.graph.node}
+    _keep(simplified.opset_import, lambda opset: opset.domain in domains)
     return simplified
 
 
 def canonicalize(model: onnx.ModelProto, *, prefix: str = "") -> onnx.ModelProto:
-    """Name nodes and tensors by their place, and drop everything that says who exported them.
+    """Name nodes and tensors by their position, and drop all traces of the exporter.
 
-    Exporters number names with process-wide counters and write source paths; equal weights must
-    give equal bytes. Nodes are put in an order that depends on the graph alone.
+    Equal weights must give equal bytes, but exporters number names with process-wide counters and
+    write source paths. Nodes are sorted in an order that depends on the graph's edges alone.
 
     Args:
-        model: any graph of one main graph (no subgraphs are renamed).
-        prefix: of every new name, so that graphs can be joined.
+        model: a graph without subgraphs.
+        prefix: begins every new name, so that two graphs can be joined.
 
     Raises:
-        ConvertError: an output is an input or a constant; a node holds a graph of its own.
+        ConvertError: an output is an input or a constant, or a node holds a graph of its own.
     """
     if has_subgraphs(model):
         raise ConvertError("the graph has branches or loops (If, Loop, Scan); allowed: none")
@@ -181,26 +200,29 @@ def canonicalize(model: onnx.ModelProto, *, prefix: str = "") -> onnx.ModelProto
 
 
 def readers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
-    """The nodes that read each tensor, by name; what the graph gives has a blank one more."""
-    found: dict[str, list[onnx.NodeProto]] = {}
+    """Return the nodes that read each tensor, by the tensor's name.
+
+    An output of the graph has a blank node in addition, so that it never seems to have one reader.
+    """
+    nodes: dict[str, list[onnx.NodeProto]] = {}
     for node in model.graph.node:
         for name in node.input:
-            found.setdefault(name, []).append(node)
+            nodes.setdefault(name, []).append(node)
     for value in model.graph.output:
-        found.setdefault(value.name, []).append(onnx.NodeProto())
-    return found
+        nodes.setdefault(value.name, []).append(onnx.NodeProto())
+    return nodes
 
 
 def initializers(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
-    """The constants of the main graph, by name."""
+    """Return the constants of the main graph as arrays, by name."""
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
 
 def replace_field(repeated: Any, messages: Iterable[Any]) -> None:
-    """Replace all messages of a repeated protobuf field; the new ones may be its own."""
-    kept = list(messages)
+    """Replace all messages of a repeated protobuf field, in place; it may be a subset of them."""
+    replacement = list(messages)
     del repeated[:]
-    repeated.extend(kept)
+    repeated.extend(replacement)
 
 
 def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
@@ -211,7 +233,7 @@ def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 
 def _names_read(node: onnx.NodeProto) -> Iterator[str]:
-    """Of a node and all that its subgraphs may take from around them."""
+    """Yield the tensors that a node reads, itself or inside its subgraphs."""
     yield from filter(None, node.input)
     for graph in _subgraphs(node):
         yield from (value.name for value in graph.output)
@@ -220,7 +242,7 @@ def _names_read(node: onnx.NodeProto) -> Iterator[str]:
 
 
 def _ordered(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    # depth first from the outputs: the order follows the edges, not the exporter's numbering
+    """Return the nodes in depth-first order from the outputs, each after its inputs."""
     producers = {name: node for node in graph.node for name in node.output if name}
     ordered: list[onnx.NodeProto] = []
     placed: set[int] = set()
@@ -249,7 +271,7 @@ def _renamed_node(node: onnx.NodeProto, names: dict[str, str]) -> onnx.NodeProto
     clean.name = names[next(filter(None, node.output))]
     clean.input[:] = [names.get(name, name) for name in node.input]
     clean.output[:] = [names.get(name, name) for name in node.output]
-    replace_field(clean.attribute, sorted(clean.attribute, key=lambda each: each.name))
+    replace_field(clean.attribute, sorted(clean.attribute, key=lambda attribute: attribute.name))
     return clean
 
 
@@ -261,9 +283,9 @@ def _renamed_value(value: onnx.ValueInfoProto, names: dict[str, str]) -> onnx.Va
 
 
 def _renamed_tensor(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
-    # through numpy: the same values may lie in raw_data or in float_data
+    # converted through numpy, because protobuf has two fields for values: raw_data and float_data
     return numpy_helper.from_array(numpy_helper.to_array(tensor), name)
 
 
-def _keep(repeated: Any, wanted: Callable[[Any], object]) -> None:
-    replace_field(repeated, [item for item in repeated if wanted(item)])
+def _keep(repeated: Any, predicate: Callable[[Any], object]) -> None:
+    replace_field(repeated, [item for item in repeated if predicate(item)])

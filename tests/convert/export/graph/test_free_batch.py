@@ -14,7 +14,7 @@ BATCH = np.arange(3 * 2 * 3 * 4, dtype=np.float32).reshape(3, 2, 3, 4)
 
 
 def model(nodes: Sequence[onnx.NodeProto], **shapes: Sequence[int]) -> onnx.ModelProto:
-    """From x (1, 2, 3, 4) to y; constant shapes by name."""
+    """Return a graph from x (1, 2, 3, 4) to y; `shapes` are its constants."""
     graph = helper.make_graph(
         list(nodes),
         "g",
@@ -27,12 +27,12 @@ def model(nodes: Sequence[onnx.NodeProto], **shapes: Sequence[int]) -> onnx.Mode
 
 def run(graph: onnx.ModelProto, x: NDArray[np.float32]) -> NDArray[np.float32]:
     session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    found: NDArray[np.float32] = session.run(None, {"x": x})[0]
-    return found
+    output: NDArray[np.float32] = session.run(None, {"x": x})[0]
+    return output
 
 
 @pytest.mark.parametrize("shape", [(1, -1, 4), (1, 6, 4), (1, 4, -1)])
-def test_a_row_of_a_batch_is_the_row_alone(shape: tuple[int, ...]) -> None:
+def test_a_row_of_a_batch_equals_the_row_alone(shape: tuple[int, ...]) -> None:
     single = model(
         [
             helper.make_node("Transpose", ["x"], ["t"], perm=[0, 2, 3, 1]),
@@ -40,12 +40,12 @@ def test_a_row_of_a_batch_is_the_row_alone(shape: tuple[int, ...]) -> None:
         ],
         s=shape,
     )
-    found = run(free_batch(free_reshapes(single)), BATCH)
+    batch = run(free_batch(free_reshapes(single)), BATCH)
     alone = [run(single, row[np.newaxis]) for row in BATCH]
-    np.testing.assert_array_equal(found, np.concatenate(alone))
+    np.testing.assert_array_equal(batch, np.concatenate(alone))
 
 
-def test_one_constant_of_several_reshapes_is_left_to_those_of_another_axis() -> None:
+def test_a_reshape_whose_input_has_no_batch_axis_stays() -> None:
     single = model(
         [
             helper.make_node("Reshape", ["x", "flat"], ["f"]),  # the batch is gone: (6, 4)
@@ -59,12 +59,12 @@ def test_one_constant_of_several_reshapes_is_left_to_those_of_another_axis() -> 
     np.testing.assert_array_equal(run(freed, BATCH[:1]), run(single, BATCH[:1]))
 
 
-def test_shape_that_is_computed_stays() -> None:
+def test_a_computed_shape_stays() -> None:
     single = model(
         [
             helper.make_node("Shape", ["x"], ["s"], end=2),
-            helper.make_node("Concat", ["s", "rest"], ["wanted"], axis=0),
-            helper.make_node("Reshape", ["x", "wanted"], ["y"]),
+            helper.make_node("Concat", ["s", "rest"], ["shape"], axis=0),
+            helper.make_node("Reshape", ["x", "shape"], ["y"]),
         ],
         rest=(-1,),
     )
@@ -72,12 +72,12 @@ def test_shape_that_is_computed_stays() -> None:
     np.testing.assert_array_equal(run(freed, BATCH), BATCH.reshape(3, 2, 12))
 
 
-def test_allowzero_goes_where_no_zero_is_meant() -> None:
+def test_allowzero_is_removed_where_the_shape_has_no_zero() -> None:
     node = helper.make_node("Reshape", ["x", "s"], ["y"], allowzero=1)
     freed = free_batch(free_reshapes(model([node], s=(1, 6, 4))))
     np.testing.assert_array_equal(run(freed, BATCH), BATCH.reshape(3, 6, 4))
 
 
-def test_zero_that_is_meant_stays() -> None:
+def test_a_literal_zero_stays() -> None:
     node = helper.make_node("Reshape", ["x", "s"], ["y"], allowzero=1)
     assert free_reshapes(model([node], s=(1, 0, 4))).graph.node[0].input[1] == "s"

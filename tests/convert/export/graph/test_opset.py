@@ -1,4 +1,4 @@
-"""Graphs of other ONNX versions compute the same at OPSET, or are refused."""
+"""Graphs of other ONNX versions compute the same after conversion to OPSET, or are refused."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,10 +31,13 @@ def graph(
     rank: int = 4,
     **attributes: Any,
 ) -> onnx.ModelProto:
-    """One operator of x and the constants, its outputs summed."""
-    held = constants or {}
+    """Return a graph of one operator on x and the constants; its outputs are summed.
+
+    A constant whose name begins with "none" is an input that is left out.
+    """
+    arrays = constants or {}
     names = [f"part{i}" for i in range(outputs)]
-    inputs = ["x", *("" if name.startswith("none") else name for name in held)]
+    inputs = ["x", *("" if name.startswith("none") else name for name in arrays)]
     nodes = [
         helper.make_node(op_type, inputs, names, domain=domain, **attributes),
         helper.make_node("Sum", names, ["y"]),
@@ -46,7 +49,7 @@ def graph(
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [f"d{i}" for i in range(rank)])],
         [
             numpy_helper.from_array(array, name)
-            for name, array in held.items()
+            for name, array in arrays.items()
             if not name.startswith("none")
         ],
     )
@@ -114,14 +117,14 @@ NEW = {
 @pytest.mark.parametrize("name", [*OLD, *NEW])
 def test_a_graph_of_another_opset_computes_the_same(name: str) -> None:
     original = {**OLD, **NEW}[name]
-    upgraded = convert_opset(original)
-    assert [(each.domain, each.version) for each in upgraded.opset_import] == [("", OPSET)]
-    onnx.checker.check_model(upgraded)
-    np.testing.assert_allclose(run(upgraded), run(original), atol=TOLERANCE)
+    converted = convert_opset(original)
+    assert [(opset.domain, opset.version) for opset in converted.opset_import] == [("", OPSET)]
+    onnx.checker.check_model(converted)
+    np.testing.assert_allclose(run(converted), run(original), atol=TOLERANCE)
 
 
 def test_a_constant_of_a_computed_shape_computes_the_same() -> None:
-    # what torch writes for zeros_like; onnx's converter has no way from opset 20 to 19 for it
+    # torch writes this for zeros_like; onnx's converter cannot bring it from opset 20 to 19
     model = graph("Add", opset=20, constants={"none": FOUR})
     value = helper.make_tensor("value", TensorProto.FLOAT, [1], [0.5])
     nodes = [
@@ -135,7 +138,7 @@ def test_a_constant_of_a_computed_shape_computes_the_same() -> None:
     np.testing.assert_allclose(run(convert_opset(model)), X + 0.5, atol=TOLERANCE)
 
 
-def test_functions_of_the_file_are_inlined() -> None:
+def test_functions_are_inlined() -> None:
     model = graph("Doubled", opset=OPSET, domain="own")
     double = helper.make_node("Add", ["a", "a"], ["b"])
     standard = helper.make_opsetid("", OPSET)
@@ -144,13 +147,13 @@ def test_functions_of_the_file_are_inlined() -> None:
     )
     model.opset_import.append(helper.make_opsetid("own", 1))
     model.ir_version = 8
-    upgraded = convert_opset(model)
-    assert [node.op_type for node in upgraded.graph.node] == ["Add", "Sum"]
-    np.testing.assert_allclose(run(upgraded), 2 * X, atol=TOLERANCE)
+    converted = convert_opset(model)
+    assert [node.op_type for node in converted.graph.node] == ["Add", "Sum"]
+    np.testing.assert_allclose(run(converted), 2 * X, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize(
-    ("model", "says"),
+    ("model", "message"),
     [
         (graph("Gelu", opset=17, domain="com.microsoft"), "operators com.microsoft.Gelu; allowed"),
         (
@@ -178,14 +181,14 @@ def test_functions_of_the_file_are_inlined() -> None:
     ],
     ids=["custom", "unknown", "antialias", "wrap", "axes"],
 )  # fmt: skip
-def test_what_cannot_be_brought_there_is_refused(model: onnx.ModelProto, says: str) -> None:
+def test_operators_without_an_equivalent_are_refused(model: onnx.ModelProto, message: str) -> None:
     with pytest.raises(ConvertError) as caught:
         convert_opset(model)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_operators_that_onnx_does_not_have_are_named() -> None:
-    require_standard_operators(graph("Relu", opset=OPSET), "never said")
+def test_operators_unknown_to_onnx_are_named() -> None:
+    require_standard_operators(graph("Relu", opset=OPSET), "unused message")
     with pytest.raises(ConvertError, match="left over: Erfc"):
         require_standard_operators(graph("Erfc", opset=OPSET), "left over")

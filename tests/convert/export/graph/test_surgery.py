@@ -54,7 +54,7 @@ def picture(count: int = 1) -> np.ndarray:
 
 
 def shared_stem(names: dict[str, str], *, swap: bool = False) -> onnx.ModelProto:
-    """Conv, then Relu and Sigmoid of it, added; names and node order as an exporter likes."""
+    """Return Relu(conv) + Sigmoid(conv) with the names and node order of some exporter."""
 
     def n(key: str) -> str:
         return names.get(key, key)
@@ -71,7 +71,7 @@ def shared_stem(names: dict[str, str], *, swap: bool = False) -> onnx.ModelProto
     return model(nodes, {n("w"): WEIGHT})
 
 
-def test_prune_keeps_what_one_output_needs() -> None:
+def test_prune_keeps_only_the_nodes_and_weights_of_one_output() -> None:
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["a"]),
         helper.make_node("Conv", ["x", "unused"], ["b"]),
@@ -92,12 +92,12 @@ def test_free_batch_takes_any_number_of_rows() -> None:
     static.graph.output[0].CopyFrom(value("y", [1, 3, 4, 4]))
     freed = free_batch(static)
     assert freed.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "N"
-    found, alone = run(freed, picture(3))[0], run(static, picture(3)[1:2])[0]
-    np.testing.assert_allclose(found[1:2], alone, atol=1e-6)
+    batch, alone = run(freed, picture(3))[0], run(static, picture(3)[1:2])[0]
+    np.testing.assert_allclose(batch[1:2], alone, atol=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["nearest", "linear"])
-def test_resize_to_constant_sizes_works_at_any_batch(mode: str) -> None:
+def test_resize_to_constant_sizes_takes_any_batch(mode: str) -> None:
     node = helper.make_node("Resize", ["x", "", "", "sizes"], ["y"], mode=mode)
     static = model([node], {"sizes": np.array([1, 3, 7, 9], np.int64)})
     static.graph.output[0].CopyFrom(value("y", [1, 3, 7, 9]))
@@ -124,7 +124,7 @@ def test_simplify_folds_batch_normalisation() -> None:
     )
 
 
-def test_simplify_refuses_what_onnxruntime_refuses() -> None:
+def test_simplify_refuses_a_graph_that_onnxruntime_does_not_load() -> None:
     with pytest.raises(ConvertError, match="onnxruntime refuses the exported graph"):
         simplify(model([helper.make_node("Conv", ["x", "missing"], ["y"])], {}))
 
@@ -154,8 +154,8 @@ def test_canonical_bytes_do_not_depend_on_the_exporters_names_and_order() -> Non
 
 def test_canonical_graph_computes_the_same() -> None:
     original = shared_stem({})
-    found = run(canonicalize(original), picture())[0]
-    np.testing.assert_array_equal(found, run(original, picture())[0])
+    output = run(canonicalize(original), picture())[0]
+    np.testing.assert_array_equal(output, run(original, picture())[0])
 
 
 def test_canonical_names_keep_a_weight_that_two_layers_share() -> None:
