@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from convert.pipeline.similarity.labelled_pairs import Pairs
-from convert.quantize.choose import Wanted
+from convert.quantize.choose import RequestedPrecision
 from convert.quantize.search.candidates import Effort
 from convert.recipe import RecipeFile
 from convert.samples.sets import MediaFiles
@@ -24,7 +24,7 @@ class Job:
     weights: WeightsMode = "pretrained"
     checkpoint: Path | None = None
     calibration: Path | None = None
-    precision: Wanted = "auto"
+    precision: RequestedPrecision = "auto"
     search: Effort = "default"
     labels: Path | None = None
     pairs: Path | None = None  # labelled pairs of images, for a scale of similarity
@@ -46,7 +46,7 @@ class Inputs:
     checkpoint_sha256: str | None  # of the file, or of all files of the folder; None: seeded
     media: MediaFiles | None  # calibration files; None: synthetic samples
     pairs: Pairs | None
-    precision: Wanted
+    precision: RequestedPrecision
     search: Effort
     key: str  # hash of all of the above, the project's code and its tools
 

@@ -1,11 +1,12 @@
-"""What a float graph's tensors hold on the calibration inputs: one pass, in little memory.
+"""Calibration: the values that the tensors of a float graph take on the calibration samples.
 
-All is reduced within the graph, so that no tensor outlives its use: extremes and channel means of
-all values, histograms of every so many-th one.
+Each run reduces every tensor inside the graph, so no tensor outlives its use and memory stays that
+of one run. Minimum, maximum and channel statistics cover all values; histograms sample them.
 """
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,118 +19,128 @@ from onnx import TensorProto, helper, numpy_helper
 
 from convert.errors import ConvertError
 from convert.export.graph.surgery import initializers
-from convert.quantize import histogram
-from convert.quantize.histogram import Histogram
-from convert.quantize.search.layer_groups import sizes
-from runtime.engine.session import Feeds
+from convert.quantize.histogram import Histogram, add_values, entropy_range, percentile_range
+from convert.quantize.shapes import tensor_sizes
+from runtime.engine.session import Feeds, OnnxruntimeError
+from runtime.errors import one_line
 
 Array = NDArray[Any]
-Ranges = Literal["minmax", "percentile", "entropy"]
-SAMPLED = 8192  # values of a tensor and sample that enter its histogram; about
-FLAT = "observed/flat"  # shape that makes one axis of any tensor
-CHANNELS = ("Conv", "Gemm")  # read channels on axis 1, as many in every sample
-MAP = 4  # rank of (N, C, H, W)
-POOLS = ("GlobalAveragePool", "GlobalMaxPool")
+RangeMethod = Literal["minmax", "percentile", "entropy"]
+SAMPLED_VALUES = 8192  # approximate number of values of a tensor and sample in its histogram
+CHANNEL_LAYERS = ("Conv", "Gemm")  # they read a fixed number of channels, on axis 1
+IMAGE_RANK = 4  # (N, C, H, W)
+# names in the graph that computes the statistics
+FLAT, START, END = "calibrate/flat", "calibrate/start", "calibrate/end"
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    """Of each float tensor, by name."""
+class CalibrationStats:
+    """Statistics of every float tensor over all samples, by tensor name."""
 
-    extremes: Mapping[str, tuple[float, float]]
+    min_max: Mapping[str, tuple[float, float]]
     histograms: Mapping[str, Histogram]
-    # (C,) over samples and all axes but 1, of what layers with CHANNELS read
-    means: Mapping[str, Array]
-    peaks: Mapping[str, Array]  # the same, of absolute values
+    # (C,) over samples and all axes but 1, for inputs of CHANNEL_LAYERS
+    channel_means: Mapping[str, Array]
+    channel_abs_max: Mapping[str, Array]
 
-    def ranges(self, kind: Ranges) -> dict[str, tuple[float, float]]:
-        """Minimum and maximum to quantize each tensor by; never wider than its extremes."""
-        if kind == "minmax":
-            return dict(self.extremes)
+    def ranges(self, method: RangeMethod) -> dict[str, tuple[float, float]]:
+        """Return the range to quantize each tensor in; never wider than its minimum and maximum."""
+        if method == "minmax":
+            return dict(self.min_max)
         return {
-            name: _within(self._narrowed(kind, name), extremes)
-            for name, extremes in self.extremes.items()
+            name: _intersection(self._narrow_range(method, name), min_max)
+            for name, min_max in self.min_max.items()
         }
 
-    def _narrowed(self, kind: Ranges, name: str) -> tuple[float, float]:
-        if kind == "percentile":
-            return histogram.percentile(self.histograms[name])
-        return histogram.entropy(self.histograms[name], self.extremes[name])
+    def _narrow_range(self, method: RangeMethod, name: str) -> tuple[float, float]:
+        if method == "percentile":
+            return percentile_range(self.histograms[name])
+        return entropy_range(self.histograms[name], self.min_max[name])
 
 
-def observe(model: onnx.ModelProto, feeds: Sequence[Feeds]) -> Observed:
-    """Run a graph on all samples and note every float tensor.
+def calibrate(model: onnx.ModelProto, feeds: Sequence[Feeds]) -> CalibrationStats:
+    """Run a graph on all samples and collect statistics of every float tensor.
 
     Args:
         model: with the shapes of its tensors; opset of `convert.export.graph.opset.OPSET`.
         feeds: one sample each.
 
     Raises:
-        ConvertError: no samples, or onnxruntime refuses the graph.
+        ConvertError: there are no samples, or onnxruntime refuses the graph.
     """
     if not feeds:
         raise ConvertError("calibration failed: no inputs")
     tensors = dict(_float_tensors(model))
-    extremes: dict[str, tuple[float, float]] = {}
+    min_max: dict[str, tuple[float, float]] = {}
     histograms: dict[str, Histogram] = {}
     sums: dict[str, Array] = {}
-    peaks: dict[str, Array] = {}
-    for answers in _answers(_reduced(model, tensors, sizes(model, feeds[0])), feeds):
-        for name, by_channel in tensors.items():
-            low, high = (float(answers[f"{name} {end}"]) for end in ("min", "max"))
-            before = extremes.get(name, (low, high))
-            extremes[name] = (min(low, before[0]), max(high, before[1]))
-            histograms[name] = histogram.count(answers[f"{name} some"], histograms.get(name))
-            if by_channel:
-                mean, peak = (_by_row(answers[f"{name} {each}"]) for each in ("mean", "peak"))
+    abs_max: dict[str, Array] = {}
+    for outputs in _run(_with_statistics(model, tensors, tensor_sizes(model, feeds[0])), feeds):
+        for name, rank in tensors.items():
+            low, high = (float(outputs[f"{name} {statistic}"]) for statistic in ("min", "max"))
+            before = min_max.get(name, (low, high))
+            min_max[name] = (min(low, before[0]), max(high, before[1]))
+            histograms[name] = add_values(outputs[f"{name} values"], histograms.get(name))
+            if rank:
+                mean = _channel_rows(outputs[f"{name} mean"])
+                largest = _channel_rows(outputs[f"{name} abs_max"])
                 sums[name] = sums.get(name, 0) + mean.mean(axis=0, dtype=np.float64)
-                peaks[name] = np.maximum(peaks.get(name, 0), peak.max(axis=0))
+                abs_max[name] = np.maximum(abs_max.get(name, 0), largest.max(axis=0))
     means = {name: total / len(feeds) for name, total in sums.items()}
-    return Observed(extremes, histograms, means, peaks)
+    return CalibrationStats(min_max, histograms, means, abs_max)
 
 
-def _by_row(channels: Array) -> Array:
-    """(rows, C): one row, but of a sample that is several maps, as the frames of a clip are."""
-    return channels.reshape(len(channels), -1) if channels.ndim == MAP else channels[np.newaxis]
+def _channel_rows(channels: Array) -> Array:
+    """Reshape a sample's channels to (rows, C): a row for each of its maps, as of a clip's frames.
+
+    Other ranks than (N, C, 1, 1) were reduced over the samples' axis too: they are one row.
+    """
+    return channels.reshape(len(channels), -1) if channels.ndim == IMAGE_RANK else channels[None]
 
 
-def _within(narrowed: tuple[float, float], extremes: tuple[float, float]) -> tuple[float, float]:
-    return max(narrowed[0], extremes[0]), min(narrowed[1], extremes[1])
+def _intersection(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
+    return max(a[0], b[0]), min(a[1], b[1])
 
 
 def _float_tensors(model: onnx.ModelProto) -> Iterator[tuple[str, int]]:
-    """Names, and the rank where it is to be observed by channel, else 0."""
+    """Yield every float tensor: its name, and its rank if its channels have statistics, else 0."""
     constants = initializers(model)
-    of_layers = {
+    read_by_channel = {
         node.input[0]
         for node in model.graph.node
-        if node.op_type in CHANNELS and node.input[1] in constants
+        if node.op_type in CHANNEL_LAYERS and node.input[1] in constants
     }
     for value in (*model.graph.input, *model.graph.value_info, *model.graph.output):
-        kind = value.type.tensor_type
-        if kind.elem_type == TensorProto.FLOAT and value.name not in constants:
-            yield value.name, len(kind.shape.dim) if value.name in of_layers else 0
+        tensor = value.type.tensor_type
+        if tensor.elem_type == TensorProto.FLOAT and value.name not in constants:
+            yield value.name, len(tensor.shape.dim) if value.name in read_by_channel else 0
 
 
-def _reduced(
-    model: onnx.ModelProto, tensors: Mapping[str, int], counts: Mapping[str, int]
+def _with_statistics(
+    model: onnx.ModelProto, tensors: Mapping[str, int], sizes: Mapping[str, int]
 ) -> onnx.ModelProto:
-    """The graph with these outputs in place of its own."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    """Replace the outputs of a graph by the statistics of its tensors.
+
+    Args:
+        model: the float graph.
+        tensors: as `_float_tensors` yields them.
+        sizes: number of values of each tensor.
+    """
+    copy = deepcopy(model)
     graph = copy.graph
     del graph.output[:]
-    constants = {FLAT: [-1], "observed/0": [0], "observed/end": [np.iinfo(np.int64).max]}
+    constants = {FLAT: [-1], START: [0], END: [np.iinfo(np.int64).max]}
     for name, rank in tensors.items():
-        step = max(counts.get(name, 1) // SAMPLED, 1) | 1  # odd: strides of maps are mostly even
-        constants[f"observed/{step}"] = [step]
-        graph.node.extend(_reductions(name, f"observed/{step}"))
-        ends = ["min", "max", "some"]
+        step = max(sizes.get(name, 1) // SAMPLED_VALUES, 1) | 1  # odd: widths are mostly even
+        constants[f"calibrate/{step}"] = [step]
+        graph.node.extend(_value_statistics(name, f"calibrate/{step}"))
+        statistics = ["min", "max", "values"]
         if rank:
-            graph.node.extend(_of_channels(name, rank))
-            ends += ["mean", "peak"]
+            graph.node.extend(_channel_statistics(name, rank))
+            statistics += ["mean", "abs_max"]
         graph.output.extend(
-            helper.make_tensor_value_info(f"{name} {end}", TensorProto.FLOAT, None) for end in ends
+            helper.make_tensor_value_info(f"{name} {statistic}", TensorProto.FLOAT, None)
+            for statistic in statistics
         )
     graph.initializer.extend(
         numpy_helper.from_array(np.array(values, np.int64), name)
@@ -138,40 +149,46 @@ def _reduced(
     return copy
 
 
-def _reductions(name: str, step: str) -> Iterator[onnx.NodeProto]:
+def _value_statistics(name: str, step: str) -> Iterator[onnx.NodeProto]:
     make = helper.make_node
     yield make("ReduceMin", [name], [f"{name} min"], keepdims=0)
     yield make("ReduceMax", [name], [f"{name} max"], keepdims=0)
     yield make("Reshape", [name, FLAT], [f"{name} flat"])
-    inputs = [f"{name} flat", "observed/0", "observed/end", "observed/0", step]
-    yield make("Slice", inputs, [f"{name} some"])
+    yield make("Slice", [f"{name} flat", START, END, START, step], [f"{name} values"])
 
 
-def _of_channels(name: str, rank: int) -> Iterator[onnx.NodeProto]:
-    """Mean and peak of each channel; pooling maps is several times faster than reducing them."""
+def _channel_statistics(name: str, rank: int) -> Iterator[onnx.NodeProto]:
+    """Yield nodes for mean and largest absolute value; pooling images beats reducing several times.
+
+    Args:
+        name: of the tensor.
+        rank: number of its axes; axis 1 has the channels.
+    """
     make = helper.make_node
-    axes: dict[str, Any] = (
-        {} if rank == MAP else {"axes": [a for a in range(rank) if a != 1], "keepdims": 0}
+    is_image = rank == IMAGE_RANK
+    mean, largest = (
+        ("GlobalAveragePool", "GlobalMaxPool") if is_image else ("ReduceMean", "ReduceMax")
     )
-    mean, peak = POOLS if rank == MAP else ("ReduceMean", "ReduceMax")
-    yield make(mean, [name], [f"{name} mean"], **axes)
-    yield make("Abs", [name], [f"{name} size"])
-    yield make(peak, [f"{name} size"], [f"{name} peak"], **axes)
+    others = [axis for axis in range(rank) if axis != 1]
+    options: dict[str, Any] = {} if is_image else {"axes": others, "keepdims": 0}
+    yield make(mean, [name], [f"{name} mean"], **options)
+    yield make("Abs", [name], [f"{name} abs"])
+    yield make(largest, [f"{name} abs"], [f"{name} abs_max"], **options)
 
 
-def _answers(model: onnx.ModelProto, feeds: Iterable[Feeds]) -> Iterator[Mapping[str, Array]]:
+def _run(model: onnx.ModelProto, feeds: Iterable[Feeds]) -> Iterator[Mapping[str, Array]]:
     options = ort.SessionOptions()
-    # fusing would hide tensors, and an arena would keep the largest sample's for ever
+    # fusing would hide tensors, and an arena would keep the largest sample's memory
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 3
     names = [value.name for value in model.graph.output]
     with tempfile.TemporaryDirectory(prefix="slipway-") as directory:
-        path = Path(directory, "observed.onnx")
+        path = Path(directory, "statistics.onnx")
         onnx.save(model, path)
         try:
             session = ort.InferenceSession(str(path), options, ["CPUExecutionProvider"])
             for feed in feeds:
                 yield dict(zip(names, session.run(names, dict(feed)), strict=True))
-        except Exception as error:  # onnxruntime's exceptions share no base class of their own
-            raise ConvertError(f"calibration failed: {error}") from error
+        except OnnxruntimeError as error:
+            raise ConvertError(f"calibration failed: {one_line(error)}") from error

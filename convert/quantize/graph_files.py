@@ -1,7 +1,7 @@
-"""Files of the quantized graphs that a search tries: each is quantized once, the best stay on disk.
+"""Files of the quantized graphs that a search measures: each is quantized once, the best stay.
 
-A search tries 30 graphs, or 300, of up to 100 MB each; afterwards at most four of each set of
-operators are needed again, among them the most accurate.
+A search measures 30 graphs, or 300, of up to 100 MB each. Afterwards at most four of each operator
+set are needed again; the most accurate ones are among them.
 """
 
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from pathlib import Path
 
 import onnx
 
-from convert.quantize.quantizer import Setting
+from convert.quantize.quantizer import QuantizationConfig
 
 MOST_BYTES = 2**30  # of all files together
 
 
 class GraphFiles:
-    """Quantized graphs on disk, by setting; the least accurate are deleted when space is short."""
+    """Files of quantized graphs, by configuration; the least accurate go when space is short."""
 
     def __init__(
         self,
-        quantize: Callable[[Setting], onnx.ModelProto],
+        quantize: Callable[[QuantizationConfig], onnx.ModelProto],
         directory: Path,
         *,
         most_bytes: int = MOST_BYTES,
@@ -28,7 +28,7 @@ class GraphFiles:
         """Begin without files.
 
         Args:
-            quantize: makes the graph of a setting; seconds per call.
+            quantize: returns the graph of a configuration; takes seconds per call.
             directory: for the files.
             most_bytes: that `keep` leaves on disk.
         """
@@ -36,21 +36,21 @@ class GraphFiles:
         self._directory = directory
         self._most_bytes = most_bytes
         self._numbers = count()
-        self._paths: dict[Setting, Path] = {}
-        self._losses: dict[Setting, float] = {}
+        self._paths: dict[QuantizationConfig, Path] = {}
+        self._losses: dict[QuantizationConfig, float] = {}
 
-    def path(self, setting: Setting) -> Path:
-        """Return the file of a setting; quantize and write it unless it is on disk."""
-        path = self._paths.get(setting)
+    def path(self, config: QuantizationConfig) -> Path:
+        """Return the file of a configuration; quantize and write it unless it is on disk."""
+        path = self._paths.get(config)
         if path is None:
             path = self._directory / f"candidate-{next(self._numbers)}.onnx"
-            onnx.save(self._quantize(setting), path)
-            self._paths[setting] = path
+            onnx.save(self._quantize(config), path)
+            self._paths[config] = path
         return path
 
-    def keep(self, setting: Setting, *, loss: float) -> None:
-        """Remember a file's loss, then delete the files of largest loss until the rest fit."""
-        self._losses[setting] = loss
+    def keep(self, config: QuantizationConfig, *, loss: float) -> None:
+        """Record the loss of a file, then delete the files of largest loss until the rest fit."""
+        self._losses[config] = loss
         for worst in sorted(self._losses, key=lambda each: -self._losses[each]):
             if sum(path.stat().st_size for path in self._paths.values()) <= self._most_bytes:
                 return

@@ -1,7 +1,6 @@
-"""Counts of values in equal bins that grow with them, and the ranges that quantization takes.
+"""Histograms that grow with their values, and the ranges that quantization takes from them.
 
-A tensor's values pass by once and only its counts stay, so memory does not depend on how many
-samples are observed.
+Values are counted and not kept, so memory does not depend on the number of samples.
 """
 
 import math
@@ -14,69 +13,70 @@ HALF = 2048  # bins on each side of zero
 BINS = 2 * HALF
 SMALLEST_REACH = 2.0**-24
 LEVELS = 256  # of 8 bits
-KEPT = 0.99999  # share of the values that a percentile's range holds, each tail losing half of it
-NARROWEST, STEPS = 0.25, 49  # of the ranges that entropy compares, as shares of the extremes
+COVERAGE = 0.99999  # share of the values inside a percentile range; each tail has half of the rest
+NARROWEST, STEPS = 0.25, 49  # ranges that entropy compares, as shares of minimum and maximum
+LEAST_COUNT = 1e-4  # in place of an empty level: a divergence of infinity would hide all others
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """How many values fell into each bin."""
+    """The number of values in each of BINS equal bins."""
 
-    counts: NDArray[np.int64]  # (BINS,), equal bins over [-reach, reach]
-    reach: float  # a power of two, so that two bins become one where it doubles
+    counts: NDArray[np.int64]  # (BINS,), over [-reach, reach]
+    reach: float  # a power of two: when it doubles, each pair of bins becomes one
 
 
-def count(values: NDArray[np.float32], before: Histogram | None = None) -> Histogram:
-    """Add values to what was counted before; bins widen where the values need it.
+def add_values(values: NDArray[np.float32], histogram: Histogram | None = None) -> Histogram:
+    """Count further values; the reach doubles until they fit.
 
     Args:
         values: of any shape, finite.
-        before: None: nothing yet.
+        histogram: of earlier values; None: there are none.
     """
-    needed = _reach(float(np.abs(values).max(initial=0)))
-    before = before or Histogram(np.zeros(BINS, np.int64), needed)
-    before = _widened(before, max(needed, before.reach))
-    bins = np.floor(values.ravel() * np.float32(HALF / before.reach)).astype(np.int64) + HALF
+    reach = _reach(float(np.abs(values).max(initial=0)))
+    histogram = histogram or Histogram(np.zeros(BINS, np.int64), reach)
+    histogram = _widen(histogram, max(reach, histogram.reach))
+    bins = np.floor(values.ravel() * np.float32(HALF / histogram.reach)).astype(np.int64) + HALF
     added = np.bincount(np.minimum(bins, BINS - 1), minlength=BINS)
-    return Histogram(before.counts + added, before.reach)
+    return Histogram(histogram.counts + added, histogram.reach)
 
 
-def percentile(histogram: Histogram, kept: float = KEPT) -> tuple[float, float]:
-    """The range without the tails: what lies beyond is clipped, and all else has finer steps."""
+def percentile_range(histogram: Histogram, coverage: float = COVERAGE) -> tuple[float, float]:
+    """Return the range without its tails: their values are clipped, all others get finer steps."""
     share = np.cumsum(histogram.counts) / max(histogram.counts.sum(), 1)
-    tail = (1 - kept) / 2
+    tail = (1 - coverage) / 2
     low, high = np.searchsorted(share, [tail, 1 - tail], side="right")
     step = histogram.reach / HALF
     return (float(low) - HALF) * step, (min(float(high), BINS - 1) + 1 - HALF) * step
 
 
-def entropy(histogram: Histogram, extremes: tuple[float, float]) -> tuple[float, float]:
-    """The range whose 256 levels tell the values' distribution with the least divergence.
+def entropy_range(histogram: Histogram, min_max: tuple[float, float]) -> tuple[float, float]:
+    """Return the range in which 256 levels change the distribution of the values the least.
+
+    Zeros are left out: every range represents them exactly, and after an activation that sets half
+    of all values to zero they would outweigh the others.
 
     Args:
         histogram: of the tensor.
-        extremes: its minimum and maximum; the ranges compared are shares of them.
+        min_max: its minimum and maximum; the ranges to compare are shares of them.
 
-    Zeros are left out: any range tells them exactly, and where an activation has cut off half of
-    the values they would outweigh the others.
-
-    Source: Kullback-Leibler divergence as TensorRT's entropy calibration has it, for ranges that
-    are not symmetric.
+    Source: Kullback-Leibler divergence as in TensorRT's entropy calibration, for ranges that are
+    not symmetric.
     """
     counts = histogram.counts.copy()
     counts[HALF] = 0
     histogram = Histogram(counts, histogram.reach)
     shares = np.linspace(1, NARROWEST, STEPS)
-    best = min(shares, key=lambda share: _divergence(histogram, extremes, share))
-    return float(extremes[0] * best), float(extremes[1] * best)
+    best = min(shares, key=lambda share: _divergence(histogram, min_max, share))
+    return float(min_max[0] * best), float(min_max[1] * best)
 
 
 def _reach(largest: float) -> float:
     return float(2.0 ** math.ceil(math.log2(max(largest, SMALLEST_REACH))))
 
 
-def _widened(histogram: Histogram, reach: float) -> Histogram:
-    """Merge neighbours away from zero, which stays an edge between two bins."""
+def _widen(histogram: Histogram, reach: float) -> Histogram:
+    """Merge bins into wider ones; zero stays the border between two bins."""
     merged = min(round(reach / histogram.reach), HALF)
     below, above = histogram.counts[:HALF], histogram.counts[HALF:]
     counts = np.zeros(BINS, np.int64)
@@ -85,27 +85,27 @@ def _widened(histogram: Histogram, reach: float) -> Histogram:
     return Histogram(counts, reach)
 
 
-def _divergence(histogram: Histogram, extremes: tuple[float, float], share: float) -> float:
+def _divergence(histogram: Histogram, min_max: tuple[float, float], share: float) -> float:
+    """Return the divergence of 256 levels from the values, clipped to a share of their range."""
     step = histogram.reach / HALF
-    first = HALF + math.floor(min(extremes[0], 0) * share / step)
-    last = HALF + math.ceil(max(extremes[1], 0) * share / step)
+    first = HALF + math.floor(min(min_max[0], 0) * share / step)
+    last = HALF + math.ceil(max(min_max[1], 0) * share / step)
     inside = histogram.counts[max(first, 0) : max(last, first + 1)].astype(np.float64)
     clipped = inside.copy()
     clipped[0] += histogram.counts[: max(first, 0)].sum()
     clipped[-1] += histogram.counts[max(last, first + 1) :].sum()
-    told = _told(inside)
-    seen = clipped > 0
-    p = clipped[seen] / max(clipped.sum(), 1)
-    # a value that no level tells would be infinitely wrong; one count tells it, very badly
-    q = np.maximum(told[seen], 1e-4) / max(told.sum(), 1)
+    quantized = _quantize_counts(inside)
+    filled = clipped > 0
+    p = clipped[filled] / max(clipped.sum(), 1)
+    q = np.maximum(quantized[filled], LEAST_COUNT) / max(quantized.sum(), 1)
     return float((p * np.log(p / q)).sum())
 
 
-def _told(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What LEVELS equal steps keep of the counts: one mean over the filled bins of each."""
+def _quantize_counts(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Replace the counts in the bins of each of LEVELS levels by their mean; empty bins stay so."""
     level = np.arange(len(counts)) * LEVELS // max(len(counts), LEVELS)
     filled = counts > 0
     totals = np.bincount(level, weights=counts, minlength=LEVELS)
     bins = np.bincount(level, weights=filled, minlength=LEVELS)
-    told: NDArray[np.float64] = (totals / np.maximum(bins, 1))[level] * filled
-    return told
+    quantized: NDArray[np.float64] = (totals / np.maximum(bins, 1))[level] * filled
+    return quantized

@@ -1,13 +1,15 @@
-"""Quantization of a float graph: ranges once, then as many candidates as wanted.
+"""Quantization of a float graph: calibrated once, then quantized in any number of ways.
 
-UINT8 activations and per-channel INT8 weights: on x86 INT8 activations are slower than float.
-Static QDQ pairs, or where a setting says so a range of MatMul's input measured at each run.
+Activations are UINT8 and weights INT8 with a scale per output channel: on x86 INT8 activations are
+slower than float. Ranges of activations are constants in QuantizeLinear/DequantizeLinear (QDQ)
+pairs, except for MatMul in the modes "dynamic" and "nbits".
 """
 
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,154 +24,171 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from convert.errors import ConvertError
 from convert.export.numerics import PREFIX
-from convert.quantize.calibrate import Observed, Ranges, observe
-from convert.quantize.passes.bias_correction import correct
-from convert.quantize.passes.cross_layer_equalization import equalised, pairs
-from convert.quantize.passes.embedding_tables import quantize_tables
-from convert.quantize.passes.fuse_gelu import fuse_gelus
-from convert.quantize.passes.fuse_silu import fuse_gates, gate_nodes, without_closed
-from convert.quantize.passes.matmul_nbits import quantize_products
-from convert.quantize.passes.pad_channels import of_kept, with_fast_channels
-from convert.quantize.passes.weight_only import store_rounded
+from convert.quantize.calibrate import CalibrationStats, RangeMethod, calibrate
+from convert.quantize.passes.bias_correction import correct_biases
+from convert.quantize.passes.cross_layer_equalization import equalize_layers, layer_pairs
+from convert.quantize.passes.embedding_tables import quantize_embedding_tables
+from convert.quantize.passes.fuse_gelu import fuse_gelu
+from convert.quantize.passes.fuse_silu import clip_silu_ranges, fuse_silu, silu_nodes
+from convert.quantize.passes.matmul_nbits import pack_matmul_nbits
+from convert.quantize.passes.pad_channels import pad_channels, unpadded_ranges
+from convert.quantize.passes.weight_only import store_weights_int8
 from convert.quantize.saturation.ranges import no_saturation_ranges
-from convert.quantize.search.layer_groups import sizes, tail, units, with_shapes
+from convert.quantize.search.layer_groups import layer_groups, nodes_after_last_layer
+from convert.quantize.shapes import infer_shapes, tensor_sizes
 from runtime.engine.session import Feeds
 
-# how MatMul becomes integer. "whole": as any operator. "inputs": where one factor is a weight, and
-# the product stays in float, as what follows in a transformer wants it. "dynamic": as "inputs", the
-# range of the other factor measured at each run: over the whole batch, so that rows depend on it.
-# "blocks": as "dynamic", over a few values of a row at a time
-Products = Literal["whole", "inputs", "dynamic", "blocks"]
+# How MatMul becomes integer:
+# "static": as any other operator, with constant ranges of both factors and of the product.
+# "static_weight": only where one factor is a weight; the product stays in float, because what
+#     follows it in a transformer computes in float.
+# "dynamic": as "static_weight", but each run measures the range of the activation, over the whole
+#     batch: a row's answer depends on the other rows.
+# "nbits": as "dynamic", with a range for every few values of a row (MatMulNBits).
+MatmulMode = Literal["static", "static_weight", "dynamic", "nbits"]
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class QuantizationConfig:
     """One way to quantize a graph."""
 
     op_types: tuple[str, ...]  # operators that become integer
-    float_nodes: frozenset[str] = frozenset()  # nodes that stay in float
-    products: Products = "whole"
-    ranges: Ranges = "minmax"  # of activations
-    corrected: bool = False  # biases, by what rounded weights add on average
-    equalised: bool = False  # channels between two layers, so that one range fits them all
-    reduce_range: bool = False  # weights of which no pair of products saturates without VNNI
-    stored: bool = False  # those of float layers too are in 8 bits, in the file
+    float_nodes: frozenset[str] = frozenset()  # names of nodes that stay in float
+    matmul_mode: MatmulMode = "static"
+    ranges: RangeMethod = "minmax"  # of activations
+    bias_correction: bool = False
+    cross_layer_equalization: bool = False
+    reduce_range: bool = False  # weights whose products never saturate without VNNI
+    weight_only_int8: bool = False  # the file stores the weights of `float_nodes` in 8 bits
 
 
 class Quantizer:
-    """Quantizes one float graph in any number of ways from ranges observed once."""
+    """Quantizes one float graph in any number of ways; calibration runs once."""
 
     def __init__(self, model: onnx.ModelProto, feeds: Sequence[Feeds]) -> None:
-        """Observe the range of every tensor.
+        """Prepare the graph and measure the range of every tensor.
 
         Args:
             model: float graph, canonical names, numerics under PREFIX.
             feeds: calibration inputs, one sample each.
 
         Raises:
-            ConvertError: no inputs, or onnxruntime refuses the graph.
+            ConvertError: there are no inputs, or onnxruntime refuses the graph.
         """
         if not feeds:
             raise ConvertError("calibration failed: no inputs")
-        with_tables = quantize_tables(model)
-        self._model = with_shapes(with_fast_channels(with_tables, sizes(with_tables, feeds[0])))
-        self._observed = observe(self._model, feeds)
+        with_int8_tables = quantize_embedding_tables(model)
+        padded = pad_channels(with_int8_tables, tensor_sizes(with_int8_tables, feeds[0]))
+        self._model = infer_shapes(padded)
+        self._stats = calibrate(self._model, feeds)
         self._feeds = feeds
-        self._equal: tuple[onnx.ModelProto, Observed] | None = None
-        self.equalises = bool(pairs(self._model))
-        self._float = frozenset(tail(self._model)) | gate_nodes(self._model)
-        self.units = tuple(
-            replace(unit, nodes=tuple(name for name in unit.nodes if name not in self._float))
-            for unit in units(self._model, feeds[0])
+        self._equalized: tuple[onnx.ModelProto, CalibrationStats] | None = None
+        self.has_layer_pairs = bool(layer_pairs(self._model))  # for cross-layer equalization
+        self._float_nodes = frozenset(nodes_after_last_layer(self._model)) | silu_nodes(self._model)
+        self.layer_groups = tuple(
+            replace(group, nodes=tuple(n for n in group.nodes if n not in self._float_nodes))
+            for group in layer_groups(self._model, feeds[0])
         )
 
     @property
-    def product_share(self) -> float:
-        """Share of MatMul with weights in the multiplications: most, in a transformer."""
+    def matmul_share(self) -> float:
+        """Return the share of MatMul with weights in all multiplications, in [0, 1]."""
         products = {node.name for node in self._model.graph.node if node.op_type == "MatMul"}
-        return sum(unit.work for unit in self.units if unit.nodes[0] in products)
+        return sum(group.work for group in self.layer_groups if group.nodes[0] in products)
 
-    def quantize(self, setting: Setting) -> onnx.ModelProto:
-        """Insert integers; numerics, gates and the output's own activation stay in float."""
-        excluded = list(self._excluded(setting))
-        quantized = self._static(setting, excluded)
-        if setting.products == "blocks":
-            quantized = quantize_products(quantized, frozenset(excluded))
-        elif setting.products == "dynamic":
-            quantized = _dynamic(quantized, excluded, reduce_range=setting.reduce_range)
+    def quantize(self, config: QuantizationConfig) -> onnx.ModelProto:
+        """Return the quantized graph.
+
+        Numerics, SiLU activations and the operators after the last layer stay in float whatever the
+        configuration says.
+        """
+        excluded = list(self._nodes_in_float(config))
+        quantized = self._quantize_static(config, excluded)
+        if config.matmul_mode == "nbits":
+            quantized = pack_matmul_nbits(quantized, frozenset(excluded))
+        elif config.matmul_mode == "dynamic":
+            quantized = _quantize_dynamic(quantized, excluded, reduce_range=config.reduce_range)
         # with these shapes onnxruntime fuses sums and norms to an operator that is slower than
         # both: wav2vec2 95 ms instead of 83
         del quantized.graph.value_info[:]
-        return fuse_gates(fuse_gelus(quantized))
+        return fuse_silu(fuse_gelu(quantized))
 
-    def _excluded(self, setting: Setting) -> Iterator[str]:
-        weights = {tensor.name for tensor in self._model.graph.initializer}
+    def _nodes_in_float(self, config: QuantizationConfig) -> Iterator[str]:
+        constants = {tensor.name for tensor in self._model.graph.initializer}
         for node in self._model.graph.node:
-            of_activations = node.op_type == "MatMul" and not weights.intersection(node.input)
+            of_activations = node.op_type == "MatMul" and not constants.intersection(node.input)
             if (
                 node.name.startswith(PREFIX)
-                or node.name in self._float
-                or node.name in setting.float_nodes
-                or (of_activations and setting.products != "whole")
+                or node.name in self._float_nodes
+                or node.name in config.float_nodes
+                or (of_activations and config.matmul_mode != "static")
             ):
                 yield node.name
 
-    def _static(self, setting: Setting, excluded: list[str]) -> onnx.ModelProto:
-        model, observed = self._observed_model(setting)
-        copy = onnx.ModelProto()
-        copy.CopyFrom(model)
-        left = {"MatMul"} if setting.products in ("dynamic", "blocks") else set()
-        answers_in_float = ["MatMul"] if setting.products == "inputs" else []
+    def _quantize_static(self, config: QuantizationConfig, excluded: list[str]) -> onnx.ModelProto:
+        model, stats = self._calibrated(config)
+        copy = deepcopy(model)
+        later = {"MatMul"} if config.matmul_mode in ("dynamic", "nbits") else set()
+        float_outputs = ["MatMul"] if config.matmul_mode == "static_weight" else []
         quantizer = QDQQuantizer(
             copy,
             per_channel=True,
-            reduce_range=False,  # of all weights: what their pairs need is less
+            reduce_range=False,  # it would halve all weights, more than their pairs need
             weight_qType=QuantType.QInt8,
             activation_qType=QuantType.QUInt8,
-            tensors_range=_ranges(model, observed, setting.ranges),
+            tensors_range=_tensor_ranges(model, stats, config.ranges),
             nodes_to_quantize=[],
             nodes_to_exclude=excluded,
-            op_types_to_quantize=[name for name in setting.op_types if name not in left],
+            op_types_to_quantize=[name for name in config.op_types if name not in later],
             extra_options={
-                "OpTypesToExcludeOutputQuantization": answers_in_float,
-                "TensorQuantOverrides": no_saturation_ranges(copy) if setting.reduce_range else {},
+                "OpTypesToExcludeOutputQuantization": float_outputs,
+                "TensorQuantOverrides": no_saturation_ranges(copy) if config.reduce_range else {},
             },
         )
-        with _quiet():
+        with _without_warnings():
             quantizer.quantize_model()
         quantized: onnx.ModelProto = quantizer.model.model
-        if setting.corrected:
-            correct(quantized, model, observed.means)
-        if setting.stored:
-            read = {n.name: n.input[0] for n in model.graph.node if n.name in setting.float_nodes}
-            means = {n: observed.means[x] for n, x in read.items() if x in observed.means}
-            store_rounded(quantized, setting.float_nodes, means if setting.corrected else {})
+        if config.bias_correction:
+            correct_biases(quantized, model, stats.channel_means)
+        if config.weight_only_int8:
+            means = {
+                node.name: stats.channel_means[node.input[0]]
+                for node in model.graph.node
+                if config.bias_correction
+                and node.name in config.float_nodes
+                and node.input[0] in stats.channel_means
+            }
+            store_weights_int8(quantized, config.float_nodes, means)
         return quantized
 
-    def _observed_model(self, setting: Setting) -> tuple[onnx.ModelProto, Observed]:
-        """The float graph; equalised, it is observed again when first asked for."""
-        if not setting.equalised:
-            return self._model, self._observed
-        if self._equal is None:
-            model = equalised(self._model, self._observed.peaks)
-            self._equal = model, observe(model, self._feeds)
-        return self._equal
+    def _calibrated(self, config: QuantizationConfig) -> tuple[onnx.ModelProto, CalibrationStats]:
+        """Return the float graph and its ranges; equalize and calibrate again at the first call."""
+        if not config.cross_layer_equalization:
+            return self._model, self._stats
+        if self._equalized is None:
+            model = equalize_layers(self._model, self._stats.channel_abs_max)
+            self._equalized = model, calibrate(model, self._feeds)
+        return self._equalized
 
 
-def _ranges(model: onnx.ModelProto, observed: Observed, kind: Ranges) -> TensorsData:
-    """Made anew for each graph: onnxruntime's quantizer changes them."""
-    ranges = of_kept(model, without_closed(model, observed.ranges(kind)))
+def all_op_types() -> tuple[str, ...]:
+    """Return every operator that onnxruntime quantizes with QDQ pairs."""
+    return tuple(sorted({*QDQRegistry, *QLinearOpsRegistry}))
+
+
+def _tensor_ranges(
+    model: onnx.ModelProto, stats: CalibrationStats, method: RangeMethod
+) -> TensorsData:
+    """Return the ranges for one run of onnxruntime's quantizer, which changes them."""
+    ranges = unpadded_ranges(model, clip_silu_ranges(model, stats.ranges(method)))
     typed = {n: (np.float32(low), np.float32(high)) for n, (low, high) in ranges.items()}
     return TensorsData(CalibrationMethod.MinMax, typed)
 
 
-def all_op_types() -> tuple[str, ...]:
-    """Every operator that onnxruntime quantizes with QDQ."""
-    return tuple(sorted({*QDQRegistry, *QLinearOpsRegistry}))
-
-
-def _dynamic(model: onnx.ModelProto, excluded: list[str], *, reduce_range: bool) -> onnx.ModelProto:
-    """Integer MatMul of an activation, by its range in each run, and a weight; in place."""
+def _quantize_dynamic(
+    model: onnx.ModelProto, excluded: list[str], *, reduce_range: bool
+) -> onnx.ModelProto:
+    """Make each MatMul of an activation and a weight integer, in place."""
     quantizer = ONNXQuantizer(
         model,
         per_channel=True,
@@ -184,14 +203,14 @@ def _dynamic(model: onnx.ModelProto, excluded: list[str], *, reduce_range: bool)
         op_types_to_quantize=["MatMul"],
         extra_options={"MatMulConstBOnly": True},
     )
-    with _quiet():
+    with _without_warnings():
         quantizer.quantize_model()
     return quantizer.model.model
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """The quantizer logs a warning for each tensor that it leaves alone."""
+def _without_warnings() -> Iterator[None]:
+    """Silence onnxruntime's quantizer, which logs a warning for each tensor that it skips."""
     level = logging.root.level
     logging.root.setLevel(logging.ERROR)
     try:

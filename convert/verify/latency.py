@@ -1,4 +1,4 @@
-"""Time of graphs against each other, in one run: machines are noisy, ratios less so."""
+"""Latency of graphs relative to each other: times vary with the machine's load, ratios less."""
 
 import statistics
 import time
@@ -16,43 +16,43 @@ WARM_UP_RUNS = 2
 SECONDS = 1.5  # per graph
 MAX_ROUNDS = 200
 MIN_ROUNDS = 7
-AT_ONCE = 2  # samples, on one thread each
+CONCURRENT_RUNS = 2  # each on one thread
 
 
 def medians_ms(paths: Sequence[Path], feeds: Feeds, *, threads: int) -> list[float]:
-    """Median milliseconds of one run of each graph, at the serving options, taken in turns.
+    """Return the median milliseconds of one run of each graph, timed in turns.
 
-    Each turn is two runs, the second timed: a small graph that follows a large one would take up to
-    a seventh longer, and whichever came first would seem the slower of two alike.
+    A turn is two runs of one graph, the second of them timed. A small graph right after a large
+    one takes up to a seventh longer, and of two equal graphs the first would seem the slower one.
 
     Args:
         paths: ONNX files of the same inputs.
         feeds: one sample.
-        threads: of a run.
+        threads: of a run; all other options are those that serve.
     """
     sessions = [Session(path, SessionOptions(threads=threads)) for path in paths]
     for session in sessions:
         for _ in range(WARM_UP_RUNS):
             session.run(feeds)
-    samples: list[list[float]] = [[] for _ in sessions]
+    times: list[list[float]] = [[] for _ in sessions]
     start = time.perf_counter()
-    for done in range(MAX_ROUNDS):
-        if done >= MIN_ROUNDS and time.perf_counter() - start > SECONDS * len(sessions):
+    for finished in range(MAX_ROUNDS):
+        if finished >= MIN_ROUNDS and time.perf_counter() - start > SECONDS * len(sessions):
             break
-        for session, taken in zip(sessions, samples, strict=True):
-            session.run(feeds)  # brings back what the others pushed out of the caches
+        for session, milliseconds in zip(sessions, times, strict=True):
+            session.run(feeds)  # brings back what the other graphs evicted from the caches
             before = time.perf_counter()
             session.run(feeds)
-            taken.append((time.perf_counter() - before) * 1000)
-    return [statistics.median(taken) for taken in samples]
+            milliseconds.append((time.perf_counter() - before) * 1000)
+    return [statistics.median(milliseconds) for milliseconds in times]
 
 
 def run_and_time(
     path: Path, samples: Sequence[Feeds]
 ) -> tuple[dict[str, NDArray[np.generic]], float]:
-    """Outputs of samples, one run each, and the median milliseconds of a run at one thread.
+    """Run each sample alone; return the outputs and the median milliseconds at one thread.
 
-    Two runs go at once, so the time is a first guess only; `medians_ms` is what decides.
+    Two runs go on at once, so the time is a first estimate; `medians_ms` decides.
     """
     session = Session(path, SessionOptions(threads=1))
 
@@ -61,6 +61,6 @@ def run_and_time(
         outputs = session.run(feeds)
         return outputs, (time.perf_counter() - before) * 1000
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        outputs, taken = zip(*pool.map(run, samples), strict=True)
-    return collate(outputs), statistics.median(taken)
+    with ThreadPoolExecutor(CONCURRENT_RUNS) as pool:
+        outputs, milliseconds = zip(*pool.map(run, samples), strict=True)
+    return collate(outputs), statistics.median(milliseconds)

@@ -1,4 +1,7 @@
-"""What is measured on the very file that will serve, through the session that will serve it."""
+"""Parity with the reference, independence of rows, and integer operators, measured as served.
+
+Everything runs the packaged file through the session that serves it.
+"""
 
 import re
 import tempfile
@@ -13,11 +16,12 @@ from convert.verify.op_types import op_types
 from runtime.engine.session import Feeds, Session, SessionOptions
 
 PARITY_TOLERANCE = 1e-4  # reference framework against float graph, max abs over all outputs
-# batches may be summed in another order; past this a row depends on its companions
+# a batch may be summed in another order; beyond this a row depends on the other rows
 BATCH_TOLERANCE = 1e-5
 BATCH = 3
-MEASURED_AT_RUN = ("DynamicQuantizeLinear",)
-# operators that compute in integers, as onnxruntime names them after fusion
+THREADS = 2
+BATCH_RANGE_OPERATORS = ("DynamicQuantizeLinear",)  # they measure one range over the whole batch
+# names of operators that compute in integers, after onnxruntime's fusions
 INTEGER_OPERATOR = re.compile(r"QLinear\w+|QGemm|\w+Integer\w*|DynamicQuantize\w+|MatMulNBits")
 
 
@@ -46,13 +50,15 @@ def run_graph(path: Path, samples: Sequence[Feeds]) -> GraphRun:
         samples: preprocessed, batch axis 1.
     """
     rows = same_shape_indices(samples, BATCH)
-    batch = Session(path, SessionOptions(threads=2)).run(collate([samples[row] for row in rows]))
-    return GraphRun(path, run_rows(path, samples), tuple(rows), batch)
+    session = Session(path, SessionOptions(threads=THREADS))
+    batch_outputs = session.run(collate([samples[row] for row in rows]))
+    outputs = collate([session.run(feeds) for feeds in samples])
+    return GraphRun(path, outputs, tuple(rows), batch_outputs)
 
 
-def run_rows(path: Path, samples: Sequence[Feeds], *, threads: int = 2) -> Outputs:
-    """Outputs of samples, one run each, so that memory stays that of one."""
-    session = Session(path, SessionOptions(threads=threads))
+def run_rows(path: Path, samples: Sequence[Feeds]) -> Outputs:
+    """Run each sample alone, so that memory stays that of one, and stack the outputs."""
+    session = Session(path, SessionOptions(threads=THREADS))
     return collate([session.run(feeds) for feeds in samples])
 
 
@@ -64,10 +70,11 @@ def check_parity(reference: Outputs, run: GraphRun) -> dict[str, float]:
         run: of the float graph.
 
     Returns:
-        Largest absolute difference at each batch size.
+        The largest absolute difference at each batch size.
 
     Raises:
-        VerificationError: over PARITY_TOLERANCE, or a constant reference, which proves nothing.
+        VerificationError: the difference exceeds PARITY_TOLERANCE, or the reference gives the same
+            output for every sample, which proves nothing.
     """
     count = min(len(array) for array in reference.values())
     if count > 1 and all(bool((a == a[:1]).all()) for a in reference.values()):
@@ -97,15 +104,15 @@ def rows_are_independent(run: GraphRun) -> bool:
     A graph that measures a range over the whole batch never has independent rows, even where these
     samples show no difference.
     """
-    if any(name in MEASURED_AT_RUN for name in op_types(run.path)):
+    if any(name in BATCH_RANGE_OPERATORS for name in op_types(run.path)):
         return False
     return run.batch_difference <= BATCH_TOLERANCE
 
 
 def integer_operators(path: Path) -> Mapping[str, int]:
-    """Integer operators, by type, in the graph as onnxruntime optimises it for this machine."""
+    """Count the integer operators, by type, after onnxruntime optimised the graph for this CPU."""
     with tempfile.TemporaryDirectory(prefix="slipway-") as directory:
         optimized = Path(directory, "optimized.onnx")
         Session(path, SessionOptions(threads=1, optimized_path=optimized))
-        found = op_types(optimized)
-    return {name: count for name, count in found.items() if INTEGER_OPERATOR.fullmatch(name)}
+        counts = op_types(optimized)
+    return {name: count for name, count in counts.items() if INTEGER_OPERATOR.fullmatch(name)}

@@ -1,4 +1,7 @@
-"""Peak memory of one graph, loaded and run: in a process of its own, as what was freed stays."""
+"""Peak memory of a graph that is loaded and run in a process of its own.
+
+In this process memory that other graphs freed would hide part of it.
+"""
 
 import json
 import subprocess
@@ -13,7 +16,7 @@ from runtime.engine.session import Feeds
 
 PROJECT = Path(__file__).parents[2]
 SECONDS = 120
-# serving options and allocator; what the interpreter takes is there once for all models
+# options and allocator of the server; the interpreter's own memory is needed once for all models
 PROGRAM = """
 import sys
 import numpy as np
@@ -33,24 +36,24 @@ print(1024 * (kilobytes("VmHWM:") - before))
 
 
 def peak_bytes(path: Path, feeds: Feeds) -> int:
-    """How much more memory a fresh process takes at most while it loads a graph and runs it once.
+    """Return the bytes that a fresh process needs at most to load a graph and run it once.
 
     Args:
         path: the ONNX file.
         feeds: one sample; one thread runs it.
 
     Raises:
-        VerificationError: the graph does not run there.
+        VerificationError: the graph does not run in that process.
     """
     with tempfile.TemporaryDirectory(prefix="slipway-") as directory:
         sample = Path(directory, "feeds.npz")
         np.savez(sample, allow_pickle=False, **feeds)
         command = [sys.executable, "-c", PROGRAM, str(path.resolve()), str(sample)]
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 command, cwd=PROJECT, capture_output=True, text=True, timeout=SECONDS, check=True
             )
-            return int(json.loads(done.stdout))
+            return int(json.loads(process.stdout))
         except (subprocess.SubprocessError, ValueError) as error:
-            told = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-            raise VerificationError(f"{path.name} in a process of its own: {told[-1]}") from error
+            lines = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
+            raise VerificationError(f"{path.name} in a process of its own: {lines[-1]}") from error

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convert.export.frameworks.torch_module import TorchNetwork
 from convert.gait.train.examples import Example
-from convert.quantize.quantizer import Quantizer, Setting, all_op_types
+from convert.quantize.quantizer import QuantizationConfig, Quantizer, all_op_types
 from convert.samples.walkers import FRAMES, SIDE
 
 OBSERVED = 2  # batches whose ranges the 8 bits are made for
@@ -33,7 +33,7 @@ class Sight:
         graph = TorchNetwork(student.eval(), inputs=shape, method="locate").export()
         self._input = graph.graph.input[0].name
         feeds = [{self._input: clip[np.newaxis]} for batch in observed for clip in batch]
-        in_8_bits = Quantizer(graph, feeds).quantize(Setting(all_op_types()))
+        in_8_bits = Quantizer(graph, feeds).quantize(QuantizationConfig(all_op_types()))
         self._sessions = [_session(model) for model in (graph, in_8_bits)]
 
     def locate(self, clips: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:

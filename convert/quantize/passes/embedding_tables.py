@@ -1,66 +1,75 @@
-"""Embedding tables in 8 bits: rows are looked up as integers, and only those become float.
+"""Embedding tables in 8 bits: the graph looks up integer rows and makes only those float.
 
-Behind the look-up, because onnxruntime would otherwise make the whole table float at every run (a
-DequantizeLinear before it), or once and keep it (a constant it can fold).
+The conversion to float comes after the look-up. Before it, onnxruntime would make the whole table
+float in every run (DequantizeLinear), or once, and keep it in memory (a constant that it folds).
 """
 
 from collections.abc import Iterator
+from copy import deepcopy
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from convert.export.graph.surgery import replace_nodes
+from convert.export.graph.surgery import readers, replace_nodes
 from convert.export.numerics import PREFIX
-from convert.quantize.layers import round_symmetric
+from convert.quantize.layers import attributes, round_symmetric
 
-SMALLEST = 100_000  # values of a table that is worth it
+SMALLEST_TABLE = 100_000  # values; smaller tables are not worth their nodes
 
 
-def quantize_tables(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Replace each large table of rows by INT8 and a scale per row.
+def quantize_embedding_tables(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Replace each large table by INT8 values and a scale per row.
 
     Args:
-        model: float graph. Of its tables those count that Gather alone reads, by rows.
+        model: float graph. A table is a matrix that only Gather nodes read, row by row.
 
     Returns:
-        The graph, with `Cast(Gather(int8)) * Gather(scales)` for each such Gather, named under
-        PREFIX: no range of what they give is ever observed.
+        The graph with `Cast(Gather(int8)) * Gather(scales)` for each such Gather. The new nodes are
+        named under PREFIX, so their outputs are not calibrated.
     """
-    quantized = onnx.ModelProto()
-    quantized.CopyFrom(model)
-    graph = quantized.graph
-    chosen = {tensor.name: tensor for tensor in graph.initializer if _is_table(tensor, graph)}
+    quantized = deepcopy(model)
+    read_by = readers(quantized)
+    tables = {
+        tensor.name: tensor
+        for tensor in quantized.graph.initializer
+        if _is_large_table(tensor, read_by.get(tensor.name, []))
+    }
     nodes = [
-        made
-        for node in graph.node
-        for made in (_looked_up(node) if node.input and node.input[0] in chosen else [node])
+        new
+        for node in quantized.graph.node
+        for new in (_look_up(node) if node.input and node.input[0] in tables else [node])
     ]
-    replace_nodes(quantized, nodes, [part for tensor in chosen.values() for part in _parts(tensor)])
+    constants = [constant for table in tables.values() for constant in _int8_table(table)]
+    replace_nodes(quantized, nodes, constants)
     return quantized
 
 
-def _is_table(tensor: onnx.TensorProto, graph: onnx.GraphProto) -> bool:
+def _is_large_table(tensor: onnx.TensorProto, nodes: list[onnx.NodeProto]) -> bool:
+    """Return True for a large float matrix of which these nodes look up rows.
+
+    Args:
+        tensor: the constant.
+        nodes: that read it.
+    """
     if tensor.data_type != onnx.TensorProto.FLOAT or len(tensor.dims) != 2:
         return False
-    readers = [node for node in graph.node if tensor.name in node.input]
     by_row = all(
         node.op_type == "Gather"
         and node.input[0] == tensor.name
-        and not any(attribute.name == "axis" and attribute.i for attribute in node.attribute)
-        for node in readers
+        and attributes(node).get("axis", 0) == 0
+        for node in nodes
     )
-    return bool(readers) and by_row and int(np.prod(tensor.dims)) >= SMALLEST
+    return bool(nodes) and by_row and int(np.prod(tensor.dims)) >= SMALLEST_TABLE
 
 
-def _parts(tensor: onnx.TensorProto) -> Iterator[onnx.TensorProto]:
-    rows = numpy_helper.to_array(tensor)
-    integers, scales = round_symmetric(rows, (1,))
+def _int8_table(tensor: onnx.TensorProto) -> Iterator[onnx.TensorProto]:
+    integers, scales = round_symmetric(numpy_helper.to_array(tensor), (1,))
     yield numpy_helper.from_array(integers.astype(np.int8), f"{tensor.name}_int8")
     yield numpy_helper.from_array(scales, f"{tensor.name}_scales")
 
 
-def _looked_up(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+def _look_up(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
     table, rows = node.input
     p = f"{PREFIX}{node.name}/"
     make = helper.make_node

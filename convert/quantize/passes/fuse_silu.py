@@ -1,12 +1,12 @@
-"""What gates itself, x * sigmoid(x): its ranges, and the one operator that it becomes.
+"""SiLU, x * sigmoid(x): a narrower range for x, and one float operator for the two nodes.
 
-Behind a closed gate nothing need be told apart. Networks push what they do not want far below zero;
-a range down to there leaves few steps for the values that count: YOLOv8's first layers answer from
--130 to 125, and -8 is as closed as -130.
+The range of x begins at SILU_FLOOR. Networks push unwanted values far below zero, and a range down
+to there leaves few steps for the values that count: YOLOv8's first layers answer from -130 to 125,
+but SiLU maps -8 to nearly zero, just as -130.
 
-The gate itself stays in float, where onnxruntime has one operator for it. A sigmoid and a product
-of integers take longer than that with the steps to float and back (YOLOv8n 1.1 times the whole
-network's time), and round a second time.
+SiLU itself stays in float, where onnxruntime has one operator for it. In integers the sigmoid and
+the product take longer, with the conversions to float and back (YOLOv8n: 1.1 times the time of the
+whole network), and round a second time.
 """
 
 from collections import Counter
@@ -18,76 +18,78 @@ from onnx import helper
 
 from convert.export.graph.surgery import VENDOR, readers, replace_nodes
 
-CLOSED = -8.0  # the product is -0.0027 there, and nearer to zero below
-GATE = Counter(["Sigmoid", "Mul"])
+SILU_FLOOR = -8.0  # SiLU is -0.0027 here, and closer to zero for smaller values
+PATTERN = Counter(["Sigmoid", "Mul"])
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """Two nodes, which alone read one tensor."""
+class Silu:
+    """The two nodes of a SiLU: they alone read its input."""
 
     sigmoid: onnx.NodeProto
     product: onnx.NodeProto
 
     @property
-    def source(self) -> str:
-        """What is gated."""
+    def input(self) -> str:
+        """Return the name of x."""
         return self.sigmoid.input[0]
 
 
-def gates(model: onnx.ModelProto) -> Iterator[Gate]:
-    """Every x * sigmoid(x) of a tensor that nothing else reads."""
+def find_silu(model: onnx.ModelProto) -> Iterator[Silu]:
+    """Yield every x * sigmoid(x) where no other node reads x or the sigmoid."""
     read_by = readers(model)
     for node in model.graph.node:
         if node.op_type != "Sigmoid":
             continue
-        around = read_by[node.input[0]]
-        after = read_by.get(node.output[0], [])
-        if Counter(each.op_type for each in around) != GATE or len(after) != 1:
+        input_readers = read_by[node.input[0]]
+        output_readers = read_by.get(node.output[0], [])
+        is_pattern = Counter(reader.op_type for reader in input_readers) == PATTERN
+        if not is_pattern or len(output_readers) != 1:
             continue
-        (product,) = (each for each in around if each.op_type == "Mul")
+        (product,) = (reader for reader in input_readers if reader.op_type == "Mul")
         if set(product.input) == {node.input[0], node.output[0]}:
-            yield Gate(node, product)
+            yield Silu(node, product)
 
 
-def gate_nodes(model: onnx.ModelProto) -> frozenset[str]:
-    """Names of the nodes that stay in float."""
+def silu_nodes(model: onnx.ModelProto) -> frozenset[str]:
+    """Return the names of the nodes of every SiLU; they stay in float."""
     return frozenset(
-        name for gate in gates(model) for name in (gate.sigmoid.name, gate.product.name)
+        name for silu in find_silu(model) for name in (silu.sigmoid.name, silu.product.name)
     )
 
 
-def without_closed(
+def clip_silu_ranges(
     model: onnx.ModelProto, ranges: Mapping[str, tuple[float, float]]
 ) -> dict[str, tuple[float, float]]:
-    """Ranges with CLOSED as the least minimum of each tensor that only its own gate reads.
+    """Return the ranges with a minimum of SILU_FLOOR or more for the input of every SiLU.
 
     Args:
         model: the graph.
-        ranges: minimum and maximum by name of tensor.
+        ranges: minimum and maximum by tensor name.
     """
-    narrowed = dict(ranges)
-    for name in (gate.source for gate in gates(model)):
-        if name in narrowed:
-            low, high = narrowed[name]
-            narrowed[name] = (max(low, CLOSED), high)
-    return narrowed
+    clipped = dict(ranges)
+    for silu in find_silu(model):
+        if silu.input in clipped:
+            low, high = clipped[silu.input]
+            clipped[silu.input] = (max(low, SILU_FLOOR), high)
+    return clipped
 
 
-def fuse_gates(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Make one operator of every gate; in place."""
-    found = list(gates(model))
-    if not found:
+def fuse_silu(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Replace the two nodes of every SiLU by one QuickGelu; in place."""
+    matches = list(find_silu(model))
+    if not matches:
         return model
-    gone = {gate.sigmoid.name for gate in found}
-    fused = {gate.product.name: _fused(gate) for gate in found}
-    nodes = [fused.get(node.name, node) for node in model.graph.node if node.name not in gone]
-    replace_nodes(model, nodes)
+    removed = {silu.sigmoid.name for silu in matches}
+    fused = {silu.product.name: _fuse(silu) for silu in matches}
+    kept_nodes = [node for node in model.graph.node if node.name not in removed]
+    replace_nodes(model, [fused.get(node.name, node) for node in kept_nodes])
     return model
 
 
-def _fused(gate: Gate) -> onnx.NodeProto:
-    product = gate.product
+def _fuse(silu: Silu) -> onnx.NodeProto:
+    """Return x * sigmoid(alpha x) with alpha = 1."""
+    product = silu.product
     return helper.make_node(
-        "QuickGelu", [gate.source], product.output, product.name, domain=VENDOR, alpha=1.0
+        "QuickGelu", [silu.input], product.output, product.name, domain=VENDOR, alpha=1.0
     )

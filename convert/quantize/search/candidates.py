@@ -1,155 +1,165 @@
-"""Which quantized graphs are tried, in which order, and the best of each set of operators."""
+"""Which configurations are tried, in which order, and the best of each set of operators."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from convert.quantize.layers import WEIGHTED
-from convert.quantize.quantizer import Quantizer, Setting, all_op_types
+from convert.quantize.quantizer import QuantizationConfig, Quantizer, all_op_types
 from convert.quantize.search.float_layers import Budget, Search, Trial
 
 Effort = Literal["default", "thorough"]
 
 GRAPHS = 30  # measured at most by default
 THOROUGH = Budget(graphs=300, seconds=3600)
-RESERVED = 4  # graphs of the budget for the rungs after the first
-RUNGS: Mapping[str, Setting] = {
-    "all operators": Setting(all_op_types()),
-    "layers only": Setting(WEIGHTED),
+RESERVED_GRAPHS = 4  # of the budget, for the operator sets after the first
+# the names are in manifests, as `choice.operators`
+OPERATOR_SETS: Mapping[str, QuantizationConfig] = {
+    "all operators": QuantizationConfig(all_op_types()),
+    "layers only": QuantizationConfig(WEIGHTED),
 }
-# of transformers: between their products lie sums, norms and a softmax, which are float's. Integer
-# softmax and sums cost more than they save, so all operators are not tried
-PRODUCT_RUNGS: Mapping[str, Setting] = {
-    "layers of weights": Setting(WEIGHTED, products="inputs"),
-    "layers of weights, MatMul by blocks": Setting(WEIGHTED, products="blocks"),
-    "layers of weights, dynamic MatMul": Setting(WEIGHTED, products="dynamic"),
+# For transformers. Between their matrix products are sums, norms and a softmax; in integer these
+# cost more than they save, so all operators are not tried
+TRANSFORMER_SETS: Mapping[str, QuantizationConfig] = {
+    "layers of weights": QuantizationConfig(WEIGHTED, matmul_mode="static_weight"),
+    "layers of weights, MatMul by blocks": QuantizationConfig(WEIGHTED, matmul_mode="nbits"),
+    "layers of weights, dynamic MatMul": QuantizationConfig(WEIGHTED, matmul_mode="dynamic"),
 }
-SMALLER = 1.05  # how many times so large a file is worth more error
-EARNS = 0.05  # share of the loss that a refinement must take away
-MOSTLY_PRODUCTS = 0.5  # share of MatMul in the multiplications from which on those rungs are tried
+SMALLER = 1.05  # factor by which a file must shrink to be worth a larger error
+REFINEMENT_GAIN = 0.05  # share of the loss that a refinement must remove
+TRANSFORMER_SHARE = 0.5  # share of MatMul in the multiplications above which a net is a transformer
 
 
-def rung_name(setting: Setting) -> str:
-    """Of the set of operators that a setting makes integer."""
-    rungs = PRODUCT_RUNGS if setting.products != "whole" else RUNGS
-    alike = (setting.op_types, setting.products)
-    return next(name for name, each in rungs.items() if (each.op_types, each.products) == alike)
+def operator_set_name(config: QuantizationConfig) -> str:
+    """Return the name of the operator set that a configuration belongs to."""
+    sets = OPERATOR_SETS if config.matmul_mode == "static" else TRANSFORMER_SETS
+    key = (config.op_types, config.matmul_mode)
+    return next(name for name, each in sets.items() if (each.op_types, each.matmul_mode) == key)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What came of one rung."""
+class SetResult:
+    """The trials worth a test on samples that the search has not seen, for one operator set."""
 
     name: str
-    trials: tuple[Trial, ...]  # the best, and one that may do where it does not
-    tried: int  # graphs measured on this rung
+    trials: tuple[Trial, ...]  # the best first; a later one serves where those before it fail
+    graphs: int  # measured for this set
 
 
-def budget(effort: Effort, seconds: float) -> Budget:
-    """What a search may take.
+def budget_for(effort: Effort, seconds: float) -> Budget:
+    """Return the budget of a whole search.
 
     Args:
-        effort: "thorough" may take its time.
-        seconds: by default; of the recipe.
+        effort: "thorough" has limits of its own.
+        seconds: of the recipe, for the default effort.
     """
     return THOROUGH if effort == "thorough" else Budget(GRAPHS, seconds)
 
 
-def within(allowed: Budget) -> Budget:
-    """The part of a budget that searching for float layers may spend."""
-    return replace(allowed, graphs=allowed.graphs - RESERVED)
+def without_reserve(budget: Budget) -> Budget:
+    """Return the part of a budget that the search for float layers may spend."""
+    return replace(budget, graphs=budget.graphs - RESERVED_GRAPHS)
 
 
-def climb(search: Search, quantizer: Quantizer, *, effort: Effort) -> list[Found]:
-    """The best trial of each rung.
+def find_candidates(search: Search, quantizer: Quantizer, *, effort: Effort) -> list[SetResult]:
+    """Search for the best configuration of each operator set.
 
     Args:
-        search: nothing measured yet.
+        search: without trials.
         quantizer: of the graph.
-        effort: "thorough" searches every rung, not only the first.
+        effort: "thorough" searches for float layers in every set, not only in the first.
     """
-    of_products = quantizer.product_share > MOSTLY_PRODUCTS
-    rungs = PRODUCT_RUNGS if of_products else RUNGS
-    changes = _refine(search, quantizer, next(iter(rungs.values())))
-    rungs = {name: replace(rung, **changes) for name, rung in rungs.items()}
-    found = _as_they_stand(rungs, search) if of_products else {}
-    if not any(trial.qualifies for trial in found.values()):
-        found = dict(_searched(rungs, search, effort))
-    return [_found(name, rungs[name], trial, search) for name, trial in found.items()]
+    is_transformer = quantizer.matmul_share > TRANSFORMER_SHARE
+    sets = TRANSFORMER_SETS if is_transformer else OPERATOR_SETS
+    changes = _find_refinements(search, quantizer, next(iter(sets.values())))
+    sets = {name: replace(config, **changes) for name, config in sets.items()}
+    trials = _measure_without_float_layers(sets, search) if is_transformer else {}
+    if not any(trial.qualifies for trial in trials.values()):
+        trials = dict(_search_float_layers(sets, search, effort))
+    return [_set_result(name, sets[name], trial, search) for name, trial in trials.items()]
 
 
-def _refine(search: Search, quantizer: Quantizer, rung: Setting) -> dict[str, Any]:
-    """What costs no time and takes loss away, one after the other: fields of a setting."""
-    tried: list[dict[str, Any]] = [{"corrected": True}, {"ranges": "percentile"}]
-    if quantizer.equalises:
-        tried.append({"equalised": True})
-    tried.append({"ranges": "entropy"})
-    kept: dict[str, Any] = {}
-    best = search.measure(rung)
-    for change in tried:
+def _find_refinements(
+    search: Search, quantizer: Quantizer, config: QuantizationConfig
+) -> dict[str, Any]:
+    """Try refinements that cost no time at run, one after the other; keep those that pay.
+
+    Returns:
+        Fields of a configuration.
+    """
+    refinements: list[dict[str, Any]] = [{"bias_correction": True}, {"ranges": "percentile"}]
+    if quantizer.has_layer_pairs:
+        refinements.append({"cross_layer_equalization": True})
+    refinements.append({"ranges": "entropy"})
+    changes: dict[str, Any] = {}
+    best = search.measure(config)
+    for change in refinements:
         if search.exhausted:
             break
-        trial = search.measure(replace(best.setting, **change))
-        if trial.fidelity.loss < best.fidelity.loss * (1 - EARNS):
-            best, kept = trial, {**kept, **change}
-    return kept
+        trial = search.measure(replace(best.config, **change))
+        if trial.fidelity.loss < best.fidelity.loss * (1 - REFINEMENT_GAIN):
+            best, changes = trial, {**changes, **change}
+    return changes
 
 
-def _as_they_stand(rungs: Mapping[str, Setting], search: Search) -> dict[str, Trial]:
-    """Each rung with nothing in float.
+def _measure_without_float_layers(
+    sets: Mapping[str, QuantizationConfig], search: Search
+) -> dict[str, Trial]:
+    """Measure each set with all of its operators in integer.
 
-    Of transformers a rung that qualifies so is worth more than another one repaired: the repair
-    takes minutes, leaves a third of MiniLM in float, and is then no faster, or by noise alone.
+    For transformers a set that qualifies so is worth more than another with layers in float: that
+    search takes minutes, leaves a third of MiniLM in float, and makes it no faster, or only by
+    noise.
     """
-    return {name: search.measure(rung) for name, rung in rungs.items()}
+    return {name: search.measure(config) for name, config in sets.items()}
 
 
-def _searched(
-    rungs: Mapping[str, Setting], search: Search, effort: Effort
+def _search_float_layers(
+    sets: Mapping[str, QuantizationConfig], search: Search, effort: Effort
 ) -> Iterator[tuple[str, Trial]]:
-    """The best trial of each rung; where none qualifies the one of least loss."""
-    searched: Trial | None = None
-    for name, rung in rungs.items():
-        if searched is None or effort == "thorough":
-            best = search.run(rung)
-            searched = searched or best
-            yield name, best or search.like(rung)[0]
+    """Yield the best trial of each set; where none qualifies, the one of least loss."""
+    first: Trial | None = None
+    for name, config in sets.items():
+        if first is None or effort == "thorough":
+            best = search.find_float_layers(config)
+            first = first or best
+            yield name, best or search.trials_like(config)[0]
         else:
-            yield name, _after(searched, rung, search)
+            yield name, _reuse_float_layers(first, config, search)
 
 
-def _after(searched: Trial, rung: Setting, search: Search) -> Trial:
-    """A rung without a search of its own, after one that had one.
+def _reuse_float_layers(first: Trial, config: QuantizationConfig, search: Search) -> Trial:
+    """Measure a set without a search of its own.
 
-    It may need nothing in float: a smaller set of operators does less damage, and blocks have
-    ranges of their own. Else what the first rung had to leave in float, this one has to as well.
+    It may need no layer in float: a smaller set of operators does less damage, and "nbits" has
+    ranges of its own. Otherwise it needs the same layers in float as the first set.
     """
-    if rung.products != "dynamic" and (whole := search.measure(rung)).qualifies:
+    if config.matmul_mode != "dynamic" and (whole := search.measure(config)).qualifies:
         return whole
-    return search.measure(replace(rung, float_nodes=searched.setting.float_nodes))
+    return search.measure(replace(config, float_nodes=first.config.float_nodes))
 
 
-def _found(name: str, rung: Setting, best: Trial, search: Search) -> Found:
-    alike = search.like(rung)
-    others = [trial for trial in alike if trial.qualifies and trial is not best]
-    better = _finished(best, search) if best.qualifies else []
-    return Found(name, (*better, best, *others[:1]), len(alike))
+def _set_result(name: str, config: QuantizationConfig, best: Trial, search: Search) -> SetResult:
+    trials = search.trials_like(config)
+    fallbacks = [trial for trial in trials if trial.qualifies and trial is not best][:1]
+    improved = _improve_weights(best, search) if best.qualifies else []
+    return SetResult(name, (*improved, best, *fallbacks), len(trials))
 
 
-def _finished(best: Trial, search: Search) -> list[Trial]:
-    """The same with other weights where that is worth it, the best first.
+def _improve_weights(best: Trial, search: Search) -> list[Trial]:
+    """Measure the best trial with its weights stored otherwise; return those worth it, best first.
 
-    Those of which no pair of products saturates need only lose nothing: one file then serves on
-    every CPU. Those of float layers in 8 bits may lose what the tolerance allows.
+    Weights whose products never saturate only have to lose nothing: one file then serves on every
+    CPU. Weights of float layers in 8 bits may lose what the tolerance allows.
     """
-    found = [best]
-    if best.setting.products in ("whole", "inputs"):
-        fitting = search.measure(replace(best.setting, reduce_range=True))
+    trials = [best]
+    if best.config.matmul_mode in ("static", "static_weight"):
+        fitting = search.measure(replace(best.config, reduce_range=True))
         if fitting.qualifies and fitting.fidelity.loss <= best.fidelity.loss:
-            found.append(fitting)
-    if best.setting.float_nodes:
-        stored = search.measure(replace(found[-1].setting, stored=True))
-        as_safe = search.is_safe(stored) or not search.is_safe(best)
-        if stored.qualifies and as_safe and stored.size_bytes * SMALLER < best.size_bytes:
-            found.append(stored)
-    return found[:0:-1]
+            trials.append(fitting)
+    if best.config.float_nodes:
+        stored = search.measure(replace(trials[-1].config, weight_only_int8=True))
+        keeps_margin = search.has_margin(stored) or not search.has_margin(best)
+        if stored.qualifies and keeps_margin and stored.size_bytes * SMALLER < best.size_bytes:
+            trials.append(stored)
+    return trials[:0:-1]

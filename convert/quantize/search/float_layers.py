@@ -1,7 +1,7 @@
-"""Which layers stay in float: the fewest that bring a quantized graph inside its tolerance.
+"""Search for the fewest layers that must stay in float for a quantized graph to be accurate enough.
 
-Sensitivity is measured on whole quantized graphs, not guessed from single tensors: a unit's damage
-depends on what is integer around it.
+The search measures whole quantized graphs. It does not guess from single tensors: the damage that a
+layer does in integer depends on which layers around it are integer too.
 """
 
 import time
@@ -9,70 +9,70 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from convert.metrics import Fidelity
-from convert.quantize.quantizer import Setting
-from convert.quantize.search.layer_groups import Unit
+from convert.quantize.quantizer import QuantizationConfig
+from convert.quantize.search.layer_groups import LayerGroup
 from convert.recipe import Tolerance, tighten
-from convert.verify.latency import AT_ONCE
+from convert.verify.latency import CONCURRENT_RUNS
 
-BLOCKS = 8  # first partition of the network, in graph order
-# a unit more in float must take away this share of the loss, and FLOAT_COST times its share of the
-# network's work and weights: a float layer takes two to three times an integer one's time, and four
-# times its bytes
+BLOCKS = 8  # parts of the network, in graph order, that the search tries first
+# A further group in float must remove this share of the loss, and FLOAT_COST times its share of
+# the network's work and weights: a float layer takes two to three times the time of an integer one,
+# and four times its bytes
 WORTHWHILE = 0.03
 FLOAT_COST = 2.0
-SAFETY_SHARE = 0.05  # of work or weights, at most, in float for half of the tolerance
-SAFER = 0.25  # of the loss, at least, that float must take away where the tolerance is kept without
-ROUNDING = 1e-9  # of sums of shares
-LEAST_SHARE = 0.02  # of a block, beside its multiplications: it is quantized on both sides
+MARGIN_SHARE = 0.05  # largest share of work or weights in float to keep half of the tolerance
+SAFER = 0.25  # share of the loss that float must remove where the tolerance holds without it
+ROUNDING_ERROR = 1e-9  # of sums of shares
+LEAST_SHARE = 0.02  # cost of a block besides its work: both of its borders are quantized
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """When a search stops. What it has found by then counts."""
+    """Limits of a search. What it has measured when it reaches one still counts."""
 
     graphs: int  # measured at most
-    seconds: float = float("inf")  # of `busy_seconds`, after which none is begun
+    seconds: float = float("inf")  # of `busy_seconds`, after which no graph is begun
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """One quantized graph on the inputs that the search sees."""
+class Measurement:
+    """One quantized graph on the validation samples."""
 
     fidelity: Fidelity
-    milliseconds: float  # median of a run at one thread, not in turns with others: noisy
-    size_bytes: int
+    milliseconds: float  # median of a run at one thread; noisy, other graphs are not interleaved
+    size_bytes: int  # of the file
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A setting, measured and judged."""
+    """A configuration that the search has measured."""
 
-    setting: Setting
-    measured: Measured
-    violations: tuple[str, ...]  # of the recipe's tolerance; empty: it qualifies
+    config: QuantizationConfig
+    measurement: Measurement
+    violations: tuple[str, ...]  # of the recipe's tolerance
 
     @property
     def fidelity(self) -> Fidelity:
-        """On the inputs that the search sees."""
-        return self.measured.fidelity
+        """Return the fidelity on the validation samples."""
+        return self.measurement.fidelity
 
     @property
     def size_bytes(self) -> int:
-        """Of its file."""
-        return self.measured.size_bytes
+        """Return the size of the graph's file."""
+        return self.measurement.size_bytes
 
     @property
     def qualifies(self) -> bool:
-        """True inside the recipe's tolerance."""
+        """Return True inside the recipe's tolerance."""
         return not self.violations
 
 
 def busy_seconds() -> float:
-    """How long this process has computed, on two processors where it could.
+    """Return the processor time of this process, halved because two samples run at once.
 
-    No clock on the wall: on a busy machine the search shall find what it finds on an idle one.
+    A clock on the wall would let the search find less on a busy machine than on an idle one.
     """
-    return time.process_time() / AT_ONCE
+    return time.process_time() / CONCURRENT_RUNS
 
 
 def _qualifies(trial: Trial) -> bool:
@@ -80,30 +80,30 @@ def _qualifies(trial: Trial) -> bool:
 
 
 class Search:
-    """Measures settings within a budget and remembers them."""
+    """Measures quantization configurations within a budget and remembers every trial."""
 
     def __init__(
         self,
-        evaluate: Callable[[Setting], Measured],
+        evaluate: Callable[[QuantizationConfig], Measurement],
         *,
-        units: Sequence[Unit],
+        groups: Sequence[LayerGroup],
         tolerance: Tolerance,
         budget: Budget,
         clock: Callable[[], float] = busy_seconds,
     ) -> None:
-        """Nothing is measured yet; the seconds of the budget run from here.
+        """Begin without trials; the seconds of the budget run from now.
 
         Args:
-            evaluate: quantizes and compares with the float graph; seconds per call.
-            units: of the graph, in its order.
+            evaluate: quantizes a graph and compares it with float; takes seconds per call.
+            groups: of the graph, in graph order.
             tolerance: of the recipe.
-            budget: for all that `run` does.
-            clock: seconds, from any time on.
+            budget: for all calls of `find_float_layers` together.
+            clock: returns seconds from an arbitrary start.
         """
         self._evaluate = evaluate
-        self._units = units
+        self._groups = groups
         self._tolerance = tolerance
-        self._safe = tighten(tolerance)
+        self._half_tolerance = tighten(tolerance)
         self._budget = budget
         self._clock = clock
         self._deadline = clock() + budget.seconds
@@ -111,180 +111,193 @@ class Search:
 
     @property
     def exhausted(self) -> bool:
-        """True when the budget is spent."""
+        """Return True when the budget is spent."""
         return len(self.trials) >= self._budget.graphs or self._clock() >= self._deadline
 
-    def run(self, setting: Setting) -> Trial | None:
-        """The qualifying setting with the fewest float units found; None where none qualifies.
+    def find_float_layers(self, config: QuantizationConfig) -> Trial | None:
+        """Find the qualifying trial with the fewest layers in float.
 
-        What `setting` has in float stays there.
+        1. Measure the whole graph in integer, then each of BLOCKS parts of it in float alone.
+        2. Put the best blocks into float together until the tolerance holds.
+        3. Return to integer the layers that turn out not to be needed (`_shrink`), add neighbours
+           while each is worth its cost (`_extend`), and return activations to integer that need not
+           be in float after a float layer: in float they move four times the memory (`_trim`).
 
-        First the whole graph, then each block in float alone, then the best blocks together until
-        the tolerance is kept, then what is not needed of them goes back to integer. What just keeps
-        the tolerance here would miss it on other inputs: half of it is tried for first, as long as
-        little is in float for it, and neighbours follow into float while that is worthwhile. Where
-        the whole graph keeps half of the tolerance, a few layers that are much of its loss and
-        little of its work are in float all the same. Last, activations that need not be in float
-        after a float layer go back to integer: in float they move four times the memory.
+        A graph that just keeps the tolerance on these samples would miss it on others. So the
+        search first aims at half of the tolerance, as long as at most MARGIN_SHARE of the network
+        is in float for it. Where the whole graph in integer already keeps half of it, a few layers
+        that cause much of the loss for little work move to float all the same (`_improve`).
+
+        Args:
+            config: what to quantize; its own `float_nodes` stay in float.
+
+        Returns:
+            None where no trial within the budget qualifies.
         """
-        whole = self._try(setting, frozenset())
+        whole = self._try(config, frozenset())
         if self._tolerance == Tolerance():
             return whole
-        ranked = self._rank_blocks(setting)
-        if self.is_safe(whole):
-            return self._improve(setting, whole, ranked)
-        chosen = self._accumulate(setting, ranked, self.is_safe, SAFETY_SHARE)
-        accepts = self.is_safe
-        if chosen is None:
+        ranked = self._rank_blocks(config)
+        if self.has_margin(whole):
+            return self._improve(config, whole, ranked)
+        groups = self._accumulate(config, ranked, self.has_margin, MARGIN_SHARE)
+        accepts = self.has_margin
+        if groups is None:
             if whole.qualifies:
-                return self._improve(setting, whole, ranked)
-            chosen = self._accumulate(setting, ranked, _qualifies, 1.0)
+                return self._improve(config, whole, ranked)
+            groups = self._accumulate(config, ranked, _qualifies, 1.0)
             accepts = _qualifies
-        if chosen is None:
+        if groups is None:
             return None
-        return self._trim(self._extend(setting, self._shrink(setting, chosen, accepts)))
+        return self._trim(self._extend(config, self._shrink(config, groups, accepts)))
 
-    def like(self, setting: Setting) -> list[Trial]:
-        """Trials that differ from a setting in what is in float alone, least loss first."""
-        alike = [
+    def trials_like(self, config: QuantizationConfig) -> list[Trial]:
+        """Return the trials that differ from a configuration in `float_nodes` alone.
+
+        The one of least loss comes first.
+        """
+        trials = [
             trial
             for trial in self.trials
-            if replace(trial.setting, float_nodes=setting.float_nodes) == setting
+            if replace(trial.config, float_nodes=config.float_nodes) == config
         ]
-        return sorted(alike, key=lambda trial: trial.fidelity.loss)
+        return sorted(trials, key=lambda trial: trial.fidelity.loss)
 
-    def measure(self, setting: Setting) -> Trial:
-        """One setting as it stands, whatever the budget; measured once, however often asked for."""
+    def measure(self, config: QuantizationConfig) -> Trial:
+        """Return the trial of a configuration; measure it at the first call, even over budget."""
         for trial in self.trials:
-            if trial.setting == setting:
+            if trial.config == config:
                 return trial
-        measured = self._evaluate(setting)
-        violations = tuple(self._tolerance.violations(measured.fidelity.metrics))
-        trial = Trial(setting, measured, violations)
+        measurement = self._evaluate(config)
+        violations = tuple(self._tolerance.violations(measurement.fidelity.metrics))
+        trial = Trial(config, measurement, violations)
         self.trials.append(trial)
         return trial
 
-    def _rank_blocks(self, setting: Setting) -> list[frozenset[int]]:
-        """Best first: by how much loss each takes away for its share of work or weights.
+    def has_margin(self, trial: Trial) -> bool:
+        """Return True inside half of the tolerance."""
+        return not self._half_tolerance.violations(trial.fidelity.metrics)
 
-        Each holds the first unit of the next one as well, because what lies between two units may
-        be what is wrong: it is in float only where both are.
+    def _rank_blocks(self, config: QuantizationConfig) -> list[frozenset[int]]:
+        """Return the blocks that remove the most loss for their share of work or weights first.
+
+        Each block includes the first group of the next one: the tensor between two groups may
+        cause the loss, and it is in float only where both groups are.
         """
-        count = len(self._units)
+        count = len(self._groups)
         size = max(1, -(-count // BLOCKS))
         blocks = [frozenset(range(i, min(i + size + 1, count))) for i in range(0, count, size)]
-        whole = self._try(setting, frozenset()).fidelity.loss
+        whole_loss = self._try(config, frozenset()).fidelity.loss
         values = {}
         for block in blocks:
             if not self.exhausted:
-                gain = whole - self._try(setting, block).fidelity.loss
+                gain = whole_loss - self._try(config, block).fidelity.loss
                 values[block] = gain / (LEAST_SHARE + self._share(block))
         return sorted(values, key=lambda block: -values[block])
 
-    def is_safe(self, trial: Trial) -> bool:
-        """True inside half of the tolerance."""
-        return not self._safe.violations(trial.fidelity.metrics)
-
     def _accumulate(
         self,
-        setting: Setting,
+        config: QuantizationConfig,
         ranked: Sequence[frozenset[int]],
         accepts: Callable[[Trial], bool],
-        most: float,
+        largest_share: float,
     ) -> frozenset[int] | None:
-        """The best blocks together that are accepted; None before that where they are too much."""
-        chosen: frozenset[int] = frozenset()
+        """Unite the best blocks until a trial is accepted; None where they exceed the share."""
+        groups: frozenset[int] = frozenset()
         for block in ranked:
-            chosen |= block
-            too_much = self._share(chosen) > most + ROUNDING
-            if self.exhausted or len(chosen) == len(self._units) or too_much:
+            groups |= block
+            too_large = self._share(groups) > largest_share + ROUNDING_ERROR
+            if self.exhausted or len(groups) == len(self._groups) or too_large:
                 return None
-            if accepts(self._try(setting, chosen)):
-                return chosen
+            if accepts(self._try(config, groups)):
+                return groups
         return None
 
-    def _improve(self, setting: Setting, whole: Trial, ranked: Sequence[frozenset[int]]) -> Trial:
-        """What takes away most loss beyond its cost, of the best block and its halves."""
-        best, most = whole, 0.0
-        pending = sorted(ranked, key=lambda block: self._try(setting, block).fidelity.loss)[:1]
+    def _improve(
+        self, config: QuantizationConfig, whole: Trial, ranked: Sequence[frozenset[int]]
+    ) -> Trial:
+        """Bisect the best block; return the part that removes the most loss beyond its cost."""
+        best, best_gain = whole, 0.0
+        pending = sorted(ranked, key=lambda block: self._try(config, block).fidelity.loss)[:1]
         while pending and not self.exhausted:
             part = pending.pop()
-            trial, share = self._try(setting, part), self._share(part)
+            trial, share = self._try(config, part), self._share(part)
             if trial.fidelity.loss > whole.fidelity.loss * (1 - SAFER):
-                break  # its parts seldom take more away than it does
-            allowed = whole.fidelity.loss * (1 - max(SAFER, FLOAT_COST * share))
-            gain = allowed - trial.fidelity.loss
-            if trial.qualifies and share <= SAFETY_SHARE + ROUNDING and gain > most:
-                best, most = trial, gain
-            pending += self._better_half(setting, sorted(part))
+                break  # smaller parts of it rarely remove more
+            largest_loss = whole.fidelity.loss * (1 - max(SAFER, FLOAT_COST * share))
+            gain = largest_loss - trial.fidelity.loss
+            if trial.qualifies and share <= MARGIN_SHARE + ROUNDING_ERROR and gain > best_gain:
+                best, best_gain = trial, gain
+            pending += self._better_half(config, sorted(part))
         return self._trim(best) if best is not whole else whole
 
-    def _better_half(self, setting: Setting, part: Sequence[int]) -> list[frozenset[int]]:
-        """One of two halves, with a unit in common; none of what has no halves."""
+    def _better_half(self, config: QuantizationConfig, part: Sequence[int]) -> list[frozenset[int]]:
+        """Return the half of less loss; both halves share a group. Empty for one or two groups."""
         middle = len(part) // 2
         halves = [frozenset(part[: middle + 1]), frozenset(part[middle:])] if len(part) > 2 else []
-        return sorted(halves, key=lambda half: self._try(setting, half).fidelity.loss)[:1]
+        return sorted(halves, key=lambda half: self._try(config, half).fidelity.loss)[:1]
 
     def _shrink(
-        self, setting: Setting, indices: frozenset[int], accepts: Callable[[Trial], bool]
+        self,
+        config: QuantizationConfig,
+        groups: frozenset[int],
+        accepts: Callable[[Trial], bool],
     ) -> frozenset[int]:
-        """Delta debugging: drop ever smaller pieces as long as the rest is still accepted."""
-        chosen = sorted(indices)
+        """Drop ever smaller pieces as long as the rest is accepted: delta debugging."""
+        needed = sorted(groups)
         pieces = 2
-        while len(chosen) > 1 and not self.exhausted:
-            size = -(-len(chosen) // pieces)
-            for start in range(0, len(chosen), size):
-                rest = chosen[:start] + chosen[start + size :]
-                trial = None if self.exhausted else self._try(setting, frozenset(rest))
+        while len(needed) > 1 and not self.exhausted:
+            size = -(-len(needed) // pieces)
+            for start in range(0, len(needed), size):
+                rest = needed[:start] + needed[start + size :]
+                trial = None if self.exhausted else self._try(config, frozenset(rest))
                 if trial is not None and accepts(trial):
-                    chosen, pieces = rest, max(pieces - 1, 2)
+                    needed, pieces = rest, max(pieces - 1, 2)
                     break
             else:
                 if size == 1:
                     break
-                pieces = min(len(chosen), pieces * 2)
-        return frozenset(chosen)
+                pieces = min(len(needed), pieces * 2)
+        return frozenset(needed)
 
-    def _extend(self, setting: Setting, chosen: frozenset[int]) -> Trial:
-        """Add the most worthwhile neighbour, again and again, while there is one."""
-        best = self._try(setting, chosen)
+    def _extend(self, config: QuantizationConfig, groups: frozenset[int]) -> Trial:
+        """Add the neighbour that gains the most beyond its cost, as long as one does."""
+        best = self._try(config, groups)
         while not self.exhausted:
-            around = {index + step for index in chosen for step in (-1, 1)} - chosen
+            neighbours = {index + step for index in groups for step in (-1, 1)} - groups
             gains = {}
-            for index in sorted(around):
-                if 0 <= index < len(self._units) and not self.exhausted:
-                    trial = self._try(setting, chosen | {index})
-                    needed = max(WORTHWHILE, FLOAT_COST * self._share({index}))
-                    allowed = best.fidelity.loss * (1 - needed)
-                    gains[index] = allowed - trial.fidelity.loss
+            for index in sorted(neighbours):
+                if 0 <= index < len(self._groups) and not self.exhausted:
+                    trial = self._try(config, groups | {index})
+                    required = max(WORTHWHILE, FLOAT_COST * self._share({index}))
+                    largest_loss = best.fidelity.loss * (1 - required)
+                    gains[index] = largest_loss - trial.fidelity.loss
             if not gains or max(gains.values()) <= 0:
                 break
-            chosen |= {max(gains, key=lambda index: gains[index])}
-            best = self._try(setting, chosen)
+            groups |= {max(gains, key=lambda index: gains[index])}
+            best = self._try(config, groups)
         return best
 
     def _trim(self, best: Trial) -> Trial:
-        """Give activations after a float layer back to integer where that costs nothing."""
-        limit = best.fidelity.loss * (1 + WORTHWHILE)
-        for unit in self._units:
-            for name in reversed(unit.nodes[1:]):
-                if self.exhausted or name not in best.setting.float_nodes:
+        """Return activations after a float layer to integer, the last first, where that is free."""
+        largest_loss = best.fidelity.loss * (1 + WORTHWHILE)
+        for group in self._groups:
+            for name in reversed(group.nodes[1:]):
+                if self.exhausted or name not in best.config.float_nodes:
                     break
-                fewer = best.setting.float_nodes - {name}
-                trial = self.measure(replace(best.setting, float_nodes=fewer))
-                if not trial.qualifies or trial.fidelity.loss > limit:
+                fewer = best.config.float_nodes - {name}
+                trial = self.measure(replace(best.config, float_nodes=fewer))
+                if not trial.qualifies or trial.fidelity.loss > largest_loss:
                     break
                 best = trial
         return best
 
     def _share(self, indices: Collection[int]) -> float:
-        """Of the network: what units cost in float, in time or in bytes."""
-        units = [self._units[index] for index in indices]
-        return max(sum(unit.work for unit in units), sum(unit.size for unit in units))
+        """Return the share of the network, in work or in weights, that groups are."""
+        groups = [self._groups[index] for index in indices]
+        return max(sum(group.work for group in groups), sum(group.size for group in groups))
 
-    def _try(self, setting: Setting, indices: frozenset[int]) -> Trial:
-        return self.measure(self._with_float(setting, indices))
-
-    def _with_float(self, setting: Setting, indices: frozenset[int]) -> Setting:
-        nodes = frozenset(name for index in indices for name in self._units[index].nodes)
-        return replace(setting, float_nodes=setting.float_nodes | nodes)
+    def _try(self, config: QuantizationConfig, indices: frozenset[int]) -> Trial:
+        """Measure a configuration with these groups in float."""
+        nodes = frozenset(name for index in indices for name in self._groups[index].nodes)
+        return self.measure(replace(config, float_nodes=config.float_nodes | nodes))

@@ -18,9 +18,8 @@ from convert.export.numerics import attach
 from convert.gait.condition_embeddings import conditions_file
 from convert.gait.conditions import Condition
 from convert.metrics import max_abs_difference, measure
-from convert.quantize import choose as ladder
 from convert.quantize.layers import WEIGHTED
-from convert.quantize.quantizer import Quantizer, Setting
+from convert.quantize.quantizer import QuantizationConfig, Quantizer
 from convert.recipe import Loaded, Tolerance, output_shapes
 from convert.samples.media import MODALITIES
 from convert.samples.procedural import CALIBRATION, EVALUATION, GOLDEN, SAMPLES, sentences
@@ -32,6 +31,7 @@ from runtime.artifact.conditions import read_conditions
 from runtime.artifact.manifest import VOCABULARY
 from runtime.engine.session import Feeds, Session
 from tests.convert.support.parity import run_and_choose
+from tests.convert.support.quantized import fix_timings
 
 RECIPE = recipe.find("clinical_text_minilm").recipe
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sentences.synthetic_words())
@@ -151,7 +151,7 @@ def test_what_qualifies_as_it_stands_is_not_repaired(
     judged = texts(loaded, EVALUATION, 16)
     media = SampleSets("synthetic", texts(loaded, CALIBRATION, 8), judged[:8], judged[8:])
     # in order: float, static, by blocks, dynamic
-    monkeypatch.setattr(ladder, "medians_ms", lambda paths, feeds, threads: [10, 4, 5, 4])
+    fix_timings(monkeypatch, 10, 4, 5, 4)
     asked = Tolerance(at_most={"pair_error": 0.007})  # 0.0066 by blocks, others over 0.0075
     choice = run_and_choose(path, media, tolerance=asked)
     assert choice.int8 is not None
@@ -247,7 +247,7 @@ def test_real_weights_in_8_bits(minilm: Loaded, tmp_path: Path) -> None:
     assert max(check_parity(expected, run_graph(path, samples)).values()) < 1e-5
     packed = tmp_path / "int8.onnx"
     quantizer = Quantizer(onnx.load(path), texts(minilm, CALIBRATION, 2))
-    onnx.save(quantizer.quantize(Setting(WEIGHTED, products="blocks")), packed)
+    onnx.save(quantizer.quantize(QuantizationConfig(WEIGHTED, matmul_mode="nbits")), packed)
     found = run_rows(packed, samples)
     # 0.9994 measured; centred, as tolerances have it, 0.9992
     assert np.einsum("nd,nd->n", expected["embedding"], found["embedding"]).mean() > 0.999

@@ -20,7 +20,7 @@ from convert.checkpoint.keys import matches
 from convert.checkpoint.labels import FER2013
 from convert.export.frameworks.torch_module import TorchNetwork
 from convert.models.face_emotion_yolov8n import RECIPE
-from convert.quantize.quantizer import Quantizer, Setting, all_op_types
+from convert.quantize.quantizer import QuantizationConfig, Quantizer, all_op_types
 from convert.recipe import Loaded
 from convert.samples.procedural import EVALUATION, generate_images
 from runtime.artifact.manifest import Letterbox, NmsConfig
@@ -208,7 +208,7 @@ def test_integer_head_keeps_its_scores(best: Path, tmp_path: Path) -> None:
     model = write_float_graph(loaded, tmp_path / "float.onnx")
     batch = images(loaded, 6)
     quantizer = Quantizer(model, rows(batch))
-    integer = quantizer.quantize(Setting(all_op_types()))
+    integer = quantizer.quantize(QuantizationConfig(all_op_types()))
     # behind the last convolutions nothing is rounded: neither the bins' mean nor scores and boxes
     rounded = {n.input[0] for n in integer.graph.node if n.op_type == "QuantizeLinear"}
     makers = {name: node.op_type for node in integer.graph.node for name in node.output}

@@ -1,4 +1,4 @@
-"""One conversion runs the float graph once per sample and quantizes each setting once."""
+"""One conversion runs the float graph once per sample and quantizes each configuration once."""
 
 from collections import Counter
 from pathlib import Path
@@ -53,7 +53,7 @@ def test_nothing_is_computed_twice(
     assert outcome.manifest is not None
     names = [variant.name for variant in outcome.manifest.variants]
     assert names == ["int8", "int8-7bit", "float"]
-    assert len(float_runs) > 20  # evaluation, held-out and golden samples
+    assert len(float_runs) > 20  # validation, test and golden samples
     assert max(float_runs.values()) == 1
     assert len(quantized) > 3
     assert max(quantized.values()) == 1

@@ -1,4 +1,4 @@
-"""What is noted of each tensor on the way through a float graph."""
+"""Statistics of every tensor of a float graph on the calibration samples."""
 
 import numpy as np
 import onnx
@@ -7,25 +7,26 @@ from onnx import TensorProto, helper, numpy_helper
 
 from convert.errors import ConvertError
 from convert.export.graph.opset import OPSET
-from convert.quantize.calibrate import SAMPLED, observe
-from convert.quantize.passes.fuse_silu import CLOSED, without_closed
-from convert.quantize.search.layer_groups import with_shapes
+from convert.quantize.calibrate import SAMPLED_VALUES, RangeMethod, calibrate
+from convert.quantize.shapes import infer_shapes
 from runtime.engine.session import Feeds
 
 SIDE = 200
+METHODS: tuple[RangeMethod, ...] = ("percentile", "entropy")
 
 
-def graph(*, gate: bool = True, also_read: bool = False) -> onnx.ModelProto:
-    """X (N, 2, SIDE, SIDE), doubled, and gated by its own sigmoid, or by that of x."""
+def model() -> onnx.ModelProto:
+    """Return a graph of a sum y = 2 x, its SiLU z = y * s, and a convolution of that.
+
+    Shape of x: (N, 2, SIDE, SIDE).
+    """
     nodes = [
         helper.make_node("Add", ["x", "x"], ["y"], "double"),
-        helper.make_node("Sigmoid", ["y" if gate else "x"], ["s"], "sigmoid"),
+        helper.make_node("Sigmoid", ["y"], ["s"], "sigmoid"),
         helper.make_node("Mul", ["y", "s"], ["z"], "product"),
         helper.make_node("Conv", ["z", "kernel"], ["answer"], "layer"),
     ]
-    if also_read:
-        nodes.append(helper.make_node("Add", ["y", "z"], ["w"], "sum"))
-    made = helper.make_graph(
+    graph = helper.make_graph(
         nodes,
         "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2, SIDE, SIDE])],
@@ -33,7 +34,7 @@ def graph(*, gate: bool = True, also_read: bool = False) -> onnx.ModelProto:
         [numpy_helper.from_array(np.ones((3, 2, 1, 1), np.float32), "kernel")],
     )
     opsets = [helper.make_opsetid("", OPSET)]
-    return with_shapes(helper.make_model(made, opset_imports=opsets, ir_version=10))
+    return infer_shapes(helper.make_model(graph, opset_imports=opsets, ir_version=10))
 
 
 def feeds() -> list[Feeds]:
@@ -45,46 +46,40 @@ def feeds() -> list[Feeds]:
     ]
 
 
-def test_extremes_and_means_are_of_all_values() -> None:
-    observed = observe(graph(), feeds())
+def test_minimum_maximum_and_channel_statistics_cover_all_values() -> None:
+    stats = calibrate(model(), feeds())
     doubled = 2 * np.concatenate([feed["x"] for feed in feeds()])
-    assert observed.extremes["y"] == (doubled.min(), doubled.max())
-    assert set(observed.extremes) == {"x", "y", "s", "z", "answer"}
-    gated = doubled / (1 + np.exp(-doubled.astype(np.float64)))
-    assert set(observed.means) == set(observed.peaks) == {"z"}
-    np.testing.assert_allclose(observed.means["z"], gated.mean(axis=(0, 2, 3)), rtol=1e-4)
-    np.testing.assert_allclose(observed.peaks["z"], np.abs(gated).max(axis=(0, 2, 3)), rtol=1e-4)
+    assert stats.min_max["y"] == (doubled.min(), doubled.max())
+    assert set(stats.min_max) == {"x", "y", "s", "z", "answer"}
+    silu = doubled / (1 + np.exp(-doubled.astype(np.float64)))
+    assert set(stats.channel_means) == set(stats.channel_abs_max) == {"z"}
+    np.testing.assert_allclose(stats.channel_means["z"], silu.mean(axis=(0, 2, 3)), rtol=1e-4)
+    np.testing.assert_allclose(
+        stats.channel_abs_max["z"], np.abs(silu).max(axis=(0, 2, 3)), rtol=1e-4
+    )
 
 
-def test_a_sample_of_several_maps_has_the_channels_of_one() -> None:
+def test_frames_of_one_sample_count_like_single_images() -> None:
     frames = np.concatenate([feed["x"] for feed in feeds()])
-    together, apart = observe(graph(), [{"x": frames}]), observe(graph(), feeds())
-    np.testing.assert_allclose(together.means["z"], apart.means["z"], rtol=1e-5)
-    np.testing.assert_allclose(together.peaks["z"], apart.peaks["z"], rtol=1e-5)
+    clip, images = calibrate(model(), [{"x": frames}]), calibrate(model(), feeds())
+    np.testing.assert_allclose(clip.channel_means["z"], images.channel_means["z"], rtol=1e-5)
+    np.testing.assert_allclose(clip.channel_abs_max["z"], images.channel_abs_max["z"], rtol=1e-5)
 
 
-def test_histograms_are_of_some_and_ranges_within_the_extremes() -> None:
-    observed = observe(graph(), feeds())
-    taken = observed.histograms["y"].counts.sum() / 3
-    assert SAMPLED / 2 < taken <= SAMPLED * 1.2
-    low, high = observed.extremes["y"]
-    for kind in ("percentile", "entropy"):
-        narrowed = observed.ranges(kind)["y"]
-        assert low <= narrowed[0] < -1
-        assert 1 < narrowed[1] <= high
-    assert observed.ranges("minmax") == observed.extremes
-
-
-def test_a_closed_gate_needs_no_steps() -> None:
-    ranges = {"y": (-100.0, 50.0), "x": (-100.0, 50.0)}
-    assert without_closed(graph(), ranges)["y"] == (CLOSED, 50.0)
-    assert without_closed(graph(), {"y": (-3.0, 50.0)})["y"] == (-3.0, 50.0)
-    for other in (graph(gate=False), graph(also_read=True)):
-        assert without_closed(other, ranges) == ranges
+def test_histograms_sample_values_and_ranges_stay_within_minimum_and_maximum() -> None:
+    stats = calibrate(model(), feeds())
+    values_per_sample = stats.histograms["y"].counts.sum() / 3
+    assert SAMPLED_VALUES / 2 < values_per_sample <= SAMPLED_VALUES * 1.2
+    low, high = stats.min_max["y"]
+    for method in METHODS:
+        narrow_low, narrow_high = stats.ranges(method)["y"]
+        assert low <= narrow_low < -1
+        assert 1 < narrow_high <= high
+    assert stats.ranges("minmax") == stats.min_max
 
 
 def test_no_inputs_and_a_graph_that_does_not_run_are_refused() -> None:
     with pytest.raises(ConvertError, match="calibration failed: no inputs"):
-        observe(graph(), [])
+        calibrate(model(), [])
     with pytest.raises(ConvertError, match="calibration failed"):
-        observe(graph(), [{"x": np.zeros((1, 2, SIDE, SIDE), np.float64)}])
+        calibrate(model(), [{"x": np.zeros((1, 2, SIDE, SIDE), np.float64)}])

@@ -1,4 +1,4 @@
-"""Networks whose work is products, as transformers: how they become integer, and which wins."""
+"""Transformers: the ways in which their matrix products become integer, and the choice."""
 
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,9 @@ import pytest
 
 from convert.metrics import measure
 from convert.quantize.layers import WEIGHTED
-from convert.quantize.quantizer import Products, Quantizer, Setting
-from convert.quantize.search.candidates import PRODUCT_RUNGS
-from convert.quantize.search.layer_groups import units
+from convert.quantize.quantizer import MatmulMode, QuantizationConfig, Quantizer
+from convert.quantize.search.candidates import TRANSFORMER_SETS
+from convert.quantize.search.layer_groups import layer_groups
 from convert.recipe import Tolerance
 from convert.samples.sets import same_shape_indices
 from convert.verify.parity import batch_invariant, integer_operators, run_rows
@@ -24,7 +24,7 @@ WIDTH = 64
 
 
 def mixer() -> Any:
-    """Rows of an image as a sequence: attention and two linear layers around norms."""
+    """Return a net on the rows of an image: attention and two linear layers around norms."""
     import torch
     from torch import nn
 
@@ -68,65 +68,71 @@ def quantizer(path: Path) -> Quantizer:
     return Quantizer(onnx.load(path), nets.media().calibration)
 
 
-def written(quantizer: Quantizer, products: Products, target: Path) -> Path:
-    onnx.save(quantizer.quantize(Setting(WEIGHTED, products=products)), target)
+def write_quantized(quantizer: Quantizer, mode: MatmulMode, target: Path) -> Path:
+    onnx.save(quantizer.quantize(QuantizationConfig(WEIGHTED, matmul_mode=mode)), target)
     return target
 
 
-def test_share_of_products(quantizer: Quantizer, tmp_path: Path) -> None:
+def test_matmul_share(quantizer: Quantizer, tmp_path: Path) -> None:
     other = tmp_path / "convolutions.onnx"
     write_float_graph(nets.loaded(nets.convolutions(layers=2)), other)
 
-    assert quantizer.product_share > 0.95
-    assert Quantizer(onnx.load(other), nets.media().calibration).product_share == 0
+    assert quantizer.matmul_share > 0.95
+    assert Quantizer(onnx.load(other), nets.media().calibration).matmul_share == 0
 
 
 @pytest.mark.parametrize(
-    ("products", "operators"),
-    [("inputs", {"MatMulIntegerToFloat": 3}), ("dynamic", {"DynamicQuantizeMatMul": 3})],
+    ("mode", "operators"),
+    [("static_weight", {"MatMulIntegerToFloat": 3}), ("dynamic", {"DynamicQuantizeMatMul": 3})],
 )
 def test_products_with_weights_become_integer_and_stay_close(
     quantizer: Quantizer,
     path: Path,
     tmp_path: Path,
-    products: Products,
+    mode: MatmulMode,
     operators: dict[str, int],
 ) -> None:
-    target = written(quantizer, products, tmp_path / "int8.onnx")
+    target = write_quantized(quantizer, mode, tmp_path / "int8.onnx")
     samples = nets.media().validation
 
-    found = dict(integer_operators(target))
+    counts = dict(integer_operators(target))
     distance = measure(run_rows(path, samples), run_rows(target, samples)).metrics
 
     # the product of two activations stays in float, and so does what follows each product
-    assert {name: found.get(name, 0) for name in operators} == operators
-    assert "QLinearMatMul" not in found
+    assert {name: counts.get(name, 0) for name in operators} == operators
+    assert "QLinearMatMul" not in counts
     assert distance["probability_distance"] < 0.05
     assert target.stat().st_size < 0.45 * path.stat().st_size
 
 
-def test_a_range_measured_at_run_is_never_of_a_batch(quantizer: Quantizer, tmp_path: Path) -> None:
+def test_dynamic_ranges_make_rows_depend_on_their_batch(
+    quantizer: Quantizer, tmp_path: Path
+) -> None:
     samples = nets.media().validation
 
-    assert batch_invariant(written(quantizer, "inputs", tmp_path / "static.onnx"), samples)
-    # even where a batch of one row again and again would show no difference
-    alike = (samples[0],) * 3
-    assert not batch_invariant(written(quantizer, "dynamic", tmp_path / "dynamic.onnx"), alike)
+    assert batch_invariant(
+        write_quantized(quantizer, "static_weight", tmp_path / "static.onnx"), samples
+    )
+    # also where three equal rows show no difference
+    equal = (samples[0],) * 3
+    dynamic = write_quantized(quantizer, "dynamic", tmp_path / "dynamic.onnx")
+    assert not batch_invariant(dynamic, equal)
 
 
 def test_float_nodes_stay_in_float(quantizer: Quantizer, tmp_path: Path) -> None:
-    kept = frozenset(quantizer.units[0].nodes)
-    for products in ("inputs", "dynamic"):
-        setting = Setting(WEIGHTED, kept, products)
-        target = tmp_path / f"{products}.onnx"
-        onnx.save(quantizer.quantize(setting), target)
-        whole = written(quantizer, setting.products, tmp_path / "whole.onnx")
+    float_nodes = frozenset(quantizer.layer_groups[0].nodes)
+    modes: tuple[MatmulMode, ...] = ("static_weight", "dynamic")
+    for mode in modes:
+        config = QuantizationConfig(WEIGHTED, float_nodes, mode)
+        target = tmp_path / f"{mode}.onnx"
+        onnx.save(quantizer.quantize(config), target)
+        whole = write_quantized(quantizer, mode, tmp_path / "whole.onnx")
         fewer = sum(integer_operators(whole).values()) - sum(integer_operators(target).values())
         assert fewer == 1
 
 
 def test_work_follows_the_length_of_the_sample(tmp_path: Path) -> None:
-    """A convolution over S samples, and a product of one vector."""
+    """Compare a convolution over S values with a product of one vector."""
     import torch
     from torch import nn
 
@@ -140,10 +146,10 @@ def test_work_follows_the_length_of_the_sample(tmp_path: Path) -> None:
 
     model = _exported(Net(), tmp_path / "graph.onnx")
     shares = {
-        length: units(model, {"x": np.zeros((1, 1, length), np.float32)})[0].work
+        length: layer_groups(model, {"x": np.zeros((1, 1, length), np.float32)})[0].work
         for length in (20, 2000)
     }
-    # 8 x 5 products at each of length - 4 places, against 8 x 8
+    # 8 x 5 products at each of length - 4 positions, against 8 x 8
     assert shares[20] == pytest.approx(16 * 40 / (16 * 40 + 64))
     assert shares[2000] == pytest.approx(1996 * 40 / (1996 * 40 + 64))
 
@@ -156,7 +162,7 @@ def _exported(module: Any, path: Path) -> onnx.ModelProto:
     from convert.export.graph.surgery import canonicalize, free_batch, simplify
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the tracing exporter, that it is the older one
+        warnings.simplefilter("ignore")  # the tracing exporter warns that it is the older one
         torch.onnx.export(
             module.eval(),
             (torch.zeros(1, 1, 20),),
@@ -182,25 +188,25 @@ def test_dynamic_wins_only_where_it_is_much_faster(
     choice = run_and_choose(path, nets.media(), tolerance=Tolerance())
 
     assert choice.settings["operators"] == operators
-    judged = [each["name"] for each in choice.candidates if not each.get("searched")]
-    assert judged == ["float", *PRODUCT_RUNGS]
+    names = [each["name"] for each in choice.candidates if not each.get("searched")]
+    assert names == ["float", *TRANSFORMER_SETS]
 
 
-def test_what_no_rung_as_it_stands_keeps_is_searched_for_and_nothing_measured_twice(
+def test_float_layers_are_searched_where_no_set_qualifies_and_nothing_is_quantized_twice(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fix_timings(monkeypatch, 10, 5, 8, 4)
     counts = count_quantizations(monkeypatch)
-    never = Tolerance(at_most={"probability_distance": -1})
+    impossible = Tolerance(at_most={"probability_distance": -1})
 
-    choice = run_and_choose(path, nets.media(), tolerance=never)
+    choice = run_and_choose(path, nets.media(), tolerance=impossible)
 
     assert choice.int8 is None
     assert choice.candidates[1]["graphs_tried"] > 1
     assert counts.total() == len(counts)
 
 
-def test_companions_are_of_one_length() -> None:
+def test_samples_of_a_batch_have_equal_lengths() -> None:
     def sound(samples: int) -> Feeds:
         return {"waveform": np.zeros((1, samples), np.float32)}
 

@@ -1,3 +1,5 @@
+"""Quantized graphs: what is integer in them, what stays in float, and that they repeat."""
+
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +11,12 @@ from onnx import TensorProto, numpy_helper
 from convert.errors import ConvertError
 from convert.export.numerics import PREFIX, Probabilities
 from convert.export.numerics.image import SCALE
-from convert.quantize.quantizer import Quantizer, Setting, all_op_types
-from convert.quantize.search.layer_groups import units
+from convert.quantize.quantizer import QuantizationConfig, Quantizer, all_op_types
 from convert.verify.parity import integer_operators, run_rows
 from tests.convert.support import nets
 from tests.convert.support.parity import write_float_graph
 
-ALL = Setting(all_op_types())
+ALL_OPERATORS = QuantizationConfig(all_op_types())
 
 
 @pytest.fixture(scope="module")
@@ -29,38 +30,19 @@ def quantizer(path: Path) -> Quantizer:
     return Quantizer(onnx.load(path), nets.media().calibration)
 
 
-def test_units_are_layers_with_the_activations_after_them(path: Path) -> None:
-    found = units(onnx.load(path), nets.media().calibration[0])
-    kinds = [[name.rpartition("_")[2] for name in unit.nodes] for unit in found]
-    assert [kind[0] for kind in kinds] == ["Conv", "Conv", "Conv", "Gemm"]
-    assert kinds[0][1] == "Relu"
-    names = [name for unit in found for name in unit.nodes]
-    assert len(names) == len(set(names))
-    assert not any(name.startswith(PREFIX) for name in names)
-
-
-def test_work_is_the_share_of_multiplications(path: Path) -> None:
-    found = units(onnx.load(path), nets.media().calibration[0])
-    # per position: 27 x 32, then twice 288 x 32; the linear layer is next to nothing
-    whole = 27 + 288 + 288
-    shares = [unit.work for unit in found]
-    np.testing.assert_allclose(shares[:3], [27 / whole, 288 / whole, 288 / whole], rtol=1e-3)
-    assert sum(shares) == pytest.approx(1)
-
-
-def test_integer_graph_is_integer_close_and_takes_batches(path: Path, tmp_path: Path) -> None:
+def test_all_convolutions_are_integer_and_answers_stay_close(path: Path, tmp_path: Path) -> None:
     target = tmp_path / "int8.onnx"
-    onnx.save(quantizer(path).quantize(ALL), target)
+    onnx.save(quantizer(path).quantize(ALL_OPERATORS), target)
     operators = integer_operators(target)
     assert operators.get("QLinearConv") == 3
     images = nets.media().validation
-    reference, found = (run_rows(p, images)["probabilities"] for p in (path, target))
-    assert np.abs(reference - found).max() < 0.1
-    assert np.abs(reference - found).max() > 0  # else nothing was quantized
+    expected, quantized = (run_rows(p, images)["probabilities"] for p in (path, target))
+    assert np.abs(expected - quantized).max() < 0.1
+    assert np.abs(expected - quantized).max() > 0  # else nothing was quantized
 
 
 def test_weights_are_per_channel_int8_and_activations_uint8(path: Path) -> None:
-    model = quantizer(path).quantize(ALL)
+    model = quantizer(path).quantize(ALL_OPERATORS)
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     activations, weights = [], []
     for node in model.graph.node:
@@ -75,8 +57,8 @@ def test_weights_are_per_channel_int8_and_activations_uint8(path: Path) -> None:
     assert weights == [(TensorProto.INT8, True)] * 3
 
 
-def test_numerics_and_the_answers_own_activation_stay_in_float(path: Path) -> None:
-    model = quantizer(path).quantize(ALL)
+def test_numerics_and_the_last_activation_stay_in_float(path: Path) -> None:
+    model = quantizer(path).quantize(ALL_OPERATORS)
     producers = {name: node.op_type for node in model.graph.node for name in node.output}
     for node in model.graph.node:
         if node.name.startswith(PREFIX):
@@ -93,28 +75,26 @@ def test_softmax_inside_the_network_stays_in_float(tmp_path: Path) -> None:
     net = nn.Sequential(nets.convolutions(layers=1), nn.Softmax(dim=1))
     loaded = replace(nets.loaded(net), head=Probabilities(softmax=False))
     write_float_graph(loaded, tmp_path / "exported.onnx")
-    model = quantizer(tmp_path / "exported.onnx").quantize(ALL)
+    model = quantizer(tmp_path / "exported.onnx").quantize(ALL_OPERATORS)
     softmax = next(node for node in model.graph.node if node.op_type == "Softmax")
-    readers = [node.op_type for node in model.graph.node if softmax.output[0] in node.input]
-    assert readers == ["Identity"]  # quantized, probabilities would come in steps of 1 / 255
+    reader_types = [node.op_type for node in model.graph.node if softmax.output[0] in node.input]
+    assert reader_types == ["Identity"]  # quantized, probabilities would have steps of 1 / 255
 
 
 def test_float_nodes_stay_in_float(path: Path, tmp_path: Path) -> None:
-    first = quantizer(path)
+    one = quantizer(path)
     target = tmp_path / "mixed.onnx"
-    kept = frozenset(first.units[1].nodes)
-    onnx.save(first.quantize(Setting(all_op_types(), kept)), target)
+    float_nodes = frozenset(one.layer_groups[1].nodes)
+    onnx.save(one.quantize(QuantizationConfig(all_op_types(), float_nodes)), target)
     # onnxruntime would quantize a single float layer between integer ones itself
     assert integer_operators(target)["QLinearConv"] == 2
 
 
 def test_quantizing_repeats_byte_for_byte(path: Path) -> None:
     first, second = quantizer(path), quantizer(path)
-    first.quantize(Setting(("Conv",)))  # what was made before leaves no trace
-    one, two = (
-        each.quantize(ALL).SerializeToString(deterministic=True) for each in (first, second)
-    )
-    assert one == two
+    first.quantize(QuantizationConfig(("Conv",)))  # an earlier graph must not change a later one
+    graphs = [each.quantize(ALL_OPERATORS) for each in (first, second)]
+    assert len({graph.SerializeToString(deterministic=True) for graph in graphs}) == 1
 
 
 def test_no_calibration_inputs_are_refused(path: Path) -> None:

@@ -10,7 +10,7 @@ from convert.files import sha256
 from convert.metrics import Outputs
 from convert.package import artifact as package
 from convert.package.measure_variant import measure_variant, timed
-from convert.quantize.quantizer import Quantizer, Setting, all_op_types
+from convert.quantize.quantizer import QuantizationConfig, Quantizer, all_op_types
 from convert.quantize.saturation import saturating_layers
 from convert.recipe import Tolerance
 from convert.samples import golden
@@ -84,8 +84,8 @@ def _write(path: Path, name: str, spec: Spec) -> None:
     write_float_graph(nets.loaded(nets.convolutions(layers=3)), source)
     if name != "float":
         quantizer = Quantizer(onnx.load(source), nets.media().calibration)
-        setting = Setting(all_op_types(), reduce_range=name == "int8-7bit")
-        onnx.save(quantizer.quantize(setting), source)
+        config = QuantizationConfig(all_op_types(), reduce_range=name == "int8-7bit")
+        onnx.save(quantizer.quantize(config), source)
         assert bool(saturating_layers(source)) == (name == "int8")
     package.write_variant(source, path, spec)
     source.unlink()

@@ -48,7 +48,7 @@ def write_float_graph(loaded: Loaded, path: Path) -> onnx.ModelProto:
 
 
 def run_and_choose(path: Path, media: SampleSets, **options: Any) -> Choice:
-    """Run a float graph on the held-out samples, then choose what to package instead of it."""
+    """Run a float graph on the test samples, then choose what to package instead of it."""
     return choose(run_graph(path, media.test), media, **options)
 
 

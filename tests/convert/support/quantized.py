@@ -8,8 +8,8 @@ import onnx
 import pytest
 
 from convert.package import measure_variant
-from convert.quantize import choose
-from convert.quantize.quantizer import Quantizer, Setting, all_op_types
+from convert.quantize import candidate
+from convert.quantize.quantizer import QuantizationConfig, Quantizer, all_op_types
 from tests.convert.support import nets
 from tests.convert.support.parity import write_float_graph
 
@@ -18,7 +18,9 @@ def write_int8(path: Path, *, reduce_range: bool) -> Path:
     """Write a net of two convolutions and a linear layer, all of it quantized."""
     write_float_graph(nets.loaded(nets.convolutions(layers=2)), path)
     quantizer = Quantizer(onnx.load(path), nets.media().calibration)
-    onnx.save(quantizer.quantize(Setting(all_op_types(), reduce_range=reduce_range)), path)
+    onnx.save(
+        quantizer.quantize(QuantizationConfig(all_op_types(), reduce_range=reduce_range)), path
+    )
     return path
 
 
@@ -37,19 +39,19 @@ def fix_timings(monkeypatch: pytest.MonkeyPatch, float_ms: float, *others_ms: fl
         assert len(others) == count
         return [float_ms, *others]
 
-    for module in (choose, measure_variant):
+    for module in (candidate, measure_variant):
         monkeypatch.setattr(module, "medians_ms", medians_ms)
-    monkeypatch.setattr(choose, "peak_bytes", lambda path, feeds: 1)  # a process for each graph
+    monkeypatch.setattr(candidate, "peak_bytes", lambda path, feeds: 1)  # a process for each graph
 
 
-def count_quantizations(monkeypatch: pytest.MonkeyPatch) -> Counter[Setting]:
-    """Count how often each setting is quantized from here on."""
-    counts: Counter[Setting] = Counter()
+def count_quantizations(monkeypatch: pytest.MonkeyPatch) -> Counter[QuantizationConfig]:
+    """Count how often each configuration is quantized from here on."""
+    counts: Counter[QuantizationConfig] = Counter()
     quantize = Quantizer.quantize
 
-    def counted(quantizer: Quantizer, setting: Setting) -> onnx.ModelProto:
-        counts[setting] += 1
-        return quantize(quantizer, setting)
+    def counted(quantizer: Quantizer, config: QuantizationConfig) -> onnx.ModelProto:
+        counts[config] += 1
+        return quantize(quantizer, config)
 
     monkeypatch.setattr(Quantizer, "quantize", counted)
     return counts

@@ -1,4 +1,4 @@
-"""Channels brought to like sizes: the same function, and one range that fits them."""
+"""Cross-layer equalization: the same function with channels of similar sizes."""
 
 from pathlib import Path
 from typing import Any
@@ -6,18 +6,19 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
-from convert.quantize.calibrate import observe
-from convert.quantize.passes.cross_layer_equalization import equalised, pairs
-from convert.quantize.quantizer import Quantizer, Setting, all_op_types
-from convert.quantize.search.layer_groups import with_shapes
+from convert.quantize.calibrate import calibrate
+from convert.quantize.passes.cross_layer_equalization import equalize_layers, layer_pairs
+from convert.quantize.quantizer import QuantizationConfig, Quantizer, all_op_types
+from convert.quantize.shapes import infer_shapes
 from convert.verify.parity import run_rows
 from tests.convert.support import nets
 from tests.convert.support.parity import write_float_graph
 
 
 def separable(activation: Any) -> Any:
-    """A wide layer, a depthwise one, a linear one; channels of very different sizes between."""
+    """Return 1 x 1, depthwise and 1 x 1 convolutions with channels of very different sizes."""
     import torch
     from torch import nn
 
@@ -39,61 +40,62 @@ def separable(activation: Any) -> Any:
 
 def graph(net: Any, path: Path) -> onnx.ModelProto:
     write_float_graph(nets.loaded(net), path / "float.onnx")
-    return with_shapes(onnx.load(path / "float.onnx"))
+    return infer_shapes(onnx.load(path / "float.onnx"))
 
 
-def kinds(model: onnx.ModelProto) -> list[tuple[str, str]]:
-    return [(pair.first.op_type, pair.second.op_type) for pair in pairs(model)]
+def pair_types(model: onnx.ModelProto) -> list[tuple[str, str]]:
+    return [(pair.first.op_type, pair.second.op_type) for pair in layer_pairs(model)]
 
 
 @pytest.mark.parametrize("name", ["ReLU", "LeakyReLU", "PReLU", "Identity"])
-def test_the_function_stays_and_channels_become_alike(name: str, tmp_path: Path) -> None:
+def test_the_function_stays_and_channels_become_similar(name: str, tmp_path: Path) -> None:
     from torch import nn
 
     model = graph(separable(getattr(nn, name)()), tmp_path)
-    assert kinds(model) == [("Conv", "Conv"), ("Conv", "Conv")]
+    assert pair_types(model) == [("Conv", "Conv"), ("Conv", "Conv")]
     samples = nets.media().calibration
-    observed = observe(model, samples)
-    changed = equalised(model, observed.peaks)
-    onnx.save(changed, tmp_path / "equal.onnx")
+    stats = calibrate(model, samples)
+    equalized = equalize_layers(model, stats.channel_abs_max)
+    onnx.save(equalized, tmp_path / "equal.onnx")
     before, after = (
-        run_rows(tmp_path / f"{each}.onnx", samples)["probabilities"] for each in ("float", "equal")
+        run_rows(tmp_path / f"{name}.onnx", samples)["probabilities"] for name in ("float", "equal")
     )
     np.testing.assert_allclose(after, before, atol=2e-5)
-    between = [pair.second.input[0] for pair in pairs(model)]
-    spread, even = (
-        [each.peaks[t].max() / each.peaks[t].min() for t in between]
-        for each in (observed, observe(changed, samples))
+    between = [pair.second.input[0] for pair in layer_pairs(model)]
+    ratios_before, ratios_after = (
+        [s.channel_abs_max[t].max() / s.channel_abs_max[t].min() for t in between]
+        for s in (stats, calibrate(equalized, samples))
     )
-    assert min(spread) > 1000
-    assert even[0] == pytest.approx(1, rel=1e-3)  # a depthwise layer takes any
-    assert even[1] < spread[1] / 30  # the next one's weights share a scale: half the way
+    assert min(ratios_before) > 1000
+    # a depthwise layer has a scale per channel; in the last one channels share scales
+    assert ratios_after[0] == pytest.approx(1, rel=1e-3)
+    assert ratios_after[1] < ratios_before[1] / 30
 
 
 @pytest.mark.parametrize("name", ["SiLU", "ReLU6", "Tanh"])
-def test_what_bends_elsewhere_than_at_zero_has_no_pairs(name: str, tmp_path: Path) -> None:
+def test_other_activations_separate_layers(name: str, tmp_path: Path) -> None:
     from torch import nn
 
-    assert kinds(graph(separable(getattr(nn, name)()), tmp_path)) == []
+    assert pair_types(graph(separable(getattr(nn, name)()), tmp_path)) == []
 
 
-def test_it_repairs_what_one_large_channel_spoils(tmp_path: Path) -> None:
+def test_equalization_repairs_a_net_with_one_large_channel(tmp_path: Path) -> None:
     model = graph(nets.stretched(nets.convolutions(), layer=2), tmp_path)
     media = nets.media()
     quantizer = Quantizer(model, media.calibration)
-    assert quantizer.equalises
+    assert quantizer.has_layer_pairs
     expected = run_rows(tmp_path / "float.onnx", media.validation)["probabilities"]
     distances = []
-    for equal in (False, True):
-        setting = Setting(all_op_types(), equalised=equal)
-        onnx.save(quantizer.quantize(setting), tmp_path / "int8.onnx")
-        found = run_rows(tmp_path / "int8.onnx", media.validation)["probabilities"]
-        distances.append(float(np.abs(found - expected).sum(axis=1).mean() / 2))
+    for equalize in (False, True):
+        config = QuantizationConfig(all_op_types(), cross_layer_equalization=equalize)
+        onnx.save(quantizer.quantize(config), tmp_path / "int8.onnx")
+        quantized = run_rows(tmp_path / "int8.onnx", media.validation)["probabilities"]
+        distances.append(float(np.abs(quantized - expected).sum(axis=1).mean() / 2))
     assert distances[0] > 0.02
-    assert distances[1] < 0.013  # as of the net that was not stretched: 0.012
+    assert distances[1] < 0.013  # the net without the large channel has 0.012
 
 
-def test_silent_channels_and_shared_weights_are_left_alone(tmp_path: Path) -> None:
+def test_channels_without_values_keep_finite_weights(tmp_path: Path) -> None:
     from torch import nn
 
     net = separable(nn.ReLU())
@@ -101,12 +103,27 @@ def test_silent_channels_and_shared_weights_are_left_alone(tmp_path: Path) -> No
     net[0].bias.data[3] = -1  # never above zero
     model = graph(net, tmp_path)
     samples = nets.media().calibration
-    changed = equalised(model, observe(model, samples).peaks)
-    weights = [onnx.numpy_helper.to_array(t) for t in changed.graph.initializer]
-    assert all(np.isfinite(w).all() for w in weights if w.dtype.kind == "f")
-    shared = onnx.ModelProto()
-    shared.CopyFrom(model)
-    extra = shared.graph.node.add()
-    extra.CopyFrom(pairs(model)[0].second)  # depthwise, in both pairs
-    extra.input[0], extra.output[0] = "elsewhere", "again"
-    assert pairs(shared) == []
+    equalized = equalize_layers(model, calibrate(model, samples).channel_abs_max)
+    weights = [numpy_helper.to_array(tensor) for tensor in equalized.graph.initializer]
+    assert all(np.isfinite(array).all() for array in weights if array.dtype.kind == "f")
+
+
+def test_layers_that_share_weights_are_in_no_pair(tmp_path: Path) -> None:
+    from torch import nn
+
+    model = graph(separable(nn.ReLU()), tmp_path)
+    copy = model.graph.node.add()
+    copy.CopyFrom(layer_pairs(model)[0].second)  # depthwise, in both pairs
+    copy.input[0], copy.output[0] = "elsewhere", "copy"
+    assert layer_pairs(model) == []
+
+
+def test_grouped_convolutions_are_in_no_pair(tmp_path: Path) -> None:
+    """Two channels of a group share weights, also where each group has one output."""
+    from torch import nn
+
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Conv2d(8, 4, 1, groups=4),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, nets.CLASSES),
+    )  # fmt: skip
+    assert layer_pairs(graph(net, tmp_path)) == []

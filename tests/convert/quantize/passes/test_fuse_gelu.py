@@ -1,4 +1,4 @@
-"""GELU as one operator: where it is one, and where it must not become one."""
+"""GELU fusion: which graphs contain a GELU, and which only look like it."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from convert.quantize.passes.fuse_gelu import fuse_gelus
+from convert.quantize.passes.fuse_gelu import fuse_gelu
 from runtime.engine.session import Session
 
 CONSTANTS = {"root": np.sqrt(2), "one": 1.0, "half": 0.5}
@@ -21,7 +21,7 @@ def written_out(
     swapped: bool = False,
     outputs: tuple[str, ...] = ("y",),
 ) -> onnx.ModelProto:
-    """By x / root, erf, + one, * x and * half, as torch's exporter writes it."""
+    """Return x / root, erf, + one, * x and * half, as torch's exporter writes GELU."""
     product = ["added", "x"] if swapped else ["x", "added"]
     nodes = [
         helper.make_node("Div", ["x", "root"], ["divided"], "divide"),
@@ -42,7 +42,7 @@ def written_out(
     return helper.make_model(graph, opset_imports=opset, ir_version=10)
 
 
-def kinds(model: onnx.ModelProto) -> Counter[str]:
+def op_types(model: onnx.ModelProto) -> Counter[str]:
     return Counter(node.op_type for node in model.graph.node)
 
 
@@ -56,25 +56,25 @@ def run(model: onnx.ModelProto, path: Path) -> np.ndarray:
 def test_gelu_becomes_one_operator_of_the_same_values(tmp_path: Path, *, swapped: bool) -> None:
     expected = run(written_out(swapped=swapped), tmp_path / "plain.onnx")
 
-    fused = fuse_gelus(written_out(swapped=swapped))
+    fused = fuse_gelu(written_out(swapped=swapped))
 
-    assert kinds(fused) == {"Gelu": 1}
+    assert op_types(fused) == {"Gelu": 1}
     assert not fused.graph.initializer
     np.testing.assert_allclose(run(fused, tmp_path / "fused.onnx"), expected, atol=2e-6)
 
 
 @pytest.mark.parametrize("constants", [{"root": 1.0}, {"one": 0.5}, {"half": 1.0}])
 def test_other_constants_are_no_gelu(constants: dict[str, float]) -> None:
-    assert "Gelu" not in kinds(fuse_gelus(written_out(constants)))
+    assert "Gelu" not in op_types(fuse_gelu(written_out(constants)))
 
 
 @pytest.mark.parametrize("name", ["divided", "erf", "added", "product"])
-def test_a_part_that_is_read_elsewhere_stays(name: str) -> None:
-    assert "Gelu" not in kinds(fuse_gelus(written_out(outputs=("y", name))))
+def test_nodes_whose_outputs_are_read_elsewhere_stay(name: str) -> None:
+    assert "Gelu" not in op_types(fuse_gelu(written_out(outputs=("y", name))))
 
 
 def test_another_factor_is_no_gelu() -> None:
     model = written_out()
     model.graph.node[3].input[0] = "root"
 
-    assert "Gelu" not in kinds(fuse_gelus(model))
+    assert "Gelu" not in op_types(fuse_gelu(model))

@@ -1,4 +1,4 @@
-"""Products by blocks and embedding tables in 8 bits."""
+"""MatMulNBits, and embedding tables in 8 bits."""
 
 from pathlib import Path
 
@@ -9,28 +9,28 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from convert.export.numerics import PREFIX
-from convert.quantize.passes.embedding_tables import quantize_tables
-from convert.quantize.passes.matmul_nbits import BLOCK, quantize_products
+from convert.quantize.passes.embedding_tables import quantize_embedding_tables
+from convert.quantize.passes.matmul_nbits import BLOCK, pack_matmul_nbits
 from runtime.engine.session import Session, SessionOptions
 
 ROWS, WIDTH, OUT = 2000, 96, 24  # the width is no multiple of a block
 
 
 def table() -> NDArray[np.float32]:
-    drawn = np.random.default_rng(0).standard_normal((ROWS, WIDTH)).astype(np.float32)
-    drawn *= np.logspace(-3, 2, ROWS, dtype=np.float32)[:, None]  # rows of very different size
-    drawn[7] = 0
-    return drawn
+    values = np.random.default_rng(0).standard_normal((ROWS, WIDTH)).astype(np.float32)
+    values *= np.logspace(-3, 2, ROWS, dtype=np.float32)[:, None]  # rows of very different sizes
+    values[7] = 0
+    return values
 
 
 def weight() -> NDArray[np.float32]:
-    drawn = np.random.default_rng(1).standard_normal((WIDTH, OUT)).astype(np.float32)
-    drawn[:, 3] = 0
-    return drawn
+    values = np.random.default_rng(1).standard_normal((WIDTH, OUT)).astype(np.float32)
+    values[:, 3] = 0
+    return values
 
 
 def looking_up(*, also_read: bool = False) -> onnx.ModelProto:
-    """Ids (N, L) to their rows (N, L, WIDTH)."""
+    """Return a graph from ids (N, L) to their rows (N, L, WIDTH)."""
     nodes = [helper.make_node("Gather", ["table", "ids"], ["rows"], "net/look_up")]
     outputs = [helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["N", "L", WIDTH])]
     if also_read:
@@ -40,7 +40,7 @@ def looking_up(*, also_read: bool = False) -> onnx.ModelProto:
 
 
 def multiplying() -> onnx.ModelProto:
-    """An x (N, L, WIDTH) to two products (N, L, OUT) of the same weight, and their sum."""
+    """Return a graph of two products (N, L, OUT) with the same weight, and of their sum."""
     nodes = [
         helper.make_node("MatMul", ["x", "weight"], ["one"], "net/one"),
         helper.make_node("Relu", ["x"], ["positive"], "net/relu"),
@@ -55,24 +55,24 @@ def multiplying() -> onnx.ModelProto:
 
 def _model(
     nodes: list[onnx.NodeProto],
-    given: tuple[str, int, list[int | str]],
+    graph_input: tuple[str, int, list[int | str]],
     outputs: list[onnx.ValueInfoProto],
     constants: dict[str, NDArray[np.float32]],
 ) -> onnx.ModelProto:
-    kept = [numpy_helper.from_array(array, name) for name, array in constants.items()]
-    inputs = [helper.make_tensor_value_info(*given)]
-    graph = helper.make_graph(nodes, "test", inputs, outputs, kept)
+    tensors = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+    inputs = [helper.make_tensor_value_info(*graph_input)]
+    graph = helper.make_graph(nodes, "test", inputs, outputs, tensors)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
 
 
-def saved(model: onnx.ModelProto, path: Path) -> Path:
+def save(model: onnx.ModelProto, path: Path) -> Path:
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
     return path
 
 
-def test_rows_are_within_half_a_step_of_their_own_scale(tmp_path: Path) -> None:
-    path = saved(quantize_tables(looking_up()), tmp_path / "int8.onnx")
+def test_rows_are_rounded_with_a_scale_each(tmp_path: Path) -> None:
+    path = save(quantize_embedding_tables(looking_up()), tmp_path / "int8.onnx")
     ids = np.arange(ROWS).reshape(2, -1)
     rows = Session(path).run({"ids": ids})["rows"].astype(np.float32).reshape(ROWS, WIDTH)
     step = np.abs(table()).max(axis=1, keepdims=True) / 127
@@ -81,49 +81,51 @@ def test_rows_are_within_half_a_step_of_their_own_scale(tmp_path: Path) -> None:
 
 
 def test_table_stays_small_when_onnxruntime_optimises_it(tmp_path: Path) -> None:
-    path = saved(quantize_tables(looking_up()), tmp_path / "int8.onnx")
+    path = save(quantize_embedding_tables(looking_up()), tmp_path / "int8.onnx")
     optimized = tmp_path / "optimized.onnx"
     Session(path, SessionOptions(optimized_path=optimized))
-    kept = onnx.load(optimized).graph.initializer
-    floats = [t for t in kept if t.data_type == TensorProto.FLOAT and t.name]
+    constants = onnx.load(optimized).graph.initializer
+    floats = [t for t in constants if t.data_type == TensorProto.FLOAT and t.name]
     assert sum(int(np.prod(t.dims)) for t in floats) == ROWS  # a scale each
     assert path.stat().st_size < 0.3 * table().nbytes
 
 
-def test_a_table_that_others_read_or_a_small_one_stays() -> None:
+def test_small_tables_and_tables_read_otherwise_stay() -> None:
     for model in (looking_up(also_read=True), multiplying()):
-        assert quantize_tables(model) == model
+        assert quantize_embedding_tables(model) == model
     small = looking_up()
     small.graph.initializer[0].CopyFrom(numpy_helper.from_array(table()[:9], "table"))
-    assert quantize_tables(small) == small
+    assert quantize_embedding_tables(small) == small
 
 
-def test_look_ups_are_numerics_that_no_quantizer_touches() -> None:
-    names = [node.name for node in quantize_tables(looking_up()).graph.node]
+def test_look_ups_are_named_as_numerics_that_stay_in_float() -> None:
+    names = [node.name for node in quantize_embedding_tables(looking_up()).graph.node]
     assert len(names) == 4
     assert all(name.startswith(PREFIX) for name in names)
 
 
-def test_product_by_blocks_is_close_in_spite_of_outliers(tmp_path: Path) -> None:
+def test_an_outlier_spoils_only_its_own_row(tmp_path: Path) -> None:
     model = multiplying()
     exact, packed = tmp_path / "float.onnx", tmp_path / "int8.onnx"
-    saved(model, exact)
-    onnx.save(quantize_products(model, frozenset()), packed)
+    save(model, exact)
+    onnx.save(pack_matmul_nbits(model, frozenset()), packed)
     x = np.random.default_rng(2).standard_normal((2, 5, WIDTH)).astype(np.float32)
     x[0, 0, 0] = 1000  # spoils one block of one row
-    expected, found = (Session(p).run({"x": x})["y"].astype(np.float32) for p in (exact, packed))
+    expected, quantized = (
+        Session(p).run({"x": x})["y"].astype(np.float32) for p in (exact, packed)
+    )
     others = np.ones((2, 5), bool)
     others[0, 0] = False
-    error, size = (np.sqrt((a[others] ** 2).mean()) for a in (found - expected, expected))
-    assert 0 < error < 0.015 * size  # 8 bits on both sides: 0.9 % measured; not float
-    np.testing.assert_allclose(found[..., 3], 0, atol=1e-6)
+    error, size = (np.sqrt((a[others] ** 2).mean()) for a in (quantized - expected, expected))
+    assert 0 < error < 0.015 * size  # measured: 0.9 %; 0 would be float
+    np.testing.assert_allclose(quantized[..., 3], 0, atol=1e-6)
     assert [n.op_type for n in onnx.load(packed).graph.node].count("MatMulNBits") == 2
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_row_does_not_depend_on_its_companions(tmp_path: Path, threads: int) -> None:
+def test_a_row_does_not_depend_on_other_rows(tmp_path: Path, threads: int) -> None:
     path = tmp_path / "int8.onnx"
-    onnx.save(quantize_products(multiplying(), frozenset()), path)
+    onnx.save(pack_matmul_nbits(multiplying(), frozenset()), path)
     session = Session(path, SessionOptions(threads=threads))
     x = np.random.default_rng(3).standard_normal((6, 40, WIDTH)).astype(np.float32)
     x[1:] *= 50
@@ -133,11 +135,11 @@ def test_a_row_does_not_depend_on_its_companions(tmp_path: Path, threads: int) -
         np.testing.assert_allclose(alone, together[:1, :length], atol=2e-5)
 
 
-def test_named_nodes_stay_with_their_weight() -> None:
-    model = quantize_products(multiplying(), frozenset({"net/two"}))
-    kinds = {node.name: node.op_type for node in model.graph.node}
-    assert kinds["net/one"] == "MatMulNBits"
-    assert kinds["net/two"] == "MatMul"
+def test_excluded_nodes_keep_their_float_weight() -> None:
+    model = pack_matmul_nbits(multiplying(), frozenset({"net/two"}))
+    op_types = {node.name: node.op_type for node in model.graph.node}
+    assert op_types["net/one"] == "MatMulNBits"
+    assert op_types["net/two"] == "MatMul"
     shapes = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
     blocks = -(-WIDTH // BLOCK)
     assert shapes == {
@@ -145,5 +147,5 @@ def test_named_nodes_stay_with_their_weight() -> None:
         "weight_blocks": [OUT, blocks, BLOCK],
         "weight_scales": [OUT, blocks],
     }
-    untouched = quantize_products(multiplying(), frozenset({"net/one", "net/two"}))
+    untouched = pack_matmul_nbits(multiplying(), frozenset({"net/one", "net/two"}))
     assert untouched == multiplying()

@@ -1,4 +1,4 @@
-"""What a rung does about its weights once its layers are chosen."""
+"""The trials of an operator set that are worth a test on samples the search has not seen."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -7,69 +7,72 @@ from typing import Any
 import pytest
 
 from convert.metrics import Fidelity
-from convert.quantize.quantizer import Setting
-from convert.quantize.search.candidates import climb
-from convert.quantize.search.float_layers import Budget, Measured, Search
-from convert.quantize.search.layer_groups import Unit
+from convert.quantize.quantizer import QuantizationConfig
+from convert.quantize.search.candidates import find_candidates
+from convert.quantize.search.float_layers import Budget, Measurement, Search, Trial
+from convert.quantize.search.layer_groups import LayerGroup
 from convert.recipe import Tolerance
 
-QUANTIZER: Any = SimpleNamespace(product_share=0.0, equalises=False)
+QUANTIZER: Any = SimpleNamespace(matmul_share=0.0, has_layer_pairs=False)
+GROUPS = tuple(LayerGroup((f"conv{i}",), 0.1, 0.1) for i in range(10))
+
+Evaluate = Callable[[QuantizationConfig], Measurement]
 
 
-def best_of(evaluate: Callable[[Setting], Measured]) -> Setting:
-    """What serves of the first rung."""
-    units = tuple(Unit((f"conv{i}",), 0.1, 0.1) for i in range(10))
-    tolerance = Tolerance(at_most={"mae": 1.0})
-    search = Search(evaluate, units=units, tolerance=tolerance, budget=Budget(60))
-    return climb(search, QUANTIZER, effort="default")[0].trials[0].setting
+def first_trials(evaluate: Evaluate, *, largest_mae: float) -> tuple[Trial, ...]:
+    """Search with a stand-in for measuring; return the trials of the first operator set."""
+    tolerance = Tolerance(at_most={"mae": largest_mae})
+    search = Search(evaluate, groups=GROUPS, tolerance=tolerance, budget=Budget(60))
+    return find_candidates(search, QUANTIZER, effort="default")[0].trials
 
 
-def losing(loss: float) -> Measured:
-    return Measured(Fidelity({"mae": loss}, loss), 1.0, 1)
-
-
-@pytest.mark.parametrize(("with_them", "taken"), [(0.09, True), (0.1, True), (0.101, False)])
-def test_one_file_for_every_cpu_where_it_loses_nothing(with_them: float, taken: bool) -> None:
-    found = best_of(lambda setting: losing(with_them if setting.reduce_range else 0.1))
-    assert found.reduce_range is taken
-
-
-def test_that_it_loses_is_not_hidden_by_a_layer_that_goes_to_float() -> None:
-    def evaluate(setting: Setting) -> Measured:
-        if "conv3" not in setting.float_nodes:
-            return losing(2.0)
-        return losing(0.15 if setting.reduce_range else 0.1)
-
-    found = best_of(evaluate)
-    assert "conv3" in found.float_nodes
-    assert not found.reduce_range
-
-
-def sizes(*, loss: float, size: int) -> list[bool]:
-    """Which of the trials found store weights; plain, with unit 0 in float, loses 0.1 in 100 B."""
-
-    def evaluate(setting: Setting) -> Measured:
-        whole = 1.0 if not setting.float_nodes else 0.1
-        found, taken = (loss, size) if setting.stored else (whole, 100)
-        return Measured(Fidelity({"mae": found}, found), 1.0, taken)
-
-    units = tuple(Unit((f"conv{i}",), 0.1, 0.1) for i in range(10))
-    tolerance = Tolerance(at_most={"mae": 0.5})
-    search = Search(evaluate, units=units, tolerance=tolerance, budget=Budget(60))
-    return [trial.setting.stored for trial in climb(search, QUANTIZER, effort="default")[0].trials]
+def measurement(loss: float, size_bytes: int = 1) -> Measurement:
+    return Measurement(Fidelity({"mae": loss}, loss), 1.0, size_bytes)
 
 
 @pytest.mark.parametrize(
-    ("loss", "size", "taken"),
+    ("reduced_loss", "is_reduced"), [(0.09, True), (0.1, True), (0.101, False)]
+)
+def test_weights_that_never_saturate_are_used_where_they_lose_nothing(
+    reduced_loss: float, is_reduced: bool
+) -> None:
+    def evaluate(config: QuantizationConfig) -> Measurement:
+        return measurement(reduced_loss if config.reduce_range else 0.1)
+
+    best = first_trials(evaluate, largest_mae=1.0)[0]
+    assert best.config.reduce_range is is_reduced
+
+
+def test_reduced_ranges_are_compared_with_the_same_layers_in_float() -> None:
+    """Without layers in float any weights lose more than the best trial with them."""
+
+    def evaluate(config: QuantizationConfig) -> Measurement:
+        if "conv3" not in config.float_nodes:
+            return measurement(2.0)
+        return measurement(0.15 if config.reduce_range else 0.1)
+
+    best = first_trials(evaluate, largest_mae=1.0)[0]
+    assert "conv3" in best.config.float_nodes
+    assert not best.config.reduce_range
+
+
+@pytest.mark.parametrize(
+    ("loss", "size_bytes", "is_stored"),
     [
         (0.2, 80, True),
-        (0.2, 96, False),  # not worth it
-        (0.3, 80, False),  # half of the tolerance was kept before
+        (0.2, 96, False),  # too little smaller than 100 bytes
+        (0.3, 80, False),  # more than half of the tolerance, which float weights keep
     ],
 )
-def test_float_layers_are_stored_rounded_where_that_keeps_what_was_found(
-    loss: float, size: int, taken: bool
+def test_float_layers_are_stored_in_8_bits_where_that_is_worth_its_error(
+    loss: float, size_bytes: int, is_stored: bool
 ) -> None:
-    found = sizes(loss=loss, size=size)
-    assert found[0] is taken
-    assert False in found  # what is there where inputs not seen refuse the first
+    def evaluate(config: QuantizationConfig) -> Measurement:
+        if config.weight_only_int8:
+            return measurement(loss, size_bytes)
+        return measurement(0.1 if config.float_nodes else 1.0, 100)
+
+    trials = first_trials(evaluate, largest_mae=0.5)
+    assert trials[0].config.weight_only_int8 is is_stored
+    # one with float weights remains, in case the first fails on unseen samples
+    assert any(not trial.config.weight_only_int8 for trial in trials)

@@ -1,0 +1,122 @@
+"""The best graph of each operator set, measured as it would serve, and the objections to it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convert.metrics import Fidelity
+from convert.quantize.config_fields import config_fields, describe_config
+from convert.quantize.search.float_layers import Trial
+from convert.verify.latency import medians_ms
+from convert.verify.parity import integer_operators
+from convert.verify.peak_memory import peak_bytes
+from runtime.engine.session import Feeds
+
+# A graph must be this much faster than the one that it would replace: less is within the noise
+MIN_SPEEDUP = 1.05
+MIN_SPEEDUP_DYNAMIC = 1.15  # its rows depend on each other, so they cannot run in one batch
+
+
+@dataclass(frozen=True, slots=True)
+class Finalist:
+    """The best graph of one operator set, tested on samples that the search has not seen."""
+
+    name: str  # of the operator set
+    trial: Trial
+    path: Path
+    graphs: int  # measured to find it
+    fidelity: Fidelity  # on the test samples
+    violations: tuple[str, ...]  # of the tolerance, on the test samples
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A tested graph with everything that decides whether it is packaged."""
+
+    graph: Finalist
+    integer_operators: Mapping[str, int]  # empty: onnxruntime folded it back to float
+    milliseconds: float  # at one thread
+    times_faster: float  # than float, measured in turns with it
+    peak_bytes: int  # memory that a fresh process needs to load and run it
+
+    @property
+    def min_speedup(self) -> float:
+        """Return how many times faster than another candidate it must be to replace that one."""
+        is_dynamic = self.graph.trial.config.matmul_mode == "dynamic"
+        return MIN_SPEEDUP_DYNAMIC if is_dynamic else MIN_SPEEDUP
+
+    @property
+    def objections(self) -> list[str]:
+        """Return the reasons not to package it; empty: it may be packaged."""
+        unseen = "on inputs that the search did not see"
+        violations = self.graph.trial.violations
+        reasons = list(violations or (f"{each} {unseen}" for each in self.graph.violations))
+        if not self.integer_operators:
+            reasons.append("onnxruntime computes all of it in float")
+        if self.times_faster < MIN_SPEEDUP:
+            reasons.append(f"{self.times_faster:.2f} x the speed of float < {MIN_SPEEDUP}")
+        return reasons
+
+    def record(self) -> dict[str, Any]:
+        """Return its entry in the manifest's `candidates`."""
+        trial = self.graph.trial
+        return {
+            "name": self.graph.name,
+            "fidelity": dict(self.graph.fidelity.metrics),
+            "searched_fidelity": dict(trial.fidelity.metrics),
+            **config_fields(trial.config),
+            "graphs_tried": self.graph.graphs,
+            "integer_operators": sum(self.integer_operators.values()),
+            "milliseconds": round(self.milliseconds, 3),
+            "times_faster": round(self.times_faster, 3),
+            "size_bytes": self.graph.path.stat().st_size,
+            "peak_bytes": self.peak_bytes,
+            "objections": self.objections,
+        }
+
+
+def measure_candidates(
+    float_path: Path, graphs: Sequence[Finalist], feeds: Feeds
+) -> tuple[dict[str, Any], list[Candidate]]:
+    """Time the graphs in turns with the float graph, and measure their memory and operators.
+
+    Args:
+        float_path: the float graph.
+        graphs: to be compared with it.
+        feeds: one sample.
+
+    Returns:
+        The float graph's entry in the manifest's `candidates`, and the candidates.
+    """
+    float_ms, *times = medians_ms([float_path, *(graph.path for graph in graphs)], feeds, threads=1)
+    float_record = {
+        "name": "float",
+        "milliseconds": round(float_ms, 3),
+        "size_bytes": float_path.stat().st_size,
+        "peak_bytes": peak_bytes(float_path, feeds),
+    }
+    candidates = [
+        Candidate(
+            graph,
+            integer_operators(graph.path),
+            milliseconds,
+            float_ms / milliseconds,
+            peak_bytes(graph.path, feeds),
+        )
+        for graph, milliseconds in zip(graphs, times, strict=True)
+    ]
+    return float_record, candidates
+
+
+def trial_record(trial: Trial) -> dict[str, Any]:
+    """Return the entry in the manifest's `candidates` of a graph that only the search measured."""
+    return {
+        "name": describe_config(trial.config),
+        "searched": True,
+        "fidelity": dict(trial.fidelity.metrics),
+        **config_fields(trial.config),
+        "milliseconds": round(trial.measurement.milliseconds, 3),
+        "size_bytes": trial.size_bytes,
+        "objections": list(trial.violations),
+    }
