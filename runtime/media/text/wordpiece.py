@@ -22,7 +22,7 @@ SPECIAL = ("[PAD]", UNKNOWN, BEGIN, END, "[MASK]")  # text that spells one gets 
 MAX_CHARACTERS = 100_000  # a graph takes a few hundred tokens of them
 _MAX_WORD = 100  # characters; a longer word is unknown as a whole
 _SPLIT_AT_SPECIAL = re.compile("({})".format("|".join(re.escape(token) for token in SPECIAL)))
-# First and last code points of the blocks of Han, of which each character is a word. The block at
+# First and last code points of the Han blocks; each of their characters is a word. The block at
 # 0x2B820 begins 256 code points late, as in the Rust code of `tokenizers`, with which models are
 # used today.
 _HAN = (
@@ -95,7 +95,7 @@ class WordPiece:
     def _pieces(self, word: str) -> list[str]:
         """Split a word into the longest token that begins it, then the longest that continues it.
 
-        A word of which a part is no token is unknown as a whole.
+        If any part is no token, the whole word becomes [UNK].
         """
         if len(word) > _MAX_WORD:
             return [UNKNOWN]

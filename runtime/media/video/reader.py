@@ -6,8 +6,8 @@ comparison proves that a seek landed on the right frame. OpenCV's own frame numb
 it: OpenCV computes them from a frame rate, which is wrong for clips of variable frame rate. A clip
 in which a decoded frame does not have its time in the container is decoded from its beginning.
 
-OpenCV 5 does not convert interlaced frames. It reports no error and returns whatever its memory
-held. `Timeline.has_changes` finds such clips: their frames stay the same while the packets change.
+OpenCV 5 does not convert interlaced frames. It reports no error and returns uninitialised memory.
+`Timeline.has_changes` finds such clips: their frames stay the same while the packets change.
 """
 
 import os

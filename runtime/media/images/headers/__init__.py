@@ -11,8 +11,8 @@ mend by handing it a file with the first picture alone:
 - a GIF with a transparent colour, a frame larger than its screen, or an index beyond its palette;
 - an animated WebP with an EXIF orientation;
 - a BMP of 16 bits, or with colour masks;
-- EXIF, of which OpenCV ignores the field's type: it takes text for an orientation, and misses one
-  stored as a big-endian LONG;
+- EXIF: OpenCV ignores the type of the orientation, so it reads one from a text, and misses one that
+  is stored as a big-endian LONG;
 - a JPEG without its end marker, whose missing rows libjpeg fills with grey.
 
 Imports nothing of the runtime but its errors and the names of file types.

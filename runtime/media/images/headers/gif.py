@@ -92,7 +92,7 @@ def _palette_bytes(flags: int) -> int:
 def _palette(data: bytes, flags: int, local_offset: int, local_flags: int) -> bytes:
     """Return the frame's palette, or else the file's, filled to 256 entries of 3 bytes.
 
-    OpenCV refuses a frame in which an index lies beyond the palette.
+    OpenCV refuses a frame with an index beyond its palette.
     """
     if local_flags & _HAS_PALETTE:
         entries = data[local_offset : local_offset + _palette_bytes(local_flags)]

@@ -111,15 +111,20 @@ def test_too_long_is_refused() -> None:
 def test_damaged_files_are_decoded_or_refused(container: str, codec: str) -> None:
     whole = np.frombuffer(recording(container, codec, rate=48_000), np.uint8)
     generator = np.random.default_rng(0)
-    for _ in range(40):
-        damaged = whole[: generator.integers(20, whole.size)].copy()
+    refused = 0
+    for attempt in range(40):
+        # M4A has its index at the end: of a file that is cut off, nothing can be decoded
+        size = whole.size if attempt % 2 else generator.integers(20, whole.size)
+        damaged = whole[:size].copy()
         places = generator.integers(16, damaged.size, 20)
         damaged[places] = generator.integers(0, 256, 20)
         try:
             waveform = decode_audio(damaged.tobytes(), sampling_rate=RATE)
         except InputError:
+            refused += 1
             continue
         assert np.isfinite(waveform).all()
+    assert 0 < refused < 40
 
 
 @needs_av
