@@ -71,7 +71,8 @@ def _decode_frames(file: "av.container.InputContainer") -> Iterator["av.AudioFra
     import av
 
     stream = next(iter(file.streams.audio), None)
-    if stream is None:
+    # a stream whose codec FFmpeg does not know has no context
+    if stream is None or stream.codec_context is None:
         return
     stream.codec_context.thread_type = "NONE"
     stream.codec_context.thread_count = 1

@@ -205,8 +205,11 @@ def test_an_invalid_clip_is_refused(hostile: IsolatedDecoders, reply: bytes) -> 
         hostile.sample_frames(reply, count=1, steps=(), limits=VideoLimits())
 
 
-def test_a_library_that_prints_does_not_disturb_the_answer(hostile: IsolatedDecoders) -> None:
+def test_a_library_that_prints_disturbs_neither_the_answer_nor_the_log(
+    hostile: IsolatedDecoders, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert decode(hostile, b"print_much").size == 3200
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_worker_that_refused_a_file_is_used_again(hostile: IsolatedDecoders) -> None:
@@ -276,23 +279,37 @@ def test_closing_the_pool_kills_its_workers() -> None:
     assert workers() == before
 
 
-@pytest.mark.parametrize("misbehaviour", ["echo", "spin"])
-def test_workers_end_when_their_parent_is_killed(misbehaviour: str) -> None:
-    code = (
-        "import os, signal\n"
-        "from runtime.media.isolation.pool import IsolatedDecoders\n"
-        f"pool = IsolatedDecoders(jobs={HOSTILE_JOBS!r}, timeout_s=0.5, alarm_margin_s=0.2)\n"
-        f"data = {misbehaviour.encode()!r}\n"
-        "blocks = pool.stream_audio(data, sampling_rate=16000, max_seconds=30)\n"
-        "next(blocks)\n"
-        "children = open(f'/proc/self/task/{os.getpid()}/children').read()\n"
-        "print(children, flush=True)\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n"
+KILLED_PARENT = """
+import os, pathlib, signal, sys, threading, time
+from runtime.media.isolation.pool import IsolatedDecoders
+
+jobs, misbehaviour, path = sys.argv[1:]
+pool = IsolatedDecoders(jobs=jobs, timeout_s=0.5, alarm_margin_s=0.2)
+data = f"{misbehaviour} {path}".encode()
+blocks = pool.stream_audio(data, sampling_rate=16000, max_seconds=30)
+if misbehaviour == "spin_at_once":
+    threading.Thread(target=next, args=(blocks,), daemon=True).start()
+    while not pathlib.Path(path).exists():
+        time.sleep(0.01)
+else:
+    next(blocks)
+tasks = pathlib.Path("/proc/self/task").iterdir()  # a thread lists the children that it started
+print(*[(task / "children").read_text() for task in tasks], flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("misbehaviour", ["echo", "spin", "spin_at_once"])
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path, misbehaviour: str) -> None:
+    arguments = (HOSTILE_JOBS, misbehaviour, str(tmp_path / "running"))
+    run = subprocess.run(
+        [sys.executable, "-c", KILLED_PARENT, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
     )
-    run = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert run.returncode == -signal.SIGKILL, run.stderr
-    (worker,) = run.stdout.split()
-    assert becomes_true(lambda: has_ended(int(worker)))
+    assert becomes_true(lambda: has_ended(int(run.stdout)))
 
 
 def test_a_worker_has_no_secrets_and_few_libraries(monkeypatch: pytest.MonkeyPatch) -> None:

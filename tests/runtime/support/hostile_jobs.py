@@ -77,7 +77,7 @@ def refuse(data: bytes) -> None:
 
 
 def print_much(data: bytes) -> None:
-    for fd in (1, 2):
+    for fd in (0, 1, 2):
         os.write(fd, b"a library prints this\n" * 10_000)
 
 
@@ -164,8 +164,11 @@ MISBEHAVIOURS: Mapping[str, Callable[[bytes], None]] = {
 
 def sound(arguments: Mapping[str, Any], data: bytes) -> Iterator[Message]:
     """Yield a block, misbehave as the data say, and yield another block; or an invalid one."""
-    yield array_message({}, BLOCK)
     name = data.decode().split()[0]
+    if name == "spin_at_once":
+        _path_in(data).touch()
+        spin(data)
+    yield array_message({}, BLOCK)
     if name in ("drip", "drip_seconds"):
         block = np.zeros(16_000 if name == "drip_seconds" else 160, np.float32)
         for _ in range(20):

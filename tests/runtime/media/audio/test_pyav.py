@@ -124,7 +124,7 @@ def test_damaged_files_are_decoded_or_refused(container: str, codec: str) -> Non
             refused += 1
             continue
         assert np.isfinite(waveform).all()
-    assert 0 < refused < 40
+    assert refused < 40
 
 
 @needs_av

@@ -24,6 +24,8 @@ from tests.runtime.support.pictures import (
 LIMIT = HEIGHT * WIDTH
 PALETTE = rgb().quantize(16)
 PROGRESSIVE = encode(rgb(), "JPEG", progressive=True)
+# of a baseline JPEG with all components in one scan, further scans are not decoded; here they are
+ONE_COMPONENT_A_SCAN = encode(rgb(), "JPEG").replace(b"\xff\xda\0\x0c\3", b"\xff\xda\0\x0c\1")
 FILES = {
     "JPEG": encode(rgb(), "JPEG"),
     "PNG": encode(rgb(), "PNG"),
@@ -118,6 +120,7 @@ def test_other_file_types_are_named(data: bytes, content: str) -> None:
         (b"\xff\xd8\xff\xc3\0\x0b\x08\0\5\0\5\1" + bytes(9), "JPEG is lossless with 1 channels"),
         (b"\xff\xd8\xff\xc0\0", "JPEG of 5 bytes ends within its header"),
         (PROGRESSIVE[:-2] + b"\xff\xda" * 200 + b"\xff\xd9", "JPEG has 2.. scans; .* 100"),
+        (ONE_COMPONENT_A_SCAN[:-2] + b"\xff\xda" * 200 + b"\xff\xd9", "JPEG has 2.. scans"),
         (FILES["WebP VP8"][:-1], "WebP is truncated"),
         (b"RIFF\4\0\0\0WEBP", "WebP holds no chunk"),
         (b"RIFF\x0c\0\0\0WEBPICCP\0\0\0\0", "WebP begins with a 'ICCP' chunk"),

@@ -160,6 +160,12 @@ def test_limits(tmp_path: Path, limits: VideoLimits, message: str) -> None:
     assert message in str(caught.value)
 
 
+def test_the_size_in_the_header_is_checked_before_anything_is_decoded(tmp_path: Path) -> None:
+    limits = VideoLimits(pixels=48 * 64 - 1)
+    with path_to(video(shades(LEVELS), tmp_path)) as path, pytest.raises(TooLargeError, match="64"):
+        read_timeline(path, limits, Deadline.start(limits))
+
+
 def test_frames_are_counted_when_the_header_claims_fewer(tmp_path: Path) -> None:
     data = bytearray(video(shades(LEVELS), tmp_path, kind="avi", codec="MJPG"))
     for chunk, offset in ((b"avih", 24), (b"strh", 40)):  # their counts of frames
