@@ -55,5 +55,5 @@ class WorkerPool:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # every accepted request has its response by now, so nobody waits for what is queued
+        # every accepted request has its response by now: no client waits for queued work
         self._executor.shutdown(wait=True, cancel_futures=True)

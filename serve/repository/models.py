@@ -9,7 +9,7 @@ from runtime.errors import ArtifactError
 from serve.errors import NotFoundError
 from serve.text.messages import repr_truncated
 
-ModelRepository = Mapping[str, Model]  # by model id
+ModelRepository = Mapping[str, Model]  # by id, all loaded; that of the command line loads later
 
 
 def load_repository(artifacts: Path, *, threads: int, allow_seeded: bool) -> ModelRepository:

@@ -47,7 +47,7 @@ def joint_provenance(
     """Return the provenance of an answer that several models computed.
 
     Args:
-        lead: the model whose name, version and digest the answer bears.
+        lead: the model whose name, version and digest the answer has.
         models: all that took part, the lead among them. `weights` is the origin of the least
             trained; each warning about weights begins with the model's id.
         warnings: those about the result.

@@ -4,6 +4,7 @@ Its files, options and answer: serve/API.md.
 """
 
 from collections.abc import Mapping
+from typing import get_args
 
 from runtime import Model
 from runtime.cutout.compose import MEDIA_TYPES, Backdrop, Colour, Format, parse_colour
@@ -22,8 +23,8 @@ from serve.uploads.options import Options, choice, flag
 
 OPTIONS = ("color", "format", "method", "max_side", "refine", "clean")
 FORM = Form(("image", "background"), OPTIONS, least=0)
-FORMATS: Mapping[str, Format] = {"png": "png", "webp": "webp", "jpeg": "jpeg", "jpg": "jpeg"}
-METHODS: Mapping[str, task.Method] = {"auto": "auto", "model": "model", "grabcut": "grabcut"}
+FORMATS: Mapping[str, Format] = {**{word: word for word in get_args(Format)}, "jpg": "jpeg"}
+METHODS: Mapping[str, task.Method] = {word: word for word in get_args(task.Method)}
 
 
 def background(context: RequestContext) -> ImageReply:

@@ -24,13 +24,13 @@ from serve.state import State
 from serve.uploads.form import Form
 from serve.uploads.parse import Upload, is_json, parse_upload
 
-JSON_MARGIN_BYTES = 4096  # of a base64 body: field names, options, the beginning of data URLs
-FRAMES_PER_SECOND = 60  # of a clip, at most: what the newest phones take
+JSON_MARGIN_BYTES = 4096  # in a base64 body, for field names, options and heads of data URLs
+FRAMES_PER_SECOND = 60  # of a clip, at most; the newest phones record no more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContext:
-    """The upload of one request and what the server has to answer it, as a worker sees it."""
+    """The upload of one request, and the models, settings and decoders to answer it with."""
 
     upload: Upload
     repository: ModelRepository
@@ -91,7 +91,7 @@ def model_endpoint(
 
 
 def task_endpoint(answer: Answer, *, form: Form) -> Endpoint:
-    """Return an endpoint whose task chooses among the served models, or does without.
+    """Return an endpoint whose task chooses its models among those served, or needs none.
 
     Args:
         answer: makes the reply.

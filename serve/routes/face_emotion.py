@@ -4,6 +4,7 @@ Its files, options and answer: serve/API.md.
 """
 
 from collections.abc import Mapping
+from typing import get_args
 
 from runtime.errors import InputError
 from runtime.tasks import face_emotion as task
@@ -19,9 +20,9 @@ from serve.uploads.options import Options, choice, flag, number, without_blanks
 
 OPTIONS = ("faces", "crop", "margin", "tta", "weights", "early_exit")
 FORM = Form(("image",), OPTIONS)
-FACES: Mapping[str, task.Faces] = {"largest": "largest", "all": "all"}
-CROPS: Mapping[str, task.Crop] = {"auto": "auto", "none": "none"}
-TTAS: Mapping[str, Tta] = {"none": "none", "flip": "flip", "full": "full"}
+FACES: Mapping[str, task.Faces] = {word: word for word in get_args(task.Faces)}
+CROPS: Mapping[str, task.Crop] = {word: word for word in get_args(task.Crop)}
+TTAS: Mapping[str, Tta] = {word: word for word in get_args(Tta)}
 
 
 def face_emotion(context: RequestContext) -> JsonReply:

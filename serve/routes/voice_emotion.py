@@ -12,7 +12,7 @@ from serve.uploads.options import Options, number, without_blanks
 
 OPTIONS = ("window_s", "overlap_s")
 FORM = Form(("audio",), OPTIONS, noun="sound")
-SILENT = "the sound is silent: no emotion is told from it"
+SILENT = "the sound is silent: it gets no emotion"
 
 
 def voice_emotion(context: RequestContext, model: Model) -> JsonReply:

@@ -1,1 +1,1 @@
-"""From a request body to the files and options of a route."""
+"""Parse request bodies into the files and options of a route."""

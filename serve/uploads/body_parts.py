@@ -17,7 +17,7 @@ from serve.uploads.form import Form
 
 DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w.+=-]+)*;base64,")
 MAX_JSON_MARKS = 256  # a form of strings needs 4 quotes, a colon and a comma per field
-MAX_OBJECT_MARKS = 2**18  # where files may be objects: 64 vectors of 4096 numbers, 10 MB of Python
+MAX_OBJECT_MARKS = 2**18  # if files may be objects: 64 vectors of 4096 numbers, 10 MB of Python
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def _batch_field(names: Sequence[str], form: Form, max_files: int) -> str | None
 
 def _check_batch(count: int, form: Form, max_files: int) -> None:
     if not 1 <= count <= max_files:
-        message = f"field {repr_truncated(form.files[0])} brings {count} {form.noun}s"
+        message = f"field {repr_truncated(form.files[0])} has {count} {form.noun}s"
         refusal = TooLargeError if count else InputError
         raise refusal(f"{message}; allowed in one request: 1 to {max_files} (SLIPWAY_MAX_FILES)")
 
@@ -120,7 +120,7 @@ def _load_object(body: bytes, form: Form) -> Mapping[str, object]:
     if marks > allowed and not form.is_text:
         raise InputError(
             f'the JSON body has {marks} of the characters {{ [ " and comma; '
-            f"allowed: {allowed}, as it is one object of strings"
+            f"allowed: {allowed}, for one object of strings"
         )
     try:
         content = orjson.loads(body)
@@ -140,7 +140,7 @@ def _option_text(name: str, value: object) -> str:
 
 
 def _values(name: str, value: object, form: Form, max_files: int) -> Sequence[object]:
-    """Return the values of a file field: those of a list where the form allows one.
+    """Return the values of a file field: the items of a list if the form allows one.
 
     Their number is checked here, before any of them is decoded: each may take as much memory.
     """
@@ -159,7 +159,7 @@ def _values(name: str, value: object, form: Form, max_files: int) -> Sequence[ob
 
 
 def _file_data(name: str, value: object, form: Form) -> bytes | InputError:
-    """Return the file in a JSON value, or the error that says why it holds none."""
+    """Return the file in a JSON value, or an error if it holds none."""
     if isinstance(value, dict) and form.objects:
         return orjson.dumps(value)
     if not isinstance(value, str):

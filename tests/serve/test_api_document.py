@@ -50,7 +50,7 @@ ROUTE_FORMS: Mapping[str, Form] = {
 }
 # what differs between the documented models and those of the tests
 TINY = {"face_detector_yunet": "tiny_detector", "[-1, 64, 64, 1]": "[-1, 8, 8, 1]"}
-# fields whose value does not depend on the weights: the documented value must be the answered one
+# fields whose values do not depend on the weights: the answer must have the documented value
 EXACT = frozenset(
     {
         *("model", "version", "weights", "warnings", "status", "error", "silent", "duration_s"),

@@ -8,7 +8,7 @@ import pytest
 from serve.errors import OverloadedError
 from serve.http.worker_pool import WorkerPool
 
-PATIENCE_S = 5  # what is broken fails after this, and does not hang
+TIMEOUT_S = 5  # a broken pool fails a test after this instead of hanging it
 
 
 async def eventually(pool: WorkerPool, work: Callable[[], bool]) -> bool:
@@ -32,7 +32,7 @@ def test_functions_run_off_the_event_loop() -> None:
 def test_a_full_queue_refuses_and_recovers() -> None:
     async def scenario() -> list[bool]:
         gate = threading.Event()
-        work = partial(gate.wait, PATIENCE_S)
+        work = partial(gate.wait, TIMEOUT_S)
         with WorkerPool(workers=1, queue=1) as pool:
             accepted = [asyncio.create_task(pool.run(work)) for _ in range(2)]
             await asyncio.sleep(0)
@@ -51,11 +51,11 @@ def test_a_cancelled_caller_keeps_its_place_until_the_work_ends() -> None:
 
         def work() -> bool:
             started.set()
-            return gate.wait(PATIENCE_S)
+            return gate.wait(TIMEOUT_S)
 
         with WorkerPool(workers=1, queue=0) as pool:
             caller = asyncio.create_task(pool.run(work))
-            await asyncio.to_thread(started.wait, PATIENCE_S)
+            await asyncio.to_thread(started.wait, TIMEOUT_S)
             caller.cancel()
             await asyncio.gather(caller, return_exceptions=True)
             with pytest.raises(OverloadedError):

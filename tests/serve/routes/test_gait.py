@@ -75,7 +75,7 @@ def test_an_untrained_text_model_has_a_warning(tmp_path: Path, serve: Serve, cli
 
 
 @pytest.mark.parametrize(
-    ("data", "condition", "status", "says"),
+    ("data", "condition", "status", "message"),
     [
         (b"RIFF\x04\x00\x00\x00WAVE", "", 400, "the video is WAV audio; allowed: MP4"),
         (b"\x1a\x45\xdf\xa3" + bytes(60), "", 400, "the video cannot be decoded"),
@@ -83,10 +83,10 @@ def test_an_untrained_text_model_has_a_warning(tmp_path: Path, serve: Serve, cli
     ],
 )
 def test_invalid_requests_are_refused(
-    client: httpx.Client, clip: bytes, data: bytes | None, condition: str, status: int, says: str
+    client: httpx.Client, clip: bytes, data: bytes | None, condition: str, status: int, message: str
 ) -> None:
     response = post(
         client, "/predict", "multipart", {"video": data or clip}, clinical_condition=condition
     )
     assert response.status_code == status
-    assert says in response.json()["error"]
+    assert message in response.json()["error"]

@@ -93,13 +93,13 @@ def test_a_batch_of_errors_has_status_200(client: httpx.Client) -> None:
 def test_more_files_than_allowed_are_refused(client: httpx.Client, form: str) -> None:
     response = send(client, FACE, form, [DARK] * 5)
     assert response.status_code == 413
-    assert "brings 5 images; allowed in one request: 1 to 4" in response.json()["error"]
+    assert "has 5 images; allowed in one request: 1 to 4" in response.json()["error"]
 
 
 def test_an_empty_list_is_refused_and_a_list_of_one_is_a_list(client: httpx.Client) -> None:
     response = client.post(FACE, json={"image": []})
     assert response.status_code == 400
-    assert "brings 0 images" in response.json()["error"]
+    assert "has 0 images" in response.json()["error"]
     listed = {"image": [base64.b64encode(DARK).decode()]}
     assert len(results(client.post(FACE, json=listed))) == 1
 
@@ -107,7 +107,7 @@ def test_an_empty_list_is_refused_and_a_list_of_one_is_a_list(client: httpx.Clie
 def test_files_of_two_names_are_still_refused(client: httpx.Client) -> None:
     response = client.post(FACE, files={"first": DARK, "second": DARK})
     assert response.status_code == 400
-    assert "answers 2 files (first, second); needed: 1 image" in response.json()["error"]
+    assert "found 2 files (first, second); needed: 1 image" in response.json()["error"]
 
 
 def test_an_unknown_option_refuses_the_whole_batch(client: httpx.Client) -> None:

@@ -77,7 +77,7 @@ def test_embeddings_of_another_digest_are_refused(client: httpx.Client, form: st
 
 
 @pytest.mark.parametrize(
-    ("files", "options", "says"),
+    ("files", "options", "message"),
     [
         ([RED] * 34, {}, "found 34 files"),
         ([RED], {}, "found 1 file (image_a); needed: 2 to 33 images"),
@@ -88,11 +88,11 @@ def test_embeddings_of_another_digest_are_refused(client: httpx.Client, form: st
     ],
 )
 def test_invalid_requests_are_refused(
-    client: httpx.Client, files: list[bytes], options: dict[str, str], says: str
+    client: httpx.Client, files: list[bytes], options: dict[str, str], message: str
 ) -> None:
     response = ask(client, "multipart", files, **options)
     assert response.status_code == 400
-    assert says in response.json()["error"]
+    assert message in response.json()["error"]
 
 
 def test_a_description_holds_the_score_scale(client: httpx.Client) -> None:

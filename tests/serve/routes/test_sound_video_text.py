@@ -140,7 +140,7 @@ def test_text_is_embedded_in_each_form(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "content", "status", "says"),
+    ("path", "content", "status", "message"),
     [
         (VOICE_ROUTE, b"", 400, "the request body is empty; needed: 1 sound (audio)"),
         (VOICE_ROUTE, solid(0, 0, 0), 400, "the sound is PNG; allowed: WAV"),
@@ -156,11 +156,11 @@ def test_text_is_embedded_in_each_form(client: httpx.Client) -> None:
     ],
 )
 def test_invalid_media_are_refused(
-    client: httpx.Client, path: str, content: bytes, status: int, says: str
+    client: httpx.Client, path: str, content: bytes, status: int, message: str
 ) -> None:
     response = client.post(path, content=content)
     assert response.status_code == status, response.text
-    assert says in response.json()["error"]
+    assert message in response.json()["error"]
 
 
 def test_limits_of_the_settings(serve: Serve, root: Path, tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_tensors_of_every_rank_and_dtype(client: httpx.Client, binary: bool) -> 
 
 
 @pytest.mark.parametrize(
-    ("model", "feeds", "says"),
+    ("model", "feeds", "message"),
     [
         (
             "clinical_text_minilm",
@@ -271,8 +271,8 @@ def test_tensors_of_every_rank_and_dtype(client: httpx.Client, binary: bool) -> 
     ],
 )
 def test_tensors_that_do_not_fit_are_refused(
-    client: httpx.Client, model: str, feeds: Mapping[str, Any], says: str
+    client: httpx.Client, model: str, feeds: Mapping[str, Any], message: str
 ) -> None:
     response = infer(client, model, feeds, binary=True)
     assert response.status_code == 400
-    assert says in response.json()["error"]
+    assert message in response.json()["error"]

@@ -53,7 +53,7 @@ def test_silence_has_no_emotion_and_a_warning(client: httpx.Client) -> None:
     answer = client.post(ROUTE, content=sound(np.zeros(48_000, np.float32))).json()
     assert answer["result"]["label"] is None
     assert answer["result"]["silent"]
-    assert answer["warnings"] == ["the sound is silent: no emotion is told from it"]
+    assert answer["warnings"] == ["the sound is silent: it gets no emotion"]
 
 
 def test_the_model_route_warns_of_silence(client: httpx.Client) -> None:
@@ -67,7 +67,7 @@ def test_the_model_route_warns_of_silence(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"window_s": "long"}, "window_s is 'long'; allowed: a number of seconds"),
         ({"overlap_s": "nan"}, "overlap_s is 'nan'; allowed: a number of seconds"),
@@ -77,8 +77,8 @@ def test_the_model_route_warns_of_silence(client: httpx.Client) -> None:
     ],
 )
 def test_invalid_options_are_refused(
-    client: httpx.Client, options: dict[str, str], says: str
+    client: httpx.Client, options: dict[str, str], message: str
 ) -> None:
     response = client.post(ROUTE, content=sound(tone()), params=options)
     assert response.status_code == 400
-    assert says in response.json()["error"]
+    assert message in response.json()["error"]

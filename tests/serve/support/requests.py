@@ -20,7 +20,7 @@ def post(
         path: of the route.
         form: "multipart"; "json", with files in base64 and the field `text` as it is; or "raw",
             one file as the body and the options in the query.
-        files: by field name; pairs where a field repeats, which JSON holds as a list.
+        files: by field name; pairs if a field repeats, which becomes a list in JSON.
         options: by name.
     """
     pairs = list(files.items()) if isinstance(files, Mapping) else list(files)

@@ -55,8 +55,8 @@ def test_other_requests_are_answered_while_a_decoder_hangs(client: httpx.Client)
 def test_file_that_crashes_its_decoder_is_refused(client: httpx.Client) -> None:
     response = client.post(VOICE_ROUTE, content=b"crash")
     assert response.status_code == 400
-    says = "the file cannot be decoded: the decoder process ended by signal 11, SIGSEGV"
-    assert response.json() == {"error": says}
+    message = "the file cannot be decoded: the decoder process ended by signal 11, SIGSEGV"
+    assert response.json() == {"error": message}
     assert client.post(VOICE_ROUTE, content=b"echo").status_code == 200
 
 
