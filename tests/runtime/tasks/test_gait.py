@@ -1,4 +1,4 @@
-"""The walk in a clip, and what is known about the person."""
+"""The walk in a clip, with and without a condition of the person."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -37,17 +37,19 @@ def text(root: Path) -> Model:
     return load(write_artifact(root, TEXT))
 
 
-def shares(value: float) -> list[float]:
-    """What tiny_gait says where brightness and condition sum to this."""
+def expected_probabilities(value: float) -> list[float]:
+    """Return the probabilities of tiny_gait if brightness and condition sum to this value."""
     weights = np.exp(-8 * np.abs(value - np.array([0, 0.5, 1])))
     return list(weights / weights.sum())
 
 
-def test_frames_and_probabilities(model: Model, tmp_path: Path) -> None:
+def test_the_answer_has_the_frames_and_the_probabilities(model: Model, tmp_path: Path) -> None:
     data = video(shades([0] * 10 + [128] * 21), tmp_path, fps=10)
-    found = gait(data, model)
-    np.testing.assert_allclose(found.walk.probabilities, shares(128 / 255), atol=0.02)
-    answer = found.to_json()
+    result = gait(data, model)
+    np.testing.assert_allclose(
+        result.walk.probabilities, expected_probabilities(128 / 255), atol=0.02
+    )
+    answer = result.to_json()
     assert answer["predicted_class"] == answer["label"] == "grey"
     assert answer["frames"] == {
         "indices": [0, 10, 20, 30],
@@ -60,35 +62,35 @@ def test_frames_and_probabilities(model: Model, tmp_path: Path) -> None:
     assert gait(data, model, condition="  ").to_json() == answer
 
 
-def test_one_frame_is_taken_again_and_again(model: Model, tmp_path: Path) -> None:
+def test_a_clip_of_one_frame_repeats_it(model: Model, tmp_path: Path) -> None:
     frames = gait(video(shades([255]), tmp_path), model).frames
     assert (frames.indices, frames.clip_frames) == ((0, 0, 0, 0), 1)
 
 
-def test_decoded_clip_has_no_times(model: Model) -> None:
-    found = gait(shades([255] * 8), model)
-    assert found.to_json()["frames"]["times_s"] == []
-    np.testing.assert_allclose(found.walk.probabilities, shares(1), atol=1e-6)
+def test_a_decoded_clip_has_no_times(model: Model) -> None:
+    result = gait(shades([255] * 8), model)
+    assert result.to_json()["frames"]["times_s"] == []
+    np.testing.assert_allclose(result.walk.probabilities, expected_probabilities(1), atol=1e-6)
 
 
-def test_condition_by_name_needs_no_text_model(model: Model, notes: Model) -> None:
-    found = gait(shades([0] * 8), model, condition="cva", text_models=[notes])
-    assert found.condition.to_json() == {
+def test_a_condition_known_by_name_needs_no_text_model(model: Model, notes: Model) -> None:
+    result = gait(shades([0] * 8), model, condition="cva", text_models=[notes])
+    assert result.condition.to_json() == {
         "given": "cva",
         "read_as": "name",
         "name": "Ischaemic stroke",
         "text_model": None,
     }
-    np.testing.assert_allclose(found.walk.probabilities, shares(1), atol=1e-6)
+    np.testing.assert_allclose(result.walk.probabilities, expected_probabilities(1), atol=1e-6)
 
 
-def test_other_text_is_embedded_by_the_text_model_that_fits(
+def test_free_text_is_embedded_by_the_text_model_that_fits(
     model: Model, notes: Model, text: Model
 ) -> None:
-    found = gait(
+    result = gait(
         shades([255] * 8), model, condition="e slow walk e", text_models=[model, text, notes]
     )
-    answer = found.to_json()
+    answer = result.to_json()
     assert answer["condition"] == "e slow walk e"
     assert answer["condition_read"] == {
         "given": "e slow walk e",
@@ -96,35 +98,41 @@ def test_other_text_is_embedded_by_the_text_model_that_fits(
         "name": None,
         "text_model": {"model": "tiny_notes", "version": 1, "digest": notes.manifest.digest},
     }
-    np.testing.assert_allclose(found.walk.probabilities, shares(1 - 1), atol=1e-6)  # six tokens
+    # six tokens embed to -1, which takes the brightness of 1 to 0
+    np.testing.assert_allclose(result.walk.probabilities, expected_probabilities(0), atol=1e-6)
 
 
-def test_text_model_of_another_space_is_not_asked(model: Model, notes: Model, text: Model) -> None:
+def test_a_text_model_of_another_embedding_space_is_not_used(
+    model: Model, notes: Model, text: Model
+) -> None:
     assert shares_embedding_space(notes, model)
     assert not shares_embedding_space(text, model)  # another width
     assert not shares_embedding_space(model, model)  # another task
-    known = model.assets.conditions
-    assert known is not None
-    half = replace(known, embeddings=np.abs(known.embeddings))  # changes the second condition
+    conditions = model.assets.conditions
+    assert conditions is not None
+    # this changes the vector of the second condition
+    changed = replace(conditions, embeddings=np.abs(conditions.embeddings))
     assert not shares_embedding_space(
-        notes, replace(model, assets=replace(model.assets, conditions=half))
+        notes, replace(model, assets=replace(model.assets, conditions=changed))
     )
-    mirrored = replace(known, embeddings=-known.embeddings)
+    mirrored = replace(conditions, embeddings=-conditions.embeddings)
     foreign = replace(model, assets=replace(model.assets, conditions=mirrored))
     assert not shares_embedding_space(notes, foreign)
     with pytest.raises(InputError, match=f"condition 'gout' is unknown; {KNOWN}"):
         gait(shades([0] * 8), foreign, condition="gout", text_models=[text, notes])
 
 
-def test_model_that_knows_no_names_takes_text_alone(model: Model, notes: Model) -> None:
+def test_a_model_without_known_conditions_takes_free_text(model: Model, notes: Model) -> None:
     unnamed = replace(model, assets=replace(model.assets, conditions=None))
-    found = gait(shades([0] * 8), unnamed, condition="slow walk", text_models=[notes])
-    assert found.condition.read_as == "text"
+    result = gait(shades([0] * 8), unnamed, condition="slow walk", text_models=[notes])
+    assert result.condition.read_as == "text"
     with pytest.raises(InputError, match="knows no condition by name, and no text model fits"):
         gait(shades([0] * 8), unnamed, condition="slow walk")
 
 
-def test_what_is_refused(model: Model, notes: Model, tmp_path: Path) -> None:
+def test_long_texts_other_models_and_bad_clips_are_refused(
+    model: Model, notes: Model, tmp_path: Path
+) -> None:
     clip = shades([0] * 8)
     with pytest.raises(InputError, match="the condition has 2001 characters; allowed: 2000"):
         gait(clip, model, condition="e" * 2001, text_models=[notes])

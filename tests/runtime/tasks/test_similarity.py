@@ -1,4 +1,4 @@
-"""How alike images are."""
+"""Similarity of images: cosines, scores, and embeddings that callers send back."""
 
 import json
 import math
@@ -33,7 +33,7 @@ def scaled(root: Path) -> Model:
     return load(write_artifact(root, SCALED, version=3))
 
 
-def test_without_a_scale_there_is_no_score(plain: Model) -> None:
+def test_an_uncalibrated_model_has_no_score(plain: Model) -> None:
     answer = similarity(RED, [YELLOW], plain).to_json()
     assert answer["cosine"] == pytest.approx(math.sqrt(0.5), abs=1e-6)  # float32
     assert answer["score"] is None
@@ -53,25 +53,26 @@ def test_scores_are_linear_between_the_knots(scaled: Model) -> None:
     assert answer["calibration"] == "sha256:" + "7" * 64
 
 
-def test_an_image_is_itself(scaled: Model) -> None:
-    found = similarity(solid(3, 77, 191), [solid(3, 77, 191)], scaled).compared[0]
-    assert found.cosine == pytest.approx(1, abs=1e-6)
-    assert found.cosine <= 1
-    assert found.score is not None
-    assert found.score >= 0.99
+def test_an_image_equals_itself(scaled: Model) -> None:
+    comparison = similarity(solid(3, 77, 191), [solid(3, 77, 191)], scaled).compared[0]
+    assert comparison.cosine == pytest.approx(1, abs=1e-6)
+    assert comparison.cosine <= 1
+    assert comparison.score is not None
+    assert comparison.score >= 0.99
 
 
-def test_rounding_does_not_take_a_cosine_beyond_one() -> None:
-    made = Embedding("m", 1, "d", np.array([1.0004, 0, 0], np.float32))
-    assert compare(made, made, None).cosine == 1.0
-    assert compare(made, replace(made, values=-made.values), None).cosine == -1.0
+def test_rounding_does_not_put_a_cosine_beyond_one() -> None:
+    embedding = Embedding("m", 1, "d", np.array([1.0004, 0, 0], np.float32))
+    opposite = replace(embedding, values=-embedding.values)
+    assert compare(embedding, embedding, None).cosine == 1.0
+    assert compare(embedding, opposite, None).cosine == -1.0
 
 
-def test_one_against_many(scaled: Model) -> None:
+def test_one_image_is_compared_with_many(scaled: Model) -> None:
     answer = similarity(RED, [GREEN, RED, YELLOW], scaled).to_json()
     assert answer["best"] == 1
     assert answer["cosine"] == pytest.approx(1, abs=1e-6)
-    assert [each["cosine"] for each in answer["compared"]] == pytest.approx(
+    assert [entry["cosine"] for entry in answer["compared"]] == pytest.approx(
         [0, 1, math.sqrt(0.5)], abs=1e-6
     )
     alone = similarity(RED, [YELLOW], scaled).to_json()
@@ -79,18 +80,18 @@ def test_one_against_many(scaled: Model) -> None:
     assert "best" not in alone
 
 
-def test_embeddings_go_out_and_come_back(scaled: Model) -> None:
-    made = similarity(RED, [YELLOW, GREEN], scaled)
-    out = made.to_json(embeddings=True)["embeddings"]
-    first, others = out["first"], out["others"]
+def test_embeddings_of_an_answer_take_the_place_of_images(scaled: Model) -> None:
+    original = similarity(RED, [YELLOW, GREEN], scaled)
+    embeddings = original.to_json(embeddings=True)["embeddings"]
+    first, others = embeddings["first"], embeddings["others"]
     assert (first["model"], first["version"], first["digest"], first["dimensions"]) == (
         "tiny_scaled", 3, scaled.manifest.digest, 3,
     )  # fmt: skip
-    sent = [json.dumps(other).encode() for other in others]
-    again = similarity(json.dumps({"result": first}).encode(), sent, scaled)
-    assert again.to_json() == made.to_json()
-    mixed = similarity(made.first, [YELLOW, sent[1]], scaled)
-    assert mixed.to_json() == made.to_json()
+    files = [json.dumps(other).encode() for other in others]
+    again = similarity(json.dumps({"result": first}).encode(), files, scaled)
+    assert again.to_json() == original.to_json()
+    mixed = similarity(original.first, [YELLOW, files[1]], scaled)
+    assert mixed.to_json() == original.to_json()
 
 
 def test_embeddings_of_another_digest_are_refused(plain: Model, scaled: Model) -> None:
@@ -104,45 +105,49 @@ def test_embeddings_of_another_digest_are_refused(plain: Model, scaled: Model) -
         compare(embed(RED, scaled), older, None)
 
 
-WHOLE = {"model": "m", "version": 1, "digest": "d", "embedding": [1.0, 0, 0]}
+COMPLETE = {"model": "m", "version": 1, "digest": "d", "embedding": [1.0, 0, 0]}
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b'{"model"', "the embedding is not JSON"),
         (b"[" * 100_000, "the embedding is not JSON"),
         (b"[]", "the embedding has no model; needed: model, version, digest and embedding"),
-        (json.dumps({**WHOLE, "version": "1"}).encode(), "the embedding has no version"),
-        (json.dumps({**WHOLE, "version": True}).encode(), "the embedding has no version"),
-        (json.dumps({**WHOLE, "digest": None}).encode(), "the embedding has no digest"),
-        (json.dumps({**WHOLE, "embedding": []}).encode(), "is not a list of 1 to 65536 numbers"),
-        (json.dumps({**WHOLE, "embedding": [True]}).encode(), "is not a list of"),
-        (json.dumps({**WHOLE, "embedding": ["1"]}).encode(), "is not a list of"),
-        (json.dumps({**WHOLE, "embedding": [10**400]}).encode(), "a number that is too large"),
+        (json.dumps({**COMPLETE, "version": "1"}).encode(), "the embedding has no version"),
+        (json.dumps({**COMPLETE, "version": True}).encode(), "the embedding has no version"),
+        (json.dumps({**COMPLETE, "digest": None}).encode(), "the embedding has no digest"),
+        (json.dumps({**COMPLETE, "embedding": []}).encode(), "is not a list of 1 to 65536 numbers"),
+        (json.dumps({**COMPLETE, "embedding": [True]}).encode(), "is not a list of"),
+        (json.dumps({**COMPLETE, "embedding": ["1"]}).encode(), "is not a list of"),
+        (json.dumps({**COMPLETE, "embedding": [10**400]}).encode(), "a number that is too large"),
         (b'{"' + b" " * 3_000_000, "has 3000002 bytes; allowed: 2097152"),
     ],
 )
-def test_what_is_no_embedding_is_refused(content: bytes, says: str) -> None:
+def test_json_that_is_no_embedding_is_refused(content: bytes, message: str) -> None:
     with pytest.raises(InputError) as caught:
         read_embedding(content)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("values", [[1.0, 1.0, 0.0], [1.0, 0.0], [math.nan, 0.0, 0.0], [1e30] * 3])
-def test_an_embedding_that_no_model_gives_is_refused(scaled: Model, values: list[float]) -> None:
-    made = Embedding("tiny_scaled", 3, scaled.manifest.digest, np.array(values, np.float32))
+def test_an_embedding_with_another_norm_or_size_is_refused(
+    scaled: Model, values: list[float]
+) -> None:
+    embedding = Embedding("tiny_scaled", 3, scaled.manifest.digest, np.array(values, np.float32))
     with pytest.raises(InputError, match="allowed: 3 of norm 1"):
-        similarity(made, [RED], scaled)
+        similarity(embedding, [RED], scaled)
 
 
 def test_an_embedding_beyond_float32_is_refused(scaled: Model) -> None:
-    made = {**embed(RED, scaled).to_json(), "embedding": [1e300, 0, 0]}
+    fields = {**embed(RED, scaled).to_json(), "embedding": [1e300, 0, 0]}
     with pytest.raises(InputError, match="allowed: 3 of norm 1"):
-        similarity(json.dumps(made).encode(), [RED], scaled)
+        similarity(json.dumps(fields).encode(), [RED], scaled)
 
 
-def test_what_cannot_be_compared_is_refused(scaled: Model, tmp_path: Path) -> None:
+def test_no_other_image_bad_files_and_other_models_are_refused(
+    scaled: Model, tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match="nothing to compare with"):
         similarity(RED, [], scaled)
     with pytest.raises(DecodeError):
