@@ -1,4 +1,4 @@
-"""The artifact on disk: written beside under a lock, renamed when complete.
+"""The artifact on disk: written to a scratch directory under a lock, renamed when complete.
 
 Format: artifacts/README.md.
 """
@@ -35,14 +35,19 @@ ASSETS = {VOCABULARY: "vocab.txt", CONDITIONS: "conditions.npz"}  # file name by
 
 
 @contextmanager
-def locked(out: Path, model_id: str) -> Iterator[Path]:
-    """A scratch directory beside the artifacts, alone with this model until the context ends.
+def scratch_directory(out: Path, model_id: str) -> Iterator[Path]:
+    """Lock a model and yield a scratch directory for its next version, until the context ends.
 
-    A second conversion of the same model waits. What a killed one left behind is removed here.
+    A second conversion of the same model waits. Directories that killed conversions of it left
+    behind are deleted.
+
+    Args:
+        out: directory of all artifacts; the scratch directory is on the same file system.
+        model_id: of the model.
     """
     hidden = out / ".work"
     with files.locked(hidden / f"{model_id}.lock"):
-        # no id holds a dot: another model's directory never looks like one of this model's
+        # ids hold no dot, so the pattern never matches the directory of another model
         for stale in hidden.glob(f"{model_id}.scratch-*"):
             shutil.rmtree(stale)
         scratch = Path(tempfile.mkdtemp(prefix=f"{model_id}.scratch-", dir=hidden))
@@ -53,7 +58,10 @@ def locked(out: Path, model_id: str) -> Iterator[Path]:
 
 
 def write_variant(source: Path, target: Path, spec: Spec) -> None:
-    """Copy an ONNX file with the spec inside it (metadata_props["spec"])."""
+    """Copy an ONNX file, with the spec inside it (metadata_props["spec"]).
+
+    All other metadata is dropped: exporters write source paths there.
+    """
     model = onnx.load(source)
     del model.metadata_props[:]
     entry = model.metadata_props.add()
@@ -63,73 +71,81 @@ def write_variant(source: Path, target: Path, spec: Spec) -> None:
 
 
 def write_assets(directory: Path, assets: Mapping[str, bytes]) -> dict[str, File]:
-    """Write what the runtime needs beside the graph.
+    """Write the further files that the runtime needs, such as a vocabulary.
 
     Args:
         directory: of the version.
-        assets: content by role, of ASSETS.
+        assets: content by role; the roles are those of ASSETS.
+
+    Returns:
+        The files by role, for the manifest.
     """
     entries = {}
     for role, content in assets.items():
         path = directory / ASSETS[role]
         path.write_bytes(content)
-        entries[role] = describe(path)
+        entries[role] = file_entry(path)
     return entries
 
 
-def describe(path: Path) -> File:
-    """Name, hash and size of a file, for the manifest."""
+def file_entry(path: Path) -> File:
+    """Return the name, hash and size of a file, for the manifest."""
     content = path.read_bytes()
     return File(path.name, hashlib.sha256(content).hexdigest(), len(content))
 
 
-def digest(parts: Mapping[str, Any]) -> str:
-    """Identity of a conversion: sha256 of canonical JSON."""
+def json_digest(parts: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of canonical JSON: the identity of a conversion."""
     text = json.dumps(schema.to_json(parts), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def existing(out: Path, model_id: str, wanted: str) -> Manifest | None:
-    """The newest complete version, if it has this digest and its files are intact.
+def find_existing(out: Path, model_id: str, digest: str) -> Manifest | None:
+    """Return the newest complete version if it has this digest and its files are intact.
 
-    An older one would not do: servers take the newest, so going back to earlier weights is a new
+    Older versions do not count: servers use the newest, so a return to earlier weights is a new
     version too.
     """
-    found = versions(out / model_id)
-    if not found:
+    directories = versions(out / model_id)
+    if not directories:
         return None
     try:
-        manifest = read_manifest(found[-1])
+        manifest = read_manifest(directories[-1])
         for file in manifest.files:
-            verify_file(found[-1], file)
+            verify_file(directories[-1], file)
     except ArtifactError:
         return None  # damaged, or of another schema: it keeps its number
-    return manifest if manifest.digest == wanted else None
+    return manifest if manifest.digest == digest else None
 
 
 def next_version(out: Path, model_id: str) -> int:
-    """One more than the highest number in use, complete or not."""
+    """Return the number after the highest in use; incomplete versions count too."""
     directory = out / model_id
-    taken = (
-        [int(p.name) for p in directory.iterdir() if VERSION.fullmatch(p.name)]
-        if directory.is_dir()
-        else []
-    )
-    return max(taken, default=0) + 1
+    names = [path.name for path in directory.iterdir()] if directory.is_dir() else []
+    return max((int(name) for name in names if VERSION.fullmatch(name)), default=0) + 1
 
 
 def publish(scratch: Path, out: Path, manifest: Manifest) -> Path:
-    """Write the manifest last, flush everything, and rename the directory into place.
+    """Write the manifest, flush all files to disk, and rename the directory into place.
+
+    Args:
+        scratch: holds the files of the version; files that the manifest does not list are deleted.
+        out: directory of all artifacts.
+        manifest: of the version.
+
+    Returns:
+        The directory of the version.
 
     Raises:
+        ArtifactError: the runtime would not read the manifest.
         OSError: the disk is full or the directory not writable; nothing appears under `out`.
     """
     text = json.dumps(schema.to_json(manifest), indent=1, sort_keys=False)
     (scratch / MANIFEST).write_text(text + "\n", encoding="utf-8")
-    read_manifest(scratch)  # what we write, the runtime reads
-    wanted = {MANIFEST, *(file.name for file in manifest.files)}
+    read_manifest(scratch)  # refuses what a server would refuse
+    listed = {MANIFEST, *(file.name for file in manifest.files)}
     for path in scratch.iterdir():
-        if path.name not in wanted:
+        if path.name not in listed:
             path.unlink()
             continue
         with path.open("rb") as stream:

@@ -1,15 +1,15 @@
-"""Each packaged variant, measured for the manifest."""
+"""The measurements of each packaged variant, and the CPUs that it is for."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from convert.errors import VerificationError
-from convert.metrics import Outputs, measure
-from convert.package.artifact import describe
+from convert.metrics import Fidelity, Outputs, measure
+from convert.package.artifact import file_entry
 from convert.quantize.saturation import saturating_layers
 from convert.recipe import MediaKind, Tolerance
 from convert.samples.golden import Golden
@@ -23,14 +23,26 @@ from runtime.engine.session import Feeds
 
 VariantName = Literal["int8", "int8-7bit", "float"]
 
-# 8-bit products saturate in pairs on x86 without these; ARM's dot product does not saturate
+# x86 CPUs without the first two let pairs of 8-bit products saturate; ARM's dot product does not
 INT8_CPU_FEATURES = ("avx512_vnni", "avx_vnni", "asimddp")
-# a graph in which nothing saturates is exact anywhere. With these it is faster than float too
+# A graph without products that saturate is exact on every CPU, and faster than float with these
 EXACT_CPU_FEATURES = (*INT8_CPU_FEATURES, "avx512bw")
-# and with this where ranges are constants: 1.2 to 3 x. By MatMulNBits it is not (MiniLM 0.8 to
-# 1.0 x; with AVX-512 without VNNI 1.5 x); other ranges of the moment were not measured
+# With AVX2 it is faster too, 1.2 to 3 x, if its ranges are constants. MatMulNBits is not (MiniLM
+# 0.8 to 1.0 x; with AVX-512 without VNNI 1.5 x); other ranges measured at run were not timed
 SEVEN_BIT_CPU_FEATURES = ("avx2",)
-RANGES_OF_THE_MOMENT = frozenset({"MatMulNBits", "MatMulInteger", "DynamicQuantizeLinear"})
+RANGES_MEASURED_AT_RUN = frozenset({"MatMulNBits", "MatMulInteger", "DynamicQuantizeLinear"})
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """The samples, reference outputs and bounds by which every variant of a version is verified."""
+
+    spec: Spec  # as inside each file
+    samples: SampleSets  # the test samples count
+    reference: Outputs  # the framework's outputs of the test samples
+    golden: Golden  # packaged with the variants
+    tolerance: Tolerance | None  # None: untrained weights, whose fidelity is reported only
+    media_kind: MediaKind  # `convert verify` generates samples of this kind again
 
 
 def cpu_features(name: VariantName, path: Path, saturating: Sequence[str]) -> tuple[str, ...]:
@@ -47,89 +59,93 @@ def cpu_features(name: VariantName, path: Path, saturating: Sequence[str]) -> tu
         return SEVEN_BIT_CPU_FEATURES
     if saturating:
         return INT8_CPU_FEATURES
-    if RANGES_OF_THE_MOMENT & op_types(path).keys():
+    if RANGES_MEASURED_AT_RUN & op_types(path).keys():
         return EXACT_CPU_FEATURES
     return (*EXACT_CPU_FEATURES, *SEVEN_BIT_CPU_FEATURES)
 
 
-def measure_variant(
-    name: VariantName,
-    path: Path,
-    run: GraphRun,
-    spec: Spec,
-    media: SampleSets,
-    reference: Outputs,
-    golden: Golden,
-    tolerance: Tolerance | None,
-    kind: MediaKind,
-) -> Variant:
+def measure_variant(name: VariantName, path: Path, run: GraphRun, criteria: Criteria) -> Variant:
     """Measure one file as it will serve.
 
     Args:
         name: of the variant.
         path: the ONNX file, spec inside.
-        run: of its graph on the held-out part of the media.
-        spec: what is inside the file.
-        media: the held-out part is used.
-        reference: the framework's outputs of it.
-        golden: samples and outputs kept with the artifact.
-        tolerance: None where fidelity is reported and not judged (untrained weights).
-        kind: of the media, so that whoever verifies the artifact again draws the same.
+        run: of its graph on the test samples.
+        criteria: to verify it by.
 
     Raises:
-        VerificationError: outside the tolerance, or INT8 without integer operators.
+        VerificationError: it is outside the tolerance, it is INT8 without integer operators, or it
+            is the 7-bit variant and may saturate.
     """
-    fidelity = measure(reference, run.outputs, spec.suppression)
-    # parity has judged the float graph already, also where drawings cannot tell a detector's boxes
-    told = {n: v for n, v in fidelity.metrics.items() if name != "float" or not np.isnan(v)}
-    reasons = tolerance.violations(told) if tolerance else []
+    fidelity = measure(criteria.reference, run.outputs, criteria.spec.suppression)
     operators = integer_operators(path)
+    saturating = saturating_layers(path) if name != "float" else []
+    reasons = _violations(name, fidelity, criteria.tolerance)
     if name != "float" and not operators:
         reasons.append("it computes in float")
-    saturating = saturating_layers(path) if name != "float" else []
     if name == "int8-7bit" and saturating:
         reasons.append(f"{len(saturating)} layers may saturate, {saturating[0]} the first")
     if reasons:
         raise VerificationError(f"{name}: {', '.join(reasons)}")
+    golden = criteria.golden
+    tolerance = criteria.tolerance or Tolerance()
     return Variant(
         name=name,
         precision="float" if name == "float" else "int8",
-        files=(describe(path),),
+        files=(file_entry(path),),
         cpu_features=cpu_features(name, path, saturating),
         verification={
-            "inputs": len(media.test),
-            "inputs_source": media.source,
-            "judged": tolerance is not None,
-            "media": kind,
-            "tolerance": _bounds(tolerance or Tolerance()),
+            "inputs": len(criteria.samples.test),
+            "inputs_source": criteria.samples.source,
+            "judged": criteria.tolerance is not None,
+            "media": criteria.media_kind,
+            "tolerance": {
+                "at_least": dict(tolerance.at_least),
+                "at_most": dict(tolerance.at_most),
+            },
             "fidelity": dict(fidelity.metrics),
-            "golden": _differences(golden.outputs, run_rows(path, golden.samples)),
+            "golden": _golden_differences(golden.outputs, run_rows(path, golden.samples)),
             "integer_operators": dict(operators),
         },
         batch_invariant=rows_are_independent(run),
     )
 
 
-def timed(variants: Sequence[Variant], directory: Path, feeds: Feeds) -> tuple[Variant, ...]:
-    """The same variants with `milliseconds` at one thread, all of them in turns in one run.
+def time_variants(
+    variants: Sequence[Variant], directory: Path, feeds: Feeds
+) -> tuple[Variant, ...]:
+    """Return the variants with `milliseconds` at one thread, all of them timed in turns.
 
     Args:
         variants: of one version.
-        directory: where their files are.
+        directory: of their files.
         feeds: one sample.
     """
     paths = [directory / variant.files[0].name for variant in variants]
-    times = [round(found, 3) for found in medians_ms(paths, feeds, threads=1)]
+    times = [round(milliseconds, 3) for milliseconds in medians_ms(paths, feeds, threads=1)]
     return tuple(
         replace(variant, verification={**variant.verification, "milliseconds": milliseconds})
         for variant, milliseconds in zip(variants, times, strict=True)
     )
 
 
-def _bounds(tolerance: Tolerance) -> dict[str, dict[str, float]]:
-    return {"at_least": dict(tolerance.at_least), "at_most": dict(tolerance.at_most)}
+def _violations(name: VariantName, fidelity: Fidelity, tolerance: Tolerance | None) -> list[str]:
+    """Return a sentence for each bound that a variant violates.
+
+    Metrics that could not be measured do not count for float: parity has verified it also where
+    synthetic samples show a detector too few boxes.
+    """
+    if tolerance is None:
+        return []
+    metrics = fidelity.metrics
+    if name == "float":
+        metrics = {metric: value for metric, value in metrics.items() if not np.isnan(value)}
+    return tolerance.violations(metrics)
 
 
-def _differences(reference: Outputs, found: Outputs) -> dict[str, dict[str, float]]:
-    """By output: what a server of this file may differ by from the golden outputs."""
-    return {name: asdict(measure_difference(reference[name], found[name])) for name in reference}
+def _golden_differences(expected: Outputs, outputs: Outputs) -> Mapping[str, dict[str, float]]:
+    """Return how far the file's answers are from the golden ones, by output.
+
+    A server of this file may differ as much.
+    """
+    return {name: asdict(measure_difference(expected[name], outputs[name])) for name in expected}

@@ -1,4 +1,4 @@
-"""Which files of a conversion are packaged: one for each kind of CPU, and float."""
+"""The variants of a version: one for each kind of CPU, and float."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,18 +12,23 @@ from runtime.artifact.manifest import Variant
 def write_variants(
     choice: Choice, float_path: Path, write: Callable[[VariantName, Path], Variant]
 ) -> tuple[tuple[Variant, ...], str]:
-    """What is packaged, best first, and what became of the weights in 7 bits.
+    """Write every variant of a version.
 
-    Beside INT8 whose products may saturate stands the same with weights of 7 bits, which never do,
-    where it keeps the tolerance; where it does not, CPUs without VNNI get float.
+    Where products of the INT8 variant may saturate on CPUs without VNNI, these CPUs get the same
+    graph with weights of 7 bits, which never saturate. Where that misses the tolerance they get
+    float.
 
     Args:
-        choice: what is to be packaged.
+        choice: the quantized graphs.
         float_path: the float graph.
-        write: puts a graph into the artifact and measures it.
+        write: copies a graph into the version and measures it.
+
+    Returns:
+        variants: best first.
+        remark: why the 7-bit variant is packaged, or why not.
 
     Raises:
-        VerificationError: from `write`, of the float or the 8-bit variant.
+        VerificationError: from `write`, for the float or the 8-bit variant.
     """
     plain = write("float", float_path)
     if choice.int8 is None:

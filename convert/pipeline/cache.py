@@ -8,7 +8,7 @@ from pathlib import Path
 
 from convert.export.frameworks.onnx_file import external_data_files
 from convert.files import sha256, write_json_atomic
-from convert.package.artifact import digest, existing
+from convert.package.artifact import find_existing, json_digest
 from convert.recipe import RecipeFile
 from runtime.artifact.manifest import Manifest
 
@@ -49,7 +49,7 @@ def fingerprint(
         path for part in ("convert", "runtime") for path in (ROOT / part).rglob("*.py")
     )
     code = {str(path.relative_to(ROOT)): sha256(path) for path in sources}
-    return digest(
+    return json_digest(
         {
             "recipe": recipe_file.sha256,
             "checkpoint": checkpoint_hashes,
@@ -76,13 +76,13 @@ def content_hashes(path: Path | None) -> tuple[str, ...]:
         beside = [file for file in external_data_files(path) if file.is_file()]
         return tuple(sha256(file) for file in (path, *beside))
     files = sorted(file for file in path.rglob("*") if file.is_file())
-    return (digest({str(file.relative_to(path)): sha256(file) for file in files}),)
+    return (json_digest({str(file.relative_to(path)): sha256(file) for file in files}),)
 
 
 def recall(out: Path, model_id: str, key: str) -> Manifest | None:
     """Return the manifest of an equal conversion, if its version is the newest and intact."""
     digest_by_key = _read(_record(out, model_id))
-    return existing(out, model_id, digest_by_key[key]) if key in digest_by_key else None
+    return find_existing(out, model_id, digest_by_key[key]) if key in digest_by_key else None
 
 
 def remember(out: Path, manifest: Manifest, key: str) -> None:

@@ -79,7 +79,7 @@ def build_manifest(
         schema_version=SCHEMA_VERSION,
         id=spec.id,
         version=artifact.next_version(inputs.out, spec.id),
-        digest=artifact.digest(identity),
+        digest=artifact.json_digest(identity),
         spec=spec,
         variants=verified.variants,
         golden=verified.golden,

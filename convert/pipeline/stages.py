@@ -47,7 +47,7 @@ def run_stages(inputs: Inputs, recipe_file: RecipeFile, report: Report) -> Outco
     """
     start = time.perf_counter()
     status: Status = "unchanged"
-    with artifact.locked(inputs.out, inputs.model_id) as scratch:
+    with artifact.scratch_directory(inputs.out, inputs.model_id) as scratch:
         # asked under the lock: another process may have run the same conversion meanwhile
         manifest = recall(inputs.out, inputs.model_id, inputs.key)
         if manifest is None:
@@ -84,7 +84,7 @@ def _run(
         verified = replace(verified, variants=variants)
         report(similarity.summary(variants[0]))
     manifest = build_manifest(inputs, spec, reference, exported, choice, verified)
-    before = artifact.existing(inputs.out, manifest.id, manifest.digest)
+    before = artifact.find_existing(inputs.out, manifest.id, manifest.digest)
     if before is not None:
         return before, "unchanged"
     report("package")

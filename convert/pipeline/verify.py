@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from convert.package import artifact
-from convert.package.measure_variant import VariantName, measure_variant, timed
+from convert.package.measure_variant import Criteria, VariantName, measure_variant, time_variants
 from convert.package.variants import write_variants
 from convert.pipeline.export import Exported
 from convert.pipeline.load import Reference
@@ -27,25 +27,20 @@ def verify(
     golden_path = scratch / golden.FILE
     golden_set = golden.write_golden(golden_path, recipe, reference.loaded, reference.answer)
 
+    criteria = Criteria(
+        spec, samples, exported.reference, golden_set, reference.tolerance, recipe.media
+    )
+
     def write(name: VariantName, source: Path) -> Variant:
         path = scratch / f"{name}.onnx"
         artifact.write_variant(source, path, spec)
-        return measure_variant(
-            name,
-            path,
-            exported.run if name == "float" else run_graph(path, samples.test),
-            spec,
-            samples,
-            exported.reference,
-            golden_set,
-            reference.tolerance,
-            recipe.media,
-        )
+        run = exported.run if name == "float" else run_graph(path, samples.test)
+        return measure_variant(name, path, run, criteria)
 
     variants, seven_bits = write_variants(choice, exported.run.path, write)
     return Verified(
-        variants=timed(variants, scratch, samples.test[0]),
+        variants=time_variants(variants, scratch, samples.test[0]),
         seven_bits=seven_bits,
-        golden=artifact.describe(golden_path),
+        golden=artifact.file_entry(golden_path),
         assets=artifact.write_assets(scratch, reference.loaded.assets),
     )

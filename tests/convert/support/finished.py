@@ -9,7 +9,12 @@ import onnx
 from convert.files import sha256
 from convert.metrics import Outputs
 from convert.package import artifact as package
-from convert.package.measure_variant import measure_variant, timed
+from convert.package.measure_variant import (
+    Criteria,
+    VariantName,
+    measure_variant,
+    time_variants,
+)
 from convert.quantize.quantizer import QuantizationConfig, Quantizer, all_op_types
 from convert.quantize.saturation import saturating_layers
 from convert.recipe import Tolerance
@@ -23,6 +28,7 @@ from tests.convert.support import nets
 from tests.convert.support.parity import write_float_graph
 from tests.support.artifacts import CLASSIFIER, write_artifact
 
+NAMES: tuple[VariantName, ...] = ("int8", "int8-7bit", "float")
 TOLERANCE = Tolerance(at_most={"probability_distance": 0.4})
 
 
@@ -52,28 +58,17 @@ def write_finished(root: Path) -> Path:
         directory / golden.FILE, nets.recipe(TOLERANCE), loaded, reference
     )
     expected = reference(media.test)
+    criteria = Criteria(spec, media, expected, golden_samples, TOLERANCE, "scene")
     variants = []
-    for name in ("int8", "int8-7bit", "float"):
+    for name in NAMES:
         path = directory / f"{name}.onnx"
         _write(path, name, spec)
-        variants.append(
-            measure_variant(
-                name,
-                path,
-                run_graph(path, media.test),
-                spec,
-                media,
-                expected,
-                golden_samples,
-                TOLERANCE,
-                "scene",
-            )
-        )
+        variants.append(measure_variant(name, path, run_graph(path, media.test), criteria))
     finished = replace(
         manifest,
         spec=spec,
-        variants=timed(variants, directory, media.test[0]),
-        golden=package.describe(directory / golden.FILE),
+        variants=time_variants(variants, directory, media.test[0]),
+        golden=package.file_entry(directory / golden.FILE),
     )
     (directory / "manifest.json").write_text(json.dumps(to_json(finished)), encoding="utf-8")
     return directory

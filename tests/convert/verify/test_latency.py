@@ -1,4 +1,4 @@
-"""Graphs are timed in turns, each with its own data in the caches."""
+"""Latencies: graphs run in turns, and each timed run follows one of the same graph."""
 
 import time
 from pathlib import Path
@@ -10,7 +10,7 @@ from convert.verify import latency
 from convert.verify.latency import medians_ms
 
 
-def test_a_timed_run_follows_one_of_the_same_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_timed_run_follows_a_run_of_the_same_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[str] = []
     clock: list[str] = []
 
@@ -32,5 +32,5 @@ def test_a_timed_run_follows_one_of_the_same_graph(monkeypatch: pytest.MonkeyPat
     assert len(medians_ms([Path(f"{name}.onnx") for name in names], {}, threads=1)) == 2
     turns = runs[2 * latency.WARM_UP_RUNS :]
     assert turns == ["float", "float", "int8", "int8"] * (len(turns) // 4)
-    # each timed run lies between two looks at the clock, both after a run of its own graph
+    # the clock is read before and after each timed run, both times after a run of its own graph
     assert clock[1:5] == ["float", "float", "int8", "int8"]

@@ -1,0 +1,96 @@
+"""What the manifest says of a variant, and the variants that are refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convert.errors import VerificationError
+from convert.metrics import Outputs
+from convert.package.measure_variant import (
+    Criteria,
+    VariantName,
+    measure_variant,
+    time_variants,
+)
+from convert.recipe import Tolerance
+from convert.samples.golden import Golden
+from convert.samples.sets import SampleSets
+from convert.verify.parity import run_graph
+from runtime.artifact.manifest import Variant
+from tests.convert.support.quantized import write_int8
+from tests.convert.support.tiny_graphs import (
+    PIXELS,
+    SAMPLES,
+    means,
+    spec,
+    write_centred,
+    write_fake_int8,
+    write_mean,
+)
+
+SAMPLE_SETS = SampleSets("sha256:1", SAMPLES, SAMPLES, SAMPLES)
+GOLDEN = Golden(SAMPLES[:2], means(PIXELS[:2]))
+
+
+def measured(
+    name: VariantName,
+    path: Path,
+    *,
+    tolerance: Tolerance | None = None,
+    reference: Outputs | None = None,
+    golden: Golden = GOLDEN,
+) -> Variant:
+    """Measure a file; the default reference is the mean of each channel."""
+    outputs = means(PIXELS) if reference is None else reference
+    criteria = Criteria(spec(), SAMPLE_SETS, outputs, golden, tolerance, "scene")
+    return measure_variant(name, path, run_graph(path, SAMPLES), criteria)
+
+
+def test_int8_that_computes_in_float_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(VerificationError, match="int8: it computes in float"):
+        measured("int8", write_fake_int8(tmp_path / "fake.onnx"))
+
+
+def test_a_file_outside_the_tolerance_is_refused(tmp_path: Path) -> None:
+    path = write_mean(tmp_path / "a.onnx", offset=0.2)
+    tolerance = Tolerance(at_most={"probability_distance": 0.1})
+    with pytest.raises(VerificationError, match=r"float: probability_distance 0\.3000 > 0\.1"):
+        measured("float", path, tolerance=tolerance)
+
+
+def test_a_7_bit_variant_that_may_saturate_is_refused(tmp_path: Path) -> None:
+    path = write_int8(tmp_path / "int8.onnx", reduce_range=False)
+    # outputs of another graph will do: whether products may saturate is read from the file
+    run = run_graph(write_mean(tmp_path / "mean.onnx"), SAMPLES)
+    empty = Golden(SAMPLES[:1], {})
+    criteria = Criteria(spec(), SAMPLE_SETS, means(PIXELS), empty, None, "scene")
+    with pytest.raises(
+        VerificationError, match=r"int8-7bit: 3 layers may saturate, \S+Conv the first"
+    ):
+        measure_variant("int8-7bit", path, run, criteria)
+
+
+def test_a_variant_records_its_measurements(tmp_path: Path) -> None:
+    variant = measured(
+        "float",
+        write_centred(tmp_path / "a.onnx"),
+        reference={"probabilities": np.zeros((5, 3), np.float32)},
+        golden=Golden(SAMPLES[:2], {"probabilities": np.full((2, 3), 0.25, np.float32)}),
+    )
+    assert not variant.batch_invariant
+    assert variant.cpu_features == ()
+    assert variant.files[0].name == "a.onnx"
+    verification = variant.verification
+    assert (verification["inputs"], verification["inputs_source"]) == (5, "sha256:1")
+    assert verification["judged"] is False
+    assert verification["fidelity"]["top1_agreement"] == 1
+    assert verification["golden"]["probabilities"] == {"mean_abs": 0.25, "max_abs": 0.25}
+
+
+def test_variants_are_timed_together(tmp_path: Path) -> None:
+    paths = [write_mean(tmp_path / f"{name}.onnx") for name in ("a", "b")]
+    variants = [measured("float", path) for path in paths]
+    timed = time_variants(variants, tmp_path, SAMPLES[0])
+    assert all(variant.verification["milliseconds"] > 0 for variant in timed)
+    assert [variant.files for variant in timed] == [variant.files for variant in variants]
