@@ -33,10 +33,11 @@ from tests.support.artifacts import (
     VOICE,
     write_artifact,
 )
+from tests.support.documents import shell_lines
 from tests.support.images import png
 
-DOCUMENT = (Path(__file__).parents[2] / "serve" / "API.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"^```sh\n(.*?)^```$(?:\n```json\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
+PATH = Path(__file__).parents[2] / "serve" / "API.md"
+DOCUMENT = PATH.read_text(encoding="utf-8")
 SECTION = re.compile(r"^## (.*)$", re.MULTILINE)
 ROUTE = re.compile(r"`?((?:GET|POST) /[\w/{}-]*)`?")
 ROW = re.compile(r"^\| `.*\|$", re.MULTILINE)
@@ -80,12 +81,10 @@ def sections() -> dict[str, str]:
 
 
 def examples() -> list[Example]:
-    parsed = []
-    for lines, answer in BLOCK.findall(DOCUMENT):
-        *others, last = lines.replace("\\\n", "").strip().splitlines()
-        parsed += [parse_example(line, None) for line in others]
-        parsed.append(parse_example(last, json.loads(with_tiny_models(answer)) if answer else None))
-    return parsed
+    return [
+        parse_example(line, json.loads(with_tiny_models(answer)) if answer else None)
+        for line, answer in shell_lines(PATH)
+    ]
 
 
 def with_tiny_models(text: str) -> str:

@@ -39,7 +39,7 @@ def server(artifacts: Path) -> Iterator[Server]:
 
 
 def curl(*arguments: str) -> tuple[int, str, bytes]:
-    """Status, Content-Type and body."""
+    """Return status, Content-Type and body of a request by curl."""
     if CURL is None:
         pytest.skip("curl is not installed")
     mark = "\n%{http_code} %{content_type}"

@@ -31,6 +31,6 @@ def shell_lines(*documents: Path) -> Iterator[tuple[str, str | None]]:
     """Yield each line of the `sh` blocks; with the last line of a block comes its output."""
     for block in read_blocks(*documents):
         if block.language == "sh":
-            *lines, last = block.text.strip().splitlines()
+            *lines, last = block.text.replace("\\\n", "").strip().splitlines()  # joins \ lines
             yield from ((line, None) for line in lines)
             yield last, block.output

@@ -1,4 +1,4 @@
-"""Limits of request bodies, on the wire."""
+"""Limits of request bodies, over HTTP."""
 
 import asyncio
 import base64

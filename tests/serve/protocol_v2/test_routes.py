@@ -32,7 +32,7 @@ def json_request(**fields: Any) -> dict[str, Any]:
 
 
 def binary_request(**fields: Any) -> tuple[bytes, dict[str, str]]:
-    """Body and headers as tritonclient sends them: JSON, then the tensors in input order."""
+    """Return body and headers as tritonclient sends them: JSON, then the tensors in order."""
     inputs = [
         tensor(name, array, parameters={"binary_data_size": array.nbytes})
         for name, array in (("values", VALUES), ("counts", COUNTS))

@@ -28,7 +28,7 @@ def decode(response: httpx.Response) -> NDArray[np.uint8]:
 
 
 def disc(*, side: int = 200) -> NDArray[np.uint8]:
-    """(side, side, 3) uint8 RGB: an orange disc on textured blue, what GrabCut is made for."""
+    """Return a (side, side, 3) uint8 RGB image that GrabCut segments well: orange on blue."""
     noise = np.random.default_rng(0).integers(0, 25, (side, side, 3), np.uint8)
     image = np.full((side, side, 3), (20, 40, 150), np.uint8)
     cv2.circle(image, (side // 2, side // 2), side // 4, (240, 150, 10), -1, cv2.LINE_AA)

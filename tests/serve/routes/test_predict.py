@@ -1,4 +1,4 @@
-"""Sounds, clips and texts, on the wire."""
+"""POST /v1/models/{model} and the task routes of sounds, clips and texts, over HTTP."""
 
 import json
 from collections.abc import Iterator, Mapping
