@@ -16,7 +16,7 @@ from convert.samples.golden import Golden
 from convert.samples.sets import SampleSets
 from convert.verify.latency import medians_ms
 from convert.verify.op_types import op_types
-from convert.verify.parity import GraphRun, integer_operators, rows_are_independent, run_rows
+from convert.verify.parity import GraphRun, integer_operators, rows_are_independent, run_samples
 from runtime.artifact.golden_limits import measure_difference
 from runtime.artifact.manifest import Spec, Variant
 from runtime.engine.session import Feeds
@@ -104,7 +104,7 @@ def measure_variant(name: VariantName, path: Path, run: GraphRun, criteria: Crit
                 "at_most": dict(tolerance.at_most),
             },
             "fidelity": dict(fidelity.metrics),
-            "golden": _golden_differences(golden.outputs, run_rows(path, golden.samples)),
+            "golden": _golden_differences(golden.outputs, run_samples(path, golden.samples)),
             "integer_operators": dict(operators),
         },
         batch_invariant=rows_are_independent(run),

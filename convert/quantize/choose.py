@@ -28,7 +28,7 @@ from convert.quantize.search.float_layers import Measurement, Search
 from convert.recipe import SEARCH_SECONDS, Tolerance
 from convert.samples.sets import SampleSets
 from convert.verify.latency import run_and_time
-from convert.verify.parity import GraphRun, run_rows
+from convert.verify.parity import GraphRun, run_samples
 from runtime.artifact.manifest import NmsConfig
 
 RequestedPrecision = Literal["auto", "int8", "float"]
@@ -131,7 +131,7 @@ class _Comparison:
         self._tolerance = tolerance
         self._suppression = suppression
         self._files = files
-        self._validation_outputs = run_rows(float_run.path, media.validation)
+        self._validation_outputs = run_samples(float_run.path, media.validation)
         self._test_outputs = float_run.outputs
 
     def evaluate(self, config: QuantizationConfig) -> Measurement:
@@ -151,7 +151,7 @@ class _Comparison:
         graphs = []
         for trial in result.trials:
             path = self._files.path(trial.config)
-            outputs = run_rows(path, self._media.test)
+            outputs = run_samples(path, self._media.test)
             fidelity = self._fidelity(self._test_outputs, outputs)
             violations = tuple(self._tolerance.violations(fidelity.metrics))
             graph = Finalist(result.name, trial, path, result.graphs, fidelity, violations)

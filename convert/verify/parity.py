@@ -56,7 +56,7 @@ def run_graph(path: Path, samples: Sequence[Feeds]) -> GraphRun:
     return GraphRun(path, outputs, tuple(rows), batch_outputs)
 
 
-def run_rows(path: Path, samples: Sequence[Feeds]) -> Outputs:
+def run_samples(path: Path, samples: Sequence[Feeds]) -> Outputs:
     """Run each sample alone, so that memory stays that of one, and stack the outputs."""
     session = Session(path, SessionOptions(threads=THREADS))
     return collate([session.run(feeds) for feeds in samples])

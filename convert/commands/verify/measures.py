@@ -12,7 +12,7 @@ from convert.metrics import measure
 from convert.recipe import Tolerance
 from convert.samples.sets import Samples
 from convert.verify.latency import medians_ms
-from convert.verify.parity import BATCH_TOLERANCE, batch_invariant, integer_operators, run_rows
+from convert.verify.parity import BATCH_TOLERANCE, batch_invariant, integer_operators, run_samples
 from runtime.artifact.golden import Golden
 from runtime.artifact.golden_limits import (
     Difference,
@@ -38,7 +38,7 @@ def check_golden_media(golden: Golden, model: Model) -> Iterator[Check]:
 def check_golden_outputs(directory: Path, golden: Golden, model: Model) -> Iterator[Check]:
     """Check the graph's outputs for the golden inputs against the reference framework's."""
     rows = [golden.feeds(number) for number in range(golden.count)]
-    outputs = run_rows(_path(directory, model), rows)
+    outputs = run_samples(_path(directory, model), rows)
     for name, actual in outputs.items():
         recorded = recorded_difference(model.variant.verification, name) or Difference(0.0, 0.0)
         allowed = limits(recorded, margin_unit(name, golden.inputs))
@@ -82,7 +82,7 @@ def check_fidelity(
         samples: inputs of both.
         synthetic: whether the samples are synthetic.
     """
-    expected, actual = (run_rows(_path(directory, one), samples) for one in (plain, model))
+    expected, actual = (run_samples(_path(directory, one), samples) for one in (plain, model))
     metrics = measure(expected, actual, model.spec.suppression).metrics
     source = f"{len(samples)} {'synthetic samples' if synthetic else 'media of --media'}"
     values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())

@@ -25,7 +25,7 @@ from convert.samples.media import MODALITIES
 from convert.samples.procedural import CALIBRATION, EVALUATION, GOLDEN, SAMPLES, sentences
 from convert.samples.procedural.sentences import generate_sentences
 from convert.samples.sets import SampleSets, collate
-from convert.verify.parity import batch_invariant, check_parity, run_graph, run_rows
+from convert.verify.parity import batch_invariant, check_parity, run_graph, run_samples
 from convert.weights.download.plan import installed_folder
 from runtime.artifact.conditions import read_conditions
 from runtime.artifact.manifest import VOCABULARY
@@ -248,7 +248,7 @@ def test_real_weights_in_8_bits(minilm: Loaded, tmp_path: Path) -> None:
     packed = tmp_path / "int8.onnx"
     quantizer = Quantizer(onnx.load(path), texts(minilm, CALIBRATION, 2))
     onnx.save(quantizer.quantize(QuantizationConfig(WEIGHTED, matmul_mode="nbits")), packed)
-    found = run_rows(packed, samples)
+    found = run_samples(packed, samples)
     # 0.9994 measured; centred, as tolerances have it, 0.9992
     assert np.einsum("nd,nd->n", expected["embedding"], found["embedding"]).mean() > 0.999
     assert measure(expected, found).metrics["cosine_p05"] > 0.998

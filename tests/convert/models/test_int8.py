@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from convert.metrics import measure
-from convert.verify.parity import run_rows
+from convert.verify.parity import run_samples
 from runtime.artifact.manifest import read_manifest
 from runtime.media.images.decode import decode_image
 from runtime.media.images.preprocess import preprocess
@@ -39,7 +39,7 @@ def test_u2netp_is_packaged_in_int8_and_keeps_its_masks(version: Path, shared: P
     images = [preprocess(decode_image(p.read_bytes()), manifest.spec.preprocess) for p in paths]
     batch = np.stack(images)
     reference, served = (
-        run_rows(version / f"{name}.onnx", rows(batch)) for name in ("float", "int8")
+        run_samples(version / f"{name}.onnx", rows(batch)) for name in ("float", "int8")
     )
     metrics = measure(reference, served).metrics
     print(f"u2netp INT8 on {len(paths)} photos: {metrics}")

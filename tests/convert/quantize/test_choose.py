@@ -21,7 +21,7 @@ from convert.quantize.search import candidates
 from convert.quantize.search.candidates import GRAPHS, RESERVED_GRAPHS, Effort
 from convert.recipe import Loaded, Tolerance
 from convert.samples.sets import SampleSets
-from convert.verify.parity import run_rows
+from convert.verify.parity import run_samples
 from tests.convert.support import nets
 from tests.convert.support.parity import run_and_choose, write_float_graph
 from tests.convert.support.quantized import fix_timings
@@ -150,7 +150,7 @@ def total_variations(media: SampleSets, path: Path) -> NDArray[np.float64]:
     quantized = path.with_name("all-integer.onnx")
     quantizer = Quantizer(onnx.load(path), media.calibration)
     onnx.save(quantizer.quantize(QuantizationConfig(all_op_types())), quantized)
-    p, q = (run_rows(each, media.validation)["probabilities"] for each in (path, quantized))
+    p, q = (run_samples(each, media.validation)["probabilities"] for each in (path, quantized))
     distances: NDArray[np.float64] = np.abs(p - q).sum(axis=1) / 2
     return distances
 

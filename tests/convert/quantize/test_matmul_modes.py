@@ -14,7 +14,7 @@ from convert.quantize.search.candidates import TRANSFORMER_SETS
 from convert.quantize.search.layer_groups import layer_groups
 from convert.recipe import Tolerance
 from convert.samples.sets import same_shape_indices
-from convert.verify.parity import batch_invariant, integer_operators, run_rows
+from convert.verify.parity import batch_invariant, integer_operators, run_samples
 from runtime.engine.session import Feeds
 from tests.convert.support import nets
 from tests.convert.support.parity import run_and_choose, write_float_graph
@@ -96,7 +96,7 @@ def test_products_with_weights_become_integer_and_stay_close(
     samples = nets.media().validation
 
     counts = dict(integer_operators(target))
-    distance = measure(run_rows(path, samples), run_rows(target, samples)).metrics
+    distance = measure(run_samples(path, samples), run_samples(target, samples)).metrics
 
     # the product of two activations stays in float, and so does what follows each product
     assert {name: counts.get(name, 0) for name in operators} == operators

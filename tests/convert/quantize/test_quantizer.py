@@ -12,7 +12,7 @@ from convert.errors import ConvertError
 from convert.export.numerics import PREFIX, Probabilities
 from convert.export.numerics.image import SCALE
 from convert.quantize.quantizer import QuantizationConfig, Quantizer, all_op_types
-from convert.verify.parity import integer_operators, run_rows
+from convert.verify.parity import integer_operators, run_samples
 from tests.convert.support import nets
 from tests.convert.support.parity import write_float_graph
 
@@ -36,7 +36,7 @@ def test_all_convolutions_are_integer_and_answers_stay_close(path: Path, tmp_pat
     operators = integer_operators(target)
     assert operators.get("QLinearConv") == 3
     images = nets.media().validation
-    expected, quantized = (run_rows(p, images)["probabilities"] for p in (path, target))
+    expected, quantized = (run_samples(p, images)["probabilities"] for p in (path, target))
     assert np.abs(expected - quantized).max() < 0.1
     assert np.abs(expected - quantized).max() > 0  # else nothing was quantized
 

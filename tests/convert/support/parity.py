@@ -14,7 +14,7 @@ from convert.metrics import Outputs, max_abs_difference
 from convert.quantize.choose import Choice, choose
 from convert.recipe import Loaded, output_shapes
 from convert.samples.sets import Samples, SampleSets
-from convert.verify.parity import run_graph, run_rows
+from convert.verify.parity import run_graph, run_samples
 from runtime.engine.session import Session
 from runtime.media.images.decode import decode_image
 from runtime.media.images.preprocess import preprocess
@@ -65,6 +65,6 @@ def compared(reference: Outputs, path: Path, batch: Batch) -> dict[str, float]:
     together = [session.run({"image": batch[at : at + 3]}) for at in range(0, len(batch), 3)]
     joined = {name: np.concatenate([run[name] for run in together]) for name in together[0]}
     return {
-        "batch_1": max_abs_difference(reference, run_rows(path, rows(batch))),
+        "batch_1": max_abs_difference(reference, run_samples(path, rows(batch))),
         "batch_3": max_abs_difference(reference, joined),
     }

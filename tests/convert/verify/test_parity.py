@@ -11,7 +11,7 @@ from convert.verify.parity import (
     check_parity,
     integer_operators,
     run_graph,
-    run_rows,
+    run_samples,
 )
 from tests.convert.support.tiny_graphs import (
     PIXELS,
@@ -75,6 +75,6 @@ def test_a_run_holds_every_sample_and_one_batch(tmp_path: Path) -> None:
 
 def test_weights_in_int8_that_are_folded_back_are_no_integer_operators(tmp_path: Path) -> None:
     path = write_fake_int8(tmp_path / "fake.onnx")
-    outputs = run_rows(path, SAMPLES)["probabilities"]
+    outputs = run_samples(path, SAMPLES)["probabilities"]
     np.testing.assert_allclose(outputs, means(PIXELS)["probabilities"], atol=1e-5)
     assert integer_operators(path) == {}

@@ -12,7 +12,7 @@ from convert.quantize.calibrate import calibrate
 from convert.quantize.passes.cross_layer_equalization import equalize_layers, layer_pairs
 from convert.quantize.quantizer import QuantizationConfig, Quantizer, all_op_types
 from convert.quantize.shapes import infer_shapes
-from convert.verify.parity import run_rows
+from convert.verify.parity import run_samples
 from tests.convert.support import nets
 from tests.convert.support.parity import write_float_graph
 
@@ -58,7 +58,8 @@ def test_the_function_stays_and_channels_become_similar(name: str, tmp_path: Pat
     equalized = equalize_layers(model, stats.channel_abs_max)
     onnx.save(equalized, tmp_path / "equal.onnx")
     before, after = (
-        run_rows(tmp_path / f"{name}.onnx", samples)["probabilities"] for name in ("float", "equal")
+        run_samples(tmp_path / f"{name}.onnx", samples)["probabilities"]
+        for name in ("float", "equal")
     )
     np.testing.assert_allclose(after, before, atol=2e-5)
     between = [pair.second.input[0] for pair in layer_pairs(model)]
@@ -84,12 +85,12 @@ def test_equalization_repairs_a_net_with_one_large_channel(tmp_path: Path) -> No
     media = nets.media()
     quantizer = Quantizer(model, media.calibration)
     assert quantizer.has_layer_pairs
-    expected = run_rows(tmp_path / "float.onnx", media.validation)["probabilities"]
+    expected = run_samples(tmp_path / "float.onnx", media.validation)["probabilities"]
     distances = []
     for equalize in (False, True):
         config = QuantizationConfig(all_op_types(), cross_layer_equalization=equalize)
         onnx.save(quantizer.quantize(config), tmp_path / "int8.onnx")
-        quantized = run_rows(tmp_path / "int8.onnx", media.validation)["probabilities"]
+        quantized = run_samples(tmp_path / "int8.onnx", media.validation)["probabilities"]
         distances.append(float(np.abs(quantized - expected).sum(axis=1).mean() / 2))
     assert distances[0] > 0.02
     assert distances[1] < 0.013  # the net without the large channel has 0.012

@@ -17,7 +17,7 @@ from convert.quantize.passes.pad_channels import pad_channels
 from convert.quantize.quantizer import QuantizationConfig, Quantizer, all_op_types
 from convert.quantize.shapes import infer_shapes, tensor_sizes
 from convert.recipe import Loaded
-from convert.verify.parity import run_rows
+from convert.verify.parity import run_samples
 from runtime.engine.session import Session, SessionOptions
 from tests.convert.support import nets
 from tests.convert.support.parity import rows, write_float_graph
@@ -57,8 +57,8 @@ def padded(loaded: Loaded, path: Path) -> tuple[onnx.ModelProto, onnx.ModelProto
     model = write_float_graph(loaded, path)
     with_padding = pad_channels(model, tensor_sizes(model, rows(IMAGES)[0]))
     onnx.save(with_padding, path.with_name("padded.onnx"))
-    expected = run_rows(path, rows(IMAGES))
-    outputs = run_rows(path.with_name("padded.onnx"), rows(IMAGES))
+    expected = run_samples(path, rows(IMAGES))
+    outputs = run_samples(path.with_name("padded.onnx"), rows(IMAGES))
     assert max_abs_difference(expected, outputs) < TOLERANCE
     return model, with_padding
 
@@ -157,7 +157,7 @@ def test_quantized_convolutions_are_padded_and_stay_close(
     layers = [node for node in onnx.load(optimized).graph.node if node.op_type == "QLinearConv"]
     tensors = {t.name: numpy_helper.to_array(t) for t in onnx.load(optimized).graph.initializer}
     assert [tensors[node.input[3]].shape[:2] for node in layers] == [(24, 4), (16, 20)]
-    expected, quantized = (run_rows(p, rows(IMAGES)) for p in (tmp_path / "float.onnx", path))
+    expected, quantized = (run_samples(p, rows(IMAGES)) for p in (tmp_path / "float.onnx", path))
     # two layers in 8 bits
     assert np.abs(expected["alpha"] - quantized["alpha"]).mean() < 0.02
 
@@ -201,7 +201,7 @@ def test_padded_layers_are_equalized_like_others(tmp_path: Path) -> None:
     stats = calibrate(infer_shapes(with_padding), rows(IMAGES))
     onnx.save(equalize_layers(with_padding, stats.channel_abs_max), tmp_path / "equal.onnx")
     expected, outputs = (
-        run_rows(tmp_path / name, rows(IMAGES)) for name in ("float.onnx", "equal.onnx")
+        run_samples(tmp_path / name, rows(IMAGES)) for name in ("float.onnx", "equal.onnx")
     )
     assert max_abs_difference(expected, outputs) < 1e-5  # the scales are no powers of two
 

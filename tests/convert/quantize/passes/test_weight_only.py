@@ -17,7 +17,7 @@ from convert.quantize.calibrate import calibrate
 from convert.quantize.passes.weight_only import store_weights_int8
 from convert.quantize.quantizer import QuantizationConfig, Quantizer, all_op_types
 from convert.quantize.shapes import infer_shapes
-from convert.verify.parity import run_rows
+from convert.verify.parity import run_samples
 from runtime.engine.session import Session, SessionOptions
 from tests.convert.support import nets
 from tests.convert.support.parity import write_float_graph
@@ -80,7 +80,7 @@ def test_corrected_biases_remove_the_mean_error(model: onnx.ModelProto, tmp_path
 
     def mean_channels(means: Mapping[str, NDArray[Any]], *names: str) -> NDArray[Any]:
         onnx.save(store_weights_int8(deepcopy(model), names, means), tmp_path / "probed.onnx")
-        channels: NDArray[Any] = run_rows(tmp_path / "probed.onnx", samples)[layer.output[0]]
+        channels: NDArray[Any] = run_samples(tmp_path / "probed.onnx", samples)[layer.output[0]]
         return channels.mean(axis=(0, 2, 3))
 
     expected = mean_channels({})
