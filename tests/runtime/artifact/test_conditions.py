@@ -1,3 +1,5 @@
+"""Tables of conditions: looked up by name and synonym, refused in another format."""
+
 import io
 from pathlib import Path
 from typing import Any
@@ -16,15 +18,15 @@ def conditions(tmp_path: Path) -> Conditions:
     return read_conditions((tmp_path / "conditions.npz").read_bytes(), "here", width=6)
 
 
-@pytest.mark.parametrize("called", ["Ischaemic stroke", "ischaemic STROKE", "cva", " Stroke\n"])
-def test_conditions_are_found_by_name_and_synonym(conditions: Conditions, called: str) -> None:
-    assert conditions.find(called) == "Ischaemic stroke"
-    np.testing.assert_array_equal(conditions.embed(called), [1, 0, 0, 0, 0, 0])
+@pytest.mark.parametrize("name", ["Ischaemic stroke", "ischaemic STROKE", "cva", " Stroke\n"])
+def test_conditions_are_found_by_name_and_synonym(conditions: Conditions, name: str) -> None:
+    assert conditions.find(name) == "Ischaemic stroke"
+    np.testing.assert_array_equal(conditions.embed(name), [1, 0, 0, 0, 0, 0])
 
 
-def test_unknown_condition_lists_the_known(conditions: Conditions) -> None:
-    says = "condition 'gout' is unknown; known: Ischaemic stroke, Parkinson's disease"
-    with pytest.raises(InputError, match=says):
+def test_an_unknown_condition_is_an_error_that_lists_the_known_ones(conditions: Conditions) -> None:
+    message = "condition 'gout' is unknown; known: Ischaemic stroke, Parkinson's disease"
+    with pytest.raises(InputError, match=message):
         conditions.embed("gout")
 
 
@@ -41,7 +43,7 @@ def table(**changes: Any) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"", "is no table of conditions"),
         (b"PK\x03\x04" + bytes(40), "is no table of conditions"),
@@ -57,7 +59,7 @@ def table(**changes: Any) -> bytes:
         (table(names=np.array(["a", "C"])), "'C' is listed twice"),
     ],
 )
-def test_tables_of_another_form_are_refused(content: bytes, says: str) -> None:
-    with pytest.raises(ArtifactError, match=says) as caught:
+def test_tables_of_another_format_are_refused(content: bytes, message: str) -> None:
+    with pytest.raises(ArtifactError, match=message) as caught:
         read_conditions(content, "here", width=6)
     assert str(caught.value).startswith("here")

@@ -1,3 +1,5 @@
+"""JSON to dataclasses and back, and the errors for what a dataclass does not declare."""
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -52,19 +54,19 @@ def test_round_trip() -> None:
     assert to_json(DRAWING) == VALUE
 
 
-def test_whole_number_is_a_float_where_one_is_wanted() -> None:
-    found = parse(Drawing, {**VALUE, "scale": 2}, "a.json").scale
-    assert (found, type(found)) == (2.0, float)
+def test_a_whole_number_becomes_a_float() -> None:
+    scale = parse(Drawing, {**VALUE, "scale": 2}, "a.json").scale
+    assert (scale, type(scale)) == (2.0, float)
 
 
-def test_extension_fields_are_let_through() -> None:
+def test_extension_fields_are_ignored() -> None:
     shapes = [{"op": "circle", "radius": 2, "x_colour": "red"}]
-    found = parse(Drawing, {**VALUE, "x_mine": [1], "shapes": shapes}, "a.json")
-    assert found.shapes == (Circle(2.0),)
+    drawing = parse(Drawing, {**VALUE, "x_mine": [1], "shapes": shapes}, "a.json")
+    assert drawing.shapes == (Circle(2.0),)
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"colour": 1}, "a.json.colour is not a known field; known: name, shapes, scale"),
         ({"name": 1}, "a.json.name is '1' (int); allowed: str"),
@@ -92,19 +94,19 @@ def test_extension_fields_are_let_through() -> None:
         ),
     ],
 )
-def test_what_is_not_declared_is_refused_with_its_place(change: dict[str, Any], says: str) -> None:
+def test_wrong_values_are_refused_with_their_place(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ArtifactError) as caught:
         parse(Drawing, {**VALUE, **change}, "a.json")
-    assert str(caught.value).startswith(says)
+    assert str(caught.value).startswith(message)
 
 
-def test_missing_field_is_named() -> None:
+def test_a_missing_field_is_named() -> None:
     value = {name: item for name, item in VALUE.items() if name != "kind"}
     with pytest.raises(ArtifactError, match=r"^a\.json\.kind is missing$"):
         parse(Drawing, value, "a.json")
 
 
 @pytest.mark.parametrize("value", [None, [], "text", 3])
-def test_no_object_is_refused(value: object) -> None:
+def test_a_value_that_is_no_object_is_refused(value: object) -> None:
     with pytest.raises(ArtifactError, match=r"^a\.json is .* allowed: dict"):
         parse(Drawing, value, "a.json")

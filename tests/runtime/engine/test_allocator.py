@@ -1,4 +1,4 @@
-"""The allocator keeps a large block for the next run instead of giving it back to the kernel."""
+"""The allocator keeps a large block for the next run instead of returning it to the kernel."""
 
 import subprocess
 import sys
@@ -26,22 +26,22 @@ PAGES = 48 * 2**20 // 4096
 def page_faults(*, tuned: bool, environ: str = "{}") -> int:
     program = PROGRAM.format(tuned=tuned, environ=environ)
     # huge pages would hide the difference
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         check=True,
         env={"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0", "NUMPY_MADVISE_HUGEPAGE": "0"},
     )
-    return int(done.stdout)
+    return int(process.stdout)
 
 
-def test_large_blocks_are_kept() -> None:
+def test_large_blocks_stay_with_the_process() -> None:
     assert page_faults(tuned=True) < PAGES / 10
     assert page_faults(tuned=False) > PAGES
 
 
-def test_the_environment_wins() -> None:
-    # told by the environment, this call leaves the thresholds alone
+def test_the_environment_has_priority() -> None:
+    # the call leaves alone the thresholds that the environment sets
     environ = "{'MALLOC_MMAP_THRESHOLD_': '1', 'MALLOC_TRIM_THRESHOLD_': '1'}"
     assert page_faults(tuned=True, environ=environ) > PAGES

@@ -1,3 +1,5 @@
+"""CPUs by affinity and cgroup quota, and instruction sets by /proc/cpuinfo."""
+
 import os
 from pathlib import Path
 
@@ -28,25 +30,25 @@ def write_v1(directory: Path, quota: str) -> Path:
     [
         ("max 100000\n", 4),
         ("200000 100000\n", 2),
-        ("250000 100000\n", 2),  # a third thread would be throttled half its time
+        ("250000 100000\n", 2),  # the kernel would throttle a third thread half of its time
         ("50000 100000\n", 1),
         ("800000 100000\n", 4),  # never over the affinity
     ],
 )
-def test_quota_of_cgroup_v2(tmp_path: Path, text: str, expected: int) -> None:
+def test_the_quota_of_cgroup_v2_limits_the_cpus(tmp_path: Path, text: str, expected: int) -> None:
     assert cpu_count(write_v2(tmp_path, text)) == expected
 
 
 @pytest.mark.parametrize(("quota", "expected"), [("-1\n", 4), ("300000\n", 3), ("10000\n", 1)])
-def test_quota_of_cgroup_v1(tmp_path: Path, quota: str, expected: int) -> None:
+def test_the_quota_of_cgroup_v1_limits_the_cpus(tmp_path: Path, quota: str, expected: int) -> None:
     assert cpu_count(write_v1(tmp_path, quota)) == expected
 
 
-def test_without_cgroup_the_affinity_counts(tmp_path: Path) -> None:
+def test_without_a_cgroup_the_affinity_limits_the_cpus(tmp_path: Path) -> None:
     assert cpu_count(tmp_path / "nowhere") == 4
 
 
-def test_features_are_the_kernels_flags(tmp_path: Path) -> None:
+def test_features_are_the_flags_of_the_first_cpu(tmp_path: Path) -> None:
     path = tmp_path / "cpuinfo"
     path.write_text("processor : 0\nflags\t\t: fpu avx2 avx512_vnni\nflags\t\t: other\n")
     assert cpu_features(path) == {"fpu", "avx2", "avx512_vnni"}

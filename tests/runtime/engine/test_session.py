@@ -1,3 +1,5 @@
+"""Sessions: outputs by name, threads, and files that onnxruntime refuses."""
+
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,19 +24,19 @@ def feeds(session: Session, count: int = 2) -> dict[str, np.ndarray]:
     return {tensor.name: np.random.default_rng(0).integers(0, 256, shape).astype(tensor.dtype)}
 
 
-def test_outputs_come_by_name_in_the_order_asked_for() -> None:
+def test_outputs_are_returned_in_the_requested_order() -> None:
     session = Session(GRAPH, SessionOptions(threads=1))
     names = [tensor.name for tensor in spec(session).outputs]
     assert len(names) == 2
-    every = session.run(feeds(session))
-    assert list(every) == names
-    turned = session.run(feeds(session), names[::-1])
-    assert list(turned) == names[::-1]
-    np.testing.assert_array_equal(turned[names[1]], every[names[1]])
+    outputs = session.run(feeds(session))
+    assert list(outputs) == names
+    reverse = session.run(feeds(session), names[::-1])
+    assert list(reverse) == names[::-1]
+    np.testing.assert_array_equal(reverse[names[1]], outputs[names[1]])
     assert list(session.run(feeds(session), names[1:])) == names[1:]
 
 
-def test_threads_change_nothing() -> None:
+def test_the_number_of_threads_changes_no_output() -> None:
     first, second = (Session(GRAPH, SessionOptions(threads=threads)) for threads in (1, 2))
     one, two = first.run(feeds(first)), second.run(feeds(second))
     for name, array in one.items():
@@ -44,15 +46,15 @@ def test_threads_change_nothing() -> None:
 def test_one_session_serves_several_threads_at_once() -> None:
     session = Session(GRAPH, SessionOptions(threads=1))
     inputs = [feeds(session, count) for count in (1, 2, 3, 4)] * 8
-    expected = [session.run(each) for each in inputs]
+    expected = [session.run(one) for one in inputs]
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(session.run, inputs))
-    for one, two in zip(expected, found, strict=True):
-        for name in one:
-            np.testing.assert_array_equal(one[name], two[name])
+        outputs = list(pool.map(session.run, inputs))
+    for alone, concurrent in zip(expected, outputs, strict=True):
+        for name in alone:
+            np.testing.assert_array_equal(alone[name], concurrent[name])
 
 
-def test_optimised_graph_is_written_on_demand(tmp_path: Path) -> None:
+def test_the_optimised_graph_is_written_on_request(tmp_path: Path) -> None:
     Session(GRAPH, SessionOptions(threads=1, optimized_path=tmp_path / "optimized.onnx"))
     assert (tmp_path / "optimized.onnx").stat().st_size > 0
 
@@ -65,6 +67,6 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path, content: bytes) -> No
         Session(path)
 
 
-def test_missing_file_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"nowhere\.onnx is refused by onnxruntime"):
         Session(tmp_path / "nowhere.onnx")
