@@ -17,7 +17,7 @@ def read(directory: Path, *, require_media: bool = False) -> Golden:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """A version with two samples of inputs and outputs, and no media."""
+    """Write a version with two samples of inputs and outputs, and no media."""
     return write_artifact(tmp_path, CLASSIFIER)
 
 

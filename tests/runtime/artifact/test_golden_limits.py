@@ -43,7 +43,7 @@ def test_both_values_are_compared(mean_abs: float, max_abs: float, expected: boo
 
 
 def test_one_of_several_samples_may_hold_all_of_the_mean() -> None:
-    """Of four samples one differs: over all of them the mean is a quarter of that sample's."""
+    """Check one sample of four that differs: over all four the mean is a quarter of its own."""
     expected, actual = np.zeros((4, 10)), np.zeros((4, 10))
     actual[0] = 0.02
     recorded = measure_difference(expected, actual)
