@@ -35,7 +35,7 @@ class ModelOutputError(SlipwayError, ArithmeticError):
 
 def not_finite(model_id: str) -> ModelOutputError:
     """Return the error for a model whose answer holds NaN or infinity."""
-    return ModelOutputError(f"{model_id} gave values that are not finite numbers")
+    return ModelOutputError(f"{model_id} returned values that are not finite numbers")
 
 
 def one_line(error: BaseException, *, most: int = 300) -> str:

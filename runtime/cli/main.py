@@ -78,8 +78,8 @@ def _add_common_options(parser: argparse.ArgumentParser) -> None:
         "files",
         nargs="+",
         metavar="FILE",
-        help="file to answer; a folder stands for all matching files below it; quote patterns "
-        "such as 'clips/**/*.mp4'",
+        help="file to process; of a folder, all matching files below it; quote patterns such as "
+        "'clips/**/*.mp4'",
     )
     add(
         "--json",

@@ -85,7 +85,7 @@ def cover(backdrop: Image, *, height: int, width: int) -> Image:
 def encode(foreground: Image, alpha: Image, backdrop: Backdrop, form: Format) -> bytes:
     """Encode a foreground in front of a backdrop.
 
-    Pixels without foreground lose their colour: nobody can restore the removed background from
+    Pixels without foreground lose their colour, so the removed background cannot be restored from
     the file.
 
     Args:

@@ -60,7 +60,7 @@ def detect(
     boxes, scores = (np.asarray(outputs[name][0], np.float32) for name in ("boxes_xyxy", "scores"))
     points = np.asarray(outputs["keypoints"][0], np.float32) if "keypoints" in outputs else None
     if np.isnan(scores).any():
-        raise ModelOutputError(f"{spec.id} gave scores that are not numbers")
+        raise ModelOutputError(f"{spec.id} returned scores that are not numbers")
     if any_class:
         scores = scores.max(axis=1, keepdims=True)
     best = non_max_suppression(boxes, scores, spec.suppression, points)

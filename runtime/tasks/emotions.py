@@ -38,7 +38,7 @@ def label_order(labels: Sequence[str], target: Sequence[str]) -> NDArray[np.int6
 
     Args:
         labels: of one classifier.
-        target: of the classifier whose order is asked for.
+        target: of the classifier whose order the result follows.
 
     Returns:
         (K,) int64, so that `probabilities[result]` are in the order of `target`; None if the two

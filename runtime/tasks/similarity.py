@@ -18,7 +18,7 @@ from runtime.model import Model
 from runtime.predict.prepare import Bounds
 from runtime.results import Embedding
 
-UNCALIBRATED = "no pairs were judged for this model: compare cosines with each other, not a limit"
+UNCALIBRATED = "the model has no similarity scale: compare cosines with each other, not a limit"
 # Limits of an embedding that a caller sends back. JSON keeps float32 exactly.
 _NORM_TOLERANCE = 1e-3
 _MOST_NUMBERS = 65_536

@@ -45,7 +45,7 @@ def normalized(scores: NDArray[np.floating], model_id: str) -> Floats:
     values = np.asarray(scores, np.float64)
     total = float(values.sum())
     if not np.isfinite(values).all() or values.min() < 0 or total <= 0:
-        raise ModelOutputError(f"{model_id} gave values that are no probabilities")
+        raise ModelOutputError(f"{model_id} returned values that are no probabilities")
     return values / total
 
 

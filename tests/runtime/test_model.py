@@ -224,7 +224,7 @@ def test_nan_in_an_answer_is_an_error(
         return {"probabilities": np.array([[0.5, np.nan]], np.float32)}
 
     monkeypatch.setattr(Session, "run", broken)
-    with pytest.raises(ModelOutputError, match="xception gave values that are not finite numbers"):
+    with pytest.raises(ModelOutputError, match="returned values that are not finite numbers"):
         classifier.predict(grey(90))
 
 

@@ -1,1 +1,1 @@
-"""One module per command: what it may be told, and how it answers for one file."""
+"""One module per command: its options, and its answer to one file."""

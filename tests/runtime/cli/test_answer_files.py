@@ -79,7 +79,7 @@ def test_nan_in_an_answer_is_an_error_and_not_invalid_json(
     options = Namespace(files=[str(text)], json=True, draw=None)
     assert answer_files(ReadyCommand(answer, frozenset()), options) == 1
     (line,) = json_lines(capsys.readouterr().out)
-    assert line["error"] == "m gave values that are not finite numbers"
+    assert line["error"] == "m returned values that are not finite numbers"
 
 
 def test_a_folder_or_pattern_without_files_is_an_error(

@@ -17,17 +17,12 @@ def options_of_all_commands() -> Iterator[tuple[str, argparse.Action]]:
             yield name, action
 
 
-def test_every_option_has_help() -> None:
+def test_every_option_with_a_value_states_its_default() -> None:
     options = list(options_of_all_commands())
     assert {name for name, _ in options} == {command.name for command in COMMANDS}
-    without_help = [(name, action.dest) for name, action in options if not action.help]
-    assert without_help == []
-
-
-def test_every_option_with_a_value_states_its_default() -> None:
     without_default = [
         (name, action.dest)
-        for name, action in options_of_all_commands()
+        for name, action in options
         if action.option_strings
         and action.nargs != 0
         and action.dest not in ("draw", "out", "behind")  # nothing is written or composed

@@ -82,5 +82,5 @@ def test_nan_scores_are_an_error_and_not_an_empty_answer(detector: runtime.Model
     context = Context(detector.spec, 1, "", source_height=16, source_width=16)
     outputs = detector.run({"image": np.zeros((1, 16, 16, 3), np.uint8)})
     outputs["scores"] = np.full((1, 32, 2), np.nan, np.float32)
-    with pytest.raises(ArithmeticError, match="tiny_detector gave scores that are not numbers"):
+    with pytest.raises(ArithmeticError, match="tiny_detector returned scores that are not numbers"):
         postprocess(outputs, context)

@@ -34,7 +34,7 @@ def test_scores_are_divided_by_their_sum() -> None:
 
 @pytest.mark.parametrize("values", [[0.0, 0.0], [np.nan, 1.0], [np.inf, 0.0], [-0.1, 1.1]])
 def test_scores_that_cannot_be_normalized_are_an_error(values: list[float]) -> None:
-    with pytest.raises(ArithmeticError, match="m gave values that are no probabilities"):
+    with pytest.raises(ArithmeticError, match="m returned values that are no probabilities"):
         normalized(np.array(values), "m")
 
 
