@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[options.command](options)
     except KeyboardInterrupt:
-        print("convert: interrupted; nothing half-written was left", file=sys.stderr)
+        print("convert: interrupted; no incomplete file is left", file=sys.stderr)
         return 130
 
 

@@ -33,7 +33,7 @@ def check_all(options: argparse.Namespace) -> Iterator[Finding]:
     findings = list(environment.check_environment())
     yield from findings
     if count_missing(findings):
-        yield Finding("note", "models", "looked at once the packages are there")
+        yield Finding("note", "models", "not checked: they need the packages")
         return
     yield from _check_machine()
     yield from _check_models(options)

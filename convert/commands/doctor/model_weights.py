@@ -95,7 +95,7 @@ def _on_this_machine(recipe_file: RecipeFile, weights: ResolvedWeights, out: Pat
     if weights.path is None:
         size = _float_graph_bytes(out / recipe_file.id) or ASSUMED_BYTES
         reason = f": {weights.fallback_reason}" if weights.fallback_reason else ""
-        text = f"seeded stand-ins, the answers will mean nothing{reason}"
+        text = f"seeded (untrained) weights: the answers will mean nothing{reason}"
         return ModelWeights(Finding("note", recipe_file.id, text), size, 0)
     if weights.path.is_dir():
         kind, files = "a folder", [path for path in weights.path.rglob("*") if path.is_file()]

@@ -72,7 +72,7 @@ def _to_text(models: ModelPair, evaluation: Evaluation) -> Iterator[str]:
     model = f"{manifest.id}/{manifest.version}, {manifest.weights.origin} weights"
     yield f"{model}: float against {after}"
     if after == models.before.variant.name:
-        yield "float is what this machine serves: nothing can differ; --variant names another"
+        yield "this machine serves float, so nothing can differ; --variant compares another variant"
     yield ""
     yield from format_result(evaluation.result)
 

@@ -90,7 +90,7 @@ def nearest(embeddings: NDArray[np.float32], labels: Sequence[str]) -> list[str]
         CasesError: fewer than two cases.
     """
     if len(labels) < 2:
-        raise CasesError("one case has no other one to be similar to")
+        raise CasesError(f"{len(labels)} case; an embedding model is evaluated on at least 2 cases")
     similarity = embeddings @ embeddings.T
     np.fill_diagonal(similarity, -np.inf)
     return [labels[index] for index in similarity.argmax(axis=1)]

@@ -43,7 +43,7 @@ def load_models(options: argparse.Namespace) -> ModelPair:
     directory = version_directory(path if path.is_dir() else options.out / options.artifact)
     after = load(directory, variant=options.variant)
     if options.recipe is not None and options.checkpoint is None:
-        raise CasesError("--recipe is of the export of --checkpoint, which is not given")
+        raise CasesError("--recipe is used with --checkpoint only; --checkpoint is missing")
     if options.checkpoint is not None:
         return ModelPair(_export_reference(options, after), after)
     try:
@@ -84,7 +84,7 @@ def _export_reference(options: argparse.Namespace, after: Model) -> Model:
     actual, expected = before.manifest.weights.sha256, after.manifest.weights.sha256
     if actual != expected:
         raise CasesError(
-            f"{options.checkpoint} has sha256 {actual}; the artifact was made of {expected}"
+            f"{options.checkpoint} has sha256 {actual}; the artifact was made from {expected}"
         )
     return before
 

@@ -18,7 +18,7 @@ def _format_accuracy(result: Accuracy) -> Iterator[str]:
     count, (before, after) = len(result.predictions), result.correct
     yield f"accuracy  before {before / count:.4f}  after {after / count:.4f}  of {count} cases"
     yield (
-        f"net change {after - before:+d}; {len(result.changed)} answered otherwise; "
+        f"net change {after - before:+d}; {len(result.changed)} predictions changed; "
         f"McNemar's test: p = {result.p_value:.2f}"
     )
     yield ""

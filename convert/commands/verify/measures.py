@@ -88,7 +88,7 @@ def check_fidelity(
     values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
     reason = _reason_to_report_only(model, metrics, synthetic=synthetic)
     if reason:
-        text = f"{values} on {source}; not judged: {reason}"
+        text = f"{values} on {source}; reported only: {reason}"
         yield Check("fidelity", "told", text, model.variant.name)
         return
     violations = _tolerance(model).violations(metrics)
@@ -116,9 +116,9 @@ def _reason_to_report_only(model: Model, metrics: Mapping[str, float], *, synthe
     if not verification.get("judged", False):
         return "its weights are untrained"
     if synthetic and model.manifest.calibration != SYNTHETIC:
-        return "it was calibrated on real media, give such as --media DIR"
+        return "it was calibrated on real media: pass media like those with --media DIR"
     if synthetic and any(np.isnan(value) for value in metrics.values()):
-        return "a metric has no value on synthetic samples, give --media DIR"
+        return "a metric has no value on synthetic samples: pass --media DIR"
     return ""
 
 

@@ -32,12 +32,12 @@ MEANING = {
 
 
 class BrokenOffError(SourceError):
-    """The connection ended or fell silent before the file was complete; what came is kept."""
+    """The connection ended or fell silent before the file was complete; its beginning is kept."""
 
 
 @dataclass(slots=True)
 class Network:
-    """The time limits of one run, and the hosts that did not answer in it: each is asked once."""
+    """The time limits of one run, and the hosts that did not answer: each is tried once."""
 
     connect_s: float = (
         3.0  # name lookup and all addresses; TCP repeats a lost first packet after 1 s
@@ -123,7 +123,7 @@ class Network:
     def _response(self, address: str, headers: Mapping[str, str]) -> Iterator[HTTPResponse]:
         connection, target = self._connection(address)
         late = threading.Event()
-        # a timeout of the socket would not do: headers that drip send each byte in time
+        # the socket's timeout is not enough: dripping headers send each single byte in time
         timer = threading.Timer(self.answer_s, _shut_down, (connection, late))
         timer.daemon = True
         timer.start()
@@ -242,7 +242,7 @@ def _check(response: HTTPResponse, address: str) -> None:
         meaning = MEANING.get(status, response.reason or "no file")
         raise SourceError(f"{address}: status {status}, {meaning}")
     if response.headers.get_content_type() == "text/html":
-        raise SourceError(f"{address}: a web page came, not the file")
+        raise SourceError(f"{address}: server sent a web page, not the file")
     encoding = response.headers.get("Content-Encoding", "identity")
     if encoding != "identity":
         raise SourceError(

@@ -64,7 +64,7 @@ class Store:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Store":
-        """Make a store as XDG_CACHE_HOME and SLIPWAY_OFFLINE=1 say."""
+        """Make the store that XDG_CACHE_HOME and SLIPWAY_OFFLINE=1 ask for."""
         offline = environ.get(OFFLINE, "") not in ("", "0")
         return cls(cache_directory(environ), None if offline else Network())
 
@@ -96,7 +96,7 @@ class Store:
     def unreachable_reason(self, source: AnySource) -> str | None:
         """Return why `fetch` could not download; None if the host accepts a connection."""
         if self.network is None:
-            return f"not here, and {OFFLINE} is set"
+            return f"not cached, and {OFFLINE} is set"
         return self.network.unreachable_reason(self._host_address(source))
 
     def fetch(self, source: AnySource) -> Fetched:
@@ -110,7 +110,7 @@ class Store:
         if folder is not None:
             return _of_package(folder, source)
         if self.network is None and not self._directory(source).is_dir():
-            raise SourceError(f"{source.address}: not here, and {OFFLINE} is set")
+            raise SourceError(f"{source.address}: not cached, and {OFFLINE} is set")
         try:
             # a second conversion waits here, and finds the files afterwards
             with locked(self._beside(source, ".lock")):

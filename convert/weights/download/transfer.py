@@ -13,7 +13,7 @@ from convert.sources import Expected
 from convert.weights.download.http import BrokenOffError, Network
 
 LIMIT_BYTES = 4 << 30  # of a file of unknown size
-ATTEMPTS = 3  # of a connection that breaks off after it brought something
+ATTEMPTS = 3  # while each one brings something before it breaks off
 Progress = Callable[[int, int | None], None]  # bytes received, size; None: unknown
 
 
@@ -82,11 +82,13 @@ def _attempt(
             if _ends_at(response, start):
                 return
             _discard(path)
-            raise SourceError(f"{address}: it ends before what was kept of it; run again")
+            raise SourceError(f"{address}: shorter than the {start} bytes kept of it; run again")
         begin, size = _position(response, path, start, expected, address)
         _check_size(size, expected, address)
         if size is None and not (expected.pinned or response.chunked):
-            raise SourceError(f"{address}: no length and no hash tell when the file is whole")
+            raise SourceError(
+                f"{address}: neither a length nor a hash says when the file is complete"
+            )
         _check_space(path, (size or 0) - begin)
         if begin == 0:
             write_json_atomic(_version_file(path), {"version": _version_of(response)})

@@ -191,7 +191,7 @@ def test_embedding_gets_the_label_of_the_nearest_other_case() -> None:
     angles = np.deg2rad([0, 10, 90, 100, 15])
     points = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     assert nearest(points, ["a", "a", "b", "b", "c"]) == ["a", "c", "b", "b", "a"]
-    with pytest.raises(CasesError, match="no other one"):
+    with pytest.raises(CasesError, match="at least 2 cases"):
         nearest(points[:1], ["a"])
 
 
@@ -337,7 +337,7 @@ def test_missing_artifacts_and_cases_are_refused(tmp_path: Path, evaluate: Evalu
     code, _, err = evaluate(directory.parent.name, tmp_path / "gone", "--out", tmp_path)
     assert (code, "no such directory or CSV" in err) == (1, True)
     code, _, err = evaluate(directory, tmp_path, "--recipe", tmp_path / "mine.py")
-    assert (code, "which is not given" in err) == (1, True)
+    assert (code, "--checkpoint is missing" in err) == (1, True)
     _add_rolled(directory)
     (directory / "float.onnx").unlink()
     code, _, err = evaluate(directory, tmp_path)

@@ -343,7 +343,7 @@ def test_interrupt_leaves_nothing_and_no_traceback(
     (os.killpg if to_group else os.kill)(process.pid, signal.SIGINT)
     _, message = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert message == "convert: interrupted; nothing half-written was left\n"
+    assert message == "convert: interrupted; no incomplete file is left\n"
     assert scratch_directories(out) == []
     # a parent interrupted alone waits a while for the child, which may finish
     assert len(versions(out / ID)) == next_version(out, ID) - 1 <= (not to_group)

@@ -85,7 +85,9 @@ def test_file_without_length_and_hash_is_refused(server: Server, store: Store) -
         exchange.wfile.write(b"HTTP/1.1 200 OK\r\nServer: x\r\n")
 
     source = source_at(server.serve("/net.pth", cut_off_in_its_headers), pinned=False)
-    assert "no length and no hash tell when the file is whole" in fetch_error(store, source)
+    assert "neither a length nor a hash says when the file is complete" in fetch_error(
+        store, source
+    )
 
 
 def test_two_runs_at_once_download_once(server: Server, tmp_path: Path) -> None:
@@ -154,7 +156,10 @@ def test_no_more_than_expected_is_written(server: Server, store: Store) -> None:
         (status(429), "status 429, too many requests"),
         (status(500), "status 500, Internal Server Error"),
         (status(204), "status 204, No Content"),
-        (status(200, b"<html>", "text/html; charset=utf-8"), "a web page came, not the file"),
+        (
+            status(200, b"<html>", "text/html; charset=utf-8"),
+            "server sent a web page, not the file",
+        ),
         (
             lambda exchange: exchange.head(Content_Encoding="gzip"),
             "server sent Content-Encoding: gzip; expected the raw file",

@@ -151,7 +151,7 @@ def test_named_revision_is_requested(server: Server, tmp_path: Path) -> None:
     [
         (not_found, "status 404, nothing is there"),
         (status(401), "status 401, it wants a login"),
-        (status(200, b"<html>", "text/html"), "a web page came"),
+        (status(200, b"<html>", "text/html"), "server sent a web page"),
         (status(200, b"{"), "not JSON"),
         (answering([]), "not the answer of a hub"),
         (answering({"sha": COMMIT}), "not the answer of a hub: KeyError('siblings')"),

@@ -70,7 +70,7 @@ def test_offline_store_sends_no_request_and_creates_nothing(server: Server, stor
     source = source_at(server.serve("/net.pth", GoodFile()))
     offline = replace(store, network=None)
     offline.probe([source])
-    with pytest.raises(SourceError, match="not here, and SLIPWAY_OFFLINE is set"):
+    with pytest.raises(SourceError, match="not cached, and SLIPWAY_OFFLINE is set"):
         offline.fetch(source)
     assert (server.requests, store.root.exists()) == ([], False)
 
