@@ -7,7 +7,7 @@ from convert.recipe import MODELS, Tolerance, find, model_ids, read
 from tests.convert.support.tiny import write_recipe
 
 
-def test_known_models_are_the_directory_listing() -> None:
+def test_model_ids_are_the_directory_listing() -> None:
     models = model_ids()
     assert "shared" not in models
     assert not {path.stem for path in (MODELS / "shared").glob("*.py")} & {*models}
@@ -18,7 +18,7 @@ def test_known_models_are_the_directory_listing() -> None:
         assert find(model_id).id == model_id
 
 
-def test_unknown_model_is_refused_and_the_known_are_listed() -> None:
+def test_unknown_model_is_refused_with_the_list_of_models() -> None:
     with pytest.raises(
         RecipeError, match=r"'nobody' has no recipe; known: background_u2net, background_u2netp, "
     ):
@@ -27,8 +27,8 @@ def test_unknown_model_is_refused_and_the_known_are_listed() -> None:
 
 def test_recipe_outside_the_repository_is_read(tmp_path: Path) -> None:
     path = write_recipe(tmp_path, model_id="my-model_2")
-    found = read(path)
-    assert (found.id, found.recipe.task) == ("my-model_2", "image-classification")
+    recipe_file = read(path)
+    assert (recipe_file.id, recipe_file.recipe.task) == ("my-model_2", "image-classification")
 
 
 def test_recipe_may_define_dataclasses_with_postponed_annotations(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_recipe_may_define_dataclasses_with_postponed_annotations(tmp_path: Path
     assert read(path).id == "mine"
 
 
-def test_what_runs_is_what_is_hashed(tmp_path: Path) -> None:
+def test_the_hash_is_of_the_code_that_runs(tmp_path: Path) -> None:
     # two texts of one size within one second: a cached compilation would be taken for the second
     first = read(write_recipe(tmp_path, distance=0.1))
     second = read(write_recipe(tmp_path, distance=0.3))
@@ -119,7 +119,7 @@ def test_missing_recipe_file_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "mine.py")
 
 
-def test_tolerance_names_each_bound_that_is_not_kept() -> None:
+def test_tolerance_names_each_violated_bound() -> None:
     tolerance = Tolerance(at_least={"iou_mean": 0.9, "cosine_mean": 0.5}, at_most={"mae": 0.01})
     assert tolerance.violations({"iou_mean": 0.9, "cosine_mean": 0.5, "mae": 0.01}) == []
     assert tolerance.violations({"iou_mean": 0.8, "cosine_mean": 0.6, "mae": 0.02}) == [
@@ -128,17 +128,17 @@ def test_tolerance_names_each_bound_that_is_not_kept() -> None:
     ]
 
 
-def test_not_a_number_keeps_no_bound() -> None:
+def test_nan_violates_every_bound() -> None:
     tolerance = Tolerance(at_least={"iou_mean": 0.9}, at_most={"mae": 0.01})
     assert len(tolerance.violations({"iou_mean": float("nan"), "mae": float("nan")})) == 2
 
 
-def test_bound_on_an_output_that_the_checkpoint_does_not_have_is_not_judged() -> None:
+def test_bounds_on_missing_metrics_are_skipped() -> None:
     tolerance = Tolerance(at_least={"top1_agreement": 0.9, "cosine_mean": 0.9})
     assert tolerance.violations({"cosine_mean": 0.95}) == []
     assert tolerance.violations({"cosine_mean": 0.85}) == ["cosine_mean 0.8500 < 0.9"]
 
 
-def test_tolerance_names_what_is_measured() -> None:
+def test_tolerance_refuses_unknown_metrics() -> None:
     with pytest.raises(RecipeError, match=r"names 'top1'; measured: top1_agreement"):
         Tolerance(at_least={"top1": 0.9})

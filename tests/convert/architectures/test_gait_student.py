@@ -27,14 +27,14 @@ def test_it_is_small(student: GaitStudent) -> None:
     assert sum(p.numel() for p in student.parameters()) < 1_300_000  # 2.6 MB in half precision
 
 
-def test_nothing_known_leaves_the_features_as_they_are(student: GaitStudent) -> None:
+def test_an_unknown_condition_leaves_the_features_unchanged(student: GaitStudent) -> None:
     features = torch.rand(2, 128, FRAMES, 1)
     with torch.inference_mode():
         assert torch.equal(student.film(features, torch.zeros(2, 384)), features)
         assert not torch.allclose(student.film(features, _conditions(2)), features)
 
 
-def test_clip_order_of_frames_and_condition_all_matter(student: GaitStudent) -> None:
+def test_frames_their_order_and_the_condition_all_matter(student: GaitStudent) -> None:
     frames, condition = _frames(0), _conditions(1)
     with torch.inference_mode():
         logits = student(frames, condition)
@@ -48,7 +48,7 @@ def test_clip_order_of_frames_and_condition_all_matter(student: GaitStudent) -> 
         assert (other - logits).abs().max() > 1e-3
 
 
-def test_where_and_how_large_the_walker_is_does_not_matter(student: GaitStudent) -> None:
+def test_position_and_size_of_the_walker_do_not_matter(student: GaitStudent) -> None:
     pose, condition = torch.rand(2, FRAMES, 2, 19), _conditions(2)
     with torch.inference_mode():
         here, moved, smaller, other = (
@@ -70,10 +70,10 @@ def test_joints_are_found_where_features_point(student: GaitStudent) -> None:
         joints.get_parameter("offset.bias")[:19] = 0.01  # to the right of the place's middle
         features = torch.zeros(1, 4, 7, 7)
         features[0, 0, 2, 5] = 1.0  # third row, sixth column
-        found = joints(features)
-    assert found.shape == (1, 2, 19)
-    torch.testing.assert_close(found[0, 0], torch.full((19,), 5.5 / 7 + 0.01))
-    torch.testing.assert_close(found[0, 1], torch.full((19,), 2.5 / 7))
+        positions = joints(features)
+    assert positions.shape == (1, 2, 19)
+    torch.testing.assert_close(positions[0, 0], torch.full((19,), 5.5 / 7 + 0.01))
+    torch.testing.assert_close(positions[0, 1], torch.full((19,), 2.5 / 7))
 
 
 def test_rows_do_not_depend_on_each_other(student: GaitStudent) -> None:
@@ -88,10 +88,10 @@ def test_it_exports_with_a_free_batch_axis(student: GaitStudent) -> None:
     network = TorchNetwork(student, inputs=INPUTS)
     session = onnxruntime.InferenceSession(network.export().SerializeToString())
     for count in (1, 3):
-        given = _frames(*range(count)).numpy(), _conditions(count).numpy()
+        inputs = _frames(*range(count)).numpy(), _conditions(count).numpy()
         names = [tensor.name for tensor in session.get_inputs()]
-        (found,) = session.run(None, dict(zip(names, given, strict=True)))
-        np.testing.assert_allclose(found, network.forward(*given)[0], atol=1e-4)
+        (logits,) = session.run(None, dict(zip(names, inputs, strict=True)))
+        np.testing.assert_allclose(logits, network.forward(*inputs)[0], atol=1e-4)
 
 
 def _frames(*indices: int) -> torch.Tensor:

@@ -56,7 +56,7 @@ def test_class_names_are_found_in_output_order(path: Path, beside: dict[str, Any
     ],
     ids=lambda beside: "+".join(f"{key} {value}" for key, value in beside.items()),
 )
-def test_what_names_no_classes_is_passed_over(path: Path, beside: dict[str, Any]) -> None:
+def test_values_that_name_no_classes_are_skipped(path: Path, beside: dict[str, Any]) -> None:
     assert read_labels(write(path, **beside)) == ()
 
 

@@ -36,12 +36,12 @@ def test_one_file(tmp_path: Path, name: str) -> None:
     else:
         save_file(tensors(), tmp_path / name)
 
-    found = read_folder_weights(tmp_path)
+    weights = read_folder_weights(tmp_path)
 
-    assert {key: value.dtype for key, value in found.items()} == dict.fromkeys(
+    assert {key: value.dtype for key, value in weights.items()} == dict.fromkeys(
         tensors(), torch.float32
     )
-    assert all(torch.equal(found[key], value.float()) for key, value in tensors().items())
+    assert all(torch.equal(weights[key], value.float()) for key, value in tensors().items())
 
 
 def test_several_files(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def layer(class_name: str, **fields: Any) -> dict[str, Any]:
         "safetensors of many tensors",
     ],
 )
-def test_kind_is_told_by_content(path: Path, content: bytes, kind: str) -> None:
+def test_kind_is_detected_by_content(path: Path, content: bytes, kind: str) -> None:
     path.write_bytes(content)
     assert detect_kind(path) == kind
 
@@ -96,7 +96,7 @@ def test_kind_is_told_by_content(path: Path, content: bytes, kind: str) -> None:
         "keras cut",
     ],
 )
-def test_no_checkpoint_is_refused_with_the_reason(path: Path, content: bytes, says: str) -> None:
+def test_other_files_are_refused_with_the_reason(path: Path, content: bytes, says: str) -> None:
     path.write_bytes(content)
     assert says in refusal(detect_kind, path)
 
@@ -120,7 +120,7 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
         (("data.pkl", "version"), "an unpacked torch file"),
     ],
 )
-def test_directory_is_refused_with_what_to_give(
+def test_directory_is_refused_with_the_file_to_pass(
     tmp_path: Path, names: tuple[str, ...], says: str
 ) -> None:
     for name in names:
@@ -128,7 +128,7 @@ def test_directory_is_refused_with_what_to_give(
     assert says in refusal(detect_kind, tmp_path)
 
 
-def test_other_kind_is_named_with_what_is_read_and_what_to_do(path: Path) -> None:
+def test_other_kind_is_named_with_readable_kinds_and_advice(path: Path) -> None:
     path.write_bytes(scripted(network()))
     text = refusal(lambda p: require_kind(p, "hdf5", "keras"), path)
     assert "a TorchScript archive; this model is read from .h5 or .keras; load it with" in text
@@ -200,7 +200,7 @@ def test_pickled_module_is_refused(path: Path) -> None:
     ],
     ids=["onnx", "hdf5", "list", "nothing", "settings", "nan", "infinity", "number as key"],
 )
-def test_what_is_no_state_dict_is_refused(path: Path, content: bytes, says: str) -> None:
+def test_other_content_than_a_state_dict_is_refused(path: Path, content: bytes, says: str) -> None:
     path.write_bytes(content)
     assert says in refusal(read_state_dict, path)
 

@@ -20,8 +20,8 @@ CANDIDATES = shapes_of(architectures())
 
 
 def nearest_to(state: dict[str, torch.Tensor]) -> str:
-    found = nearest(state, CANDIDATES)
-    return found.name if found else ""
+    architecture = nearest(state, CANDIDATES)
+    return architecture.name if architecture else ""
 
 
 def on_meta(build: object) -> dict[str, torch.Tensor]:
@@ -29,7 +29,7 @@ def on_meta(build: object) -> dict[str, torch.Tensor]:
         return build().state_dict()  # type: ignore[operator] # modules and factories alike
 
 
-@pytest.mark.parametrize("architecture", architectures(), ids=lambda each: each.name)
+@pytest.mark.parametrize("architecture", architectures(), ids=lambda item: item.name)
 def test_every_architecture_is_nearest_to_itself(architecture: Architecture) -> None:
     state = on_meta(architecture.build)
     assert nearest_to(state) == architecture.name
@@ -38,7 +38,7 @@ def test_every_architecture_is_nearest_to_itself(architecture: Architecture) -> 
 
 
 def test_every_architecture_belongs_to_a_model() -> None:
-    assert {each.model for each in architectures()} <= set(recipe.model_ids())
+    assert {item.model for item in architectures()} <= set(recipe.model_ids())
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_every_architecture_belongs_to_a_model() -> None:
     ],
     ids=["features", "classes", "seven", "narrow", "other net", "one layer", "nothing"],
 )
-def test_nearest_needs_no_equal_head_and_is_silent_on_strangers(
+def test_nearest_needs_no_equal_head_and_is_none_for_unknown_networks(
     state: dict[str, torch.Tensor], name: str
 ) -> None:
     assert nearest_to(state) == name
@@ -67,11 +67,11 @@ def test_timms_keys_are_architectures() -> None:
 
 
 def timm_of(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Torchvision's keys of the blocks renamed as timm has them, by the project's own table."""
+    """Rename torchvision's keys to timm's, by the inverse of the project's tables."""
     from convert.architectures import efficientnet_keys as keys
 
     ends = {ours: timm for timm, ours in keys.TIMM_ENDS.items()}
-    found = {}
+    renamed = {}
     for key, value in state.items():
         module, _, tensor = key.rpartition(".")
         if module.startswith("features.") and ".block." in module:
@@ -79,8 +79,8 @@ def timm_of(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             table = keys.TIMM_FIRST_STAGE if stage == "1" else keys.TIMM_STAGE
             name = next(timm for timm, ours in table.items() if ours == part)
             module = f"blocks.{int(stage) - 1}.{index}.{name}"
-        found[f"{ends.get(module, module)}.{tensor}"] = value
-    return found
+        renamed[f"{ends.get(module, module)}.{tensor}"] = value
+    return renamed
 
 
 def test_refusal_names_the_model_that_these_keys_belong_to() -> None:
@@ -93,13 +93,13 @@ def test_refusal_names_the_model_that_these_keys_belong_to() -> None:
     )
 
 
-def test_other_size_of_the_same_net_is_told_by_its_shapes() -> None:
+def test_shapes_tell_another_size_of_the_same_net() -> None:
     state = on_meta(u2net)
     text = refusal(lambda path: load_strictly(u2netp(), state, path=path), PATH)
     assert "These look like the keys of u2net: `python -m convert run background_u2net " in text
 
 
-def test_damaged_checkpoint_of_the_wanted_net_gets_no_advice() -> None:
+def test_damaged_checkpoint_of_the_right_net_gets_no_advice() -> None:
     state = on_meta(ResNet50)
     del state["fc.bias"]
     text = refusal(lambda path: load_strictly(ResNet50(), state, path=path), PATH)

@@ -16,7 +16,7 @@ from tests.convert.support.checkpoint_files import (
 
 
 @pytest.mark.parametrize("prefix", ["model.", "net.", "backbone.", "model.module.", "a.b.c."])
-def test_strict_loading_takes_a_common_prefix_off(
+def test_a_common_prefix_is_removed(
     path: Path, state: dict[str, torch.Tensor], prefix: str
 ) -> None:
     beside = {"criterion.weight": torch.ones(7), "val_loss_fn.pos_weight": torch.ones(7)}
@@ -25,7 +25,7 @@ def test_strict_loading_takes_a_common_prefix_off(
     assert_same(module.state_dict(), plus_one(state))
 
 
-def test_prefix_is_told_where_the_first_key_ends_others_too(path: Path) -> None:
+def test_prefix_is_found_if_the_first_key_ends_other_keys_too(path: Path) -> None:
     def nested() -> torch.nn.Module:
         inner = network()
         inner.add_module("bn", torch.nn.BatchNorm2d(4))
@@ -38,9 +38,7 @@ def test_prefix_is_told_where_the_first_key_ends_others_too(path: Path) -> None:
     assert_same(module.state_dict(), state)
 
 
-def test_strict_loading_keeps_a_prefix_that_is_the_networks_own(
-    path: Path, state: dict[str, torch.Tensor]
-) -> None:
+def test_a_prefix_of_the_network_itself_stays(path: Path, state: dict[str, torch.Tensor]) -> None:
     module = torch.nn.Module()
     module.model = network()
     load_strictly(module, prefixed("model.", plus_one(state)), path=path)
@@ -49,11 +47,9 @@ def test_strict_loading_keeps_a_prefix_that_is_the_networks_own(
     assert_same(dict(module.model.state_dict()), state)
 
 
-def test_ignored_keys_may_stand_under_the_prefix(
-    path: Path, state: dict[str, torch.Tensor]
-) -> None:
-    given = prefixed("model.", {**state, "fc.weight": torch.zeros(2)})
-    load_strictly(network(), given, path=path, ignore=("fc.*",))
+def test_ignored_keys_may_have_the_prefix(path: Path, state: dict[str, torch.Tensor]) -> None:
+    whole = prefixed("model.", {**state, "fc.weight": torch.zeros(2)})
+    load_strictly(network(), whole, path=path, ignore=("fc.*",))
 
 
 def test_two_networks_under_two_prefixes_are_refused(
@@ -64,9 +60,9 @@ def test_two_networks_under_two_prefixes_are_refused(
     assert "14 unexpected (student.0.bias, " in text
 
 
-def test_rest_beside_a_prefix_is_refused(path: Path, state: dict[str, torch.Tensor]) -> None:
-    given = {**prefixed("model.", state), "decoder.weight": torch.zeros(1)}
-    text = refusal(lambda p: load_strictly(network(), given, path=p), path)
+def test_keys_outside_the_prefix_are_refused(path: Path, state: dict[str, torch.Tensor]) -> None:
+    whole = {**prefixed("model.", state), "decoder.weight": torch.zeros(1)}
+    text = refusal(lambda p: load_strictly(network(), whole, path=p), path)
     assert "8 unexpected (decoder.weight, model.0.bias, " in text
 
 
@@ -85,7 +81,7 @@ def test_wrong_shape_is_named_with_both_shapes(path: Path, state: dict[str, torc
     assert text.endswith("0.weight has shape (4, 1, 3, 3); needed: (4, 3, 3, 3)")
 
 
-def test_wrong_class_count_is_told_from_another_network(path: Path) -> None:
+def test_wrong_class_count_is_named_as_such(path: Path) -> None:
     def classifier(count: int) -> torch.nn.Module:
         return torch.nn.Sequential(torch.nn.Linear(5, 6), torch.nn.Linear(6, count))
 

@@ -27,7 +27,7 @@ from tests.convert.support.checkpoint_files import (
 
 
 @pytest.mark.parametrize("wrapper", [*WRAPPERS, *AVERAGED])
-def test_wrapper_is_taken_off_whatever_stands_beside_it(
+def test_state_dict_is_found_in_every_wrapper(
     path: Path, state: dict[str, torch.Tensor], wrapper: str
 ) -> None:
     optimizer = torch.optim.Adam(network().parameters()).state_dict()
@@ -36,7 +36,9 @@ def test_wrapper_is_taken_off_whatever_stands_beside_it(
     assert_same(read_state_dict(path), state)
 
 
-def test_wrapper_in_a_wrapper_is_taken_off(path: Path, state: dict[str, torch.Tensor]) -> None:
+def test_state_dict_is_found_in_a_wrapper_in_a_wrapper(
+    path: Path, state: dict[str, torch.Tensor]
+) -> None:
     path.write_bytes(saved({"model": {"state_dict": state, "arch": "net"}, "epoch": 4}))
     assert_same(read_state_dict(path), state)
 
@@ -47,7 +49,7 @@ def test_average_is_preferred(path: Path, state: dict[str, torch.Tensor], averag
     assert_same(read_state_dict(path), plus_one(state))
 
 
-def test_average_of_a_part_is_not_taken(path: Path, state: dict[str, torch.Tensor]) -> None:
+def test_average_of_a_part_is_not_preferred(path: Path, state: dict[str, torch.Tensor]) -> None:
     part = {"0.weight": state["0.weight"] + 1}
     path.write_bytes(saved({"model": state, "ema": part}))
     assert_same(read_state_dict(path), state)
@@ -64,7 +66,7 @@ def test_averaged_model_loses_its_count(path: Path, state: dict[str, torch.Tenso
 @pytest.mark.parametrize(
     "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "module.module."]
 )
-def test_prefixes_of_training_are_taken_off(
+def test_prefixes_of_training_tools_are_removed(
     path: Path, state: dict[str, torch.Tensor], prefix: str
 ) -> None:
     path.write_bytes(saved(prefixed(prefix, state)))
@@ -77,9 +79,7 @@ def test_prefix_that_not_all_keys_share_stays(path: Path) -> None:
     assert_same(read_state_dict(path), mixed)
 
 
-def test_anchor_tells_the_prefix_where_keys_are_looked_at_before_loading(
-    path: Path, state: dict[str, torch.Tensor]
-) -> None:
+def test_marker_key_finds_the_prefix(path: Path, state: dict[str, torch.Tensor]) -> None:
     path.write_bytes(saved({"state_dict": prefixed("model.", state), "epoch": 1}))
     assert_same(read_state_dict(path, marker_keys=("conv.weight", "0.weight")), state)
     assert strip_prefix(state, "0.weight") == state
@@ -101,9 +101,9 @@ def test_parameters_and_views_are_read(path: Path) -> None:
     whole = torch.arange(6.0)
     state = {"a": torch.nn.Parameter(torch.ones(2)), "b": whole[:4].view(2, 2).t(), "c": whole}
     path.write_bytes(saved(state))
-    found = read_state_dict(path)
-    assert found["b"].tolist() == [[0, 2], [1, 3]]
-    assert not found["a"].requires_grad
+    tensors = read_state_dict(path)
+    assert tensors["b"].tolist() == [[0, 2], [1, 3]]
+    assert not tensors["a"].requires_grad
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_tensors_that_are_no_weights_are_refused(
 def test_settings_of_training_scripts_are_read_as_values(
     path: Path, state: dict[str, torch.Tensor]
 ) -> None:
-    given = {
+    root = {
         "state_dict": state,
         "args": argparse.Namespace(arch="b3", lr=np.float64(0.5), out=Path("runs")),
         "config": SimpleNamespace(img_size=300),
@@ -140,15 +140,15 @@ def test_settings_of_training_scripts_are_read_as_values(
         "when": datetime.datetime(2026, 1, 2),
         "torch": torch.__version__,
     }
-    path.write_bytes(saved(given))
-    found = read_checkpoint(path)
+    path.write_bytes(saved(root))
+    checkpoint = read_checkpoint(path)
     assert_same(read_state_dict(path), state)
-    assert (found["args"]["arch"], found["args"]["lr"]) == ("b3", 0.5)
-    assert found["config"]["img_size"] == 300
-    assert (found["epoch"], found["best"], found["fast"]) == (7, 0.75, True)
-    assert (found["word"], found["big_endian"]) == ("été", [1, 2])
-    assert (found["classes"], found["objects"]) == (["angry", "sad"], ["a", "b"])
-    assert {type(found[name]).__module__ for name in ("when", "torch")} == {
+    assert (checkpoint["args"]["arch"], checkpoint["args"]["lr"]) == ("b3", 0.5)
+    assert checkpoint["config"]["img_size"] == 300
+    assert (checkpoint["epoch"], checkpoint["best"], checkpoint["fast"]) == (7, 0.75, True)
+    assert (checkpoint["word"], checkpoint["big_endian"]) == ("été", [1, 2])
+    assert (checkpoint["classes"], checkpoint["objects"]) == (["angry", "sad"], ["a", "b"])
+    assert {type(checkpoint[name]).__module__ for name in ("when", "torch")} == {
         "convert.checkpoint.stubs"
     }
 
@@ -173,7 +173,7 @@ def test_functions_by_name_are_refused(path: Path, state: dict[str, torch.Tensor
     assert "posix.system" in refusal(read_state_dict, path)
 
 
-def test_what_holds_no_state_says_what_it_holds(path: Path) -> None:
+def test_refusal_names_the_content_if_there_is_no_state_dict(path: Path) -> None:
     path.write_bytes(saved({"backbone": {"a": torch.zeros(1)}, "head": {}, "epoch": 3}))
     text = refusal(read_state_dict, path)
     assert "'backbone' is a dict; a state_dict holds tensors, bare or under state_dict, " in text
@@ -183,10 +183,10 @@ def test_what_holds_no_state_says_what_it_holds(path: Path) -> None:
 def test_safetensors_file_is_read(path: Path) -> None:
     state = {"a": torch.tensor([1.5, 2.0]), "b": torch.ones(2, 2).bfloat16(), "c": torch.ones(1)}
     path.write_bytes(safetensors_bytes(prefixed("module.", state)))
-    found = read_state_dict(path)
-    assert found.keys() == state.keys()
-    assert torch.equal(found["a"], state["a"])
-    assert found["b"].dtype == torch.float32
+    tensors = read_state_dict(path)
+    assert tensors.keys() == state.keys()
+    assert torch.equal(tensors["a"], state["a"])
+    assert tensors["b"].dtype == torch.float32
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])

@@ -1,4 +1,4 @@
-"""Reading pickled module graphs: the tensors that torch would give, and nothing run."""
+"""Reading pickled module graphs: the tensors that torch would read, and nothing executed."""
 
 import builtins
 import io
@@ -74,7 +74,7 @@ def pickled(root: object) -> bytes:
 
 
 def archive(path: Path, data: bytes, *, compressed: bool = False, **entries: bytes) -> Path:
-    """A torch zip around a pickle; `entries` by name, "__" for "/"."""
+    """Write a torch zip around a pickle; `entries` are files by name, with "__" for "/"."""
     kind = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
     with zipfile.ZipFile(path, "w", kind) as file:
         file.writestr("best/data.pkl", data)
@@ -91,13 +91,13 @@ def read_tensors(path: Path) -> dict[str, Any]:
     return unpickle.tensors(file, described)
 
 
-def check_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert list(found) == list(expected)
+def check_equal(tensors: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert list(tensors) == list(expected)
     for name, tensor in expected.items():
         value = tensor.float() if tensor.is_floating_point() else tensor
-        assert found[name].dtype == value.dtype, name
-        assert torch.equal(found[name], value), name
-        assert found[name].is_contiguous()
+        assert tensors[name].dtype == value.dtype, name
+        assert torch.equal(tensors[name], value), name
+        assert tensors[name].is_contiguous()
 
 
 def nested() -> nn.Module:
@@ -113,7 +113,7 @@ def nested() -> nn.Module:
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 @pytest.mark.parametrize("convert", [nn.Module.float, nn.Module.half, nn.Module.bfloat16])
-def test_module_graph_gives_the_tensors_of_its_state_dict(
+def test_module_graph_has_the_tensors_of_its_state_dict(
     path: Path, protocol: int, convert: Callable[[nn.Module], nn.Module]
 ) -> None:
     module = convert(nested())
@@ -148,7 +148,7 @@ def _swap(path: Path, width: int) -> None:
             file.writestr(name, b"big" if name.endswith("byteorder") else content)
 
 
-def test_settings_beside_the_network_are_plain_values_or_inert_records(path: Path) -> None:
+def test_settings_become_plain_values_or_inert_records(path: Path) -> None:
     root = {
         "model": network(),
         "best_fitness": np.float64(0.5),
@@ -158,12 +158,12 @@ def test_settings_beside_the_network_are_plain_values_or_inert_records(path: Pat
         "kept": {1, 2},
     }
     path.write_bytes(saved(root))
-    found = unpickle.read(path).root
-    assert found["names"] == {0: "a", 1: "b"}
-    assert unpickle.mapping(found["args"]) == {"imgsz": 320}
-    assert unpickle.mapping(found["where"]) is None
-    assert isinstance(found["best_fitness"], unpickle.Record)
-    assert found["best_fitness"].class_name.endswith("multiarray.scalar")
+    records = unpickle.read(path).root
+    assert records["names"] == {0: "a", 1: "b"}
+    assert unpickle.mapping(records["args"]) == {"imgsz": 320}
+    assert unpickle.mapping(records["where"]) is None
+    assert isinstance(records["best_fitness"], unpickle.Record)
+    assert records["best_fitness"].class_name.endswith("multiarray.scalar")
 
 
 @pytest.mark.parametrize("place", ["root", "value", "attribute", "parameter", "key"])
@@ -179,7 +179,7 @@ def test_settings_beside_the_network_are_plain_values_or_inert_records(path: Pat
     ],
     ids=["system", "eval", "exec", "open", "subprocess", "method"],
 )
-def test_what_would_run_code_is_refused_and_does_not_run(
+def test_code_is_refused_and_does_not_run(
     path: Path, tmp_path: Path, place: str, function: Callable[..., Any], name: str
 ) -> None:
     planted = tmp_path / "planted"
@@ -337,10 +337,10 @@ def test_a_module_that_contains_itself_is_refused(path: Path) -> None:
     assert "modules inside modules without end" in text
 
 
-@pytest.mark.parametrize("kept", [0.2, 0.6, 0.99])
-def test_truncated_files_are_refused(path: Path, kept: float) -> None:
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.99])
+def test_truncated_files_are_refused(path: Path, share: float) -> None:
     content = saved({"model": network()})
-    path.write_bytes(content[: int(len(content) * kept)])
+    path.write_bytes(content[: int(len(content) * share)])
     assert "damaged or truncated" in refusal(unpickle.read, path)
 
 

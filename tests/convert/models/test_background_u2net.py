@@ -64,7 +64,7 @@ def test_small_nets_weights_are_not_the_full_nets(shared: Path) -> None:
 
 
 def test_another_sizes_onnx_file_is_refused(tmp_path: Path) -> None:
-    """Both sizes take and give the same tensors: the count of weights tells them apart."""
+    """Check that the count of weights decides: both sizes have equal inputs and outputs."""
     path = tmp_path / "net.onnx"
     shape = [1, 3, 320, 320]
     weight = numpy_helper.from_array(np.zeros((1, 3, 1, 1), np.float32), "weight")
@@ -94,5 +94,5 @@ def test_full_net_equals_its_graph(tmp_path: Path) -> None:
     )
     seed_torch(module, sample_input(loaded, media="scene"))
     batch = np.random.default_rng(4).integers(0, 256, (3, SMALL, SMALL, 3), dtype=np.uint8)
-    found = differences(loaded, batch, tmp_path)
-    assert max(found.values()) <= PARITY, found
+    errors = differences(loaded, batch, tmp_path)
+    assert max(errors.values()) <= PARITY, errors

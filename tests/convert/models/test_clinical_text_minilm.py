@@ -52,7 +52,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def bert() -> object:
-    """Hugging Face's own model, its weights drawn by numpy."""
+    """Build Hugging Face's own model with weights from numpy's generator."""
     import torch
 
     library = import_transformers()
@@ -60,17 +60,17 @@ def bert() -> object:
     rng = np.random.default_rng(1)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            drawn = rng.standard_normal(tuple(parameter.shape), dtype=np.float32)
+            noise = rng.standard_normal(tuple(parameter.shape), dtype=np.float32)
             centre = 1 if name.endswith("LayerNorm.weight") else 0
-            parameter.copy_(torch.from_numpy(np.float32(centre) + np.float32(0.3) * drawn))
+            parameter.copy_(torch.from_numpy(np.float32(centre) + np.float32(0.3) * noise))
     return model
 
 
 @pytest.fixture
 def write(bert: object, tmp_path: Path) -> Write:
-    """A folder as Hugging Face writes it, with vocab.txt; `files` are JSON to be put over it."""
+    """Write a folder in Hugging Face's layout with vocab.txt; `files` replace its JSON files."""
 
-    def written(**files: object) -> Path:
+    def write_folder(**files: object) -> Path:
         bert.save_pretrained(tmp_path)  # type: ignore[attr-defined]  # of transformers
         (tmp_path / "vocab.txt").write_text("\n".join(WORDS), encoding="utf-8")
         for name, content in files.items():
@@ -79,12 +79,12 @@ def write(bert: object, tmp_path: Path) -> Write:
             path.with_suffix(".json").write_text(json.dumps(content), encoding="utf-8")
         return tmp_path
 
-    return written
+    return write_folder
 
 
 @pytest.fixture(scope="module")
 def minilm() -> Loaded:
-    """The real one."""
+    """Load the published all-MiniLM-L6-v2."""
     assert RECIPE.source is not None
     folder = installed_folder(RECIPE.source)
     if folder is None:
@@ -98,14 +98,14 @@ def texts(loaded: Loaded, split: int, count: int) -> tuple[Feeds, ...]:
 
 
 def reference(loaded: Loaded, samples: tuple[Feeds, ...]) -> dict[str, np.ndarray]:
-    """The framework's answers, each text alone."""
+    """Return the framework's answers, each text run alone."""
     names = [tensor.name for tensor in loaded.input.tensors]
     raw = [loaded.network.forward(*loaded.input.apply(*(s[n] for n in names))) for s in samples]
-    return collate([loaded.head.apply(*each) for each in raw])
+    return collate([loaded.head.apply(*output) for output in raw])
 
 
 def graph(loaded: Loaded, path: Path) -> Path:
-    """The float graph, as the pipeline exports it."""
+    """Write the float graph, as the pipeline exports it."""
     tensors = loaded.head.tensors(output_shapes(loaded), loaded.input.tensors)
     core = canonicalize(loaded.network.export(), prefix="net/")
     onnx.save(attach(core, input=loaded.input, head=loaded.head, outputs=tensors), path)
@@ -125,8 +125,8 @@ def test_embedding_is_hugging_faces_mean_over_tokens(bert: object, write: Write)
     weights = batch["attention_mask"][..., None]
     mean = (tokens * weights).sum(1) / weights.sum(1)
     expected = mean / np.linalg.norm(mean, axis=1, keepdims=True)
-    found = reference(loaded, texts(loaded, EVALUATION, 6))["embedding"]
-    np.testing.assert_allclose(found, expected, atol=2e-6)
+    embedding = reference(loaded, texts(loaded, EVALUATION, 6))["embedding"]
+    np.testing.assert_allclose(embedding, expected, atol=2e-6)
     assert np.abs(expected - expected[:1]).max() > 0.05
 
 
@@ -143,22 +143,22 @@ def test_graph_is_the_reference_at_every_length_and_padding(write: Write, tmp_pa
     assert difference < 1e-6
 
 
-def test_what_qualifies_as_it_stands_is_not_repaired(
+def test_a_graph_within_the_tolerance_is_not_repaired(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = RECIPE.load(write())
     path = graph(loaded, tmp_path / "exported.onnx")
-    judged = texts(loaded, EVALUATION, 16)
-    media = SampleSets("synthetic", texts(loaded, CALIBRATION, 8), judged[:8], judged[8:])
+    evaluation = texts(loaded, EVALUATION, 16)
+    media = SampleSets("synthetic", texts(loaded, CALIBRATION, 8), evaluation[:8], evaluation[8:])
     # in order: float, static, by blocks, dynamic
     fix_timings(monkeypatch, 10, 4, 5, 4)
-    asked = Tolerance(at_most={"pair_error": 0.007})  # 0.0066 by blocks, others over 0.0075
-    choice = run_and_choose(path, media, tolerance=asked)
+    tolerance = Tolerance(at_most={"pair_error": 0.007})  # 0.0066 by blocks, others over 0.0075
+    choice = run_and_choose(path, media, tolerance=tolerance)
     assert choice.int8 is not None
     assert choice.settings["operators"] == "layers of weights, MatMul by blocks"
     assert choice.settings["float_nodes"] == []
     assert choice.settings["onnxruntime_minimum"] == "1.22.0"
-    assert all(each.get("graphs_tried", 1) <= 5 for each in choice.candidates)
+    assert all(candidate.get("graphs_tried", 1) <= 5 for candidate in choice.candidates)
     assert "MatMulNBits" in {node.op_type for node in onnx.load(choice.int8).graph.node}
 
 
@@ -169,7 +169,7 @@ def test_nothing_but_padding_gives_zeros(write: Write, tmp_path: Path) -> None:
     np.testing.assert_array_equal(embedding, np.zeros_like(embedding))
 
 
-def test_what_the_folder_says_of_texts_is_kept(write: Write) -> None:
+def test_length_and_case_come_from_the_folder(write: Write) -> None:
     encoder = read_sentence_encoder(
         write(
             sentence_bert_config={"max_seq_length": 64},
@@ -199,7 +199,7 @@ def test_what_the_folder_says_of_texts_is_kept(write: Write) -> None:
         ({"modules": {"type": "x"}}, "not a list of modules"),
     ],
 )
-def test_another_model_is_refused_by_what_it_is(
+def test_another_model_is_refused_by_name(
     write: Write, files: dict[str, object], reason: str
 ) -> None:
     with pytest.raises(CheckpointError, match=reason):
@@ -226,7 +226,7 @@ def test_sentences_of_one_split_are_in_no_other() -> None:
         assert not any(part & other for other in parts[index + 1 :])
 
 
-def test_stand_in_knows_every_word_of_the_sentences_and_tells_them_apart() -> None:
+def test_seeded_vocabulary_has_every_word_and_answers_differ() -> None:
     assert RECIPE.seed is not None
     loaded = RECIPE.seed()
     assert len(loaded.assets[VOCABULARY].splitlines()) == 30522
@@ -248,22 +248,26 @@ def test_real_weights_in_8_bits(minilm: Loaded, tmp_path: Path) -> None:
     packed = tmp_path / "int8.onnx"
     quantizer = Quantizer(onnx.load(path), texts(minilm, CALIBRATION, 2))
     onnx.save(quantizer.quantize(QuantizationConfig(WEIGHTED, matmul_mode="nbits")), packed)
-    found = run_samples(packed, samples)
+    quantized = run_samples(packed, samples)
     # 0.9994 measured; centred, as tolerances have it, 0.9992
-    assert np.einsum("nd,nd->n", expected["embedding"], found["embedding"]).mean() > 0.999
-    assert measure(expected, found).metrics["cosine_p05"] > 0.998
+    assert np.einsum("nd,nd->n", expected["embedding"], quantized["embedding"]).mean() > 0.999
+    assert measure(expected, quantized).metrics["cosine_p05"] > 0.998
     assert packed.stat().st_size < 0.28 * path.stat().st_size
     assert batch_invariant(packed, samples)
 
 
-def test_real_weights_know_what_is_alike(minilm: Loaded) -> None:
-    asked = ("stroke", "weakness of one side after a brain infarct", "fresh bread at the market")
-    samples = tuple(MODALITIES["sentence"].to_feeds(text, minilm) for text in asked)
+def test_real_weights_embed_synonyms_closer(minilm: Loaded) -> None:
+    sentences = (
+        "stroke",
+        "weakness of one side after a brain infarct",
+        "fresh bread at the market",
+    )
+    samples = tuple(MODALITIES["sentence"].to_feeds(text, minilm) for text in sentences)
     one, alike, other = reference(minilm, samples)["embedding"]
     assert one @ alike > 0.4 > 0.2 > one @ other
 
 
-def test_conditions_travel_as_the_runtime_reads_them(minilm: Loaded) -> None:
+def test_conditions_file_is_read_by_the_runtime(minilm: Loaded) -> None:
     assert RECIPE.source is not None
     folder = installed_folder(RECIPE.source)
     assert folder is not None
@@ -273,11 +277,11 @@ def test_conditions_travel_as_the_runtime_reads_them(minilm: Loaded) -> None:
     )
     content = conditions_file(table, folder)
     assert content == conditions_file(table, folder)
-    known = read_conditions(content, "conditions.npz", width=384)
-    assert known.names == ("Stroke", "Migraine")
+    conditions = read_conditions(content, "conditions.npz", width=384)
+    assert conditions.names == ("Stroke", "Migraine")
     feeds = MODALITIES["sentence"].to_feeds("Stroke. Sudden weakness of one side.", minilm)
     expected = reference(minilm, (feeds,))["embedding"][0]
-    np.testing.assert_array_equal(known.embed("cva"), expected)
+    np.testing.assert_array_equal(conditions.embed("cva"), expected)
 
 
 def test_seeded_and_placed_vocabularies_are_not_confused(minilm: Loaded) -> None:

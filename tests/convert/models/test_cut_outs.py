@@ -34,12 +34,12 @@ def test_unrefined_cut_outs_are_upstreams(version: Path, shared: Path) -> None:
 
 
 def test_cut_outs_in_int8_stay_by_those_in_float(version: Path, shared: Path) -> None:
-    """Of photos, calibrated on drawings: upstream's masks are 0.007 further away than float is."""
+    """Compare cut-outs of photos; upstream's masks are 0.007 further away than float is."""
     exact = runtime.load(version, variant="float")
     for variant in read_manifest(version).variants[:-1]:
         model = runtime.load(version, variant=variant.name)
-        pairs = [[each.predict(p.read_bytes()) for each in (exact, model)] for p in matting(shared)]
-        alphas = [[each.values for each in pair if isinstance(each, Alpha)] for pair in pairs]
+        pairs = [[item.predict(p.read_bytes()) for item in (exact, model)] for p in matting(shared)]
+        alphas = [[item.values for item in pair if isinstance(item, Alpha)] for pair in pairs]
         ious = [iou(plain, integer) for plain, integer in alphas]
         errors = [np.abs(plain - integer).mean() for plain, integer in alphas]
         print(f"{variant.name}: mean IoU {np.mean(ious):.4f}, MAE {np.mean(errors):.4f}")

@@ -51,9 +51,9 @@ def load(path: Path) -> Loaded:
 
 
 def seed() -> Loaded:
-    found = recipe.find("face_detector_yunet").recipe.seed
-    assert found is not None
-    return found()
+    make = recipe.find("face_detector_yunet").recipe.seed
+    assert make is not None
+    return make()
 
 
 def photos(shared: Path) -> list[Path]:
@@ -91,13 +91,13 @@ def test_one_cell_by_hand() -> None:
     raw[1][0, row], raw[4][0, row] = 0.64, 0.25
     raw[7][0, row] = (0.5, -0.25, np.log(2), np.log(3))
     raw[10][0, row] = (0, 0, 1, 0, 0.5, 0.5, 0, 1, 1, 1)
-    found = Faces(64, 96).apply(*raw)
+    faces = Faces(64, 96).apply(*raw)
     # centre (4.5, 2.75) * 16, sides (32, 48)
-    np.testing.assert_allclose(found["boxes_xyxy"][0, at], (56, 20, 88, 68), atol=1e-4)
-    assert found["scores"][0, at, 0] == pytest.approx(0.4)
-    assert np.count_nonzero(found["scores"]) == 1
+    np.testing.assert_allclose(faces["boxes_xyxy"][0, at], (56, 20, 88, 68), atol=1e-4)
+    assert faces["scores"][0, at, 0] == pytest.approx(0.4)
+    assert np.count_nonzero(faces["scores"]) == 1
     points = [(64, 48), (80, 48), (72, 56), (64, 64), (80, 64)]
-    np.testing.assert_allclose(found["keypoints"][0, at], points, atol=1e-4)
+    np.testing.assert_allclose(faces["keypoints"][0, at], points, atol=1e-4)
 
 
 def test_grids_follow_each_other_finest_first() -> None:
@@ -129,7 +129,7 @@ def test_nodes_and_formula_agree() -> None:
 
 
 def state_in(path: Path) -> dict[str, torch.Tensor]:
-    """The file's weights under upstream's names; folded normalisation becomes the identity."""
+    """Return the file's weights by upstream's keys; folded normalisation becomes the identity."""
     model = onnx.load(path)
     arrays, state, prefix = initializers(model), {}, "backbone.model0.conv1"
     for node in model.graph.node:
@@ -178,8 +178,8 @@ def test_state_dict_gives_the_files_answers(shared: Path, tmp_path: Path) -> Non
 def test_float_graph_equals_the_file(shared: Path, tmp_path: Path, name: str) -> None:
     loaded = load(shared / "checkpoints" / name)
     batch = read_images(photos(shared)[:3], loaded)
-    found = differences(loaded, batch, tmp_path)
-    assert max(found.values()) <= PARITY, found
+    errors = differences(loaded, batch, tmp_path)
+    assert max(errors.values()) <= PARITY, errors
     model = write_float_graph(loaded, tmp_path / "float.onnx")
     shapes = {
         v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in model.graph.output
@@ -198,8 +198,8 @@ def test_seeded_float_graph_equals_torch(tmp_path: Path) -> None:
     outputs = expected(loaded, batch)
     assert np.ptp(outputs["scores"]) > 0.1  # not all the same
     assert np.abs(outputs["boxes_xyxy"]).max() < 1e4  # and no exponential ran away
-    found = differences(loaded, batch, tmp_path)
-    assert max(found.values()) <= PARITY, found
+    errors = differences(loaded, batch, tmp_path)
+    assert max(errors.values()) <= PARITY, errors
 
 
 @pytest.fixture(scope="session")
@@ -208,7 +208,7 @@ def detector(pretrained_yunet: Path) -> runtime.Model:
 
 
 @pytest.mark.slow
-def test_int8_is_not_tried_unasked(pretrained_yunet: Path) -> None:
+def test_int8_is_tried_only_on_request(pretrained_yunet: Path) -> None:
     manifest = read_manifest(pretrained_yunet / "1")
     assert [variant.precision for variant in manifest.variants] == ["float"]
     assert manifest.candidates == ()
@@ -217,8 +217,8 @@ def test_int8_is_not_tried_unasked(pretrained_yunet: Path) -> None:
 def by_opencv(checkpoint: Path, image: NDArray[np.uint8], model: runtime.Model) -> NDArray[Any]:
     """(M, 15) of OpenCV's own detector on the same canvas, in px of the image, best first."""
     canvas = preprocess(image, model.spec.preprocess)
-    found = cv2.FaceDetectorYN.create(str(checkpoint), "", canvas.shape[1::-1], 0.6, 0.3, 5000)
-    rows: NDArray[Any] = found.detect(np.ascontiguousarray(canvas[..., ::-1]))[1]
+    detector = cv2.FaceDetectorYN.create(str(checkpoint), "", canvas.shape[1::-1], 0.6, 0.3, 5000)
+    rows: NDArray[Any] = detector.detect(np.ascontiguousarray(canvas[..., ::-1]))[1]
     where = place(image.shape[0], image.shape[1], model.spec.preprocess)
     rows[:, :14] = rows[:, :14] / ([where.scale_x, where.scale_y] * 7)
     return rows[np.argsort(-rows[:, 14], kind="stable")]

@@ -1,4 +1,4 @@
-"""ArcFace: both backbones, the real MobileFaceNet on faces, class centres as people save them."""
+"""ArcFace: both backbones, the real MobileFaceNet on faces, class centers in every layout."""
 
 import io
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ def crops(shared: Path) -> list[Path]:
     return sorted((shared / "data/faces/ckplus48").rglob("*.png"))
 
 
-def drawn(count: int = 3) -> NDArray[np.uint8]:
+def generated_faces(count: int = 3) -> NDArray[np.uint8]:
     from convert.samples.procedural import EVALUATION, generate_images
     from runtime.artifact.manifest import Resize
     from runtime.media.images.preprocess import preprocess
@@ -52,7 +52,7 @@ def drawn(count: int = 3) -> NDArray[np.uint8]:
 
 
 def mobilefacenet() -> dict[str, Any]:
-    """The state_dict of the seeded backbone."""
+    """Return the state_dict of the seeded backbone."""
     seed = recipe.find("face_emotion_arcface").recipe.seed
     assert seed is not None
     weights = seed().network.weights()
@@ -65,7 +65,7 @@ def as_tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
 
 
-def centres(count: int = 7, width: int = 128) -> Any:
+def centers(count: int = 7, width: int = 128) -> Any:
     import torch
 
     rng = np.random.default_rng(3)
@@ -96,15 +96,15 @@ def refusal(checkpoint: object, directory: Path) -> str:
 
 def test_cosine_probabilities_by_hand() -> None:
     head = CosineProbabilities(np.array([[3, 0], [0, 5]], np.float32), scale=2.0)
-    found = check_head(head, [[4.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
+    answer = check_head(head, [[4.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
     certain = 1 / (1 + np.exp(-2))
-    wanted = [[certain, 1 - certain], [0.5, 0.5], [0.5, 0.5]]
-    np.testing.assert_allclose(found["probabilities"], wanted, atol=1e-6)
+    probabilities = [[certain, 1 - certain], [0.5, 0.5], [0.5, 0.5]]
+    np.testing.assert_allclose(answer["probabilities"], probabilities, atol=1e-6)
     root = np.sqrt(0.5)
-    np.testing.assert_allclose(found["embedding"], [[1, 0], [root, root], [0, 0]], atol=1e-6)
+    np.testing.assert_allclose(answer["embedding"], [[1, 0], [root, root], [0, 0]], atol=1e-6)
 
 
-def test_lengths_of_centres_and_features_do_not_matter() -> None:
+def test_lengths_of_centers_and_features_do_not_matter() -> None:
     raw = np.random.default_rng(1).standard_normal((4, 8), dtype=np.float32)
     directions = np.random.default_rng(2).standard_normal((3, 8), dtype=np.float32)
     first = CosineProbabilities(directions, 2.0).apply(raw)
@@ -167,7 +167,7 @@ def seeded_state(module: Any) -> dict[str, Any]:
     from convert.weights.seeded import seed_torch
 
     image = ImageInput(112, 112, 3, mean=(0.5,) * 3, std=(0.5,) * 3)
-    seed_torch(module, image.apply(drawn(4)))
+    seed_torch(module, image.apply(generated_faces(4)))
     return dict(module.state_dict())
 
 
@@ -182,14 +182,14 @@ def test_every_backbone_equals_its_graph_and_is_fed_as_upstream(tmp_path: Path) 
         # levels 0 and 255 become -1 and 1
         ends = np.zeros((1, 112, 112, 3), np.uint8)
         ends[:, 56:] = 255
-        (given,) = loaded.input.apply(ends)
-        assert (given.min(), given.max()) == (-1, 1)
-        batch = drawn()
+        (pixels,) = loaded.input.apply(ends)
+        assert (pixels.min(), pixels.max()) == (-1, 1)
+        batch = generated_faces()
         embedding = expected(loaded, batch)["embedding"]
         assert embedding.shape == (3, width)
         assert np.abs(embedding[0] - embedding[1]).max() > 0.01
-        found = differences(loaded, batch, tmp_path)
-        assert max(found.values()) <= PARITY, (type(module).__name__, found)
+        errors = differences(loaded, batch, tmp_path)
+        assert max(errors.values()) <= PARITY, (type(module).__name__, errors)
 
 
 # --- the real MobileFaceNet
@@ -205,9 +205,9 @@ def test_mobilefacenet_loads_strictly_and_every_key_is_used(shared: Path) -> Non
 def test_faces_of_one_subject_are_nearest(shared: Path) -> None:
     paths = crops(shared)
     loaded = load(shared / "checkpoints/mobilefacenet.pt")
-    found = expected(loaded, read_images(paths, loaded))
-    assert list(found) == ["embedding"]  # without class centres there is nothing else to say
-    embedding = found["embedding"]
+    answer = expected(loaded, read_images(paths, loaded))
+    assert list(answer) == ["embedding"]  # without class centers there is no other output
+    embedding = answer["embedding"]
     np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), 1, atol=1e-5)
     subjects = np.array([path.name.partition("_")[0] for path in paths])
     first, second = np.triu_indices(len(paths), k=1)
@@ -230,9 +230,9 @@ def test_mobilefacenet_float_graph_equals_torch_on_faces(
     loaded = load(shared / "checkpoints/mobilefacenet.pt")
     batch = read_images(crops(shared)[::30], loaded)
     write_float_graph(loaded, tmp_path / "float.onnx")
-    found = compared(expected(loaded, batch), tmp_path / "float.onnx", batch)
-    record_property("parity", found)
-    assert max(found.values()) <= 1e-5, found
+    errors = compared(expected(loaded, batch), tmp_path / "float.onnx", batch)
+    record_property("parity", errors)
+    assert max(errors.values()) <= 1e-5, errors
 
 
 @pytest.mark.slow
@@ -258,7 +258,7 @@ def test_mobilefacenet_in_int8_keeps_its_embedding(shared: Path, tmp_path: Path)
     assert result.values.shape == (128,)
 
 
-# --- class centres
+# --- class centers
 
 
 def layouts(backbone: Mapping[str, Any], head: Any) -> dict[str, object]:
@@ -295,12 +295,12 @@ def layouts(backbone: Mapping[str, Any], head: Any) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("layout", sorted(layouts({}, np.ones((7, 128)))))
-def test_centres_are_found_however_they_are_saved(
+def test_class_centers_are_found_in_every_layout(
     backbone: dict[str, Any], layout: str, tmp_path: Path
 ) -> None:
-    loaded = load(saved(layouts(backbone, centres())[layout], tmp_path))
+    loaded = load(saved(layouts(backbone, centers())[layout], tmp_path))
     assert isinstance(loaded.head, CosineProbabilities)
-    np.testing.assert_array_equal(loaded.head.centers, centres().numpy())
+    np.testing.assert_array_equal(loaded.head.centers, centers().numpy())
     assert loaded.head.scale == 64
     assert loaded.task is None
     assert loaded.labels == recipe_labels()
@@ -318,7 +318,7 @@ def recipe_labels() -> tuple[str, ...]:
 def test_the_scale_and_the_names_are_the_checkpoints(
     backbone: dict[str, Any], extra: dict[str, object], tmp_path: Path
 ) -> None:
-    whole = {"backbone": backbone, "head": centres(3), "classes": ["a", "b", "c"], **extra}
+    whole = {"backbone": backbone, "head": centers(3), "classes": ["a", "b", "c"], **extra}
     loaded = load(saved(whole, tmp_path))
     assert isinstance(loaded.head, CosineProbabilities)
     assert loaded.head.scale == 30
@@ -328,7 +328,7 @@ def test_the_scale_and_the_names_are_the_checkpoints(
 def test_classes_without_names_are_left_to_the_user(
     backbone: dict[str, Any], tmp_path: Path
 ) -> None:
-    loaded = load(saved({"backbone": backbone, "head": centres(5)}, tmp_path))
+    loaded = load(saved({"backbone": backbone, "head": centers(5)}, tmp_path))
     assert loaded.labels == ()
     assert loaded.task is None
 
@@ -336,7 +336,7 @@ def test_classes_without_names_are_left_to_the_user(
 def test_identities_of_the_training_are_no_classes(
     backbone: dict[str, Any], tmp_path: Path
 ) -> None:
-    whole = {"backbone": backbone, "head": centres(1001), "classes": ["a", "b"]}
+    whole = {"backbone": backbone, "head": centers(1001), "classes": ["a", "b"]}
     loaded = load(saved(whole, tmp_path))
     assert loaded.task == "image-feature-extraction"
     assert loaded.labels == ()
@@ -345,8 +345,10 @@ def test_identities_of_the_training_are_no_classes(
     ]
 
 
-def test_heads_that_are_no_centres_are_refused(backbone: dict[str, Any], tmp_path: Path) -> None:
-    one = centres()
+def test_heads_that_are_no_class_centers_are_refused(
+    backbone: dict[str, Any], tmp_path: Path
+) -> None:
+    one = centers()
     linear = {**backbone, "classifier.weight": one, "classifier.bias": one[:, 0]}
     message = refusal(linear, tmp_path)
     assert "classifier.weight has the bias classifier.bias: it is a linear classifier" in message
@@ -361,7 +363,7 @@ def test_heads_that_are_no_centres_are_refused(backbone: dict[str, Any], tmp_pat
     assert "holds NaN" in refusal(nan, tmp_path)
 
 
-def test_what_is_no_backbone_is_refused(backbone: dict[str, Any], tmp_path: Path) -> None:
+def test_other_networks_are_refused(backbone: dict[str, Any], tmp_path: Path) -> None:
     import torch
 
     from convert.architectures.mobilenetv2 import MobileNetV2
@@ -395,27 +397,27 @@ def upstreams_answer(data: bytes, backbone: Mapping[str, Any], scale: float) -> 
     image = torch.from_numpy(((pixels - mean) / std).transpose(2, 0, 1)[np.newaxis])
     normalize = torch.nn.functional.normalize
     with torch.inference_mode():
-        cosines = normalize(module.eval()(image)) @ normalize(centres()).T
+        cosines = normalize(module.eval()(image)) @ normalize(centers()).T
         return np.asarray((scale * cosines).softmax(dim=1)[0].numpy())
 
 
 @pytest.mark.slow
-def test_an_owners_emotions_from_bytes_to_answer(
+def test_emotions_of_an_owners_checkpoint_from_bytes_to_answer(
     backbone: dict[str, Any], tmp_path: Path, record_property: Any
 ) -> None:
-    path = saved({"backbone": backbone, "head": centres(), "s": 16.0}, tmp_path)
+    path = saved({"backbone": backbone, "head": centers(), "s": 16.0}, tmp_path)
     arguments = ("--checkpoint", path, "--precision", "float", "--out", tmp_path / "out")
     succeed("face_emotion_arcface", *arguments, directory=tmp_path)
     model = runtime.load(tmp_path / "out/face_emotion_arcface")
     assert {tensor.name for tensor in model.spec.outputs} == {"probabilities", "embedding"}
-    found: list[float] = []
-    for image in drawn():
+    errors: list[float] = []
+    for image in generated_faces():
         _, png = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         result = model.predict(png.tobytes())
         assert isinstance(result, Classification)
         assert result.labels == recipe_labels()
-        wanted = upstreams_answer(png.tobytes(), backbone, 16.0)
-        found.append(float(np.abs(result.probabilities - wanted).max()))
-    record_property("bytes to answer", max(found))
+        probabilities = upstreams_answer(png.tobytes(), backbone, 16.0)
+        errors.append(float(np.abs(result.probabilities - probabilities).max()))
+    record_property("bytes to answer", max(errors))
     # an aligned crop is not resized, so only float rounding is left
-    assert max(found) <= PARITY
+    assert max(errors) <= PARITY

@@ -71,7 +71,7 @@ NAMES = {f"class {i}": i for i in range(5)}
 
 
 def network(size: Size = B0, *, class_count: int = 7, arithmetic: Arithmetic = PLAIN) -> Any:
-    """Of the weights that the recorded outputs belong to."""
+    """Build the network with the weights that the recorded outputs belong to."""
     module = EfficientNet(size, class_count=class_count, arithmetic=arithmetic)
     module.load_state_dict(filled(module.state_dict()))
     return module.eval()
@@ -84,15 +84,15 @@ def state() -> dict[str, Any]:
 
 
 def timm_key(key: str) -> str:
-    """Ours to timm's, by the same tables read the other way."""
+    """Rename one of our keys to timm's, by the inverse of the project's tables."""
     module, _, tensor = key.rpartition(".")
     ends = {ours: timm for timm, ours in TIMM_ENDS.items()} | {"classifier.1": "classifier"}
     if module in ends:
         return f"{ends[module]}.{tensor}"
     _, stage, index, _, part = module.split(".", 4)
     names = TIMM_STAGE if int(stage) > 1 else TIMM_FIRST_STAGE
-    found = {ours: timm for timm, ours in names.items()}[part]
-    return f"blocks.{int(stage) - 1}.{index}.{found}.{tensor}"
+    name = {ours: timm for timm, ours in names.items()}[part]
+    return f"blocks.{int(stage) - 1}.{index}.{name}.{tensor}"
 
 
 def in_timms(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,13 +118,13 @@ def refusal(path: Path) -> str:
 
 
 @pytest.mark.parametrize(("name", "arithmetic"), UPSTREAM)
-def test_logits_are_upstreams(name: str, arithmetic: str) -> None:
+def test_logits_equal_upstreams(name: str, arithmetic: str) -> None:
     size = next(size for size in SIZES if size.name == name)
     with torch.inference_mode():
-        found = network(size, arithmetic=ARITHMETIC[arithmetic])(noise(75)).numpy()
-    wanted = np.array(UPSTREAM[name, arithmetic])
+        output = network(size, arithmetic=ARITHMETIC[arithmetic])(noise(75)).numpy()
+    recorded = np.array(UPSTREAM[name, arithmetic])
     # of the largest: another order of summation, on another CPU, moves the last digits
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
+    np.testing.assert_allclose(output, recorded, rtol=0, atol=1e-4 * np.abs(recorded).max())
 
 
 @pytest.mark.parametrize(
@@ -189,14 +189,14 @@ def test_both_layouts_convert_bare_or_wrapped(
 ) -> None:
     loaded = RECIPE.load(write(wrap(renamed(state)), tmp_path / "weights.pth"))
     with torch.inference_mode():
-        wanted = network()(noise(CHECKPOINT_SIDE)).numpy()
-    np.testing.assert_allclose(logits(loaded), wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
+        output = network()(noise(CHECKPOINT_SIDE)).numpy()
+    np.testing.assert_allclose(logits(loaded), output, rtol=0, atol=1e-4 * np.abs(output).max())
     assert loaded.labels == FER2013
     assert loaded.input.tensors[0].shape == ("N", 224, 224, 3)  # B0's own resolution
 
 
 @pytest.mark.parametrize("classifier", ["classifier", "classifier.0", "classifier.4"])
-def test_classifier_may_stand_elsewhere(
+def test_classifier_may_be_at_another_key(
     state: dict[str, Any], tmp_path: Path, classifier: str
 ) -> None:
     moved = {key.replace("classifier.1", classifier): value for key, value in state.items()}
@@ -221,16 +221,16 @@ def test_classifier_of_two_layers_is_refused(state: dict[str, Any], tmp_path: Pa
     ],
     ids=["unsaid", "arch", "other arch", "tf arch", "tf arch in args"],
 )
-def test_tensorflows_arithmetic_is_told_by_arch(
+def test_arch_selects_tensorflows_arithmetic(
     state: dict[str, Any], tmp_path: Path, beside: dict[str, Any], arithmetic: str
 ) -> None:
     # the file's name decides nothing: renamed, it is the same checkpoint
     path = write({"state_dict": in_timms(state), **beside}, tmp_path / "tf_efficientnet.pth")
-    wanted = np.array(UPSTREAM["efficientnet_b0", arithmetic])
-    np.testing.assert_allclose(logits(RECIPE.load(path), 75), wanted, rtol=0, atol=1e-4)
+    recorded = np.array(UPSTREAM["efficientnet_b0", arithmetic])
+    np.testing.assert_allclose(logits(RECIPE.load(path), 75), recorded, rtol=0, atol=1e-4)
 
 
-def test_tensorflows_arithmetic_may_be_the_choice_of_a_copied_recipe(
+def test_a_copied_recipe_may_select_tensorflows_arithmetic(
     state: dict[str, Any], tmp_path: Path
 ) -> None:
     original = recipe.find("face_emotion_efficientnet_b3").path.read_text(encoding="utf-8")
@@ -240,8 +240,8 @@ def test_tensorflows_arithmetic_may_be_the_choice_of_a_copied_recipe(
     for renamed, arithmetic in ((in_timms, "tensorflow"), (dict, "plain")):
         # torchvision's layout has no such form
         loaded = load(write(renamed(state), tmp_path / "weights.pth"))
-        wanted = np.array(UPSTREAM["efficientnet_b0", arithmetic])
-        np.testing.assert_allclose(logits(loaded, 75), wanted, rtol=0, atol=1e-4)
+        recorded = np.array(UPSTREAM["efficientnet_b0", arithmetic])
+        np.testing.assert_allclose(logits(loaded, 75), recorded, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_resolution_comes_from_the_checkpoint(
 
 
 @pytest.mark.parametrize("value", [0, 31, 1025, True, "300", 300.0, (300,), (300, -1)])
-def test_senseless_resolution_is_refused(
+def test_resolutions_outside_the_limits_are_refused(
     state: dict[str, Any], tmp_path: Path, value: object
 ) -> None:
     path = write({"state_dict": state, "input_size": value}, tmp_path / "weights.pth")
@@ -357,22 +357,22 @@ def test_float_graph_equals_torch_at_every_size(
         "arch": "tf_efficientnet" if arithmetic == "tensorflow" else "efficientnet",
     }
     loaded = RECIPE.load(write(saved, tmp_path / "weights.pth"))
-    found = differences(loaded, batch[:3], tmp_path)
-    assert max(found.values()) <= 1e-4, found
+    errors = differences(loaded, batch[:3], tmp_path)
+    assert max(errors.values()) <= 1e-4, errors
     answers = expected(loaded, batch[:3])["probabilities"]
     assert np.abs(answers[0] - answers[1]).max() > 1e-3
 
 
-def test_preprocessing_is_pillows() -> None:
+def test_preprocessing_equals_pillows() -> None:
     """`transforms.Resize((300, 300))` of an image in the usual training script."""
     step = Resize("linear_antialias", height=300, width=300)
     for image in [
         *generate_images("face", EVALUATION, 2),
         *generate_images("scene", EVALUATION, 2),
     ]:
-        wanted = Image.fromarray(image).resize((300, 300), Image.Resampling.BILINEAR)
-        found = preprocess(image, (step,)).astype(int)
-        assert np.abs(found - np.asarray(wanted)).max() <= 1  # level of 255: rounding
+        by_pillow = Image.fromarray(image).resize((300, 300), Image.Resampling.BILINEAR)
+        pixels = preprocess(image, (step,)).astype(int)
+        assert np.abs(pixels - np.asarray(by_pillow)).max() <= 1  # level of 255: rounding
 
 
 @pytest.mark.slow

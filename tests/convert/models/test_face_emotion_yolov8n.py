@@ -108,20 +108,20 @@ def images(loaded: Loaded, count: int = 3) -> Batch:
 
 
 def check_weights(loaded: Loaded, module: nn.Module, *, half: bool = False) -> None:
-    found = loaded.network.weights()
+    weights = loaded.network.weights()
     for name, tensor in module.state_dict().items():
         value = tensor.half().float() if half and tensor.is_floating_point() else tensor
-        np.testing.assert_array_equal(found[f"inner.{name}"], value.numpy(), err_msg=name)
+        np.testing.assert_array_equal(weights[f"inner.{name}"], value.numpy(), err_msg=name)
 
 
 @pytest.mark.parametrize("size", UPSTREAM)
-def test_numbers_are_upstreams(size: str) -> None:
+def test_answers_equal_upstreams(size: str) -> None:
     module = YoloV8(plan(size, class_count=7), height=192, width=192)
     module.load_state_dict(filled(module.state_dict()))
     boxes, scores = answers(module, noise(192))
-    corners, wanted = UPSTREAM[size]
+    corners, recorded = UPSTREAM[size]
     np.testing.assert_allclose(boxes[1, ANCHORS].ravel(), corners, rtol=0, atol=2e-3)
-    np.testing.assert_allclose(scores[1, ANCHORS].ravel(), wanted, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(scores[1, ANCHORS].ravel(), recorded, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_numbers_are_upstreams(size: str) -> None:
         ("x", 595, 68_229_648),
     ],
 )
-def test_sizes_are_upstreams_and_read_off_the_shapes(
+def test_sizes_equal_upstreams_and_are_read_from_shapes(
     size: str, tensors: int, parameters: int
 ) -> None:
     with torch.device("meta"):
@@ -146,7 +146,7 @@ def test_sizes_are_upstreams_and_read_off_the_shapes(
     assert plan_of(state) == plan(size, class_count=80)
 
 
-def test_boxes_are_cell_centres_moved_by_the_expected_sides() -> None:
+def test_boxes_are_cell_centers_moved_by_the_expected_sides() -> None:
     head = Detect((8, 8, 8), TINY, height=64, width=96)
     for parameter in head.parameters():
         nn.init.zeros_(parameter)
@@ -170,17 +170,17 @@ def test_boxes_are_cell_centres_moved_by_the_expected_sides() -> None:
     "size",
     ["n", "s", "odd", *(pytest.param(size, marks=pytest.mark.slow) for size in "mlx")],
 )
-def test_float_graph_is_the_module_alone_and_three_at_a_time(
+def test_float_graph_equals_the_module_alone_and_three_at_a_time(
     size: str, best: Path, tmp_path: Path
 ) -> None:
     module = network(ODD) if size == "odd" else sized(size)
     net = TorchNetwork(module, input_shape=(3, 64, 64), outputs=2)
     loaded = replace(RECIPE.load(best), network=net)
-    found = differences(loaded, images(loaded), tmp_path)
-    assert max(found.values()) <= 1e-4
+    errors = differences(loaded, images(loaded), tmp_path)
+    assert max(errors.values()) <= 1e-4
 
 
-def test_seeded_network_answers_differ_and_its_graph_gives_them(tmp_path: Path) -> None:
+def test_seeded_answers_differ_and_its_graph_equals_them(tmp_path: Path) -> None:
     assert RECIPE.seed is not None
     loaded = RECIPE.seed()
     assert loaded.labels == FER2013
@@ -217,10 +217,10 @@ def test_integer_head_keeps_its_scores(best: Path, tmp_path: Path) -> None:
     )
     onnx.save(integer, tmp_path / "int8.onnx")
     reference = expected(loaded, batch)["scores"]
-    given = Session(tmp_path / "int8.onnx").run({"image": batch})["scores"]
-    correlation = np.corrcoef(reference.ravel(), given.ravel())[0, 1]
+    quantized = Session(tmp_path / "int8.onnx").run({"image": batch})["scores"]
+    correlation = np.corrcoef(reference.ravel(), quantized.ravel())[0, 1]
     assert correlation > 0.95
-    assert abs(float(given.max() - reference.max())) < 0.1
+    assert abs(float(quantized.max() - reference.max())) < 0.1
 
 
 def test_damped_branches_exist() -> None:
@@ -229,7 +229,7 @@ def test_damped_branches_exist() -> None:
     assert sum(matches(name, RESIDUAL_NORMS) for name in names) == 2 + 3 + 3 + 2
 
 
-def test_best_pt_is_read_with_all_that_it_says(best: Path, tiny: YoloV8) -> None:
+def test_best_pt_is_read_with_its_settings(best: Path, tiny: YoloV8) -> None:
     loaded = RECIPE.load(best)
     check_weights(loaded, tiny, half=True)
     assert loaded.labels == CLASSES
@@ -247,9 +247,9 @@ def test_the_average_comes_before_the_model(
     last = deepcopy(tiny)
     nn.init.constant_(last.get_parameter("model.0.bn.bias"), 0.25)
     root = {"model": upstreams(last), "ema": upstreams(tiny) if average else None, "updates": 7}
-    for each in root.values():
-        if half and isinstance(each, nn.Module):
-            each.half()
+    for module in root.values():
+        if half and isinstance(module, nn.Module):
+            module.half()
     loaded = RECIPE.load(write(tmp_path / "last.pt", root))
     check_weights(loaded, tiny if average else last, half=half)
 
@@ -268,9 +268,7 @@ def test_a_module_saved_by_itself_is_read(
 
 
 @pytest.mark.parametrize("prefix", ["", "model.", "model.model.", "module.model."])
-def test_state_dict_is_read_whatever_stands_before_it(
-    tiny: YoloV8, tmp_path: Path, prefix: str
-) -> None:
+def test_state_dict_is_read_with_any_prefix(tiny: YoloV8, tmp_path: Path, prefix: str) -> None:
     state = {prefix + k.removeprefix("model."): v for k, v in tiny.state_dict().items()}
     path = tmp_path / "state.pt"
     path.write_bytes(saved({"state_dict": state, "names": ["a", "b", "c"]} if prefix else state))
@@ -280,14 +278,14 @@ def test_state_dict_is_read_whatever_stands_before_it(
     assert loaded.preprocess == (Letterbox(height=640, width=640, interpolation="linear"),)
 
 
-def test_odd_widths_and_depths_are_read_off_the_file(tmp_path: Path) -> None:
+def test_odd_widths_and_depths_are_read_from_the_file(tmp_path: Path) -> None:
     module = network(ODD)
     loaded = RECIPE.load(write_best(tmp_path / "odd.pt", module, names=[*"abcdefghijk"]))
     check_weights(loaded, module, half=True)
     assert loaded.labels == tuple("abcdefghijk")
 
 
-def test_network_saved_after_folding_gives_the_same(tiny: YoloV8, tmp_path: Path) -> None:
+def test_network_saved_after_folding_answers_the_same(tiny: YoloV8, tmp_path: Path) -> None:
     module = upstreams(deepcopy(tiny))
     for part in module.modules():
         if type(part).__name__ == "Conv":
@@ -296,9 +294,9 @@ def test_network_saved_after_folding_gives_the_same(tiny: YoloV8, tmp_path: Path
     loaded = RECIPE.load(write(tmp_path / "fused.pt", {"model": module}))
     batch = images(loaded)
     boxes, scores = answers(tiny, torch.from_numpy(loaded.input.apply(batch)[0]))
-    found = expected(loaded, batch)
-    np.testing.assert_allclose(found["boxes_xyxy"], boxes, rtol=0, atol=0.02)  # of 500 px
-    np.testing.assert_allclose(found["scores"], scores, rtol=0, atol=1e-4)
+    answer = expected(loaded, batch)
+    np.testing.assert_allclose(answer["boxes_xyxy"], boxes, rtol=0, atol=0.02)  # of 500 px
+    np.testing.assert_allclose(answer["scores"], scores, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -315,7 +313,7 @@ def test_network_saved_after_folding_gives_the_same(tiny: YoloV8, tmp_path: Path
         (None, 640),
     ],
 )
-def test_input_size_is_that_of_training_where_it_is_plain(
+def test_input_size_is_that_of_training_if_it_is_valid(
     tiny: YoloV8, tmp_path: Path, args: object, side: int
 ) -> None:
     loaded = RECIPE.load(write_best(tmp_path / "best.pt", tiny, args=args))
@@ -421,37 +419,37 @@ def test_pickled_relatives_are_refused_by_name(tiny: YoloV8, tmp_path: Path) -> 
 
 def test_absurd_shapes_do_not_fill_the_memory() -> None:
     layers = {f"model.{i}.conv.weight": torch.zeros(100_000, 1, 1, 1) for i in (0, 1, 3, 5, 7)}
-    found = plan_of(layers | {"model.22.cv3.0.2.weight": torch.zeros(100_000, 1)})
-    assert found.channels == (2048,) * 5
-    assert found.class_count == 10_000
+    limited = plan_of(layers | {"model.22.cv3.0.2.weight": torch.zeros(100_000, 1)})
+    assert limited.channels == (2048,) * 5
+    assert limited.class_count == 10_000
 
 
 def test_real_file_loads_strictly_and_every_key_is_used(shared: Path, real: Loaded) -> None:
     file = unpickle.read(shared / "checkpoints/yolov8n_coco_best.pt")
     state = unpickle.state_dict(file, file.root["model"])
-    found = real.network.weights()
-    assert {f"inner.{name}" for name in state} == set(found)
+    weights = real.network.weights()
+    assert {f"inner.{name}" for name in state} == set(weights)
     for name, tensor in state.items():
-        np.testing.assert_array_equal(found[f"inner.{name}"], tensor.numpy(), err_msg=name)
+        np.testing.assert_array_equal(weights[f"inner.{name}"], tensor.numpy(), err_msg=name)
     assert (len(real.labels), real.labels[0], real.labels[79]) == (80, "person", "toothbrush")
     assert real.licence == "AGPL-3.0 License (https://ultralytics.com/license)"
 
 
 def test_real_file_finds_the_people_of_a_photo(shared: Path, real: Loaded) -> None:
     batch = read_images([shared / "data/faces/group/19.jpg"], real)
-    found = expected(real, batch)
+    answer = expected(real, batch)
     assert real.suppression is not None
-    kept = non_max_suppression(found["boxes_xyxy"][0], found["scores"][0], real.suppression)
-    sure = kept.scores > 0.8
-    assert {real.labels[kind] for kind in kept.classes[sure]} == {"person"}
+    detections = non_max_suppression(answer["boxes_xyxy"][0], answer["scores"][0], real.suppression)
+    sure = detections.scores > 0.8
+    assert {real.labels[kind] for kind in detections.classes[sure]} == {"person"}
     # left to right, in px of the 640 x 640 canvas; five people stand in a row
-    corners = kept.boxes_xyxy[sure]
-    wanted = [[35, 167, 189, 550], [145, 198, 271, 551], [242, 162, 398, 551],
+    corners = detections.boxes_xyxy[sure]
+    people = [[35, 167, 189, 550], [145, 198, 271, 551], [242, 162, 398, 551],
               [295, 199, 467, 552], [456, 155, 598, 549]]  # fmt: skip
-    np.testing.assert_allclose(corners[np.argsort(corners[:, 0])], wanted, rtol=0, atol=1.5)
+    np.testing.assert_allclose(corners[np.argsort(corners[:, 0])], people, rtol=0, atol=1.5)
 
 
 def test_real_file_agrees_with_its_float_graph(shared: Path, real: Loaded, tmp_path: Path) -> None:
     photos = sorted((shared / "data/faces/group").iterdir())[:3]
-    found = differences(real, read_images(photos, real), tmp_path)
-    assert max(found.values()) <= 1e-4
+    errors = differences(real, read_images(photos, real), tmp_path)
+    assert max(errors.values()) <= 1e-4

@@ -35,7 +35,7 @@ def label(result: FaceEmotion) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COUNTS)
-def test_crops_lie_within_and_hold_their_faces(
+def test_crops_are_inside_the_photo_and_contain_their_faces(
     shared: Path, detector: runtime.Model, panel: Ensemble, name: str
 ) -> None:
     image = decode_image((shared / "data/faces" / name).read_bytes())
@@ -66,22 +66,22 @@ def test_crops_lie_within_and_hold_their_faces(
 
 
 @pytest.mark.slow
-def test_labelled_photos_are_judged_by_their_faces(
+def test_labelled_photos_get_their_labels(
     shared: Path, detector: runtime.Model, panel: Ensemble
 ) -> None:
     directory = shared / "data/faces/labelled_colour"
     photos = {name: (directory / f"{name}.jpg").read_bytes() for name in LABELS}
-    judged = {
+    labels = {
         name: label(face_emotion(data, panel, detector=detector)) for name, data in photos.items()
     }
-    assert judged == LABELS
+    assert labels == LABELS
     whole = {name: label(face_emotion(data, panel)) for name, data in photos.items()}
     assert whole != LABELS
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("orientation", [3, 6, 8])
-def test_a_photo_that_is_stored_turned_is_judged_upright(
+def test_a_photo_stored_rotated_is_turned_upright(
     shared: Path, detector: runtime.Model, panel: Ensemble, orientation: int
 ) -> None:
     photo = Image.open(shared / "data/faces/labelled_colour/angry.jpg")
@@ -92,10 +92,10 @@ def test_a_photo_that_is_stored_turned_is_judged_upright(
     file = io.BytesIO()
     stored.save(file, "JPEG", quality=95, exif=exif)
     upright = np.array(ImageOps.exif_transpose(Image.open(file)).convert("RGB"))
-    found = face_emotion(file.getvalue(), panel, detector=detector)
-    wanted = face_emotion(upright, panel, detector=detector)
-    assert found.to_json() == wanted.to_json()
-    assert (found.faces_found, label(found)) == (1, "angry")
+    answer = face_emotion(file.getvalue(), panel, detector=detector)
+    upright_answer = face_emotion(upright, panel, detector=detector)
+    assert answer.to_json() == upright_answer.to_json()
+    assert (answer.faces_found, label(answer)) == (1, "angry")
 
 
 @pytest.mark.slow
@@ -103,8 +103,8 @@ def test_mirrored_faces_have_one_answer_under_flip(shared: Path, panel: Ensemble
     for path in sorted((shared / "data/faces/ckplus48").glob("*/*1.png"))[:12]:
         image = decode_image(path.read_bytes())
         both = [
-            face_emotion(each, panel, options=Options(crop="none", tta="flip")).to_json()
-            for each in (image, image[:, ::-1].copy())
+            face_emotion(picture, panel, options=Options(crop="none", tta="flip")).to_json()
+            for picture in (image, image[:, ::-1].copy())
         ]
         # float32 in the graph; rows of a batch in another order
         assert both[0]["probabilities"] == pytest.approx(both[1]["probabilities"], abs=1e-5)

@@ -44,12 +44,12 @@ BLOCK = re.compile(r"^```python\n(# own_gait\.py\n.*?)^```$", re.MULTILINE | re.
 
 @pytest.fixture(autouse=True)
 def vectors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unit vectors drawn by the text's length: the real text model has tests of its own."""
+    """Return unit vectors seeded by the text's length: the text model has tests of its own."""
 
     def embed(texts: list[str], folder: Path) -> NDArray[np.float32]:
         del folder
-        drawn = [np.random.default_rng(len(text)).standard_normal(384) for text in texts]
-        return np.stack([v / np.linalg.norm(v) for v in drawn]).astype(np.float32)
+        noise = [np.random.default_rng(len(text)).standard_normal(384) for text in texts]
+        return np.stack([v / np.linalg.norm(v) for v in noise]).astype(np.float32)
 
     monkeypatch.setattr(text_embedding, "embed", embed)
     monkeypatch.setattr(text_embedding, "find_encoder", lambda: TABLE)
@@ -62,7 +62,7 @@ def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def loaded(*, conditions: bool = True, frames: int = FRAMES) -> Loaded:
-    """A network that is never asked, and what surrounds it."""
+    """Return a network that never runs, and what surrounds it."""
     table = [Condition(name, (), f"Has {name}.", None) for name in NAMES]
     content = text_embedding.conditions_file(table, TABLE)
     return Loaded(
@@ -75,20 +75,20 @@ def loaded(*, conditions: bool = True, frames: int = FRAMES) -> Loaded:
     )
 
 
-def run_nodes(given: FramesInput, arrays: Mapping[str, np.ndarray], path: Path) -> list[np.ndarray]:
-    """What the ONNX form of an input gives."""
-    names = ["clip", "patient"][: len(given.tensors)]
-    fragment = given.nodes(*names)
+def run_nodes(form: FramesInput, arrays: Mapping[str, np.ndarray], path: Path) -> list[np.ndarray]:
+    """Run the ONNX form of an input and return its outputs."""
+    names = ["clip", "patient"][: len(form.tensors)]
+    fragment = form.nodes(*names)
     types = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}
     inputs = [
-        helper.make_tensor_value_info(t.name, types[t.dtype], list(t.shape)) for t in given.tensors
+        helper.make_tensor_value_info(t.name, types[t.dtype], list(t.shape)) for t in form.tensors
     ]
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names]
     graph = helper.make_graph(fragment.nodes, "test", inputs, outputs, fragment.initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     path.write_bytes(model.SerializeToString())
-    found = Session(path).run(arrays)
-    return [np.asarray(found[name]) for name in names]
+    answers = Session(path).run(arrays)
+    return [np.asarray(answers[name]) for name in names]
 
 
 @pytest.mark.parametrize("layout", ["TCHW", "CTHW"])
@@ -97,7 +97,7 @@ def test_frames_become_the_networks_input_in_both_forms(
     tmp_path: Path, layout: str, divisor: str
 ) -> None:
     plain = divisor == "1"
-    given = FramesInput(
+    form = FramesInput(
         3, 4, 5,
         mean=(0, 0, 0) if plain else (0.4, 0.5, 0.6),
         std=(1, 1, 1) if plain else (0.2, 0.3, 0.4),
@@ -106,30 +106,32 @@ def test_frames_become_the_networks_input_in_both_forms(
     )  # fmt: skip
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (2, 3, 4, 5, 3), np.uint8)
-    told = rng.standard_normal((2, 384), np.float32)
-    clip, patient = given.apply(frames, told)
+    condition = rng.standard_normal((2, 384), np.float32)
+    clip, patient = form.apply(frames, condition)
     channel = frames[1, 2, 3, 4, 0].astype(np.float32)
     place = (1, 2, 0, 3, 4) if layout == "TCHW" else (1, 0, 2, 3, 4)
     expected = channel if plain else (channel / 255 - 0.4) / 0.2
     np.testing.assert_allclose(clip[place], expected, rtol=1e-5)
-    found = run_nodes(given, {"frames": frames, "condition": told}, tmp_path / "numerics.onnx")
-    np.testing.assert_allclose(found[0], clip, atol=2e-6)
-    np.testing.assert_array_equal(found[1], patient)
+    outputs = run_nodes(
+        form, {"frames": frames, "condition": condition}, tmp_path / "numerics.onnx"
+    )
+    np.testing.assert_allclose(outputs[0], clip, atol=2e-6)
+    np.testing.assert_array_equal(outputs[1], patient)
     assert clip.flags.c_contiguous
 
 
 def test_a_network_may_take_no_condition(tmp_path: Path) -> None:
-    given = FramesInput(2, 4, 4, condition=None)
+    form = FramesInput(2, 4, 4, condition=None)
     frames = np.full((1, 2, 4, 4, 3), 9, np.uint8)
-    (clip,) = given.apply(frames)
-    (found,) = run_nodes(given, {"frames": frames}, tmp_path / "numerics.onnx")
-    np.testing.assert_array_equal(found, clip)
+    (clip,) = form.apply(frames)
+    (by_nodes,) = run_nodes(form, {"frames": frames}, tmp_path / "numerics.onnx")
+    np.testing.assert_array_equal(by_nodes, clip)
     walk = MODALITIES["walker"].generate(EVALUATION, 2)[1]
     without = replace(loaded(), input=FramesInput(FRAMES, SIDE, SIDE, condition=None))
     assert list(MODALITIES["walker"].to_feeds(walk, without)) == ["frames"]
 
 
-def test_a_third_of_the_walkers_come_unknown_and_the_others_with_each_condition() -> None:
+def test_a_third_of_the_walkers_has_no_condition_and_the_others_have_each() -> None:
     walkers = MODALITIES["walker"]
     walks = [walkers.with_condition(GaitClip(b""), number) for number in range(300)]
     assert walks == [walkers.with_condition(GaitClip(b""), number) for number in range(300)]
@@ -140,15 +142,15 @@ def test_a_third_of_the_walkers_come_unknown_and_the_others_with_each_condition(
     assert None in names[:4]
 
 
-def test_a_walker_is_sampled_with_the_vector_of_what_is_known() -> None:
+def test_a_walker_is_sampled_with_the_vector_of_its_condition() -> None:
     walkers = MODALITIES["walker"]
     frames = walkers.generate(EVALUATION, 1)[0].media
-    known = loaded()
+    model = loaded()
     for condition in (0, 1, 2, 5, None):
-        feeds = walkers.to_feeds(GaitClip(frames, condition), known)
+        feeds = walkers.to_feeds(GaitClip(frames, condition), model)
         np.testing.assert_array_equal(feeds["frames"][0], frames)
         name = None if condition is None else NAMES[condition % 3]
-        assert walkers.condition_name(GaitClip(frames, condition), known) == name
+        assert walkers.condition_name(GaitClip(frames, condition), model) == name
         expected = (
             np.zeros(384)
             if name is None
@@ -178,14 +180,14 @@ def test_walkers_of_two_splits_differ() -> None:
     assert all(np.abs(a.media.astype(int) - b.media).mean() > 5 for a in one for b in other)
 
 
-def test_a_condition_changes_the_answer_and_the_stand_in_tells_clips_apart() -> None:
+def test_a_condition_changes_the_answer_and_seeded_answers_differ() -> None:
     assert RECIPE_FILE.recipe.seed is not None
     student = RECIPE_FILE.recipe.seed()
     walks = MODALITIES["walker"].generate(EVALUATION, 2)
-    asked = [GaitClip(walk.media, number) for walk in walks for number in (None, 3)]
-    batch = collate([MODALITIES["walker"].to_feeds(walk, student) for walk in asked])
-    given = student.input.apply(batch["frames"], batch["condition"])
-    answers = student.head.apply(*student.network.forward(*given))["probabilities"]
+    clips = [GaitClip(walk.media, number) for walk in walks for number in (None, 3)]
+    batch = collate([MODALITIES["walker"].to_feeds(walk, student) for walk in clips])
+    inputs = student.input.apply(batch["frames"], batch["condition"])
+    answers = student.head.apply(*student.network.forward(*inputs))["probabilities"]
     assert answers.shape == (4, len(LABELS))
     for one in range(4):
         for other in range(one):
@@ -207,27 +209,29 @@ def test_a_checkpoint_of_any_class_count_loads_and_names_its_classes(in_tmp: Pat
         RECIPE_FILE.recipe.load(path)
 
 
-def test_drawn_weights_are_taken_where_nothing_is_given_and_said_to_be_synthetic(
+def test_synthetic_weights_are_used_without_a_checkpoint_and_recorded_as_such(
     in_tmp: Path,
 ) -> None:
-    drawn = in_tmp / "drawn.pt"
-    asked = replace(RECIPE_FILE, recipe=replace(RECIPE_FILE.recipe, synthetic_weights=drawn))
+    synthetic = in_tmp / "drawn.pt"
+    recipe_file = replace(
+        RECIPE_FILE, recipe=replace(RECIPE_FILE.recipe, synthetic_weights=synthetic)
+    )
     with pytest.raises(CheckpointError, match="no weights"):
-        weights.find(asked, "pretrained", None)
-    drawn.touch()
+        weights.find(recipe_file, "pretrained", None)
+    synthetic.touch()
     for mode in ("pretrained", "auto"):
-        found = weights.find(asked, mode, None)
-        assert (found.origin, found.path) == ("synthetic", drawn)
-    assert weights.find(asked, "seeded", None).origin == "seeded"
+        resolved = weights.find(recipe_file, mode, None)
+        assert (resolved.origin, resolved.path) == ("synthetic", synthetic)
+    assert weights.find(recipe_file, "seeded", None).origin == "seeded"
     Path("checkpoints").mkdir()
     Path("checkpoints/gait_student.conditions.json").write_text("[]", encoding="utf-8")
-    assert weights.find(asked, "auto", None).origin == "synthetic"
+    assert weights.find(recipe_file, "auto", None).origin == "synthetic"
     Path("checkpoints/gait_student.pt").touch()
-    found = weights.find(asked, "auto", None)
-    assert (found.origin, found.path) == ("pretrained", Path("checkpoints/gait_student.pt"))
+    resolved = weights.find(recipe_file, "auto", None)
+    assert (resolved.origin, resolved.path) == ("pretrained", Path("checkpoints/gait_student.pt"))
 
 
-def test_the_users_table_of_conditions_counts(in_tmp: Path) -> None:
+def test_the_users_table_of_conditions_replaces_the_projects(in_tmp: Path) -> None:
     assert placed_conditions() == TABLE
     (in_tmp / "checkpoints").mkdir()
     row = {"name": "Gout", "synonyms": ["podagra"], "description": "A painful toe."}
@@ -247,10 +251,10 @@ def test_an_owners_architecture_converts_by_the_recipe_of_the_page(in_tmp: Path)
     module = recipe.read(path).recipe.load.__globals__["network"]()
     rng = np.random.default_rng(4)
     for parameter in module.parameters():
-        drawn = rng.standard_normal(tuple(parameter.shape), dtype=np.float32)
+        noise = rng.standard_normal(tuple(parameter.shape), dtype=np.float32)
         fan_in = int(np.prod(parameter.shape[1:])) if parameter.ndim > 1 else 10_000
         scale = np.float32(np.sqrt(2 / fan_in))
-        parameter.data = torch.from_numpy(np.asarray(drawn * scale))
+        parameter.data = torch.from_numpy(np.asarray(noise * scale))
     module.told.weight.data *= 10
     torch.save(module.state_dict(), in_tmp / "own.pt")
     job = Job(recipe.read(path), in_tmp / "out", checkpoint=in_tmp / "own.pt", precision="float")
@@ -264,29 +268,32 @@ def test_an_owners_architecture_converts_by_the_recipe_of_the_page(in_tmp: Path)
 
     model = runtime.load(in_tmp / "out/own_gait")
     walk = MODALITIES["walker"].generate(EVALUATION, 1)[0]
-    told = model.predict(walk.media, condition="paralysis agitans")
+    parkinson = model.predict(walk.media, condition="paralysis agitans")
     unknown = model.predict(walk.media)
-    assert isinstance(told, Classification)
+    assert isinstance(parkinson, Classification)
     assert isinstance(unknown, Classification)
-    assert told.labels == ("steady", "unsteady")
+    assert parkinson.labels == ("steady", "unsteady")
     # by hand, in torch
     condition = text_embedding.embed([_text("Parkinson's disease")], TABLE)
-    taken = _taken(walk.media)
-    for vector, answer in ((condition, told), (np.zeros((1, 384), np.float32), unknown)):
+    frames = _frames_of(walk.media)
+    for vector, answer in (
+        (condition, parkinson),
+        (np.zeros((1, 384), np.float32), unknown),
+    ):
         with torch.inference_mode():
-            logits = module.eval()(torch.from_numpy(taken), torch.from_numpy(vector))
+            logits = module.eval()(torch.from_numpy(frames), torch.from_numpy(vector))
         expected = torch.softmax(logits, 1).numpy()[0]
         np.testing.assert_allclose(answer.probabilities, expected, atol=1e-5)
-    assert np.abs(told.probabilities - unknown.probabilities).max() > 0.01
+    assert np.abs(parkinson.probabilities - unknown.probabilities).max() > 0.01
 
 
 def _text(name: str) -> str:
-    (found,) = (c for c in read_conditions() if c.name == name)
-    return found.text
+    (condition,) = (c for c in read_conditions() if c.name == name)
+    return condition.text
 
 
-def _taken(clip: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The page's preprocessing by its own words: eight frames, half the size, normalised."""
+def _frames_of(clip: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Preprocess a clip as the page says: eight frames, half the size, normalised."""
     steps = (Letterbox(112, 112, "linear_antialias"),)
     small = np.stack([preprocess(clip[int(i * 15 / 7)], steps) for i in range(8)])
     normal = (small.astype(np.float32) / 255 - [0.43, 0.39, 0.38]) / [0.23, 0.22, 0.22]
@@ -294,7 +301,7 @@ def _taken(clip: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _check_golden(directory: Path, manifest: Manifest) -> None:
-    """A golden clip, asked as its condition says, gives the golden answer."""
+    """Check that a golden clip, with its condition, gets the golden answer."""
     with np.load(directory / manifest.golden.name) as golden:
         data, name = golden["media/0"].tobytes(), str(golden["condition/0"])
         expected = golden["output/probabilities"][0]

@@ -62,7 +62,7 @@ def refusal(recipe: Recipe, path: Path) -> str:
     return text
 
 
-def test_numbers_are_torchvisions() -> None:
+def test_features_equal_torchvisions() -> None:
     module = network()
     with torch.inference_mode():
         embedding, logits = module.embed(noise(SIDE)).numpy(), module(noise(SIDE)).numpy()
@@ -124,9 +124,9 @@ def test_mobilenetv2_converts_with_any_classifier_or_none(
     module = MobileNetV2(class_count=10)
     module.load_state_dict(filled(module.state_dict()))
     with torch.inference_mode():
-        wanted = module.eval().embed(noise(SIDE)).numpy()
+        pooled = module.eval().embed(noise(SIDE)).numpy()
     loaded = MOBILENET.load(write(wrap(module.state_dict()), tmp_path / "weights.pth"))
-    np.testing.assert_allclose(features(loaded), wanted, rtol=0, atol=1e-4 * wanted.max())
+    np.testing.assert_allclose(features(loaded), pooled, rtol=0, atol=1e-4 * pooled.max())
 
 
 def test_missing_and_unexpected_keys_are_named_together(
@@ -156,8 +156,8 @@ def test_nan_and_truncated_weights_are_refused(state: dict[str, Any], tmp_path: 
     assert "damaged or truncated" in refusal(RESNET, path)
 
 
-def test_preprocessing_is_torchvisions() -> None:
-    """Of the weights: shortest side 232, antialiased bilinear, then the middle 224 x 224."""
+def test_preprocessing_equals_torchvisions() -> None:
+    """Compare with the weight set's own: side 232, antialiased bilinear, center 224."""
     steps = (Resize("linear_antialias", shortest_side=232), CenterCrop(224, 224))
     for image in generate_images("scene", EVALUATION, 4):
         height, width = image.shape[:2]
@@ -167,9 +167,9 @@ def test_preprocessing_is_torchvisions() -> None:
         )
         resized = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
         top, left = (round((side - 224) / 2.0) for side in size)
-        wanted = np.asarray(resized)[top : top + 224, left : left + 224]
-        found = preprocess(image, steps).astype(int)
-        assert np.abs(found - wanted).max() <= 1  # level of 255: rounding
+        by_torchvision = np.asarray(resized)[top : top + 224, left : left + 224]
+        pixels = preprocess(image, steps).astype(int)
+        assert np.abs(pixels - by_torchvision).max() <= 1  # level of 255: rounding
 
 
 @pytest.mark.slow

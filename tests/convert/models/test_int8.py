@@ -50,8 +50,8 @@ def test_u2netp_is_packaged_in_int8_and_keeps_its_masks(version: Path, shared: P
 
 def test_the_search_left_little_in_float(version: Path) -> None:
     manifest = read_manifest(version)
-    chosen = next(c for c in manifest.candidates if c["name"] == manifest.choice["operators"])
-    assert chosen["integer_operators"] > 150
+    candidate = next(c for c in manifest.candidates if c["name"] == manifest.choice["operators"])
+    assert candidate["integer_operators"] > 150
     # a third of float's file, not half: the float layers are few
     int8, *_, plain = (sum(f.size_bytes for f in v.files) for v in manifest.variants)
     assert int8 <= 0.45 * plain

@@ -53,7 +53,7 @@ def load_u2netp(path: Path) -> Loaded:
 
 
 def write_rembg_form(checkpoint: Path, target: Path) -> None:
-    """The same net as rembg distributes it: seven outputs, opset 11, one image at a time."""
+    """Write the same net as rembg distributes it: seven outputs, opset 11, one image at a time."""
     import torch
 
     from convert.architectures.u2net import u2netp
@@ -87,14 +87,14 @@ def write_rembg_form(checkpoint: Path, target: Path) -> None:
 
 
 def iou(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """Of masks at the usual threshold of one half."""
+    """Return the IoU of masks at the usual threshold of one half."""
     first, second = a > 0.5, b > 0.5
     union = int(np.count_nonzero(first | second))
     return int(np.count_nonzero(first & second)) / max(1, union)
 
 
-def accuracy(found: Iterable[str], wanted: Iterable[str]) -> float:
-    return float(np.mean([a == b for a, b in zip(found, wanted, strict=True)]))
+def accuracy(predictions: Iterable[str], labels: Iterable[str]) -> float:
+    return float(np.mean([a == b for a, b in zip(predictions, labels, strict=True)]))
 
 
 def test_u2netp_state_dict_loads_strictly_and_every_key_is_used(shared: Path) -> None:
@@ -110,13 +110,13 @@ def test_u2netp_float_graph_equals_torch_on_photos(
 ) -> None:
     loaded = load_u2netp(shared / "checkpoints/u2netp.pth")
     batch = read_images(matting(shared)[:3], loaded)
-    found = compared(expected(loaded, batch), pretrained_u2netp / "1/float.onnx", batch)
-    record_property("parity", found)
-    assert max(found.values()) <= PARITY, found
+    errors = compared(expected(loaded, batch), pretrained_u2netp / "1/float.onnx", batch)
+    record_property("parity", errors)
+    assert max(errors.values()) <= PARITY, errors
 
 
 @pytest.mark.slow
-def test_u2netp_in_rembgs_form_gives_the_same_graph(shared: Path, tmp_path: Path) -> None:
+def test_u2netp_in_rembgs_form_answers_the_same(shared: Path, tmp_path: Path) -> None:
     checkpoint, exported = shared / "checkpoints/u2netp.pth", tmp_path / "u2netp.onnx"
     write_rembg_form(checkpoint, exported)
     original = onnx.load(exported)
@@ -131,8 +131,8 @@ def test_u2netp_in_rembgs_form_gives_the_same_graph(shared: Path, tmp_path: Path
     assert len(sigmoids) == 1  # of the one output that is used
     reference = load_u2netp(checkpoint)
     batch = read_images(matting(shared)[:3], reference)
-    found = compared(expected(reference, batch), tmp_path / "float.onnx", batch)
-    assert max(found.values()) <= PARITY, found
+    errors = compared(expected(reference, batch), tmp_path / "float.onnx", batch)
+    assert max(errors.values()) <= PARITY, errors
 
 
 @pytest.mark.slow
@@ -167,10 +167,10 @@ def test_u2netp_masks_are_upstreams(
 def test_xception_float_graph_equals_keras_on_faces(shared: Path, record_property: Any) -> None:
     checkpoint = shared / "checkpoints/fer2013_mini_XCEPTION.102-0.66.hdf5"
     images = [str(path) for path, _ in faces(shared)[::20]]
-    found = in_keras("parity", str(checkpoint), *images)
-    record_property("parity", found["differences"])
-    assert found["input"] == ["N", 64, 64, 1]
-    assert max(found["differences"].values()) <= PARITY
+    report = in_keras("parity", str(checkpoint), *images)
+    record_property("parity", report["differences"])
+    assert report["input"] == ["N", 64, 64, 1]
+    assert max(report["differences"].values()) <= PARITY
 
 
 @pytest.mark.slow
@@ -187,8 +187,8 @@ def test_xception_on_real_faces_is_as_good_as_its_checkpoint(
         *(str(path) for path, _ in images),
     )
     reference = [model.spec.labels[index] for index in classes]
-    wanted = [label for _, label in images]
-    hits = (accuracy(served, wanted), accuracy(reference, wanted))
+    labels = [label for _, label in images]
+    hits = (accuracy(served, labels), accuracy(reference, labels))
     record_property("accuracy served, Keras", hits)
     print(f"xception on {len(images)} faces: served {hits[0]:.4f}, Keras {hits[1]:.4f}")
     assert hits[1] == pytest.approx(STATED_ACCURACY, abs=0.005)
@@ -199,12 +199,14 @@ def test_xception_on_real_faces_is_as_good_as_its_checkpoint(
 @pytest.mark.slow
 def test_xception_stays_float_where_int8_does_not_pay(pretrained_xception: Path) -> None:
     manifest = read_manifest(pretrained_xception / "1")
-    tried = [each for each in manifest.candidates if "integer_operators" in each]
-    assert len(tried) == 2
-    for record in tried:
+    candidates = [
+        candidate for candidate in manifest.candidates if "integer_operators" in candidate
+    ]
+    assert len(candidates) == 2
+    for record in candidates:
         assert record["objections"], record
     assert [variant.name for variant in manifest.variants] == ["float"]
-    assert str(tried[0]["objections"][0]) in manifest.choice["reason"]
+    assert str(candidates[0]["objections"][0]) in manifest.choice["reason"]
 
 
 @pytest.mark.slow
@@ -215,8 +217,8 @@ def test_mobilenetv2_float_graph_equals_torch_on_photos(shared: Path, tmp_path: 
     photos = sorted((shared / "data/photos/imagenet").iterdir())[:6]
     batch = read_images(photos, loaded)
     write_float_graph(loaded, tmp_path / "float.onnx")
-    found = compared(expected(loaded, batch), tmp_path / "float.onnx", batch)
-    assert max(found.values()) <= PARITY, found
+    errors = compared(expected(loaded, batch), tmp_path / "float.onnx", batch)
+    assert max(errors.values()) <= PARITY, errors
 
 
 def test_mobilenetv2_has_torchvisions_keys_and_sizes() -> None:

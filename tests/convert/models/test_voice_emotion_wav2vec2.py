@@ -34,7 +34,7 @@ def answer(session: Session, waveforms: NDArray[np.float32]) -> NDArray[np.float
 
 
 def export(loaded: Loaded, path: Path) -> Session:
-    """The float graph of a recipe, as the pipeline makes it."""
+    """Write the float graph of a recipe, as the pipeline does."""
     tensors = loaded.head.tensors(output_shapes(loaded), loaded.input.tensors)
     core = canonicalize(loaded.network.export(), prefix="net/")
     onnx.save(attach(core, input=loaded.input, head=loaded.head, outputs=tensors), path)
@@ -48,14 +48,14 @@ def expected(module: Any, waveform: Any, *, standardize: bool = True) -> Any:
     from convert.export.frameworks.hugging_face import import_transformers
 
     extractor = import_transformers().Wav2Vec2FeatureExtractor(do_normalize=standardize)
-    given = extractor(waveform, sampling_rate=16_000, return_tensors="pt")
+    features = extractor(waveform, sampling_rate=16_000, return_tensors="pt")
     with torch.inference_mode():
-        return torch.softmax(module(given.input_values).logits, dim=1).numpy()
+        return torch.softmax(module(features.input_values).logits, dim=1).numpy()
 
 
 @pytest.mark.parametrize("settings", [GROUP, STABLE], ids=["group norm", "stable layer norm"])
 @pytest.mark.parametrize("standardize", [True, False])
-def test_graph_is_transformers(
+def test_graph_equals_transformers(
     tmp_path: Path, settings: dict[str, Any], *, standardize: bool
 ) -> None:
     module = voice_module(**settings).eval()
@@ -65,12 +65,12 @@ def test_graph_is_transformers(
     answers = []
     for index, seconds in enumerate((0.1, 1.0, 3.3, 10.0)):
         waveform = generate_voice(np.random.default_rng(index), seconds=seconds)
-        found = answer(session, waveform[np.newaxis])
-        answers.append(found)
+        output = answer(session, waveform[np.newaxis])
+        answers.append(output)
         reference = expected(module, waveform, standardize=standardize)
-        np.testing.assert_allclose(found, reference, atol=TOLERANCE, rtol=0)
-        given = loaded.network.forward(*loaded.input.apply(waveform[np.newaxis]))
-        ours = loaded.head.apply(*given)["probabilities"]
+        np.testing.assert_allclose(output, reference, atol=TOLERANCE, rtol=0)
+        raw = loaded.network.forward(*loaded.input.apply(waveform[np.newaxis]))
+        ours = loaded.head.apply(*raw)["probabilities"]
         np.testing.assert_allclose(ours, reference, atol=1e-5, rtol=0)
     assert np.ptp(np.concatenate(answers), axis=0).max() > 0.02, "answers differ between voices"
     assert loaded.labels == LABELS
@@ -104,11 +104,11 @@ def test_weights_as_bin_in_the_older_names(tmp_path: Path) -> None:
     (folder / "model.safetensors").unlink()
     torch.save(older, folder / "pytorch_model.bin")
 
-    found = RECIPE.load(folder).network.weights()
+    weights = RECIPE.load(folder).network.weights()
 
-    assert found.keys() == safe.keys()
+    assert weights.keys() == safe.keys()
     for name, array in safe.items():
-        np.testing.assert_array_equal(found[name], array)
+        np.testing.assert_array_equal(weights[name], array)
 
 
 def test_weights_in_parts(tmp_path: Path) -> None:
@@ -120,9 +120,9 @@ def test_weights_in_parts(tmp_path: Path) -> None:
     module.save_pretrained(folder, max_shard_size="20KB")
     assert (folder / "model.safetensors.index.json").is_file()
 
-    found = RECIPE.load(folder).network.weights()
+    weights = RECIPE.load(folder).network.weights()
 
-    assert all((found[name] == array).all() for name, array in whole.items())
+    assert all((weights[name] == array).all() for name, array in whole.items())
 
 
 def test_sampling_rate_of_the_folder(tmp_path: Path) -> None:
@@ -241,8 +241,8 @@ def test_recordings_of_several_lengths_calibrate_and_judge(tmp_path: Path, share
         for feeds in longest_first
     ]
 
-    found = check_parity(collate(answers), run_graph(path, longest_first))
+    errors = check_parity(collate(answers), run_graph(path, longest_first))
 
     assert longest_first[0]["waveform"].size > longest_first[1]["waveform"].size
-    assert max(found.values()) <= TOLERANCE
+    assert max(errors.values()) <= TOLERANCE
     assert batch_invariant(path, longest_first)

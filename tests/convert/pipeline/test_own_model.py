@@ -1,6 +1,6 @@
-"""Every block of convert/README.md is run, and what it packages answers as its source.
+"""Run every block of convert/README.md; each artifact must answer as its framework does.
 
-Whole path: bytes in, result out, against the framework with its own preprocessing.
+The whole path: bytes in, result out, against the framework with its own preprocessing.
 """
 
 import os
@@ -38,12 +38,12 @@ pytestmark = [
 
 
 @dataclass(frozen=True)
-class Walked:
-    """The page, followed to its end."""
+class Walkthrough:
+    """The files that the page's blocks and commands wrote, and what the commands printed."""
 
     mine: Path
     artifacts: Path
-    said: dict[str, str]  # by command
+    outputs: dict[str, str]  # by command
 
     def answer(self, model: str) -> np.ndarray:
         photo = (self.mine / "photo.png").read_bytes()
@@ -59,7 +59,7 @@ class Walked:
 
 
 def page() -> list[tuple[str, str]]:
-    """Language and text of each block."""
+    """Return language and text of each block."""
     text = (PROJECT / "convert/README.md").read_text(encoding="utf-8")
     return [(match[1], match[2]) for match in BLOCK.finditer(text)]
 
@@ -81,24 +81,24 @@ def run(line: str, directory: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def walked(tmp_path_factory: pytest.TempPathFactory) -> Walked:
-    """What the page says, done in a checkout of links, so that nothing is left in this one."""
+def walkthrough(tmp_path_factory: pytest.TempPathFactory) -> Walkthrough:
+    """Follow the page in a checkout of links, so that it leaves nothing in this one."""
     directory = tmp_path_factory.mktemp("own")
     checkout, mine = directory / "checkout", directory / "mine"
     checkout.mkdir()
     mine.mkdir()
     for name in ("convert", "runtime", ".venv", ".venv-convert"):
         (checkout / name).symlink_to(PROJECT / name)
-    said: dict[str, str] = {}
+    outputs: dict[str, str] = {}
     for language, text in page():
-        named = FILE.match(text)
-        if language == "python" and named:
-            (mine / named[1]).write_text(text, encoding="utf-8")
-            if named[1].startswith("make_"):
-                run(f"{PROJECT / '.venv-convert/bin/python'} {named[1]}", mine)
+        header = FILE.match(text)
+        if language == "python" and header:
+            (mine / header[1]).write_text(text, encoding="utf-8")
+            if header[1].startswith("make_"):
+                run(f"{PROJECT / '.venv-convert/bin/python'} {header[1]}", mine)
         elif language == "sh":
-            said |= {line: run(line, checkout) for line in text.splitlines()}
-    return Walked(mine, checkout / "artifacts", said)
+            outputs |= {line: run(line, checkout) for line in text.splitlines()}
+    return Walkthrough(mine, checkout / "artifacts", outputs)
 
 
 def test_every_block_is_a_file_or_commands_of_a_known_kind() -> None:
@@ -108,31 +108,33 @@ def test_every_block_is_a_file_or_commands_of_a_known_kind() -> None:
         if language == "sh":
             assert all(line.startswith((CONVERT, RUN)) for line in text.splitlines()), text
         else:
-            named = FILE.match(text)
-            assert named, text
-            files.append(named[1])
+            header = FILE.match(text)
+            assert header, text
+            files.append(header[1])
     assert files == [
         *("make_torch.py", "colour_torch.py", "make_keras.py", "colour_keras.py"),
         *("colour_onnx.py", "colour_nhwc.py"),
     ]
 
 
-def test_the_commands_package_and_answer(walked: Walked) -> None:
-    conversions = {line: said for line, said in walked.said.items() if line.startswith(CONVERT)}
+def test_the_commands_package_and_answer(walkthrough: Walkthrough) -> None:
+    conversions = {
+        line: output for line, output in walkthrough.outputs.items() if line.startswith(CONVERT)
+    }
     assert len(conversions) == 5
     # the .h5 holds what the .keras does: the same graph to the last byte, and no new version
     endings = ["(unchanged)" if ".h5" in line else "(packaged)" for line in conversions]
-    for said, ending in zip(conversions.values(), endings, strict=True):
-        assert "pretrained" in said
-        assert ending in said
-    answers = [said for line, said in walked.said.items() if line.startswith(RUN)]
+    for output, ending in zip(conversions.values(), endings, strict=True):
+        assert "pretrained" in output
+        assert ending in output
+    answers = [output for line, output in walkthrough.outputs.items() if line.startswith(RUN)]
     assert len(answers) == 4
-    for said in answers:
-        assert any(label in said for label in LABELS)
+    for output in answers:
+        assert any(label in output for label in LABELS)
 
 
 def torch_answer(mine: Path) -> np.ndarray:
-    """As torch's own code has it: PIL's bilinear to 32 x 32, pixel / 255, the net, softmax."""
+    """Answer with torch alone: PIL's bilinear to 32 x 32, pixel / 255, the net, softmax."""
     nn = torch.nn
     net = nn.Sequential(
         nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(),
@@ -146,21 +148,21 @@ def torch_answer(mine: Path) -> np.ndarray:
     return torch.softmax(logits, dim=1)[0].numpy()
 
 
-def test_torch_whole_path(walked: Walked) -> None:
-    expected = torch_answer(walked.mine)
-    walked.assert_answers("colour_torch", expected)
-    walked.assert_answers("colour_onnx", expected)  # the same net as an ONNX file
+def test_torch_whole_path(walkthrough: Walkthrough) -> None:
+    expected = torch_answer(walkthrough.mine)
+    walkthrough.assert_answers("colour_torch", expected)
+    walkthrough.assert_answers("colour_onnx", expected)  # the same net as an ONNX file
 
 
-def test_keras_whole_path(walked: Walked) -> None:
-    photo = str(walked.mine / "photo.png")
-    expected = np.array(in_keras("answer", str(walked.mine / "colour.keras"), photo))
-    walked.assert_answers("colour_keras", expected)
-    walked.assert_answers("colour_nhwc", expected)  # the same model, exported by Keras
+def test_keras_whole_path(walkthrough: Walkthrough) -> None:
+    photo = str(walkthrough.mine / "photo.png")
+    expected = np.array(in_keras("answer", str(walkthrough.mine / "colour.keras"), photo))
+    walkthrough.assert_answers("colour_keras", expected)
+    walkthrough.assert_answers("colour_nhwc", expected)  # the same model, exported by Keras
 
 
-def test_the_photo_tells_right_from_wrong(walked: Walked) -> None:
+def test_a_wrong_channel_order_or_scale_would_be_seen(walkthrough: Walkthrough) -> None:
     # channels in another order, or another scale, must not pass as the same
-    answer = walked.answer("colour_torch")
+    answer = walkthrough.answer("colour_torch")
     assert np.abs(answer - answer[::-1]).max() > 10 * FLOAT_TOLERANCE
     assert answer.max() < 0.99

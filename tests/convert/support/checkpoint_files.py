@@ -27,7 +27,7 @@ NOT_FOUND = (
 
 
 class Plants:
-    """Pickled, it would create a file when loaded."""
+    """An object whose pickle would create a file when loaded."""
 
     def __init__(self, target: Path) -> None:
         self._target = target
@@ -55,7 +55,7 @@ def scripted(module: torch.nn.Module) -> bytes:
 
 
 def safetensors_bytes(state: dict[str, torch.Tensor]) -> bytes:
-    """The format as its README has it: length of the header, header, data."""
+    """Write the format that safetensors' README describes: length of the header, header, data."""
     names = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.int64: "I64"}
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     data = b""
@@ -97,7 +97,7 @@ def keras_bytes(config: str) -> bytes:
 
 
 def refusal(read: Callable[[Path], Any], path: Path) -> str:
-    """The text of the CheckpointError: one line, not long, naming the file."""
+    """Return the text of the CheckpointError; check that it is one short line naming the file."""
     with pytest.raises(CheckpointError) as caught:
         read(path)
     text = str(caught.value)
@@ -115,7 +115,7 @@ def plus_one(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: value + 1 for name, value in state.items()}
 
 
-def assert_same(found: dict[str, Any], state: dict[str, torch.Tensor]) -> None:
-    assert found.keys() == state.keys()
+def assert_same(tensors: dict[str, Any], state: dict[str, torch.Tensor]) -> None:
+    assert tensors.keys() == state.keys()
     for name, value in state.items():
-        assert torch.equal(found[name], value), name
+        assert torch.equal(tensors[name], value), name

@@ -12,9 +12,9 @@ import numpy as np
 
 
 def filled(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A state_dict of the same names and shapes; each value depends on its tensor's name alone.
+    """Return a state_dict of the same names and shapes; values depend on the names alone.
 
-    Statistics of batch normalisation are neither 0 nor 1, so that nothing they enter is hidden.
+    Statistics of batch normalisation are neither 0 nor 1, either of which could hide an error.
     """
     return {name: _values(name, tensor) for name, tensor in state.items()}
 

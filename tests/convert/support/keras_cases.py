@@ -1,4 +1,4 @@
-"""What tests have Keras do: `python -m tests.convert.support.keras_cases FUNCTION ARGUMENT...`."""
+"""Functions that need Keras: `python -m tests.convert.support.keras_cases FUNCTION ARGUMENT...`."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ MODEL = "face_emotion_xception"
 
 
 def write_files(directory: str) -> None:
-    """Checkpoints of the family, and of everything else that Keras saves."""
+    """Write checkpoints of the family, and of everything else that Keras saves."""
     folder = Path(directory)
     _write_family(folder)
     _write_heads(folder)
@@ -29,7 +29,7 @@ def write_files(directory: str) -> None:
 
 
 def parity(path: str, *images: str) -> dict[str, Any]:
-    """Reference against float graph; procedural faces where no images are given."""
+    """Compare reference and float graph, on synthetic faces if there are no images."""
     loaded = recipe.find(MODEL).recipe.load(Path(path))
     if images:
         batch = read_images([Path(image) for image in images], loaded)
@@ -37,10 +37,10 @@ def parity(path: str, *images: str) -> dict[str, Any]:
         faces = generate_images("face", EVALUATION, 6)
         batch = np.stack([preprocess(face, loaded.preprocess) for face in faces])
     with tempfile.TemporaryDirectory() as scratch:
-        found = differences(loaded, batch, Path(scratch))
+        errors = differences(loaded, batch, Path(scratch))
     probabilities = expected(loaded, batch)["probabilities"]
     return {
-        "differences": found,
+        "differences": errors,
         "input": list(loaded.input.tensors[0].shape),
         "spread": float(probabilities.std(axis=0).max()),
         "sums": probabilities.sum(axis=1).tolist(),
@@ -48,7 +48,7 @@ def parity(path: str, *images: str) -> dict[str, Any]:
 
 
 def predictions(path: str, *images: str) -> list[int]:
-    """Top class by upstream's own formula: grey, cv2.resize, (x / 255 - 0.5) * 2, Keras."""
+    """Predict by upstream's own formula: grey, cv2.resize, (x / 255 - 0.5) * 2, Keras."""
     import cv2
 
     model = load_keras(Path(path))
@@ -61,7 +61,7 @@ def predictions(path: str, *images: str) -> list[int]:
 
 
 def answer(path: str, image: str) -> list[float]:
-    """A model's own answer to an image file, decoded and resized by Keras and TensorFlow."""
+    """Return a model's own answer to an image file, decoded and resized by Keras and TensorFlow."""
     keras = import_keras()
     import tensorflow as tf
 
@@ -72,13 +72,13 @@ def answer(path: str, image: str) -> list[float]:
 
 
 def exports(directory: str) -> dict[str, dict[str, float]]:
-    """Reference against graph of models that hold more than weights, from both kinds of file."""
+    """Compare reference and graph of models with preprocessing, from both kinds of file."""
     import onnxruntime as ort
 
     folder = Path(directory)
     _write_more_than_weights(folder)
     batch = np.random.default_rng(4).uniform(0, 255, (3, 16, 16, 3)).astype(np.float32)
-    found = {}
+    reports = {}
     for path in sorted(folder.glob("more-*")):
         network = KerasNetwork(load_keras(path))
         graph = network.export()
@@ -86,18 +86,18 @@ def exports(directory: str) -> dict[str, dict[str, float]]:
             graph.SerializeToString(), providers=["CPUExecutionProvider"]
         )
         planes = np.ascontiguousarray(batch.transpose(0, 3, 1, 2))
-        (given,) = session.run(None, {session.get_inputs()[0].name: planes})
+        (answer,) = session.run(None, {session.get_inputs()[0].name: planes})
         (reference,) = network.forward(batch)
-        found[path.name] = {
+        reports[path.name] = {
             "inputs": len(graph.graph.input),
-            "difference": float(np.abs(given - reference).max()),
+            "difference": float(np.abs(answer - reference).max()),
             "spread": float(reference.std(axis=0).max()),
         }
-    return found
+    return reports
 
 
 def unsupported() -> str:
-    """What is said of a layer without an ONNX form."""
+    """Return the refusal of a layer without an ONNX form."""
     keras = import_keras()
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()])
 
@@ -117,20 +117,20 @@ def unsupported() -> str:
 
 
 def refusals(*paths: str) -> dict[str, str]:
-    """By file name: the text of the CheckpointError that each gives; "" where it loads."""
+    """Return the text of each file's CheckpointError by its name; "" if it loads."""
     load = recipe.find(MODEL).recipe.load
-    found = {}
+    messages = {}
     for path in map(Path, paths):
         try:
             load(path)
-            found[path.name] = ""
+            messages[path.name] = ""
         except CheckpointError as error:
-            found[path.name] = str(error)
-    return found
+            messages[path.name] = str(error)
+    return messages
 
 
 def seeded_twice() -> list[bool]:
-    """Whether each weight of two seeded networks is the same."""
+    """Return whether each weight of two seeded networks is the same."""
     seed = recipe.find(MODEL).recipe.seed
     assert seed is not None
     first, second = seed().network.weights(), seed().network.weights()
@@ -138,7 +138,7 @@ def seeded_twice() -> list[bool]:
 
 
 def ends_in_softmax(directory: str) -> dict[str, bool]:
-    """What is seen of each head that `write_files` wrote."""
+    """Return whether each head of `write_files` is recognised as ending in a softmax."""
     paths = [p for p in sorted(Path(directory).glob("head-*")) if "sigmoid" not in p.name]
     return {path.name: KerasNetwork(load_keras(path)).ends_in_softmax for path in paths}
 
@@ -248,13 +248,13 @@ def _write_code(folder: Path) -> None:
 
 
 def main() -> None:
-    """Call the function named, print what it gives as the last line."""
-    function, *arguments = sys.argv[1:]
-    known = (
+    """Call the function that the command line names; print its return value as the last line."""
+    name, *arguments = sys.argv[1:]
+    functions = (
         *(write_files, parity, predictions, answer, exports, unsupported),
         *(refusals, seeded_twice, ends_in_softmax),
     )
-    call: Any = {each.__name__: each for each in known}[function]
+    call: Any = {function.__name__: function for function in functions}[name]
     print(json.dumps(call(*arguments)))
 
 

@@ -9,7 +9,7 @@ from tests.convert.support.command_line import PROJECT, environment
 
 
 def in_keras(function: str, *arguments: str) -> Any:
-    """Call a function of `keras_cases` and give what it returns, through JSON."""
+    """Call a function of `keras_cases` in a new process; its return value comes back as JSON."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.convert.support.keras_cases", function, *arguments],
         cwd=PROJECT,

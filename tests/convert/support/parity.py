@@ -29,17 +29,17 @@ def read_images(paths: Sequence[Path], loaded: Loaded) -> Batch:
 
 
 def rows(batch: Batch) -> Samples:
-    """A batch of images as samples."""
+    """Return a batch of images as samples."""
     return tuple({"image": row[np.newaxis]} for row in batch)
 
 
 def expected(loaded: Loaded, batch: Batch) -> Outputs:
-    """The framework's answers, numerics by their plain formulas."""
+    """Return the framework's answers, with numerics by their numpy formulas."""
     return loaded.head.apply(*loaded.network.forward(*loaded.input.apply(batch)))
 
 
 def write_float_graph(loaded: Loaded, path: Path) -> onnx.ModelProto:
-    """The float graph with its numerics, as the pipeline exports it."""
+    """Write the float graph with its numerics, as the pipeline exports it."""
     tensors = loaded.head.tensors(output_shapes(loaded), loaded.input.tensors)
     core = canonicalize(loaded.network.export(), prefix="net/")
     model = attach(core, input=loaded.input, head=loaded.head, outputs=tensors)
@@ -60,7 +60,7 @@ def differences(loaded: Loaded, batch: Batch, scratch: Path) -> dict[str, float]
 
 
 def compared(reference: Outputs, path: Path, batch: Batch) -> dict[str, float]:
-    """As `differences`, for a graph that is there already."""
+    """Compare as `differences`, with a graph that exists already."""
     session = Session(path)
     together = [session.run({"image": batch[at : at + 3]}) for at in range(0, len(batch), 3)]
     joined = {name: np.concatenate([run[name] for run in together]) for name in together[0]}

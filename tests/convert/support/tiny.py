@@ -1,4 +1,4 @@
-"""A recipe file of a small torch classifier, as a user would keep it outside the repository."""
+"""A recipe file of a small torch classifier, as a user keeps it outside the repository."""
 
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ def network():
     )
 
 
-def around(module):
+def loaded_model(module):
     return Loaded(
         network=TorchNetwork(module, input_shape=(3, SIDE, SIDE)),
         input=ImageInput(SIDE, SIDE, 3, mean=(0.5,) * 3, std=(0.25,) * 3),
@@ -45,12 +45,12 @@ def around(module):
 def load(path: Path):
     module = network()
     load_strictly(module, read_state_dict(path), path=path)
-    return around(module)
+    return loaded_model(module)
 
 
 def seed():
     module = network()
-    loaded = around(module)
+    loaded = loaded_model(module)
     seed_torch(module, sample_input(loaded, media="scene"))
     return loaded
 
@@ -70,7 +70,7 @@ RECIPE = Recipe(
 def write_recipe(
     directory: Path, *, model_id: str = "where_is_it", distance: float = 0.2, extra: str = ""
 ) -> Path:
-    """A recipe file; `distance` is the tolerance, a negative one cannot be kept."""
+    """Write a recipe file; `distance` is the tolerance, which no graph keeps if negative."""
     path = directory / f"{model_id}.py"
     text = RECIPE.replace("DISTANCE", str(distance)) + extra
     path.write_text(text, encoding="utf-8")
@@ -78,7 +78,7 @@ def write_recipe(
 
 
 def write_checkpoint(recipe_path: Path, target: Path) -> dict[str, Any]:
-    """The seeded weights of a recipe as a torch file; gives the state_dict."""
+    """Write the seeded weights of a recipe as a torch file; return the state_dict."""
     import torch
 
     from convert.recipe import read

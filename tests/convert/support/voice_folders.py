@@ -29,7 +29,7 @@ PREPROCESSOR = {
 
 
 def voice_module(**settings: Any) -> Any:
-    """A module of transformers with spread weights; weight normalisation as it is trained."""
+    """Build a module of transformers with spread weights; weight normalisation as in training."""
     library = import_transformers()
     config = library.Wav2Vec2Config(**{**SMALL, **settings})
     module = library.Wav2Vec2ForSequenceClassification(config)
@@ -51,5 +51,5 @@ def write_folder(folder: Path, module: Any, **preprocessor: Any) -> Path:
 def edit(path: Path, **changes: Any) -> None:
     """Change a JSON file; None takes a key away."""
     settings = {**json.loads(path.read_text(encoding="utf-8")), **changes}
-    kept = {key: value for key, value in settings.items() if value is not None}
-    path.write_text(json.dumps(kept), encoding="utf-8")
+    remaining = {key: value for key, value in settings.items() if value is not None}
+    path.write_text(json.dumps(remaining), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What ultralytics saves of a YOLOv8, made of our own network under its classes' names.
+"""Checkpoints as ultralytics saves them, made from our own network under its classes' names.
 
 The classes exist while a file is saved, and no longer: reading must not need them.
 """
@@ -40,7 +40,7 @@ TINY = Plan(
 
 
 def network(size: Plan = TINY, *, side: int = 64) -> YoloV8:
-    """Deterministic weights under which answers differ."""
+    """Build a network with deterministic weights that make answers differ."""
     module = YoloV8(size, height=side, width=side)
     letterbox = (Letterbox(height=side, width=side, interpolation="linear"),)
     pictures = np.stack(
@@ -60,7 +60,7 @@ def sized(name: str, *, class_count: int = 7, side: int = 64) -> YoloV8:
 
 
 def upstreams(module: nn.Module, **settings: Any) -> Any:
-    """The same tensors as modules of ultralytics' classes, with `settings` as attributes."""
+    """Return the same tensors as modules of ultralytics' classes, with `settings` as attributes."""
     copy = _copied(deepcopy(module), "")
     layers = dict(copy.model.named_children())
     for index in (10, 13):
@@ -81,15 +81,15 @@ def upstreams(module: nn.Module, **settings: Any) -> Any:
 
 
 def write(path: Path, root: Any, **options: Any) -> Path:
-    """torch.save, with upstream's classes importable meanwhile."""
+    """Save with torch.save while upstream's classes are importable."""
     modules = root.values() if isinstance(root, Mapping) else [root]
-    with _importable([type(part) for each in modules for part in _parts(each)]):
+    with _importable([type(part) for module in modules for part in _parts(module)]):
         path.write_bytes(saved(root, **options))
     return path
 
 
 def write_best(path: Path, module: nn.Module, **settings: Any) -> Path:
-    """`best.pt` as training leaves it: half precision, no average, arguments beside it."""
+    """Write `best.pt` as training does: half precision, no average, and the settings."""
     root = {
         "date": "2026-11-20",
         "version": "8.4.190",
@@ -112,21 +112,21 @@ def _parts(value: Any) -> Iterator[nn.Module]:
 def _copied(module: Any, name: str) -> Any:
     kind = type(module).__name__
     if isinstance(module, nn.Sequential | nn.ModuleList):
-        made: Any = type(module)()
+        copy: Any = type(module)()
     elif kind == "ModuleDict":
-        made = _class(f"{PACKAGE}.block.DFL")() if name == "dfl" else nn.Sequential()
+        copy = _class(f"{PACKAGE}.block.DFL")() if name == "dfl" else nn.Sequential()
     elif kind == "Expectation":
-        made = nn.Conv2d(module.weight.shape[1], 1, 1, bias=False)
-        made.weight = nn.Parameter(module.weight, requires_grad=False)
+        copy = nn.Conv2d(module.weight.shape[1], 1, 1, bias=False)
+        copy.weight = nn.Parameter(module.weight, requires_grad=False)
     elif kind in NAMES:
-        made = _class(NAMES[kind])()
+        copy = _class(NAMES[kind])()
     else:
         return module  # torch's own
     for key, child in module.named_children():
-        made.add_module(key, _copied(child, key))
+        copy.add_module(key, _copied(child, key))
     if kind == "Bottleneck":
-        made.add = module.residual
-    return made
+        copy.add = module.residual
+    return copy
 
 
 @cache
@@ -137,19 +137,19 @@ def _class(full_name: str) -> type[nn.Module]:
 
 @contextmanager
 def _importable(classes: list[type]) -> Iterator[None]:
-    """Put the classes where their names say; where one has been written twice, it is the same."""
+    """Make the classes importable under their names."""
     added: list[str] = []
     try:
-        for each in classes:
-            if not each.__module__.startswith(("ultralytics", "models")):
+        for cls in classes:
+            if not cls.__module__.startswith(("ultralytics", "models")):
                 continue
-            path = each.__module__.split(".")
+            path = cls.__module__.split(".")
             for end in range(1, len(path) + 1):
                 name = ".".join(path[:end])
                 if name not in sys.modules:
                     sys.modules[name] = ModuleType(name)
                     added.append(name)
-            setattr(sys.modules[each.__module__], each.__name__, each)
+            setattr(sys.modules[cls.__module__], cls.__name__, cls)
         yield
     finally:
         for name in added:
