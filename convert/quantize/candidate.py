@@ -51,7 +51,7 @@ class Candidate:
         """Return the reasons not to package it; empty: it may be packaged."""
         unseen = "on inputs that the search did not see"
         violations = self.graph.trial.violations
-        reasons = list(violations or (f"{each} {unseen}" for each in self.graph.violations))
+        reasons = list(violations or (f"{text} {unseen}" for text in self.graph.violations))
         if not self.integer_operators:
             reasons.append("onnxruntime computes all of it in float")
         if self.times_faster < MIN_SPEEDUP:

@@ -36,7 +36,7 @@ RequestedPrecision = Literal["auto", "int8", "float"]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What to package, and every graph that was measured for the decision."""
+    """The files to package, and every graph that was measured for the decision."""
 
     int8: Path | None  # the quantized file; None: float serves
     settings: Mapping[str, Any]  # part of the artifact's digest: no timings
@@ -47,7 +47,7 @@ class Choice:
 
 def choose(
     float_run: GraphRun,
-    media: SampleSets,
+    samples: SampleSets,
     *,
     tolerance: Tolerance,
     suppression: NmsConfig | None = None,
@@ -60,8 +60,8 @@ def choose(
     Args:
         float_run: the float graph's outputs on the test samples. Quantized graphs are written
             to the directory of its file.
-        media: the quantizer is calibrated on its calibration samples, the search goes by its
-            validation samples, and the test samples decide whether the result is accurate enough.
+        samples: the calibration samples give the ranges, the validation samples guide the search,
+            and the test samples decide whether its result is accurate enough.
         tolerance: an empty one for untrained weights, whose fidelity means nothing.
         suppression: of a detector, as it serves.
         precision: "float" tries nothing; "int8" refuses where nothing qualifies.
@@ -73,9 +73,9 @@ def choose(
     """
     if precision == "float":
         return Choice(None, {"precision": "float"}, (), "float was asked for")
-    quantizer = Quantizer(onnx.load(float_run.path), media.calibration)
+    quantizer = Quantizer(onnx.load(float_run.path), samples.calibration)
     files = GraphFiles(quantizer.quantize, float_run.path.parent)
-    comparison = _Comparison(float_run, media, tolerance, suppression, files)
+    comparison = _Comparison(float_run, samples, tolerance, suppression, files)
     search = Search(
         comparison.evaluate,
         groups=quantizer.layer_groups,
@@ -84,7 +84,7 @@ def choose(
     )
     results = find_candidates(search, quantizer, effort=effort)
     graphs = [comparison.test(result) for result in results]
-    float_record, candidates = measure_candidates(float_run.path, graphs, media.validation[0])
+    float_record, candidates = measure_candidates(float_run.path, graphs, samples.validation[0])
     tested = [graph.trial for graph in graphs]
     records = (
         float_record,
@@ -122,22 +122,22 @@ class _Comparison:
     def __init__(
         self,
         float_run: GraphRun,
-        media: SampleSets,
+        samples: SampleSets,
         tolerance: Tolerance,
         suppression: NmsConfig | None,
         files: GraphFiles,
     ) -> None:
-        self._media = media
+        self._samples = samples
         self._tolerance = tolerance
         self._suppression = suppression
         self._files = files
-        self._validation_outputs = run_samples(float_run.path, media.validation)
+        self._validation_outputs = run_samples(float_run.path, samples.validation)
         self._test_outputs = float_run.outputs
 
     def evaluate(self, config: QuantizationConfig) -> Measurement:
         """Quantize a graph and compare it with float on the validation samples."""
         path = self._files.path(config)
-        outputs, milliseconds = run_and_time(path, self._media.validation)
+        outputs, milliseconds = run_and_time(path, self._samples.validation)
         fidelity = self._fidelity(self._validation_outputs, outputs)
         size_bytes = path.stat().st_size
         self._files.keep(config, loss=fidelity.loss)
@@ -151,7 +151,7 @@ class _Comparison:
         graphs = []
         for trial in result.trials:
             path = self._files.path(trial.config)
-            outputs = run_samples(path, self._media.test)
+            outputs = run_samples(path, self._samples.test)
             fidelity = self._fidelity(self._test_outputs, outputs)
             violations = tuple(self._tolerance.violations(fidelity.metrics))
             graph = Finalist(result.name, trial, path, result.graphs, fidelity, violations)

@@ -51,7 +51,7 @@ class GraphFiles:
     def keep(self, config: QuantizationConfig, *, loss: float) -> None:
         """Record the loss of a file, then delete the files of largest loss until the rest fit."""
         self._losses[config] = loss
-        for worst in sorted(self._losses, key=lambda each: -self._losses[each]):
+        for worst in sorted(self._losses, key=lambda other: -self._losses[other]):
             if sum(path.stat().st_size for path in self._paths.values()) <= self._most_bytes:
                 return
             self._paths.pop(worst).unlink()

@@ -17,7 +17,7 @@ INT8_MAX = 127
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
     """Return the attributes of a node as Python values, by name."""
-    return {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    return {item.name: helper.get_attribute_value(item) for item in node.attribute}
 
 
 def output_axis(node: onnx.NodeProto, rank: int) -> int:

@@ -130,4 +130,4 @@ def _channel_scales(abs_max: Array, second: onnx.NodeProto, weights: Array) -> A
 
 def _along(scales: Array, rank: int, axis: int) -> Array:
     """Reshape (C,) scales to broadcast along one axis of an array."""
-    return scales.reshape([-1 if each == axis else 1 for each in range(rank)])
+    return scales.reshape([-1 if other == axis else 1 for other in range(rank)])

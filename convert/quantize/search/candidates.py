@@ -1,4 +1,4 @@
-"""Which configurations are tried, in which order, and the best of each set of operators."""
+"""The configurations to try, in order, and the best of each set of operators."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -33,8 +33,11 @@ TRANSFORMER_SHARE = 0.5  # share of MatMul in the multiplications above which a 
 def operator_set_name(config: QuantizationConfig) -> str:
     """Return the name of the operator set that a configuration belongs to."""
     sets = OPERATOR_SETS if config.matmul_mode == "static" else TRANSFORMER_SETS
-    key = (config.op_types, config.matmul_mode)
-    return next(name for name, each in sets.items() if (each.op_types, each.matmul_mode) == key)
+    return next(
+        name
+        for name, plain in sets.items()
+        if (plain.op_types, plain.matmul_mode) == (config.op_types, config.matmul_mode)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the manifest says of a variant, and the variants that are refused."""
+"""The measurements of a variant in the manifest, and the variants that are refused."""
 
 from pathlib import Path
 

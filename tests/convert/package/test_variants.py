@@ -1,4 +1,4 @@
-"""Which files a version holds, and for which CPUs each is."""
+"""The files of a version, and the CPUs that each is for."""
 
 from collections.abc import Callable
 from pathlib import Path

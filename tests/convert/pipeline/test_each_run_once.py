@@ -23,17 +23,17 @@ def float_runs(monkeypatch: pytest.MonkeyPatch) -> Counter[bytes]:
     open_session, run = Session.__init__, Session.run
     names: dict[int, str] = {}
 
-    def opened(session: Session, path: Path, options: SessionOptions | None = None) -> None:
+    def open_and_name(session: Session, path: Path, options: SessionOptions | None = None) -> None:
         open_session(session, path, options)
         names[id(session)] = path.name
 
-    def counted(session: Session, feeds: Feeds, *options: Any) -> dict[str, Any]:
+    def count_and_run(session: Session, feeds: Feeds, *options: Any) -> dict[str, Any]:
         if names[id(session)] in FLOAT_FILES:
             runs[b"".join(array.tobytes() for array in feeds.values())] += 1
         return run(session, feeds, *options)
 
-    monkeypatch.setattr(Session, "__init__", opened)
-    monkeypatch.setattr(Session, "run", counted)
+    monkeypatch.setattr(Session, "__init__", open_and_name)
+    monkeypatch.setattr(Session, "run", count_and_run)
     fix_timings(monkeypatch, 9, 3)
     return runs
 

@@ -55,7 +55,7 @@ def choose_for(path: Path, tolerance: Tolerance, **options: Any) -> Choice:
 
 def objections(choice: Choice) -> list[list[str]]:
     """Return the objections to each candidate that was timed."""
-    return [each["objections"] for each in choice.candidates if "integer_operators" in each]
+    return [record["objections"] for record in choice.candidates if "integer_operators" in record]
 
 
 def test_precision_float_tries_nothing(small: Path) -> None:
@@ -70,7 +70,7 @@ def test_fast_and_accurate_int8_is_packaged(small: Path, monkeypatch: pytest.Mon
     choice = choose_for(small, ANY)
     assert choice.int8 is not None
     assert choice.settings["operators"] == "all operators"
-    names = [each["name"] for each in choice.candidates if not each.get("searched")]
+    names = [record["name"] for record in choice.candidates if not record.get("searched")]
     assert names == ["float", "all operators", "layers only"]
 
 
@@ -133,7 +133,7 @@ def test_a_large_channel_is_repaired_in_float_where_equalization_cannot(
     # the large tensor lies between two layers, and is in float only where both are
     float_nodes = choice.settings["float_nodes"]
     assert 2 <= sum("Conv" in name for name in float_nodes) <= 3
-    all_integer = next(each for each in choice.candidates if each.get("float_nodes") == 0)
+    all_integer = next(record for record in choice.candidates if record.get("float_nodes") == 0)
     assert "probability_distance" in all_integer["objections"][0]
     assert choice.candidates[1]["fidelity"]["probability_distance"] <= 0.01
 
@@ -150,7 +150,7 @@ def total_variations(media: SampleSets, path: Path) -> NDArray[np.float64]:
     quantized = path.with_name("all-integer.onnx")
     quantizer = Quantizer(onnx.load(path), media.calibration)
     onnx.save(quantizer.quantize(QuantizationConfig(all_op_types())), quantized)
-    p, q = (run_samples(each, media.validation)["probabilities"] for each in (path, quantized))
+    p, q = (run_samples(file, media.validation)["probabilities"] for file in (path, quantized))
     distances: NDArray[np.float64] = np.abs(p - q).sum(axis=1) / 2
     return distances
 
@@ -204,7 +204,7 @@ def test_a_constant_mask_is_refused(write: Write, monkeypatch: pytest.MonkeyPatc
     spoil_quantizer(monkeypatch, set_to_zero)
     choice = choose_for(path, Tolerance(at_most={"collapsed_fraction": 0.0}))
     assert choice.int8 is None
-    assert all("collapsed_fraction 1.0000 > 0.0" in each for each in objections(choice))
+    assert all("collapsed_fraction 1.0000 > 0.0" in texts for texts in objections(choice))
 
 
 def test_a_graph_accurate_only_on_the_samples_of_the_search_is_refused(
@@ -232,14 +232,14 @@ def test_a_graph_accurate_only_on_the_samples_of_the_search_is_refused(
 def test_all_measured_graphs_are_recorded_within_the_budget(write: Write) -> None:
     path = write(nets.loaded(nets.convolutions(layers=4)))
     choice = choose_for(path, IMPOSSIBLE)
-    records = [each for each in choice.candidates if each["name"] != "float"]
+    records = [record for record in choice.candidates if record["name"] != "float"]
     assert len(records) <= GRAPHS
-    assert len({str(each["name"]) + str(each["fidelity"]) for each in records}) > 10
+    assert len({str(record["name"]) + str(record["fidelity"]) for record in records}) > 10
     for record in records:
         assert record["milliseconds"] > 0
         assert record["size_bytes"] > 0
-    timed = [each for each in choice.candidates if not each.get("searched")]
-    assert all(each["peak_bytes"] > 100_000 for each in timed)
+    timed = [record for record in choice.candidates if not record.get("searched")]
+    assert all(record["peak_bytes"] > 100_000 for record in timed)
 
 
 def test_thorough_searches_every_operator_set(

@@ -188,7 +188,7 @@ def test_dynamic_wins_only_where_it_is_much_faster(
     choice = run_and_choose(path, nets.media(), tolerance=Tolerance())
 
     assert choice.settings["operators"] == operators
-    names = [each["name"] for each in choice.candidates if not each.get("searched")]
+    names = [record["name"] for record in choice.candidates if not record.get("searched")]
     assert names == ["float", *TRANSFORMER_SETS]
 
 

@@ -93,7 +93,7 @@ def test_float_nodes_stay_in_float(path: Path, tmp_path: Path) -> None:
 def test_quantizing_repeats_byte_for_byte(path: Path) -> None:
     first, second = quantizer(path), quantizer(path)
     first.quantize(QuantizationConfig(("Conv",)))  # an earlier graph must not change a later one
-    graphs = [each.quantize(ALL_OPERATORS) for each in (first, second)]
+    graphs = [one.quantize(ALL_OPERATORS) for one in (first, second)]
     assert len({graph.SerializeToString(deterministic=True) for graph in graphs}) == 1
 
 

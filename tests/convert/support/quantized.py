@@ -49,9 +49,9 @@ def count_quantizations(monkeypatch: pytest.MonkeyPatch) -> Counter[Quantization
     counts: Counter[QuantizationConfig] = Counter()
     quantize = Quantizer.quantize
 
-    def counted(quantizer: Quantizer, config: QuantizationConfig) -> onnx.ModelProto:
+    def count_and_quantize(quantizer: Quantizer, config: QuantizationConfig) -> onnx.ModelProto:
         counts[config] += 1
         return quantize(quantizer, config)
 
-    monkeypatch.setattr(Quantizer, "quantize", counted)
+    monkeypatch.setattr(Quantizer, "quantize", count_and_quantize)
     return counts

@@ -73,7 +73,7 @@ def test_weights_of_7_bits_never_saturate_and_those_of_8_bits_may() -> None:
 
 
 def test_onnxruntime_computes_as_its_cpu_does(tmp_path: Path) -> None:
-    """In 32 bits with VNNI or on ARM, in saturating pairs on other x86 CPUs; depths may be odd."""
+    """Sums are of 32 bits with VNNI or on ARM, and of saturating pairs on other x86 CPUs."""
     activations = RNG.integers(0, 256, (9, 45)).astype(np.uint8)
     weights = RNG.integers(-127, 128, (45, 21)).astype(np.int8)
     graph = helper.make_graph(
