@@ -9,10 +9,9 @@ from runtime.artifact.manifest import MODEL_ID
 from runtime.errors import InputError, SlipwayError
 from runtime.predict.prepare import LONGEST_RUN_S
 from runtime.tasks import defaults
+from runtime.tasks.background import SIDES_PX
 from runtime.tasks.soft_voting import Weights, parse_weights
 from serve.text.integers import parse_integer
-
-LEAST_SIDE_PX = 32  # of the image that a mask is computed on
 
 
 class SettingsError(SlipwayError):
@@ -29,7 +28,7 @@ class Settings:
     max_upload_bytes: int = 10 * 1024 * 1024  # of one request body; base64 JSON may be 4/3 of it
     cors_origins: tuple[str, ...] = ()  # web pages of these origins may read the answers
     allow_seeded: bool = False  # serve untrained weights
-    background_max_side_px: int = 1024  # longest side of the image that a mask is refined on
+    background_max_side_px: int = 1024  # longer side of the image that edges are fitted in
     background_side_limit_px: int = 4096  # the most that a request may ask for
     threads: int = 1  # of onnxruntime within one run; one run per CPU goes in parallel
     max_pixels: int = 16_000_000  # of one decoded image: 48 MB as RGB, and some copies
@@ -69,18 +68,10 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         cors_origins=_origins(environ, "CORS_ORIGINS"),
         allow_seeded=_flag(environ, "SLIPWAY_ALLOW_SEEDED"),
         background_max_side_px=_integer(
-            environ,
-            "SLIPWAY_BACKGROUND_MAX_SIDE",
-            default.background_max_side_px,
-            LEAST_SIDE_PX,
-            8192,
+            environ, "SLIPWAY_BACKGROUND_MAX_SIDE", default.background_max_side_px, *SIDES_PX
         ),
         background_side_limit_px=_integer(
-            environ,
-            "SLIPWAY_BACKGROUND_SIDE_LIMIT",
-            default.background_side_limit_px,
-            LEAST_SIDE_PX,
-            8192,
+            environ, "SLIPWAY_BACKGROUND_SIDE_LIMIT", default.background_side_limit_px, *SIDES_PX
         ),
         threads=_integer(environ, "SLIPWAY_THREADS", default.threads, 1, 256),
         max_pixels=_integer(environ, "SLIPWAY_MAX_PIXELS", default.max_pixels, 1, 2**30),

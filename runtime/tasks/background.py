@@ -17,6 +17,8 @@ from runtime.results import DEGENERATE, Alpha, Provenance
 
 Method = Literal["auto", "model", "grabcut"]
 
+SIDES_PX = (32, 8192)  # least and most of `Options.max_side_px`
+
 GRABCUT = Provenance("grabcut", 1, "none", "none", "none")  # of a mask that no model computed
 NO_MODEL = "no segmentation model is loaded: used GrabCut, which is less accurate"
 FELL_BACK = "the model's mask is nearly constant: used GrabCut, which is less accurate"

@@ -15,7 +15,7 @@ from serve.errors import error_context
 from serve.repository.models import find_model
 from serve.repository.provenance import AnswerProvenance, provenance_of
 from serve.routes.endpoint import ImageReply, RequestContext
-from serve.settings import LEAST_SIDE_PX, Settings
+from serve.settings import Settings
 from serve.text.integers import parse_integer
 from serve.text.messages import repr_truncated
 from serve.uploads.form import Form
@@ -98,8 +98,8 @@ def _max_side(options: Options, settings: Settings) -> int:
     if "max_side" not in options:
         return settings.background_max_side_px
     most = settings.background_side_limit_px
-    side = parse_integer(options["max_side"], LEAST_SIDE_PX, most)
+    side = parse_integer(options["max_side"], task.SIDES_PX[0], most)
     if side is None:
         value = repr_truncated(options["max_side"])
-        raise InputError(f"max_side is {value}; allowed: {LEAST_SIDE_PX} to {most} px")
+        raise InputError(f"max_side is {value}; allowed: {task.SIDES_PX[0]} to {most} px")
     return side

@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from runtime.arrays import Image
 from runtime.cli.command import Answer, Command, ReadyCommand
@@ -17,10 +17,9 @@ from runtime.media.suffixes import IMAGES
 from runtime.model import Model
 from runtime.predict.prepare import Bounds
 from runtime.tasks import defaults
-from runtime.tasks.background import CutOut, Options, background
+from runtime.tasks.background import SIDES_PX, CutOut, Method, Options, background
 
 _SUFFIXES = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
-_SIDES_PX = (32, 8192)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +51,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--method",
-        choices=("auto", "model", "grabcut"),
+        choices=get_args(Method),
         default="auto",
         help="how to find the foreground; auto: by --model, or by GrabCut if the model is absent "
         "or finds nothing (default: %(default)s)",
@@ -63,7 +62,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         default=default.max_side_px,
         metavar="PX",
         help=f"longer side of the smaller image that edges and colours are fitted in, "
-        f"{_SIDES_PX[0]} to {_SIDES_PX[1]} (default: %(default)s)",
+        f"{SIDES_PX[0]} to {SIDES_PX[1]} (default: %(default)s)",
     )
     add(
         "--no-refine",
@@ -81,8 +80,8 @@ def _prepare(options: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
     task_options = Options(
         options.method, options.max_side, not options.no_refine, not options.no_clean, bounds.pixels
     )
-    if not _SIDES_PX[0] <= options.max_side <= _SIDES_PX[1]:
-        smallest, largest = _SIDES_PX
+    if not SIDES_PX[0] <= options.max_side <= SIDES_PX[1]:
+        smallest, largest = SIDES_PX
         raise InputError(f"--max-side is {options.max_side}; allowed: {smallest} to {largest} px")
     form, backdrop = _format(options), _backdrop(options, bounds)
     if form == "jpeg" and backdrop is None:

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 from runtime.arrays import Image
 from runtime.cli.command import Answer, Command, ReadyCommand, format_top_class
@@ -17,9 +18,17 @@ from runtime.model import Model
 from runtime.predict.prepare import Bounds
 from runtime.results import Classification
 from runtime.tasks import defaults
-from runtime.tasks.augmentation import VIEWS
+from runtime.tasks.augmentation import Tta
 from runtime.tasks.ensemble import Ensemble, build_ensemble, with_fallback
-from runtime.tasks.face_emotion import MARGIN, FaceEmotion, FaceResult, Options, face_emotion
+from runtime.tasks.face_emotion import (
+    MARGIN,
+    Crop,
+    FaceEmotion,
+    FaceResult,
+    Faces,
+    Options,
+    face_emotion,
+)
 from runtime.tasks.soft_voting import parse_weights
 
 _NO_EMOTION = "no emotion: all members abstained"
@@ -31,13 +40,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--faces",
-        choices=("largest", "all"),
+        choices=get_args(Faces),
         default="largest",
         help="which faces to answer (default: %(default)s)",
     )
     add(
         "--crop",
-        choices=("auto", "none"),
+        choices=get_args(Crop),
         default="auto",
         help="auto: find the faces and cut each out; none: the image is a face already "
         "(default: %(default)s)",
@@ -51,7 +60,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--tta",
-        choices=tuple(VIEWS),
+        choices=get_args(Tta),
         default="none",
         help="test-time augmentation: average over views of the image. flip: also mirrored; full: "
         "also turned, darker and brighter (default: %(default)s)",
