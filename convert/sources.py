@@ -1,5 +1,6 @@
 """The sources of published weights, and the checks of a downloaded file."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,13 +76,38 @@ class HubSource:
     optional: tuple[str, ...] = ()  # downloaded if the repository has them
     revision: str | None = None  # commit, branch or tag; None: `main` at the first download
     expected: dict[str, Expected] = field(default_factory=dict)  # by file, beyond what the hub says
-    package: str | None = None  # <installed Python package>/<folder> with the same files
 
     @property
     def address(self) -> str:
         """Return the address of the repository's web page, for messages."""
         at = f"/tree/{self.revision}" if self.revision else ""
         return f"https://huggingface.co/{self.repository}{at}"
+
+
+@dataclass(frozen=True, slots=True)
+class PackageSource:
+    """A file or a folder of a Python package, which is installed for it and never imported.
+
+    requirements/weights.txt lists the packages with their hashes.
+    """
+
+    package: str  # its name in the package registry
+    version: str
+    path: str  # of the file or folder, from the folder that packages are installed in
+    sha256: str | Mapping[str, str]  # of the file; of a folder: of each of its files, by name
+    licence: str  # of the weights; that of the package around them may differ
+
+    @property
+    def address(self) -> str:
+        """Return package, version and path, for messages and manifests."""
+        return f"Python package {self.package} {self.version}, {self.path}"
+
+    @property
+    def hashes(self) -> Mapping[str, str]:
+        """Return the SHA-256 of each file, by path from the folder that packages are in."""
+        if isinstance(self.sha256, str):
+            return {self.path: self.sha256}
+        return {f"{self.path}/{name}": value for name, value in self.sha256.items()}
 
 
 AnySource = Source | HubSource

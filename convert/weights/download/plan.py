@@ -1,12 +1,10 @@
 """List the files of a source, each with its address, size and hashes as far as they are known."""
 
-import importlib.util
 import json
 import re
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from convert.errors import SourceError
@@ -68,18 +66,6 @@ def plan(source: AnySource, record: Record | None, network: Network, hub: str = 
         for name, published in files.items()
     ]
     return Plan(revision, tuple(items))
-
-
-def installed_folder(source: AnySource) -> Path | None:
-    """Return the folder of an installed Python package that holds the source's files, if any."""
-    if isinstance(source, Source) or source.package is None:
-        return None
-    package, _, folder = source.package.partition("/")
-    spec = importlib.util.find_spec(package)  # does not run the package
-    for location in (spec.submodule_search_locations or ()) if spec else ():
-        if all((Path(location, folder) / name).is_file() for name in source.files):
-            return Path(location, folder)
-    return None
 
 
 def _merge(pinned: Expected, recorded: Expected | None) -> Expected:

@@ -24,7 +24,7 @@ from convert.errors import CheckpointError, SourceError
 from convert.files import locked, sha256, write_json_atomic
 from convert.sources import AnySource, Expected, Source
 from convert.weights.download.http import Network
-from convert.weights.download.plan import HUB, Plan, Record, installed_folder, plan
+from convert.weights.download.plan import HUB, Plan, Record, plan
 from convert.weights.download.progress import progress_line
 from convert.weights.download.transfer import transfer
 
@@ -71,11 +71,7 @@ class Store:
     def probe(self, sources: Iterable[AnySource]) -> None:
         """Try the hosts of all sources that are not cached, at once; see `Network.probe`."""
         if self.network is not None:
-            missing = [
-                source
-                for source in sources
-                if not (self._directory(source).is_dir() or installed_folder(source))
-            ]
+            missing = [source for source in sources if not self._directory(source).is_dir()]
             self.network.probe([self._host_address(source) for source in missing])
 
     def cached(self, source: AnySource) -> Fetched | None:
@@ -84,9 +80,6 @@ class Store:
         Raises:
             CheckpointError: the record of the download cannot be read.
         """
-        folder = installed_folder(source)
-        if folder is not None:
-            return _of_package(folder, source)
         record = self._record(source)
         directory = self._directory(source)
         if record is None or not all((directory / name).is_file() for name in record.files):
@@ -106,9 +99,6 @@ class Store:
             SourceError: not reached, not published there, or the cache cannot be written.
             CheckpointError: other files than the pinned or recorded ones.
         """
-        folder = installed_folder(source)
-        if folder is not None:
-            return _of_package(folder, source)
         if self.network is None and not self._directory(source).is_dir():
             raise SourceError(f"{source.address}: not cached, and {OFFLINE} is set")
         try:
@@ -214,6 +204,7 @@ class Store:
     def _directory(self, source: AnySource) -> Path:
         """Return the folder of a source; its name depends on all that decides on the files."""
         name = source.name if isinstance(source, Source) else source.repository.replace("/", "--")
+        # "package": part of the name since the first release; without it caches would move
         identity = {**asdict(source), "licence": None, "package": None}
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         return self.root / f"{name}-{digest[:12]}"
@@ -221,7 +212,3 @@ class Store:
     def _beside(self, source: AnySource, ending: str) -> Path:
         directory = self._directory(source)
         return directory.with_name(directory.name + ending)
-
-
-def _of_package(folder: Path, source: AnySource) -> Fetched:
-    return Fetched(folder, f"Python package {folder.parent.name}, {source.address}")

