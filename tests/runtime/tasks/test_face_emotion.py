@@ -15,16 +15,7 @@ from runtime.tasks import face_emotion as task
 from runtime.tasks.augmentation import VIEWS, Tta
 from runtime.tasks.ensemble import Ensemble, build_ensemble
 from runtime.tasks.face_emotion import FaceEmotion, Options, face_emotion
-from tests.support.artifacts import (
-    CLASSIFIER,
-    EMBEDDING,
-    EMOTION_BOXES,
-    EMOTIONS,
-    FACES,
-    OTHER_EMOTIONS,
-    TENSORS,
-    write_artifact,
-)
+from tests.support.artifacts import EMOTIONS, write_artifact
 
 Models = Mapping[str, Model]
 
@@ -34,14 +25,6 @@ WEIGHTS = ((VOTING_DETECTOR, 0.4), (FIRST, 0.4), (SECOND, 0.2))
 LABELS = ("happy", "sad", "surprise")
 CELL = 16  # px: the detectors see 4 x 4 cells of an image of 64 x 64 px
 RED, GREEN = (204, 51, 102), (20, 204, 51)  # faces to both detectors, and to the voting one only
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
-    root = tmp_path_factory.mktemp("faces")
-    graphs = (FACES, EMOTION_BOXES, EMOTIONS, OTHER_EMOTIONS, CLASSIFIER, EMBEDDING, TENSORS)
-    loaded = [load(write_artifact(root, graph)) for graph in graphs]
-    return {model.spec.id: model for model in loaded}
 
 
 def picture(*cells: tuple[int, int, tuple[int, int, int]]) -> Image:
@@ -270,37 +253,10 @@ def test_views_run_one_by_one_if_the_model_is_not_batch_invariant(
     assert probabilities(results[0]) == pytest.approx(probabilities(results[1]), abs=1e-7)
 
 
-def test_models_that_cannot_vote_are_left_out_with_the_reason(models: Models) -> None:
-    pair = "image_embedding_mobilenetv2"
-    ensemble = build_ensemble(
-        ((pair, 0.5), (FIRST, 0.5), (DETECTOR, 1.0), ("tiny_tensors", 1.0)), models
-    )
-    assert [member.model.spec.id for member in ensemble.members] == [FIRST]
-    assert ensemble.left_out == {
-        pair: "returns embeddings only: its checkpoint has no class centres",
-        DETECTOR: "detects no emotions: its labels are others",
-        "tiny_tensors": "returns no class probabilities for an image",
-    }
+def test_the_answer_names_the_models_that_cannot_vote(models: Models) -> None:
+    ensemble = build_ensemble(((FIRST, 0.5), (DETECTOR, 1.0)), models)
     result = answer(models, picture((1, 1, RED)), ensemble)
-    assert result.to_json()["left_out"] == ensemble.left_out
-    with pytest.raises(InputError, match=f"no model can vote .* {pair} returns embeddings only"):
-        build_ensemble(((pair, 1.0),), models)
-    with pytest.raises(InputError, match="no model can vote on an emotion: asked for absent"):
-        build_ensemble((("absent", 1.0),), models)
-
-
-def test_members_with_different_labels_are_refused(models: Models) -> None:
-    with pytest.raises(
-        InputError,
-        match="face_emotion_xception has the labels dark, grey, bright; "
-        "face_emotion_efficientnet_b3: happy, sad, surprise; allowed: members with the same labels",
-    ):
-        build_ensemble(((FIRST, 0.6), ("face_emotion_xception", 0.4)), models)
-
-
-def test_the_heaviest_member_votes_first(models: Models) -> None:
-    ensemble = build_ensemble(((SECOND, 0.2), (VOTING_DETECTOR, 0.4), (FIRST, 0.4)), models)
-    assert [member.model.spec.id for member in ensemble.members] == [VOTING_DETECTOR, FIRST, SECOND]
+    assert result.to_json()["left_out"] == {DETECTOR: "detects no emotions: its labels are others"}
 
 
 def test_a_file_and_its_pixels_have_the_same_answer(models: Models) -> None:
