@@ -12,7 +12,7 @@ from convert.metrics import Fidelity, Outputs, measure
 from convert.package.artifact import file_entry
 from convert.quantize.saturation import saturating_layers
 from convert.recipe import MediaKind, Tolerance
-from convert.samples.golden import Golden
+from convert.samples.golden import GoldenSamples
 from convert.samples.sets import SampleSets
 from convert.verify.latency import medians_ms
 from convert.verify.op_types import op_types
@@ -40,7 +40,7 @@ class Criteria:
     spec: Spec  # as inside each file
     samples: SampleSets  # the test samples count
     reference: Outputs  # the framework's outputs of the test samples
-    golden: Golden  # packaged with the variants
+    golden: GoldenSamples  # packaged with the variants
     tolerance: Tolerance | None  # None: untrained weights, whose fidelity is reported only
     media_kind: MediaKind  # `convert verify` generates samples of this kind again
 

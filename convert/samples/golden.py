@@ -1,6 +1,7 @@
-"""Golden samples: drawings, what the graph is fed for them, and the reference framework's answers.
+"""Golden samples: synthetic media, the graph's inputs for them, and the reference's outputs.
 
-They travel with the artifact, so that anyone can ask a server whether it is what was verified.
+They travel with the artifact. Anyone can ask a server for them and compare: an equal answer shows
+that the server runs what was verified.
 """
 
 import io
@@ -21,65 +22,73 @@ from runtime.artifact.golden import golden_arrays
 FILE = "golden.npz"
 COUNT = 4
 LIMIT_BYTES = 1_000_000
-# of what is rounded to keep the limit: far below the margin that answers are compared with
+# decimals of outputs that are rounded to keep the limit; far finer than the comparison's margin
 DECIMALS = {"boxes_xyxy": 2, "keypoints": 2}  # px
 OTHER_DECIMALS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Golden:
-    """What is kept with the artifact."""
+class GoldenSamples:
+    """The samples of golden.npz, and the reference framework's outputs for them."""
 
     samples: Samples
-    outputs: Outputs  # of the reference framework
+    outputs: Outputs  # rounded where the file was too large
 
 
 def write_golden(
     path: Path, recipe: Recipe, loaded: Loaded, answer: Callable[[Samples], Outputs]
-) -> Golden:
-    """Draw, ask the reference, and write as many samples as fit in LIMIT_BYTES, at least one.
+) -> GoldenSamples:
+    """Write up to COUNT golden samples: as many as fit in LIMIT_BYTES, at least one.
 
-    Where a single one is too large (640 x 640 px of noise, 8,400 boxes) the drawings are made
-    plainer and the answers are rounded.
+    If not even one fits (640 x 640 px of noise, 8,400 boxes), the media are simplified and the
+    outputs are rounded.
 
     Args:
-        path: golden.npz.
-        recipe: its media.
-        loaded: its geometry.
-        answer: the reference framework.
+        path: the file to write.
+        recipe: decides the kind of media.
+        loaded: decides the preprocessing.
+        answer: runs the reference framework.
     """
-    for plain in (False, True):
-        files, samples, told = golden_samples(recipe, loaded, plain=plain)
+    for simplified in (False, True):
+        files, samples, conditions = golden_samples(recipe, loaded, simplified=simplified)
         outputs = answer(samples)
-        if plain:
+        if simplified:
             outputs = {name: _rounded(name, array) for name, array in outputs.items()}
         for count in range(len(files), 0, -1):
-            content = _packed(files[:count], samples[:count], outputs, told[:count])
-            if len(content) <= LIMIT_BYTES or (plain and count == 1):
+            content = _packed(files[:count], samples[:count], outputs, conditions[:count])
+            if len(content) <= LIMIT_BYTES or (simplified and count == 1):
                 path.write_bytes(content)
-                return Golden(samples[:count], {n: array[:count] for n, array in outputs.items()})
-    raise AssertionError("the last sample is always written")
+                first_outputs = {name: array[:count] for name, array in outputs.items()}
+                return GoldenSamples(samples[:count], first_outputs)
+    raise AssertionError("one simplified sample is always written")
 
 
 def golden_samples(
-    recipe: Recipe, loaded: Loaded, *, plain: bool = False
+    recipe: Recipe, loaded: Loaded, *, simplified: bool = False
 ) -> tuple[list[bytes], Samples, list[str | None]]:
-    """Drawings as files, what the served decoding and geometry make of them, and conditions."""
+    """Generate the golden media.
+
+    Returns:
+        files: the encoded media.
+        samples: the graph's inputs, decoded from the files and preprocessed as served.
+        conditions: the name of each clip's condition; None where there is none.
+    """
     modality = MODALITIES[recipe.media]
-    drawn = modality.generate(procedural.GOLDEN, COUNT)
-    files = [modality.encode(modality.simplify(each) if plain else each) for each in drawn]
-    media = [
-        modality.with_condition(modality.read(data), number) for number, data in enumerate(files)
-    ]
-    samples = tuple(modality.to_feeds(each, loaded) for each in media)
-    return files, samples, [modality.condition_name(each, loaded) for each in media]
+    synthetic = modality.generate(procedural.GOLDEN, COUNT)
+    if simplified:
+        synthetic = [modality.simplify(medium) for medium in synthetic]
+    files = [modality.encode(medium) for medium in synthetic]
+    media = [modality.with_condition(modality.read(file), i) for i, file in enumerate(files)]
+    samples = tuple(modality.to_feeds(medium, loaded) for medium in media)
+    return files, samples, [modality.condition_name(medium, loaded) for medium in media]
 
 
 def _packed(
-    files: Sequence[bytes], samples: Samples, outputs: Outputs, told: Sequence[str | None]
+    files: Sequence[bytes], samples: Samples, outputs: Outputs, conditions: Sequence[str | None]
 ) -> bytes:
-    answers = {name: array[: len(files)] for name, array in outputs.items()}
-    arrays = golden_arrays(files, told, collate(samples), answers)
+    """Return the content of golden.npz for the first samples."""
+    first_outputs = {name: array[: len(files)] for name, array in outputs.items()}
+    arrays = golden_arrays(files, conditions, collate(samples), first_outputs)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub takes bool here
     return buffer.getvalue()

@@ -8,7 +8,7 @@ from convert.files import sha256
 from convert.recipe import MediaKind
 from convert.samples import procedural
 from convert.samples.media import MODALITIES
-from convert.samples.sets import MAXIMUM, Samples
+from convert.samples.sets import MAX_FILES_PER_SET, Samples
 from runtime.artifact.manifest import Task
 from runtime.engine.session import Feeds
 from runtime.errors import ArtifactError, InputError
@@ -50,7 +50,7 @@ def generate_samples(model: Model) -> Samples:
 
 
 def read_samples(model: Model, directory: Path) -> Samples:
-    """Read the media below a directory, at most MAXIMUM, in the order of their content hashes.
+    """Read up to MAX_FILES_PER_SET media below a directory, in the order of their content hashes.
 
     Raises:
         CalibrationError: there are none, or one is unreadable.
@@ -61,7 +61,7 @@ def read_samples(model: Model, directory: Path) -> Samples:
     if not by_hash:
         suffixes = ", ".join(sorted(modality.suffixes))
         raise CalibrationError(f"{directory}: no {modality.noun} ({suffixes})")
-    return tuple(_read_files(list(by_hash.values())[:MAXIMUM], model))
+    return tuple(_read_files(list(by_hash.values())[:MAX_FILES_PER_SET], model))
 
 
 def _read_files(paths: list[Path], model: Model) -> Iterator[Feeds]:

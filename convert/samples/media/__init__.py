@@ -1,4 +1,4 @@
-"""Kinds of media that models are calibrated, judged and served with; one file each."""
+"""The kinds of media that models are calibrated, verified and evaluated with; one file each."""
 
 from collections.abc import Mapping
 

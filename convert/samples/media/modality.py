@@ -1,4 +1,4 @@
-"""What a kind of media is to a conversion."""
+"""The operations that a conversion needs on one kind of media."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,25 +13,28 @@ def _unchanged(medium: Any, number: int) -> Any:
     return medium
 
 
-def _nothing(medium: Any, loaded: Loaded) -> str | None:
+def _no_condition(medium: Any, loaded: Loaded) -> str | None:
     del medium, loaded
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class Modality:
-    """How media of one kind are made, read as served, and brought to a graph's input."""
+    """One kind of media: how to generate and read it, and how to make a graph's input of it.
 
-    noun: str  # in messages: "images"
-    suffixes: frozenset[str]  # of the files that count in a directory
-    generate: Callable[[int, int], list[Any]]  # split of `convert.samples.procedural`, and how many
-    read: Callable[[bytes], Any]  # the served decoding; raises InputError
-    simplify: Callable[[Any], Any]  # the same with less in it, so that its file is small
-    encode: Callable[[Any], bytes]  # a file that `read` gives back
-    to_feeds: Callable[[Any, Loaded], Feeds]  # the served geometry; batch axis 1
-    # the same, with what is known about the patient number so and so; and how the model calls that
+    A medium is an image, a waveform, a text or a `GaitClip`; `read` may return the file itself
+    where decoding depends on the model.
+    """
+
+    noun: str  # plural, for messages: "images"
+    suffixes: frozenset[str]  # of the files that are read from a folder
+    generate: Callable[[int, int], list[Any]]  # (split, count) to synthetic media
+    read: Callable[[bytes], Any]  # decodes a file as served; raises InputError
+    simplify: Callable[[Any], Any]  # removes detail, so that the encoded file is small
+    encode: Callable[[Any], bytes]  # to a file that `read` takes
+    to_feeds: Callable[[Any, Loaded], Feeds]  # preprocesses as served; batch axis 1
+    # sets the clinical condition of patient number i; media without conditions are unchanged
     with_condition: Callable[[Any, int], Any] = _unchanged
-    condition_name: Callable[[Any, Loaded], str | None] = _nothing
-    validation_count: int = (
-        16  # drawings that a search goes by, and as many more that judge what it found
-    )
+    # the model's name for that condition; None: nothing is known about the patient
+    condition_name: Callable[[Any, Loaded], str | None] = _no_condition
+    validation_count: int = 16  # synthetic samples to validate with, and as many to test with

@@ -1,4 +1,4 @@
-"""Sentences: text, each at the length it has."""
+"""Texts of any length, str."""
 
 from functools import lru_cache
 
@@ -15,19 +15,19 @@ from runtime.media.text.wordpiece import WordPiece, read_vocabulary
 
 
 def sentences() -> Modality:
-    """Texts about patients and about everyday life: what is drawn where nobody gave any."""
+    """Return the modality of texts; synthetic ones are about patients and everyday life."""
     return Modality(
         noun="texts",
         suffixes=TEXTS,
         generate=generate_sentences,
-        read=_read,
+        read=_decode,
         simplify=str,
         encode=str.encode,
         to_feeds=_to_feeds,
     )
 
 
-def _read(data: bytes) -> str:
+def _decode(data: bytes) -> str:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -39,12 +39,14 @@ def _read(data: bytes) -> str:
 
 def _to_feeds(text: str, loaded: Loaded) -> Feeds:
     (step,) = loaded.preprocess
-    assert isinstance(step, Tokenize)  # the spec of sentence-similarity allows no other
+    assert isinstance(step, Tokenize)  # the spec of sentence-similarity allows no other step
     tokenizer = _tokenizer(loaded.assets[VOCABULARY], step.lowercase)
     ids = tokenizer.encode(text, max_length=step.max_length)[np.newaxis]
     return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
 
 
-@lru_cache(maxsize=1)  # of one conversion, for each of its texts
+@lru_cache(
+    maxsize=1
+)  # a conversion has one vocabulary, and builds the tokenizer once for all texts
 def _tokenizer(vocabulary: bytes, lowercase: bool) -> WordPiece:
     return WordPiece(read_vocabulary(vocabulary, "the vocabulary"), lowercase)

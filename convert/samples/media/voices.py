@@ -1,4 +1,4 @@
-"""Voices: (S,) float32 waveforms, each at the length it has."""
+"""Recordings of any length: (S,) float32 waveforms, or files."""
 
 import io
 from typing import Any
@@ -10,39 +10,40 @@ from numpy.typing import NDArray
 from convert.recipe import Loaded
 from convert.samples.media.modality import Modality
 from convert.samples.procedural.voices import SAMPLING_RATE, generate_voices
+from runtime.arrays import Waveform
 from runtime.artifact.manifest import Resample
 from runtime.engine.session import Feeds
 from runtime.media.audio.decode import decode_audio, resample
 from runtime.media.suffixes import SOUNDS
 
-PLAIN_SECONDS = 1
+SIMPLE_SECONDS = 1  # length of a simplified recording
 
 
 def voices() -> Modality:
-    """Recordings of speech: what is drawn where nobody gave any."""
+    """Return the modality of recordings; synthetic ones are voices that babble."""
     return Modality(
         noun="recordings",
         suffixes=SOUNDS,
         generate=generate_voices,
-        read=_unread,
+        read=_keep_encoded,
         simplify=_simplify,
-        encode=_wav,
+        encode=_encode_wav,
         to_feeds=_to_feeds,
     )
 
 
-def _unread(data: bytes) -> bytes:
-    """Left to `_sample`: the decoder resamples, and the model says to which rate."""
+def _keep_encoded(data: bytes) -> bytes:
+    """Return the file: `_to_feeds` decodes it, because the model decides the sampling rate."""
     return data
 
 
-def _simplify(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-    return waveform[: SAMPLING_RATE * PLAIN_SECONDS]
+def _simplify(waveform: Waveform) -> Waveform:
+    return waveform[: SAMPLING_RATE * SIMPLE_SECONDS]
 
 
-def _to_feeds(sound: bytes | NDArray[np.float32], loaded: Loaded) -> Feeds:
+def _to_feeds(sound: bytes | Waveform, loaded: Loaded) -> Feeds:
     (step,) = loaded.preprocess
-    assert isinstance(step, Resample)  # the spec of audio-classification allows no other
+    assert isinstance(step, Resample)  # the spec of audio-classification allows no other step
     if isinstance(sound, bytes):
         waveform = decode_audio(sound, sampling_rate=step.sampling_rate)
     else:
@@ -51,7 +52,7 @@ def _to_feeds(sound: bytes | NDArray[np.float32], loaded: Loaded) -> Feeds:
     return {tensor.name: waveform[np.newaxis]}
 
 
-def _wav(waveform: NDArray[Any]) -> bytes:
+def _encode_wav(waveform: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, waveform, SAMPLING_RATE, format="WAV", subtype="PCM_16")
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Walkers: clips (T, H, W, 3) uint8 RGB, each with what is known about the patient."""
+"""Clips of walking people, (T, H, W, 3) uint8 RGB, each with a clinical condition or none."""
 
 import io
 import tempfile
@@ -19,28 +19,27 @@ from runtime.engine.session import Feeds
 from runtime.media.suffixes import CLIPS
 from runtime.media.video.sample import sample_array, sample_frames
 
-RATE_HZ = 8.0  # frames per second of a written clip
+ENCODED_RATE_HZ = 8.0  # frames per second of an encoded clip
 LOSSLESS = cv2.VideoWriter.fourcc(*"FFV1")
-PLAIN_BLUR, PLAIN_STEP = 9, np.uint8(32)  # px; levels that become one
-SEED = 0x702A  # of what is known about whom: something about the first, nothing about the third
-UNKNOWN = 1 / 3  # share of walkers about whom nothing is known
-MOST = 1 << 16  # conditions of a table, and more
-VALIDATION_COUNT = (
-    64  # of 16, those near a boundary are too few: 1.000 there was 0.963 on 300 others
-)
+BLUR_PX, LEVEL_STEP = 9, np.uint8(32)  # of a simplified clip: median filter, levels merged to one
+CONDITION_SEED = 0x702A  # gives the first patient a condition and the third none
+UNKNOWN_SHARE = 1 / 3  # of the clips have no condition
+CONDITION_NUMBERS = 1 << 16  # more than a table has rows; taken modulo its length
+# with 16, too few are near a boundary: top-1 agreement was 1.000 there and 0.963 on 300 others
+VALIDATION_COUNT = 64
 
 
 @dataclass(frozen=True, slots=True)
 class GaitClip:
-    """One clip."""
+    """A clip and what is known about its patient."""
 
-    # a file is left to `_sample`: how many frames are taken of it, the model says
+    # a file is decoded by `_to_feeds`, because the model decides how many frames are sampled
     media: bytes | NDArray[np.uint8]
-    condition: int | None = None  # number in the model's table, from its start again at its end
+    condition: int | None = None  # row of the model's table, modulo its length
 
 
 def walkers() -> Modality:
-    """Clips of people who walk: what is drawn where nobody gave any."""
+    """Return the modality of gait clips; synthetic ones show articulated figures."""
     return Modality(
         noun="clips",
         suffixes=CLIPS,
@@ -56,42 +55,43 @@ def walkers() -> Modality:
 
 
 def _generate(split: int, count: int) -> list[GaitClip]:
-    return [
-        _with_condition(GaitClip(generate_clip(split, index).frames), index)
-        for index in range(count)
-    ]
+    return [_with_condition(GaitClip(generate_clip(split, i).frames), i) for i in range(count)]
 
 
-def _with_condition(walk: GaitClip, number: int) -> GaitClip:
-    rng = np.random.default_rng((SEED, number))
-    known = rng.random() >= UNKNOWN
-    return replace(walk, condition=int(rng.integers(MOST)) if known else None)
+def _with_condition(clip: GaitClip, number: int) -> GaitClip:
+    """Set the condition that patient `number` has: the same one every time, or none."""
+    rng = np.random.default_rng((CONDITION_SEED, number))
+    has_condition = rng.random() >= UNKNOWN_SHARE
+    return replace(clip, condition=int(rng.integers(CONDITION_NUMBERS)) if has_condition else None)
 
 
-def _condition_name(walk: GaitClip, loaded: Loaded) -> str | None:
-    known = _known(loaded)
-    if known is None or walk.condition is None:
+def _condition_name(clip: GaitClip, loaded: Loaded) -> str | None:
+    """Return the name of the clip's condition; None also for a model without a table."""
+    table = _read_table(loaded)
+    if table is None or clip.condition is None:
         return None
-    return known.names[walk.condition % len(known.names)]
+    return table.names[clip.condition % len(table.names)]
 
 
-def _simplify(walk: GaitClip) -> GaitClip:
-    smooth = [cv2.medianBlur(frame, PLAIN_BLUR) for frame in _drawn(walk)]
-    still = np.stack(smooth).astype(np.uint8, copy=False)
-    return replace(walk, media=still // PLAIN_STEP * PLAIN_STEP)
+def _simplify(clip: GaitClip) -> GaitClip:
+    smooth = [cv2.medianBlur(frame, BLUR_PX) for frame in _frames(clip)]
+    frames = np.stack(smooth).astype(np.uint8, copy=False)
+    return replace(clip, media=frames // LEVEL_STEP * LEVEL_STEP)
 
 
-def _drawn(walk: GaitClip) -> NDArray[np.uint8]:
-    assert not isinstance(walk.media, bytes)  # only drawings are written or made plainer
-    return walk.media
+def _frames(clip: GaitClip) -> NDArray[np.uint8]:
+    assert not isinstance(clip.media, bytes)  # only synthetic clips are simplified and encoded
+    return clip.media
 
 
-def _encode(walk: GaitClip) -> bytes:
-    frames = _drawn(walk)
+def _encode(clip: GaitClip) -> bytes:
+    """Encode losslessly: FFV1 in AVI."""
+    frames = _frames(clip)
     height, width = frames.shape[1:3]
     with tempfile.TemporaryDirectory(prefix="slipway-") as directory:
         path = Path(directory, "walk.avi")
-        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, LOSSLESS, RATE_HZ, (width, height))
+        size = (width, height)
+        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, LOSSLESS, ENCODED_RATE_HZ, size)
         if not writer.isOpened():
             raise VerificationError("OpenCV cannot write FFV1 in AVI")
         for frame in frames:
@@ -100,26 +100,27 @@ def _encode(walk: GaitClip) -> bytes:
         return path.read_bytes()
 
 
-def _to_feeds(walk: GaitClip, loaded: Loaded) -> Feeds:
+def _to_feeds(clip: GaitClip, loaded: Loaded) -> Feeds:
     step = loaded.preprocess[0]
-    assert isinstance(step, SampleFrames)  # the spec of video-classification allows no other
+    assert isinstance(step, SampleFrames)  # the spec of video-classification begins with it
     steps = loaded.preprocess
-    if isinstance(walk.media, bytes):
-        frames = sample_frames(walk.media, count=step.count, steps=steps).frames
+    if isinstance(clip.media, bytes):
+        frames = sample_frames(clip.media, count=step.count, steps=steps).frames
     else:
-        frames = sample_array(walk.media, count=step.count, steps=steps).frames
-    tensors = loaded.input.tensors
-    feeds: dict[str, NDArray[np.generic]] = {tensors[0].name: frames[np.newaxis]}
-    for tensor in tensors[1:]:
-        vector = np.zeros(int(tensor.shape[1]), np.float32)
-        name = _condition_name(walk, loaded)
-        if name is not None and (known := _known(loaded)) is not None:
-            vector = known.embed(name)
-        feeds[tensor.name] = vector[np.newaxis]
+        frames = sample_array(clip.media, count=step.count, steps=steps).frames
+    frames_tensor, *condition_tensors = loaded.input.tensors
+    feeds: dict[str, NDArray[np.generic]] = {frames_tensor.name: frames[np.newaxis]}
+    for tensor in condition_tensors:
+        embedding = np.zeros(int(tensor.shape[1]), np.float32)
+        name, table = _condition_name(clip, loaded), _read_table(loaded)
+        if name is not None and table is not None:
+            embedding = table.embed(name)
+        feeds[tensor.name] = embedding[np.newaxis]
     return feeds
 
 
-def _known(loaded: Loaded) -> Conditions | None:
+def _read_table(loaded: Loaded) -> Conditions | None:
+    """Return the model's table of conditions; None: it has none."""
     content = loaded.assets.get(CONDITIONS)
     if content is None:
         return None

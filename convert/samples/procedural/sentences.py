@@ -1,6 +1,6 @@
-"""Sentences about patients and about everyday life, put together from templates.
+"""Synthetic texts about patients and everyday life, put together from templates.
 
-Meant to be read by a network, not by people: grammar holds, sense mostly does.
+They are for networks, not for people: the grammar is right, the sense mostly is.
 """
 
 import zlib
@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-SEED = 0x5E47  # apart from the seeds of other media
+SEED = 0x5E47  # other media have other seeds
 SPLITS = 4
-MOST_SENTENCES = 4  # of one text
+MAX_SENTENCES = 4  # of one text
 
 PARTS: Mapping[str, Sequence[str]] = {
     "patient": (
@@ -109,37 +109,38 @@ TEMPLATES = (
 
 
 def generate_sentences(split: int, count: int) -> list[str]:
-    """Texts of one to MOST_SENTENCES sentences; no sentence of one split occurs in another.
+    """Generate texts of one to MAX_SENTENCES sentences; no sentence is in two splits.
 
     Args:
         split: of `convert.samples.procedural`.
-        count: how many; the first of a longer draw are those of a shorter one.
+        count: number of texts; the first texts do not depend on it.
     """
     rng = np.random.default_rng((SEED, split))
     sentences = _sentences(rng, split)
     texts: dict[str, None] = {}
     while len(texts) < count:
-        wanted = int(rng.integers(1, MOST_SENTENCES + 1))
-        texts[" ".join(next(sentences) for _ in range(wanted))] = None
+        length = int(rng.integers(1, MAX_SENTENCES + 1))
+        texts[" ".join(next(sentences) for _ in range(length))] = None
     return list(texts)
 
 
 def synthetic_words() -> list[str]:
-    """Every word and mark that the sentences are made of, in lower case, each once."""
+    """Return every word and punctuation mark of the sentences, lower case, sorted."""
     texts = (*TEMPLATES, *(text for part in PARTS.values() for text in part))
     marks = str.maketrans({mark: f" {mark} " for mark in ".,;:?'-{}"})
     return sorted({word for text in texts for word in text.lower().translate(marks).split()})
 
 
 def _sentences(rng: np.random.Generator, split: int) -> Iterator[str]:
+    """Yield the sentences of a split without end."""
     while True:
-        sentence = _filled(rng, TEMPLATES[rng.integers(len(TEMPLATES))])
-        # a sentence belongs to one split, whoever draws it
+        sentence = _fill(rng, TEMPLATES[rng.integers(len(TEMPLATES))])
+        # its hash assigns a sentence to one split, whichever split generates it
         if zlib.crc32(sentence.encode()) % SPLITS == split:
             yield sentence
 
 
-def _filled(rng: np.random.Generator, template: str) -> str:
+def _fill(rng: np.random.Generator, template: str) -> str:
     sentence = template
     for name, options in PARTS.items():
         while (slot := f"{{{name}}}") in sentence:

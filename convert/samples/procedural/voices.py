@@ -1,7 +1,7 @@
-"""Drawn voices: syllables of a made-up speaker, with breath, pauses and a room's noise.
+"""Synthetic voices: syllables of an imaginary speaker, with breath, pauses and room noise.
 
-A voice is a train of glottal pulses and noise, each shaped by a spectrum that changes with time:
-resonances of a vocal tract for the pulses, hiss for fricatives. It sounds like babble.
+A source-filter model: glottal pulses pass through the resonances of a vocal tract, and noise is
+shaped to the hiss of fricatives. Both filters change with time. The result sounds like babble.
 """
 
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from convert.samples.procedural import EVALUATION
 from runtime.arrays import Waveform
 
 SAMPLING_RATE = 16_000  # Hz
-STEPS = 32_768  # of each sign: 16 bits
+FULL_SCALE = 32_768  # of 16-bit samples
 SECONDS = 3.0
-# of the evaluation: most of one length, since only equal lengths make a batch, and others between
+# of the evaluation split: most of one length, because only equal lengths make a batch
 LENGTHS = (SECONDS, SECONDS, SECONDS, 1.0, SECONDS, 3.3, SECONDS, 10.0)
 
 WINDOW, HOP = 512, 128  # samples; the spectrum changes every 8 ms
@@ -29,42 +29,42 @@ VOWELS = np.array(
 )  # fmt: skip
 BANDWIDTHS = np.array((80.0, 110.0, 160.0))  # Hz
 
-Track = NDArray[np.float64]  # a value per frame of HOP samples
+Track = NDArray[np.float64]  # one value, or row of values, per frame of HOP samples
 
 
 @dataclass(frozen=True, slots=True)
 class _Speaker:
-    """What stays the same during one recording."""
+    """Properties of a voice and its recording that do not change with time."""
 
     pitch_hz: float
-    liveliness: float  # of the melody, in octaves
-    tract: float  # factor of all resonances: short people have higher ones
-    roughness: float  # of the pitch, from pulse to pulse
-    breath: float  # noise beside the pulses
+    liveliness: float  # spread of the pitch, in octaves
+    tract: float  # factor of all resonances; a short vocal tract has higher ones
+    roughness: float  # change of loudness from pulse to pulse
+    breath: float  # level of noise that accompanies the pulses
     syllable_s: float
-    loudness: float  # peak, of full scale
-    noise: float  # of the room, of the peak
+    loudness: float  # peak as a share of full scale; over 1 is clipped
+    noise: float  # of the room, as a share of the peak
 
 
 @dataclass(frozen=True, slots=True)
-class _Score:
-    """What is said, frame by frame."""
+class _Utterance:
+    """The sounds of a recording, frame by frame."""
 
-    voiced: Track  # loudness of the pulses
-    hiss: Track  # of the noise
-    hiss_hz: Track  # its centre
+    voiced: Track  # (frames,) loudness of the pulses
+    hiss: Track  # (frames,) loudness of fricatives
+    hiss_hz: Track  # (frames,) center of their spectrum
     resonances: Track  # (frames, 3), Hz
 
 
 def generate_voices(split: int, count: int) -> list[Waveform]:
-    """Draw voices.
+    """Generate recordings.
 
     Args:
         split: of `convert.samples.procedural`.
-        count: how many; the first ones do not depend on it.
+        count: number of recordings; recording i does not depend on it.
 
     Returns:
-        (S,) float32 at SAMPLING_RATE, in [-1, 1]: SECONDS long, in the evaluation split of LENGTHS.
+        (S,) float32 in [-1, 1] at SAMPLING_RATE, SECONDS long; in the evaluation split, LENGTHS.
     """
     lengths = LENGTHS if split == EVALUATION else (SECONDS,)
     return [
@@ -74,18 +74,18 @@ def generate_voices(split: int, count: int) -> list[Waveform]:
 
 
 def generate_voice(rng: np.random.Generator, *, seconds: float) -> Waveform:
-    """One recording of one speaker: (S,) float32."""
+    """Generate one recording of one speaker, (S,) float32."""
     samples = round(seconds * SAMPLING_RATE)
     frames = -(-samples // HOP) + WINDOW // HOP
     speaker = _speaker(rng)
-    score = _score(rng, speaker, frames)
+    utterance = _utterance(rng, speaker, frames)
     pulses = _pulses(rng, speaker, frames)
     breath = rng.standard_normal(pulses.size)
-    tract, hiss = _tract(score.resonances), _band(score.hiss_hz)
-    spoken = _shaped(pulses, tract * score.voiced[:, np.newaxis])
-    spoken += _shaped(breath, tract * (speaker.breath * score.voiced)[:, np.newaxis])
-    spoken += _shaped(breath, hiss * score.hiss[:, np.newaxis])
-    return _recorded(rng, speaker, spoken[:samples])
+    tract, hiss = _tract_gains(utterance.resonances), _hiss_gains(utterance.hiss_hz)
+    speech = _filter(pulses, tract * utterance.voiced[:, np.newaxis])
+    speech += _filter(breath, tract * (speaker.breath * utterance.voiced)[:, np.newaxis])
+    speech += _filter(breath, hiss * utterance.hiss[:, np.newaxis])
+    return _record(rng, speaker, speech[:samples])
 
 
 def _speaker(rng: np.random.Generator) -> _Speaker:
@@ -102,8 +102,8 @@ def _speaker(rng: np.random.Generator) -> _Speaker:
     )
 
 
-def _score(rng: np.random.Generator, speaker: _Speaker, frames: int) -> _Score:
-    """Syllables of a fricative or none and a vowel, now and then a pause."""
+def _utterance(rng: np.random.Generator, speaker: _Speaker, frames: int) -> _Utterance:
+    """Generate syllables: a fricative or none, a vowel, sometimes a pause."""
     voiced, hiss, hiss_hz = np.zeros(frames), np.zeros(frames), np.full(frames, 3000.0)
     resonances = np.empty((frames, 3))
     frame_s, at = HOP / SAMPLING_RATE, 0
@@ -114,11 +114,11 @@ def _score(rng: np.random.Generator, speaker: _Speaker, frames: int) -> _Score:
         resonances[at : at + tail] = VOWELS[rng.integers(len(VOWELS))] * speaker.tract
         hiss[at : at + onset] = rng.uniform(0.05, 0.5)
         hiss_hz[at : at + onset] = rng.uniform(2000, 6500)
-        # some fricatives are voiced
+        # half of the fricatives are voiced
         voiced[at : at + onset] = rng.choice([0.0, 0.3])
         voiced[at + onset : at + length] = rng.uniform(0.4, 1.0)
         at += tail
-    return _Score(_smooth(voiced, 5), _smooth(hiss, 3), _smooth(hiss_hz, 5), _glide(resonances))
+    return _Utterance(_smooth(voiced, 5), _smooth(hiss, 3), _smooth(hiss_hz, 5), _glide(resonances))
 
 
 def _smooth(track: Track, width: int) -> Track:
@@ -132,7 +132,7 @@ def _glide(resonances: Track) -> Track:
 
 
 def _pulses(rng: np.random.Generator, speaker: _Speaker, frames: int) -> Track:
-    """Change of the air flow through the vocal folds, frames * HOP + WINDOW samples."""
+    """Return the change of air flow through the vocal folds, frames * HOP + WINDOW samples."""
     samples = frames * HOP + WINDOW
     knots = max(4, round(samples / SAMPLING_RATE * 3))
     melody = np.interp(
@@ -152,8 +152,8 @@ def _pulses(rng: np.random.Generator, speaker: _Speaker, frames: int) -> Track:
     return np.diff(flow, prepend=flow[:1])
 
 
-def _tract(resonances: Track) -> Track:
-    """Gain of each frequency through three resonances, (frames, WINDOW // 2 + 1)."""
+def _tract_gains(resonances: Track) -> Track:
+    """Return the gain of three resonances at each frequency, (frames, WINDOW // 2 + 1)."""
     frequencies = np.fft.rfftfreq(WINDOW, 1 / SAMPLING_RATE)
     gain = np.ones((len(resonances), frequencies.size))
     for column, width in zip(resonances.T, BANDWIDTHS, strict=True):
@@ -162,14 +162,14 @@ def _tract(resonances: Track) -> Track:
     return gain
 
 
-def _band(centres_hz: Track) -> Track:
-    """A hump of 1,500 Hz around each frame's centre, (frames, WINDOW // 2 + 1)."""
+def _hiss_gains(centres_hz: Track) -> Track:
+    """Return the gain of 1,500 Hz around each frame's center, (frames, WINDOW // 2 + 1)."""
     frequencies = np.fft.rfftfreq(WINDOW, 1 / SAMPLING_RATE)
     return np.exp(-(((frequencies - centres_hz[:, np.newaxis]) / 1500) ** 2))
 
 
-def _shaped(source: Track, gains: Track) -> Track:
-    """Each window of the source with its own gains, windows added where they overlap."""
+def _filter(source: Track, gains: Track) -> Track:
+    """Filter each window of the source with its own gains, and overlap-add the windows."""
     windows = np.lib.stride_tricks.sliding_window_view(source, WINDOW)[::HOP][: len(gains)]
     taper = np.hanning(WINDOW + 1)[:-1]
     shaped = np.fft.irfft(np.fft.rfft(windows * taper) * gains) * taper
@@ -179,8 +179,10 @@ def _shaped(source: Track, gains: Track) -> Track:
     return total[WINDOW // 2 :]
 
 
-def _recorded(rng: np.random.Generator, speaker: _Speaker, spoken: Track) -> Waveform:
-    """At the speaker's loudness in a room, by a microphone of 16 bits."""
-    level = spoken / max(float(np.abs(spoken).max()), 1e-9)
+def _record(rng: np.random.Generator, speaker: _Speaker, speech: Track) -> Waveform:
+    """Set the speaker's loudness, add the room's noise, and round to 16 bits."""
+    level = speech / max(float(np.abs(speech).max()), 1e-9)
     level = (level + speaker.noise * rng.standard_normal(level.size)) * speaker.loudness
-    return (np.round(level * STEPS).clip(-STEPS, STEPS - 1) / STEPS).astype(np.float32)
+    return (np.round(level * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1) / FULL_SCALE).astype(
+        np.float32
+    )

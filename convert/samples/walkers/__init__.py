@@ -1,8 +1,11 @@
-"""Walking people drawn by the project: stand-ins for clips of patients, which nobody can publish.
+"""Synthetic gait clips, in place of clips of patients, which cannot be published.
 
-Articulated figures from parameters that a gait laboratory would measure, so that a class is what
-its name says. Deterministic, and split by purpose: no walker of one split occurs in another. They
-show that a pipeline works; a network that tells them apart has proved nothing about people.
+Articulated figures walk by parameters that a gait laboratory measures, so that each class is a
+change of known parameters. Generated in four steps: `gaits` (the parameters), `motion` (joints in
+space), `camera` (joints in the picture), `rendering` (frames). Deterministic, and split by purpose:
+no walker of one split occurs in another.
+
+They show that the conversion works. A network that classifies them has proved nothing about people.
 """
 
 from dataclasses import dataclass
@@ -11,17 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.samples.procedural import CALIBRATION, EVALUATION, GOLDEN, SAMPLES
-from convert.samples.walkers.camera import UNSEEN, VIEWS, Camera, View, draw_camera, film
-from convert.samples.walkers.drawing import draw_look, paint
-from convert.samples.walkers.gaits import HEALTHY, LABELS, MILDEST, Gait, draw_gait
-from convert.samples.walkers.motion import JOINTS, walk
+from convert.samples.walkers.camera import UNSEEN, VIEWS, Camera, View, aim, generate_camera
+from convert.samples.walkers.gaits import (
+    HEALTHY,
+    LABELS,
+    MIN_SEVERITY,
+    GaitParameters,
+    generate_gait,
+)
+from convert.samples.walkers.motion import JOINTS, simulate_walk
+from convert.samples.walkers.rendering import generate_appearance, render_frames
 
-# splits beside those of all drawings; the number is part of every walker's seed
+# splits of walkers only, in addition to those of all synthetic media
 TRAINING, TEST = SAMPLES + 1, SAMPLES + 2
-SEED = 0x6A17  # apart from the images' seeds
+SEED = 0x6A17  # other media have other seeds
 
 FRAMES, SIDE = 16, 224
-SHORTEST_S, LONGEST_S = 1.5, 3.0
+MIN_SECONDS, MAX_SECONDS = 1.5, 3.0  # of a clip
 
 __all__ = [
     "CALIBRATION",
@@ -44,15 +53,15 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class SyntheticGaitClip:
-    """A drawn walk and everything that is true of it."""
+    """A generated walk, and the parameters that it was generated from."""
 
     frames: NDArray[
         np.uint8
     ]  # (T, side, side, 3) RGB, evenly spaced in time; (0, ...) without frames
-    pose: NDArray[np.float64]  # (T, J, 2) where each of JOINTS is in the frames, px
+    pose: NDArray[np.float64]  # (T, J, 2) x, y of each of JOINTS in the frames, px
     label: str  # one of LABELS
-    severity: float  # 0 for healthy walkers, else MILDEST to 1
-    gait: Gait
+    severity: float  # 0 for healthy walkers, else MIN_SEVERITY to 1
+    gait: GaitParameters
     camera: Camera
 
 
@@ -66,32 +75,32 @@ def generate_clip(
     side: int = SIDE,
     with_frames: bool = True,
 ) -> SyntheticGaitClip:
-    """Draw one walk.
+    """Generate the clip of one walker.
 
     Args:
         split: CALIBRATION, EVALUATION, GOLDEN, SAMPLES, TRAINING or TEST.
-        index: which walker of the split; walkers do not depend on each other.
-        label: the class; None: all in turn.
-        view: where from; None: one of VIEWS.
-        frame_count: frames, at least 2; more of them show the same walk more smoothly.
+        index: number of the walker in its split; walkers do not depend on each other.
+        label: the class; None: the classes in turn.
+        view: range of viewpoints; None: one of VIEWS.
+        frame_count: T, at least 2; more frames show the same walk more smoothly.
         side: height and width of a frame, px.
-        with_frames: False leaves the frames out, where only the pose is wanted: ten times as fast.
+        with_frames: False computes the pose alone, ten times as fast.
 
     Raises:
-        ValueError: an unknown label.
+        ValueError: the label is unknown.
     """
-    walker, camera_rng, painter = np.random.default_rng((SEED, split, index)).spawn(3)
+    gait_rng, camera_rng, render_rng = np.random.default_rng((SEED, split, index)).spawn(3)
     label = LABELS[index % len(LABELS)] if label is None else label
-    severity = 0.0 if label == HEALTHY else walker.uniform(MILDEST, 1.0)
-    gait = draw_gait(walker, label, severity)
-    seconds = walker.uniform(SHORTEST_S, LONGEST_S)
-    joints, path = walk(walker, gait, times=np.linspace(0, seconds, frame_count))
-    chosen = view or VIEWS[str(camera_rng.choice(list(VIEWS)))]
-    camera = draw_camera(camera_rng, chosen)
-    look = draw_look(painter)
-    lens = film(camera_rng, camera, path, side=side)
+    severity = 0.0 if label == HEALTHY else gait_rng.uniform(MIN_SEVERITY, 1.0)
+    gait = generate_gait(gait_rng, label, severity)
+    seconds = gait_rng.uniform(MIN_SECONDS, MAX_SECONDS)
+    joints, path = simulate_walk(gait_rng, gait, times=np.linspace(0, seconds, frame_count))
+    view = view or VIEWS[str(camera_rng.choice(list(VIEWS)))]
+    camera = generate_camera(camera_rng, view)
+    appearance = generate_appearance(render_rng)
+    lens = aim(camera_rng, camera, path, side=side)
     pose, depths = lens.project(joints)
     frames = np.empty((0, side, side, 3), np.uint8)
     if with_frames:
-        frames = paint(painter, look, pose, depths, lens)
+        frames = render_frames(render_rng, appearance, pose, depths, lens)
     return SyntheticGaitClip(frames, pose, label, severity, gait, camera)

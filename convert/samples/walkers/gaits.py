@@ -1,6 +1,6 @@
-"""How somebody walks, in numbers that a gait laboratory measures, and the classes made of them.
+"""Parameters of a walk, as a gait laboratory measures them, and the classes of gait.
 
-A class is a change of those numbers; its severity says how far a healthy walker is moved there.
+A class changes the parameters of a healthy walker; its severity is the share of that change.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,29 +11,29 @@ import numpy as np
 Pair = tuple[float, float]  # left, right
 
 HEALTHY = "normal"
-MILDEST = 0.35  # severity below which not even the parameters tell a class from a healthy walker
+MIN_SEVERITY = 0.35  # below it, parameters of a class overlap with those of healthy walkers
 
 
 @dataclass(frozen=True, slots=True)
-class Gait:
-    """Parameters of one walker; angles in degrees, lengths in body heights, left before right."""
+class GaitParameters:
+    """Parameters of one walker; angles in degrees, lengths in body heights, pairs left, right."""
 
     cadence: float  # strides (two steps) per second
     lag: float  # of the right leg behind the left one, in strides; 0.5 is even
-    irregularity: float  # spread of timing, amplitude and balance from step to step
+    irregularity: float  # variation of timing, amplitude and balance from step to step
     trunk_lean: float  # forward
-    neck_flexion: float  # forward, added to the trunk's
+    neck_flexion: float  # forward, in addition to the trunk
     hip_offset: float  # constant hip flexion
-    ankle_scale: float  # of the normal push-off and toe lift
+    ankle_scale: float  # factor of the normal push-off and toe lift
     abduction: float  # of both legs: widens the steps
-    hip_scale: Pair  # of the normal swing of the thigh: length of the steps
+    hip_scale: Pair  # factor of the normal swing of the thigh, hence of the step length
     hip_lift: Pair  # additional flexion of hip and knee in mid-swing
-    knee_scale: Pair  # of the normal bending
+    knee_scale: Pair  # factor of the normal bending
     knee_offset: Pair  # constant flexion
-    foot_drop: Pair  # toes down while the leg swings
+    foot_drop: Pair  # plantar flexion while the leg swings: toes point down
     stance: Pair  # share of the stride that the foot is on the ground
     circumduction: Pair  # outward swing of the leg
-    hike: Pair  # lift of the pelvis while its leg swings
+    hike: Pair  # lift of the pelvis while the leg swings
     lurch: Pair  # sideways lean of the trunk over the standing leg
     arm_swing: Pair  # amplitude
     arm_forward: Pair  # constant flexion of the shoulder
@@ -41,16 +41,16 @@ class Gait:
     elbow: Pair  # constant flexion
 
 
-def draw_gait(rng: np.random.Generator, label: str, severity: float) -> Gait:
-    """A walker of a class.
+def generate_gait(rng: np.random.Generator, label: str, severity: float) -> GaitParameters:
+    """Generate a walker of a class.
 
     Args:
-        rng: decides everything about the walker that the class leaves open.
+        rng: decides everything that the class leaves open.
         label: one of LABELS.
-        severity: 0 (healthy) to 1 (the class as in a textbook); a healthy walker has none.
+        severity: 0 (healthy) to 1 (the class as in a textbook); without effect on healthy walkers.
 
     Raises:
-        ValueError: another label.
+        ValueError: the label is unknown.
     """
     if label not in CHANGES:
         raise ValueError(f"label {label!r}; known gaits: {', '.join(CHANGES)}")
@@ -58,17 +58,17 @@ def draw_gait(rng: np.random.Generator, label: str, severity: float) -> Gait:
     return _blend(healthy, CHANGES[label](rng, healthy), severity)
 
 
-def _healthy(rng: np.random.Generator) -> Gait:
-    """Somebody without a complaint: brisk or slow, upright or a little stooped, hands full."""
+def _healthy(rng: np.random.Generator) -> GaitParameters:
+    """Generate a walker without a complaint: brisk or slow, upright or a little stooped."""
     hip, knee = rng.uniform(0.7, 1.15), rng.uniform(0.85, 1.1)
     stance, swing = rng.uniform(0.6, 0.64), rng.uniform(12, 28)
     arms = [swing * rng.uniform(0.85, 1.15) for _ in range(2)]
     elbows = [rng.uniform(8, 25) for _ in range(2)]
-    if rng.random() < 0.2:  # a bag, a telephone, a hand in the pocket
+    if rng.random() < 0.2:  # one arm carries a bag, holds a telephone, has its hand in a pocket
         busy = int(rng.integers(2))
         arms[busy] *= rng.uniform(0.1, 0.4)
         elbows[busy] = rng.uniform(10, 90)
-    return Gait(
+    return GaitParameters(
         cadence=rng.uniform(0.75, 1.05),
         lag=0.5 + rng.uniform(-0.015, 0.015),
         irregularity=rng.uniform(0.01, 0.07),
@@ -77,12 +77,12 @@ def _healthy(rng: np.random.Generator) -> Gait:
         hip_offset=rng.uniform(-2, 2),
         ankle_scale=rng.uniform(0.8, 1.1),
         abduction=rng.uniform(-0.5, 2.5),
-        hip_scale=_around(rng, hip, 0.03),
+        hip_scale=_near(rng, hip, 0.03),
         hip_lift=_both(rng, 0, 5),
-        knee_scale=_around(rng, knee, 0.03),
+        knee_scale=_near(rng, knee, 0.03),
         knee_offset=_both(rng, 0, 5),
         foot_drop=_both(rng, -3, 4),
-        stance=_around(rng, stance, 0.008),
+        stance=_near(rng, stance, 0.008),
         circumduction=_both(rng, 0, 3),
         hike=_both(rng, 0, 0.01),
         lurch=_both(rng, 0, 3),
@@ -93,12 +93,12 @@ def _healthy(rng: np.random.Generator) -> Gait:
     )
 
 
-def _unchanged(_rng: np.random.Generator, gait: Gait) -> Gait:
+def _unchanged(_rng: np.random.Generator, gait: GaitParameters) -> GaitParameters:
     return gait
 
 
-def _hemiparetic(rng: np.random.Generator, gait: Gait) -> Gait:
-    """One stiff leg swung outward in a half circle, the arm of that side bent and still."""
+def _hemiparetic(rng: np.random.Generator, gait: GaitParameters) -> GaitParameters:
+    """Stiffen one leg, which swings outward in a half circle, and bend the arm of that side."""
     side = int(rng.integers(2))
     return replace(
         gait,
@@ -117,8 +117,8 @@ def _hemiparetic(rng: np.random.Generator, gait: Gait) -> Gait:
     )
 
 
-def _parkinsonian(rng: np.random.Generator, gait: Gait) -> Gait:
-    """Stooped, knees bent, short quick shuffling steps, arms held still."""
+def _parkinsonian(rng: np.random.Generator, gait: GaitParameters) -> GaitParameters:
+    """Stoop, bend the knees, shuffle in short quick steps, and hold the arms still."""
     return replace(
         gait,
         cadence=gait.cadence * rng.uniform(1.1, 1.35),
@@ -127,19 +127,19 @@ def _parkinsonian(rng: np.random.Generator, gait: Gait) -> Gait:
         hip_offset=rng.uniform(8, 14),
         ankle_scale=rng.uniform(0.25, 0.45),
         abduction=rng.uniform(-1, 1),
-        hip_scale=_around(rng, rng.uniform(0.28, 0.45), 0.03),
+        hip_scale=_near(rng, rng.uniform(0.28, 0.45), 0.03),
         hip_lift=(0.0, 0.0),
-        knee_scale=_around(rng, rng.uniform(0.4, 0.55), 0.03),
-        knee_offset=_around(rng, rng.uniform(14, 22), 1.5),
-        stance=_around(rng, rng.uniform(0.68, 0.73), 0.01),
+        knee_scale=_near(rng, rng.uniform(0.4, 0.55), 0.03),
+        knee_offset=_near(rng, rng.uniform(14, 22), 1.5),
+        stance=_near(rng, rng.uniform(0.68, 0.73), 0.01),
         arm_swing=_both(rng, 0, 5),
         arm_forward=_both(rng, 5, 15),
         elbow=_both(rng, 45, 75),
     )
 
 
-def _antalgic(rng: np.random.Generator, gait: Gait) -> Gait:
-    """One leg hurts: it bears weight only briefly, and the trunk leans over it meanwhile."""
+def _antalgic(rng: np.random.Generator, gait: GaitParameters) -> GaitParameters:
+    """Load one leg, which hurts, only briefly, and lean the trunk over it meanwhile."""
     side = int(rng.integers(2))
     return replace(
         gait,
@@ -154,61 +154,64 @@ def _antalgic(rng: np.random.Generator, gait: Gait) -> Gait:
     )
 
 
-def _ataxic(rng: np.random.Generator, gait: Gait) -> Gait:
-    """Legs wide apart, arms out for balance, no step like the one before."""
+def _ataxic(rng: np.random.Generator, gait: GaitParameters) -> GaitParameters:
+    """Step wide and unevenly, with the arms out for balance."""
     return replace(
         gait,
         cadence=gait.cadence * rng.uniform(0.7, 0.85),
         irregularity=rng.uniform(0.32, 0.45),
         abduction=rng.uniform(7, 11),
-        hip_scale=_around(rng, gait.hip_scale[0] * 0.85, 0.05),
-        stance=_around(rng, rng.uniform(0.66, 0.7), 0.01),
+        hip_scale=_near(rng, gait.hip_scale[0] * 0.85, 0.05),
+        stance=_near(rng, rng.uniform(0.66, 0.7), 0.01),
         lurch=_both(rng, 4, 9),
         arm_out=_both(rng, 18, 32),
         arm_swing=(gait.arm_swing[0] * 0.7, gait.arm_swing[1] * 0.7),
     )
 
 
-def _steppage(rng: np.random.Generator, gait: Gait) -> Gait:
-    """The foot hangs, so the knee is lifted high for the toes to clear; one side or both."""
+def _steppage(rng: np.random.Generator, gait: GaitParameters) -> GaitParameters:
+    """Lift the knee high, because the foot hangs and its toes must clear; one side or both."""
     lift, drop, knee = rng.uniform(24, 36), rng.uniform(28, 42), rng.uniform(1.0, 1.15)
     sides = (True, True) if rng.random() < 0.5 else _sided(int(rng.integers(2)), True, False)
 
-    def on(weak: float, own: Pair) -> Pair:
-        return weak if sides[0] else own[0], weak if sides[1] else own[1]
+    def on_weak_sides(weak: float, healthy: Pair) -> Pair:
+        return weak if sides[0] else healthy[0], weak if sides[1] else healthy[1]
 
     return replace(
         gait,
         cadence=gait.cadence * rng.uniform(0.8, 0.92),
-        hip_lift=on(lift, gait.hip_lift),
-        knee_scale=on(knee, gait.knee_scale),
-        foot_drop=on(drop, gait.foot_drop),
+        hip_lift=on_weak_sides(lift, gait.hip_lift),
+        knee_scale=on_weak_sides(knee, gait.knee_scale),
+        foot_drop=on_weak_sides(drop, gait.foot_drop),
     )
 
 
 def _both(rng: np.random.Generator, low: float, high: float) -> Pair:
+    """Return a value in a range for each side."""
     return rng.uniform(low, high), rng.uniform(low, high)
 
 
-def _around(rng: np.random.Generator, centre: float, spread: float) -> Pair:
-    return centre + rng.uniform(-spread, spread), centre + rng.uniform(-spread, spread)
+def _near(rng: np.random.Generator, center: float, spread: float) -> Pair:
+    """Return a value near the center for each side."""
+    return center + rng.uniform(-spread, spread), center + rng.uniform(-spread, spread)
 
 
 def _sided(side: int, affected: float, other: float) -> Pair:
+    """Return the pair whose value on the affected side (0 left, 1 right) is `affected`."""
     return (affected, other) if side == 0 else (other, affected)
 
 
-def _blend(start: Gait, end: Gait, share: float) -> Gait:
-    """Each parameter `share` of the way from one gait to another."""
+def _blend(start: GaitParameters, end: GaitParameters, share: float) -> GaitParameters:
+    """Interpolate every parameter between two gaits; share 1 is `end`."""
     values = {}
-    for field in fields(Gait):
+    for field in fields(GaitParameters):
         one, two = (np.asarray(getattr(gait, field.name), float) for gait in (start, end))
         mixed = one + (two - one) * share
         values[field.name] = float(mixed) if mixed.ndim == 0 else (float(mixed[0]), float(mixed[1]))
-    return Gait(**values)  # type: ignore[arg-type]  # floats and pairs as the fields have them
+    return GaitParameters(**values)  # type: ignore[arg-type]  # a float or a pair, as its field
 
 
-CHANGES: Mapping[str, Callable[[np.random.Generator, Gait], Gait]] = {
+CHANGES: Mapping[str, Callable[[np.random.Generator, GaitParameters], GaitParameters]] = {
     HEALTHY: _unchanged,
     "hemiparetic": _hemiparetic,
     "parkinsonian": _parkinsonian,

@@ -14,7 +14,7 @@ from convert.package.measure_variant import (
     time_variants,
 )
 from convert.recipe import Tolerance
-from convert.samples.golden import Golden
+from convert.samples.golden import GoldenSamples
 from convert.samples.sets import SampleSets
 from convert.verify.parity import run_graph
 from runtime.artifact.manifest import Variant
@@ -30,7 +30,7 @@ from tests.convert.support.tiny_graphs import (
 )
 
 SAMPLE_SETS = SampleSets("sha256:1", SAMPLES, SAMPLES, SAMPLES)
-GOLDEN = Golden(SAMPLES[:2], means(PIXELS[:2]))
+GOLDEN = GoldenSamples(SAMPLES[:2], means(PIXELS[:2]))
 
 
 def measured(
@@ -39,7 +39,7 @@ def measured(
     *,
     tolerance: Tolerance | None = None,
     reference: Outputs | None = None,
-    golden: Golden = GOLDEN,
+    golden: GoldenSamples = GOLDEN,
 ) -> Variant:
     """Measure a file; the default reference is the mean of each channel."""
     outputs = means(PIXELS) if reference is None else reference
@@ -63,7 +63,7 @@ def test_a_7_bit_variant_that_may_saturate_is_refused(tmp_path: Path) -> None:
     path = write_int8(tmp_path / "int8.onnx", reduce_range=False)
     # outputs of another graph will do: whether products may saturate is read from the file
     run = run_graph(write_mean(tmp_path / "mean.onnx"), SAMPLES)
-    empty = Golden(SAMPLES[:1], {})
+    empty = GoldenSamples(SAMPLES[:1], {})
     criteria = Criteria(spec(), SAMPLE_SETS, means(PIXELS), empty, None, "scene")
     with pytest.raises(
         VerificationError, match=r"int8-7bit: 3 layers may saturate, \S+Conv the first"
@@ -76,7 +76,7 @@ def test_a_variant_records_its_measurements(tmp_path: Path) -> None:
         "float",
         write_centred(tmp_path / "a.onnx"),
         reference={"probabilities": np.zeros((5, 3), np.float32)},
-        golden=Golden(SAMPLES[:2], {"probabilities": np.full((2, 3), 0.25, np.float32)}),
+        golden=GoldenSamples(SAMPLES[:2], {"probabilities": np.full((2, 3), 0.25, np.float32)}),
     )
     assert not variant.batch_invariant
     assert variant.cpu_features == ()

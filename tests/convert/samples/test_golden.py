@@ -26,41 +26,41 @@ def loaded(side: int) -> Loaded:
 
 
 def means(samples: Samples) -> Outputs:
-    """A reference that answers with the mean of each channel."""
+    """Answer, as a reference, with the mean of each channel."""
     image = collate(samples)["image"].astype(np.float32)
     return {"probabilities": image.mean(axis=(1, 2)) / np.float32(255)}
 
 
-def test_samples_are_what_the_served_decoding_makes_of_the_files() -> None:
-    files, samples, told = golden_samples(RECIPE, loaded(8))
-    assert told == [None] * len(files)
+def test_samples_are_decoded_and_preprocessed_as_served() -> None:
+    files, samples, conditions = golden_samples(RECIPE, loaded(8))
+    assert conditions == [None] * len(files)
     for data, feeds in zip(files, samples, strict=True):
         steps = (Resize("linear", height=8, width=8),)
         np.testing.assert_array_equal(preprocess(decode_image(data), steps), feeds["image"][0])
 
 
-def test_answers_of_small_inputs_are_kept_as_they_are(tmp_path: Path) -> None:
+def test_outputs_of_small_samples_are_exact(tmp_path: Path) -> None:
     path = tmp_path / "golden.npz"
-    known = write_golden(path, RECIPE, loaded(8), means)
+    golden = write_golden(path, RECIPE, loaded(8), means)
     with np.load(path) as arrays:
-        assert arrays["input/image"].shape == (len(known.samples), 8, 8, 3)
-        exact = means(known.samples)["probabilities"]
+        assert arrays["input/image"].shape == (len(golden.samples), 8, 8, 3)
+        exact = means(golden.samples)["probabilities"]
         np.testing.assert_array_equal(arrays["output/probabilities"], exact)
         assert arrays["media/0"].tobytes().startswith(b"\x89PNG")
 
 
-def test_large_inputs_are_made_plainer_until_they_fit(tmp_path: Path) -> None:
+def test_large_samples_are_simplified_to_fit(tmp_path: Path) -> None:
     path = tmp_path / "golden.npz"
-    known = write_golden(path, RECIPE, loaded(800), means)
+    golden = write_golden(path, RECIPE, loaded(800), means)
     assert path.stat().st_size <= LIMIT_BYTES
-    assert known.samples
-    # still a picture
-    assert collate(known.samples)["image"].std() > 10
-    exact = means(known.samples)["probabilities"]
-    np.testing.assert_allclose(known.outputs["probabilities"], exact, atol=0.51e-5)
+    assert golden.samples
+    # not flat: a picture is left
+    assert collate(golden.samples)["image"].std() > 10
+    exact = means(golden.samples)["probabilities"]
+    np.testing.assert_allclose(golden.outputs["probabilities"], exact, atol=0.51e-5)
 
 
-def test_one_sample_is_kept_whatever_its_size(tmp_path: Path) -> None:
+def test_one_sample_is_written_whatever_its_size(tmp_path: Path) -> None:
     def noise(samples: Samples) -> Outputs:
         shape = (len(samples), 400_000)
         return {"embedding": np.random.default_rng(0).normal(size=shape).astype(np.float32)}

@@ -17,8 +17,8 @@ from tests.convert.support import nets
 
 @pytest.mark.parametrize("model_id", recipe.model_ids())
 def test_calibration_reads_the_suffixes_that_the_command_line_reads(model_id: str) -> None:
-    found = recipe.find(model_id).recipe
-    assert MODALITIES[found.media].suffixes == SUFFIXES[found.task]
+    model = recipe.find(model_id).recipe
+    assert MODALITIES[model.media].suffixes == SUFFIXES[model.task]
 
 
 def test_calibration_reads_every_file_of_a_folder_that_the_command_line_reads(

@@ -8,7 +8,7 @@ SPLITS = (CALIBRATION, EVALUATION, GOLDEN, SAMPLES)
 
 
 @pytest.mark.parametrize("kind", ["scene", "face"])
-def test_images_repeat_and_do_not_depend_on_how_many_are_drawn(kind: Kind) -> None:
+def test_images_repeat_whatever_their_number(kind: Kind) -> None:
     few, many = generate_images(kind, CALIBRATION, 3), generate_images(kind, CALIBRATION, 6)
     for first, second in zip(few, many[:3], strict=True):
         np.testing.assert_array_equal(first, second)
@@ -27,7 +27,7 @@ def test_images_are_rgb_of_various_sizes_and_light(kind: Kind) -> None:
         assert image.dtype == np.uint8
         assert image.shape[2:] == (3,)
         assert min(image.shape[:2]) >= 48
-        assert image.std() > 3  # grey levels: nothing blank
+        assert image.std() > 3  # grey levels: no image is blank
     assert len({image.shape for image in images}) > 8
     means = [float(image.mean()) for image in images]
-    assert max(means) - min(means) > 60  # dark ones and bright ones
+    assert max(means) - min(means) > 60  # some are dark, some bright

@@ -9,16 +9,16 @@ from convert.errors import CalibrationError
 from convert.models.image_embedding_mobilenetv2 import RECIPE
 from convert.recipe import Loaded
 from convert.samples import procedural
-from convert.samples import sets as calibration
+from convert.samples import sets as sample_sets
 from convert.samples.sets import (
     SYNTHETIC_CALIBRATION,
     Samples,
     collate,
-    complete,
+    complete_calibration,
     find_media,
     from_files,
     same_shape_indices,
-    synthetic,
+    synthetic_sets,
 )
 from runtime.artifact.manifest import CenterCrop, Resize, Step
 from runtime.media.images.preprocess import preprocess
@@ -41,7 +41,7 @@ def same(first: Samples, second: Samples) -> bool:
     return bool((collate(first)["image"] == collate(second)["image"]).all())
 
 
-def test_directory_is_split_into_disjoint_parts(tmp_path: Path) -> None:
+def test_directory_is_split_into_disjoint_sets(tmp_path: Path) -> None:
     media = from_files(find_media(write_images(tmp_path / "images", 9), RECIPE), RECIPE, LOADED)
     assert collate(media.calibration)["image"].shape == (3, 8, 6, 3)
     parts = (media.calibration, media.validation, media.test)
@@ -102,36 +102,38 @@ def test_no_directory_is_refused(tmp_path: Path) -> None:
         find_media(tmp_path / "nowhere", RECIPE)
 
 
-def test_at_most_so_many_images_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "MAXIMUM", 3)
+def test_images_over_the_maximum_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample_sets, "MAX_FILES_PER_SET", 3)
     media = from_files(find_media(write_images(tmp_path / "images", 15), RECIPE), RECIPE, LOADED)
     assert [len(media.calibration), len(media.validation), len(media.test)] == [3, 3, 3]
 
 
 def test_synthetic_media_are_preprocessed_as_served() -> None:
     steps = (Resize("linear_antialias", shortest_side=36), CenterCrop(32, 32))
-    media = synthetic(RECIPE, loaded(*steps))
+    media = synthetic_sets(RECIPE, loaded(*steps))
     assert media.source == "synthetic"
     assert collate(media.calibration)["image"].shape == (SYNTHETIC_CALIBRATION, 32, 32, 3)
     assert len(media.validation) == 16
-    drawn = procedural.generate_images("scene", procedural.EVALUATION, 2)[1]
-    np.testing.assert_array_equal(media.validation[1]["image"][0], preprocess(drawn, steps))
+    second = procedural.generate_images("scene", procedural.EVALUATION, 2)[1]
+    np.testing.assert_array_equal(media.validation[1]["image"][0], preprocess(second, steps))
     assert len(media.test) == 16
     *_, last = procedural.generate_images("scene", procedural.EVALUATION, 32)
     np.testing.assert_array_equal(media.test[-1]["image"][0], preprocess(last, steps))
 
 
-def test_drawings_are_added_to_a_small_set_and_only_to_its_calibration(tmp_path: Path) -> None:
-    given = from_files(find_media(write_images(tmp_path / "images", 10), RECIPE), RECIPE, LOADED)
-    media = complete(given, RECIPE, LOADED)
+def test_synthetic_samples_are_added_to_a_small_calibration_set_only(tmp_path: Path) -> None:
+    sets = from_files(find_media(write_images(tmp_path / "images", 10), RECIPE), RECIPE, LOADED)
+    media = complete_calibration(sets, RECIPE, LOADED)
     assert len(media.calibration) == 4 + SYNTHETIC_CALIBRATION
-    assert same(media.calibration[:4], given.calibration)
-    assert (media.validation, media.test) == (given.validation, given.test)
-    enough = replace(given, calibration=given.calibration * 8)
-    assert complete(enough, RECIPE, LOADED) is enough
+    assert same(media.calibration[:4], sets.calibration)
+    assert (media.validation, media.test) == (sets.validation, sets.test)
+    enough = replace(sets, calibration=sets.calibration * 8)
+    assert complete_calibration(enough, RECIPE, LOADED) is enough
 
 
-def test_companions_are_as_many_as_asked_for() -> None:
+def test_same_shape_indices_are_repeated_up_to_the_count() -> None:
     equal, other = {"x": np.zeros((1, 4))}, {"x": np.zeros((1, 5))}
     assert same_shape_indices([equal, other, equal], 3) == [0, 2, 0]
     assert same_shape_indices([equal, other], 3) == [0, 0, 0]
