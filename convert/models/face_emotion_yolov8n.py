@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 LICENCE = "AGPL-3.0 unless its owner states otherwise"
 SIDE = 640  # px
-# added to untrained class scores, which then keep about as many boxes as a photo has, not all 8,400
+# bias of untrained class scores: keeps about as many boxes as a photo has, instead of all 8,400
 SEEDED_BIAS = -4.0
 
 

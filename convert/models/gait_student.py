@@ -60,7 +60,7 @@ def _seed() -> Loaded:
 
 
 def _loaded_model(module: object, *, labels: tuple[str, ...]) -> Loaded:
-    frames, side = GAIT_FRAMES, GAIT_SIDE
+    frames, side = GAIT_FRAMES, GAIT_SIDE  # 16, 224 px
     shapes = {"clip": (frames, 3, side, side), "patient": (CONDITION_SIZE,)}
     return Loaded(
         network=TorchNetwork(module, inputs=shapes),
