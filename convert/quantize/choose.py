@@ -13,9 +13,14 @@ import onnx
 
 from convert.errors import ConvertError
 from convert.metrics import Fidelity, Outputs, measure
-from convert.quantize.candidate import Candidate, Finalist, measure_candidates, trial_record
 from convert.quantize.config_fields import choice_fields
 from convert.quantize.graph_files import GraphFiles
+from convert.quantize.measure_candidates import (
+    Candidate,
+    Finalist,
+    measure_candidates,
+    trial_record,
+)
 from convert.quantize.quantizer import QuantizationConfig, Quantizer
 from convert.quantize.search.candidates import (
     Effort,

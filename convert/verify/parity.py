@@ -37,9 +37,12 @@ class GraphRun:
     @property
     def batch_difference(self) -> float:
         """Return the largest absolute difference between rows of the batch and their own runs."""
+        return max_abs_difference(self.select_batch(self.outputs), self.batch_outputs)
+
+    def select_batch(self, outputs: Outputs) -> Outputs:
+        """Return those rows of outputs of all samples that belong to the samples of the batch."""
         rows = list(self.batch_rows)
-        alone = {name: array[rows] for name, array in self.outputs.items()}
-        return max_abs_difference(alone, self.batch_outputs)
+        return {name: array[rows] for name, array in outputs.items()}
 
 
 def run_graph(path: Path, samples: Sequence[Feeds]) -> GraphRun:
@@ -80,9 +83,7 @@ def check_parity(reference: Outputs, run: GraphRun) -> dict[str, float]:
     if count > 1 and all(bool((a == a[:1]).all()) for a in reference.values()):
         raise VerificationError("the reference gives the same output for every input")
     alone = max_abs_difference(reference, run.outputs)
-    rows = list(run.batch_rows)
-    expected = {name: array[rows] for name, array in reference.items()}
-    together = max_abs_difference(expected, run.batch_outputs)
+    together = max_abs_difference(run.select_batch(reference), run.batch_outputs)
     for size, difference in ((1, alone), (BATCH, together)):
         if not difference <= PARITY_TOLERANCE:
             raise VerificationError(

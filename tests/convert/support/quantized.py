@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from convert.package import measure_variant
-from convert.quantize import candidate
+from convert.quantize import measure_candidates
 from convert.quantize.quantizer import QuantizationConfig, Quantizer, all_op_types
 from tests.convert.support import nets
 from tests.convert.support.parity import write_float_graph
@@ -39,9 +39,11 @@ def fix_timings(monkeypatch: pytest.MonkeyPatch, float_ms: float, *others_ms: fl
         assert len(others) == count
         return [float_ms, *others]
 
-    for module in (candidate, measure_variant):
+    for module in (measure_candidates, measure_variant):
         monkeypatch.setattr(module, "medians_ms", medians_ms)
-    monkeypatch.setattr(candidate, "peak_bytes", lambda path, feeds: 1)  # a process for each graph
+    monkeypatch.setattr(
+        measure_candidates, "peak_bytes", lambda path, feeds: 1
+    )  # a process for each graph
 
 
 def count_quantizations(monkeypatch: pytest.MonkeyPatch) -> Counter[QuantizationConfig]:
