@@ -23,6 +23,7 @@ from convert.export.graph.surgery import (
     scale_resizes,
     simplify,
 )
+from runtime.engine.session import OnnxruntimeError
 from runtime.errors import one_line
 
 
@@ -74,7 +75,7 @@ class OnnxNetwork:
         session, name = self._session, self._model.graph.input[0].name
         try:
             return forward_by_row(lambda x: session.run(None, {name: x}), inputs)
-        except Exception as error:  # onnxruntime's exceptions share no base class of their own
+        except OnnxruntimeError as error:
             shape = (1, *inputs[0].shape[1:])
             raise CheckpointError(
                 f"{self._path}: onnxruntime cannot run it on {shape}: {one_line(error)}"
@@ -194,7 +195,7 @@ def _check_batch_of_two(model: onnx.ModelProto, shape: tuple[int, ...], path: Pa
     try:
         outputs = _reference_session(model, path).run(None, {name: np.zeros((2, *shape), "f")})
         is_single = any(len(array) != 2 for array in outputs)
-    except Exception:  # onnxruntime's exceptions share no base class of their own
+    except OnnxruntimeError:
         is_single = True
     if is_single:
         raise CheckpointError(
@@ -209,7 +210,7 @@ def _reference_session(model: onnx.ModelProto, path: Path) -> ort.InferenceSessi
     options.log_severity_level = 4  # onnxruntime raises the errors that it logs
     try:
         return ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions share no base class of their own
+    except OnnxruntimeError as error:
         raise CheckpointError(f"{path}: onnxruntime cannot load it: {one_line(error)}") from error
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper, shape_inference
 
 from convert.errors import ConvertError
+from runtime.engine.session import OnnxruntimeError
 from runtime.errors import one_line
 
 IR_VERSION = 10  # read by every onnxruntime since 1.18
@@ -144,7 +145,7 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
         options.log_severity_level = 3
         try:
             ort.InferenceSession(str(source), options, ["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's exceptions share no base class of their own
+        except OnnxruntimeError as error:
             raise ConvertError(
                 f"onnxruntime refuses the exported graph: {one_line(error)}"
             ) from error
