@@ -1,6 +1,6 @@
-"""How close two sets of answers are, in the task's own terms.
+"""Fidelity: how close a graph's outputs are to the reference's, in the terms of the task.
 
-`measure` gives named metrics for tolerances and reports, and one `loss` (0 = equal) to rank by.
+`measure` returns named metrics, for tolerances and reports, and one loss, for ranking candidates.
 """
 
 import math
@@ -15,23 +15,24 @@ from runtime.artifact.manifest import NmsConfig
 from runtime.predict.detection import non_max_suppression
 
 Outputs = Mapping[str, NDArray[Any]]
-Compared = tuple[dict[str, float], float]  # metrics, loss
+Comparison = tuple[dict[str, float], float]  # metrics, loss
 
-# share of foreground under which a reference mask is too small for IoU: a few hundred unsure pixels
-# there move it by tens of points; such images are judged by `mae` and `collapsed_fraction` alone
-JUDGED_AREA = 0.01
-# range of a reference mask before it was stretched, under which its network found nothing for sure:
-# stretching makes a foreground of its doubts all the same. Sure masks span 0.99 and more
-JUDGED_RANGE = 0.9
-# a box of the reference is found again where one of its class overlaps it so far, with such a score
-SAME_BOX, SCORE_MARGIN = 0.9, 0.05
-# smaller scores are of no box; a geometric mean of two sigmoids moves by 4e-4 there where the last
-# bit of one does, and onnxruntime's kernels differ in it
-LEAST_SCORE = 0.01
-# fewer boxes over all inputs tell nothing: drawings may hold none of what a detector finds, and an
-# INT8 that found none of the faces in photos agreed with its reference on them
-JUDGED_BOXES = 8
-RANKED_BOXES = 4  # per image, to rank candidates by where too few can be judged
+# IoU leaves out reference masks with a smaller share of foreground: a few hundred uncertain pixels
+# move it by tens of points there. `mae` and `collapsed_fraction` cover those images
+MIN_FOREGROUND = 0.01
+# IoU also leaves out reference masks with a smaller range before stretching (`alpha_range`): the
+# network found nothing there, and stretching turns its doubts into foreground. Certain masks span
+# 0.99 and more
+MIN_ALPHA_RANGE = 0.9
+# a reference box counts as found if a box of its class has this IoU with it, and a score this near
+MIN_BOX_IOU, MAX_SCORE_DIFFERENCE = 0.9, 0.05
+# smaller scores belong to no box. A face's score is a geometric mean, sqrt(a * b): near 0 it moves
+# by 4e-4 with the last bit of a, in which onnxruntime's kernels differ
+MIN_SCORE = 0.01
+# with fewer boxes over all inputs, box metrics are NaN. Synthetic images may hold nothing that a
+# detector finds, and an INT8 graph that found no face in photos agreed with its reference on them
+MIN_BOXES = 8
+RANKING_BOXES = 4  # per image; with fewer than MIN_BOXES, the loss goes by so many weaker boxes
 BOX_METRICS = ("box_recall", "box_iou_mean", "box_iou_p05", "score_difference")
 
 
@@ -40,62 +41,59 @@ class Fidelity:
     """Agreement of a candidate with the reference on the same inputs."""
 
     metrics: Mapping[str, float]
-    loss: float  # 0 is equal; only for ranking candidates of one model
+    loss: float  # 0: equal; comparable only between candidates of one model
 
 
-def measure(
-    reference: Outputs, candidate: Outputs, suppression: NmsConfig | None = None
-) -> Fidelity:
+def measure(reference: Outputs, candidate: Outputs, nms: NmsConfig | None = None) -> Fidelity:
     """Compare outputs of the same inputs, row by row.
 
     Args:
-        reference: arrays by output name, all with the same first axis N; the names decide what is
-            measured.
-        candidate: the same outputs of the graph to be judged.
-        suppression: of a detector, as it serves.
+        reference: arrays (N, ...) by output name; the names decide which metrics are computed.
+        candidate: the same outputs of the other graph.
+        nms: settings of a detector, as it serves; other tasks have none.
 
     Returns:
-        Fidelity: NaN in the candidate makes its metrics NaN and its loss infinite.
+        Fidelity. NaN in the candidate makes its metrics NaN and its loss infinite.
     """
     metrics: dict[str, float] = {}
     loss = 0.0
     for name, compare in _COMPARISONS.items():
         if name in reference:
-            found, lost = compare(reference, candidate, suppression)
-            metrics, loss = metrics | found, loss + lost
-    finite = all(bool(np.isfinite(array).all()) for array in candidate.values())
-    return Fidelity(metrics, loss if finite and np.isfinite(loss) else float("inf"))
+            output_metrics, output_loss = compare(reference, candidate, nms)
+            metrics, loss = metrics | output_metrics, loss + output_loss
+    is_finite = all(bool(np.isfinite(array).all()) for array in candidate.values())
+    return Fidelity(metrics, loss if is_finite and np.isfinite(loss) else float("inf"))
 
 
 def max_abs_difference(reference: Outputs, candidate: Outputs) -> float:
-    """Largest absolute difference over all outputs; NaN anywhere gives infinity.
+    """Return the largest absolute difference over all outputs; infinity if any is NaN.
 
-    Boxes count in parts of their largest coordinate, where other outputs end at about 1: at 640 px
-    one step of float32 is 6e-5 px, and an unsure box moves by many. So do keypoints. Scores count
-    from LEAST_SCORE on.
+    Boxes and keypoints are divided by the largest coordinate, because other outputs are about 1 at
+    most: at 640 px one step of float32 is 6e-5 px, and an uncertain box moves by many steps. Scores
+    below MIN_SCORE count as MIN_SCORE.
     """
     differences = [
-        np.abs(_counted(name, reference[name]) - _counted(name, candidate[name])).max()
-        / _unit(name, reference[name])
+        np.abs(_limited(name, reference[name]) - _limited(name, candidate[name])).max()
+        / _scale(name, reference[name])
         for name in reference
     ]
     largest = float(np.max(differences))
     return largest if np.isfinite(largest) else float("inf")
 
 
-def _unit(name: str, values: NDArray[Any]) -> float:
-    in_px = name in ("boxes_xyxy", "keypoints")
-    return max(1.0, float(np.abs(values).max())) if in_px else 1.0
+def _scale(name: str, values: NDArray[Any]) -> float:
+    """Return the divisor of an output's differences."""
+    is_in_px = name in ("boxes_xyxy", "keypoints")
+    return max(1.0, float(np.abs(values).max())) if is_in_px else 1.0
 
 
-def _counted(name: str, values: NDArray[Any]) -> NDArray[Any]:
-    return np.maximum(values, np.float32(LEAST_SCORE)) if name == "scores" else values
+def _limited(name: str, values: NDArray[Any]) -> NDArray[Any]:
+    return np.maximum(values, np.float32(MIN_SCORE)) if name == "scores" else values
 
 
-def _classification(
-    reference: Outputs, candidate: Outputs, suppression: NmsConfig | None
-) -> Compared:
-    del suppression
+def _classification(reference: Outputs, candidate: Outputs, nms: NmsConfig | None) -> Comparison:
+    """Compare probabilities by total variation distance, which is also the loss."""
+    del nms
     p, q = reference["probabilities"], candidate["probabilities"]
     distances = np.abs(p - q).sum(axis=1) / 2
     distance = float(distances.mean())
@@ -108,12 +106,13 @@ def _classification(
     return metrics, distance
 
 
-def _embedding(reference: Outputs, candidate: Outputs, suppression: NmsConfig | None) -> Compared:
-    del suppression
+def _embedding(reference: Outputs, candidate: Outputs, nms: NmsConfig | None) -> Comparison:
+    """Compare embeddings by their cosine to the reference, and pairs by their cosines."""
+    del nms
     p, q = reference["embedding"], candidate["embedding"]
-    # centred: embeddings of one net share a direction, which alone gives any two a high cosine
-    centre = p.mean(axis=0)
-    cosines = _cosine(p - centre, q - centre)
+    # embeddings of one network share a direction, by which any two have a high cosine: center them
+    center = p.mean(axis=0)
+    cosines = _cosine(p - center, q - center)
     pairs = np.triu_indices(len(p), k=1)
     error = float(np.abs((p @ p.T)[pairs] - (q @ q.T)[pairs]).mean()) if len(p) > 1 else 0.0
     metrics = {
@@ -124,23 +123,22 @@ def _embedding(reference: Outputs, candidate: Outputs, suppression: NmsConfig | 
     return metrics, 1 - metrics["cosine_mean"]
 
 
-def _segmentation(
-    reference: Outputs, candidate: Outputs, suppression: NmsConfig | None
-) -> Compared:
-    del suppression
+def _segmentation(reference: Outputs, candidate: Outputs, nms: NmsConfig | None) -> Comparison:
+    """Compare masks by IoU at alpha 0.5 and by mean absolute error."""
+    del nms
     p, q = reference["alpha"], candidate["alpha"]
     mae = float(np.abs(p - q).mean())
-    spread_p, spread_q = (
-        np.diff(side["alpha_range"], axis=1)[:, 0] for side in (reference, candidate)
+    range_p, range_q = (
+        np.diff(outputs["alpha_range"], axis=1)[:, 0] for outputs in (reference, candidate)
     )
     pairs = [
         (a > 0.5, b > 0.5)
-        for a, b, spread in zip(p, q, spread_p, strict=True)
-        if spread >= JUDGED_RANGE
+        for a, b, alpha_range in zip(p, q, range_p, strict=True)
+        if alpha_range >= MIN_ALPHA_RANGE
     ]
-    ious = np.array([_iou(a, b) for a, b in pairs if a.mean() >= JUDGED_AREA] or [1.0])
-    # a mask that stopped telling foreground apart, where the reference did
-    collapsed = float((spread_q < spread_p / 4).mean())
+    ious = np.array([_iou(a, b) for a, b in pairs if a.mean() >= MIN_FOREGROUND] or [1.0])
+    # images where the candidate no longer separates foreground, while the reference does
+    collapsed = float((range_q < range_p / 4).mean())
     metrics = {
         "iou_mean": float(ious.mean()),
         "iou_p05": float(np.percentile(ious, 5)),
@@ -150,54 +148,65 @@ def _segmentation(
     return metrics, mae + (1 - metrics["iou_mean"]) / 2
 
 
-def _detection(reference: Outputs, candidate: Outputs, suppression: NmsConfig | None) -> Compared:
-    assert suppression is not None  # the manifest refuses a detector without
-    overlap, apart = _found_again(reference, candidate, suppression)
-    if len(overlap) >= JUDGED_BOXES:
-        again = (overlap >= SAME_BOX) & (apart <= SCORE_MARGIN)
-        lowest = float(np.percentile(overlap, 5))
-        values = [float(again.mean()), float(overlap.mean()), lowest, float(apart.mean())]
+def _detection(reference: Outputs, candidate: Outputs, nms: NmsConfig | None) -> Comparison:
+    """Compare the boxes that remain after non-maximum suppression."""
+    assert nms is not None  # a manifest of a detector without these settings is refused
+    ious, differences = _match_boxes(reference, candidate, nms)
+    if len(ious) >= MIN_BOXES:
+        is_matched = (ious >= MIN_BOX_IOU) & (differences <= MAX_SCORE_DIFFERENCE)
+        iou_p05 = float(np.percentile(ious, 5))
+        recall, difference = float(is_matched.mean()), float(differences.mean())
+        values = [recall, float(ious.mean()), iou_p05, difference]
     else:
         values = [math.nan] * len(BOX_METRICS)
-        # candidates are ranked all the same: by boxes that the detector is less sure of
-        unsure = _lowered(reference["scores"], suppression)
-        overlap, apart = _found_again(reference, candidate, unsure)
-    loss = float(1 - overlap.mean() + apart.mean()) if len(overlap) else 0.0
+        # the loss then goes by boxes of lower scores, so that candidates can still be ranked
+        lenient = _lower_threshold(reference["scores"], nms)
+        ious, differences = _match_boxes(reference, candidate, lenient)
+    loss = float(1 - ious.mean() + differences.mean()) if len(ious) else 0.0
     return dict(zip(BOX_METRICS, values, strict=True)), loss
 
 
-def _found_again(
-    reference: Outputs, candidate: Outputs, suppression: NmsConfig
+def _match_boxes(
+    reference: Outputs, candidate: Outputs, nms: NmsConfig
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Per box of the reference: the best overlap of its class, and how far the score is."""
-    lower = replace(suppression, score_threshold=max(suppression.score_threshold - SCORE_MARGIN, 0))
-    pairs = []
+    """Match each box of the reference with the candidate's best box of the same class.
+
+    Returns:
+        ious: (M,) of the M reference boxes of all inputs; 0 where there is no box of the class.
+        differences: (M,) of their scores; 1 where there is no box of the class.
+    """
+    threshold = max(nms.score_threshold - MAX_SCORE_DIFFERENCE, 0)
+    candidate_nms = replace(nms, score_threshold=threshold)
+    matches = []
     for index in range(len(reference["scores"])):
-        expected, given = (
-            non_max_suppression(outputs["boxes_xyxy"][index], outputs["scores"][index], wanted)
-            for outputs, wanted in ((reference, suppression), (candidate, lower))
+        expected, actual = (
+            non_max_suppression(outputs["boxes_xyxy"][index], outputs["scores"][index], settings)
+            for outputs, settings in ((reference, nms), (candidate, candidate_nms))
         )
-        for box, score, kind in zip(
+        for box, score, class_id in zip(
             expected.boxes_xyxy, expected.scores, expected.classes, strict=True
         ):
-            same = given.classes == kind
-            overlaps = box_ious(box, given.boxes_xyxy[same])
-            best = int(overlaps.argmax()) if overlaps.size else -1
-            apart = abs(float(given.scores[same][best] - score)) if overlaps.size else 1.0
-            pairs.append((float(overlaps[best]) if overlaps.size else 0.0, apart))
-    overlap, apart_from = np.array(pairs, np.float64).reshape(-1, 2).T
-    return overlap, apart_from
+            same_class = actual.classes == class_id
+            ious = box_ious(box, actual.boxes_xyxy[same_class])
+            if not ious.size:
+                matches.append((0.0, 1.0))
+                continue
+            best = int(ious.argmax())
+            difference = abs(float(actual.scores[same_class][best] - score))
+            matches.append((float(ious[best]), difference))
+    all_ious, all_differences = np.array(matches, np.float64).reshape(-1, 2).T
+    return all_ious, all_differences
 
 
-def _lowered(scores: NDArray[np.float32], suppression: NmsConfig) -> NmsConfig:
-    """A threshold so low that there are boxes to compare."""
+def _lower_threshold(scores: NDArray[np.float32], nms: NmsConfig) -> NmsConfig:
+    """Lower the score threshold until RANKING_BOXES per image pass, over all images."""
     best = np.sort(scores.max(axis=2), axis=None)
-    enough = max(0.0, float(best[-min(len(best), len(scores) * RANKED_BOXES)]) - 1e-6)
-    return replace(suppression, score_threshold=min(suppression.score_threshold, enough))
+    threshold = max(0.0, float(best[-min(len(best), len(scores) * RANKING_BOXES)]) - 1e-6)
+    return replace(nms, score_threshold=min(nms.score_threshold, threshold))
 
 
 def box_ious(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Intersection over union of one xyxy box (4,) with (M, 4) others."""
+    """Return the intersection over union of one xyxy box, (4,), with others, (M, 4)."""
     sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
     shared = sides.clip(0).prod(axis=1)
     areas = (others[:, 2:] - others[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
@@ -205,16 +214,18 @@ def box_ious(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[n
 
 
 def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    """Return the intersection over union of two masks; 1 if both are empty."""
     union = np.count_nonzero(a | b)
     return float(np.count_nonzero(a & b) / union) if union else 1.0
 
 
 def _cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the cosine of each pair of rows, (N,)."""
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return np.einsum("nd,nd->n", a, b) / np.maximum(norms, 1e-12)
 
 
-_COMPARISONS: Mapping[str, Callable[[Outputs, Outputs, NmsConfig | None], Compared]] = {
+_COMPARISONS: Mapping[str, Callable[[Outputs, Outputs, NmsConfig | None], Comparison]] = {
     "probabilities": _classification,
     "embedding": _embedding,
     "alpha": _segmentation,

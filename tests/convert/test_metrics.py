@@ -33,7 +33,7 @@ def square(side: int, *, size: int = 20) -> NDArray[np.float32]:
         (masks(square(5), square(9))),
     ],
 )
-def test_equal_answers_lose_nothing(outputs: Outputs) -> None:
+def test_equal_outputs_have_no_loss_and_nan_an_infinite_one(outputs: Outputs) -> None:
     fidelity = measure(outputs, outputs)
     assert fidelity.loss == pytest.approx(0, abs=1e-6)
     broken = {name: np.full_like(values, np.nan) for name, values in outputs.items()}
@@ -83,11 +83,11 @@ def test_constant_mask_fails_the_packaged_tolerance() -> None:
     assert any("iou_mean" in reason for reason in RECIPE.tolerance.violations(fidelity.metrics))
 
 
-def test_constant_mask_fails_where_all_foregrounds_are_too_small_to_judge_by_iou() -> None:
+def test_constant_mask_fails_also_where_iou_leaves_all_images_out() -> None:
     reference = masks(square(1, size=40), square(1, size=40))
     constant = masks(square(0, size=40), square(0, size=40), low=0.4, high=0.4)
     fidelity = measure(reference, constant)
-    assert fidelity.metrics["iou_mean"] == 1  # nothing was judged
+    assert fidelity.metrics["iou_mean"] == 1  # every image is left out
     violations = RECIPE.tolerance.violations(fidelity.metrics)
     assert any("collapsed_fraction" in reason for reason in violations)
 
@@ -108,11 +108,11 @@ def test_max_abs_difference_is_over_all_outputs() -> None:
     assert max_abs_difference(reference, broken) == float("inf")
 
 
-def test_boxes_differ_in_parts_of_their_largest_coordinate() -> None:
+def test_differences_of_boxes_are_divided_by_the_largest_coordinate() -> None:
     reference: Outputs = {"boxes_xyxy": array([[[0, 0, 640, 320]]]), "scores": array([[[0.5]]])}
     moved: Outputs = {**reference, "boxes_xyxy": array([[[0, 0, 640, 320.64]]])}
     assert max_abs_difference(reference, moved) == pytest.approx(1e-3, rel=1e-3)
-    # of a box that is smaller than a pixel nothing is made larger
+    # the divisor is at least 1 px
     tiny: Outputs = {"boxes_xyxy": array([[[0, 0, 0.5, 0.5]]])}
     assert max_abs_difference(tiny, {"boxes_xyxy": array([[[0, 0, 0.5, 0.4]]])}) == pytest.approx(
         0.1, rel=1e-3
@@ -120,17 +120,17 @@ def test_boxes_differ_in_parts_of_their_largest_coordinate() -> None:
 
 
 @pytest.mark.parametrize("name", ["boxes_xyxy", "keypoints"])
-def test_difference_in_px_is_in_parts_of_the_largest_coordinate(name: str) -> None:
+def test_differences_in_px_are_relative(name: str) -> None:
     far = max_abs_difference({name: array([0, 500])}, {name: array([5, 500])})
     assert far == pytest.approx(0.01)
     assert max_abs_difference({name: array([0, 0.5])}, {name: array([0.25, 0.5])}) == 0.25
 
 
-def test_scores_of_no_box_do_not_differ() -> None:
+def test_scores_below_the_minimum_do_not_differ() -> None:
     reference = {"scores": array([0, 0.008, 0.5])}
     assert max_abs_difference(reference, {"scores": array([0.01, 0, 0.5])}) == 0
-    found = max_abs_difference(reference, {"scores": array([0.03, 0, 0.5])})
-    assert found == pytest.approx(0.02)
+    difference = max_abs_difference(reference, {"scores": array([0.03, 0, 0.5])})
+    assert difference == pytest.approx(0.02)
     broken = {"scores": array([np.nan, 0, 0.5])}
     assert max_abs_difference(reference, broken) == float("inf")
 
@@ -143,8 +143,8 @@ def boxes(*rows: tuple[float, float, float, float], scores: object) -> Outputs:
     return {"boxes_xyxy": array([rows]), "scores": array([scores])}
 
 
-def test_boxes_found_again_are_of_the_class_at_the_place_with_the_score() -> None:
-    # four boxes, each twice: far apart, and all of the first class
+def test_boxes_match_by_class_place_and_score() -> None:
+    # four boxes, each twice: far from each other, all of the first class
     places = [(20.0 * i, 0.0, 20.0 * i + 10, 10.0) for i in range(8)]
     reference = boxes(*places, scores=[[0.9, 0]] * 8)
     moved = [
@@ -152,7 +152,7 @@ def test_boxes_found_again_are_of_the_class_at_the_place_with_the_score() -> Non
     ]
     candidate = boxes(*moved, scores=[[0.9, 0], [0.9, 0], [0.8, 0], [0, 0.9]] * 2)
     fidelity = measure(reference, candidate, SERVED)
-    # the second lies elsewhere, the third has another score, the fourth is of another class
+    # the second is half as high, the third has another score, the fourth is of another class
     assert fidelity.metrics["box_recall"] == pytest.approx(0.25)
     assert fidelity.metrics["box_iou_mean"] == pytest.approx((0.95 + 0.5 + 1 + 0) / 4)
     assert fidelity.metrics["box_iou_p05"] == 0
@@ -162,16 +162,16 @@ def test_boxes_found_again_are_of_the_class_at_the_place_with_the_score() -> Non
     assert equal.loss == pytest.approx(0, abs=1e-6)
 
 
-def test_inputs_with_hardly_a_box_tell_nothing_but_rank_candidates() -> None:
+def test_with_too_few_boxes_metrics_are_nan_and_the_loss_still_ranks() -> None:
     places = ((0, 0, 10, 10), (20, 0, 30, 10))
     reference = boxes(*places, scores=[[0.9, 0.02], [0.15, 0]])
-    silent = boxes(*places, scores=[[0, 0], [0, 0]])
-    fidelity = measure(reference, silent, SERVED)
+    blind = boxes(*places, scores=[[0, 0], [0, 0]])
+    fidelity = measure(reference, blind, SERVED)
     assert all(math.isnan(fidelity.metrics[name]) for name in BOX_METRICS)
     assert fidelity.loss > 1
     assert measure(reference, reference, SERVED).loss == pytest.approx(0, abs=1e-6)
     (sentence,) = Tolerance(at_least={"box_recall": 0.9}).violations(fidelity.metrics)
-    assert sentence.startswith("box_recall cannot be told on these inputs: give --calibration")
+    assert sentence.startswith("box_recall could not be measured on these samples; pass --calib")
 
 
 def test_images_without_any_box_do_not_stop_the_search() -> None:
@@ -179,10 +179,10 @@ def test_images_without_any_box_do_not_stop_the_search() -> None:
     assert measure(nothing, nothing, SERVED).loss == 0
 
 
-def test_what_the_network_doubts_is_left_out_of_iou_and_not_of_mae() -> None:
+def test_masks_of_small_range_are_left_out_of_iou_and_not_of_mae() -> None:
     reference, candidate = masks(square(20), square(10)), masks(square(20), square(5))
-    for side in (reference, candidate):
-        side["alpha_range"][1] = (0.0, 0.7)
+    for outputs in (reference, candidate):
+        outputs["alpha_range"][1] = (0.0, 0.7)
     fidelity = measure(reference, candidate)
     assert fidelity.metrics["iou_mean"] == 1
     assert fidelity.metrics["mae"] == pytest.approx(75 / 800)

