@@ -132,8 +132,8 @@ class Recipe:
     tolerance: Tolerance
     media: MediaKind  # of the samples; synthetic ones stand in for --calibration
     seed: Callable[[], Loaded] | None = None  # makes untrained weights; None: only a checkpoint
-    package: PackageSource | None = None  # a Python package with pretrained weights
-    source: AnySource | None = None  # where they are published else; asked if it is not installed
+    package: PackageSource | None = None  # a Python package that holds pretrained weights
+    source: AnySource | None = None  # where else they are published, for a machine without it
     synthetic_weights: Path | None = None  # in the repository, trained on synthetic data
     reads: Callable[[], tuple[Path, ...]] = tuple  # further files and folders that `load` reads
     default: bool = True  # False: converted only when the user names it

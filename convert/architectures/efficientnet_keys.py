@@ -153,6 +153,6 @@ def size_of(state: Mapping[str, "torch.Tensor"]) -> Size:
     nearest = min(SIZES, key=lambda size: abs(size.block_count - blocks))
     names = f"{SIZES[0].name} to {SIZES[-1].name}"
     raise ValueError(
-        f"{blocks} blocks and {head.shape[0]} pooled features; known: {names}, of which "
-        f"{nearest.name} is nearest with {nearest.block_count} and {nearest.head_channels}"
+        f"{blocks} blocks and {head.shape[0]} pooled features; known: {names}; "
+        f"nearest: {nearest.name} with {nearest.block_count} and {nearest.head_channels}"
     )

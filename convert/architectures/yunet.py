@@ -80,7 +80,7 @@ class Stem(nn.Module):
 
 
 class Stage(nn.Module):
-    """Upstream's Conv4layerBlock: two Units, the second of which widens."""
+    """Upstream's Conv4layerBlock: two Units; the second widens."""
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()

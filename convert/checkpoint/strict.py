@@ -26,7 +26,7 @@ def load_strictly(
             names them, and the architecture that the keys belong to if it is a known one.
     """
     expected = module.state_dict()
-    # twice: a prefix may stand before the ignored keys as well
+    # twice: the ignored keys may have the prefix as well
     state = _without(strip_prefix(_without(state, ignore), min(expected)), ignore)
     # counts how many batches training used; inference never reads it and old checkpoints lack it
     missing = sorted(k for k in expected.keys() - state.keys() if "num_batches_tracked" not in k)

@@ -1,4 +1,4 @@
-"""mini-XCEPTION face emotion: any Keras classifier of one grey or RGB image, of whatever size.
+"""mini-XCEPTION face emotion: any Keras classifier of one grey or RGB image, of any size.
 
 Size, channels and class count come from the checkpoint.
 

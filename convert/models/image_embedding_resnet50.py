@@ -1,7 +1,7 @@
 """ResNet-50 image embedding: pooled features of the ImageNet classifier, for similarity.
 
-Larger and slower than `image_embedding_mobilenetv2`, which replaced it; kept to compare with and
-to revert to. Loading and seeding: `convert.models.shared.torchvision_embedding`.
+Larger and slower than `image_embedding_mobilenetv2`, which replaced it; it remains to
+compare with and to revert to. Loading and seeding: `convert.models.shared.torchvision_embedding`.
 
 Source: torchvision `resnet50`, weights IMAGENET1K_V2, and that weight set's own preprocessing.
 """

@@ -2,7 +2,7 @@
 
 Source: xuebinqin/U-2-Net (the network, and the numerics of `u2net_test.py`: division by the
 image's own maximum, mean and deviation, then stretching of the fused map). The ONNX files that
-rembg distributes have seven outputs, of which the first is that map.
+rembg distributes have seven outputs; the first is that map.
 """
 
 from collections.abc import Callable

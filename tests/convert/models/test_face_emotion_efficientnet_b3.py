@@ -316,11 +316,11 @@ def test_another_size_is_refused_with_the_nearest(tmp_path: Path) -> None:
         b5 = EfficientNet(Size("efficientnet_b5", 1.6, 2.2, 456), class_count=7).state_dict()
     with pytest.raises(ValueError, match="39 blocks and 2048 pooled features") as caught:
         size_of(b5)
-    assert "efficientnet_b4 is nearest with 32 and 1792" in str(caught.value)
+    assert "nearest: efficientnet_b4 with 32 and 1792" in str(caught.value)
     few = {**network().state_dict(), "features.8.0.weight": torch.zeros(9, 320, 1, 1)}
     text = refusal(write(few, tmp_path / "weights.pth"))
     assert "no EfficientNet that is known here: 16 blocks and 9 pooled features" in text
-    assert "efficientnet_b0 is nearest" in text
+    assert "nearest: efficientnet_b0" in text
 
 
 def test_nan_weights_are_refused(state: dict[str, Any], tmp_path: Path) -> None:
