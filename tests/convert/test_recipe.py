@@ -42,7 +42,7 @@ def test_recipe_may_define_dataclasses_with_postponed_annotations(tmp_path: Path
 
 
 def test_the_hash_is_of_the_code_that_runs(tmp_path: Path) -> None:
-    # two texts of one size within one second: a cached compilation would be taken for the second
+    # two texts of one size within one second: Python would run the cached code of the first
     first = read(write_recipe(tmp_path, distance=0.1))
     second = read(write_recipe(tmp_path, distance=0.3))
     assert second.recipe.tolerance.at_most == {"probability_distance": 0.3}
@@ -51,7 +51,7 @@ def test_the_hash_is_of_the_code_that_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "content", "message"),
     [
         ("Mine.py", "", "the stem is the model id; allowed: "),
         ("mine.txt", "", "the stem is the model id; allowed: "),
@@ -63,14 +63,14 @@ def test_the_hash_is_of_the_code_that_runs(tmp_path: Path) -> None:
     ],
 )
 def test_broken_recipe_files_are_refused(
-    tmp_path: Path, name: str, content: str, says: str
+    tmp_path: Path, name: str, content: str, message: str
 ) -> None:
     path = tmp_path / name
     path.write_text(content, encoding="utf-8")
     with pytest.raises(RecipeError) as caught:
         read(path)
     assert str(path) in str(caught.value)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(

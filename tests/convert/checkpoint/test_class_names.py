@@ -12,13 +12,13 @@ from tests.convert.support.checkpoint_files import Plants, network, onnx_bytes, 
 NAMES = ("angry", "happy", "sad")
 
 
-def write(path: Path, **beside: Any) -> Path:
-    path.write_bytes(saved({"state_dict": network().state_dict(), "epoch": 3, **beside}))
+def write(path: Path, **extras: Any) -> Path:
+    path.write_bytes(saved({"state_dict": network().state_dict(), "epoch": 3, **extras}))
     return path
 
 
 @pytest.mark.parametrize(
-    "beside",
+    "extras",
     [
         {"class_names": list(NAMES)},
         {"classes": NAMES},
@@ -35,14 +35,14 @@ def write(path: Path, **beside: Any) -> Path:
         {"args": argparse.Namespace(class_names=list(NAMES), lr=1e-3)},
         {"classes": list(NAMES), "class_to_idx": {"angry": 0, "happy": 1, "sad": 2}},
     ],
-    ids=lambda beside: "+".join(f"{key} {type(value).__name__}" for key, value in beside.items()),
+    ids=lambda extras: "+".join(f"{key} {type(value).__name__}" for key, value in extras.items()),
 )
-def test_class_names_are_found_in_output_order(path: Path, beside: dict[str, Any]) -> None:
-    assert read_labels(write(path, **beside)) == NAMES
+def test_class_names_are_found_in_output_order(path: Path, extras: dict[str, Any]) -> None:
+    assert read_labels(write(path, **extras)) == NAMES
 
 
 @pytest.mark.parametrize(
-    "beside",
+    "extras",
     [
         {},
         {"classes": 7},
@@ -54,10 +54,10 @@ def test_class_names_are_found_in_output_order(path: Path, beside: dict[str, Any
         {"label2id": {"a": [0]}},
         {"args": "--lr 3"},
     ],
-    ids=lambda beside: "+".join(f"{key} {value}" for key, value in beside.items()),
+    ids=lambda extras: "+".join(f"{key} {value}" for key, value in extras.items()),
 )
-def test_values_that_name_no_classes_are_skipped(path: Path, beside: dict[str, Any]) -> None:
-    assert read_labels(write(path, **beside)) == ()
+def test_values_that_name_no_classes_are_skipped(path: Path, extras: dict[str, Any]) -> None:
+    assert read_labels(write(path, **extras)) == ()
 
 
 def test_bare_state_dict_has_no_names(path: Path) -> None:
@@ -68,7 +68,7 @@ def test_bare_state_dict_has_no_names(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("beside", "says"),
+    ("extras", "message"),
     [
         ({"classes": ["a", "b", "a"]}, "classes: label 'a' is listed twice"),
         ({"id2label": {0: "a", 2: "b"}}, "id2label: has the indices 0, 2; needed: each of 0 to 1"),
@@ -84,8 +84,8 @@ def test_bare_state_dict_has_no_names(path: Path) -> None:
     ],
     ids=["twice", "gap", "empty", "two orders", "two places"],
 )
-def test_contradictory_names_are_refused(path: Path, beside: dict[str, Any], says: str) -> None:
-    assert says in refusal(read_labels, write(path, **beside))
+def test_contradictory_names_are_refused(path: Path, extras: dict[str, Any], message: str) -> None:
+    assert message in refusal(read_labels, write(path, **extras))
 
 
 def test_code_in_place_of_names_is_refused_and_does_not_run(path: Path, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_kind_is_detected_by_content(path: Path, content: bytes, kind: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"", "the file is empty"),
         (POINTER, "git-lfs pointer"),
@@ -96,9 +96,9 @@ def test_kind_is_detected_by_content(path: Path, content: bytes, kind: str) -> N
         "keras cut",
     ],
 )
-def test_other_files_are_refused_with_the_reason(path: Path, content: bytes, says: str) -> None:
+def test_other_files_are_refused_with_the_reason(path: Path, content: bytes, message: str) -> None:
     path.write_bytes(content)
-    assert says in refusal(detect_kind, path)
+    assert message in refusal(detect_kind, path)
 
 
 def test_zip_of_something_else_is_refused(path: Path) -> None:
@@ -112,7 +112,7 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "says"),
+    ("names", "message"),
     [
         ((), "a directory; pass the file inside it"),
         (("best.pt", "last.pt", "notes.md"), "pass the file inside it: best.pt, last.pt"),
@@ -121,11 +121,11 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_directory_is_refused_with_the_file_to_pass(
-    tmp_path: Path, names: tuple[str, ...], says: str
+    tmp_path: Path, names: tuple[str, ...], message: str
 ) -> None:
     for name in names:
         (tmp_path / name).touch()
-    assert says in refusal(detect_kind, tmp_path)
+    assert message in refusal(detect_kind, tmp_path)
 
 
 def test_other_kind_is_named_with_readable_kinds_and_advice(path: Path) -> None:
@@ -160,7 +160,7 @@ def test_flipped_bytes_are_refused_or_read_but_never_crash(path: Path) -> None:
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
-@pytest.mark.parametrize("wrap", [False, True], ids=["bare", "beside tensors"])
+@pytest.mark.parametrize("wrap", [False, True], ids=["bare", "among tensors"])
 def test_pickle_that_runs_code_is_refused_and_does_not_run(
     path: Path, tmp_path: Path, legacy: bool, wrap: bool
 ) -> None:
@@ -187,7 +187,7 @@ def test_pickled_module_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (onnx_bytes(), "an ONNX file; this model is read from a torch state_dict"),
         (h5_bytes(None), "an HDF5 file (Keras .h5); this model is read from a torch state_dict"),
@@ -200,9 +200,11 @@ def test_pickled_module_is_refused(path: Path) -> None:
     ],
     ids=["onnx", "hdf5", "list", "nothing", "settings", "nan", "infinity", "number as key"],
 )
-def test_other_content_than_a_state_dict_is_refused(path: Path, content: bytes, says: str) -> None:
+def test_other_content_than_a_state_dict_is_refused(
+    path: Path, content: bytes, message: str
+) -> None:
     path.write_bytes(content)
-    assert says in refusal(read_state_dict, path)
+    assert message in refusal(read_state_dict, path)
 
 
 def test_keras_own_layers_pass(path: Path) -> None:
@@ -213,7 +215,7 @@ def test_keras_own_layers_pass(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "says"),
+    ("config", "message"),
     [
         (layer("Lambda"), "Lambda would run code"),
         (layer("TFSMLayer", module="keras.layers"), "keras.layers.TFSMLayer would run code"),
@@ -225,14 +227,16 @@ def test_keras_own_layers_pass(path: Path) -> None:
     ],
     ids=["Lambda", "saved model", "own class", "near name", "download", "function", "nested"],
 )
-def test_keras_layers_with_code_are_refused(path: Path, config: dict[str, Any], says: str) -> None:
+def test_keras_layers_with_code_are_refused(
+    path: Path, config: dict[str, Any], message: str
+) -> None:
     for content in (h5_bytes(config), keras_bytes(json.dumps(config))):
         path.write_bytes(content)
-        assert says in refusal(check_keras_config, path)
+        assert message in refusal(check_keras_config, path)
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (h5_bytes(None), "holds weights without an architecture"),
         (h5_bytes("no json"), "damaged or truncated"),
@@ -243,9 +247,9 @@ def test_keras_layers_with_code_are_refused(path: Path, config: dict[str, Any], 
     ],
     ids=["weights only", "h5 config", "keras config", "deep config", "h5 cut", "h5 head only"],
 )
-def test_damaged_keras_files_are_refused(path: Path, content: bytes, says: str) -> None:
+def test_damaged_keras_files_are_refused(path: Path, content: bytes, message: str) -> None:
     path.write_bytes(content)
-    assert says in refusal(check_keras_config, path)
+    assert message in refusal(check_keras_config, path)
 
 
 def test_digest_depends_on_names_values_dtypes_and_shapes_only() -> None:

@@ -50,7 +50,7 @@ def test_indices_may_be_numbers_and_names_digits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         ("", "holds no names"),
         ("\n\n", "holds no names"),
@@ -60,16 +60,16 @@ def test_indices_may_be_numbers_and_names_digits() -> None:
     ],
     ids=["empty", "empty lines", "gap", "twice", "not text"],
 )
-def test_bad_text_is_refused(tmp_path: Path, content: str | bytes, says: str) -> None:
+def test_bad_text_is_refused(tmp_path: Path, content: str | bytes, message: str) -> None:
     path = write(tmp_path / "labels.txt", content)
     with pytest.raises(LabelsError) as caught:
         read_labels_file(path)
     assert str(caught.value).startswith(f"{path}: ")
-    assert says in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         ("", "not JSON"),
         ("[" * 100_000, "not JSON"),
@@ -88,12 +88,12 @@ def test_bad_text_is_refused(tmp_path: Path, content: str | bytes, says: str) ->
         ('{"a": true}', "'a': True is no index and name"),
     ],
 )
-def test_bad_json_is_refused(tmp_path: Path, content: str, says: str) -> None:
+def test_bad_json_is_refused(tmp_path: Path, content: str, message: str) -> None:
     path = write(tmp_path / "labels.json", content)
     with pytest.raises(LabelsError) as caught:
         read_labels_file(path)
     assert str(caught.value).startswith(f"{path}: ")
-    assert says in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_missing_directory_and_huge_files_are_refused(tmp_path: Path) -> None:

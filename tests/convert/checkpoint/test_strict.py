@@ -19,9 +19,9 @@ from tests.convert.support.checkpoint_files import (
 def test_a_common_prefix_is_removed(
     path: Path, state: dict[str, torch.Tensor], prefix: str
 ) -> None:
-    beside = {"criterion.weight": torch.ones(7), "val_loss_fn.pos_weight": torch.ones(7)}
+    extras = {"criterion.weight": torch.ones(7), "val_loss_fn.pos_weight": torch.ones(7)}
     module = network()
-    load_strictly(module, {**prefixed(prefix, plus_one(state)), **beside}, path=path)
+    load_strictly(module, {**prefixed(prefix, plus_one(state)), **extras}, path=path)
     assert_same(module.state_dict(), plus_one(state))
 
 

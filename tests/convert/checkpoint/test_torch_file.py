@@ -31,8 +31,8 @@ def test_state_dict_is_found_in_every_wrapper(
     path: Path, state: dict[str, torch.Tensor], wrapper: str
 ) -> None:
     optimizer = torch.optim.Adam(network().parameters()).state_dict()
-    beside = {"epoch": 4, "optimizer": optimizer, "loss": 0.5, "best": None, "names": ["a", "b"]}
-    path.write_bytes(saved({**beside, wrapper: OrderedDict(state)}))
+    extras = {"epoch": 4, "optimizer": optimizer, "loss": 0.5, "best": None, "names": ["a", "b"]}
+    path.write_bytes(saved({**extras, wrapper: OrderedDict(state)}))
     assert_same(read_state_dict(path), state)
 
 
@@ -107,7 +107,7 @@ def test_parameters_and_views_are_read(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "says"),
+    ("value", "message"),
     [
         (torch.full((2,), 1e300, dtype=torch.float64), "a holds NaN or infinity"),
         (torch.zeros(1).expand(10**6), "a claims the shape (1000000,) of 4 bytes; damaged"),
@@ -117,10 +117,10 @@ def test_parameters_and_views_are_read(path: Path) -> None:
     ids=["beyond float32", "unfolded", "sparse", "meta"],
 )
 def test_tensors_that_are_no_weights_are_refused(
-    path: Path, value: torch.Tensor, says: str
+    path: Path, value: torch.Tensor, message: str
 ) -> None:
     path.write_bytes(saved({"a": value}))
-    assert says in refusal(read_state_dict, path)
+    assert message in refusal(read_state_dict, path)
 
 
 def test_settings_of_training_scripts_are_read_as_values(
@@ -163,7 +163,7 @@ def test_code_among_the_settings_is_refused_and_does_not_run(
         "scalar": np.array([planted], dtype=object),
         "deep": {"a": [{"b": (planted,)}]},
     }
-    path.write_bytes(saved({"state_dict": state, "beside": settings[place]}))
+    path.write_bytes(saved({"state_dict": state, "extras": settings[place]}))
     assert "would have to run code to load" in refusal(read_state_dict, path)
     assert not (tmp_path / "planted").exists()
 

@@ -30,7 +30,7 @@ TORCH_2 = pickle.PROTO + b"\x02"
 
 
 class Calls:
-    """Pickled, it would call a function when loaded."""
+    """An object whose pickle would call a function when loaded."""
 
     def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
         self._call = function, arguments
@@ -40,7 +40,7 @@ class Calls:
 
 
 class Described:
-    """Pickled, it is a tensor of the storage "0" of four float32, whatever its shape."""
+    """An object whose pickle is a tensor of any shape over the storage "0" of four float32."""
 
     def __init__(
         self, size: object, stride: object, *, offset: object = 0, elements: object = 4
@@ -203,7 +203,7 @@ def test_code_is_refused_and_does_not_run(
     }.get(place, {"model": module})
     path.write_bytes(saved(root))
     if function is Path.touch:
-        # a method is pickled as getattr(class, name), and what that would give is not called
+        # a method is pickled as getattr(class, name); the reader does not call its result
         assert "would have to run code to load" in refusal(unpickle.read, path)
     else:
         assert f"refers to {name!r}, which is no part of a checkpoint" in refusal(
@@ -248,7 +248,7 @@ def test_damaged_pickles_are_refused(path: Path, data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tensor", "says"),
+    ("tensor", "message"),
     [
         (Described((5,), (1,)), "reaches beyond its storage"),
         (Described((2, 2), (4, 1)), "reaches beyond its storage"),
@@ -271,8 +271,8 @@ def test_damaged_pickles_are_refused(path: Path, data: bytes) -> None:
         ([1.0], "a: is a 'list'; needed: a dense tensor"),
     ],
 )
-def test_tensors_beyond_their_storage_are_refused(path: Path, tensor: object, says: str) -> None:
-    assert says in refusal(read_tensors, archive(path, pickled({"a": tensor})))
+def test_tensors_beyond_their_storage_are_refused(path: Path, tensor: object, message: str) -> None:
+    assert message in refusal(read_tensors, archive(path, pickled({"a": tensor})))
 
 
 def test_many_views_of_one_storage_are_refused_before_they_fill_the_memory(path: Path) -> None:
@@ -286,15 +286,15 @@ def test_many_views_of_one_storage_are_refused_before_they_fill_the_memory(path:
 
 
 @pytest.mark.parametrize(
-    ("storage", "says"),
+    ("storage", "message"),
     [
         (Stored(4, kind=torch.ComplexFloatStorage), "a storage of 'torch.ComplexFloatStorage'"),
         (Stored(4, kind=7), "a storage of 'nothing'"),
         (Stored(4, key=7), "a storage without a name or a size"),
     ],
 )
-def test_storages_of_other_kinds_are_refused(path: Path, storage: Stored, says: str) -> None:
-    assert says in refusal(unpickle.read, archive(path, pickled({"a": storage})))
+def test_storages_of_other_kinds_are_refused(path: Path, storage: Stored, message: str) -> None:
+    assert message in refusal(unpickle.read, archive(path, pickled({"a": storage})))
 
 
 def test_a_reference_that_is_no_storage_is_refused(path: Path) -> None:
@@ -363,7 +363,7 @@ def test_compressed_zips_and_parts_larger_than_the_file_are_refused(path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"", "the file is empty"),
         (POINTER, "git-lfs pointer"),
@@ -376,9 +376,9 @@ def test_compressed_zips_and_parts_larger_than_the_file_are_refused(path: Path) 
     ],
     ids=["empty", "git-lfs", "onnx", "legacy", "pickle"],
 )
-def test_other_files_are_refused(path: Path, content: bytes, says: str) -> None:
+def test_other_files_are_refused(path: Path, content: bytes, message: str) -> None:
     path.write_bytes(content)
-    assert says in refusal(unpickle.read, path)
+    assert message in refusal(unpickle.read, path)
 
 
 def test_torchscript_is_refused(path: Path) -> None:

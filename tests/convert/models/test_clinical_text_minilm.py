@@ -137,7 +137,7 @@ def test_graph_is_the_reference_at_every_length_and_padding(write: Write, tmp_pa
     differences = check_parity(reference(loaded, samples), run_graph(path, samples))
     assert max(differences.values()) < 5e-6
     far = {name: np.pad(array, ((0, 0), (0, 40))) for name, array in samples[0].items()}
-    far["input_ids"][:, -40:] = 7  # whatever stands in the padding
+    far["input_ids"][:, -40:] = 7  # any tokens in the padding
     session = Session(path)
     difference = max_abs_difference(session.run(samples[0]), session.run(far))
     assert difference < 1e-6

@@ -271,7 +271,7 @@ def twelve_outputs(path: Path, shape: tuple[int, ...], names: list[str]) -> Path
 
 
 @pytest.mark.parametrize(
-    ("shape", "names", "says"),
+    ("shape", "names", "message"),
     [
         ((1, 3, 100, 96), OUTPUTS, r"takes \(3, 100, 96\); needed: .* multiples of 32"),
         ((1, 1, 96, 96), OUTPUTS, r"takes \(1, 96, 96\); needed: \(3, height, width\)"),
@@ -280,9 +280,9 @@ def twelve_outputs(path: Path, shape: tuple[int, ...], names: list[str]) -> Path
     ids=["size", "grey", "older form"],
 )
 def test_other_onnx_files_are_refused(
-    tmp_path: Path, shape: tuple[int, ...], names: list[str], says: str
+    tmp_path: Path, shape: tuple[int, ...], names: list[str], message: str
 ) -> None:
-    with pytest.raises(CheckpointError, match=says):
+    with pytest.raises(CheckpointError, match=message):
         load(twelve_outputs(tmp_path / "other.onnx", shape, names))
 
 

@@ -382,7 +382,7 @@ def test_other_networks_are_refused(backbone: dict[str, Any], tmp_path: Path) ->
 
 
 def upstreams_answer(data: bytes, backbone: Mapping[str, Any], scale: float) -> NDArray[Any]:
-    """Probabilities as foamliu's `data_gen.py` and ArcFace's definition give them."""
+    """Compute probabilities by foamliu's `data_gen.py` and ArcFace's definition."""
     import torch
     from PIL import Image
 

@@ -211,7 +211,7 @@ def test_classifier_of_two_layers_is_refused(state: dict[str, Any], tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("beside", "arithmetic"),
+    ("extras", "arithmetic"),
     [
         ({}, "plain"),
         ({"arch": "efficientnet_b0"}, "plain"),
@@ -222,10 +222,10 @@ def test_classifier_of_two_layers_is_refused(state: dict[str, Any], tmp_path: Pa
     ids=["unsaid", "arch", "other arch", "tf arch", "tf arch in args"],
 )
 def test_arch_selects_tensorflows_arithmetic(
-    state: dict[str, Any], tmp_path: Path, beside: dict[str, Any], arithmetic: str
+    state: dict[str, Any], tmp_path: Path, extras: dict[str, Any], arithmetic: str
 ) -> None:
     # the file's name decides nothing: renamed, it is the same checkpoint
-    path = write({"state_dict": in_timms(state), **beside}, tmp_path / "tf_efficientnet.pth")
+    path = write({"state_dict": in_timms(state), **extras}, tmp_path / "tf_efficientnet.pth")
     recorded = np.array(UPSTREAM["efficientnet_b0", arithmetic])
     np.testing.assert_allclose(logits(RECIPE.load(path), 75), recorded, rtol=0, atol=1e-4)
 
@@ -245,7 +245,7 @@ def test_a_copied_recipe_may_select_tensorflows_arithmetic(
 
 
 @pytest.mark.parametrize(
-    ("beside", "size"),
+    ("extras", "size"),
     [
         ({"input_size": 260}, (260, 260)),
         ({"img_size": (96, 128)}, (96, 128)),
@@ -255,9 +255,9 @@ def test_a_copied_recipe_may_select_tensorflows_arithmetic(
     ids=["side", "sides", "timm", "args"],
 )
 def test_resolution_comes_from_the_checkpoint(
-    state: dict[str, Any], tmp_path: Path, beside: dict[str, Any], size: tuple[int, int]
+    state: dict[str, Any], tmp_path: Path, extras: dict[str, Any], size: tuple[int, int]
 ) -> None:
-    loaded = RECIPE.load(write({"state_dict": state, **beside}, tmp_path / "weights.pth"))
+    loaded = RECIPE.load(write({"state_dict": state, **extras}, tmp_path / "weights.pth"))
     assert loaded.input.tensors[0].shape == ("N", *size, 3)
     assert loaded.preprocess == (Resize("linear_antialias", height=size[0], width=size[1]),)
 
@@ -349,7 +349,7 @@ def test_float_graph_equals_torch_at_every_size(
 ) -> None:
     module = EfficientNet(size, class_count=7, arithmetic=ARITHMETIC[arithmetic])
     batch = np.random.default_rng(1).integers(0, 256, (6, CHECKPOINT_SIDE, 75, 3), dtype=np.uint8)
-    # statistics of these very pixels: what others give is not bounded
+    # the statistics are of these very pixels: other pixels could give logits of any size
     seed_torch(module, NORMALISED.apply(batch), residual_norms=RESIDUAL_NORMS)
     saved = {
         "state_dict": in_timms(module.state_dict()),

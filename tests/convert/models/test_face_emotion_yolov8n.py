@@ -351,7 +351,7 @@ def _set(name: str, attribute: str, value: object) -> Callable[[Any], None]:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         (_set("model.0", "act", nn.ReLU()), "activation ReLU; needed: SiLU"),
         (_set("model.5", "act", nn.Identity()), "activation Identity; needed: SiLU"),
@@ -372,11 +372,11 @@ def _set(name: str, attribute: str, value: object) -> Callable[[Any], None]:
     ],
 )
 def test_another_network_under_the_same_name_is_refused(
-    tiny: YoloV8, tmp_path: Path, change: Callable[[Any], None], says: str
+    tiny: YoloV8, tmp_path: Path, change: Callable[[Any], None], message: str
 ) -> None:
     module = upstreams(tiny)
     change(module)
-    assert says in refusal(RECIPE.load, write(tmp_path / "best.pt", {"model": module}))
+    assert message in refusal(RECIPE.load, write(tmp_path / "best.pt", {"model": module}))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -390,7 +390,7 @@ def test_weights_that_are_no_numbers_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("key", "says"),
+    ("key", "message"),
     [
         ("model.22.proto.cv1.conv.weight", "YOLOv8 segmentation"),
         ("model.22.cv4.0.0.conv.weight", "YOLOv8 pose or oriented boxes"),
@@ -403,11 +403,11 @@ def test_weights_that_are_no_numbers_are_refused(
     ],
 )
 def test_state_dict_of_a_relative_is_refused_by_name(
-    tiny: YoloV8, tmp_path: Path, key: str, says: str
+    tiny: YoloV8, tmp_path: Path, key: str, message: str
 ) -> None:
     path = tmp_path / "state.pt"
     path.write_bytes(saved({**tiny.state_dict(), key: torch.zeros(1)}))
-    assert says in refusal(RECIPE.load, path)
+    assert message in refusal(RECIPE.load, path)
 
 
 def test_pickled_relatives_are_refused_by_name(tiny: YoloV8, tmp_path: Path) -> None:
@@ -442,7 +442,7 @@ def test_real_file_finds_the_people_of_a_photo(shared: Path, real: Loaded) -> No
     detections = non_max_suppression(answer["boxes_xyxy"][0], answer["scores"][0], real.suppression)
     sure = detections.scores > 0.8
     assert {real.labels[kind] for kind in detections.classes[sure]} == {"person"}
-    # left to right, in px of the 640 x 640 canvas; five people stand in a row
+    # left to right, in px of the 640 x 640 canvas; five people in a row
     corners = detections.boxes_xyxy[sure]
     people = [[35, 167, 189, 550], [145, 198, 271, 551], [242, 162, 398, 551],
               [295, 199, 467, 552], [456, 155, 598, 549]]  # fmt: skip

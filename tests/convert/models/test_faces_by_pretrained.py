@@ -1,4 +1,4 @@
-"""Faces of photos, found by the real detector and judged by the real classifier."""
+"""Faces of photos, found by the real detector and classified by the real classifier."""
 
 import io
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_crops_are_inside_the_photo_and_contain_their_faces(
         side = max(right - left, bottom - top)
         assert crop.right - crop.left == crop.bottom - crop.top == round(1.2 * side)
         areas.append((right - left) * (bottom - top))
-        # what is judged is the crop: the same as the classifier says of it alone
+        # the task classifies the crop: the classifier alone answers the same for it
         alone = panel.members[0].model.predict(np.ascontiguousarray(crop.cut(image)))
         assert face.emotion is not None
         assert face.emotion.to_json()["probabilities"] == pytest.approx(

@@ -168,7 +168,7 @@ def test_written_walks_are_read_as_the_server_reads_them() -> None:
     data = walkers.encode(walk)
     feeds = walkers.to_feeds(walkers.read(data), loaded())
     np.testing.assert_array_equal(feeds["frames"][0], sample_frames(data, count=FRAMES).frames)
-    # colour is kept at half the resolution: no lossless codec of OpenCV's keeps it whole
+    # the codec stores colour at half the resolution: OpenCV has no lossless one that stores all
     assert np.abs(feeds["frames"][0].astype(int) - walk.media).mean() < 6
     fewer = walkers.to_feeds(walkers.read(data), loaded(frames=4))["frames"][0]
     np.testing.assert_array_equal(fewer, feeds["frames"][0][[0, 5, 10, 15]])
