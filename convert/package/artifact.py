@@ -95,7 +95,7 @@ def file_entry(path: Path) -> File:
 
 
 def json_digest(parts: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of canonical JSON; of what decides a conversion it is the identity."""
+    """Return the SHA-256 of canonical JSON: sorted keys, no spaces."""
     text = json.dumps(schema.to_json(parts), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

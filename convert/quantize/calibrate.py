@@ -158,7 +158,9 @@ def _value_statistics(name: str, step: str) -> Iterator[onnx.NodeProto]:
 
 
 def _channel_statistics(name: str, rank: int) -> Iterator[onnx.NodeProto]:
-    """Yield nodes for mean and largest absolute value; pooling images beats reducing several times.
+    """Yield the nodes that compute mean and largest absolute value of each channel.
+
+    For images they pool, which is several times faster than reducing.
 
     Args:
         name: of the tensor.

@@ -1,4 +1,4 @@
-"""Files of the quantized graphs that a search measures: each is quantized once, the best stay.
+"""Files of the quantized graphs that a search measures: each is quantized once, the best are kept.
 
 A search measures 30 graphs, or 300, of up to 100 MB each. Afterwards at most four of each operator
 set are needed again; the most accurate ones are among them.
@@ -16,7 +16,7 @@ MOST_BYTES = 2**30  # of all files together
 
 
 class GraphFiles:
-    """Files of quantized graphs, by configuration; the least accurate go when space is short."""
+    """Files of quantized graphs, by configuration; the least accurate are deleted to save space."""
 
     def __init__(
         self,

@@ -8,10 +8,10 @@ numpy, equal to the last bit to onnxruntime 1.31 on an AVX2 and an AVX-512 machi
 """
 
 from convert.quantize.saturation.layers import (
-    Layer,
+    IntegerLayer,
     integer_layers,
     may_saturate,
     saturating_layers,
 )
 
-__all__ = ["Layer", "integer_layers", "may_saturate", "saturating_layers"]
+__all__ = ["IntegerLayer", "integer_layers", "may_saturate", "saturating_layers"]

@@ -21,7 +21,7 @@ UINT8_MAX = 255
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class IntegerLayer:
     """One integer layer and its weights, in the order in which onnxruntime pairs their products."""
 
     name: str
@@ -38,7 +38,7 @@ def saturating_layers(path: Path) -> list[str]:
     return [layer.name for layer in integer_layers(onnx.load(path)) if layer.may_saturate]
 
 
-def integer_layers(model: onnx.ModelProto) -> Iterator[Layer]:
+def integer_layers(model: onnx.ModelProto) -> Iterator[IntegerLayer]:
     """Yield the products of UINT8 activations and constant INT8 weights, without depthwise ones."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     producers = {name: node for node in model.graph.node for name in node.output}
@@ -47,7 +47,7 @@ def integer_layers(model: onnx.ModelProto) -> Iterator[Layer]:
         if tensor is not None and tensor.data_type == onnx.TensorProto.INT8:
             weights = in_product_order(node, numpy_helper.to_array(tensor))
             if weights is not None:
-                yield Layer(node.name, weights)
+                yield IntegerLayer(node.name, weights)
 
 
 def _weights_name(node: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto]) -> str:

@@ -42,7 +42,7 @@ def operator_set_name(config: QuantizationConfig) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SetResult:
-    """The trials worth a test on samples that the search has not seen, for one operator set."""
+    """The trials of one operator set that are worth a test on samples the search has not seen."""
 
     name: str
     trials: tuple[Trial, ...]  # the best first; a later one serves where those before it fail

@@ -1,4 +1,4 @@
-"""Search for the fewest layers that must stay in float for a quantized graph to be accurate enough.
+"""The search for the fewest float layers with which a quantized graph is accurate enough.
 
 The search measures whole quantized graphs. It does not guess from single tensors: the damage that a
 layer does in integer depends on which layers around it are integer too.
@@ -28,7 +28,7 @@ LEAST_SHARE = 0.02  # cost of a block besides its work: both of its borders are 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits of a search. What it has measured when it reaches one still counts."""
+    """Limits of a search. Trials measured before a limit is reached still count."""
 
     graphs: int  # measured at most
     seconds: float = float("inf")  # of `busy_seconds`, after which no graph is begun
@@ -179,7 +179,7 @@ class Search:
         return not self._half_tolerance.violations(trial.fidelity.metrics)
 
     def _rank_blocks(self, config: QuantizationConfig) -> list[frozenset[int]]:
-        """Return the blocks that remove the most loss for their share of work or weights first.
+        """Return the blocks, ordered by the loss that each removes for its cost, the best first.
 
         Each block includes the first group of the next one: the tensor between two groups may
         cause the loss, and it is in float only where both groups are.
@@ -293,7 +293,7 @@ class Search:
         return best
 
     def _share(self, indices: Collection[int]) -> float:
-        """Return the share of the network, in work or in weights, that groups are."""
+        """Return the share of the network, in work or in weights if larger, of some groups."""
         groups = [self._groups[index] for index in indices]
         return max(sum(group.work for group in groups), sum(group.size for group in groups))
 

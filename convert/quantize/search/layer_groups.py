@@ -72,7 +72,7 @@ def _multiplications(node: onnx.NodeProto, weights: NDArray[Any], output_size: i
 
 
 def nodes_after_last_layer(model: onnx.ModelProto) -> Iterator[str]:
-    """Yield the nodes from which no layer can be reached: they compute the answer, at no cost."""
+    """Yield the nodes after which there is no layer: they compute the answer, at little cost."""
     constants = initializers(model).keys()
     read_before_a_layer: set[str] = set()
     for node in reversed(model.graph.node):

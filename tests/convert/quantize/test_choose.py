@@ -50,7 +50,7 @@ def small(write: Write) -> Path:
 
 
 def choose_for(path: Path, tolerance: Tolerance, **options: Any) -> Choice:
-    return run_and_choose(path, nets.media(), tolerance=tolerance, **options)
+    return run_and_choose(path, nets.sample_sets(), tolerance=tolerance, **options)
 
 
 def objections(choice: Choice) -> list[list[str]]:
@@ -108,9 +108,9 @@ def test_a_large_channel_is_repaired_by_equalization(
 ) -> None:
     fix_timings(monkeypatch, 10, 5)
     path = write(nets.loaded(nets.stretched(nets.convolutions(), layer=2)))
-    media = nets.media()
+    samples = nets.sample_sets()
     # the whole graph in integer, without equalization, is outside the tolerance
-    assert float(total_variations(media, path).mean()) > 0.02
+    assert float(total_variations(samples, path).mean()) > 0.02
 
     choice = choose_for(path, CLOSE)
     assert choice.int8 is not None
@@ -145,12 +145,12 @@ def test_a_healthy_net_needs_no_float_layers(write: Write, monkeypatch: pytest.M
     assert choice.settings["float_nodes"] == []
 
 
-def total_variations(media: SampleSets, path: Path) -> NDArray[np.float64]:
+def total_variations(samples: SampleSets, path: Path) -> NDArray[np.float64]:
     """Quantize a whole graph; return the distance of its probabilities for each sample."""
     quantized = path.with_name("all-integer.onnx")
-    quantizer = Quantizer(onnx.load(path), media.calibration)
+    quantizer = Quantizer(onnx.load(path), samples.calibration)
     onnx.save(quantizer.quantize(QuantizationConfig(all_op_types())), quantized)
-    p, q = (run_samples(file, media.validation)["probabilities"] for file in (path, quantized))
+    p, q = (run_samples(file, samples.validation)["probabilities"] for file in (path, quantized))
     distances: NDArray[np.float64] = np.abs(p - q).sum(axis=1) / 2
     return distances
 
@@ -212,11 +212,11 @@ def test_a_graph_accurate_only_on_the_samples_of_the_search_is_refused(
 ) -> None:
     fix_timings(monkeypatch, 10, 5)
     monkeypatch.setattr(candidates, "GRAPHS", RESERVED_GRAPHS + 1)  # no budget for a better graph
-    media = nets.media(validation=12)
-    order = total_variations(media, small).argsort()
-    best, worst = (media.validation[order[index]] for index in (0, -1))
-    media = replace(media, validation=(best,), test=(worst,))
-    candidate = run_and_choose(small, media, tolerance=ANY).candidates[1]
+    samples = nets.sample_sets(validation=12)
+    order = total_variations(samples, small).argsort()
+    best, worst = (samples.validation[order[index]] for index in (0, -1))
+    samples = replace(samples, validation=(best,), test=(worst,))
+    candidate = run_and_choose(small, samples, tolerance=ANY).candidates[1]
     on_validation, on_test = (
         candidate[field]["probability_distance"] for field in ("searched_fidelity", "fidelity")
     )
@@ -224,7 +224,7 @@ def test_a_graph_accurate_only_on_the_samples_of_the_search_is_refused(
     # between the two, and so wide that the search is content with half of it
     bound = (2 * on_validation + on_test) / 2
     tolerance = Tolerance(at_most={"probability_distance": bound})
-    (first, *_) = objections(run_and_choose(small, media, tolerance=tolerance))
+    (first, *_) = objections(run_and_choose(small, samples, tolerance=tolerance))
     assert len(first) == 1
     assert first[0].endswith("on inputs that the search did not see")
 

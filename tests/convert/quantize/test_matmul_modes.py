@@ -65,7 +65,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def quantizer(path: Path) -> Quantizer:
-    return Quantizer(onnx.load(path), nets.media().calibration)
+    return Quantizer(onnx.load(path), nets.sample_sets().calibration)
 
 
 def write_quantized(quantizer: Quantizer, mode: MatmulMode, target: Path) -> Path:
@@ -78,7 +78,7 @@ def test_matmul_share(quantizer: Quantizer, tmp_path: Path) -> None:
     write_float_graph(nets.loaded(nets.convolutions(layers=2)), other)
 
     assert quantizer.matmul_share > 0.95
-    assert Quantizer(onnx.load(other), nets.media().calibration).matmul_share == 0
+    assert Quantizer(onnx.load(other), nets.sample_sets().calibration).matmul_share == 0
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_products_with_weights_become_integer_and_stay_close(
     operators: dict[str, int],
 ) -> None:
     target = write_quantized(quantizer, mode, tmp_path / "int8.onnx")
-    samples = nets.media().validation
+    samples = nets.sample_sets().validation
 
     counts = dict(integer_operators(target))
     distance = measure(run_samples(path, samples), run_samples(target, samples)).metrics
@@ -108,7 +108,7 @@ def test_products_with_weights_become_integer_and_stay_close(
 def test_dynamic_ranges_make_rows_depend_on_their_batch(
     quantizer: Quantizer, tmp_path: Path
 ) -> None:
-    samples = nets.media().validation
+    samples = nets.sample_sets().validation
 
     assert batch_invariant(
         write_quantized(quantizer, "static_weight", tmp_path / "static.onnx"), samples
@@ -185,7 +185,7 @@ def test_dynamic_wins_only_where_it_is_much_faster(
 ) -> None:
     fix_timings(monkeypatch, 10, 5, 8, dynamic_ms)
 
-    choice = run_and_choose(path, nets.media(), tolerance=Tolerance())
+    choice = run_and_choose(path, nets.sample_sets(), tolerance=Tolerance())
 
     assert choice.settings["operators"] == operators
     names = [record["name"] for record in choice.candidates if not record.get("searched")]
@@ -199,7 +199,7 @@ def test_float_layers_are_searched_where_no_set_qualifies_and_nothing_is_quantiz
     counts = count_quantizations(monkeypatch)
     impossible = Tolerance(at_most={"probability_distance": -1})
 
-    choice = run_and_choose(path, nets.media(), tolerance=impossible)
+    choice = run_and_choose(path, nets.sample_sets(), tolerance=impossible)
 
     assert choice.int8 is None
     assert choice.candidates[1]["graphs_tried"] > 1

@@ -27,7 +27,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def quantizer(path: Path) -> Quantizer:
-    return Quantizer(onnx.load(path), nets.media().calibration)
+    return Quantizer(onnx.load(path), nets.sample_sets().calibration)
 
 
 def test_all_convolutions_are_integer_and_answers_stay_close(path: Path, tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_all_convolutions_are_integer_and_answers_stay_close(path: Path, tmp_pat
     onnx.save(quantizer(path).quantize(ALL_OPERATORS), target)
     operators = integer_operators(target)
     assert operators.get("QLinearConv") == 3
-    images = nets.media().validation
+    images = nets.sample_sets().validation
     expected, quantized = (run_samples(p, images)["probabilities"] for p in (path, target))
     assert np.abs(expected - quantized).max() < 0.1
     assert np.abs(expected - quantized).max() > 0  # else nothing was quantized

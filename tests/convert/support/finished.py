@@ -37,7 +37,7 @@ def write_finished(root: Path) -> Path:
     directory = write_artifact(root / "template", CLASSIFIER)
     manifest = read_manifest(directory)
     directory = directory.rename(root / "1")
-    loaded, media = nets.loaded(nets.convolutions(layers=3)), nets.media()
+    loaded, media = nets.loaded(nets.convolutions(layers=3)), nets.sample_sets()
     spec = replace(
         manifest.spec,
         labels=loaded.labels,
@@ -78,7 +78,7 @@ def _write(path: Path, name: str, spec: Spec) -> None:
     source = path.with_name("source.onnx")
     write_float_graph(nets.loaded(nets.convolutions(layers=3)), source)
     if name != "float":
-        quantizer = Quantizer(onnx.load(source), nets.media().calibration)
+        quantizer = Quantizer(onnx.load(source), nets.sample_sets().calibration)
         config = QuantizationConfig(all_op_types(), reduce_range=name == "int8-7bit")
         onnx.save(quantizer.quantize(config), source)
         assert bool(saturating_layers(source)) == (name == "int8")

@@ -1,4 +1,4 @@
-"""Small torch classifiers with all that surrounds them in a recipe, and media for them."""
+"""Small torch classifiers with everything that a recipe adds to them, and samples for them."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ CLASSES = 4
 
 
 def convolutions(*, layers: int = 5, width: int = 32) -> Any:
-    """Convolutions with Relu, a mean and a linear layer; deterministic weights."""
+    """Return convolutions with Relu, a mean and a linear layer; their weights are deterministic."""
     import torch
     from torch import nn
 
@@ -34,12 +34,12 @@ def convolutions(*, layers: int = 5, width: int = 32) -> Any:
         scaled = noise * np.float32(np.sqrt(2 / fan_in))
         parameter.data = torch.from_numpy(np.asarray(scaled, np.float32))
     last: Any = net[-1]
-    last.weight.data *= 4  # answers that differ between images
+    last.weight.data *= 4  # else all images would get nearly the same answer
     return net
 
 
 def stretched(net: Any, layer: int, factor: float = 1e4) -> Any:
-    """The same function, but one channel after a layer spans `factor` times the others' range."""
+    """Give one channel after a layer `factor` times the range; the net's function stays."""
     first, second = net[2 * layer], net[2 * layer + 2]
     first.weight.data[0] *= factor
     first.bias.data[0] *= factor
@@ -71,7 +71,7 @@ def recipe(tolerance: Tolerance) -> Recipe:
     )
 
 
-def media(*, calibration: int = 6, validation: int = 6, test: int = 6) -> SampleSets:
+def sample_sets(*, calibration: int = 6, validation: int = 6, test: int = 6) -> SampleSets:
     rng = np.random.default_rng(9)
     low = rng.integers(0, 256, (calibration + validation + test, 4, 4, 3), dtype=np.uint8)
     images = np.repeat(np.repeat(low, SIDE // 4, axis=1), SIDE // 4, axis=2)

@@ -23,7 +23,7 @@ Batch = NDArray[np.uint8]
 
 
 def read_images(paths: Sequence[Path], loaded: Loaded) -> Batch:
-    """Files as served: decoded and brought to the graph's size."""
+    """Read files as a server does: decoded and resized for the graph."""
     images = (decode_image(path.read_bytes()) for path in paths)
     return np.stack([preprocess(image, loaded.preprocess) for image in images])
 
@@ -47,20 +47,20 @@ def write_float_graph(loaded: Loaded, path: Path) -> onnx.ModelProto:
     return model
 
 
-def run_and_choose(path: Path, media: SampleSets, **options: Any) -> Choice:
+def run_and_choose(path: Path, samples: SampleSets, **options: Any) -> Choice:
     """Run a float graph on the test samples, then choose what to package instead of it."""
-    return choose(run_graph(path, media.test), media, **options)
+    return choose(run_graph(path, samples.test), samples, **options)
 
 
 def differences(loaded: Loaded, batch: Batch, scratch: Path) -> dict[str, float]:
-    """Largest absolute difference from the reference, rows alone and three at a time."""
+    """Return the largest absolute difference from the reference, rows alone and in threes."""
     path = scratch / "float.onnx"
     write_float_graph(loaded, path)
     return compared(expected(loaded, batch), path, batch)
 
 
 def compared(reference: Outputs, path: Path, batch: Batch) -> dict[str, float]:
-    """Compare as `differences`, with a graph that exists already."""
+    """Return what `differences` does, for a graph that is on disk already."""
     session = Session(path)
     together = [session.run({"image": batch[at : at + 3]}) for at in range(0, len(batch), 3)]
     joined = {name: np.concatenate([run[name] for run in together]) for name in together[0]}

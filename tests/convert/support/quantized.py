@@ -17,7 +17,7 @@ from tests.convert.support.parity import write_float_graph
 def write_int8(path: Path, *, reduce_range: bool) -> Path:
     """Write a net of two convolutions and a linear layer, all of it quantized."""
     write_float_graph(nets.loaded(nets.convolutions(layers=2)), path)
-    quantizer = Quantizer(onnx.load(path), nets.media().calibration)
+    quantizer = Quantizer(onnx.load(path), nets.sample_sets().calibration)
     onnx.save(
         quantizer.quantize(QuantizationConfig(all_op_types(), reduce_range=reduce_range)), path
     )

@@ -15,7 +15,7 @@ def test_peak_memory_grows_with_the_weights(tmp_path: Path) -> None:
     for width in (8, 512):
         path = tmp_path / f"{width}.onnx"
         write_float_graph(nets.loaded(nets.convolutions(layers=3, width=width)), path)
-        peaks.append(peak_bytes(path, nets.media().validation[0]))
+        peaks.append(peak_bytes(path, nets.sample_sets().validation[0]))
     # two layers of 512 x 512 x 9 float32 are 19 MB
     assert peaks[1] - peaks[0] > 15_000_000
 
@@ -24,4 +24,4 @@ def test_a_graph_that_does_not_load_is_refused_by_name(tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no graph")
     with pytest.raises(VerificationError, match=r"broken\.onnx in a process of its own: .*refused"):
-        peak_bytes(broken, nets.media().validation[0])
+        peak_bytes(broken, nets.sample_sets().validation[0])

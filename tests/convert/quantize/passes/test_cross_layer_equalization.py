@@ -53,7 +53,7 @@ def test_the_function_stays_and_channels_become_similar(name: str, tmp_path: Pat
 
     model = graph(separable(getattr(nn, name)()), tmp_path)
     assert pair_types(model) == [("Conv", "Conv"), ("Conv", "Conv")]
-    samples = nets.media().calibration
+    samples = nets.sample_sets().calibration
     stats = calibrate(model, samples)
     equalized = equalize_layers(model, stats.channel_abs_max)
     onnx.save(equalized, tmp_path / "equal.onnx")
@@ -82,15 +82,15 @@ def test_other_activations_separate_layers(name: str, tmp_path: Path) -> None:
 
 def test_equalization_repairs_a_net_with_one_large_channel(tmp_path: Path) -> None:
     model = graph(nets.stretched(nets.convolutions(), layer=2), tmp_path)
-    media = nets.media()
-    quantizer = Quantizer(model, media.calibration)
+    samples = nets.sample_sets()
+    quantizer = Quantizer(model, samples.calibration)
     assert quantizer.has_layer_pairs
-    expected = run_samples(tmp_path / "float.onnx", media.validation)["probabilities"]
+    expected = run_samples(tmp_path / "float.onnx", samples.validation)["probabilities"]
     distances = []
     for equalize in (False, True):
         config = QuantizationConfig(all_op_types(), cross_layer_equalization=equalize)
         onnx.save(quantizer.quantize(config), tmp_path / "int8.onnx")
-        quantized = run_samples(tmp_path / "int8.onnx", media.validation)["probabilities"]
+        quantized = run_samples(tmp_path / "int8.onnx", samples.validation)["probabilities"]
         distances.append(float(np.abs(quantized - expected).sum(axis=1).mean() / 2))
     assert distances[0] > 0.02
     assert distances[1] < 0.013  # the net without the large channel has 0.012
@@ -103,7 +103,7 @@ def test_channels_without_values_keep_finite_weights(tmp_path: Path) -> None:
     net[0].weight.data[3] = 0
     net[0].bias.data[3] = -1  # never above zero
     model = graph(net, tmp_path)
-    samples = nets.media().calibration
+    samples = nets.sample_sets().calibration
     equalized = equalize_layers(model, calibrate(model, samples).channel_abs_max)
     weights = [numpy_helper.to_array(tensor) for tensor in equalized.graph.initializer]
     assert all(np.isfinite(array).all() for array in weights if array.dtype.kind == "f")

@@ -61,7 +61,7 @@ def test_silu_of_a_quantized_network_is_float_between_integer_layers(tmp_path: P
         if isinstance(module, nn.ReLU):
             net[index] = nn.SiLU()
     model = write_float_graph(nets.loaded(net), tmp_path / "float.onnx")
-    quantizer = Quantizer(model, nets.media().calibration)
+    quantizer = Quantizer(model, nets.sample_sets().calibration)
     path, optimized = tmp_path / "int8.onnx", tmp_path / "optimized.onnx"
     onnx.save(quantizer.quantize(QuantizationConfig(all_op_types())), path)
     Session(path, SessionOptions(optimized_path=optimized))

@@ -72,7 +72,7 @@ def test_shared_weights_stay_in_float(model: onnx.ModelProto) -> None:
 
 
 def test_corrected_biases_remove_the_mean_error(model: onnx.ModelProto, tmp_path: Path) -> None:
-    samples = nets.media().calibration
+    samples = nets.sample_sets().calibration
     layer = layers(model)[1]
     input_means = calibrate(infer_shapes(model), samples).channel_means[layer.input[0]]
     value = onnx.helper.make_tensor_value_info(layer.output[0], onnx.TensorProto.FLOAT, None)
@@ -92,7 +92,7 @@ def test_corrected_biases_remove_the_mean_error(model: onnx.ModelProto, tmp_path
 def test_a_configuration_stores_the_weights_of_its_float_layers(
     model: onnx.ModelProto, tmp_path: Path
 ) -> None:
-    quantizer = Quantizer(model, nets.media().calibration)
+    quantizer = Quantizer(model, nets.sample_sets().calibration)
     layer = layers(model)[1]
     float_nodes = frozenset(quantizer.layer_groups[1].nodes)
     biases = []

@@ -22,7 +22,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
 
 
 def groups_of(model: onnx.ModelProto) -> tuple[LayerGroup, ...]:
-    return layer_groups(model, nets.media().calibration[0])
+    return layer_groups(model, nets.sample_sets().calibration[0])
 
 
 def test_groups_are_layers_with_the_activations_after_them(model: onnx.ModelProto) -> None:
