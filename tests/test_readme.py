@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import time
@@ -19,12 +18,12 @@ from typing import Any
 
 import pytest
 
+from tests.support.checkout import ENVIRONMENTS, copy_of_checkout
 from tests.support.documents import read_blocks, shell_lines
 from tests.support.ports import free_port
 
 PROJECT = Path(__file__).parents[1]
 DOCUMENTS = tuple(PROJECT / name for name in ("README.md", "deploy/README.md"))
-ENVIRONMENTS = (".venv", ".venv-convert")
 # -o: make takes the environments as up to date. It would otherwise rebuild those of this checkout,
 # which the copy links to, if requirements/*.txt are newer.
 MAKE = ("make", "-o", ".venv/.installed", "-o", ".venv-convert/.installed")
@@ -44,21 +43,6 @@ pytestmark = [
 def commands(start: str) -> list[tuple[str, str | None]]:
     """Return the shell lines that begin with `start`, each with the output that follows it."""
     return [line for line in shell_lines(*DOCUMENTS) if line[0].startswith(start)]
-
-
-def copy_checkout(target: Path) -> Path:
-    """Copy the files that git tracks or would track, and link the environments."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=PROJECT, check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    for name in filter(None, listed.stdout.split("\0")):
-        if (PROJECT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(PROJECT / name, target / name)
-    for name in ENVIRONMENTS:
-        (target / name).symlink_to(PROJECT / name)
-    return target
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
@@ -90,7 +74,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
     """Run `make demo`; return its directory and port."""
-    directory, port = copy_checkout(tmp_path_factory.mktemp("demo")), free_port()
+    directory, port = copy_of_checkout(tmp_path_factory.mktemp("demo")), free_port()
     process = make_server("demo", directory, port)
     try:
         wait_until_ready(process, port)
@@ -210,7 +194,7 @@ def test_make_test_runs_both_halves_of_the_tests() -> None:
 
 
 def test_convert_commands(tmp_path: Path) -> None:
-    directory = copy_checkout(tmp_path)
+    directory = copy_of_checkout(tmp_path)
     blocks = read_blocks(*DOCUMENTS)
     recipe = next(b.text for b in blocks if b.text.startswith("# traffic_light.py"))
     (directory / "traffic_light.py").write_text(recipe)
