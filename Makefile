@@ -20,7 +20,7 @@ export SLIPWAY_TEST_DATA ?= $(abspath ../shared)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo convert serve test lint bench image clean test-serve test-convert python-version
+.PHONY: help demo convert serve test test-fast lint bench image clean test-serve test-convert python-version
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,15 +56,19 @@ serve: $(VENV)/.installed ## serve the artifacts on PORT
 
 test: lint test-serve test-convert ## lint, types, import rules and all tests
 
+test-fast: $(VENV)/.installed ## tests of the runtime and the server without the slow ones: two minutes
+	@$(RUN) -m pytest tests --ignore tests/convert -m "not slow"
+
 test-serve: $(VENV)/.installed
 	@$(RUN) -m pytest tests --ignore tests/convert
 
 test-convert: $(VENV_CONVERT)/.installed
 	@$(CONVERT) -m pytest tests/convert
 
-lint: $(VENV)/.installed $(VENV_CONVERT)/.installed ## format, lint, import rules, types
+lint: $(VENV)/.installed $(VENV_CONVERT)/.installed ## format, lint, language, import rules, types
 	@$(RUN) -m ruff format --check --quiet .
 	@$(RUN) -m ruff check --quiet .
+	@$(RUN) .ci/language.py
 	@$(VENV)/bin/lint-imports --no-cache
 	@$(RUN) -m mypy
 	@$(CONVERT) -m mypy convert tests/convert

@@ -14,6 +14,7 @@ DOCUMENTS = sorted(
     if path.name != "CHANGELOG.md"
 )
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)?(#[^)]*)?\)")
+BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LINE_LENGTH = 120
 README_WORDS = 1400
 ARCHITECTURE_LINES = 120
@@ -83,7 +84,14 @@ def test_tests_lie_in_the_folders_of_what_they_test(package: str) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
 def test_lines_of_documents_fit_a_screen(document: Path) -> None:
-    long = [line for line in text(document).splitlines() if len(line) > LINE_LENGTH]
+    first_page = document == Path("README.md")
+    # elsewhere rows of tables may be long, which Markdown cannot break, and commands
+    prose = text(document) if first_page else BLOCK.sub("", text(document))
+    long = [
+        line
+        for line in prose.splitlines()
+        if len(line) > LINE_LENGTH and (first_page or not line.startswith("|"))
+    ]
     assert long == []
 
 
