@@ -1,7 +1,6 @@
 import json
 import pickle
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -148,15 +147,19 @@ def test_cut_torch_file_is_refused_wherever_it_is_cut(
 
 
 def test_flipped_bytes_are_refused_or_read_but_never_crash(path: Path) -> None:
-    content = saved({"a": torch.ones(64), "epoch": 3})
+    content = saved({"state_dict": {"a": torch.ones(64)}, "epoch": 3})
     generator = np.random.default_rng(5)
-    for _ in range(200):
+    refused = 0
+    for index in range(200):
         damaged = bytearray(content)
-        for place in generator.integers(0, len(content), 4):
+        for place in generator.integers(0, len(content), 1 if index % 2 else 4):
             damaged[place] = generator.integers(0, 256)
         path.write_bytes(damaged)
-        with suppress(CheckpointError):  # no other error, and no crash of the process
+        try:  # any other error, or a crash of the process, would fail the test
             read_state_dict(path)
+        except CheckpointError:
+            refused += 1
+    assert 50 < refused < 190  # one changed byte may be padding, or a value of the tensor
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
@@ -208,10 +211,13 @@ def test_other_content_than_a_state_dict_is_refused(
 
 
 def test_keras_own_layers_pass(path: Path) -> None:
-    path.write_bytes(h5_bytes(layer("Conv2D")))
-    check_keras_config(path)
-    path.write_bytes(keras_bytes(json.dumps(layer("Conv2D", module="keras.layers"))))
-    check_keras_config(path)
+    own, foreign = (layer("Conv2D", module=f"{package}.layers") for package in ("keras", "kerasx"))
+    for config in (layer("Conv2D"), own):
+        for content in (h5_bytes(config), keras_bytes(json.dumps(config))):
+            path.write_bytes(content)
+            check_keras_config(path)
+    path.write_bytes(keras_bytes(json.dumps(foreign)))
+    assert "kerasx.layers.Conv2D" in refusal(check_keras_config, path)
 
 
 @pytest.mark.parametrize(
@@ -281,4 +287,6 @@ def test_real_pickled_module_graph_is_refused(shared: Path) -> None:
 
 
 def test_onnx_bytes_are_valid() -> None:
-    onnx.checker.check_model(onnx.load_from_string(onnx_bytes()))
+    model = onnx.load_from_string(onnx_bytes())
+    onnx.checker.check_model(model)
+    assert model.graph.node[0].op_type == "Relu"

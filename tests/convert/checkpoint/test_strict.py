@@ -48,8 +48,10 @@ def test_a_prefix_of_the_network_itself_stays(path: Path, state: dict[str, torch
 
 
 def test_ignored_keys_may_have_the_prefix(path: Path, state: dict[str, torch.Tensor]) -> None:
-    whole = prefixed("model.", {**state, "fc.weight": torch.zeros(2)})
-    load_strictly(network(), whole, path=path, ignore=("fc.*",))
+    module = network()
+    whole = prefixed("model.", {**plus_one(state), "fc.weight": torch.zeros(2)})
+    load_strictly(module, whole, path=path, ignore=("fc.*",))
+    assert_same(module.state_dict(), plus_one(state))
 
 
 def test_two_networks_under_two_prefixes_are_refused(
@@ -106,6 +108,9 @@ def test_wider_network_is_no_class_count(path: Path, widths: tuple[int, int, int
 def test_ignored_and_batch_counting_keys_may_differ(
     path: Path, state: dict[str, torch.Tensor]
 ) -> None:
-    state["aux.head"] = torch.zeros(1)
-    del state["1.num_batches_tracked"]
-    load_strictly(network(), state, path=path, ignore=("aux.*",))
+    module = network()
+    old = {**plus_one(state), "aux.head": torch.zeros(1)}
+    del old["1.num_batches_tracked"]
+    load_strictly(module, old, path=path, ignore=("aux.*",))
+    count = {"1.num_batches_tracked": torch.tensor(0)}
+    assert_same(module.state_dict(), {**plus_one(state), **count})
