@@ -37,10 +37,10 @@ RENAMED_FIELDS: Mapping[str, str] = {"drawn": "synthetic_weights"}  # of Recipe,
 class Loaded:
     """A network, and what surrounds it so that it answers the task."""
 
-    network: "Network"
-    input: "Input"
-    head: "Head"
-    preprocess: tuple[Step, ...]
+    network: "Network"  # in its own framework, which is the reference
+    input: "Input"  # numerics from decoded media to the network's inputs
+    head: "Head"  # numerics from the network's outputs to the task's
+    preprocess: tuple[Step, ...]  # geometric steps that the runtime performs before the graph
     labels: tuple[str, ...] = ()  # (): the checkpoint names none; a task with classes needs them
     task: Task | None = None  # None: the recipe's; else what this checkpoint can answer
     suppression: NmsConfig | None = None  # of a detector
@@ -217,12 +217,16 @@ def _check_imports(content: bytes) -> None:
         RecipeError: one does not exist; SyntaxError: the file is no Python.
     """
     for module, _ in _project_imports(content):
-        try:
-            exists = find_spec(module) is not None
-        except ModuleNotFoundError:  # its parent does not exist
-            exists = False
-        if not exists:
+        if not _exists(module):
             raise RecipeError(f"no module {module!r}{_import_advice(content)}")
+
+
+def _exists(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError as error:
+        # a missing parent is named; else a package that the parent imports is not installed
+        return not f"{module}.".startswith(f"{error.name}.")
 
 
 def _advice(error: BaseException, content: bytes) -> str:

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,21 @@ def test_imports_of_an_older_layout_are_refused_with_the_line_to_write(
     with pytest.raises(RecipeError, match=r"mine\.py: .*(no module|cannot import name) ") as caught:
         read(path)
     assert "`from convert.authoring import ImageInput, Probabilities`" in str(caught.value)
+
+
+def test_a_missing_package_is_not_taken_for_an_older_layout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as in the deployed environment, which has no onnx
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    for name in [name for name in sys.modules if name.startswith("convert.export")]:
+        monkeypatch.delitem(sys.modules, name)
+    path = tmp_path / "mine.py"
+    path.write_text("from convert.export.frameworks.torch_module import TorchNetwork\n")
+    with pytest.raises(RecipeError, match=r"ModuleNotFoundError: .*onnx") as caught:
+        read(path)
+    assert "no module 'convert" not in str(caught.value)
+    assert "convert.authoring" not in str(caught.value)
 
 
 def test_other_failed_imports_say_nothing_of_authoring(tmp_path: Path) -> None:
