@@ -1,7 +1,7 @@
 """A loaded artifact: decode and preprocess an input, run the graph, build the result."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +45,8 @@ class Model:
 
         Args:
             media: an encoded file (image: JPEG, PNG, WebP, BMP, GIF; sound: WAV, FLAC, Ogg, MP3;
-                clip: MP4, MOV, WebM, Matroska, AVI) or UTF-8 text; or decoded: an image (H, W, 3)
-                uint8 RGB, a waveform (S,) float32 at the spec's sampling rate, a clip
+                clip: MP4, MOV, WebM, Matroska, AVI) or UTF-8 text; or decoded: a Photo, an image
+                (H, W, 3) uint8 sRGB, a waveform (S,) float32 at the spec's sampling rate, a clip
                 (n, H, W, 3) uint8 RGB, a str.
             condition: of the person in a clip: a name or synonym that the version knows; None if
                 nothing is known.
@@ -97,7 +97,7 @@ class Model:
         result = postprocess(self.run(prepared.feeds), context)
         if not is_finite(result):
             raise not_finite(self.spec.id)
-        return result
+        return replace(result, media_warnings=prepared.warnings)
 
     @property
     def provenance(self) -> Provenance:

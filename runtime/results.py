@@ -20,6 +20,7 @@ class Classification:
     labels: tuple[str, ...]  # K names, in the order of `probabilities`
     probabilities: NDArray[np.float32]  # (K,) in [0, 1], sums to 1
     silent: bool = False  # True: the sound was silent, so the probabilities mean nothing
+    media_warnings: tuple[str, ...] = ()  # about the file that was classified
 
     @property
     def label(self) -> str:
@@ -59,6 +60,7 @@ class Embedding:
     version: int  # of the artifact
     digest: str  # of the artifact; equal digests can be compared
     values: NDArray[np.float32]  # (D,), L2 norm 1
+    media_warnings: tuple[str, ...] = ()  # about the file that was embedded
 
     def to_json(self) -> dict[str, Any]:
         """Return `model`, `version`, `digest`, `dimensions` and `embedding`, a list of D floats."""
@@ -78,6 +80,7 @@ class Alpha:
     values: NDArray[np.float32]  # (H, W) in [0, 1], at the source image's size
     raw_minimum: float  # of the network's mask before stretching to [0, 1]
     raw_maximum: float  # close to raw_minimum: no foreground, see `degenerate`
+    media_warnings: tuple[str, ...] = ()  # about the file of the image
 
     @property
     def degenerate(self) -> bool:
@@ -106,6 +109,7 @@ class Detections:
     scores: NDArray[np.float32]  # (M,) in [0, 1]
     classes: NDArray[np.int64]  # (M,)
     keypoints: NDArray[np.float32] | None  # (M, P, 2) x, y in source px; may lie outside the image
+    media_warnings: tuple[str, ...] = ()  # about the file of the image
 
     def to_json(self) -> dict[str, Any]:
         """Return `detections`: a list of `label`, `score`, `box` and, if present, `keypoints`."""
@@ -148,11 +152,11 @@ def is_finite(result: Result) -> bool:
 
 
 def warnings_of(result: Result) -> tuple[str, ...]:
-    """Return the warnings of a result: ASCII sentences."""
+    """Return the warnings about a result and about the media it comes from: ASCII sentences."""
     match result:
         case Classification(silent=True):
-            return (SILENT,)
+            return (*result.media_warnings, SILENT)
         case Alpha(degenerate=True):
-            return (DEGENERATE,)
+            return (*result.media_warnings, DEGENERATE)
         case _:
-            return ()
+            return result.media_warnings

@@ -14,7 +14,9 @@ from runtime.errors import InputError
 
 Colour = tuple[int, int, int]  # red, green, blue, 0 to 255
 Format = Literal["png", "webp", "jpeg"]
-Backdrop = Colour | Image | None  # behind the foreground; None: transparency
+# Behind the foreground: a colour; an image (h, w, 3) RGB, or (h, w, 4) with straight alpha, through
+# which the transparency behind it shows; None: transparency alone
+Backdrop = Colour | Image | None
 
 MEDIA_TYPES: Mapping[Format, str] = {
     "png": "image/png",
@@ -62,6 +64,16 @@ def limit_side(image: Image, longest_px: int) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
+def multiply_alpha(first: Image, second: Image) -> Image:
+    """Return the product of two planes of opacity, (H, W) uint8 each, where 255 is opaque."""
+    return np.asarray(cv2.multiply(first, second, scale=1 / 255), np.uint8)
+
+
+def is_transparent(backdrop: Backdrop) -> bool:
+    """Return whether a cut-out in front of this backdrop has transparent parts."""
+    return backdrop is None or (isinstance(backdrop, np.ndarray) and backdrop.shape[2] == 4)
+
+
 def cover(backdrop: Image, *, height: int, width: int) -> Image:
     """Crop the middle of an image so that, scaled, it covers height x width px.
 
@@ -91,20 +103,21 @@ def encode(foreground: Image, alpha: Image, backdrop: Backdrop, form: Format) ->
     Args:
         foreground: (H, W, 3) uint8, RGB.
         alpha: (H, W) uint8, 255 is all foreground.
-        backdrop: a colour; an image (h, w, 3) uint8 RGB, which is scaled to cover; or None.
+        backdrop: a colour; an image, (h, w, 3) uint8 RGB or (h, w, 4) with straight alpha, which
+            is scaled to cover; or None.
         form: of the file.
 
     Returns:
-        The bytes of a file of H x W px, with an alpha channel if there is no backdrop.
+        The bytes of a file of H x W px, with an alpha channel unless the backdrop is opaque.
 
     Raises:
-        InputError: JPEG without a backdrop, or sides too long for the format.
+        InputError: JPEG without an opaque backdrop, or sides too long for the format.
     """
     height, width = alpha.shape
     check_sides(height, width, form)
-    if backdrop is None and form == "jpeg":
-        raise InputError("JPEG has no transparency; allowed: png, webp, or a backdrop")
-    channels = 4 if backdrop is None else 3
+    if is_transparent(backdrop) and form == "jpeg":
+        raise InputError("JPEG has no transparency; allowed: png, webp, or an opaque backdrop")
+    channels = 4 if is_transparent(backdrop) else 3
     strips = compose_strips(foreground, alpha, backdrop)
     if form == "png":
         return encode_png(strips, height=height, width=width, channels=channels)
@@ -125,12 +138,12 @@ def compose_strips(foreground: Image, alpha: Image, backdrop: Backdrop) -> Itera
     """Yield the composed image from top to bottom, 64 rows at a time.
 
     Yields:
-        (rows, W, 4) uint8 RGBA without a backdrop, else (rows, W, 3) RGB.
+        (rows, W, 4) uint8 RGBA without a backdrop or with a transparent one, else (rows, W, 3).
     """
     height, width = alpha.shape
     scene = backdrop
     if isinstance(backdrop, np.ndarray):
-        scene = cover(backdrop, height=height, width=width)
+        scene = cover(_premultiplied(backdrop), height=height, width=width)
     for top in range(0, height, STRIP_ROWS):
         rows = slice(top, min(top + STRIP_ROWS, height))
         if scene is None:
@@ -139,7 +152,8 @@ def compose_strips(foreground: Image, alpha: Image, backdrop: Backdrop) -> Itera
             strip = (
                 _scaled_rows(scene, rows, height, width) if isinstance(scene, np.ndarray) else scene
             )
-            yield blend(foreground[rows], alpha[rows], strip)
+            compose = blend_transparent if is_transparent(scene) else blend
+            yield compose(foreground[rows], alpha[rows], strip)
 
 
 def blend(image: Image, alpha: Image, backdrop: Colour | Image) -> Image:
@@ -156,6 +170,36 @@ def blend(image: Image, alpha: Image, backdrop: Colour | Image) -> Image:
     scene = np.asarray(backdrop, np.float32)
     share = alpha[:, :, np.newaxis].astype(np.float32) / 255.0
     return np.rint(scene + share * (image - scene)).astype(np.uint8)
+
+
+def blend_transparent(image: Image, alpha: Image, backdrop: Colour | Image) -> Image:
+    """Blend in front of a backdrop with transparent parts: Porter and Duff's "over".
+
+    Args:
+        image: (H, W, 3) uint8.
+        alpha: (H, W) uint8.
+        backdrop: (H, W, 4) uint8, its colours premultiplied by its alpha.
+
+    Returns:
+        (H, W, 4) uint8 with straight alpha; pixels without any opacity are black.
+    """
+    scene = np.asarray(backdrop, np.float32)
+    share = alpha[:, :, np.newaxis].astype(np.float32) / 255.0
+    colours = share * image + (1 - share) * scene[:, :, :3]
+    opacity = 255.0 * share + (1 - share) * scene[:, :, 3:]
+    straight = np.minimum(255.0 * colours / np.maximum(opacity, 1e-3), 255.0)
+    pixels: Image = np.rint(np.concatenate([straight, opacity], axis=2)).astype(np.uint8)
+    pixels[pixels[:, :, 3] == 0] = 0
+    return pixels
+
+
+def _premultiplied(backdrop: Image) -> Image:
+    """Multiply the colours of (h, w, 4) by their alpha: scaling must not mix hidden colours in."""
+    if backdrop.shape[2] == 3:
+        return backdrop
+    opacity = cv2.merge([backdrop[:, :, 3]] * 3)
+    colours = cv2.multiply(np.ascontiguousarray(backdrop[:, :, :3]), opacity, scale=1 / 255)
+    return np.dstack([np.asarray(colours, np.uint8), backdrop[:, :, 3]])
 
 
 def _transparent(image: Image, alpha: Image) -> Image:

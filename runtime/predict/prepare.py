@@ -6,21 +6,20 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.arrays import Image
 from runtime.artifact.manifest import Resample, SampleFrames, Spec, Task, Tokenize
 from runtime.engine.session import Feeds
 from runtime.errors import DecodeError, InputError
 from runtime.media.audio.decode import check_waveform, concatenate
 from runtime.media.audio.silence import is_silent
 from runtime.media.decoders import Decoders, InProcessDecoders
-from runtime.media.images.decode import decode_image
+from runtime.media.images.decode import Photo, decode_photo
 from runtime.media.images.preprocess import preprocess
 from runtime.media.video.sample import SampledFrames, VideoLimits, sample_array
 from runtime.predict.assets import Assets
 
-# Encoded: the bytes of a file, or UTF-8 text. Decoded: an image (H, W, 3) uint8 RGB, a clip
-# (n, H, W, 3) of such frames, a waveform (S,) float32 at the graph's sampling rate, or a str.
-Media = bytes | str | NDArray[np.generic]
+# Encoded: the bytes of a file, or UTF-8 text. Decoded: a Photo, an image (H, W, 3) uint8 sRGB, a
+# clip (n, H, W, 3) of such frames, a waveform (S,) float32 at the graph's sampling rate, or a str.
+Media = bytes | str | Photo | NDArray[np.generic]
 
 # Of the person in a clip: a name that the version knows, or the (D,) float32 vector itself.
 Condition = str | NDArray[np.float32] | None
@@ -50,6 +49,7 @@ class Prepared:
     width: int = 0
     silent: bool = False  # True: the input is a silent sound
     frames: SampledFrames | None = None  # of a clip: the frames in `feeds`, with their times
+    warnings: tuple[str, ...] = ()  # about the media; the result carries them on
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +93,32 @@ def condition_vector(condition: Condition, spec: Spec, assets: Assets) -> NDArra
     return assets.conditions.embed(condition)
 
 
-def load_image(media: Media, *, max_pixels: int = Bounds().pixels) -> Image:
+def load_image(
+    media: Media, *, max_pixels: int = Bounds().pixels, with_alpha: bool = False
+) -> Photo:
     """Decode an image file, or check an image that is decoded already.
 
     Args:
-        media: an encoded file, or (H, W, 3) uint8 RGB.
+        media: an encoded file, a Photo, which is returned, or (H, W, 3) uint8 RGB.
         max_pixels: the largest file decoded.
+        with_alpha: also decode the opacity of a file.
 
     Raises:
         InputError: the file cannot be decoded or is too large; the array is no RGB image.
     """
     if isinstance(media, bytes):
-        return decode_image(media, max_pixels=max_pixels)
-    return _uint8(media, "image", "(H, W, 3)", 3)
+        return decode_photo(media, max_pixels=max_pixels, with_alpha=with_alpha)
+    if isinstance(media, Photo):
+        return media
+    return Photo(_uint8(media, "image", "(H, W, 3)", 3))
 
 
 def _image(media: Media, context: MediaContext) -> Prepared:
-    image = load_image(media, max_pixels=context.bounds.pixels)
-    array = preprocess(image, context.spec.preprocess)
-    height, width = image.shape[:2]
-    return Prepared({context.spec.inputs[0].name: array[np.newaxis]}, height, width)
+    photo = load_image(media, max_pixels=context.bounds.pixels)
+    array = preprocess(photo.pixels, context.spec.preprocess)
+    height, width = photo.pixels.shape[:2]
+    feeds = {context.spec.inputs[0].name: array[np.newaxis]}
+    return Prepared(feeds, height, width, warnings=photo.warnings)
 
 
 def _audio(media: Media, context: MediaContext) -> Prepared:

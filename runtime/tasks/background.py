@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 
 from runtime.arrays import Image
-from runtime.cutout.compose import Backdrop, Format, encode, limit_side
+from runtime.cutout.compose import Backdrop, Format, encode, limit_side, multiply_alpha
 from runtime.cutout.grabcut import grabcut
 from runtime.cutout.matting import Matte, clean, refine, upscale
 from runtime.errors import InputError
+from runtime.media.images.decode import Photo
 from runtime.model import Model
 from runtime.predict.prepare import load_image
 from runtime.results import DEGENERATE, Alpha, Provenance
@@ -62,14 +63,22 @@ class CutOut:
         }
 
 
-def background(media: bytes | Image, model: Model | None, options: Options | None = None) -> CutOut:
+def backdrop_of(photo: Photo) -> Image:
+    """Return a photo as a backdrop: (h, w, 3) RGB, or (h, w, 4) if it has transparent parts."""
+    return photo.pixels if photo.alpha is None else np.dstack([photo.pixels, photo.alpha])
+
+
+def background(
+    media: bytes | Photo | Image, model: Model | None, options: Options | None = None
+) -> CutOut:
     """Separate the foreground of an image from its background.
 
     Besides the image and the result, this takes the memory of the image at `max_side_px` and of
     small tiles.
 
     Args:
-        media: an encoded image, or (H, W, 3) uint8 RGB, which is not changed.
+        media: an encoded image, whose own transparency stays; or decoded: a Photo, or (H, W, 3)
+            uint8 RGB. Decoded pixels are not changed.
         model: for image-segmentation; None if there is none.
         options: None for the defaults.
 
@@ -80,17 +89,20 @@ def background(media: bytes | Image, model: Model | None, options: Options | Non
     """
     options = options or Options()
     _check_model(model, options.method)
-    image = load_image(media, max_pixels=options.max_pixels)
+    photo = load_image(media, max_pixels=options.max_pixels, with_alpha=True)
+    image = photo.pixels
     small = limit_side(image, options.max_side_px)
     matte, method, warnings = _matte(image, small, model, options.method)
     alpha = refine(image, matte) if options.refine else upscale(matte, *image.shape[:2])
     if options.clean:
         # `clean` writes into its image: neither the caller's nor the one that it takes means from
-        if image is media or image is small:
+        if not isinstance(media, bytes) or image is small:
             image = image.copy()
         clean(image, alpha, matte)
+    if photo.alpha is not None:
+        alpha = multiply_alpha(alpha, photo.alpha)
     provenance = model.provenance if model and method == "model" else GRABCUT
-    return CutOut(image, alpha, method, provenance, warnings)
+    return CutOut(image, alpha, method, provenance, (*photo.warnings, *warnings))
 
 
 def _check_model(model: Model | None, method: Method) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from runtime.arrays import Image
 from runtime.errors import InputError
+from runtime.media.images.decode import Photo
 from runtime.model import Model
 from runtime.predict.prepare import load_image
 from runtime.results import Classification, classification_json
@@ -87,6 +88,7 @@ class FaceEmotion:
     models: tuple[Model, ...]  # those that ran, detectors included
     left_out: Mapping[str, str]  # by model id: the reason why a named model cannot vote
     tta: Tta
+    media_warnings: tuple[str, ...] = ()  # about the image's file
 
     @property
     def lead(self) -> str:
@@ -96,10 +98,13 @@ class FaceEmotion:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Return a sentence if the image has more faces than one answer holds."""
+        """Return those about the file, and one if it has more faces than one answer holds."""
         if not MOST_FACES == len(self.faces) < self.faces_found:
-            return ()
-        return (f"{MOST_FACES} of {self.faces_found} faces are answered, the largest",)
+            return self.media_warnings
+        return (
+            *self.media_warnings,
+            f"{MOST_FACES} of {self.faces_found} faces are answered, the largest",
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the emotion of the largest face, then all `faces` and the `models` that ran."""
@@ -116,7 +121,7 @@ class FaceEmotion:
 
 
 def face_emotion(
-    image: bytes | Image,
+    image: bytes | Photo | Image,
     ensemble: Ensemble,
     *,
     detector: Model | None = None,
@@ -125,7 +130,7 @@ def face_emotion(
     """Find the faces of an image and let the ensemble vote on each.
 
     Args:
-        image: an encoded file, or (H, W, 3) uint8 RGB, upright.
+        image: an encoded file, a Photo, or (H, W, 3) uint8 RGB, upright.
         ensemble: the members that vote.
         detector: finds the faces; None if there is none.
         options: None for the defaults.
@@ -139,7 +144,8 @@ def face_emotion(
     options.check()
     if detector is not None:
         detector.require_task("object-detection")
-    pixels = load_image(image)
+    photo = load_image(image)
+    pixels = photo.pixels
     search = _search_faces(pixels, ensemble, detector, options.crop)
     regions = _regions(pixels, search.boxes, options)
     image_faces = ImageFaces(pixels, regions, search.detections, VIEWS[options.tta])
@@ -155,6 +161,7 @@ def face_emotion(
         models=_models_used(ensemble, detector, search, votes),
         left_out=ensemble.left_out,
         tta=options.tta,
+        media_warnings=photo.warnings,
     )
 
 

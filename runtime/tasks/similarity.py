@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from runtime.arrays import Image
 from runtime.artifact.spec import SimilarityScale
 from runtime.errors import InputError
+from runtime.media.images.decode import Photo
 from runtime.model import Model
 from runtime.predict.prepare import Bounds
 from runtime.results import Embedding
@@ -47,6 +48,12 @@ class Similarity:
     scale: SimilarityScale | None  # None: not calibrated
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return the warnings about the images' files, each once."""
+        embeddings = (self.first, *self.others)
+        return tuple(dict.fromkeys(w for one in embeddings for w in one.media_warnings))
+
+    @property
     def best(self) -> int:
         """Return the index of the most similar of the others."""
         return int(np.argmax([comparison.cosine for comparison in self.compared]))
@@ -71,8 +78,8 @@ class Similarity:
 
 
 def similarity(
-    first: bytes | Image | Embedding,
-    others: Sequence[bytes | Image | Embedding],
+    first: bytes | Photo | Image | Embedding,
+    others: Sequence[bytes | Photo | Image | Embedding],
     model: Model,
     *,
     bounds: Bounds | None = None,
@@ -120,7 +127,7 @@ def score(cosine: float, scale: SimilarityScale) -> float:
 
 
 def embed(
-    image: bytes | Image | Embedding, model: Model, *, bounds: Bounds | None = None
+    image: bytes | Photo | Image | Embedding, model: Model, *, bounds: Bounds | None = None
 ) -> Embedding:
     """Return the embedding of an image; check and return an embedding that the caller kept.
 

@@ -7,9 +7,16 @@ from collections.abc import Mapping
 from typing import get_args
 
 from runtime import Model
-from runtime.cutout.compose import MEDIA_TYPES, Backdrop, Colour, Format, parse_colour
+from runtime.cutout.compose import (
+    MEDIA_TYPES,
+    Backdrop,
+    Colour,
+    Format,
+    is_transparent,
+    parse_colour,
+)
 from runtime.errors import InputError
-from runtime.media.images.decode import decode_image
+from runtime.media.images.decode import decode_photo
 from runtime.tasks import background as task
 from serve.errors import error_context
 from serve.repository.models import find_model
@@ -31,17 +38,18 @@ def background(context: RequestContext) -> ImageReply:
     """Answer with the image cut out by the route's model, or by GrabCut in its place."""
     options = context.upload.options
     file_format = choice(options, "format", FORMATS, "png")
-    backdrop = _backdrop(context, _colour(options))
-    if file_format == "jpeg" and backdrop is None:
+    backdrop, backdrop_warnings = _backdrop(context, _colour(options))
+    if file_format == "jpeg" and is_transparent(backdrop):
         raise InputError(
             "format is 'jpeg' without color, but JPEG has no transparency; allowed: png, webp, "
-            "or jpeg with color=rrggbb or a background"
+            "or jpeg with color=rrggbb or an opaque background"
         )
     task_options = _task_options(options, context.settings)
     model = _model(context, task_options.method)
     cut_out = task.background(context.upload.files[0], model, task_options)
     data = cut_out.encode(backdrop=backdrop, form=file_format)
-    return ImageReply(_provenance(cut_out, model), data, MEDIA_TYPES[file_format])
+    warnings = (*cut_out.warnings, *backdrop_warnings)
+    return ImageReply(_provenance(cut_out, model, warnings), data, MEDIA_TYPES[file_format])
 
 
 def _model(context: RequestContext, method: task.Method) -> Model | None:
@@ -56,10 +64,12 @@ def _model(context: RequestContext, method: task.Method) -> Model | None:
     )
 
 
-def _provenance(cut_out: task.CutOut, model: Model | None) -> AnswerProvenance:
+def _provenance(
+    cut_out: task.CutOut, model: Model | None, warnings: tuple[str, ...]
+) -> AnswerProvenance:
     if cut_out.method == "grabcut" or model is None:
-        return AnswerProvenance(**cut_out.provenance.to_json(), warnings=cut_out.warnings)
-    return provenance_of(model, cut_out.warnings)
+        return AnswerProvenance(**cut_out.provenance.to_json(), warnings=warnings)
+    return provenance_of(model, warnings)
 
 
 def _task_options(options: Options, settings: Settings) -> task.Options:
@@ -84,14 +94,17 @@ def _colour(options: Options) -> Colour | None:
     return colour
 
 
-def _backdrop(context: RequestContext, colour: Colour | None) -> Backdrop:
-    """Return the colour or picture behind the foreground; None for transparency."""
+def _backdrop(context: RequestContext, colour: Colour | None) -> tuple[Backdrop, tuple[str, ...]]:
+    """Return the colour or picture behind the foreground, None for transparency; and warnings."""
     if len(context.upload.files) == 1:
-        return colour
+        return colour, ()
     if colour is not None:
         raise InputError("color and the file background are both given; allowed: one of them")
     with error_context("background"):
-        return decode_image(context.upload.files[1], max_pixels=context.settings.max_pixels)
+        photo = decode_photo(
+            context.upload.files[1], max_pixels=context.settings.max_pixels, with_alpha=True
+        )
+    return task.backdrop_of(photo), tuple(f"background: {text}" for text in photo.warnings)
 
 
 def _max_side(options: Options, settings: Settings) -> int:

@@ -3,15 +3,13 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
 from runtime import Model
 from runtime.errors import InputError
 from runtime.media.decoders import Decoders
-from runtime.media.images.decode import decode_image
+from runtime.media.images.decode import Photo, decode_photo
 from runtime.media.video.sample import VideoLimits
 from runtime.predict.prepare import Bounds
 from serve.http.body import receive_body
@@ -37,13 +35,13 @@ class RequestContext:
     settings: Settings
     decoders: Decoders
 
-    def image(self) -> NDArray[np.uint8]:
-        """Return the first file decoded, (H, W, 3) uint8 RGB.
+    def photo(self) -> Photo:
+        """Return the first file decoded.
 
         Raises:
             InputError: it is no image, or over a limit.
         """
-        return decode_image(self.upload.files[0], max_pixels=self.settings.max_pixels)
+        return decode_photo(self.upload.files[0], max_pixels=self.settings.max_pixels)
 
     @property
     def bounds(self) -> Bounds:

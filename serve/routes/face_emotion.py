@@ -31,7 +31,7 @@ def face_emotion(context: RequestContext) -> JsonReply:
     task_options = _task_options(options)
     ensemble = _ensemble(context, options.get("weights"))
     detector = context.repository.get(context.settings.face_detector_model)
-    result = task.face_emotion(context.image(), ensemble, detector=detector, options=task_options)
+    result = task.face_emotion(context.photo(), ensemble, detector=detector, options=task_options)
     provenance = joint_provenance(context.repository[result.lead], result.models, result.warnings)
     return JsonReply(provenance, result.to_json())
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from runtime import Model
 from runtime.artifact.manifest import Task
 from runtime.cutout.compose import limit_side
+from runtime.media.images.decode import Photo
 from runtime.results import Alpha, warnings_of
 from serve.repository.provenance import provenance_of
 from serve.routes.endpoint import JsonReply, RequestContext
@@ -29,11 +30,12 @@ def predict(context: RequestContext, model: Model) -> JsonReply:
     """Answer with the model's result for one file."""
     if model.spec.task in FORMS:
         return _predict_other_media(context, model)
-    image = context.image()
-    height, width = image.shape[:2]
+    photo = context.photo()
+    height, width = photo.pixels.shape[:2]
     if model.spec.task == "image-segmentation":
-        image = limit_side(image, context.settings.background_max_side_px)
-    result = model.predict(image)
+        small = limit_side(photo.pixels, context.settings.background_max_side_px)
+        photo = Photo(small, warnings=photo.warnings)
+    result = model.predict(photo)
     content = result.to_json()
     if isinstance(result, Alpha):
         # the mask is that of the reduced image; at the photo's size it would take 4 B a pixel

@@ -27,12 +27,14 @@ def similarity(context: RequestContext, model: Model) -> JsonReply:
     with error_context("image_a"):
         first_embedding = task.embed(first, model, bounds=context.bounds)
     if len(others) > 1:
-        result = _compare_many(context, model, first_embedding, others, embeddings=embeddings)
-        return JsonReply(provenance_of(model), result)
+        result, warnings = _compare_many(
+            context, model, first_embedding, others, embeddings=embeddings
+        )
+        return JsonReply(provenance_of(model, warnings), result)
     with error_context("image_b"):
         other_embedding = task.embed(others[0], model, bounds=context.bounds)
     pair = task.similarity(first_embedding, (other_embedding,), model, bounds=context.bounds)
-    return JsonReply(provenance_of(model), pair.to_json(embeddings=embeddings))
+    return JsonReply(provenance_of(model, pair.warnings), pair.to_json(embeddings=embeddings))
 
 
 def _compare_many(
@@ -42,8 +44,10 @@ def _compare_many(
     others: Sequence[bytes],
     *,
     embeddings: bool,
-) -> dict[str, Any]:
-    """Return the result for several images; one that cannot be compared appears as its error.
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the result for several images, and the warnings about their files.
+
+    An image that cannot be compared appears as its error.
 
     Raises:
         InputError: none of them can be compared.
@@ -68,7 +72,7 @@ def _compare_many(
             None if isinstance(outcome, InputError) else outcome.to_json() for outcome in outcomes
         ]
         content["embeddings"] = {"first": first.to_json(), "others": listed}
-    return content
+    return content, result.warnings
 
 
 def _embed_or_error(context: RequestContext, model: Model, image: bytes) -> Embedding | InputError:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-DATA = Path(os.environ.get("SLIPWAY_TEST_DATA", "")) / "data"
+_ROOT = Path(os.environ.get("SLIPWAY_TEST_DATA", ""))
+DATA = _ROOT / "data"
+CASES = _ROOT / "cases"  # small inputs, each with the answer that is right
 needs_data = pytest.mark.skipif(
     "SLIPWAY_TEST_DATA" not in os.environ, reason="SLIPWAY_TEST_DATA is not set"
 )

@@ -9,15 +9,22 @@ from runtime.cli.command import Answer, Command, ReadyCommand
 from runtime.cli.files import OutputPaths, error_context, read_file
 from runtime.cli.model_repository import ModelRepository
 from runtime.cli.options import add_artifacts_option, add_model_option
-from runtime.cutout.compose import Backdrop, parse_colour
+from runtime.cutout.compose import Backdrop, is_transparent, parse_colour
 from runtime.draw import draw_matte
 from runtime.errors import InputError
-from runtime.media.images.decode import decode_image
+from runtime.media.images.decode import decode_photo
 from runtime.media.suffixes import IMAGES
 from runtime.model import Model
 from runtime.predict.prepare import Bounds
 from runtime.tasks import defaults
-from runtime.tasks.background import SIDES_PX, CutOut, Method, Options, background
+from runtime.tasks.background import (
+    SIDES_PX,
+    CutOut,
+    Method,
+    Options,
+    backdrop_of,
+    background,
+)
 
 _SUFFIXES = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 
@@ -83,15 +90,17 @@ def _prepare(options: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
     if not SIDES_PX[0] <= options.max_side <= SIDES_PX[1]:
         smallest, largest = SIDES_PX
         raise InputError(f"--max-side is {options.max_side}; allowed: {smallest} to {largest} px")
-    form, backdrop = _format(options), _backdrop(options, bounds)
-    if form == "jpeg" and backdrop is None:
-        raise InputError("JPEG has no transparency; allowed: --color, --behind, png or webp")
+    form, (backdrop, backdrop_warnings) = _format(options), _backdrop(options, bounds)
+    if form == "jpeg" and is_transparent(backdrop):
+        raise InputError(
+            "JPEG has no transparency; allowed: --color, an opaque --behind, png or webp"
+        )
     model = _model(ModelRepository(options.artifacts), options)
     outputs = OutputPaths("--out", options.out, _SUFFIXES[form]) if options.out else None
 
     def answer(path: Path) -> Answer:
-        image = decode_image(read_file(path), max_pixels=bounds.pixels)
-        result = background(image, model, task_options)
+        photo = decode_photo(read_file(path), max_pixels=bounds.pixels, with_alpha=True)
+        result = background(photo, model, task_options)
         out: dict[str, Any] = {}
         if outputs:
             out_path = outputs.path_for(path)
@@ -101,8 +110,8 @@ def _prepare(options: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
             result.provenance,
             {**result.to_json(), **out},
             (_format_result(result, out.get("out")),),
-            result.warnings,
-            lambda: _draw(image, result),
+            (*result.warnings, *backdrop_warnings),
+            lambda: _draw(photo.pixels, result),
         )
 
     return ReadyCommand(answer, IMAGES, outputs.check if outputs else lambda count: None)
@@ -115,16 +124,19 @@ def _format(options: argparse.Namespace) -> Any:
     return by_suffix.get(options.out.suffix.lower(), "png")
 
 
-def _backdrop(options: argparse.Namespace, bounds: Bounds) -> Backdrop:
+def _backdrop(options: argparse.Namespace, bounds: Bounds) -> tuple[Backdrop, tuple[str, ...]]:
+    """Return the colour or picture behind the foreground, None for transparency; and warnings."""
     if options.behind:
         with error_context(options.behind, "--behind "):
-            return decode_image(read_file(options.behind), max_pixels=bounds.pixels)
+            data = read_file(options.behind)
+            photo = decode_photo(data, max_pixels=bounds.pixels, with_alpha=True)
+        return backdrop_of(photo), tuple(f"--behind: {text}" for text in photo.warnings)
     if options.color is None:
-        return None
+        return None, ()
     colour = parse_colour(options.color)
     if colour is None:
         raise InputError(f"--color is {options.color!r}; allowed: #rrggbb or #rgb")
-    return colour
+    return colour, ()
 
 
 def _model(repository: ModelRepository, options: argparse.Namespace) -> Model | None:

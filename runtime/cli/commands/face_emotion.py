@@ -12,7 +12,7 @@ from runtime.cli.model_repository import ModelRepository
 from runtime.cli.options import add_artifacts_option
 from runtime.cli.pictures import format_ranking
 from runtime.draw import Box, draw_boxes
-from runtime.media.images.decode import decode_image
+from runtime.media.images.decode import decode_photo
 from runtime.media.suffixes import IMAGES
 from runtime.model import Model
 from runtime.predict.prepare import Bounds
@@ -94,15 +94,15 @@ def _prepare(options: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
     detector = None if options.crop == "none" else _detector(repository, options.detector)
 
     def answer(path: Path) -> Answer:
-        image = decode_image(read_file(path), max_pixels=bounds.pixels)
-        result = face_emotion(image, ensemble, detector=detector, options=task_options)
+        photo = decode_photo(read_file(path), max_pixels=bounds.pixels)
+        result = face_emotion(photo, ensemble, detector=detector, options=task_options)
         lead = next(model for model in result.models if model.spec.id == result.lead)
         return Answer(
             lead.provenance,
             result.to_json(),
             tuple(_lines(result)),
             result.warnings,
-            lambda: _draw(image, result),
+            lambda: _draw(photo.pixels, result),
         )
 
     return ReadyCommand(answer, IMAGES)

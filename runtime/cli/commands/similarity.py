@@ -46,6 +46,7 @@ def _prepare(options: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
             model.provenance,
             result.to_json(embeddings=options.embeddings),
             (_format(result),),
+            result.warnings,
             picture=(lambda: _draw(images, result, bounds)) if len(images) == 2 else None,
         )
 

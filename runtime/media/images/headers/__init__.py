@@ -15,7 +15,7 @@ mend by handing it a file with the first picture alone:
   is stored as a big-endian LONG;
 - a JPEG without its end marker, whose missing rows libjpeg fills with grey.
 
-Imports nothing of the runtime but its errors and the names of file types.
+Imports nothing of the runtime but its errors, the names of file types and colour code points.
 """
 
 import struct
@@ -27,10 +27,10 @@ from runtime.media.images.headers.gif import read_gif
 from runtime.media.images.headers.jpeg import read_jpeg
 from runtime.media.images.headers.png import read_png
 from runtime.media.images.headers.signature import ImageFormat, image_format
-from runtime.media.images.headers.still import Still
+from runtime.media.images.headers.still import ColourTags, Still
 from runtime.media.images.headers.webp import read_webp
 
-__all__ = ["Still", "read_still"]
+__all__ = ["ColourTags", "Still", "read_still"]
 
 # A reader takes a file and the largest width * height in px. It may let struct.error and IndexError
 # pass: they mean that the file ends within its header.

@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import DecodeError
-from runtime.media.images.headers.still import Still, check_size
+from runtime.media.images.headers.still import AlphaSource, Still, check_size
 
 _FILE_HEADER_BYTES = 14
 _CORE_HEADER_BYTES = 12  # OS/2 1.x: 16-bit sides, no compression field
 _UNCOMPRESSED, _BITFIELDS, _ALPHA_BITFIELDS = 0, 3, 6
+_V3_HEADER_BYTES = 56  # the first with a mask of opacity
 _MASKS_OFFSET = 54
 _MASKS_555 = (0x7C00, 0x03E0, 0x001F)
 
@@ -23,6 +24,7 @@ class _Header:
     height: int  # negative: the rows run from top to bottom
     bits: int  # of a pixel
     compression: int
+    header_bytes: int
 
 
 def read_bmp(data: bytes, max_pixels: int) -> Still:
@@ -36,19 +38,23 @@ def read_bmp(data: bytes, max_pixels: int) -> Still:
     check_size("BMP", width, height, max_pixels)
     masks = _masks(data, header)
     file = data if masks is None else _rewrite_as_24_bit(data, header, masks)
-    return Still("BMP", height, width, file)
+    mask = _alpha_mask(data, header)
+    alpha = None
+    if mask:
+        alpha = AlphaSource(lambda: _rewrite_as_24_bit(data, header, (mask,) * 3), is_grey=True)
+    return Still("BMP", height, width, file, alpha=alpha)
 
 
 def _read_header(data: bytes) -> _Header:
     pixels_offset, header_bytes = struct.unpack_from("<II", data, 10)
     if header_bytes == _CORE_HEADER_BYTES:
         width, height, _, bits = struct.unpack_from("<4H", data, _FILE_HEADER_BYTES + 4)
-        return _Header(pixels_offset, width, height, bits, _UNCOMPRESSED)
+        return _Header(pixels_offset, width, height, bits, _UNCOMPRESSED, header_bytes)
     width, height, _, bits = struct.unpack_from("<iiHH", data, _FILE_HEADER_BYTES + 4)
     # the shortest header of OS/2 2.x ends before the compression field
     has_compression = header_bytes >= 20
     compression = struct.unpack_from("<I", data, 30)[0] if has_compression else _UNCOMPRESSED
-    return _Header(pixels_offset, width, height, bits, compression)
+    return _Header(pixels_offset, width, height, bits, compression, header_bytes)
 
 
 def _masks(data: bytes, header: _Header) -> tuple[int, ...] | None:
@@ -61,6 +67,15 @@ def _masks(data: bytes, header: _Header) -> tuple[int, ...] | None:
     if header.compression == _UNCOMPRESSED and header.bits == 16:
         return _MASKS_555
     return None
+
+
+def _alpha_mask(data: bytes, header: _Header) -> int:
+    """Return the bit mask of the opacity, 0 if the file has none."""
+    has_masks = header.compression in (_BITFIELDS, _ALPHA_BITFIELDS) and header.bits in (16, 32)
+    has_fourth = header.compression == _ALPHA_BITFIELDS or header.header_bytes >= _V3_HEADER_BYTES
+    if not has_masks or not has_fourth:
+        return 0
+    return int(struct.unpack_from("<I", data, _MASKS_OFFSET + 12)[0])
 
 
 def _rewrite_as_24_bit(data: bytes, header: _Header, masks: tuple[int, ...]) -> bytes:

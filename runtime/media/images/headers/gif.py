@@ -5,7 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from runtime.errors import DecodeError
-from runtime.media.images.headers.still import CanvasPosition, Still, check_size, limit_parts
+from runtime.media.images.headers.still import (
+    AlphaSource,
+    CanvasPosition,
+    Still,
+    check_size,
+    limit_parts,
+)
 
 _SCREEN_BYTES = 13  # signature and logical screen descriptor
 _EXTENSION, _IMAGE, _END, _SUB_BLOCK = 0x21, 0x2C, 0x3B, 0x00
@@ -18,7 +24,7 @@ _GREY_PALETTE = bytes(level for level in range(256) for _ in range(3))
 @dataclass(frozen=True, slots=True)
 class _ImageBlock:
     offset: int  # of the image separator
-    transparent: int  # palette index, 0 if the frame has none
+    transparent: int | None  # palette index; None: the frame has no transparent colour
 
 
 def read_gif(data: bytes, max_pixels: int) -> Still:
@@ -37,17 +43,25 @@ def read_gif(data: bytes, max_pixels: int) -> Still:
     check_size("GIF", width, height, max_pixels)
     palette_offset = frame.offset + 10
     palette = _palette(data, flags, palette_offset, frame_flags)
-    red, green, blue = palette[3 * frame.transparent :][:3]
+    red, green, blue = palette[3 * (frame.transparent or 0) :][:3]
     pixels = memoryview(data)[_pixel_data(data, palette_offset + _palette_bytes(frame_flags))]
-    header = _header(columns, rows, palette, frame_flags & _INTERLACED)
+
+    def make_file(palette: bytes) -> bytes:
+        header = _header(columns, rows, palette, frame_flags & _INTERLACED)
+        return b"".join((header, pixels, bytes([_END])))
+
+    alpha = None
+    if frame.transparent is not None:
+        opacity = bytes(0 if index == frame.transparent else 255 for index in range(256))
+        opacity_palette = bytes(level for level in opacity for _ in range(3))
+        alpha = AlphaSource(lambda: make_file(opacity_palette), is_grey=True)
     position = CanvasPosition(top, left, rows, columns, fill=(red, green, blue))
-    file = b"".join((header, pixels, bytes([_END])))
-    return Still("GIF", height, width, file, position=position)
+    return Still("GIF", height, width, make_file(palette), position=position, alpha=alpha)
 
 
 def _first_image(data: bytes, offset: int) -> _ImageBlock:
     """Find the first image, and the transparent colour that the control block before it names."""
-    transparent = 0
+    transparent = None
     for block_type, block in limit_parts("GIF", _blocks(data, offset)):
         if block_type == _IMAGE:
             return _ImageBlock(block, transparent)

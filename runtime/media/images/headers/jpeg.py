@@ -2,17 +2,18 @@
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from runtime.errors import DecodeError
 from runtime.media.images.headers.exif import read_orientation
-from runtime.media.images.headers.still import Still, check_size, limit_parts
+from runtime.media.images.headers.still import ColourTags, Still, check_size, limit_parts
 
 # 0xFF and a code that begins a segment: not a fill byte, stuffed zero, restart or TEM. Bytes
 # between segments are skipped, as libjpeg skips them.
 _MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])")
-_SCAN, _APP1 = 0xDA, 0xE1
+_SCAN, _APP1, _APP2 = 0xDA, 0xE1, 0xE2
+_ICC = b"ICC_PROFILE\0"
 _WITHOUT_CONTENT = (0xD8, 0xD9)  # start and end of image
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset((0xC2, 0xCA))
@@ -40,11 +41,16 @@ def read_jpeg(data: bytes, max_pixels: int) -> Still:
     marker are accepted, as phones append previews and depth maps.
     """
     frame, exif, scan = None, b"", 0
+    profile: dict[int, bytes] = {}  # by number, from 1
+    profile_parts = 0
     for marker, start, end in limit_parts("JPEG", _segments(data)):
         if marker in _FRAMES:
             frame = _read_frame(data, marker, start, max_pixels)
         elif marker == _APP1 and not exif and data.startswith(b"Exif\0\0", start):
             exif = data[start:end]
+        elif marker == _APP2 and data.startswith(_ICC, start):
+            number, profile_parts = data[start + len(_ICC)], data[start + len(_ICC) + 1]
+            profile.setdefault(number, data[start + len(_ICC) + 2 : end])
         elif marker == _SCAN:
             scan = start
             break
@@ -52,7 +58,16 @@ def read_jpeg(data: bytes, max_pixels: int) -> Still:
         raise DecodeError("JPEG has no frame header before its first scan")
     _check_scans(data, scan, frame)
     orientation = read_orientation(exif)
-    return Still("JPEG", frame.height, frame.width, file=data, orientation=orientation)
+    colours = _join_profile(profile, profile_parts)
+    return Still("JPEG", frame.height, frame.width, data, orientation, colours=colours)
+
+
+def _join_profile(parts: Mapping[int, bytes], count: int) -> ColourTags:
+    """Join an ICC profile from the segments that hold up to 65,519 bytes of it each."""
+    missing = count - len(parts.keys() & set(range(1, count + 1)))
+    if missing:
+        return ColourTags(fault=f"is damaged: {missing} of its {count} parts are missing")
+    return ColourTags(b"".join(parts[number] for number in range(1, count + 1)))
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:

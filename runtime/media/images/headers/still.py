@@ -1,10 +1,11 @@
 """The result of all header readers, and the checks that they share."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
 from runtime.errors import DecodeError, TooLargeError
+from runtime.media.images.colour.cicp import CodePoints
 from runtime.media.images.headers.signature import ImageFormat
 
 T = TypeVar("T")
@@ -26,6 +27,23 @@ class CanvasPosition:
 
 
 @dataclass(frozen=True, slots=True)
+class AlphaSource:
+    """The way to the opacity of a picture, which the file for its colours does not hold."""
+
+    make_file: Callable[[], bytes]  # of the same size as the picture
+    is_grey: bool = False  # True: the grey levels of that file are the opacity
+
+
+@dataclass(frozen=True, slots=True)
+class ColourTags:
+    """What a file says about its colours, not yet understood."""
+
+    icc: bytes = b""  # the profile, b"" without one
+    code_points: CodePoints | None = None  # they take precedence over the profile
+    fault: str = ""  # the reason why a profile could not be taken out of the file
+
+
+@dataclass(frozen=True, slots=True)
 class Still:
     """The first picture of an encoded image, ready for the decoder."""
 
@@ -35,6 +53,8 @@ class Still:
     file: bytes  # the first picture and nothing else that changes pixels
     orientation: int = 1  # as in EXIF, 1 to 8; not yet applied
     position: CanvasPosition | None = None  # None: the picture is the whole canvas
+    colours: ColourTags = ColourTags()
+    alpha: AlphaSource | None = None  # None: every pixel is opaque
 
 
 def check_size(image_format: ImageFormat, width: int, height: int, max_pixels: int) -> None:

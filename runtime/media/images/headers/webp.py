@@ -6,10 +6,18 @@ from dataclasses import dataclass
 
 from runtime.errors import DecodeError
 from runtime.media.images.headers.exif import read_orientation
-from runtime.media.images.headers.still import CanvasPosition, Still, check_size, limit_parts
+from runtime.media.images.headers.still import (
+    AlphaSource,
+    CanvasPosition,
+    ColourTags,
+    Still,
+    check_size,
+    limit_parts,
+)
 
 _RIFF_BYTES = 12
 _ANIMATION_FLAG = 0x02
+_ALPHA_FLAG = 0x10
 _FRAME_HEADER_BYTES = 16
 _BITSTREAMS = (b"VP8 ", b"VP8L")
 
@@ -39,13 +47,26 @@ def read_webp(data: bytes, max_pixels: int) -> Still:
     height, width = (_canvas_size if extended else _bitstream_size)(data, first)
     check_size("WebP", width, height, max_pixels)
     if not extended:
-        return Still("WebP", height, width, file=_plain_file(data, first))
+        return Still(
+            "WebP", height, width, _plain_file(data, first), alpha=_alpha(data, first, None)
+        )
     exif = _find_chunk(rest, b"EXIF")
     orientation = read_orientation(data[exif.start : exif.end]) if exif else 1
     animated = data[first.start] & _ANIMATION_FLAG
-    position, bitstream = (_first_frame if animated else _only_frame)(data, rest)
+    position, chunks = _first_frame(data, rest) if animated else (None, rest)
+    bitstream = _image_chunk(chunks)
     _check_frame(data, bitstream, position, height, width)
-    return Still("WebP", height, width, _plain_file(data, bitstream), orientation, position)
+    profile = _find_chunk(rest, b"ICCP")
+    return Still(
+        "WebP",
+        height,
+        width,
+        _plain_file(data, bitstream),
+        orientation,
+        position,
+        ColourTags(data[profile.start : profile.end]) if profile else ColourTags(),
+        _alpha(data, bitstream, _find_chunk(chunks, b"ALPH")),
+    )
 
 
 def _chunks(data: bytes, start: int, end: int) -> Iterator[_Chunk]:
@@ -71,21 +92,22 @@ def _canvas_size(data: bytes, header: _Chunk) -> tuple[int, int]:
     return height, width
 
 
-def _only_frame(data: bytes, chunks: list[_Chunk]) -> tuple[CanvasPosition | None, _Chunk]:
+def _image_chunk(chunks: list[_Chunk]) -> _Chunk:
     bitstream = _find_chunk(chunks, *_BITSTREAMS)
     if bitstream is None:
         raise DecodeError("WebP has no image chunk; allowed: VP8, VP8L")
-    return None, bitstream
+    return bitstream
 
 
-def _first_frame(data: bytes, chunks: list[_Chunk]) -> tuple[CanvasPosition | None, _Chunk]:
+def _first_frame(data: bytes, chunks: list[_Chunk]) -> tuple[CanvasPosition, list[_Chunk]]:
+    """Return the position of the first frame of an animation, and the chunks in it."""
     frame = _find_chunk(chunks, b"ANMF")
     if frame is None:
         raise DecodeError("WebP says it is animated and has no frame")
     left, top, width, height = (_uint24(data, frame.start + offset) for offset in (0, 3, 6, 9))
     position = CanvasPosition(top * 2, left * 2, height + 1, width + 1, fill=(0, 0, 0))
     frame_chunks = limit_parts("WebP", _chunks(data, frame.start + _FRAME_HEADER_BYTES, frame.end))
-    return position, _only_frame(data, list(frame_chunks))[1]
+    return position, list(frame_chunks)
 
 
 def _check_frame(
@@ -118,6 +140,28 @@ def _plain_file(data: bytes, bitstream: _Chunk) -> bytes:
     header = struct.pack("<4sI4s4sI", b"RIFF", padded + 12, b"WEBP", bitstream.name, size)
     content = memoryview(data)[bitstream.start : bitstream.end]
     return b"".join((header, content, b"\0" * (size % 2)))
+
+
+def _alpha(data: bytes, bitstream: _Chunk, plane: _Chunk | None) -> AlphaSource | None:
+    """Return the opacity: of the image data if they are lossless, or else of a chunk ALPH."""
+    if bitstream.name == b"VP8L":
+        has_alpha = data[bitstream.start + 4] & 0x10
+        return AlphaSource(lambda: _plain_file(data, bitstream)) if has_alpha else None
+    return AlphaSource(lambda: _file_with_alpha(data, bitstream, plane)) if plane else None
+
+
+def _file_with_alpha(data: bytes, bitstream: _Chunk, plane: _Chunk) -> bytes:
+    """Return a WebP file of lossy image data and its plane of opacity."""
+    height, width = _bitstream_size(data, bitstream)
+    sizes = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    header = struct.pack("<4sIB3x", b"VP8X", 10, _ALPHA_FLAG) + sizes
+    chunks = [header]
+    for chunk in (plane, bitstream):
+        size = chunk.end - chunk.start
+        content = data[chunk.start : chunk.end]
+        chunks += [struct.pack("<4sI", chunk.name, size), content, b"\0" * (size % 2)]
+    body = b"".join(chunks)
+    return struct.pack("<4sI4s", b"RIFF", len(body) + 4, b"WEBP") + body
 
 
 def _uint24(data: bytes, offset: int) -> int:
