@@ -33,7 +33,7 @@ def answer_files(command: ReadyCommand, options: Namespace) -> int:
     for index, entry in enumerate(entries):
         progress.show(index, entry)
         try:
-            text = _answer_entry(entry, command, drawings, as_json=options.json)
+            text, warnings = _answer_entry(entry, command, drawings, as_json=options.json)
         except (SlipwayError, OSError, MemoryError) as error:
             progress.clear()
             refused += 1
@@ -41,12 +41,15 @@ def answer_files(command: ReadyCommand, options: Namespace) -> int:
         else:
             progress.clear()
             print(text, flush=True)
+            if not options.json:
+                _report_warnings(entry, warnings)
     return 1 if refused else 0
 
 
 def _answer_entry(
     entry: Path | NoFile, command: ReadyCommand, drawings: OutputPaths | None, *, as_json: bool
-) -> str:
+) -> tuple[str, tuple[str, ...]]:
+    """Return the answer to a file as text or JSON, and its warnings, which JSON holds itself."""
     if isinstance(entry, NoFile):
         raise InputError(entry.reason)
     answer = command.answer(entry)
@@ -56,7 +59,8 @@ def _answer_entry(
             raise InputError("--draw: this answer cannot be drawn")
         picture_path = drawings.path_for(entry)
         picture_path.write_bytes(encode_picture(answer.picture()))
-    return _format_json(entry, answer, picture_path) if as_json else _format_text(entry, answer)
+    text = _format_json(entry, answer, picture_path) if as_json else _format_text(entry, answer)
+    return text, answer.warnings
 
 
 def _format_json(path: Path, answer: Answer, picture_path: Path | None) -> str:
@@ -71,8 +75,13 @@ def _format_json(path: Path, answer: Answer, picture_path: Path | None) -> str:
 
 def _format_text(path: Path, answer: Answer) -> str:
     first, *others = answer.lines
-    indented = (f"  {line}" for line in (*others, *(f"({w})" for w in answer.warnings)))
+    indented = (f"  {line}" for line in others)
     return "\n".join([f"{printable(str(path))}: {first}", *indented])
+
+
+def _report_warnings(path: Path | NoFile, warnings: tuple[str, ...]) -> None:
+    for warning in warnings:
+        print(f"runtime: {printable(str(path))}: warning: {warning}", file=sys.stderr, flush=True)
 
 
 def _report_error(entry: Path | NoFile, reason: str, *, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from convert import recipe
 from convert.models.image_embedding_mobilenetv2 import RECIPE
@@ -13,6 +14,8 @@ from convert.samples.sets import find_media, from_files
 from runtime.cli.files import expand
 from runtime.media.suffixes import IMAGES, SUFFIXES
 from tests.convert.support import nets
+from tests.runtime.support.pictures import encode
+from tests.runtime.support.profiles import DISPLAY_P3, SRGB_CURVE, matrix_profile, parametric
 
 
 @pytest.mark.parametrize("model_id", recipe.model_ids())
@@ -32,3 +35,10 @@ def test_calibration_reads_every_file_of_a_folder_that_the_command_line_reads(
     )
     parts = (media.calibration, media.validation, media.test)
     assert sum(map(len, parts)) == len(expand([str(tmp_path)], IMAGES)) == len(IMAGES) + 1
+
+
+def test_calibration_images_are_converted_to_srgb_like_those_of_the_server() -> None:
+    picture = Image.new("RGB", (8, 8), (234, 51, 35))  # sRGB's pure red, as Display P3 stores it
+    icc = matrix_profile(DISPLAY_P3, parametric(*SRGB_CURVE))
+    pixels = MODALITIES[RECIPE.media].read(encode(picture, "PNG", icc_profile=icc))
+    assert np.abs(pixels.astype(int) - (255, 0, 0)).max() <= 2

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from runtime.cli.answer_files import answer_files
 from runtime.cli.command import Answer, ReadyCommand
@@ -22,6 +23,7 @@ from tests.runtime.support.command_line import (
     read_image,
     start,
 )
+from tests.runtime.support.pictures import encode
 
 
 def test_a_folder_is_answered_in_order_with_an_error_per_refused_file(
@@ -176,3 +178,19 @@ def test_progress_is_written_to_a_terminal_and_erased(artifacts: Path, images: P
     assert "[1/3] 1.png" in progress
     assert "[3/3] 3.png" in progress
     assert progress.endswith("\r\x1b[K")
+
+
+def test_warnings_about_a_file_are_on_stderr_and_in_json(
+    artifacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(encode(Image.new("RGB", (40, 40), (200, 30, 30)), "PNG", icc_profile=b"no"))
+    warning = "the colour profile is damaged: it has no signature 'acsp': the colours count as sRGB"
+    assert main(command_line(artifacts, "face-emotion", photo)) == 0
+    captured = capsys.readouterr()
+    assert captured.err == f"runtime: {photo}: warning: {warning}\n"
+    assert warning not in captured.out
+    assert main(command_line(artifacts, "face-emotion", photo, "--json")) == 0
+    captured = capsys.readouterr()
+    assert json_lines(captured.out)[0]["warnings"] == [warning]
+    assert captured.err == ""

@@ -14,6 +14,7 @@ from runtime.cutout.compose import (
     cover,
     encode,
     limit_side,
+    multiply_alpha,
     parse_colour,
 )
 from runtime.errors import InputError
@@ -125,3 +126,37 @@ def test_limit_side_keeps_the_aspect_ratio_and_small_images() -> None:
     assert small[:, :15].max() == 0
     assert small[:, 15:].min() == 255
     assert limit_side(np.zeros((1, 5000, 3), np.uint8), 100).shape == (1, 100, 3)
+
+
+def test_alphas_multiply_to_the_nearest_level() -> None:
+    first, second = np.array([[0, 128, 255, 200]], np.uint8), np.array([[90, 64, 255, 0]], np.uint8)
+    assert multiply_alpha(first, second).tolist() == [[0, 32, 255, 0]]
+
+
+def test_a_transparent_backdrop_is_composed() -> None:
+    image = np.full((1, 4, 3), (200, 100, 0), np.uint8)
+    alpha = np.array([[0, 255, 128, 0]], np.uint8)
+    backdrop = np.array([[[0, 0, 250, 100]] * 3 + [[7, 7, 7, 0]]], np.uint8)
+    pixels = decode(encode(image, alpha, backdrop, "png"))[0]
+    assert pixels[0].tolist() == [0, 0, 250, 100]
+    assert pixels[1].tolist() == [200, 100, 0, 255]
+    share = 128 / 255
+    opacity = share + (1 - share) * 100 / 255
+    red = share * 200 / opacity
+    blue = (1 - share) * 100 / 255 * 250 / opacity
+    np.testing.assert_allclose(pixels[2], [red, red / 2, blue, 255 * opacity], atol=1)
+    assert pixels[3].tolist() == [0, 0, 0, 0]
+    with pytest.raises(InputError, match="JPEG has no transparency; allowed: png, webp, or an op"):
+        encode(image, alpha, backdrop, "jpeg")
+
+
+def test_hidden_colours_of_a_backdrop_do_not_show_when_it_is_scaled() -> None:
+    backdrop = np.zeros((2, 40, 4), np.uint8)
+    backdrop[:, :20] = (255, 0, 0, 255)
+    backdrop[:, 20:] = (0, 255, 0, 0)  # green, which nobody sees
+    clear = np.zeros((2, 30), np.uint8)
+    pixels = decode(encode(np.zeros((2, 30, 3), np.uint8), clear, backdrop, "png"))
+    soft = pixels[pixels[:, :, 3] > 0]
+    assert len(soft) >= 30
+    assert soft[:, 1].max() <= 2
+    assert soft[:, 0].min() >= 253

@@ -7,10 +7,13 @@ import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from runtime.results import DEGENERATE
 from runtime.tasks.background import FELL_BACK, NO_MODEL, NOTHING_FOUND
 from serve.settings import Settings
+from tests.runtime.support.pictures import encode
+from tests.runtime.support.profiles import DISPLAY_P3, SRGB_CURVE, matrix_profile, parametric
 from tests.serve.conftest import Serve
 from tests.serve.support.requests import FORMS, MULTI_FILE_FORMS, post
 from tests.support.artifacts import CLASSIFIER, SEGMENTATION, write_artifact
@@ -252,3 +255,54 @@ def test_grabcut_may_be_chosen_over_the_model(tmp_path: Path, serve: Serve) -> N
     client = serve(Settings(artifacts=tmp_path, allow_seeded=True))
     response = client.post(MASK, content=png(disc()), params={"method": "grabcut"})
     assert (response.headers["x-model"], response.headers["x-model-weights"]) == ("grabcut", "none")
+
+
+def encode_rgba(image: NDArray[np.uint8]) -> bytes:
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA))[1].tobytes()
+
+
+def test_the_alpha_of_the_image_stays_in_the_cut_out(client: httpx.Client) -> None:
+    alpha = np.full((32, 48), 255, np.uint8)
+    alpha[:16] = 0
+    alpha[16:20] = 100
+    image = encode_rgba(np.dstack([half_white(), alpha]))
+    pixels = decode(client.post(MASK, files={"image": image}, params=PLAIN))
+    assert np.all(pixels[:16, :, 3] == 0)
+    assert np.all(pixels[16:20, 28:, 3] == 100)
+    assert np.all(pixels[20:, 28:, 3] == 255)
+    assert np.all(pixels[20:, :20, 3] == 0)
+
+
+def test_a_transparent_background_is_composed(client: httpx.Client) -> None:
+    backdrop = np.zeros((32, 48, 4), np.uint8)
+    backdrop[:16] = (10, 200, 30, 255)
+    files = {"image": png(half_white()), "background": encode_rgba(backdrop)}
+    pixels = decode(client.post(MASK, files=files, params=PLAIN))
+    assert pixels[4, 4].tolist() == [30, 200, 10, 255]
+    assert pixels[28, 4].tolist() == [0, 0, 0, 0]
+    assert pixels[28, 44].tolist() == [255, 255, 255, 255]
+    refused = client.post(MASK, files=files, params={"format": "jpeg"})
+    assert refused.status_code == 400
+    assert refused.json()["error"].endswith("or jpeg with color=rrggbb or an opaque background")
+
+
+def test_a_cut_out_has_the_colours_that_viewers_show_of_the_photo(client: httpx.Client) -> None:
+    photo = half_white()
+    photo[:, 24:] = (234, 51, 35)  # sRGB's pure red, as Display P3 stores it
+    icc = matrix_profile(DISPLAY_P3, parametric(*SRGB_CURVE))
+    data = encode(Image.fromarray(photo), "PNG", icc_profile=icc)
+    pixels = decode(client.post(MASK, files={"image": data}, params=PLAIN))
+    assert np.all(pixels[:, 36:, 3] == 255)
+    assert np.abs(pixels[:, 36:, :3].astype(int) - (0, 0, 255)).max() <= 2
+    files = {"image": png(half_white()[:, ::-1].copy()), "background": data}
+    composed = decode(client.post(MASK, files=files, params=PLAIN))
+    np.testing.assert_allclose(composed[4, 44], [0, 0, 255], atol=2)
+
+
+def test_profiles_that_cannot_be_used_are_warnings(client: httpx.Client) -> None:
+    damaged = encode(Image.fromarray(half_white()), "PNG", icc_profile=b"no profile")
+    reason = "the colour profile is damaged: it has no signature 'acsp': the colours count as sRGB"
+    response = client.post(MASK, files={"image": damaged})
+    assert response.headers["x-warnings"] == reason
+    files = {"image": png(half_white()), "background": damaged}
+    assert client.post(MASK, files=files).headers["x-warnings"] == f"background: {reason}"

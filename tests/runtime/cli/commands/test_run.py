@@ -106,7 +106,7 @@ def test_silence_adds_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[st
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [answer["warnings"] for answer in answers] == [[SILENT], []]
     assert main(["run", str(artifact), str(quiet)]) == 0
-    assert capsys.readouterr().out.splitlines()[1] == f"  ({SILENT})"
+    assert capsys.readouterr().err == f"runtime: {quiet}: warning: {SILENT}\n"
 
 
 def test_a_nearly_constant_mask_adds_a_warning(
