@@ -58,7 +58,8 @@ def _adapted(primaries: Sequence[tuple[float, float]]) -> np.ndarray:
         [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
     )
     scale = np.diag((cones @ D50) / (cones @ white))
-    return np.linalg.inv(cones) @ scale @ cones @ matrix
+    adapted: np.ndarray = np.linalg.inv(cones) @ scale @ cones @ matrix
+    return adapted
 
 
 def _xyz(values: Sequence[float]) -> bytes:
