@@ -1,7 +1,7 @@
-"""Texts embedded while converting, by the reference of `clinical_text_minilm`.
+"""Embeddings of clinical conditions, computed by the reference of `clinical_text_minilm`.
 
-A gait model is told of its patient by such an embedding. Those of the conditions that it knows by
-name travel with it, so that serving it needs no text model.
+A gait model takes such an embedding as its second input. The embeddings of the conditions that it
+knows by name are packaged with it, so that serving needs no text model.
 """
 
 import io
@@ -24,30 +24,30 @@ TEXT_MODEL = "clinical_text_minilm"
 
 
 def find_encoder() -> Path:
-    """The folder that the text model is read from: placed, installed, or fetched.
+    """Return the folder of the text model: placed, installed, or downloaded.
 
     Raises:
-        CheckpointError: there is none, or the published one is not what was recorded.
+        CheckpointError: there is none, or the published one differs from the recorded hashes.
     """
     store = Store.from_environment(os.environ)
-    found = weights.find(recipe.find(TEXT_MODEL), "pretrained", None, fetch=store.fetch)
-    assert found.path is not None  # pretrained weights lie somewhere
-    return found.path
+    text_weights = weights.find(recipe.find(TEXT_MODEL), "pretrained", None, fetch=store.fetch)
+    assert text_weights.path is not None  # "pretrained" finds a path or raises
+    return text_weights.path
 
 
 def condition_assets() -> dict[str, bytes]:
-    """What a model that takes a condition has as `Loaded.assets`: the conditions with a name.
+    """Return `Loaded.assets` of a model that takes a condition: the embedded table.
 
     Raises:
         CheckpointError: there is no text model.
-        RecipeError: the table of conditions is not one.
+        RecipeError: the table of conditions is refused.
     """
     table = read_conditions(placed_conditions())
     return {CONDITIONS: conditions_file(table, find_encoder())}
 
 
 def condition_sources() -> tuple[Path, ...]:
-    """What those assets are made from, for `Recipe.reads`.
+    """Return the files that `condition_assets` reads, for `Recipe.reads`.
 
     Raises:
         CheckpointError: there is no text model.
@@ -56,34 +56,35 @@ def condition_sources() -> tuple[Path, ...]:
 
 
 def embed(texts: Sequence[str], folder: Path) -> NDArray[np.float32]:
-    """Embeddings of texts by the reference framework.
+    """Embed texts in the reference framework.
 
     Args:
-        texts: any.
-        folder: of the text model.
+        texts: n texts.
+        folder: the text model.
 
     Returns:
-        (n, D) float32, L2 norm 1.
+        (n, D) float32, each of L2 norm 1.
 
     Raises:
         CheckpointError: the folder does not load.
     """
-    asked = recipe.find(TEXT_MODEL).recipe
-    loaded = asked.load(folder)
+    text_recipe = recipe.find(TEXT_MODEL).recipe
+    loaded = text_recipe.load(folder)
     rows = []
     for text in texts:
-        feeds = MODALITIES[asked.media].to_feeds(text, loaded)
-        given = loaded.input.apply(*(feeds[tensor.name] for tensor in loaded.input.tensors))
-        rows.append(loaded.head.apply(*loaded.network.forward(*given))["embedding"])
+        feeds = MODALITIES[text_recipe.media].to_feeds(text, loaded)
+        inputs = loaded.input.apply(*(feeds[tensor.name] for tensor in loaded.input.tensors))
+        outputs = loaded.network.forward(*inputs)
+        rows.append(loaded.head.apply(*outputs)["embedding"])
     return np.concatenate(rows)
 
 
 def conditions_file(conditions: Sequence[Condition], folder: Path) -> bytes:
-    """conditions.npz of a version, see artifacts/README.md.
+    """Return the content of conditions.npz; artifacts/README.md has its format.
 
     Args:
         conditions: the table.
-        folder: of the text model.
+        folder: the text model.
     """
     buffer = io.BytesIO()
     np.savez_compressed(

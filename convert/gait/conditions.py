@@ -1,6 +1,7 @@
-"""Clinical conditions that the gait model knows by name: a table in a data file of its own.
+"""Clinical conditions that the gait model knows by name, read from a JSON table.
 
-A user's table has the same form; `gait` is what the synthetic weights were taught to expect.
+A user's table has the same form. Its field `gait` is for training: the gait that a condition makes
+likelier.
 """
 
 import json
@@ -12,7 +13,7 @@ from convert.errors import RecipeError
 from runtime.artifact.conditions import normalize_name
 
 CONDITIONS = Path(__file__).parents[1] / "models" / "gait_conditions.json"
-PLACED = Path("checkpoints", "gait_student.conditions.json")  # the user's table
+PLACED = Path("checkpoints", "gait_student.conditions.json")  # place of a user's table
 FIELDS = ("name", "synonyms", "description", "gait")
 
 
@@ -23,16 +24,16 @@ class Condition:
     name: str
     synonyms: tuple[str, ...]
     description: str  # one sentence
-    gait: str | None  # the walk that it makes likelier; None: it says nothing about the walk
+    gait: str | None  # class of gait that it makes likelier; None: it does not concern walking
 
     @property
     def text(self) -> str:
-        """What is embedded when the condition is chosen by name."""
+        """Return the text that stands for the condition: it is embedded."""
         return f"{self.name}. {self.description}"
 
 
 def placed_conditions() -> Path:
-    """The user's table where there is one, else the project's."""
+    """Return the path of the user's table, or of the project's if there is none."""
     return PLACED if PLACED.is_file() else CONDITIONS
 
 
@@ -43,28 +44,30 @@ def read_conditions(path: Path = CONDITIONS) -> tuple[Condition, ...]:
         path: JSON, a list of objects with FIELDS; `gait` may be missing or null.
 
     Raises:
-        RecipeError: unreadable, an entry of another form, or a name or synonym that occurs twice.
+        RecipeError: it is not readable, an entry has another form, or a name or synonym occurs
+            twice.
     """
     try:
         rows = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise RecipeError(f"{path}: no readable table of conditions ({error})") from error
     if not isinstance(rows, list) or not rows:
-        raise RecipeError(f"{path}: needed is a list of objects with {', '.join(FIELDS)}")
+        raise RecipeError(f"{path}: needed: a list of objects with {', '.join(FIELDS)}")
     conditions = tuple(_condition(row, f"{path}: [{index}]") for index, row in enumerate(rows))
-    seen: set[str] = set()
+    names: set[str] = set()
     for condition in conditions:
         for name in (condition.name, *condition.synonyms):
-            if normalize_name(name) in seen:
-                raise RecipeError(f"{path}: {name!r} stands there twice; names must be distinct")
-            seen.add(normalize_name(name))
+            if normalize_name(name) in names:
+                raise RecipeError(f"{path}: {name!r} is listed twice; names must be unique")
+            names.add(normalize_name(name))
     return conditions
 
 
 def _condition(row: Any, place: str) -> Condition:
+    """Check one row; `place` begins every error."""
     if not isinstance(row, dict) or not {*FIELDS[:3]} <= row.keys() <= {*FIELDS}:
-        found = ", ".join(map(str, row)) if isinstance(row, dict) else type(row).__name__
-        raise RecipeError(f"{place} has {found}; needed: {', '.join(FIELDS[:3])}; allowed: gait")
+        actual = ", ".join(map(str, row)) if isinstance(row, dict) else type(row).__name__
+        raise RecipeError(f"{place} has {actual}; needed: {', '.join(FIELDS[:3])}; allowed: gait")
     name, synonyms, description = (row[field] for field in FIELDS[:3])
     gait = row.get("gait")
     texts = [name, description, *(synonyms if isinstance(synonyms, list) else [None])]

@@ -1,4 +1,4 @@
-"""Make weights of `gait_student` from drawn walkers; see `__main__` for how to run it.
+"""Training of `gait_student` on synthetic clips; `__main__` has the commands.
 
-The weights know drawings and a table of conditions. They have never seen a person.
+The weights know synthetic walkers and a table of conditions. They have never seen a person.
 """

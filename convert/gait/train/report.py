@@ -1,4 +1,4 @@
-"""What the weights are worth: on walkers, viewpoints and phrases never trained on, and in noise."""
+"""Accuracy of gait weights on walkers, viewpoints and phrases never trained on, and in noise."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from convert.checkpoint import load_strictly, read_state_dict
 from convert.gait.conditions import Condition
-from convert.gait.train.evidence import PARAPHRASES
-from convert.gait.train.examples import by_sight
+from convert.gait.train.condition_sampler import PARAPHRASES
+from convert.gait.train.examples import visual_pose
 from convert.samples.walkers import (
     LABELS,
     SIDE,
@@ -22,151 +22,157 @@ from convert.samples.walkers import (
     generate_clip,
 )
 
-CLEAR = 0.6  # severity from which a class is plain
-NOISE = 25.0  # standard deviation in levels of 255; three in ten of the training have 5 to 30
-MOST_NOISY = 5_000  # other walkers than those without noise
+CLEAR_SEVERITY = 0.6
+NOISE = 25.0  # standard deviation in levels of 255; three in ten of the training clips have 5 to 30
+FIRST_NOISY = 5_000  # first walker of the noisy test set, which shares none with the others
 
+Embeddings = dict[str, NDArray[np.float32]]  # (384,) by text
 Probabilities = NDArray[np.float64]  # (n, K)
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """Clips as the student sees them before it is told anything about the patient."""
+class LocatedClips:
+    """Test clips as the joints that a student locates in them, before it knows a condition."""
 
     poses: NDArray[np.float32]  # (n, 16, 2, J)
-    error_px: float  # mean over joints and both directions
+    error_px: float  # mean over joints and both axes
     labels: NDArray[np.int64]  # (n,)
     severities: NDArray[np.float64]  # (n,)
 
 
 def report(
-    weights: Path,
-    table: Sequence[Condition],
-    embeddings: dict[str, NDArray[np.float32]],
-    *,
-    clips: int,
+    weights: Path, table: Sequence[Condition], embeddings: Embeddings, *, clips: int
 ) -> Iterator[str]:
-    """Lines of findings.
+    """Measure weights, and yield one line per finding.
 
     Args:
         weights: a state_dict of the default student.
-        table: the known conditions.
-        embeddings: (384,) by text, of all texts.
-        clips: walkers of each kind.
+        table: the conditions.
+        embeddings: of all texts of the table and of PARAPHRASES.
+        clips: walkers per test set.
     """
-    student = _student(weights)
-    plain = watch(student, clips)
-    yield from accuracy("held-out walkers", student, plain)
-    yield from accuracy("unseen viewpoints", student, watch(student, clips, view=UNSEEN))
-    noisy = watch(student, clips, first=MOST_NOISY, spoil=_noise)
-    yield from accuracy(f"noise of {NOISE:.0f} levels", student, noisy)
-    yield from _told(student, plain, table, embeddings)
-    yield from _phrases(student, plain, table, embeddings)
+    student = _load_student(weights)
+    plain = locate_clips(student, clips)
+    yield describe_accuracy("new walkers", student, plain)
+    unseen = locate_clips(student, clips, view=UNSEEN)
+    yield describe_accuracy("unseen viewpoints", student, unseen)
+    noisy = locate_clips(student, clips, first=FIRST_NOISY, frames_of=_noisy_frames)
+    yield describe_accuracy(f"noise of {NOISE:.0f} levels", student, noisy)
+    yield from _describe_conditions(student, plain, table, embeddings)
+    yield from _describe_phrases(student, plain, table, embeddings)
 
 
-def watch(
+def locate_clips(
     student: Any,
     count: int,
     *,
     first: int = 0,
     view: View | None = None,
-    spoil: Callable[[SyntheticGaitClip, int], NDArray[np.uint8]] | None = None,
-) -> Watched:
-    """Show held-out walkers to a student."""
+    frames_of: Callable[[SyntheticGaitClip, int], NDArray[np.uint8]] | None = None,
+) -> LocatedClips:
+    """Locate the joints in `count` walkers of the test split, from number `first` on.
+
+    Args:
+        student: a GaitStudent.
+        count: walkers.
+        first: number of the first walker.
+        view: range of viewpoints; None: those of training.
+        frames_of: changes the frames of a clip; receives the clip and its number.
+    """
     import torch
 
     poses, errors, labels, severities = [], [], [], []
     for index in range(first, first + count):
-        walk = generate_clip(TEST, index, view=view)
-        frames = walk.frames if spoil is None else spoil(walk, index)
+        clip = generate_clip(TEST, index, view=view)
+        frames = clip.frames if frames_of is None else frames_of(clip, index)
         levels = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].float()
         with torch.inference_mode():
             poses.append(student.locate(levels).numpy())
-        errors.append(SIDE * np.abs(poses[-1][0] - by_sight(walk)).mean())
-        labels.append(LABELS.index(walk.label))
-        severities.append(walk.severity)
-    return Watched(
+        errors.append(SIDE * np.abs(poses[-1][0] - visual_pose(clip)).mean())
+        labels.append(LABELS.index(clip.label))
+        severities.append(clip.severity)
+    return LocatedClips(
         np.concatenate(poses), float(np.mean(errors)), np.array(labels), np.array(severities)
     )
 
 
-def judge(student: Any, watched: Watched, condition: NDArray[np.float32] | None) -> Probabilities:
-    """(n, K) probabilities of all clips, of patients with one condition, (384,), or none known."""
+def classify(
+    student: Any, clips: LocatedClips, condition: NDArray[np.float32] | None
+) -> Probabilities:
+    """Return the probabilities, (n, K), of all clips for one condition, (384,), or none."""
     import torch
 
-    told = np.zeros(384, np.float32) if condition is None else condition
-    rows = torch.from_numpy(np.tile(told, (len(watched.labels), 1)))
+    embedding = np.zeros(384, np.float32) if condition is None else condition
+    rows = torch.from_numpy(np.tile(embedding, (len(clips.labels), 1)))
     with torch.inference_mode():
-        logits = student.classify(torch.from_numpy(watched.poses), rows)
+        logits = student.classify(torch.from_numpy(clips.poses), rows)
         return torch.softmax(logits, 1).numpy().astype(np.float64)
 
 
-def accuracy(name: str, student: Any, watched: Watched) -> Iterator[str]:
-    """Share that is right where nothing is known about the patient."""
-    right = judge(student, watched, None).argmax(1) == watched.labels
-    clear = watched.severities >= CLEAR
-    mild = (watched.severities > 0) & ~clear
-    each = ", ".join(
-        f"{label} {right[watched.labels == index].mean():.3f}" for index, label in enumerate(LABELS)
+def describe_accuracy(name: str, student: Any, clips: LocatedClips) -> str:
+    """Return a line with the accuracy without conditions: overall, by severity and by class."""
+    is_right = classify(student, clips, None).argmax(1) == clips.labels
+    is_clear = clips.severities >= CLEAR_SEVERITY
+    is_mild = (clips.severities > 0) & ~is_clear
+    by_class = ", ".join(
+        f"{label} {is_right[clips.labels == index].mean():.3f}"
+        for index, label in enumerate(LABELS)
     )
-    yield (
-        f"{name}: accuracy {right.mean():.3f} of {len(right)} "
-        f"(clear {right[clear].mean():.3f}, mild {right[mild].mean():.3f}); {each}; "
-        f"joints {watched.error_px:.1f} px off"
+    return (
+        f"{name}: accuracy {is_right.mean():.3f} of {len(is_right)} "
+        f"(clear {is_right[is_clear].mean():.3f}, mild {is_right[is_mild].mean():.3f}); "
+        f"{by_class}; joints {clips.error_px:.1f} px off"
     )
 
 
-def _told(
-    student: Any,
-    watched: Watched,
-    table: Sequence[Condition],
-    embeddings: dict[str, NDArray[np.float32]],
+def _describe_conditions(
+    student: Any, clips: LocatedClips, table: Sequence[Condition], embeddings: Embeddings
 ) -> Iterator[str]:
-    """What each group of conditions does to the probability of its gait."""
-    before = judge(student, watched, None)
-    own = np.zeros(len(before))
+    """Yield how the conditions of each gait change its probability."""
+    before = classify(student, clips, None)
+    is_right_with_own = np.zeros(len(before))
     for index, label in enumerate(LABELS):
-        group = [c for c in table if c.gait == label]
-        after = np.mean([judge(student, watched, embeddings[c.text]) for c in group], axis=0)
+        related = [c for c in table if c.gait == label]
+        after = np.mean([classify(student, clips, embeddings[c.text]) for c in related], axis=0)
         shift = after[:, index] - before[:, index]
-        of_class = watched.labels == index
-        own[of_class] = (after.argmax(1) == watched.labels)[of_class]
-        misled = (before.argmax(1) == watched.labels) & ~of_class & (after.argmax(1) == index)
+        of_class = clips.labels == index
+        is_right_with_own[of_class] = (after.argmax(1) == clips.labels)[of_class]
+        was_right = before.argmax(1) == clips.labels
+        misled = (was_right & (after.argmax(1) == index))[~of_class].mean()
         yield (
             f"conditions of {label}: its probability {shift.mean():+.3f} "
             f"(its own clips {shift[of_class].mean():+.3f}, others {shift[~of_class].mean():+.3f}; "
-            f"raised in {(shift > 0).mean():.3f}); misled {misled[~of_class].mean():.3f} of others"
+            f"raised in {(shift > 0).mean():.3f}); misled {misled:.3f} of others"
         )
-    yield f"with a condition of the right gait: accuracy {own.mean():.3f}"
-    unrelated = [judge(student, watched, embeddings[c.text]) for c in table if c.gait is None]
+    yield f"with a condition of the right gait: accuracy {is_right_with_own.mean():.3f}"
+    unrelated = [classify(student, clips, embeddings[c.text]) for c in table if c.gait is None]
     change = np.abs(np.array(unrelated) - before).max(axis=2)
     yield f"unrelated conditions: largest change of a probability, mean {change.mean():.3f}"
 
 
-def _phrases(
-    student: Any,
-    watched: Watched,
-    table: Sequence[Condition],
-    embeddings: dict[str, NDArray[np.float32]],
+def _describe_phrases(
+    student: Any, clips: LocatedClips, table: Sequence[Condition], embeddings: Embeddings
 ) -> Iterator[str]:
-    """Whether words never trained on raise the probability of the gait that they speak for."""
+    """Yield how many phrases never trained on raise the probability of their own gait most."""
     synonyms = [(c.synonyms[-1], LABELS.index(c.gait)) for c in table if c.gait is not None]
-    before = judge(student, watched, None).mean(0)
+    before = classify(student, clips, None).mean(0)
     for name, phrases in (("synonyms", synonyms), ("sentences", list(PARAPHRASES))):
-        shifts = [judge(student, watched, embeddings[text]).mean(0) - before for text, _ in phrases]
-        most = [int(shift.argmax()) for shift in shifts]
-        wrong = [
-            f"{text!r} -> {LABELS[found]}"
-            for (text, wanted), found in zip(phrases, most, strict=True)
-            if found != wanted
+        shifts = [
+            classify(student, clips, embeddings[text]).mean(0) - before for text, _ in phrases
+        ]
+        raised = [int(shift.argmax()) for shift in shifts]
+        errors = [
+            f"{text!r} -> {LABELS[actual]}"
+            for (text, expected), actual in zip(phrases, raised, strict=True)
+            if actual != expected
         ]
         yield (
-            f"{name} never trained on: {len(phrases) - len(wrong)} of {len(phrases)} raise their "
-            f"gait most; not: {'; '.join(wrong) or 'none'}"
+            f"{name} never trained on: {len(phrases) - len(errors)} of {len(phrases)} raise their "
+            f"gait most; not: {'; '.join(errors) or 'none'}"
         )
 
 
-def _student(weights: Path) -> Any:
+def _load_student(weights: Path) -> Any:
     from convert.architectures.gait_student import GaitStudent
 
     student = GaitStudent(class_count=len(LABELS))
@@ -174,6 +180,6 @@ def _student(weights: Path) -> Any:
     return student
 
 
-def _noise(walk: SyntheticGaitClip, index: int) -> NDArray[np.uint8]:
-    noise = np.random.default_rng(index).normal(0, NOISE, walk.frames.shape)
-    return np.clip(walk.frames + noise, 0, 255).round().astype(np.uint8)
+def _noisy_frames(clip: SyntheticGaitClip, number: int) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(number).normal(0, NOISE, clip.frames.shape)
+    return np.clip(clip.frames + noise, 0, 255).round().astype(np.uint8)

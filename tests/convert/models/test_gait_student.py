@@ -248,14 +248,14 @@ def test_an_owners_architecture_converts_by_the_recipe_of_the_page(in_tmp: Path)
     (block,) = BLOCK.findall(page)
     path = in_tmp / "own_gait.py"
     path.write_text(block, encoding="utf-8")
-    module = recipe.read(path).recipe.load.__globals__["network"]()
+    module = recipe.read(path).recipe.load.__globals__["build_network"]()
     rng = np.random.default_rng(4)
     for parameter in module.parameters():
         noise = rng.standard_normal(tuple(parameter.shape), dtype=np.float32)
         fan_in = int(np.prod(parameter.shape[1:])) if parameter.ndim > 1 else 10_000
         scale = np.float32(np.sqrt(2 / fan_in))
         parameter.data = torch.from_numpy(np.asarray(noise * scale))
-    module.told.weight.data *= 10
+    module.scale.weight.data *= 10
     torch.save(module.state_dict(), in_tmp / "own.pt")
     job = Job(recipe.read(path), in_tmp / "out", checkpoint=in_tmp / "own.pt", precision="float")
     outcome = convert(job, lambda stage: None)
