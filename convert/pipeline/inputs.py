@@ -12,8 +12,12 @@ from convert.weights import resolve as weights
 from convert.weights.resolve import Fetch
 
 
-def missing_source(job: Job) -> AnySource | None:
-    """Return the source that has to be asked for the weights of a job; None: they are here."""
+def source_to_fetch(job: Job) -> AnySource | None:
+    """Return the source from which `resolve` would fetch the weights, even if they are cached.
+
+    None if it would use local files, an installed package or seeded weights, or if the job names a
+    checkpoint.
+    """
     return weights.source_to_fetch(job.recipe_file, job.weights, job.checkpoint)
 
 
@@ -21,8 +25,8 @@ def resolve(job: Job, fetch: Fetch | None = None) -> Inputs:
     """Find and hash everything that a conversion reads.
 
     Args:
-        job: the conversion, as asked for.
-        fetch: downloads published weights; None: only local files are used.
+        job: the conversion that the user requests.
+        fetch: downloads published weights; None: only files on this machine are used.
 
     Raises:
         ConvertError: the weights, the calibration folder or the pairs are missing or refused.
@@ -57,10 +61,12 @@ def resolve(job: Job, fetch: Fetch | None = None) -> Inputs:
 
 
 def read_recipe(inputs: Inputs) -> RecipeFile:
-    """Run the recipe file of resolved inputs in another process than the one that resolved them.
+    """Read the recipe of resolved inputs again, in the process that runs the conversion.
+
+    Recipes hold functions, which cannot be sent to that process.
 
     Raises:
-        RecipeError: the file has changed since, or does not run.
+        RecipeError: the file is not the one that was resolved, or does not run.
     """
     recipe_file = recipe.read(inputs.recipe_path)
     if recipe_file.sha256 != inputs.recipe_sha256:

@@ -34,8 +34,8 @@ class Job:
 class Inputs:
     """Everything that one conversion reads, resolved and hashed once.
 
-    It crosses to the process of the conversion. The recipe's functions cannot be pickled: that
-    process runs the recipe file again, and nothing else is resolved twice.
+    The parent process sends it to the process of the conversion. That process reads the recipe
+    again, because the recipe's functions cannot be pickled, and resolves nothing else twice.
     """
 
     model_id: str

@@ -18,37 +18,45 @@ from convert.quantize.choose import choose
 from convert.recipe import RecipeFile, Tolerance
 from runtime.artifact.manifest import Manifest
 
-Report = Callable[[str], None]  # receives the name of each stage as it begins
+# receives the name of each stage as it begins, and one line about the fitted score of similarity
+Report = Callable[[str], None]
 
 
 def convert(job: Job, report: Report) -> Outcome:
-    """Resolve a job and run every stage in this process.
+    """Resolve a job from local files, without a download, and run its stages in this process.
 
     Raises:
-        ConvertError: a stage refused; nothing appeared under `job.out`.
-        OSError: the disk is full or not writable; as above.
+        ConvertError: the inputs or a stage were refused; nothing appeared under `job.out`.
+        OSError: the disk is full or not writable; nothing appeared either.
     """
     return run_stages(resolve(job), job.recipe_file, report)
 
 
-def recalled(inputs: Inputs) -> Outcome | None:
-    """Return the outcome of an earlier, equal conversion whose version is intact; None: run it."""
+def recall_outcome(inputs: Inputs) -> Outcome | None:
+    """Return an outcome without running a stage, if an equal conversion made the newest version.
+
+    The files of that version are hashed; None if one is damaged, or if there is no such version.
+    """
     start = time.perf_counter()
     manifest = recall(inputs.out, inputs.model_id, inputs.key)
     return _outcome(inputs, manifest, "unchanged", start) if manifest else None
 
 
 def run_stages(inputs: Inputs, recipe_file: RecipeFile, report: Report) -> Outcome:
-    """Run every stage on resolved inputs.
+    """Run the stages on resolved inputs and publish the version, under a lock on the model.
+
+    No stage runs if another process made an equal version while this one waited for the lock.
+
+    Returns:
+        An outcome with the status "packaged", or "unchanged" if nothing new was published.
 
     Raises:
         ConvertError: a stage refused; nothing appeared under `inputs.out`.
-        OSError: the disk is full or not writable; as above.
+        OSError: the disk is full or not writable; nothing appeared either.
     """
     start = time.perf_counter()
     status: Status = "unchanged"
     with artifact.scratch_directory(inputs.out, inputs.model_id) as scratch:
-        # asked under the lock: another process may have run the same conversion meanwhile
         manifest = recall(inputs.out, inputs.model_id, inputs.key)
         if manifest is None:
             manifest, status = _run(inputs, recipe_file, scratch, report)
@@ -59,6 +67,11 @@ def run_stages(inputs: Inputs, recipe_file: RecipeFile, report: Report) -> Outco
 def _run(
     inputs: Inputs, recipe_file: RecipeFile, scratch: Path, report: Report
 ) -> tuple[Manifest, Status]:
+    """Run every stage; publish a version unless the newest one has the same digest.
+
+    Returns:
+        The manifest of the new version and "packaged"; or that of the newest and "unchanged".
+    """
     recipe = recipe_file.recipe
     report("load")
     reference = load_reference(inputs, recipe_file)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from convert.pipeline.inputs import missing_source, read_recipe, resolve
+from convert.pipeline.inputs import read_recipe, resolve, source_to_fetch
 from convert.pipeline.job import Inputs, Job, Outcome
-from convert.pipeline.stages import recalled, run_stages
+from convert.pipeline.stages import recall_outcome, run_stages
 from convert.weights.download import Store
 from runtime.engine.allocator import tune_allocator
 from runtime.errors import SlipwayError
@@ -36,7 +36,7 @@ def run(jobs: Sequence[Job], progress: Progress, store: Store | None = None) -> 
         store: downloads published weights; None: only local files are used.
     """
     if store is not None:
-        sources = [missing_source(job) for job in jobs]
+        sources = [source_to_fetch(job) for job in jobs]
         store.probe(source for source in sources if source is not None)
     return [_run(job, progress, store) for job in jobs]
 
@@ -47,7 +47,7 @@ def _run(job: Job, progress: Progress, store: Store | None) -> Outcome:
     try:
         inputs = resolve(job, store.fetch if store else None)
         # asked here: starting a process takes longer than the answer
-        earlier = recalled(inputs)
+        earlier = recall_outcome(inputs)
     except SlipwayError as error:
         return _refused(model_id, str(error), start)
     if inputs.weights.fallback_reason:
