@@ -1,7 +1,7 @@
 """The choice between INT8 and float: INT8 is packaged if accurate, really integer, and faster.
 
-The search goes by the validation samples; its best graphs are then tested on the test samples.
-The best of thirty graphs owes part of its lead to the samples that selected it.
+The search compares graphs on the validation samples, then its best graphs are tested on the test
+samples: the best of thirty graphs owes part of its lead to the samples that selected it.
 """
 
 from collections.abc import Mapping
@@ -67,14 +67,19 @@ def choose(
             to the directory of its file.
         samples: the calibration samples give the ranges, the validation samples guide the search,
             and the test samples decide whether its result is accurate enough.
-        tolerance: an empty one for untrained weights, whose fidelity means nothing.
-        suppression: of a detector, as it serves.
-        precision: "float" tries nothing; "int8" refuses where nothing qualifies.
+        tolerance: bounds of the metrics; empty for untrained weights, whose fidelity means nothing.
+        suppression: the settings with which a detector serves; None for other tasks.
+        precision: "float" quantizes nothing; "int8" refuses a model of which no graph qualifies.
         effort: "thorough" searches longer, and in every operator set.
-        seconds: of the search at the default effort, without calibration.
+        seconds: limit of the search at the default effort, in processor seconds; calibration does
+            not count.
+
+    Returns:
+        The fastest candidate without an objection; or float, with the objections to all of them as
+        the reason.
 
     Raises:
-        ConvertError: precision is "int8" and nothing qualifies.
+        ConvertError: precision is "int8" and no graph qualifies.
     """
     if precision == "float":
         return Choice(None, {"precision": "float"}, (), "float was asked for")
@@ -113,7 +118,10 @@ def choose(
 
 
 def _fastest(candidates: list[Candidate]) -> Candidate | None:
-    """Return the first candidate, or a later one that is faster by more than noise."""
+    """Return the first candidate, or a later one that is faster by more than noise; None of none.
+
+    The factor that is more than noise is `min_speedup` of the later candidate.
+    """
     best: Candidate | None = None
     for candidate in candidates:
         if best is None or best.milliseconds > candidate.min_speedup * candidate.milliseconds:
@@ -140,7 +148,10 @@ class _Comparison:
         self._test_outputs = float_run.outputs
 
     def evaluate(self, config: QuantizationConfig) -> Measurement:
-        """Quantize a graph and compare it with float on the validation samples."""
+        """Quantize a graph, then time it and compare it with float on the validation samples.
+
+        Its file stays on disk, unless files of smaller loss need the space (`GraphFiles.keep`).
+        """
         path = self._files.path(config)
         outputs, milliseconds = run_and_time(path, self._samples.validation)
         fidelity = self._fidelity(self._validation_outputs, outputs)
@@ -151,7 +162,7 @@ class _Comparison:
     def test(self, result: SetResult) -> Finalist:
         """Return the first graph of a result that keeps the tolerance on the test samples.
 
-        Where none does, return the first, with its violations.
+        If none does, return the first graph with its violations.
         """
         graphs = []
         for trial in result.trials:

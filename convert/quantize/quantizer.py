@@ -63,13 +63,19 @@ class QuantizationConfig:
 
 
 class Quantizer:
-    """Quantizes one float graph in any number of ways; calibration runs once."""
+    """Quantizes one float graph in any number of ways; calibration runs once.
+
+    Attributes:
+        layer_groups: the groups of nodes that may be integer, in graph order.
+        has_layer_pairs: True if cross-layer equalization can change the graph.
+    """
 
     def __init__(self, model: onnx.ModelProto, feeds: Sequence[Feeds]) -> None:
-        """Prepare the graph and measure the range of every tensor.
+        """Store embedding tables as INT8, pad channels, and calibrate the graph on the samples.
 
         Args:
-            model: float graph, canonical names, numerics under PREFIX.
+            model: float graph with canonical names; is not changed. Names of numerics begin with
+                PREFIX.
             feeds: calibration inputs, one sample each.
 
         Raises:
@@ -83,7 +89,7 @@ class Quantizer:
         self._stats = calibrate(self._model, feeds)
         self._feeds = feeds
         self._equalized: tuple[onnx.ModelProto, CalibrationStats] | None = None
-        self.has_layer_pairs = bool(layer_pairs(self._model))  # for cross-layer equalization
+        self.has_layer_pairs = bool(layer_pairs(self._model))
         self._float_nodes = frozenset(nodes_after_last_layer(self._model)) | silu_nodes(self._model)
         self.layer_groups = tuple(
             replace(group, nodes=tuple(n for n in group.nodes if n not in self._float_nodes))
@@ -92,15 +98,15 @@ class Quantizer:
 
     @property
     def matmul_share(self) -> float:
-        """Return the share of MatMul with weights in all multiplications, in [0, 1]."""
+        """Return the share of the multiplications that MatMul with weights does, in [0, 1]."""
         products = {node.name for node in self._model.graph.node if node.op_type == "MatMul"}
         return sum(group.work for group in self.layer_groups if group.nodes[0] in products)
 
     def quantize(self, config: QuantizationConfig) -> onnx.ModelProto:
-        """Return the quantized graph.
+        """Return a new, quantized graph.
 
-        Numerics, SiLU activations and the operators after the last layer stay in float whatever the
-        configuration says.
+        Numerics, SiLU activations and the operators after the last layer stay in float in every
+        configuration; so does MatMul of two activations unless the mode is "static".
         """
         excluded = list(self._nodes_in_float(config))
         quantized = self._quantize_static(config, excluded)
@@ -114,6 +120,7 @@ class Quantizer:
         return fuse_silu(fuse_gelu(quantized))
 
     def _nodes_in_float(self, config: QuantizationConfig) -> Iterator[str]:
+        """Yield the names of the nodes that stay in float."""
         constants = {tensor.name for tensor in self._model.graph.initializer}
         for node in self._model.graph.node:
             of_activations = node.op_type == "MatMul" and not constants.intersection(node.input)
@@ -126,6 +133,11 @@ class Quantizer:
                 yield node.name
 
     def _quantize_static(self, config: QuantizationConfig, excluded: list[str]) -> onnx.ModelProto:
+        """Return a copy of the graph with QDQ pairs, corrected biases and INT8 float layers.
+
+        Each is done if the configuration says so. MatMul is left for the modes "dynamic" and
+        "nbits", which quantize it afterwards.
+        """
         model, stats = self._calibrated(config)
         copy = deepcopy(model)
         later = {"MatMul"} if config.matmul_mode in ("dynamic", "nbits") else set()
@@ -162,7 +174,10 @@ class Quantizer:
         return quantized
 
     def _calibrated(self, config: QuantizationConfig) -> tuple[onnx.ModelProto, CalibrationStats]:
-        """Return the float graph and its ranges; equalize and calibrate again at the first call."""
+        """Return the float graph and its statistics, equalized if the configuration says so.
+
+        The first call for an equalized graph calibrates again.
+        """
         if not config.cross_layer_equalization:
             return self._model, self._stats
         if self._equalized is None:
@@ -172,14 +187,17 @@ class Quantizer:
 
 
 def all_op_types() -> tuple[str, ...]:
-    """Return every operator that onnxruntime quantizes with QDQ pairs."""
+    """Return the types of all operators that onnxruntime can quantize, sorted."""
     return tuple(sorted({*QDQRegistry, *QLinearOpsRegistry}))
 
 
 def _tensor_ranges(
     model: onnx.ModelProto, stats: CalibrationStats, method: RangeMethod
 ) -> TensorsData:
-    """Return the ranges for one run of onnxruntime's quantizer, which changes them."""
+    """Return the ranges for onnxruntime's quantizer, which changes the object that it receives.
+
+    Ranges of SiLU are clipped, and padded channels do not count.
+    """
     ranges = unpadded_ranges(model, clip_silu_ranges(model, stats.ranges(method)))
     typed = {n: (np.float32(low), np.float32(high)) for n, (low, high) in ranges.items()}
     return TensorsData(CalibrationMethod.MinMax, typed)
@@ -188,7 +206,7 @@ def _tensor_ranges(
 def _quantize_dynamic(
     model: onnx.ModelProto, excluded: list[str], *, reduce_range: bool
 ) -> onnx.ModelProto:
-    """Make each MatMul of an activation and a weight integer, in place."""
+    """Make each MatMul of an activation and a weight integer; return the same model, changed."""
     quantizer = ONNXQuantizer(
         model,
         per_channel=True,
@@ -210,7 +228,10 @@ def _quantize_dynamic(
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Silence onnxruntime's quantizer, which logs a warning for each tensor that it skips."""
+    """Silence Python's warnings, and log errors only, while the block runs.
+
+    onnxruntime's quantizer logs a warning for each tensor that it skips.
+    """
     level = logging.root.level
     logging.root.setLevel(logging.ERROR)
     try:

@@ -28,7 +28,7 @@ LEAST_SHARE = 0.02  # cost of a block besides its work: both of its borders are 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits of a search. Trials measured before a limit is reached still count."""
+    """Limits of a search. Trials that were measured before a limit was reached still count."""
 
     graphs: int  # measured at most
     seconds: float = float("inf")  # of `busy_seconds`, after which no graph is begun
@@ -63,14 +63,14 @@ class Trial:
 
     @property
     def qualifies(self) -> bool:
-        """Return True inside the recipe's tolerance."""
+        """Return True if the fidelity keeps the recipe's tolerance."""
         return not self.violations
 
 
 def busy_seconds() -> float:
-    """Return the processor time of this process, halved because two samples run at once.
+    """Return the processor time of this process, divided by CONCURRENT_RUNS samples at a time.
 
-    A clock on the wall would let the search find less on a busy machine than on an idle one.
+    With wall-clock time the search would find less on a busy machine than on an idle one.
     """
     return time.process_time() / CONCURRENT_RUNS
 
@@ -80,7 +80,11 @@ def _qualifies(trial: Trial) -> bool:
 
 
 class Search:
-    """Measures quantization configurations within a budget and remembers every trial."""
+    """Measures quantization configurations within a budget and remembers every trial.
+
+    Attributes:
+        trials: the measured configurations, in the order of their measurement.
+    """
 
     def __init__(
         self,
@@ -95,9 +99,9 @@ class Search:
 
         Args:
             evaluate: quantizes a graph and compares it with float; takes seconds per call.
-            groups: of the graph, in graph order.
-            tolerance: of the recipe.
-            budget: for all calls of `find_float_layers` together.
+            groups: the layer groups of the graph, in graph order.
+            tolerance: the recipe's bounds; without any, the whole graph in integer qualifies.
+            budget: limits all calls of `find_float_layers` together.
             clock: returns seconds from an arbitrary start.
         """
         self._evaluate = evaluate
@@ -115,7 +119,7 @@ class Search:
         return len(self.trials) >= self._budget.graphs or self._clock() >= self._deadline
 
     def find_float_layers(self, config: QuantizationConfig) -> Trial | None:
-        """Find the qualifying trial with the fewest layers in float.
+        """Search for a trial that qualifies with few layers in float.
 
         1. Measure the whole graph in integer, then each of BLOCKS parts of it in float alone.
         2. Put the best blocks into float together until the tolerance holds.
@@ -124,15 +128,19 @@ class Search:
            be in float after a float layer: in float they move four times the memory (`_trim`).
 
         A graph that just keeps the tolerance on these samples would miss it on others. So the
-        search first aims at half of the tolerance, as long as at most MARGIN_SHARE of the network
-        is in float for it. Where the whole graph in integer already keeps half of it, a few layers
-        that cause much of the loss for little work move to float all the same (`_improve`).
+        search first aims at half of the tolerance (`has_margin`), as long as at most MARGIN_SHARE
+        of the network is in float for it, and only then at the whole of it.
+
+        If the whole graph in integer keeps half of the tolerance, or keeps the whole of it and no
+        blocks reach half, steps 2 and 3 are left out: a few layers that cause much of the loss for
+        little work move to float (`_improve`).
 
         Args:
-            config: what to quantize; its own `float_nodes` stay in float.
+            config: the configuration to start from; its own `float_nodes` stay in float.
 
         Returns:
-            None where no trial within the budget qualifies.
+            The best trial; the whole graph in integer if the tolerance has no bounds. None if the
+            budget ends, or all groups are in float, before step 2 reaches the tolerance.
         """
         whole = self._try(config, frozenset())
         if self._tolerance == Tolerance():
@@ -175,12 +183,13 @@ class Search:
         return trial
 
     def has_margin(self, trial: Trial) -> bool:
-        """Return True inside half of the tolerance."""
+        """Return True if the fidelity keeps half of the tolerance, see `convert.recipe.tighten`."""
         return not self._half_tolerance.violations(trial.fidelity.metrics)
 
     def _rank_blocks(self, config: QuantizationConfig) -> list[frozenset[int]]:
         """Return the blocks, ordered by the loss that each removes for its cost, the best first.
 
+        A block is a set of indices of groups. Blocks that the budget did not reach are left out.
         Each block includes the first group of the next one: the tensor between two groups may
         cause the loss, and it is in float only where both groups are.
         """
@@ -202,7 +211,10 @@ class Search:
         accepts: Callable[[Trial], bool],
         largest_share: float,
     ) -> frozenset[int] | None:
-        """Unite the best blocks until a trial is accepted; None where they exceed the share."""
+        """Unite the blocks, the best first, until their trial is accepted; return their groups.
+
+        None if they exceed `largest_share` of the network, are all of it, or the budget ends.
+        """
         groups: frozenset[int] = frozenset()
         for block in ranked:
             groups |= block
@@ -216,7 +228,11 @@ class Search:
     def _improve(
         self, config: QuantizationConfig, whole: Trial, ranked: Sequence[frozenset[int]]
     ) -> Trial:
-        """Bisect the best block; return the part that removes the most loss beyond its cost."""
+        """Bisect the best block; return the trial that removes the most loss beyond its cost.
+
+        The part is at most MARGIN_SHARE of the network and removes at least SAFER of the loss. If
+        there is none, return `whole`, the trial of the whole graph in integer.
+        """
         best, best_gain = whole, 0.0
         pending = sorted(ranked, key=lambda block: self._try(config, block).fidelity.loss)[:1]
         while pending and not self.exhausted:
@@ -232,7 +248,10 @@ class Search:
         return self._trim(best) if best is not whole else whole
 
     def _better_half(self, config: QuantizationConfig, part: Sequence[int]) -> list[frozenset[int]]:
-        """Return the half of less loss; both halves share a group. Empty for one or two groups."""
+        """Return a list of the half with less loss; [] for a part of one or two groups.
+
+        Both halves hold the group in the middle.
+        """
         middle = len(part) // 2
         halves = [frozenset(part[: middle + 1]), frozenset(part[middle:])] if len(part) > 2 else []
         return sorted(halves, key=lambda half: self._try(config, half).fidelity.loss)[:1]
@@ -243,7 +262,11 @@ class Search:
         groups: frozenset[int],
         accepts: Callable[[Trial], bool],
     ) -> frozenset[int]:
-        """Drop ever smaller pieces as long as the rest is accepted: delta debugging."""
+        """Remove ever smaller pieces as long as the rest is accepted: delta debugging.
+
+        Returns:
+            The groups that are still needed in float; more than that if the budget ends.
+        """
         needed = sorted(groups)
         pieces = 2
         while len(needed) > 1 and not self.exhausted:
@@ -261,7 +284,10 @@ class Search:
         return frozenset(needed)
 
     def _extend(self, config: QuantizationConfig, groups: frozenset[int]) -> Trial:
-        """Add the neighbour that gains the most beyond its cost, as long as one does."""
+        """Add the neighbouring group that gains the most beyond its cost, as long as one does.
+
+        The cost is the larger of WORTHWHILE and FLOAT_COST times its share, as a share of the loss.
+        """
         best = self._try(config, groups)
         while not self.exhausted:
             neighbours = {index + step for index in groups for step in (-1, 1)} - groups
@@ -279,7 +305,11 @@ class Search:
         return best
 
     def _trim(self, best: Trial) -> Trial:
-        """Return activations after a float layer to integer, the last first, where that is free."""
+        """Make activations after float layers integer again, the last of each group first.
+
+        In each group, stop before one that breaks the tolerance or raises the loss by more than
+        WORTHWHILE of it.
+        """
         largest_loss = best.fidelity.loss * (1 + WORTHWHILE)
         for group in self._groups:
             for name in reversed(group.nodes[1:]):
@@ -293,11 +323,11 @@ class Search:
         return best
 
     def _share(self, indices: Collection[int]) -> float:
-        """Return the share of the network, in work or in weights if larger, of some groups."""
+        """Return the share of the network that groups are: of work or weights, the larger."""
         groups = [self._groups[index] for index in indices]
         return max(sum(group.work for group in groups), sum(group.size for group in groups))
 
     def _try(self, config: QuantizationConfig, indices: frozenset[int]) -> Trial:
-        """Measure a configuration with these groups in float."""
+        """Return the trial of a configuration with these groups in float as well."""
         nodes = frozenset(name for index in indices for name in self._groups[index].nodes)
         return self.measure(replace(config, float_nodes=config.float_nodes | nodes))
