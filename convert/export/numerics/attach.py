@@ -1,6 +1,7 @@
 """Join numerics with the network that they surround."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import numpy as np
 import onnx
@@ -24,7 +25,7 @@ def attach(
     Returns:
         Graph from `input.tensors` to `outputs`.
     """
-    graph = core.graph
+    graph = _without_name_clashes(core, [tensor.name for tensor in input.tensors]).graph
     before = input.nodes(*(value.name for value in graph.input))
     after = head.nodes(*(value.name for value in graph.output))
     whole = helper.make_graph(
@@ -35,6 +36,20 @@ def attach(
         [*before.initializers, *graph.initializer, *after.initializers],
     )
     return helper.make_model(whole, opset_imports=core.opset_import, ir_version=core.ir_version)
+
+
+def _without_name_clashes(core: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
+    """Rename the network's inputs that are called as an input of the whole graph will be."""
+    clashes = {value.name for value in core.graph.input}.intersection(names)
+    if not clashes:
+        return core
+    renamed = deepcopy(core)
+    for value in renamed.graph.input:
+        if value.name in clashes:
+            value.name = f"network/{value.name}"
+    for node in renamed.graph.node:
+        node.input[:] = [f"network/{n}" if n in clashes else n for n in node.input]
+    return renamed
 
 
 def _value_info(tensor: TensorSpec) -> onnx.ValueInfoProto:

@@ -148,14 +148,15 @@ def test_shapes_that_heads_expect_and_return(
     assert {tensor.dtype for tensor in outputs} == {"float32"}
 
 
-def test_attach_puts_numerics_around_a_network() -> None:
+@pytest.mark.parametrize("name", ["x", "image"])
+def test_attach_puts_numerics_around_a_network(name: str) -> None:
     core = make_model(
         helper.make_graph(
             [
-                helper.make_node("ReduceMean", ["x"], ["features"], axes=[2, 3], keepdims=0),
+                helper.make_node("ReduceMean", [name], ["features"], axes=[2, 3], keepdims=0),
             ],
             "core",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 2, 2])],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 3, 2, 2])],
             [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", 3])],
         )
     )
