@@ -17,9 +17,10 @@ def load_strictly(
 
     Args:
         module: torch.nn.Module, changed in place and put into eval mode.
-        state: tensors by name; a prefix before all of them is removed, see `strip_prefix`.
+        state: tensors by name; a prefix before all of them is removed, see `strip_prefix`. The
+            keys `num_batches_tracked` may be missing: only training reads them.
         path: the checkpoint, for the message.
-        ignore: patterns of keys that the module does not need.
+        ignore: patterns of keys that the checkpoint may hold and the module does not need.
 
     Raises:
         CheckpointError: keys are missing or unexpected, or tensors have another shape. The message
@@ -28,7 +29,7 @@ def load_strictly(
     expected = module.state_dict()
     # twice: the ignored keys may have the prefix as well
     state = _without(strip_prefix(_without(state, ignore), min(expected)), ignore)
-    # counts how many batches training used; inference never reads it and old checkpoints lack it
+    # old checkpoints lack num_batches_tracked
     missing = sorted(k for k in expected.keys() - state.keys() if "num_batches_tracked" not in k)
     unexpected = sorted(state.keys() - expected.keys())
     if missing or unexpected:
@@ -43,6 +44,7 @@ def load_strictly(
 
 
 def _check_shapes(state: Mapping[str, Any], expected: Mapping[str, Any], path: Path) -> None:
+    """Refuse tensors of other shapes; name the first, the class counts, or the likely model."""
     shapes = {key: (tuple(state[key].shape), tuple(expected[key].shape)) for key in state}
     differing = {key: pair for key, pair in shapes.items() if pair[0] != pair[1]}
     if not differing:
@@ -56,17 +58,19 @@ def _check_shapes(state: Mapping[str, Any], expected: Mapping[str, Any], path: P
 
 
 def _advice(state: Mapping[str, Any], expected: Mapping[str, Any], path: Path) -> str:
+    """Return the command that converts this checkpoint, if another model's keys fit it; else ""."""
     from convert.checkpoint.nearest import advice  # imports torch
 
     return advice(state, path=path, expected=expected)
 
 
 def _without(state: Mapping[str, Any], patterns: tuple[str, ...]) -> dict[str, Any]:
+    """Return the tensors whose keys match no pattern."""
     return {key: value for key, value in state.items() if not matches(key, patterns)}
 
 
 def _class_counts(differing: Mapping[str, Shapes]) -> str:
-    """Return the two class counts if nothing but the classifier differs; else "".
+    """Return the end of a message with both class counts if only the classifier differs; else "".
 
     The classifier is one layer whose weight and bias differ in their first axis alone.
     """

@@ -40,7 +40,7 @@ class GraphRun:
         return max_abs_difference(self.select_batch(self.outputs), self.batch_outputs)
 
     def select_batch(self, outputs: Outputs) -> Outputs:
-        """Return those rows of outputs of all samples that belong to the samples of the batch."""
+        """Return the rows of the samples in the batch, from outputs with a row for every sample."""
         rows = list(self.batch_rows)
         return {name: array[rows] for name, array in outputs.items()}
 
@@ -50,7 +50,7 @@ def run_graph(path: Path, samples: Sequence[Feeds]) -> GraphRun:
 
     Args:
         path: the ONNX file.
-        samples: preprocessed, batch axis 1.
+        samples: preprocessed, batch axis 1; repeated in the batch if too few have equal shapes.
     """
     rows = same_shape_indices(samples, BATCH)
     session = Session(path, SessionOptions(threads=THREADS))
@@ -69,15 +69,16 @@ def check_parity(reference: Outputs, run: GraphRun) -> dict[str, float]:
     """Compare the float graph with the reference framework, rows alone and in one batch.
 
     Args:
-        reference: the framework's outputs of the samples that the graph ran on.
-        run: of the float graph.
+        reference: the framework's outputs for the samples that the graph ran on.
+        run: the run of the float graph.
 
     Returns:
-        The largest absolute difference at each batch size.
+        The largest absolute difference of single samples and of the batch, under the keys
+        "max_abs_difference_batch_1" and "max_abs_difference_batch_3", as in the manifest.
 
     Raises:
-        VerificationError: the difference exceeds PARITY_TOLERANCE, or the reference gives the same
-            output for every sample, which proves nothing.
+        VerificationError: a difference exceeds PARITY_TOLERANCE, or the reference returns the same
+            output for each of several samples, which proves nothing.
     """
     count = min(len(array) for array in reference.values())
     if count > 1 and all(bool((a == a[:1]).all()) for a in reference.values()):
@@ -94,13 +95,13 @@ def check_parity(reference: Outputs, run: GraphRun) -> dict[str, float]:
 
 
 def batch_invariant(path: Path, samples: Sequence[Feeds]) -> bool:
-    """Run a batch of samples and each alone; return True when row i of it equals sample i alone."""
+    """Run BATCH samples together and one by one; return `rows_are_independent` of the runs."""
     batch = [samples[row] for row in same_shape_indices(samples, BATCH)]
     return rows_are_independent(run_graph(path, batch))
 
 
 def rows_are_independent(run: GraphRun) -> bool:
-    """Return True when row i of a batch equals row i alone.
+    """Return True if every row of the batch equals its own run within BATCH_TOLERANCE.
 
     A graph that measures a range over the whole batch never has independent rows, even where these
     samples show no difference.

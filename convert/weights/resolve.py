@@ -1,4 +1,4 @@
-"""Resolve the weights of a conversion: a file of the user's, a published one, or seeded ones."""
+"""Resolve the weights of a conversion: the user's, installed or published ones, or seeded ones."""
 
 import re
 from collections.abc import Callable
@@ -26,7 +26,7 @@ BESIDE = (*LABELS, ".conditions.json", ".onnx.data")  # endings of files that be
 class ResolvedWeights:
     """The weights of one conversion and where they come from."""
 
-    origin: Literal["pretrained", "seeded", "synthetic"]
+    origin: Literal["pretrained", "seeded", "synthetic"]  # synthetic: trained on synthetic data
     path: Path | None  # a file, or the directory of a Hugging Face repository; None: seeded
     labels: Path | None = None  # the user's class names; None: the checkpoint's or the recipe's
     address: str | None = None  # where they were published; None: a file of the user's
@@ -46,17 +46,18 @@ def find(
     Args:
         recipe_file: names the model, its source and whether it can be seeded.
         mode: "pretrained" requires a checkpoint, "seeded" uses none, "auto" uses one if it can.
-        checkpoint: from the command line: a path, or HUB and a repository. Without it,
-            CHECKPOINTS/<model>.* or the directory CHECKPOINTS/<model> is used, else the recipe's
-            package if it is installed, else the recipe's source.
-        labels: from the command line. Without it, <checkpoint's stem>.labels.txt or .labels.json
-            beside the checkpoint is used; seeded weights use the recipe's labels.
-        fetch: downloads published weights; None: only files of the user's are used.
+        checkpoint: --checkpoint: a path, or HUB and a repository. None uses the first of these
+            that exists: CHECKPOINTS/<model>.* or the directory CHECKPOINTS/<model>, the recipe's
+            synthetic weights, the recipe's installed package, the recipe's source.
+        labels: --labels. None uses <stem>.labels.txt or .labels.json next to a checkpoint of the
+            user's; all other weights use the labels of the file or of the recipe.
+        fetch: downloads published weights; None: only files on this machine are used.
 
     Raises:
-        CheckpointError: there is none though mode requires one, there are several, or the download
-            or the package's file is not what was published.
-        LabelsError: there are two labels files beside the checkpoint.
+        CheckpointError: `mode` requires a checkpoint and there is none; there are several; or the
+            download or the package's file is not what was published.
+        LabelsError: there are two labels files next to the checkpoint.
+        SourceError: `checkpoint` names a repository that cannot be reached, or `fetch` is None.
     """
     if mode == "seeded":
         if checkpoint is not None:
@@ -82,7 +83,11 @@ def find(
 def source_to_fetch(
     recipe_file: RecipeFile, mode: WeightsMode, checkpoint: Path | None
 ) -> AnySource | None:
-    """Return the source that `find` would fetch, cached or not; None if it would fetch nothing."""
+    """Return the recipe's source if `find` would use it, in the cache or not; else None.
+
+    None does not mean that `find` fetches nothing: a repository that `checkpoint` names is fetched,
+    and is not looked at here.
+    """
     if mode == "seeded" or checkpoint is not None or any(_local_checkpoints(recipe_file.id)):
         return None
     package = recipe_file.recipe.package
@@ -94,10 +99,13 @@ def source_to_fetch(
 def _published(
     recipe_file: RecipeFile, mode: WeightsMode, labels: Path | None, fetch: Fetch | None
 ) -> ResolvedWeights:
-    """Use the recipe's source, or seeded weights if it cannot be reached and `mode` allows them.
+    """Use the recipe's source, or seeded weights in mode "auto" if that is absent or unreachable.
 
-    A download that is not what was published is refused in every mode: seeded weights stand in for
-    a network that is missing, never for weights that somebody changed.
+    A download that is not what was published is refused in every mode: seeded weights replace
+    weights that are missing, never weights that somebody changed.
+
+    Raises:
+        CheckpointError: neither is possible; the message says where to place a checkpoint.
     """
     source, may_seed = recipe_file.recipe.source, recipe_file.recipe.seed is not None
     reason = None
@@ -119,6 +127,12 @@ def _published(
 
 
 def _download(source: AnySource, labels: Path | None, fetch: Fetch | None) -> ResolvedWeights:
+    """Fetch a source.
+
+    Raises:
+        SourceError: `fetch` is None, or the source cannot be reached.
+        CheckpointError: the download is not what was published.
+    """
     if fetch is None:
         raise SourceError("not fetched here")
     fetched = fetch(source)
@@ -148,6 +162,7 @@ def _hub_source(recipe_file: RecipeFile, checkpoint: str) -> HubSource:
 
 
 def _local_checkpoint(model_id: str) -> Path | None:
+    """Return the user's checkpoint of a model; None if there is none; refuse several."""
     paths = _local_checkpoints(model_id)
     if len(paths) > 1:
         names = ", ".join(str(path) for path in paths)
@@ -156,6 +171,7 @@ def _local_checkpoint(model_id: str) -> Path | None:
 
 
 def _local_checkpoints(model_id: str) -> list[Path]:
+    """Return every CHECKPOINTS/<model>.* but files of BESIDE, then CHECKPOINTS/<model>."""
     paths = [
         path for path in sorted(CHECKPOINTS.glob(f"{model_id}.*")) if not path.name.endswith(BESIDE)
     ]
@@ -164,6 +180,7 @@ def _local_checkpoints(model_id: str) -> list[Path]:
 
 
 def _labels_beside(checkpoint: Path) -> Path | None:
+    """Return the labels file next to a checkpoint; None if there is none; refuse two."""
     stem = checkpoint.name if checkpoint.is_dir() else checkpoint.stem
     candidates = [checkpoint.with_name(stem + ending) for ending in LABELS]
     paths = [path for path in candidates if path.is_file()]
@@ -174,6 +191,7 @@ def _labels_beside(checkpoint: Path) -> Path | None:
 
 
 def _seeded(recipe_file: RecipeFile, labels: Path | None) -> ResolvedWeights:
+    """Return seeded weights; refuse a recipe that has none."""
     if recipe_file.recipe.seed is None:
         raise CheckpointError(
             f"{recipe_file.id}: the recipe has no seeded weights; give --checkpoint"

@@ -1,6 +1,6 @@
 """Changes that graphs of every framework need: prune, simplify, free the batch, canonicalize.
 
-No function changes its argument, except `replace_nodes` and `replace_field`.
+Functions return a changed copy; `replace_nodes`, `replace_field` and `_keep` change their argument.
 """
 
 import tempfile
@@ -24,7 +24,7 @@ VENDOR = "com.microsoft"  # domain of the operators that onnxruntime adds to ONN
 
 
 def prune(model: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
-    """Keep the named outputs, in this order, and the nodes, weights and inputs that they need.
+    """Return a graph of the named outputs, in this order, and all that computes them.
 
     Initializers are removed from the inputs. Files of old exporters list them there, so that a
     caller could replace a weight; onnxruntime folds no weight that can be replaced.
@@ -55,10 +55,10 @@ def replace_nodes(
     nodes: Sequence[onnx.NodeProto],
     constants: Sequence[onnx.TensorProto] = (),
 ) -> None:
-    """Replace all nodes of a model, in place.
+    """Replace all nodes of a model, in place; import onnxruntime's domain if a node needs it.
 
     Args:
-        model: is changed.
+        model: a model without subgraphs.
         nodes: the new nodes, in topological order.
         constants: initializers to add. Initializers that no node reads are removed.
     """
@@ -78,7 +78,10 @@ def has_subgraphs(model: onnx.ModelProto) -> bool:
 
 
 def nhwc_to_nchw(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a graph that takes its one (N, H, W, C) input as (N, C, H, W)."""
+    """Return a graph that takes its first input, of (N, H, W, C), as (N, C, H, W).
+
+    A Transpose restores the axes. The input is renamed to `<name>_planes`.
+    """
     transposed = deepcopy(model)
     graph = transposed.graph
     dims = graph.input[0].type.tensor_type.shape.dim
@@ -94,7 +97,8 @@ def nhwc_to_nchw(model: onnx.ModelProto) -> onnx.ModelProto:
 def free_batch(model: onnx.ModelProto) -> onnx.ModelProto:
     """Name the first axis of every input and output "N", so that it may have any size.
 
-    Shapes of inner tensors are dropped, because they were inferred for another N.
+    Shapes of inner tensors are removed, because they were inferred for another N. Nodes stay as
+    they are; `free_reshapes` changes a Reshape that fixes the batch.
     """
     freed = deepcopy(model)
     del freed.graph.value_info[:]
@@ -104,10 +108,14 @@ def free_batch(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def scale_resizes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Replace the `sizes` of each Resize by constant `scales` where height and width are known.
+    """Replace the `sizes` of each Resize by constant `scales`, and simplify the graph.
 
+    A Resize keeps its `sizes` if it has other than four axes, or height or width is not known.
     `sizes` holds the batch axis too. As a constant it fixes the batch to 1 (rembg's U-2-Net file);
     computed by Shape, Slice and Concat it costs a dozen nodes per Resize (torch's exporter).
+
+    Raises:
+        ConvertError: onnxruntime does not load the graph.
     """
     inferred = shape_inference.infer_shapes(simplify(model), data_prop=True)
     shapes = {
@@ -157,10 +165,11 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def canonicalize(model: onnx.ModelProto, *, prefix: str = "") -> onnx.ModelProto:
-    """Name nodes and tensors by their position, and drop all traces of the exporter.
+    """Name nodes and tensors by their position, and remove all traces of the exporter.
 
-    Equal weights must give equal bytes, but exporters number names with process-wide counters and
-    write source paths. Nodes are sorted in an order that depends on the graph's edges alone.
+    Only inputs keep their names: an output gets the name of its node, as `012_Softmax`. Equal
+    weights must become equal bytes, but exporters number names with process-wide counters and write
+    source paths. Nodes are sorted in an order that depends on the graph's edges alone.
 
     Args:
         model: a graph without subgraphs.
@@ -172,7 +181,7 @@ def canonicalize(model: onnx.ModelProto, *, prefix: str = "") -> onnx.ModelProto
     if has_subgraphs(model):
         raise ConvertError("the graph has branches or loops (If, Loop, Scan); allowed: none")
     graph = model.graph
-    nodes = _ordered(graph)
+    nodes = _sort_depth_first(graph)
     names: dict[str, str] = {value.name: value.name for value in graph.input}
     for index, node in enumerate(nodes):
         for position, name in enumerate(node.output):
@@ -201,9 +210,10 @@ def canonicalize(model: onnx.ModelProto, *, prefix: str = "") -> onnx.ModelProto
 
 
 def readers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
-    """Return the nodes that read each tensor, by the tensor's name.
+    """Return the nodes that read each tensor, by the tensor's name; subgraphs are not looked into.
 
-    An output of the graph has a blank node in addition, so that it never seems to have one reader.
+    An output of the graph has a blank node in addition, so that an output that one node reads does
+    not look like a tensor that nothing else needs.
     """
     nodes: dict[str, list[onnx.NodeProto]] = {}
     for node in model.graph.node:
@@ -215,18 +225,24 @@ def readers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
 
 
 def initializers(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
-    """Return the constants of the main graph as arrays, by name."""
+    """Return the initializers of the main graph as arrays, by name; not its Constant nodes."""
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
 
 def replace_field(repeated: Any, messages: Iterable[Any]) -> None:
-    """Replace all messages of a repeated protobuf field, in place; it may be a subset of them."""
+    """Replace all messages of a repeated protobuf field, in place.
+
+    Args:
+        repeated: the field, as `graph.node`.
+        messages: the new messages; they may be some of the old ones.
+    """
     replacement = list(messages)
     del repeated[:]
     repeated.extend(replacement)
 
 
 def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """Yield the graphs in a node's attributes."""
     for attribute in node.attribute:
         if attribute.HasField("g"):
             yield attribute.g
@@ -242,8 +258,12 @@ def _names_read(node: onnx.NodeProto) -> Iterator[str]:
             yield from _names_read(inner)
 
 
-def _ordered(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Return the nodes in depth-first order from the outputs, each after its inputs."""
+def _sort_depth_first(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Return the nodes that outputs need, in depth-first order, each after those that it reads.
+
+    Raises:
+        ConvertError: an output is an input or a constant.
+    """
     producers = {name: node for node in graph.node for name in node.output if name}
     ordered: list[onnx.NodeProto] = []
     placed: set[int] = set()
@@ -266,6 +286,7 @@ def _ordered(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 
 def _renamed_node(node: onnx.NodeProto, names: dict[str, str]) -> onnx.NodeProto:
+    """Return a copy under the name of its first output: no texts, attributes sorted."""
     clean = deepcopy(node)
     clean.ClearField("doc_string")
     clean.ClearField("metadata_props")
@@ -289,4 +310,5 @@ def _renamed_tensor(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
 
 
 def _keep(repeated: Any, predicate: Callable[[Any], object]) -> None:
+    """Remove the messages of a repeated field that do not meet a predicate, in place."""
     replace_field(repeated, [item for item in repeated if predicate(item)])

@@ -3,7 +3,8 @@
 On x86 onnxruntime's integer convolutions read four channels and write eight at a time, at least
 sixteen. Any other number takes a path that first copies the input of each output value: U-2-Net's
 largest map, of one channel, took a quarter of the network's time this way. This pass adds channels
-of zeros and removes them again where other nodes read, so the answers of the network do not change.
+of zeros to the image that convolutions read and to the maps that they write; a Slice after each
+convolution removes them again, so the outputs of the network do not change.
 
 Source: the conditions of MlasConvSymPackWSize in onnxruntime 1.31.
 """
@@ -30,10 +31,11 @@ UNPAD_SUFFIX = "/kept"  # ends the name of a node that removes padded channels
 
 
 def pad_channels(model: onnx.ModelProto, sizes: Mapping[str, int]) -> onnx.ModelProto:
-    """Return the same function with padded convolutions.
+    """Return a copy of the model with padded convolutions; its outputs stay the same.
 
     Args:
-        model: float graph with numerics.
+        model: float graph with numerics. Nodes under PREFIX, convolutions in groups and those that
+            share weights are not padded.
         sizes: number of values in each tensor, for one sample.
     """
     padded = deepcopy(model)
@@ -46,9 +48,10 @@ def pad_channels(model: onnx.ModelProto, sizes: Mapping[str, int]) -> onnx.Model
 def unpadded_ranges(
     model: onnx.ModelProto, ranges: Mapping[str, tuple[float, float]]
 ) -> dict[str, tuple[float, float]]:
-    """Return the ranges with that of the network's own channels for each padded tensor.
+    """Return all ranges; a padded tensor gets the range that it has without the padded channels.
 
-    The Slice that removes padded channels has the range of its input, and zeros fit into any range.
+    That is the range of the output of its Slice. onnxruntime's quantizer gives both tensors the
+    same one, and the zeros of the padded channels fit into any range.
     """
     own = {
         node.input[0]: ranges[node.output[0]]
@@ -59,10 +62,10 @@ def unpadded_ranges(
 
 
 def _pad_image(model: onnx.ModelProto) -> None:
-    """Let the scaling of pixels write a multiple of READ_AT_ONCE channels; in place.
+    """Make the scaling of pixels write a multiple of READ_AT_ONCE channels; in place.
 
-    It becomes a product with a matrix, the fastest way to more channels: Pad copies single values.
-    Images stay as they are where nodes other than padded convolutions read them.
+    The scaling becomes a product with a matrix, the fastest way to more channels: Pad copies single
+    values. Nothing changes if other nodes than convolutions that can be padded read the image.
     """
     nodes = {node.name: node for node in model.graph.node}
     constants = initializers(model)
@@ -92,7 +95,10 @@ def _pad_image(model: onnx.ModelProto) -> None:
 
 
 def _pad_outputs(model: onnx.ModelProto, sizes: Mapping[str, int]) -> None:
-    """Let convolutions of large maps write whole groups of channels; in place."""
+    """Make convolutions with LEAST_POSITIONS or more write `_padded_count` channels; in place.
+
+    A Slice follows each, behind the one Relu or Clip that onnxruntime fuses into it.
+    """
     constants, read_by = initializers(model), readers(model)
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes: list[onnx.NodeProto] = []
@@ -121,7 +127,11 @@ def _pad_outputs(model: onnx.ModelProto, sizes: Mapping[str, int]) -> None:
 def _padded_count(kernel: NDArray[np.float32]) -> int:
     """Return the number of output channels at which a convolution is fast.
 
-    It is the number that it has where its inputs rule the fast path out anyway.
+    Return its present number if its input channels are no multiple of READ_AT_ONCE: more output
+    channels would not make it fast.
+
+    Args:
+        kernel: weights, (output channels, input channels, height, width).
     """
     count = len(kernel)
     if kernel.shape[1] % READ_AT_ONCE:
@@ -132,13 +142,13 @@ def _padded_count(kernel: NDArray[np.float32]) -> int:
 def _unpad(
     node: onnx.NodeProto, name: str, count: int, bounds: dict[str, onnx.TensorProto]
 ) -> onnx.NodeProto:
-    """Return a Slice of a node's first channels, under the name of the node's output.
+    """Rename a node's output, in place, and return a Slice that writes it under the old name.
 
     Args:
-        node: its output gets another name.
-        name: of the Slice.
-        count: number of channels to keep.
-        bounds: receives the constants of the Slice.
+        node: a node with padded channels.
+        name: name of the Slice.
+        count: number of channels to keep, the first ones.
+        bounds: the constants of the Slice are added to it, by name.
     """
     (output,) = node.output
     node.output[0] = f"{output}/filled"
