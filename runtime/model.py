@@ -115,7 +115,7 @@ class Model:
         """Refuse a model that was made for another task.
 
         Raises:
-            InputError: naming the model, its task and the one allowed.
+            InputError: this model is for another task; the message names both.
         """
         if self.spec.task != task:
             raise InputError(f"{self.spec.id} is for {self.spec.task}; allowed: {task}")
@@ -123,14 +123,21 @@ class Model:
     def run(
         self, feeds: Feeds, output_names: Sequence[str] | None = None
     ) -> dict[str, NDArray[np.generic]]:
-        """Run the graph on tensors.
+        """Run the graph on a batch of tensors.
+
+        If the variant is not batch-invariant, each row runs alone: in one run, the other rows would
+        change its answer.
 
         Args:
             feeds: an array per input of the spec, of its dtype and shape.
-            output_names: outputs to return, in this order; None for all.
+            output_names: outputs to return, in this order; None or empty for all.
+
+        Returns:
+            Arrays by output name, one row per row of the batch; they may hold NaN or infinity.
 
         Raises:
-            InputError: a tensor is missing, unknown, or of another dtype or shape.
+            InputError: a tensor is missing, unknown, or of another dtype or shape; or an output is
+                unknown.
         """
         check_feeds(feeds, self.spec, self.assets)
         all_names = [output.name for output in self.spec.outputs]
@@ -144,7 +151,6 @@ class Model:
         if self.variant.batch_invariant or any(array.ndim == 0 for array in feeds.values()):
             return self.session.run(feeds, names)
         rows = next(iter(feeds.values())).shape[0]
-        # in a batch, the other rows would change a row's answer
         runs = [
             self.session.run({name: array[i : i + 1] for name, array in feeds.items()}, names)
             for i in range(rows)
@@ -155,15 +161,17 @@ class Model:
 def load(
     path: str | Path, *, variant: str | None = None, options: SessionOptions | None = None
 ) -> Model:
-    """Load an artifact.
+    """Load an artifact, after checking the hashes of the files that it needs.
 
     Args:
         path: artifacts/<model> (its newest complete version) or artifacts/<model>/<version>.
-        variant: the name of a variant, for any CPU; None for the best that this CPU runs.
+        variant: the name of a variant, even one that this CPU would not choose; None for the first
+            that this CPU runs.
         options: of the session; None for the serving defaults.
 
     Raises:
-        ArtifactError: the path holds no complete version, or a part of it is refused.
+        ArtifactError: the path holds no complete version; a file is changed or contradicts the
+            manifest; or the variant is unknown, or none runs on this CPU.
     """
     directory = version_directory(Path(path))
     manifest = read_manifest(directory)
@@ -187,10 +195,10 @@ def load(
 
 
 def choose_variant(manifest: Manifest, features: frozenset[str]) -> Variant:
-    """Return the first variant that a CPU with these instruction sets runs.
+    """Return the first variant, in the manifest's order, that a CPU with these features runs.
 
     Raises:
-        ArtifactError: it runs none of them.
+        ArtifactError: the CPU runs no variant.
     """
     for variant in manifest.variants:
         if variant.runs_on(features):
@@ -200,6 +208,7 @@ def choose_variant(manifest: Manifest, features: frozenset[str]) -> Variant:
 
 
 def _find_variant(manifest: Manifest, name: str) -> Variant:
+    """Return the variant of this name; refuse an unknown name."""
     for variant in manifest.variants:
         if variant.name == name:
             return variant
@@ -211,7 +220,8 @@ def version_directory(path: Path) -> Path:
     """Return the directory of a version.
 
     Args:
-        path: of a version, returned as it is; or of a model, for its newest complete version.
+        path: artifacts/<model>/<version>, returned unchecked; or artifacts/<model>, whose newest
+            complete version is returned.
 
     Raises:
         ArtifactError: the model has no complete version.

@@ -39,8 +39,9 @@ def build_ensemble(weights: Weights, models: Mapping[str, Model]) -> Ensemble:
     """Build an ensemble from the named models that can vote.
 
     Args:
-        weights: by model id; ids without a model are ignored.
-        models: by id.
+        weights: pairs of model id and weight, which need not sum to 1; ids without a model are
+            ignored.
+        models: the models to choose from, by id.
 
     Raises:
         InputError: none of the models can vote, or two have different labels.
@@ -63,9 +64,11 @@ def with_fallback(
 ) -> Weights:
     """Return the weights, with the fallback model added if none of the named models can vote.
 
+    The fallback is added at the end with weight 1, which replaces a weight that it had.
+
     Args:
-        weights: by model id.
-        models: by id.
+        weights: pairs of model id and weight.
+        models: the models to choose from, by id.
         find_fallback: looks the fallback model up, and raises the caller's error if it is absent;
             called only if the fallback is needed.
     """
@@ -77,7 +80,7 @@ def with_fallback(
 
 
 def ineligibility(model: Model) -> str | None:
-    """Return why a model cannot vote, as the predicate of a sentence; None if it can."""
+    """Return the reason why a model cannot vote, as "is a model for ..."; None if it can."""
     spec = model.spec
     match spec.task:
         case "image-classification":
@@ -97,6 +100,11 @@ def ineligibility(model: Model) -> str | None:
 
 
 def _order_like(heaviest: Model, model: Model) -> NDArray[np.int64]:
+    """Return, for each label of the heaviest model, its index in the labels of `model`.
+
+    Raises:
+        InputError: the models have different labels.
+    """
     order = label_order(model.spec.labels, heaviest.spec.labels)
     if order is None:
         raise InputError(
@@ -108,5 +116,6 @@ def _order_like(heaviest: Model, model: Model) -> NDArray[np.int64]:
 
 
 def _format_labels(labels: Sequence[str]) -> str:
+    """Return the first twelve labels and the number of all, for a message."""
     names = ", ".join(labels[:12])
     return f"{names}, ... ({len(labels)})" if len(labels) > 12 else names or "none"

@@ -61,11 +61,13 @@ def infer(
     Args:
         model: the model to run.
         body: JSON, then the bytes of the binary inputs.
-        header_length: the value of the header that gives the bytes of JSON; None if all is JSON.
+        header_length: the value of the header HEADER_LENGTH, the number of bytes of JSON; None if
+            all is JSON.
         max_audio_s: longest waveform, in seconds.
 
     Raises:
-        InputError: the message names the tensor and what is allowed.
+        InputError: the request does not fit the model, or an output that it requests as JSON holds
+            NaN or infinity; the message names the tensor and what is allowed.
         TooLargeError: a waveform is too long.
     """
     request = parse_request(body, header_length, model.spec)
@@ -75,7 +77,10 @@ def infer(
 
 
 def parse_request(body: bytes, header_length: str | None, spec: Spec) -> InferRequest:
-    """Parse a request; with the length "0" the body is the bytes of the only input.
+    """Parse a request and check it against the model's spec.
+
+    With the length "0" the body is the bytes of the model's only input, and every output is
+    requested as bytes.
 
     Raises:
         InputError: the request is not JSON of the protocol, or does not fit the model.
@@ -97,7 +102,11 @@ def parse_request(body: bytes, header_length: str | None, spec: Spec) -> InferRe
 
 
 def encode_response(model: Model, request: InferRequest, outputs: Mapping[str, Array]) -> Response:
-    """Return the response: JSON, or JSON and then the bytes of the binary outputs, in order."""
+    """Return the response: JSON, or JSON and then the bytes of the binary outputs, in order.
+
+    Raises:
+        InputError: an output that is not binary holds NaN or infinity.
+    """
     datatypes = {tensor.name: DATATYPES[tensor.dtype] for tensor in model.spec.outputs}
     entries: list[dict[str, Any]] = []
     tail: list[bytes] = []
@@ -123,6 +132,7 @@ def encode_response(model: Model, request: InferRequest, outputs: Mapping[str, A
 
 
 def _check_waveform(feeds: Mapping[str, Array], spec: Spec, max_audio_s: float) -> None:
+    """Refuse a waveform longer than `max_audio_s` at the sampling rate of the spec."""
     for step in spec.preprocess:
         if isinstance(step, Resample):
             samples, longest = feeds["waveform"].shape[-1], int(max_audio_s * step.sampling_rate)
@@ -132,6 +142,7 @@ def _check_waveform(feeds: Mapping[str, Array], spec: Spec, max_audio_s: float) 
 
 
 def _json_length(body: bytes, header_length: str | None) -> int:
+    """Return the number of bytes of JSON at the start of the body; refuse more than it has."""
     if header_length is None:
         return len(body)
     length = parse_integer(header_length.strip(), 0, len(body))
@@ -144,6 +155,7 @@ def _json_length(body: bytes, header_length: str | None) -> int:
 
 
 def _check_structure(body: bytes, length: int) -> None:
+    """Refuse JSON with more braces, brackets or quotes than JSON_LIMITS, before it is parsed."""
     for mark, limit in JSON_LIMITS.items():
         count = body.count(mark, 0, length)
         if count > limit:
@@ -154,6 +166,7 @@ def _check_structure(body: bytes, length: int) -> None:
 
 
 def _parse_raw(body: bytes, spec: Spec) -> InferRequest:
+    """Parse a body without JSON: the bytes of the only input; request all outputs as bytes."""
     if len(spec.inputs) != 1:
         names = ", ".join(tensor.name for tensor in spec.inputs)
         raise InputError(f"a raw request needs a model of one input; {spec.id} takes {names}")
@@ -167,6 +180,7 @@ def _parse_raw(body: bytes, spec: Spec) -> InferRequest:
 def _parse_inputs(
     entries: Sequence[Mapping[str, Any]], tail: memoryview, spec: Spec
 ) -> dict[str, Array]:
+    """Return the array of every input of the spec; the binary ones follow each other in `tail`."""
     tensors = {tensor.name: tensor for tensor in spec.inputs}
     feeds: dict[str, Array] = {}
     for entry in entries:
@@ -220,6 +234,10 @@ def _check_axes(feeds: Mapping[str, Array], spec: Spec) -> None:
 
 
 def _parse_outputs(content: Mapping[str, Any], spec: Spec) -> tuple[RequestedOutput, ...]:
+    """Return the outputs that a request lists, or all if it lists none.
+
+    `binary_data` of an output overrides `binary_data_output` of the request.
+    """
     parameters = _parameters(content, "the request")
     binary = _flag(parameters, "binary_data_output", False, "the request")
     tensors = {tensor.name: tensor for tensor in spec.outputs}
@@ -229,7 +247,6 @@ def _parse_outputs(content: Mapping[str, Any], spec: Spec) -> tuple[RequestedOut
     for entry in _objects(content, "outputs"):
         name = _name(entry, "output", tensors, outputs)
         place = f"output {name!r}"
-        # a parameter of one output overrides that of the request
         own = _flag(_parameters(entry, place), "binary_data", binary, place)
         outputs[name] = RequestedOutput(name, own)
     return tuple(outputs.values())
@@ -248,6 +265,7 @@ def _name(
 
 
 def _parameters(holder: Mapping[str, Any], place: str) -> Mapping[str, Any]:
+    """Return the `parameters` of a request, input or output; refuse those of UNSUPPORTED."""
     parameters = _object(holder.get("parameters") or {}, f"parameters of {place}")
     for name in UNSUPPORTED:
         if name in parameters:
@@ -256,6 +274,7 @@ def _parameters(holder: Mapping[str, Any], place: str) -> Mapping[str, Any]:
 
 
 def _flag(parameters: Mapping[str, Any], name: str, default: bool, place: str) -> bool:
+    """Return a parameter that must be true or false."""
     value = parameters.get(name, default)
     if not isinstance(value, bool):
         raise InputError(f"{name} of {place} is {repr_truncated(value)}; allowed: true or false")
@@ -263,6 +282,7 @@ def _flag(parameters: Mapping[str, Any], name: str, default: bool, place: str) -
 
 
 def _objects(content: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """Return the field `name`, which must be a list of objects."""
     entries = content.get(name)
     if not isinstance(entries, list):
         raise InputError(f"{name} is {json_type(entries)}; allowed: a list of objects")
@@ -270,6 +290,7 @@ def _objects(content: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
 
 
 def _object(value: Any, place: str) -> Mapping[str, Any]:
+    """Return a value that must be an object; `place` names it in the message."""
     if not isinstance(value, dict):
         raise InputError(f"{place} is {json_type(value)}; allowed: an object")
     return value

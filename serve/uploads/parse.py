@@ -22,7 +22,7 @@ class Upload:
 
 
 def is_json(content_type: str) -> bool:
-    """Return whether a Content-Type is JSON's."""
+    """Return True for the Content-Type application/json, or one that ends in +json."""
     media_type = content_type.partition(";")[0].strip().lower()
     return media_type == "application/json" or media_type.endswith("+json")
 
@@ -44,8 +44,9 @@ def parse_upload(
         file by itself, one upload or error per file, in order.
 
     Raises:
-        InputError: a file is missing, empty or one too many, a field is unknown, given twice or
-            of another type, or the body is not what its Content-Type says.
+        InputError: the body is empty; a file is missing, empty or one too many; a field is unknown,
+            given twice (in the body, the query or both) or of another type; or the body is not of
+            its Content-Type.
         TooLargeError: there are more than `max_files`, or a text is longer than 1 MiB.
         UnsupportedMediaError: a multipart type other than form-data.
     """
@@ -65,6 +66,7 @@ def parse_upload(
 def _upload_or_error(
     files: Sequence[File], options: Mapping[str, str], form: Form
 ) -> Upload | InputError:
+    """Return the upload of one file of a batch, or the error with which it is answered."""
     try:
         return Upload(_select_files(files, form), options)
     except InputError as error:
@@ -72,7 +74,11 @@ def _upload_or_error(
 
 
 def _read(body: bytes, content_type: str, query: Query, form: Form, max_files: int) -> Parsed:
-    """Read the body by its Content-Type; the query's options come before the body's."""
+    """Read the body by its Content-Type; the query's options come before the body's.
+
+    An empty body, a text that is too long and the former parameter `first_bytes` are refused before
+    anything is parsed.
+    """
     if not body:
         raise InputError(f"the request body is empty; needed: {form.needed}")
     if form.is_text and len(body) > MAX_TEXT_BYTES:
@@ -91,10 +97,11 @@ def _read(body: bytes, content_type: str, query: Query, form: Form, max_files: i
 
 
 def _select_files(files: Sequence[File], form: Form) -> tuple[bytes, ...]:
-    """Return the data of the files in the form's order.
+    """Return the data of the files in the order of the form's fields.
 
-    An empty file is an error, except among several of a field that repeats: the task answers the
-    others and says which one is empty.
+    If a file has a name that the form does not know, or all have the same, they keep the client's
+    order. An empty file is an error, unless its field repeats: the task then answers the other
+    files and names the empty one.
 
     Raises:
         InputError: a file is missing, given twice, empty or one too many, or holds an error.
@@ -121,6 +128,7 @@ def _select_files(files: Sequence[File], form: Form) -> tuple[bytes, ...]:
 
 
 def _data(file: File, form: Form, *, may_be_empty: bool) -> bytes:
+    """Return the bytes of a file; raise the error that it holds, or refuse an empty one."""
     if isinstance(file.data, InputError):
         raise file.data
     if not file.data and not may_be_empty:
@@ -129,6 +137,7 @@ def _data(file: File, form: Form, *, may_be_empty: bool) -> bytes:
 
 
 def _check_options(pairs: Sequence[tuple[str, str]], form: Form) -> dict[str, str]:
+    """Return the options by name; refuse unknown ones and those given twice."""
     options: dict[str, str] = {}
     for name, value in pairs:
         if name not in form.options:

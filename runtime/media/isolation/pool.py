@@ -144,9 +144,10 @@ class IsolatedDecoders:
 
     @contextmanager
     def _lend_worker(self) -> Iterator[WorkerProcess]:
-        """Lend a worker to the block; kill it if the block is left by an exception.
+        """Lend an idle worker, or a new one, to the block and take it back afterwards.
 
-        Its remaining replies would otherwise reach the next request.
+        Kill it if an exception leaves the block, because its remaining replies would reach the next
+        request; or if the pool was closed meanwhile.
         """
         worker = self._pop_idle() or WorkerProcess(
             jobs=self._jobs, alarm_s=self._timeout_s + self._alarm_margin_s
@@ -163,6 +164,7 @@ class IsolatedDecoders:
         worker.kill()
 
     def _pop_idle(self) -> WorkerProcess | None:
+        """Return an idle worker that is alive; None if there is none."""
         with self._lock:
             while self._idle:
                 worker = self._idle.pop()
@@ -179,6 +181,7 @@ class IsolatedDecoders:
 
 
 def _read_block(part: Message, *, max_samples: float) -> Waveform:
+    """Return the samples of a reply, (S,) float32; refuse other arrays as an invalid reply."""
     try:
         block = read_array(part)
     except WireError:
@@ -189,6 +192,7 @@ def _read_block(part: Message, *, max_samples: float) -> Waveform:
 
 
 def _read_sampled(part: Message) -> SampledFrames:
+    """Return the frames of a reply; raise DecodeError if it is invalid."""
     try:
         return read_sampled(part)
     except (WireError, ArtifactError):
@@ -196,7 +200,7 @@ def _read_sampled(part: Message) -> SampledFrames:
 
 
 def _check_end(reply: Message) -> None:
-    """Raise the error that the last reply of an answer names, if it names one."""
+    """Raise the error that the last reply of an answer names; a RuntimeError for a bug."""
     if reply.kind == "refusal":
         error = REFUSALS.get(str(reply.fields.get("error")), DecodeError)
         raise error(str(reply.fields.get("message")))
