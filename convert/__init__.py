@@ -1,1 +1,1 @@
-"""Offline: checkpoints to verified, quantized ONNX artifacts. May import runtime, never serve."""
+"""Convert checkpoints to verified, quantized ONNX artifacts. Imports `runtime`, never `serve`."""

@@ -32,7 +32,7 @@ MIN_SCORE = 0.01
 # with fewer boxes over all inputs, box metrics are NaN. Synthetic images may hold nothing that a
 # detector finds, and an INT8 graph that found no face in photos agreed with its reference on them
 MIN_BOXES = 8
-RANKING_BOXES = 4  # per image; with fewer than MIN_BOXES, the loss goes by so many weaker boxes
+RANKING_BOXES = 4  # per image, for the loss, when there are fewer than MIN_BOXES
 BOX_METRICS = ("box_recall", "box_iou_mean", "box_iou_p05", "score_difference")
 
 
@@ -50,10 +50,11 @@ def measure(reference: Outputs, candidate: Outputs, nms: NmsConfig | None = None
     Args:
         reference: arrays (N, ...) by output name; the names decide which metrics are computed.
         candidate: the same outputs of the other graph.
-        nms: settings of a detector, as it serves; other tasks have none.
+        nms: the settings with which a detector serves; None for other tasks.
 
     Returns:
-        Fidelity. NaN in the candidate makes its metrics NaN and its loss infinite.
+        Metrics and loss. The loss is infinite if the candidate holds NaN or infinity; metrics that
+        average such values are NaN.
     """
     metrics: dict[str, float] = {}
     loss = 0.0
@@ -73,7 +74,9 @@ def max_abs_difference(reference: Outputs, candidate: Outputs) -> float:
     below MIN_SCORE count as MIN_SCORE.
     """
     differences = [
-        np.abs(_limited(name, reference[name]) - _limited(name, candidate[name])).max()
+        np.abs(
+            _raise_low_scores(name, reference[name]) - _raise_low_scores(name, candidate[name])
+        ).max()
         / _scale(name, reference[name])
         for name in reference
     ]
@@ -87,7 +90,8 @@ def _scale(name: str, values: NDArray[Any]) -> float:
     return max(1.0, float(np.abs(values).max())) if is_in_px else 1.0
 
 
-def _limited(name: str, values: NDArray[Any]) -> NDArray[Any]:
+def _raise_low_scores(name: str, values: NDArray[Any]) -> NDArray[Any]:
+    """Return scores with MIN_SCORE as their minimum; return other outputs unchanged."""
     return np.maximum(values, np.float32(MIN_SCORE)) if name == "scores" else values
 
 
@@ -107,7 +111,10 @@ def _classification(reference: Outputs, candidate: Outputs, nms: NmsConfig | Non
 
 
 def _embedding(reference: Outputs, candidate: Outputs, nms: NmsConfig | None) -> Comparison:
-    """Compare embeddings by their cosine to the reference, and pairs by their cosines."""
+    """Compare embeddings by their cosine to the reference, and pairs by their cosines.
+
+    The loss is 1 minus the mean cosine to the reference.
+    """
     del nms
     p, q = reference["embedding"], candidate["embedding"]
     # embeddings of one network share a direction, by which any two have a high cosine: center them
@@ -124,7 +131,10 @@ def _embedding(reference: Outputs, candidate: Outputs, nms: NmsConfig | None) ->
 
 
 def _segmentation(reference: Outputs, candidate: Outputs, nms: NmsConfig | None) -> Comparison:
-    """Compare masks by IoU at alpha 0.5 and by mean absolute error."""
+    """Compare masks by IoU at alpha 0.5 and by mean absolute error; the loss adds up both.
+
+    IoU is 1 if every reference mask is left out, see MIN_FOREGROUND and MIN_ALPHA_RANGE.
+    """
     del nms
     p, q = reference["alpha"], candidate["alpha"]
     mae = float(np.abs(p - q).mean())
@@ -149,7 +159,11 @@ def _segmentation(reference: Outputs, candidate: Outputs, nms: NmsConfig | None)
 
 
 def _detection(reference: Outputs, candidate: Outputs, nms: NmsConfig | None) -> Comparison:
-    """Compare the boxes that remain after non-maximum suppression."""
+    """Compare the boxes that remain after non-maximum suppression.
+
+    With fewer than MIN_BOXES in the reference, metrics are NaN, and the loss compares boxes of
+    lower scores, so that candidates can still be ranked.
+    """
     assert nms is not None  # a manifest of a detector without these settings is refused
     ious, differences = _match_boxes(reference, candidate, nms)
     if len(ious) >= MIN_BOXES:
@@ -159,7 +173,6 @@ def _detection(reference: Outputs, candidate: Outputs, nms: NmsConfig | None) ->
         values = [recall, float(ious.mean()), iou_p05, difference]
     else:
         values = [math.nan] * len(BOX_METRICS)
-        # the loss then goes by boxes of lower scores, so that candidates can still be ranked
         lenient = _lower_threshold(reference["scores"], nms)
         ious, differences = _match_boxes(reference, candidate, lenient)
     loss = float(1 - ious.mean() + differences.mean()) if len(ious) else 0.0
@@ -199,7 +212,10 @@ def _match_boxes(
 
 
 def _lower_threshold(scores: NDArray[np.float32], nms: NmsConfig) -> NmsConfig:
-    """Lower the score threshold until RANKING_BOXES per image pass, over all images."""
+    """Return settings whose score threshold is low enough for RANKING_BOXES times the images.
+
+    Boxes of all images count together. The threshold is never raised.
+    """
     best = np.sort(scores.max(axis=2), axis=None)
     threshold = max(0.0, float(best[-min(len(best), len(scores) * RANKING_BOXES)]) - 1e-6)
     return replace(nms, score_threshold=min(nms.score_threshold, threshold))

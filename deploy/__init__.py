@@ -1,1 +1,1 @@
-"""Tools around a running server: image checks, demo, gallery. Imports `runtime` alone."""
+"""Tools around a server: demo, gallery, checks of answers and image. Imports `runtime` alone."""

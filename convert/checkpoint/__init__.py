@@ -1,8 +1,10 @@
 """Checkpoints as data: read without running anything in them, or refused with the reason.
 
 `kinds` detects what a file is; `torch_file`, `keras_file`, `folder` and `ultralytics` read it;
-`keys` and `strict` fit it into a network; `class_names` and `labels` find its class names;
-`digests` identifies it. Recipes get these functions from `convert.authoring`.
+`keys` and `strict` fit it into a network, and `nearest` names the network that it fits instead;
+`class_names` and `labels` find its class names, `class_centers` and `settings` the rest that
+training scripts save; `stubs` replaces pickled classes; `digests` identifies it. Recipes get these
+functions from `convert.authoring`.
 """
 
 from convert.checkpoint.class_names import labels_in, read_labels

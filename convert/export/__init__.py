@@ -1,1 +1,1 @@
-"""From a loaded network to a float ONNX graph that takes what a decoder gives."""
+"""From a loaded network to a float ONNX graph whose inputs are decoded media."""

@@ -1,7 +1,7 @@
 """The samples of a conversion in three sets: calibration, validation and test.
 
-Calibration samples give the ranges of activations, the search for what becomes integer goes by the
-validation samples, and fidelity is reported on the test samples, which nothing was chosen by.
+Calibration samples give the ranges of activations. The search for an INT8 graph compares candidates
+on the validation samples. Fidelity is reported on the test samples, which the search never sees.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ Samples = tuple[Feeds, ...]  # arrays by graph input, preprocessed as served, ba
 
 @dataclass(frozen=True, slots=True)
 class SampleSets:
-    """Preprocessed inputs of a conversion."""
+    """The preprocessed inputs of a conversion, in three sets that share no sample."""
 
     source: str  # "synthetic", or "sha256:..." of the files, with "+synthetic" if completed
     calibration: Samples
@@ -40,18 +40,19 @@ class SampleSets:
 
 
 def collate(samples: Sequence[Feeds]) -> dict[str, NDArray[Any]]:
-    """Join samples to one batch.
+    """Join samples to one batch, along the first axis.
 
     Args:
-        samples: of equal shapes; or texts of any length, whose mask allows padding.
+        samples: of equal shapes; or texts of any length, which are padded with zeros to the longest
+            and masked there.
     """
     if "attention_mask" in samples[0]:
         length = max(feeds["attention_mask"].shape[1] for feeds in samples)
-        samples = [{name: _padded(array, length) for name, array in s.items()} for s in samples]
+        samples = [{name: _pad_tokens(array, length) for name, array in s.items()} for s in samples]
     return {name: np.concatenate([feeds[name] for feeds in samples]) for name in samples[0]}
 
 
-def _padded(array: NDArray[Any], length: int) -> NDArray[Any]:
+def _pad_tokens(array: NDArray[Any], length: int) -> NDArray[Any]:
     """Pad (1, L) with zeros to (1, length)."""
     return np.pad(array, ((0, 0), (0, length - array.shape[1])))
 
@@ -59,8 +60,8 @@ def _padded(array: NDArray[Any], length: int) -> NDArray[Any]:
 def same_shape_indices(samples: Sequence[Feeds], count: int) -> list[int]:
     """Return the indices of `count` samples that `collate` can join.
 
-    They are those of the most frequent shape, repeated from the first if there are too few. Texts
-    of any length can be joined.
+    They are the first of the most frequent shape, of texts the first of any length. Too few samples
+    are repeated from the first.
     """
     if "attention_mask" in samples[0]:
         return _cycle(range(len(samples)), count)
@@ -76,7 +77,7 @@ def _cycle(indices: Sequence[int], count: int) -> list[int]:
 
 
 def synthetic_sets(recipe: Recipe, loaded: Loaded) -> SampleSets:
-    """Generate the three sets for a recipe's kind of media."""
+    """Generate the three sets for a recipe's kind of media, preprocessed."""
     modality = MODALITIES[recipe.media]
     count = modality.validation_count
     evaluation = synthetic_samples(modality, loaded, procedural.EVALUATION, 2 * count)
@@ -89,7 +90,7 @@ def synthetic_sets(recipe: Recipe, loaded: Loaded) -> SampleSets:
 
 
 def synthetic_calibration(modality: Modality, loaded: Loaded) -> Samples:
-    """Generate SYNTHETIC_CALIBRATION samples of the calibration split."""
+    """Generate SYNTHETIC_CALIBRATION samples of the calibration split, preprocessed."""
     return synthetic_samples(modality, loaded, procedural.CALIBRATION, SYNTHETIC_CALIBRATION)
 
 
@@ -107,15 +108,17 @@ class MediaFiles:
 
     @property
     def digest(self) -> str:
-        """Return the identity of the contents, whatever the names."""
+        """Return "sha256:..." of the contents of all files; their names do not count."""
         return f"sha256:{hashlib.sha256(''.join(self.paths).encode()).hexdigest()}"
 
 
 def find_media(directory: Path, recipe: Recipe) -> MediaFiles:
-    """Find and hash the media of a recipe's kind below a directory; hidden files are left out.
+    """Find and hash the media of a recipe's kind below a directory; skip hidden files.
+
+    The suffix decides the kind; files are read later, by `from_files`.
 
     Raises:
-        CalibrationError: not a directory.
+        CalibrationError: `directory` is no directory.
     """
     if not directory.is_dir():
         raise CalibrationError(f"{directory}: no such directory")
@@ -130,7 +133,7 @@ def find_media(directory: Path, recipe: Recipe) -> MediaFiles:
 
 
 def sample_sets(files: MediaFiles | None, recipe: Recipe, loaded: Loaded) -> SampleSets:
-    """Return the samples of a conversion: the user's media, or synthetic ones.
+    """Return the samples of a conversion: the user's media, or synthetic ones if `files` is None.
 
     Raises:
         CalibrationError: see `from_files`.
@@ -141,10 +144,10 @@ def sample_sets(files: MediaFiles | None, recipe: Recipe, loaded: Loaded) -> Sam
 
 
 def from_files(files: MediaFiles, recipe: Recipe, loaded: Loaded) -> SampleSets:
-    """Decode and preprocess the user's media.
+    """Decode and preprocess the user's media, at most MAX_FILES_PER_SET for each set.
 
-    Files go in turn, in the order of their content hash, to calibration, validation and test. So
-    no content is in two sets, whatever its name.
+    Files go in turn, in the order of their content hash, to calibration, validation and test, so
+    that no content is in two sets. Files beyond the limit are not used.
 
     Raises:
         CalibrationError: there are fewer than MIN_FILES different files, or one is not readable.
@@ -182,6 +185,7 @@ def complete_calibration(sets: SampleSets, recipe: Recipe, loaded: Loaded) -> Sa
 
 
 def _read(path: Path, number: int, modality: Modality, loaded: Loaded) -> Feeds:
+    """Decode and preprocess a file; its number in the set selects the condition of a clip."""
     try:
         medium = modality.with_condition(modality.read(path.read_bytes()), number)
         return modality.to_feeds(medium, loaded)

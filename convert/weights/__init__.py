@@ -1,1 +1,1 @@
-"""The weights of a conversion: a local file, a download, or a seeded generator."""
+"""The weights of a conversion: a local file, an installed package, a download, or seeded ones."""

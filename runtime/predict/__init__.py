@@ -1,1 +1,1 @@
-"""Between media and results: what a graph is fed, and what its outputs mean."""
+"""Media to the feeds of a graph, and its outputs to results; it decides which boxes count."""

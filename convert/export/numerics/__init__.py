@@ -1,6 +1,6 @@
 """Numerics around a network: decoded media to its input, its output to the task's answer.
 
-They are part of the exported graph, so that nobody has to repeat them at serving time. Each is a
+They are part of the exported graph, so that no server has to repeat them. Each is a
 small frozen dataclass that states one formula twice, in methods next to each other:
 
     apply()   the formula in numpy, as the reference implementation has it

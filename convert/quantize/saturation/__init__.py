@@ -1,4 +1,4 @@
-"""Saturation of 8-bit products on x86 CPUs without VNNI, and weights with which there is none.
+"""Saturation of 8-bit products on x86 CPUs without VNNI, and weights that avoid it.
 
 On these CPUs onnxruntime multiplies four UINT8 activations by four INT8 weights at a time: it adds
 two neighbouring products in 16 bits, which saturate (VPMADDUBSW), and those sums in 32 bits. VNNI,

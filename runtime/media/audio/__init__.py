@@ -1,1 +1,4 @@
-"""Sounds: `containers` reads their first bytes, `decode` and `pyav` decode, `windows` cuts."""
+"""Sounds: decoded to waveforms, cut into windows, and checked for silence.
+
+`containers` reads the first bytes, `decode` and `pyav` decode, `windows` cuts, `silence` measures.
+"""
