@@ -23,7 +23,7 @@ from runtime.errors import InputError
 
 MIN_FILES = 8  # three to calibrate, three to validate, two to test
 MAX_FILES_PER_SET = 64
-ENOUGH_CALIBRATION = 32  # samples whose ranges hold for other media too
+MIN_CALIBRATION = 32  # samples whose ranges hold for other media too
 SYNTHETIC_CALIBRATION = 64
 
 Samples = tuple[Feeds, ...]  # arrays by graph input, preprocessed as served, batch axis 1
@@ -171,13 +171,13 @@ def from_files(files: MediaFiles, recipe: Recipe, loaded: Loaded) -> SampleSets:
 
 
 def complete_calibration(sets: SampleSets, recipe: Recipe, loaded: Loaded) -> SampleSets:
-    """Add synthetic calibration samples if there are fewer than ENOUGH_CALIBRATION.
+    """Add synthetic calibration samples if there are fewer than MIN_CALIBRATION.
 
     The extremes of a handful of photos clip what other photos show. U-2-Net calibrated on four had
     an IoU of 0.984 on five others, and of 0.990 with synthetic samples added. Validation and test
     stay the user's own media.
     """
-    if len(sets.calibration) >= ENOUGH_CALIBRATION:
+    if len(sets.calibration) >= MIN_CALIBRATION:
         return sets
     synthetic = synthetic_calibration(MODALITIES[recipe.media], loaded)
     calibration = (*sets.calibration, *synthetic)

@@ -18,8 +18,9 @@ CHECKPOINTS = Path("checkpoints")
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 HUB = "hf:"  # as in --checkpoint hf:owner/name[@revision]
 Fetch = Callable[[AnySource], Fetched]  # downloads; raises SourceError, CheckpointError
-LABELS = tuple(f".labels{ending}" for ending in ENDINGS)
-BESIDE = (*LABELS, ".conditions.json", ".onnx.data")  # endings of files that belong to a checkpoint
+LABEL_ENDINGS = tuple(f".labels{ending}" for ending in ENDINGS)
+# endings of files that belong to a checkpoint and are none themselves
+COMPANION_ENDINGS = (*LABEL_ENDINGS, ".conditions.json", ".onnx.data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def find(
         return _download(_hub_source(recipe_file, str(checkpoint)), labels, fetch)
     path = checkpoint or _local_checkpoint(recipe_file.id)
     if path is not None:
-        return ResolvedWeights("pretrained", path, labels or _labels_beside(path))
+        return ResolvedWeights("pretrained", path, labels or _labels_next_to(path))
     synthetic = recipe_file.recipe.synthetic_weights
     if synthetic is not None and synthetic.is_file():
         return ResolvedWeights("synthetic", synthetic, labels)
@@ -171,18 +172,20 @@ def _local_checkpoint(model_id: str) -> Path | None:
 
 
 def _local_checkpoints(model_id: str) -> list[Path]:
-    """Return every CHECKPOINTS/<model>.* but files of BESIDE, then CHECKPOINTS/<model>."""
+    """Return the checkpoints CHECKPOINTS/<model>.*, sorted, then the directory of that name."""
     paths = [
-        path for path in sorted(CHECKPOINTS.glob(f"{model_id}.*")) if not path.name.endswith(BESIDE)
+        path
+        for path in sorted(CHECKPOINTS.glob(f"{model_id}.*"))
+        if not path.name.endswith(COMPANION_ENDINGS)
     ]
     directory = CHECKPOINTS / model_id
     return [*paths, directory] if directory.is_dir() else paths
 
 
-def _labels_beside(checkpoint: Path) -> Path | None:
+def _labels_next_to(checkpoint: Path) -> Path | None:
     """Return the labels file next to a checkpoint; None if there is none; refuse two."""
     stem = checkpoint.name if checkpoint.is_dir() else checkpoint.stem
-    candidates = [checkpoint.with_name(stem + ending) for ending in LABELS]
+    candidates = [checkpoint.with_name(stem + ending) for ending in LABEL_ENDINGS]
     paths = [path for path in candidates if path.is_file()]
     if len(paths) > 1:
         names = " and ".join(str(path) for path in paths)

@@ -22,11 +22,11 @@ from convert.export.numerics import PREFIX
 from convert.export.numerics.image import SCALE, SHIFT, along_row
 from convert.quantize.layers import attributes, set_values
 
-READ_AT_ONCE = 4
-WRITTEN_AT_ONCE, LEAST_WRITTEN = 8, 16
-CLIPPING = ("Relu", "Clip")  # onnxruntime fuses them into the integer convolution before them
-# smaller maps gain nothing, and removing channels costs one more operator
-LEAST_POSITIONS = 1024
+INPUT_MULTIPLE = 4  # channels that the integer convolution reads at a time
+OUTPUT_MULTIPLE, MIN_OUTPUTS = 8, 16  # channels that it writes at a time, and at least
+CLIPPING = ("Relu", "Clip")  # onnxruntime fuses these into the integer convolution before them
+# height x width of a map; smaller ones gain nothing, and removing channels costs one more operator
+MIN_POSITIONS = 1024
 UNPAD_SUFFIX = "/kept"  # ends the name of a node that removes padded channels
 
 
@@ -62,7 +62,7 @@ def unpadded_ranges(
 
 
 def _pad_image(model: onnx.ModelProto) -> None:
-    """Make the scaling of pixels write a multiple of READ_AT_ONCE channels; in place.
+    """Make the scaling of pixels write a multiple of INPUT_MULTIPLE channels; in place.
 
     The scaling becomes a product with a matrix, the fastest way to more channels: Pad copies single
     values. Nothing changes if other nodes than convolutions that can be padded read the image.
@@ -78,9 +78,9 @@ def _pad_image(model: onnx.ModelProto) -> None:
     read_by = readers(model)
     layers = read_by.get(transposition.output[0], [])
     can_pad = all(_is_paddable(node, constants, read_by) for node in layers)
-    if count % READ_AT_ONCE == 0 or not can_pad:
+    if count % INPUT_MULTIPLE == 0 or not can_pad:
         return
-    added = -count % READ_AT_ONCE
+    added = -count % INPUT_MULTIPLE
     matrix = np.pad(np.diag(scale), ((0, 0), (0, added)))
     scaling.CopyFrom(helper.make_node("MatMul", scaling.input, scaling.output, scaling.name))
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -95,7 +95,7 @@ def _pad_image(model: onnx.ModelProto) -> None:
 
 
 def _pad_outputs(model: onnx.ModelProto, sizes: Mapping[str, int]) -> None:
-    """Make convolutions with LEAST_POSITIONS or more write `_padded_count` channels; in place.
+    """Make convolutions with MIN_POSITIONS or more write `_padded_count` channels; in place.
 
     A Slice follows each, behind the one Relu or Clip that onnxruntime fuses into it.
     """
@@ -110,7 +110,7 @@ def _pad_outputs(model: onnx.ModelProto, sizes: Mapping[str, int]) -> None:
             kernel = constants[node.input[1]]
             count = len(kernel)
             padded = _padded_count(kernel)
-            if padded > count and sizes.get(node.output[0], 0) // count >= LEAST_POSITIONS:
+            if padded > count and sizes.get(node.output[0], 0) // count >= MIN_POSITIONS:
                 for name in node.input[1:]:
                     others = [(0, 0)] * (constants[name].ndim - 1)
                     values = np.pad(constants[name], [(0, padded - count), *others])
@@ -127,16 +127,16 @@ def _pad_outputs(model: onnx.ModelProto, sizes: Mapping[str, int]) -> None:
 def _padded_count(kernel: NDArray[np.float32]) -> int:
     """Return the number of output channels at which a convolution is fast.
 
-    Return its present number if its input channels are no multiple of READ_AT_ONCE: more output
+    Return its present number if its input channels are no multiple of INPUT_MULTIPLE: more output
     channels would not make it fast.
 
     Args:
         kernel: weights, (output channels, input channels, height, width).
     """
     count = len(kernel)
-    if kernel.shape[1] % READ_AT_ONCE:
+    if kernel.shape[1] % INPUT_MULTIPLE:
         return count
-    return max(LEAST_WRITTEN, count + -count % WRITTEN_AT_ONCE)
+    return max(MIN_OUTPUTS, count + -count % OUTPUT_MULTIPLE)
 
 
 def _unpad(

@@ -150,19 +150,20 @@ def _set_result(name: str, config: QuantizationConfig, best: Trial, search: Sear
 
 
 def _improve_weights(best: Trial, search: Search) -> list[Trial]:
-    """Measure the best trial with its weights stored otherwise; return those worth it, best first.
+    """Measure the best trial with other weights; return the trials that are better, best first.
 
-    Weights whose products never saturate only have to lose nothing: one file then serves on every
-    CPU. Weights of float layers in 8 bits may lose what the tolerance allows.
+    Weights whose products never saturate must not raise the loss: one file then serves on every
+    CPU. INT8 weights of float layers must make the file smaller by SMALLER, and may lose what the
+    tolerance allows.
     """
     trials = [best]
     if best.config.matmul_mode in ("static", "static_weight"):
-        fitting = search.measure(replace(best.config, reduce_range=True))
-        if fitting.qualifies and fitting.fidelity.loss <= best.fidelity.loss:
-            trials.append(fitting)
+        reduced = search.measure(replace(best.config, reduce_range=True))
+        if reduced.qualifies and reduced.fidelity.loss <= best.fidelity.loss:
+            trials.append(reduced)
     if best.config.float_nodes:
-        stored = search.measure(replace(trials[-1].config, weight_only_int8=True))
-        keeps_margin = search.has_margin(stored) or not search.has_margin(best)
-        if stored.qualifies and keeps_margin and stored.size_bytes * SMALLER < best.size_bytes:
-            trials.append(stored)
+        smaller = search.measure(replace(trials[-1].config, weight_only_int8=True))
+        keeps_margin = search.has_margin(smaller) or not search.has_margin(best)
+        if smaller.qualifies and keeps_margin and smaller.size_bytes * SMALLER < best.size_bytes:
+            trials.append(smaller)
     return trials[:0:-1]

@@ -18,12 +18,13 @@ BLOCKS = 8  # parts of the network, in graph order, that the search tries first
 # A further group in float must remove this share of the loss, and FLOAT_COST times its share of
 # the network's work and weights: a float layer takes two to three times the time of an integer one,
 # and four times its bytes
-WORTHWHILE = 0.03
+MIN_GAIN = 0.03
 FLOAT_COST = 2.0
 MARGIN_SHARE = 0.05  # largest share of work or weights in float to keep half of the tolerance
-SAFER = 0.25  # share of the loss that float must remove where the tolerance holds without it
+# share of the loss that float must remove if the graph keeps the tolerance without it
+MIN_IMPROVEMENT = 0.25
 ROUNDING_ERROR = 1e-9  # of sums of shares
-LEAST_SHARE = 0.02  # cost of a block besides its work: both of its borders are quantized
+BORDER_COST = 0.02  # added to the share of a block, whose two borders stay quantized
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +202,7 @@ class Search:
         for block in blocks:
             if not self.exhausted:
                 gain = whole_loss - self._try(config, block).fidelity.loss
-                values[block] = gain / (LEAST_SHARE + self._share(block))
+                values[block] = gain / (BORDER_COST + self._share(block))
         return sorted(values, key=lambda block: -values[block])
 
     def _accumulate(
@@ -230,17 +231,17 @@ class Search:
     ) -> Trial:
         """Bisect the best block; return the trial that removes the most loss beyond its cost.
 
-        The part is at most MARGIN_SHARE of the network and removes at least SAFER of the loss. If
-        there is none, return `whole`, the trial of the whole graph in integer.
+        The part is at most MARGIN_SHARE of the network and removes at least MIN_IMPROVEMENT of the
+        loss. If there is none, return `whole`, the trial of the whole graph in integer.
         """
         best, best_gain = whole, 0.0
         pending = sorted(ranked, key=lambda block: self._try(config, block).fidelity.loss)[:1]
         while pending and not self.exhausted:
             part = pending.pop()
             trial, share = self._try(config, part), self._share(part)
-            if trial.fidelity.loss > whole.fidelity.loss * (1 - SAFER):
+            if trial.fidelity.loss > whole.fidelity.loss * (1 - MIN_IMPROVEMENT):
                 break  # smaller parts of it rarely remove more
-            largest_loss = whole.fidelity.loss * (1 - max(SAFER, FLOAT_COST * share))
+            largest_loss = whole.fidelity.loss * (1 - max(MIN_IMPROVEMENT, FLOAT_COST * share))
             gain = largest_loss - trial.fidelity.loss
             if trial.qualifies and share <= MARGIN_SHARE + ROUNDING_ERROR and gain > best_gain:
                 best, best_gain = trial, gain
@@ -286,7 +287,7 @@ class Search:
     def _extend(self, config: QuantizationConfig, groups: frozenset[int]) -> Trial:
         """Add the neighbouring group that gains the most beyond its cost, as long as one does.
 
-        The cost is the larger of WORTHWHILE and FLOAT_COST times its share, as a share of the loss.
+        The cost is the larger of MIN_GAIN and FLOAT_COST times its share, as a share of the loss.
         """
         best = self._try(config, groups)
         while not self.exhausted:
@@ -295,7 +296,7 @@ class Search:
             for index in sorted(neighbours):
                 if 0 <= index < len(self._groups) and not self.exhausted:
                     trial = self._try(config, groups | {index})
-                    required = max(WORTHWHILE, FLOAT_COST * self._share({index}))
+                    required = max(MIN_GAIN, FLOAT_COST * self._share({index}))
                     largest_loss = best.fidelity.loss * (1 - required)
                     gains[index] = largest_loss - trial.fidelity.loss
             if not gains or max(gains.values()) <= 0:
@@ -308,9 +309,9 @@ class Search:
         """Make activations after float layers integer again, the last of each group first.
 
         In each group, stop before one that breaks the tolerance or raises the loss by more than
-        WORTHWHILE of it.
+        MIN_GAIN of it.
         """
-        largest_loss = best.fidelity.loss * (1 + WORTHWHILE)
+        largest_loss = best.fidelity.loss * (1 + MIN_GAIN)
         for group in self._groups:
             for name in reversed(group.nodes[1:]):
                 if self.exhausted or name not in best.config.float_nodes:

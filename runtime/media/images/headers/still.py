@@ -28,7 +28,7 @@ class CanvasPosition:
 
 @dataclass(frozen=True, slots=True)
 class AlphaSource:
-    """The way to the opacity of a picture, which the file for its colours does not hold."""
+    """The opacity of a picture, in a file of its own that is made on demand."""
 
     make_file: Callable[[], bytes]  # of the same size as the picture
     is_grey: bool = False  # True: the grey levels of that file are the opacity
@@ -36,7 +36,7 @@ class AlphaSource:
 
 @dataclass(frozen=True, slots=True)
 class ColourTags:
-    """What a file says about its colours, not yet understood."""
+    """The colour profile and code points of a file, as read; `colour` interprets them."""
 
     icc: bytes = b""  # the profile, b"" without one
     code_points: CodePoints | None = None  # they take precedence over the profile
