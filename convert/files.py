@@ -40,11 +40,13 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def write_json_atomic(path: Path, content: Any) -> None:
-    """Write JSON beside `path`, then rename it: a crash leaves the earlier file.
+    """Write JSON to a temporary file in the same folder, then rename it to `path`.
+
+    A crash leaves the earlier file as it was.
 
     Raises:
-        OSError: disk full or not writable.
+        OSError: the disk is full or not writable.
     """
-    beside = path.with_name(f"{path.name}.tmp")
-    beside.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    os.replace(beside, path)
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    os.replace(temporary, path)

@@ -66,15 +66,15 @@ def fingerprint(
 
 
 def content_hashes(path: Path | None) -> tuple[str, ...]:
-    """Return the hash of a file and of the weights beside it, or one hash of a folder.
+    """Return the hashes of a file and of its external weights, or one hash of a folder.
 
-    A path that does not exist has none: whoever reads it refuses it with the reason.
+    Return () for None and for a path that does not exist: the code that reads it refuses it later.
     """
     if path is None or not path.exists():
         return ()
     if path.is_file():
-        beside = [file for file in external_data_files(path) if file.is_file()]
-        return tuple(sha256(file) for file in (path, *beside))
+        external_files = [file for file in external_data_files(path) if file.is_file()]
+        return tuple(sha256(file) for file in (path, *external_files))
     files = sorted(file for file in path.rglob("*") if file.is_file())
     return (json_digest({str(file.relative_to(path)): sha256(file) for file in files}),)
 

@@ -69,7 +69,7 @@ def choose(
             and the test samples decide whether its result is accurate enough.
         tolerance: bounds of the metrics; empty for untrained weights, whose fidelity means nothing.
         suppression: the settings with which a detector serves; None for other tasks.
-        precision: "float" quantizes nothing; "int8" refuses a model of which no graph qualifies.
+        precision: "float" quantizes nothing; "int8" refuses a model without a qualifying graph.
         effort: "thorough" searches longer, and in every operator set.
         seconds: limit of the search at the default effort, in processor seconds; calibration does
             not count.

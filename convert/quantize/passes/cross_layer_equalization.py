@@ -38,7 +38,7 @@ class LayerPair:
 
 
 def layer_pairs(model: onnx.ModelProto) -> list[LayerPair]:
-    """Return the pairs of layers of which the second alone reads the first.
+    """Return the pairs of layers in which only the second layer reads the first.
 
     At most one activation is between them, and a Slice that removes padded channels.
 

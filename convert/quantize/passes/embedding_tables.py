@@ -46,11 +46,11 @@ def quantize_embedding_tables(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _is_large_table(tensor: onnx.TensorProto, nodes: list[onnx.NodeProto]) -> bool:
-    """Return True for a large float matrix of which these nodes look up rows.
+    """Return True for a large float matrix whose readers only look up rows (Gather, axis 0).
 
     Args:
         tensor: the constant.
-        nodes: that read it.
+        nodes: the nodes that read it.
     """
     if tensor.data_type != onnx.TensorProto.FLOAT or len(tensor.dims) != 2:
         return False

@@ -28,8 +28,9 @@ def store_weights_int8(
 
     Args:
         model: a graph in which these layers are float.
-        names: of nodes. Nodes without weights of their own stay as they are.
-        means: (C,) of the input of each node whose bias shall be corrected, by node name.
+        names: names of the nodes. Nodes without weights of their own stay as they are.
+        means: (C,) mean of each input channel, by node name; the biases of these nodes are
+            corrected.
     """
     constants, read_by = initializers(model), readers(model)
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
