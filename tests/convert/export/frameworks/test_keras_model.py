@@ -1,27 +1,36 @@
 """Keras models as networks; each test asks a process of its own, without torch."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.convert.support.keras_process import in_keras
 
+INPUT_SHAPES = {
+    "mini-64.keras": [64, 64, 1],
+    "mini-48.h5": [48, 48, 1],
+    "big-48.h5": [48, 48, 1],
+    "big-48.keras": [48, 48, 1],
+    "head-nested.h5": [16, 16, 1],
+    "head-logits.keras": [16, 16, 1],
+}
 
-@pytest.mark.parametrize(
-    ("name", "shape"),
-    [
-        ("mini-64.keras", [64, 64, 1]),
-        ("mini-48.h5", [48, 48, 1]),
-        ("big-48.h5", [48, 48, 1]),
-        ("big-48.keras", [48, 48, 1]),
-        ("head-nested.h5", [16, 16, 1]),
-        ("head-logits.keras", [16, 16, 1]),
-    ],
-)
-def test_classifiers_load_and_export_equal(keras_files: Path, name: str, shape: list[int]) -> None:
-    report = in_keras("parity", str(keras_files / name))
-    assert report["input"] == ["N", *shape]
+
+@pytest.fixture(scope="module")
+def parity(keras_files: Path) -> dict[str, dict[str, Any]]:
+    """Compare the files of INPUT_SHAPES in one process: starting TensorFlow takes seconds."""
+    reports: dict[str, dict[str, Any]] = in_keras(
+        "parity_of_each", *(str(keras_files / name) for name in INPUT_SHAPES)
+    )
+    return reports
+
+
+@pytest.mark.parametrize("name", INPUT_SHAPES)
+def test_classifiers_load_and_export_equal(parity: dict[str, dict[str, Any]], name: str) -> None:
+    report = parity[name]
+    assert report["input"] == ["N", *INPUT_SHAPES[name]]
     assert max(report["differences"].values()) <= 1e-4
     assert report["spread"] > 1e-3  # a constant answer would prove nothing
     np.testing.assert_allclose(report["sums"], 1, atol=1e-5)
