@@ -1,1 +1,1 @@
-"""From a loaded network to a float ONNX graph whose inputs are decoded media."""
+"""Export of a loaded network to a float ONNX graph whose inputs are decoded media."""

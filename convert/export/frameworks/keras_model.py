@@ -75,7 +75,7 @@ class KerasNetwork:
 
     @property
     def ends_in_softmax(self) -> bool:
-        """Return whether the output is a probability distribution, judged by its values on noise.
+        """Return whether the output on random images is a probability distribution.
 
         The last layer does not show it: softmax may be in a nested model, or before a Dropout.
 

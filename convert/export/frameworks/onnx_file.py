@@ -44,7 +44,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     missing = [file.name for file in external if not file.is_file()]
     if missing:
         raise CheckpointError(
-            f"{path}: its weights are in {', '.join(missing)}, which must lie beside it"
+            f"{path}: its weights are in {', '.join(missing)}, which must be in the same folder"
         )
     _refuse_size(path, [path, *external])
     try:
@@ -96,13 +96,13 @@ def _refuse_content(path: Path, model: onnx.ModelProto) -> None:
     if quantized:
         raise CheckpointError(
             f"{path}: quantized already ({', '.join(sorted(quantized))}); "
-            "give the float model that it was made from"
+            "convert the float model that it was made from"
         )
     half = [tensor.name for tensor in _constants(model.graph) if tensor.data_type in HALF_PRECISION]
     if half:
         raise CheckpointError(
             f"{path}: its weights are in half precision ({len(half)} tensors); "
-            "export it in float32: what is packaged is made small here"
+            "export it in float32; the conversion quantizes it"
         )
 
 

@@ -146,7 +146,7 @@ def _image_shape(inputs: Sequence[onnx.ValueInfoProto], path: Path) -> tuple[int
     batch, *sides = (dim.dim_value for dim in dims_of[0][1])
     if batch > 1:
         raise CheckpointError(
-            f"{path}: takes {batch} images at a time, no more and no fewer; "
+            f"{path}: takes exactly {batch} images at a time; "
             "export it for one, or with a free batch axis"
         )
     return tuple(sides)
@@ -165,7 +165,7 @@ def _with_size(
     """
     sides = slice(1, 3) if layout == "NCHW" else slice(0, 2)
     if any(side not in (0, fixed) for side, fixed in zip(shape[sides], size, strict=True)):
-        raise CheckpointError(f"{path}: takes images of {shape[sides]}; the recipe wants {size}")
+        raise CheckpointError(f"{path}: takes images of {shape[sides]}; the recipe needs {size}")
     dims = list(model.graph.input[0].type.tensor_type.shape.dim)[1:][sides]
     for dim, side in zip(dims, size, strict=True):
         dim.dim_value = side
@@ -183,8 +183,8 @@ def _without_subgraphs(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     flat = simplify(model)
     if has_subgraphs(flat):
         raise CheckpointError(
-            f"{path}: decides while it runs what it computes (If, Loop or Scan); export it for a "
-            "fixed size, without non-maximum suppression"
+            f"{path}: has branches or loops that depend on the image (If, Loop or Scan); export it "
+            "for a fixed size, without non-maximum suppression"
         )
     return flat
 
@@ -199,7 +199,7 @@ def _check_batch_of_two(model: onnx.ModelProto, shape: tuple[int, ...], path: Pa
         is_single = True
     if is_single:
         raise CheckpointError(
-            f"{path}: made for one image at a time; export it with a free batch axis "
+            f"{path}: computes for one image at a time only; export it with a free batch axis "
             "(torch: dynamic_axes={'x': {0: 'N'}}, or dynamic_shapes)"
         )
 

@@ -125,7 +125,7 @@ def _lower(node: onnx.NodeProto, version: int) -> None:
     attributes = {attribute.name: attribute for attribute in node.attribute}
     over_axes = node.op_type == "Pad" and len(node.input) > 3 and node.input[3]
     if over_axes or ("mode" in attributes and attributes["mode"].s == b"wrap"):
-        raise _refusal(version, "Pad of chosen axes, or that wraps")
+        raise _refusal(version, "Pad with axes, or with mode 'wrap'")
     if "num_outputs" in attributes:  # equal parts: what a Split without sizes meant before
         node.attribute.remove(attributes["num_outputs"])
 
@@ -184,7 +184,7 @@ def _unknown_operators(model: onnx.ModelProto) -> list[str]:
 
 def _refusal(version: int, reason: str) -> ConvertError:
     return ConvertError(
-        f"the graph is of opset {version} and cannot be brought to {OPSET}: {reason}. "
+        f"the graph is of opset {version} and cannot be converted to {OPSET}: {reason}. "
         f"Export it again with opset {OPSET}"
     )
 

@@ -17,8 +17,8 @@ class StretchedAlpha:
 
     alpha = (map - min) / max(max - min, MIN_SPREAD), for each image.
 
-    The second output, `alpha_range`, is the minimum and the maximum before stretching: a constant
-    map, whose alpha is 0 everywhere, can be told from an image without foreground.
+    The second output, `alpha_range`, holds minimum and maximum before stretching. It shows a map
+    that was nearly constant, whose alpha is 0 everywhere or stretched noise.
 
     Source: U-2-Net's demo, `normPRED` of u2net_test.py, which divides by zero there.
     """

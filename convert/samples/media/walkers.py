@@ -22,7 +22,7 @@ from runtime.media.video.sample import sample_array, sample_frames
 ENCODED_RATE_HZ = 8.0  # frames per second of an encoded clip
 LOSSLESS = cv2.VideoWriter.fourcc(*"FFV1")
 BLUR_PX, LEVEL_STEP = 9, np.uint8(32)  # of a simplified clip: median filter, levels merged to one
-CONDITION_SEED = 0x702A  # gives the first patient a condition and the third none
+CONDITION_SEED = 0x702A  # with it, the first patient has a condition and the third has none
 UNKNOWN_SHARE = 1 / 3  # of the clips have no condition
 CONDITION_NUMBERS = 1 << 16  # more than a table has rows; taken modulo its length
 # with 16, too few are near a boundary: top-1 agreement was 1.000 there and 0.963 on 300 others

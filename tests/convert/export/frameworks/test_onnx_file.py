@@ -102,7 +102,8 @@ def test_external_data(tmp_path: Path) -> None:
     assert "not a valid ONNX file: External data length" in refusal(lambda: OnnxNetwork(path))
     data.unlink()
     message = refusal(lambda: OnnxNetwork(path))
-    assert message == f"{path}: its weights are in model.onnx.data, which must lie beside it"
+    location = "model.onnx.data, which must be in the same folder"
+    assert message == f"{path}: its weights are in {location}"
 
 
 def test_changed_external_data_changes_the_fingerprint(tmp_path: Path, tiny_recipe: Path) -> None:
@@ -146,7 +147,7 @@ def test_the_recipe_fixes_a_free_size(tmp_path: Path) -> None:
     assert "Shape" not in {node.op_type for node in model.graph.node}
     static = classifier(tmp_path / "static.onnx")
     message = refusal(lambda: OnnxNetwork(static, size=(9, 9)))
-    assert message == f"{static}: takes images of (8, 8); the recipe wants (9, 9)"
+    assert message == f"{static}: takes images of (8, 8); the recipe needs (9, 9)"
 
 
 def branch(name: str) -> onnx.GraphProto:
@@ -266,17 +267,17 @@ def input_as_output(path: Path) -> Path:
 
 REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "half": (half, "its weights are in half precision (2 tensors); export it in float32"),
-    "quantized": (quantized, "quantized already (DequantizeLinear, QuantizeLinear); give the"),
+    "quantized": (quantized, "quantized already (DequantizeLinear, QuantizeLinear); convert the"),
     "maps": (zipmap, "its output 'z' is a sequence; needed: a float tensor that it computes."),
     "label": (best_class, "its output 'label' is int64; needed: a float tensor"),
     "no outputs": (without_outputs, "has 0 outputs; needed: 1"),
     "branch": (
         lambda path: branching(path, constant=False),
-        "decides while it runs what it computes (If, Loop or Scan); export it for a fixed size",
+        "has branches or loops that depend on the image (If, Loop or Scan); export it for a fixed",
     ),
     "custom": (custom, "uses the operators com.microsoft.Gelu; allowed: standard ONNX. Export it"),
-    "for one": (constant_for_one, "made for one image at a time; export it with a free batch axis"),
-    "four": (four_at_a_time, "takes 4 images at a time, no more and no fewer; export it for one"),
+    "for one": (constant_for_one, "computes for one image at a time only; export it with a free"),
+    "four": (four_at_a_time, "takes exactly 4 images at a time; export it for one"),
     "old": (old, "of opset 6; onnxruntime runs 7 and newer; export again"),
     "input": (input_as_output, "its output 'x' is an input, or a constant; needed: a float tensor"),
 }  # fmt: skip

@@ -158,7 +158,7 @@ def test_functions_are_inlined() -> None:
         (graph("Gelu", opset=17, domain="com.microsoft"), "operators com.microsoft.Gelu; allowed"),
         (
             graph("Col2Im", opset=18, constants={"shape": AXES, "block": AXES}),
-            "opset 18 and cannot be brought to 17: it lacks Col2Im. Export it again with opset 17",
+            "opset 18 and cannot be converted to 17: it lacks Col2Im. Export it again",
         ),
         (
             graph(
@@ -169,14 +169,14 @@ def test_functions_are_inlined() -> None:
         ),
         (
             graph("Pad", opset=19, mode="wrap", constants={"pads": np.array([0] * 8)}),
-            "Pad of chosen axes, or that wraps. Export it again with opset 17",
+            "Pad with axes, or with mode 'wrap'. Export it again with opset 17",
         ),
         (
             graph(
                 "Pad", opset=18,
                 constants={"pads": np.array([0] * 4), "none": FOUR, "axes": AXES},
             ),
-            "Pad of chosen axes, or that wraps",
+            "Pad with axes, or with mode 'wrap'",
         ),
     ],
     ids=["custom", "unknown", "antialias", "wrap", "axes"],
