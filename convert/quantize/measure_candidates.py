@@ -42,13 +42,17 @@ class Candidate:
 
     @property
     def min_speedup(self) -> float:
-        """Return how many times faster than another candidate it must be to replace that one."""
+        """Return how many times faster than an earlier candidate it must be to replace that one."""
         is_dynamic = self.graph.trial.config.matmul_mode == "dynamic"
         return MIN_SPEEDUP_DYNAMIC if is_dynamic else MIN_SPEEDUP
 
     @property
     def objections(self) -> list[str]:
-        """Return the reasons not to package it; empty: it may be packaged."""
+        """Return the reasons not to package it; empty: it may be packaged.
+
+        They are violations of the tolerance, no integer operator, and less than MIN_SPEEDUP times
+        the speed of float, whatever `min_speedup` is.
+        """
         unseen = "on inputs that the search did not see"
         violations = self.graph.trial.violations
         reasons = list(violations or (f"{text} {unseen}" for text in self.graph.violations))
@@ -83,8 +87,8 @@ def measure_candidates(
 
     Args:
         float_path: the float graph.
-        graphs: to be compared with it.
-        feeds: one sample.
+        graphs: the quantized graphs to compare with it.
+        feeds: the sample to run.
 
     Returns:
         The float graph's entry in the manifest's `candidates`, and the candidates.

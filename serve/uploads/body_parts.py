@@ -66,7 +66,11 @@ def _is_file(part: Part, form: Form) -> bool:
 
 
 def _batch_field(names: Sequence[str], form: Form, max_files: int) -> str | None:
-    """Return the repeated field of a batch; None if the files belong to one answer."""
+    """Return the field of a batch: two files or more that are answered one by one; else None.
+
+    Raises:
+        TooLargeError: the batch has more than `max_files`.
+    """
     # a route with one field accepts any name for it
     name = names[0] if len(form.files) == 1 and len(set(names)) == 1 else form.files[0]
     if not form.takes_batches or names.count(name) < 2:
@@ -76,6 +80,7 @@ def _batch_field(names: Sequence[str], form: Form, max_files: int) -> str | None
 
 
 def _check_batch(count: int, form: Form, max_files: int) -> None:
+    """Refuse a batch of no file (InputError) or of more than `max_files` (TooLargeError)."""
     if not 1 <= count <= max_files:
         message = f"field {repr_truncated(form.files[0])} has {count} {form.noun}s"
         refusal = TooLargeError if count else InputError
@@ -114,6 +119,7 @@ def read_json(body: bytes, form: Form, *, max_files: int) -> Parsed:
 
 
 def _load_object(body: bytes, form: Form) -> Mapping[str, object]:
+    """Parse a JSON object; refuse one with too many values before it is parsed."""
     # base64 holds none of these; each may become a Python object of twenty times its size
     marks = sum(body.count(mark) for mark in b'{[",')
     allowed = MAX_OBJECT_MARKS if form.objects else MAX_JSON_MARKS
@@ -132,7 +138,11 @@ def _load_object(body: bytes, form: Form) -> Mapping[str, object]:
 
 
 def _option_text(name: str, value: object) -> str:
-    """Return an option as the other forms of a body hold it."""
+    """Return an option as text, as multipart holds it: 0.5 becomes "0.5", true becomes "true".
+
+    Raises:
+        InputError: it is a list or an object.
+    """
     if isinstance(value, dict | list):
         allowed = "a string, a number or a boolean"
         raise InputError(f"field {repr_truncated(name)} is {json_type(value)}; allowed: {allowed}")
@@ -169,6 +179,7 @@ def _file_data(name: str, value: object, form: Form) -> bytes | InputError:
 
 
 def _from_base64(name: str, text: str) -> bytes | InputError:
+    """Decode base64 or a data URL of it; return the error of a text that is neither."""
     prefix = DATA_URL.match(text)
     if text.startswith("data:") and prefix is None:
         return InputError(

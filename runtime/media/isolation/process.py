@@ -147,11 +147,15 @@ class WorkerProcess:
             raise self._explain(failure)
 
     def _shut_down(self) -> None:
+        """Shut the socket down, which ends a read or write that another thread waits in."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def _explain(self, failure: Exception) -> WorkerDiedError:
-        """Return the error for a failed read or write; kill the worker if only its end closed."""
+        """Return the error for a failed read or write: an invalid reply, or the worker's end.
+
+        A worker that closed its end of the socket gets _EXIT_GRACE_S to end; then it is killed.
+        """
         # recv_bytes leaves a connection unreadable after a frame that is longer than allowed
         if isinstance(failure, WireError) or not self._connection.readable:
             return WorkerDiedError("the decoder process sent an invalid reply")
@@ -165,6 +169,7 @@ class WorkerProcess:
 
 
 def _environment() -> dict[str, str]:
+    """Return the worker's environment: few variables, one thread, this process's import path."""
     inherited = {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ}
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
     return {**inherited, **_SINGLE_THREADED, "PYTHONPATH": path}
