@@ -18,6 +18,7 @@ Points = NDArray[np.float64]  # (S, 3)
 RATE_HZ = 120.0  # moments per second for integrating the path
 TOE_OFF = 0.62  # phase at which the foot leaves the ground in the curves below
 
+# lengths of segments, body heights
 THIGH, SHANK, FOOT, ANKLE_HEIGHT = 0.245, 0.246, 0.115, 0.039
 HEEL, TRUNK, UPPER_ARM, FOREARM, HEAD = 0.04, 0.288, 0.186, 0.2, 0.11
 HIP_HALF, SHOULDER_HALF = 0.055, 0.11
@@ -26,8 +27,9 @@ HIP_HALF, SHOULDER_HALF = 0.055, 0.11
 HIP = ((0.0, 28.0), (0.5, -11.0), (0.86, 31.0))
 KNEE = ((0.0, 4.0), (0.14, 17.0), (0.4, 5.0), (0.72, 60.0), (0.97, 2.0))
 ANKLE = ((0.0, 0.0), (0.07, -6.0), (0.46, 10.0), (0.63, -18.0), (0.8, 2.0))
+# likewise, from 0 to 1: how far the leg is in its swing, and how much load its foot bears
 SWING = ((0.0, 0.0), (TOE_OFF - 0.04, 0.0), (0.79, 1.0), (0.97, 0.0))
-STAND = ((0.06, 1.0), (0.5, 1.0), (0.68, 0.0), (0.92, 0.0))
+LOAD = ((0.06, 1.0), (0.5, 1.0), (0.68, 0.0), (0.92, 0.0))
 
 SIDES = ("left", "right")
 PARTS = ("hip", "knee", "ankle", "heel", "toe", "shoulder", "elbow", "hand")
@@ -65,7 +67,7 @@ def _pose(rng: np.random.Generator, gait: GaitParameters, moments: Series) -> di
     phase = gait.cadence * moments + rng.uniform() + 0.25 * jitter * _wander(rng, moments)
     phases = [phase, phase - gait.lag + 0.15 * jitter * _wander(rng, moments)]
     phases = [_warp(p % 1, gait.stance[side]) for side, p in enumerate(phases)]
-    loads = [curve(p, STAND) for p in phases]
+    loads = [curve(p, LOAD) for p in phases]
     legs = [_leg(rng, gait, side, phases[side], moments) for side in range(2)]
 
     pelvis = np.zeros((len(moments), 3))

@@ -16,7 +16,7 @@ Colour = tuple[float, float, float]
 
 SHIFT = 4  # fractional bits of OpenCV's coordinates, so that limbs move smoothly
 ARC = np.linspace(0, 2 * np.pi, 16, endpoint=False)
-CIRCLE = np.stack([np.cos(ARC), np.sin(ARC)], 1)
+CIRCLE = np.stack([np.cos(ARC), np.sin(ARC)], 1)  # (16, 2), radius 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class Appearance:
 class Limb:
     """A tapered limb between two joints."""
 
-    ends: tuple[str, str]
-    radii: tuple[float, float]
+    ends: tuple[str, str]  # names of the joints
+    radii: tuple[float, float]  # at the ends, body heights
     colour: Colour
 
 
