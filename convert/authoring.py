@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from convert.export.frameworks import Network
     from convert.export.frameworks.hugging_face import TransformersNetwork, import_transformers
     from convert.export.frameworks.keras_model import KerasNetwork, import_keras, load_keras
+    from convert.export.frameworks.keras_scale import scale_of_layers
     from convert.export.frameworks.onnx_graph import OnnxNetwork
     from convert.export.frameworks.sentence_encoder import (
         SentenceEncoder,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         WaveformInput,
     )
     from convert.export.numerics.cosine import CosineProbabilities
+    from convert.export.numerics.pixel_scale import parse_scale
     from convert.gait.condition_embeddings import condition_assets, condition_sources
     from convert.recipe import Loaded, Recipe, Tolerance
     from convert.samples.procedural.sentences import synthetic_words
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from convert.weights.seeded import sample_input, seed_keras, seed_torch
     from runtime.artifact.manifest import (
         VOCABULARY,
+        Assumption,
         CenterCrop,
         Grayscale,
         Letterbox,
@@ -81,6 +84,7 @@ __all__ = [
     "GAIT_LABELS",
     "GAIT_SIDE",
     "VOCABULARY",
+    "Assumption",
     "Boxes",
     "CenterCrop",
     "CheckpointError",
@@ -131,6 +135,7 @@ __all__ = [
     "matching_labels",
     "one_line",
     "ordered_labels",
+    "parse_scale",
     "read_checkpoint",
     "read_folder_settings",
     "read_folder_weights",
@@ -139,6 +144,7 @@ __all__ = [
     "read_state_dict",
     "read_ultralytics",
     "sample_input",
+    "scale_of_layers",
     "seed_keras",
     "seed_torch",
     "setting_values",

@@ -19,7 +19,7 @@ import numpy as np
 from convert.errors import RecipeError
 from convert.metrics import METRICS
 from convert.sources import AnySource, PackageSource
-from runtime.artifact.manifest import MODEL_ID, NmsConfig, Step, Task
+from runtime.artifact.manifest import MODEL_ID, Assumption, NmsConfig, Step, Task
 
 if TYPE_CHECKING:  # they need onnx, which a machine that only verifies artifacts does not have
     from convert.export.frameworks import Network
@@ -46,6 +46,7 @@ class Loaded:
     suppression: NmsConfig | None = None  # of a detector
     licence: str | None = None  # None: the recipe's; else what the checkpoint states
     assets: Mapping[str, bytes] = field(default_factory=dict)  # further files, by role
+    assumptions: tuple[Assumption, ...] = ()  # what the weights do not tell, and who told it
 
 
 def output_shapes(loaded: Loaded) -> list[tuple[int, ...]]:
@@ -128,7 +129,7 @@ class Recipe:
     task: Task
     description: str  # one sentence, shown by `convert list` and by the API
     licence: str  # of the weights: an SPDX id, or what their owner states
-    load: Callable[[Path], Loaded]  # reads a checkpoint; raises CheckpointError
+    load: Callable[..., Loaded]  # reads a checkpoint; raises CheckpointError
     tolerance: Tolerance
     media: MediaKind  # of the samples; synthetic ones stand in for --calibration
     seed: Callable[[], Loaded] | None = None  # makes untrained weights; None: only a checkpoint
@@ -139,6 +140,8 @@ class Recipe:
     default: bool = True  # False: converted only when the user names it
     precision: Literal["auto", "float"] = "auto"  # "float": INT8 only if --precision asks for it
     search_seconds: float = SEARCH_SECONDS  # limit of the search, unless --search is thorough
+    # options of the command line that `load` takes as keyword arguments, text or None each
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +236,8 @@ def _advice(error: BaseException, content: bytes) -> str:
     """Return what to write instead, if the file was written for an older layout; else ""."""
     if isinstance(error, ImportError) and (error.name or "").startswith(("convert.", "runtime.")):
         return _import_advice(content)
+    if isinstance(error, TypeError) and "argument 'package'" in str(error):
+        return "; a package has a field of its own: Recipe.package = PackageSource(...)"
     for old, new in RENAMED_FIELDS.items():
         if isinstance(error, TypeError) and f"unexpected keyword argument '{old}'" in str(error):
             return f"; the field of Recipe is now called {new!r}"

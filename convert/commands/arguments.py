@@ -162,3 +162,27 @@ def _add_weights(run: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="names of the model's classes, in the order of its outputs: one a line, or JSON",
     )
+    add_checkpoint_facts(run)
+
+
+def add_checkpoint_facts(command: argparse.ArgumentParser) -> None:
+    """Add the options that state what a checkpoint does not hold."""
+    command.add_argument(
+        "--arch",
+        metavar="NAME",
+        help="name of the network that was trained, where files of several look alike: "
+        "efficientnet_b0 or tf_efficientnet_b0, ...",
+    )
+    command.add_argument(
+        "--input-scale",
+        choices=("unit", "symmetric", "raw", "imagenet", "caffe"),
+        help="scale of the pixels that a Keras model was trained on: unit 0 to 1, symmetric -1 to "
+        "1, raw 0 to 255, imagenet and caffe as in keras.applications (default: read from the "
+        "model's own layers, else symmetric with a warning)",
+    )
+    for name in ("mean", "std"):
+        command.add_argument(
+            f"--input-{name}",
+            metavar="VALUES",
+            help=f"{name} of pixels in 0 to 1 that training used, one number or three as R,G,B",
+        )

@@ -36,11 +36,14 @@ def run_models(options: argparse.Namespace) -> int:
             options.search,
             options.labels,
             pairs=options.pairs,
+            options=checkpoint_facts(options),
         )
         for recipe_file in recipe_files(options)
     ]
     outcomes = run(jobs, _print_progress, Store.from_environment(os.environ))
     _print_table(outcomes)
+    for sentence in _warnings(outcomes):
+        print(f"convert: {sentence}", file=sys.stderr)
     refused = [outcome for outcome in outcomes if outcome.status == "refused"]
     for outcome in refused:
         print(f"convert: {outcome.model} refused: {outcome.message}", file=sys.stderr)
@@ -48,6 +51,23 @@ def run_models(options: argparse.Namespace) -> int:
     if problem and not refused:  # a full disk refuses the models too, and is reported once
         print(f"convert: {problem}", file=sys.stderr)
     return 1 if refused or problem else 0
+
+
+def checkpoint_facts(options: argparse.Namespace) -> dict[str, str]:
+    """Return the facts about a checkpoint that the command line states, by the name of the option.
+
+    Raises:
+        ConvertError: the options contradict each other.
+    """
+    facts = {name: getattr(options, name) for name in ("arch", "input_scale")}
+    mean, std = options.input_mean, options.input_std
+    if (mean is None) != (std is None):
+        raise ConvertError("--input-mean and --input-std belong together")
+    if mean is not None and options.input_scale is not None:
+        raise ConvertError("--input-scale and --input-mean exclude each other")
+    if mean is not None:
+        facts["input_scale"] = f"{mean}/{std}"
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def recipe_files(options: argparse.Namespace) -> list[RecipeFile]:
@@ -61,9 +81,10 @@ def recipe_files(options: argparse.Namespace) -> list[RecipeFile]:
     if options.recipe is not None:
         files.append(recipe.read(options.recipe))
     files = files or recipe.default_recipes()
-    for name in ("checkpoint", "labels", "pairs"):
+    for name in ("checkpoint", "labels", "pairs", "arch", "input_scale", "input_mean"):
         if getattr(options, name) is not None and len(files) != 1:
-            raise ConvertError(f"--{name} belongs to one model; {len(files)} were asked for")
+            flag = name.replace("_", "-")
+            raise ConvertError(f"--{flag} belongs to one model; {len(files)} were asked for")
     return files
 
 
@@ -92,6 +113,17 @@ def _write_report(out: Path, outcomes: Sequence[Outcome], now: datetime) -> str 
 
 def _print_progress(model_id: str, stage: str) -> None:
     print(f"{model_id}: {stage}", flush=True)
+
+
+def _warnings(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return a sentence for each fact that nobody stated, of the versions in the table."""
+    return [
+        f"warning: {outcome.model}: {fact.sentence}"
+        for outcome in outcomes
+        if outcome.manifest is not None
+        for fact in outcome.manifest.assumptions
+        if fact.origin == "default"
+    ]
 
 
 def _print_table(outcomes: Sequence[Outcome]) -> None:

@@ -33,6 +33,7 @@ def fingerprint(
     pairs: str | None = None,
     precision: str = "auto",
     search: str = "default",
+    options: Mapping[str, str] | None = None,
 ) -> str:
     """Return one hash of everything that decides the result of a conversion.
 
@@ -44,6 +45,7 @@ def fingerprint(
         pairs: digest of the labelled pairs.
         precision: as asked for.
         search: effort of the search.
+        options: facts about the checkpoint that the user states, by name.
     """
     sources = sorted(
         path for part in ("convert", "runtime") for path in (ROOT / part).rglob("*.py")
@@ -59,6 +61,7 @@ def fingerprint(
             "pairs": pairs,
             "precision": precision,
             "search": search,
+            "options": options or {},
             "code": hashlib.sha256(json.dumps(code).encode()).hexdigest(),
             "tools": tool_versions(),
         }

@@ -32,6 +32,7 @@ def resolve(job: Job, fetch: Fetch | None = None) -> Inputs:
         ConvertError: the weights, the calibration folder or the pairs are missing or refused.
     """
     recipe_file = job.recipe_file
+    _check_options(job)
     resolved = weights.find(recipe_file, job.weights, job.checkpoint, job.labels, fetch)
     pairs = read_pairs(job.pairs) if job.pairs else None
     media = find_media(job.calibration, recipe_file.recipe) if job.calibration else None
@@ -44,6 +45,7 @@ def resolve(job: Job, fetch: Fetch | None = None) -> Inputs:
         pairs=pairs.digest if pairs else None,
         precision=job.precision,
         search=job.search,
+        options=job.options,
     )
     return Inputs(
         model_id=recipe_file.id,
@@ -56,8 +58,20 @@ def resolve(job: Job, fetch: Fetch | None = None) -> Inputs:
         pairs=pairs,
         precision=job.precision,
         search=job.search,
+        options=job.options,
         key=key,
     )
+
+
+def _check_options(job: Job) -> None:
+    """Refuse an option that the recipe does not read: it would be ignored without a word."""
+    recipe_file = job.recipe_file
+    for name in job.options:
+        flag = f"--{name.replace('_', '-')}"
+        if job.weights == "seeded":
+            raise RecipeError(f"{flag} and --weights seeded exclude each other")
+        if name not in recipe_file.recipe.options:
+            raise RecipeError(f"{recipe_file.id}: {flag} is no option of this model")
 
 
 def read_recipe(inputs: Inputs) -> RecipeFile:

@@ -1,6 +1,7 @@
 """A conversion as the user asks for it, what it reads, and its outcome."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +29,7 @@ class Job:
     search: Effort = "default"
     labels: Path | None = None
     pairs: Path | None = None  # labelled pairs of images, for a scale of similarity
+    options: Mapping[str, str] = field(default_factory=dict)  # facts for `Recipe.load`, by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Inputs:
     pairs: Pairs | None
     precision: RequestedPrecision
     search: Effort
+    options: Mapping[str, str]
     key: str  # hash of all of the above, the project's code and its tools
 
 

@@ -1,6 +1,6 @@
 """The stage "load": a checkpoint or seeded weights to a network that answers the task."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,14 +45,21 @@ def load_reference(inputs: Inputs, recipe_file: RecipeFile) -> Reference:
         CalibrationError: a calibration file is not readable, or there are too few.
     """
     recipe = recipe_file.recipe
-    loaded = load_network(recipe_file, inputs.weights)
+    loaded = load_network(recipe_file, inputs.weights, inputs.options)
     samples = sample_sets(inputs.media, recipe, loaded)
     is_trained = inputs.weights.origin != "seeded"
     return Reference(recipe, loaded, samples, recipe.tolerance if is_trained else None)
 
 
-def load_network(recipe_file: RecipeFile, weights: ResolvedWeights) -> Loaded:
+def load_network(
+    recipe_file: RecipeFile, weights: ResolvedWeights, options: Mapping[str, str] | None = None
+) -> Loaded:
     """Load the checkpoint through the recipe, or seed the network where there is none.
+
+    Args:
+        recipe_file: the recipe.
+        weights: the checkpoint, or none.
+        options: facts about the checkpoint that the user states, by name; the recipe reads them.
 
     Raises:
         CheckpointError: the file is refused, a weight is not finite, or the network's outputs do
@@ -60,7 +67,7 @@ def load_network(recipe_file: RecipeFile, weights: ResolvedWeights) -> Loaded:
         LabelsError: the number of labels differs from the number of classes.
     """
     if weights.path is not None:
-        loaded = recipe_file.recipe.load(weights.path)
+        loaded = recipe_file.recipe.load(weights.path, **(options or {}))
     else:
         assert recipe_file.recipe.seed is not None
         loaded = recipe_file.recipe.seed()

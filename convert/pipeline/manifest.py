@@ -74,6 +74,9 @@ def build_manifest(
         "files": [file.sha256 for variant in verified.variants for file in variant.files],
         "assets": {role: file.sha256 for role, file in verified.assets.items()},
     }
+    assumptions = reference.loaded.assumptions
+    if assumptions:  # a fact that the user states replaces one that was assumed: a new version
+        identity["assumptions"] = assumptions
     file_name = weights.path.name if weights.path else "numpy generator, untrained"
     return Manifest(
         schema_version=SCHEMA_VERSION,
@@ -100,4 +103,5 @@ def build_manifest(
         tools=tool_versions(),
         onnxruntime_minimum=choice.settings.get("onnxruntime_minimum", ONNXRUNTIME_MINIMUM),
         assets=verified.assets,
+        assumptions=assumptions,
     )

@@ -38,6 +38,7 @@ VERSION = re.compile(r"[1-9][0-9]*")
 
 VOCABULARY, CONDITIONS = "vocabulary", "conditions"  # the roles of assets
 Origin = Literal["pretrained", "seeded", "synthetic"]
+FactOrigin = Literal["file", "option", "default"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,16 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
+class Assumption:
+    """A fact that decides the answers and that the weights alone do not tell."""
+
+    name: str  # the option that states it: "input_scale", "arch"
+    value: str
+    origin: FactOrigin  # where the value is from; "default": nobody said so, the answers may be off
+    sentence: str  # what follows from the value, and from where it is
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """The content of manifest.json, which is written last: a version without it is incomplete."""
 
@@ -94,6 +105,7 @@ class Manifest:
     tools: Mapping[str, str]  # versions of the converter's packages; equal ones make equal files
     onnxruntime_minimum: str
     assets: Mapping[str, File] = field(default_factory=dict)  # further files, by role
+    assumptions: tuple[Assumption, ...] = ()  # earlier versions have none
 
     @property
     def files(self) -> tuple[File, ...]:

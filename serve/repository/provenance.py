@@ -95,6 +95,7 @@ def describe(model: Model) -> dict[str, Any]:
         "variant": model.variant.name,
         "precision": model.variant.precision,
         "weights": {"origin": manifest.weights.origin, "source": manifest.weights.source},
+        "assumptions": to_json(manifest.assumptions),
         "labels": spec.labels,
         "inputs": to_json(spec.inputs),
         "outputs": to_json(spec.outputs),

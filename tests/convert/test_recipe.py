@@ -130,6 +130,13 @@ def test_a_renamed_field_is_refused_by_its_new_name(tmp_path: Path) -> None:
         read(path)
 
 
+def test_a_package_as_part_of_a_hub_source_is_refused_by_its_own_field(tmp_path: Path) -> None:
+    extra = "\nfrom convert.authoring import HubSource\nHubSource('a/b', 'MIT', (), package='p')\n"
+    path = write_recipe(tmp_path, extra=extra)
+    with pytest.raises(RecipeError, match=r"'package'; a package has a field of its own: Recipe\."):
+        read(path)
+
+
 def test_missing_recipe_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"mine\.py: no such recipe file"):
         read(tmp_path / "mine.py")

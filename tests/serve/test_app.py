@@ -49,6 +49,7 @@ def test_a_model_describes_itself(client: httpx.Client) -> None:
         "variant": "float",
         "precision": "float",
         "weights": {"origin": "pretrained", "source": "made by hand"},
+        "assumptions": [],
         "labels": ["dark", "grey", "bright"],
         "inputs": [{"name": "image", "dtype": "uint8", "shape": ["N", 8, 8, 1]}],
         "outputs": [{"name": "probabilities", "dtype": "float32", "shape": ["N", 3]}],

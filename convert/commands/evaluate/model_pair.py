@@ -78,6 +78,11 @@ def _export_reference(options: argparse.Namespace, after: Model) -> Model:
             checkpoint=options.checkpoint,
             precision="float",
             labels=labels,
+            options={
+                fact.name: fact.value
+                for fact in after.manifest.assumptions
+                if fact.origin == "option"
+            },
         )
         outcome = convert(job, lambda stage: print(f"reference: {stage}", file=sys.stderr))
         before = load(outcome.message, variant="float")

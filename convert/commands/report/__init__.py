@@ -10,6 +10,8 @@ report.json, schema 1, UTF-8; a number that is not finite is null:
     models[]          the newest version of each model, by id
       id, version, digest, task, description, licence, labels[]      as in its manifest
       weights         origin ("pretrained", "seeded", "synthetic"), source, sha256
+      assumptions[]   what the weights do not tell: name, value, origin ("file", "option",
+                      "default"), sentence
       calibration     "synthetic", or sha256 of the --calibration directory
       parity          largest difference between the reference framework and the float graph
       precision       of the served variant: "int8" or "float"

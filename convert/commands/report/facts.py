@@ -8,6 +8,7 @@ from typing import Any
 from convert.commands.report import history
 from runtime.artifact.manifest import (
     MODEL_ID,
+    Assumption,
     Manifest,
     SimilarityScale,
     Variant,
@@ -44,6 +45,7 @@ class ModelFacts:
     licence: str
     labels: tuple[str, ...]
     weights: Weights
+    assumptions: tuple[Assumption, ...]
     calibration: str
     parity: float
     precision: str
@@ -130,6 +132,7 @@ def _model_facts(out: Path, manifest: Manifest) -> ModelFacts:
         licence=manifest.spec.licence,
         labels=manifest.spec.labels,
         weights=manifest.weights,
+        assumptions=manifest.assumptions,
         calibration=manifest.calibration,
         parity=max(float(value) for value in manifest.parity.values()),
         precision=served.precision,

