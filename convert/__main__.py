@@ -1,4 +1,4 @@
-"""Command line of the converter: list, doctor, run, evaluate and verify."""
+"""Command line of the converter: list, doctor, run, samples, evaluate and verify."""
 
 import argparse
 import sys
@@ -50,6 +50,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     return evaluate(options)
 
 
+def _samples(options: argparse.Namespace) -> int:
+    from convert.commands.write_samples import write_samples
+
+    return write_samples(options)
+
+
 def _run(options: argparse.Namespace) -> int:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
@@ -73,6 +79,7 @@ def _run(options: argparse.Namespace) -> int:
 COMMANDS = {
     "list": _list,
     "run": _run,
+    "samples": _samples,
     "doctor": _doctor,
     "evaluate": _evaluate,
     "verify": _verify,

@@ -1,54 +1,37 @@
-"""`make demo`: serve the artifacts, write sample files, print curl lines that use them.
+"""`make demo`: serve the artifacts, write sample files, print curl lines and their answers.
 
     python -m deploy.demo [--check] [--artifacts artifacts] [--samples samples]
 
-Listens on PORT (default 8000), which must be free. With --check it runs `deploy.check` on the
-server and ends with its exit code.
+Photos that `python -m convert samples` wrote into the folder of samples are preferred to the golden
+media, which are synthetic. Listens on PORT (default 8000), which must be free. With --check it runs
+`deploy.check` on the server and ends with its exit code.
 """
 
 import argparse
 import os
-import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.check import FIELDS, ROUTES, check
+from deploy.check import check
 from deploy.client import opener
 from deploy.rows import report
+from deploy.tries import Samples, tries
 from runtime.artifact.golden import read_golden
-from runtime.artifact.manifest import Task, newest_versions, read_manifest
+from runtime.artifact.manifest import newest_versions, read_manifest
 from runtime.errors import SlipwayError
-from runtime.tasks import defaults
 
 START_S = 30
 STOP_S = 35  # the server waits 30 s for requests in progress
 TERMINATED = 128 + signal.SIGTERM  # exit code of a shell for a child that SIGTERM ended
 HOST = "127.0.0.1"
-OWNERS: Mapping[Task, tuple[str, str]] = {  # variable that names a route's model, and its default
-    "image-classification": ("SLIPWAY_FACE_EMOTION_MODEL", defaults.FACE_EMOTION_MODEL),
-    "image-feature-extraction": ("SLIPWAY_SIMILARITY_MODEL", defaults.SIMILARITY_MODEL),
-    "image-segmentation": ("SLIPWAY_BACKGROUND_MODEL", defaults.BACKGROUND_MODEL),
-    "audio-classification": ("SLIPWAY_VOICE_EMOTION_MODEL", defaults.VOICE_EMOTION_MODEL),
-    "video-classification": ("SLIPWAY_GAIT_MODEL", defaults.GAIT_MODEL),
-}
 SUFFIXES = {b"\x89PNG": ".png", b"RIFF": ".wav", b"fLaC": ".flac", b"\x1a\x45\xdf\xa3": ".mkv"}
-
-
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """A model and the sample files to try it with."""
-
-    model: str
-    task: Task
-    files: tuple[Path, ...]
 
 
 def main() -> int:
@@ -152,40 +135,6 @@ def _suffix(content: bytes) -> str:
     return next((s for start, s in SUFFIXES.items() if content.startswith(start)), ".txt")
 
 
-def curl_lines(url: str, models: Sequence[Samples]) -> list[str]:
-    """Return curl lines: of the task route if the model answers it, else of /v1/models/<id>."""
-    lines = [f"curl {url}/v1/models"]
-    for samples in (samples for samples in models if samples.files):
-        variable, default = OWNERS.get(samples.task, ("", ""))
-        if samples.model == (os.environ.get(variable) or default):
-            lines += _task_lines(url, samples)
-        else:
-            field = _field(FIELDS.get(samples.task, "image"), samples, 0)
-            lines.append(f"curl {field} {url}/v1/models/{samples.model}")
-    return lines
-
-
-def _task_lines(url: str, samples: Samples) -> list[str]:
-    """Return curl lines of the route of a task."""
-    image = _field(FIELDS.get(samples.task, "image"), samples, 0)
-    if samples.task in ("image-classification", "audio-classification", "video-classification"):
-        return [f"curl {image} {url}{ROUTES[samples.task]}"]
-    if samples.task == "image-feature-extraction":
-        pair = f"{_field('image_a', samples, 0)} {_field('image_b', samples, 1)}"
-        return [f"curl {pair} {url}/v1/similarity"]
-    return [
-        f"curl {image} -o cut-out.png {url}/v1/background",
-        f"curl {image} -o on-blue.png '{url}/v1/background?color=%233366ff'",
-    ]
-
-
-def _field(name: str, samples: Samples, index: int) -> str:
-    """Return curl's option that uploads a sample file as a field."""
-    # a single file is compared with itself
-    file = samples.files[min(index, len(samples.files) - 1)]
-    return f"-F {shlex.quote(f'{name}=@{file}')}"
-
-
 def _with_server(server: subprocess.Popen[bytes], url: str, options: argparse.Namespace) -> int:
     """Check the server, or print curl lines and wait until it ends; return the exit code."""
     if not _ready(url, server):
@@ -195,9 +144,16 @@ def _with_server(server: subprocess.Popen[bytes], url: str, options: argparse.Na
         if server.poll() is not None:
             raise SlipwayError(f"the server ended by itself with {server.returncode}")
         return report(rows)
-    lines = curl_lines(url, write_samples(options.artifacts, options.samples))
-    text = "".join(f"  {line}\n" for line in lines)
-    print(f"\nserving on {url} (end with Ctrl-C); try:\n\n{text}", flush=True)
+    models = write_samples(options.artifacts, options.samples)
+    # printed at once: the server's own lines would come between
+    answers = [
+        f"  {attempt.curl_line(url)}\n    -> {attempt.ask(url)}\n"
+        for attempt in tries(models, options.samples)
+    ]
+    print(
+        f"\nserving on {url} (end with Ctrl-C); try:\n\n  curl {url}/v1/models\n{''.join(answers)}",
+        flush=True,
+    )
     return server.wait()
 
 

@@ -23,6 +23,17 @@ def parser(description: str | None) -> argparse.ArgumentParser:
             "verify", help="check that an artifact still works as verified, on this machine"
         )
     )
+    samples = commands.add_parser(
+        "samples", help="write photos from installed packages, to try a server with"
+    )
+    samples.add_argument(
+        "folder",
+        type=Path,
+        nargs="?",
+        default=Path("samples"),
+        metavar="DIR",
+        help="where to write them (default: samples)",
+    )
     # doctor checks a run in advance, so it takes the same options
     _add_run(commands.add_parser("run", help="convert models to verified ONNX artifacts"))
     _add_run(
@@ -133,10 +144,10 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument(
         "--search",
-        choices=("default", "thorough"),
+        choices=("quick", "default", "thorough"),
         default="default",
-        help="effort of the INT8 search: default (30 candidates, 1 minute) or thorough (300, 1 "
-        "hour)",
+        help="effort of the INT8 search: quick (10 candidates, 20 seconds), default (30, 1 minute) "
+        "or thorough (300, 1 hour)",
     )
     _add_out(run, "directory for the artifacts and the report")
 

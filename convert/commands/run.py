@@ -9,6 +9,7 @@ from pathlib import Path
 
 from convert import recipe
 from convert.commands import report
+from convert.commands.progress import ProgressDisplay
 from convert.errors import ConvertError
 from convert.pipeline.job import Job, Outcome
 from convert.pipeline.subprocess_runner import run
@@ -40,7 +41,8 @@ def run_models(options: argparse.Namespace) -> int:
         )
         for recipe_file in recipe_files(options)
     ]
-    outcomes = run(jobs, _print_progress, Store.from_environment(os.environ))
+    with ProgressDisplay(len(jobs)) as display:
+        outcomes = run(jobs, display.report, Store.from_environment(os.environ))
     _print_table(outcomes)
     for sentence in _warnings(outcomes):
         print(f"convert: {sentence}", file=sys.stderr)
@@ -109,10 +111,6 @@ def _write_report(out: Path, outcomes: Sequence[Outcome], now: datetime) -> str 
         return f"no report: {error.filename or out}: {error.strerror or error}"
     print(f"\nreport: {page}")
     return None
-
-
-def _print_progress(model_id: str, stage: str) -> None:
-    print(f"{model_id}: {stage}", flush=True)
 
 
 def _warnings(outcomes: Sequence[Outcome]) -> list[str]:

@@ -15,11 +15,13 @@ from convert.pipeline.manifest import build_manifest, build_spec
 from convert.pipeline.similarity import calibrate as similarity
 from convert.pipeline.verify import verify
 from convert.quantize.choose import choose
+from convert.quantize.search.status import SearchStatus
 from convert.recipe import RecipeFile, Tolerance
 from runtime.artifact.manifest import Manifest
 
-# receives the name of each stage as it begins, and one line about the fitted score of similarity
-Report = Callable[[str], None]
+# receives the name of each stage as it begins, the state of the search while it quantizes, and one
+# line about the fitted score of similarity
+Report = Callable[[str | SearchStatus], None]
 
 
 def convert(job: Job, report: Report) -> Outcome:
@@ -87,6 +89,7 @@ def _run(
         precision=recipe.precision if inputs.precision == "auto" else inputs.precision,
         effort=inputs.search,
         seconds=recipe.search_seconds,
+        report=report,
     )
     scale = similarity.fit(labelled, choice.int8 or exported.run.path)
     spec = build_spec(inputs.model_id, reference, exported, scale)

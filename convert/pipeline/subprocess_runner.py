@@ -10,11 +10,12 @@ from multiprocessing.connection import Connection
 from convert.pipeline.inputs import read_recipe, resolve, source_to_fetch
 from convert.pipeline.job import Inputs, Job, Outcome
 from convert.pipeline.stages import recall_outcome, run_stages
+from convert.quantize.search.status import SearchStatus
 from convert.weights.download import Store
 from runtime.engine.allocator import tune_allocator
 from runtime.errors import SlipwayError
 
-Progress = Callable[[str, str], None]  # model id, stage
+Progress = Callable[[str, str | SearchStatus], None]  # model id; stage, or state of the search
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ def run(jobs: Sequence[Job], progress: Progress, store: Store | None = None) -> 
 
     Args:
         jobs: the conversions.
-        progress: called with a model's id and the name of each of its stages.
+        progress: called with a model's id and the name of each of its stages, and with the state of
+            its search for an INT8 graph.
         store: downloads published weights; None: only local files are used.
     """
     if store is not None:

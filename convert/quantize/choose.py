@@ -4,7 +4,7 @@ The search compares graphs on the validation samples, then its best graphs are t
 samples: the best of thirty graphs owes part of its lead to the samples that selected it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +29,8 @@ from convert.quantize.search.candidates import (
     find_candidates,
     without_reserve,
 )
-from convert.quantize.search.float_layers import Measurement, Search
+from convert.quantize.search.float_layers import Measurement, Search, Trial
+from convert.quantize.search.status import SearchStatus, search_status
 from convert.recipe import SEARCH_SECONDS, Tolerance
 from convert.samples.sets import SampleSets
 from convert.verify.latency import run_and_time
@@ -59,6 +60,7 @@ def choose(
     precision: RequestedPrecision = "auto",
     effort: Effort = "default",
     seconds: float = SEARCH_SECONDS,
+    report: Callable[[SearchStatus], None] | None = None,
 ) -> Choice:
     """Search for quantized graphs, measure the best ones, and decide between them and float.
 
@@ -73,6 +75,7 @@ def choose(
         effort: "thorough" searches longer, and in every operator set.
         seconds: limit of the search at the default effort, in processor seconds; calibration does
             not count.
+        report: called after each graph that the search measures; None: nobody waits.
 
     Returns:
         The fastest candidate without an objection; or float, with the objections to all of them as
@@ -86,11 +89,18 @@ def choose(
     quantizer = Quantizer(onnx.load(float_run.path), samples.calibration)
     files = GraphFiles(quantizer.quantize, float_run.path.parent)
     comparison = _Comparison(float_run, samples, tolerance, suppression, files)
+    budget = budget_for(effort, seconds)
+
+    def observe(trials: Sequence[Trial]) -> None:
+        if report is not None:
+            report(search_status(trials, budget.graphs, tolerance, comparison.float_ms))
+
     search = Search(
         comparison.evaluate,
         groups=quantizer.layer_groups,
         tolerance=tolerance,
-        budget=without_reserve(budget_for(effort, seconds)),
+        budget=without_reserve(budget),
+        observe=observe,
     )
     results = find_candidates(search, quantizer, effort=effort)
     graphs = [comparison.test(result) for result in results]
@@ -144,7 +154,7 @@ class _Comparison:
         self._tolerance = tolerance
         self._suppression = suppression
         self._files = files
-        self._validation_outputs = run_samples(float_run.path, samples.validation)
+        self._validation_outputs, self.float_ms = run_and_time(float_run.path, samples.validation)
         self._test_outputs = float_run.outputs
 
     def evaluate(self, config: QuantizationConfig) -> Measurement:

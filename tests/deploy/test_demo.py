@@ -1,5 +1,6 @@
 """Run deploy.demo as a process, and check the curl lines that it prints."""
 
+import json
 import os
 import re
 import shlex
@@ -7,14 +8,19 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from deploy.check import ROUTES
-from deploy.demo import OWNERS, Samples, curl_lines, write_samples
+from deploy.client import Reply
+from deploy.demo import write_samples
+from deploy.tries import OWNERS, Samples, describe, tries
+from runtime.artifact.manifest import Task
 from runtime.errors import ArtifactError
 from serve.repository.task_models import task_models
 from serve.settings import Settings
@@ -71,6 +77,10 @@ def outcome(*arguments: str, port: int | str) -> tuple[int, str, str]:
     with demo(*arguments, port=port) as process:
         out, error = process.communicate(timeout=60)
         return process.returncode, out, error
+
+
+def curl_lines(models: Sequence[Samples], photos: Path = Path("no photos")) -> list[str]:
+    return [attempt.curl_line(URL) for attempt in tries(models, photos)]
 
 
 def is_open(port: int) -> bool:
@@ -136,9 +146,8 @@ def test_the_lines_name_the_models_and_files(tmp_path: Path) -> None:
     artifacts, samples = tmp_path / "artifacts", tmp_path / "some samples"
     for graph in (CLASSIFIER, SLOW):
         add_samples(write_artifact(artifacts, graph), solid(2, 2, 2))
-    lines = curl_lines(URL, write_samples(artifacts, samples))
+    lines = curl_lines(write_samples(artifacts, samples))
     assert [line.split()[-1] for line in lines] == [
-        f"{URL}/v1/models",
         f"{URL}/v1/face-emotion",
         f"{URL}/v1/models/tiny_slow",
     ]
@@ -153,8 +162,7 @@ def test_lines_of_sounds_clips_and_texts(tmp_path: Path) -> None:
     clip = video(shades([9] * 9), tmp_path, kind="avi", codec="MJPG")
     for graph, media in ((VOICE, sound(tone())), (GAIT, clip), (TEXT, b"walk")):
         add_samples(write_artifact(artifacts, graph), media)
-    assert curl_lines(URL, write_samples(artifacts, samples)) == [
-        f"curl {URL}/v1/models",
+    assert curl_lines(write_samples(artifacts, samples)) == [
         f"curl -F text=@{samples}/clinical_text_minilm-0.txt {URL}/v1/models/clinical_text_minilm",
         f"curl -F video=@{samples}/gait_student-0.avi {URL}/v1/gait",
         f"curl -F audio=@{samples}/voice_emotion_wav2vec2-0.wav {URL}/v1/voice-emotion",
@@ -168,8 +176,7 @@ def test_lines_of_the_three_models_of_make_demo() -> None:
         Samples(FACES, "image-classification", (Path("f.png"), Path("g.png"))),
         Samples(PAIRS, "image-feature-extraction", (Path("a.png"), Path("b.png"))),
     ]
-    assert curl_lines(URL, sampled) == [
-        f"curl {URL}/v1/models",
+    assert curl_lines(sampled) == [
         f"curl -F image=@m.png -o cut-out.png {URL}/v1/background",
         f"curl -F image=@m.png -o on-blue.png '{URL}/v1/background?color=%233366ff'",
         f"curl -F image=@f.png {URL}/v1/face-emotion",
@@ -177,20 +184,36 @@ def test_lines_of_the_three_models_of_make_demo() -> None:
     ]
 
 
+def test_photos_are_preferred_where_all_of_a_request_are_there(tmp_path: Path) -> None:
+    sampled = [
+        Samples(FACES, "image-classification", (Path("f.png"),)),
+        Samples(PAIRS, "image-feature-extraction", (Path("a.png"), Path("b.png"))),
+    ]
+    for name in ("face.png", "cat.png", "cat-small.png"):
+        (tmp_path / name).touch()
+    assert curl_lines(sampled, tmp_path) == [
+        f"curl -F image=@{tmp_path}/face.png {URL}/v1/face-emotion",
+        f"curl -F image_a=@a.png -F image_b=@b.png {URL}/v1/similarity",
+    ]
+    (tmp_path / "coffee.png").touch()
+    assert curl_lines(sampled, tmp_path)[1:] == [
+        f"curl -F image_a=@{tmp_path}/cat.png -F image_b=@{tmp_path}/{other} {URL}/v1/similarity"
+        for other in ("cat-small.png", "coffee.png")
+    ]
+
+
 def test_a_single_picture_is_compared_with_itself() -> None:
-    line = curl_lines(URL, [Samples(PAIRS, "image-feature-extraction", (Path("a.png"),))])[1]
+    line = curl_lines([Samples(PAIRS, "image-feature-extraction", (Path("a.png"),))])[0]
     assert line == f"curl -F image_a=@a.png -F image_b=@a.png {URL}/v1/similarity"
 
 
 def test_a_model_without_a_task_route_has_a_line_of_its_own() -> None:
-    line = curl_lines(URL, [Samples("finder", "object-detection", (Path("f.png"),))])[1]
+    line = curl_lines([Samples("finder", "object-detection", (Path("f.png"),))])[0]
     assert line == f"curl -F image=@f.png {URL}/v1/models/finder"
 
 
 def test_a_model_without_samples_has_no_line() -> None:
-    assert curl_lines(URL, [Samples(FACES, "image-classification", ())]) == [
-        f"curl {URL}/v1/models"
-    ]
+    assert curl_lines([Samples(FACES, "image-classification", ())]) == []
 
 
 def test_the_task_route_belongs_to_the_model_that_the_environment_names(
@@ -200,7 +223,7 @@ def test_the_task_route_belongs_to_the_model_that_the_environment_names(
     sampled = [
         Samples(model, "image-classification", (Path("f.png"),)) for model in (FACES, "other")
     ]
-    assert [line.rpartition("/v1/")[2] for line in curl_lines(URL, sampled)[1:]] == [
+    assert [line.rpartition("/v1/")[2] for line in curl_lines(sampled)] == [
         f"models/{FACES}",
         "face-emotion",
     ]
@@ -213,3 +236,72 @@ def test_samples_of_another_hash_are_not_written(tmp_path: Path) -> None:
         stream.write(b"\0")
     with pytest.raises(ArtifactError, match=r"golden\.npz has \d+ bytes"):
         write_samples(artifacts, tmp_path / "samples")
+
+
+# ---- answers in words
+
+
+def reply(content: object, weights: str = "pretrained", status: int = 200) -> Reply:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return Reply(status, {"x-model-weights": weights}, body, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("task", "result", "words"),
+    [
+        ("image-classification", {"label": "sad", "confidence": 0.871}, "sad 0.87"),
+        ("video-classification", {"label": "ataxic", "confidence": 1}, "ataxic 1.00"),
+        ("image-feature-extraction", {"cosine": 0.985}, "cosine 0.98: the same picture"),
+        ("image-feature-extraction", {"cosine": 0.55}, "cosine 0.55: things alike"),
+        ("image-feature-extraction", {"cosine": 0.15}, "cosine 0.15: different things"),
+        ("sentence-similarity", {"dimensions": 384}, "an embedding of 384 numbers"),
+        ("object-detection", {"detections": []}, "nothing found"),
+        (
+            "object-detection",
+            {"detections": [{"label": "face", "score": 0.9, "box": {"x1": 1.4, "y1": 2}}] * 2},
+            "2 found, the best: face 0.90 at x1=1 y1=2",
+        ),
+    ],
+)
+def test_answer_in_words(task: Task, result: object, words: str) -> None:
+    assert describe(task, reply({"result": result})) == words
+    loud = describe(task, reply({"result": result}, weights="seeded"))
+    assert loud == f"SEEDED, untrained weights; the answer means NOTHING: {words}"
+
+
+def test_cut_out_in_words() -> None:
+    picture = np.zeros((20, 40, 4), np.uint8)
+    picture[:5, :, 3] = 255
+    content = cv2.imencode(".png", picture)[1].tobytes()
+    assert describe("image-segmentation", reply(content)) == (
+        "a picture of 40 x 20 px, 25% of it foreground"
+    )
+    assert describe("image-segmentation", reply(solid(2, 2, 2, height=6, width=8))) == (
+        "a picture of 8 x 6 px"
+    )
+
+
+def test_errors_and_answers_of_another_form_in_words() -> None:
+    error = reply({"error": "too large"}, status=413)
+    assert describe("image-classification", error) == "status 413: too large"
+    assert describe("image-classification", reply({"result": {}})) == "14 bytes"
+    assert describe("image-segmentation", reply(b"no picture")) == "10 bytes"
+
+
+def test_the_demo_prints_the_answer_below_each_line(tmp_path: Path) -> None:
+    artifacts = tmp_path / "artifacts"
+    add_samples(write_artifact(artifacts, CLASSIFIER, origin="seeded"), *MEDIA)
+    add_samples(write_artifact(artifacts, EMBEDDING), *MEDIA)
+    arguments = ("--artifacts", str(artifacts), "--samples", str(tmp_path / "samples"))
+    lines = []
+    with demo(*arguments, port=free_port()) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip().startswith(("curl", "->")):  # the server prints its log here too
+                lines.append(line.strip())
+            if "cosine" in line:
+                break
+    assert lines[-4].startswith("curl -F image=@")
+    assert re.fullmatch(r"-> SEEDED, .* means NOTHING: \w+ \d\.\d\d", lines[-3])
+    assert lines[-2].startswith("curl -F image_a=@")
+    assert re.fullmatch(r"-> cosine -?\d\.\d\d: [a-z ]+", lines[-1])

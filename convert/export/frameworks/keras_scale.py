@@ -1,4 +1,4 @@
-"""The scale of pixels that the first layers of a Keras model expect, measured by running them."""
+"""What a Keras model itself does with pixels before its first layer of weights, measured."""
 
 from typing import Any, Literal
 

@@ -8,8 +8,9 @@ from convert.quantize.layers import WEIGHTED
 from convert.quantize.quantizer import QuantizationConfig, Quantizer, all_op_types
 from convert.quantize.search.float_layers import Budget, Search, Trial
 
-Effort = Literal["default", "thorough"]
+Effort = Literal["quick", "default", "thorough"]
 
+QUICK = Budget(graphs=10, seconds=20)
 GRAPHS = 30  # measured at most by default
 THOROUGH = Budget(graphs=300, seconds=3600)
 RESERVED_GRAPHS = 4  # of the budget, for the operator sets after the first
@@ -53,10 +54,14 @@ def budget_for(effort: Effort, seconds: float) -> Budget:
     """Return the budget of a whole search.
 
     Args:
-        effort: "thorough" has limits of its own.
-        seconds: of the recipe, for the default effort.
+        effort: "quick" and "thorough" have limits of their own.
+        seconds: of the recipe, for the default effort; "quick" takes no more.
     """
-    return THOROUGH if effort == "thorough" else Budget(GRAPHS, seconds)
+    if effort == "thorough":
+        return THOROUGH
+    if effort == "quick":
+        return replace(QUICK, seconds=min(QUICK.seconds, seconds))
+    return Budget(GRAPHS, seconds)
 
 
 def without_reserve(budget: Budget) -> Budget:

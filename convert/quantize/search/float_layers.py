@@ -95,6 +95,7 @@ class Search:
         tolerance: Tolerance,
         budget: Budget,
         clock: Callable[[], float] = busy_seconds,
+        observe: Callable[[Sequence[Trial]], None] | None = None,
     ) -> None:
         """Begin without trials; the seconds of the budget run from now.
 
@@ -104,6 +105,7 @@ class Search:
             tolerance: the recipe's bounds; without any, the whole graph in integer qualifies.
             budget: limits all calls of `find_float_layers` together.
             clock: returns seconds from an arbitrary start.
+            observe: called with all trials after each measurement.
         """
         self._evaluate = evaluate
         self._groups = groups
@@ -111,6 +113,7 @@ class Search:
         self._half_tolerance = tighten(tolerance)
         self._budget = budget
         self._clock = clock
+        self._observe = observe
         self._deadline = clock() + budget.seconds
         self.trials: list[Trial] = []
 
@@ -181,6 +184,8 @@ class Search:
         violations = tuple(self._tolerance.violations(measurement.fidelity.metrics))
         trial = Trial(config, measurement, violations)
         self.trials.append(trial)
+        if self._observe is not None:
+            self._observe(self.trials)
         return trial
 
     def has_margin(self, trial: Trial) -> bool:

@@ -258,7 +258,7 @@ def test_wrong_number_of_labels_is_refused_and_a_file_replaces_them(tmp_path: Pa
     ("arguments", "message"),
     [
         (("nobody",), "model 'nobody' has no recipe; known: "),
-        (("background_u2netp",), "background_u2netp: no weights. Place them as checkpoints/"),
+        (("background_u2net",), "background_u2net: no weights. Place them as checkpoints/"),
         (("--checkpoint", "x.pth"), "--checkpoint belongs to one model; "),
         (("--labels", "x.txt"), "--labels belongs to one model; "),
         (("--recipe", "mine.py"), "mine.py: no such recipe file"),
@@ -414,7 +414,7 @@ def test_recipe_outside_the_repository_is_served(tiny_recipe: Path, tmp_path: Pa
 def test_one_refused_model_does_not_stop_the_next(tiny_recipe: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = convert(
-        "background_u2netp", "--recipe", tiny_recipe, "--precision", "float", "--out", out,
+        "background_u2net", "--recipe", tiny_recipe, "--precision", "float", "--out", out,
         directory=tmp_path,
     )  # fmt: skip
     assert done.returncode == 1

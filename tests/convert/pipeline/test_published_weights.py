@@ -29,7 +29,7 @@ def write_published(directory: Path, address: str) -> Path:
 
 def run_with_stages(job: Job, store: Store) -> tuple[Outcome, list[str]]:
     stages: list[str] = []
-    (outcome,) = run([job], lambda model, stage: stages.append(stage), store)
+    (outcome,) = run([job], lambda model, stage: stages.append(str(stage)), store)
     return outcome, stages
 
 

@@ -181,7 +181,8 @@ def embedder(folder: Path) -> Path:
 
 def run(recipe: Path, out: Path, pairs: Path | None, messages: list[str] | None = None) -> Outcome:
     job = Job(read(recipe), out, weights="seeded", precision="float", pairs=pairs)
-    return convert(job, (messages if messages is not None else []).append)
+    stages = messages if messages is not None else []
+    return convert(job, lambda message: stages.append(str(message)))
 
 
 def test_a_conversion_fits_its_scale(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from convert.metrics import Fidelity
 from convert.quantize.quantizer import QuantizationConfig
-from convert.quantize.search.candidates import find_candidates
+from convert.quantize.search.candidates import Effort, budget_for, find_candidates
 from convert.quantize.search.float_layers import Budget, Measurement, Search, Trial
 from convert.quantize.search.layer_groups import LayerGroup
 from convert.recipe import Tolerance
@@ -17,6 +17,15 @@ QUANTIZER: Any = SimpleNamespace(matmul_share=0.0, has_layer_pairs=False)
 GROUPS = tuple(LayerGroup((f"conv{i}",), 0.1, 0.1) for i in range(10))
 
 Evaluate = Callable[[QuantizationConfig], Measurement]
+
+
+@pytest.mark.parametrize(
+    ("effort", "graphs", "seconds"),
+    [("quick", 10, 20), ("default", 30, 60), ("thorough", 300, 3600)],
+)
+def test_budget_of_each_effort(effort: Effort, graphs: int, seconds: float) -> None:
+    assert budget_for(effort, 60) == Budget(graphs, seconds)
+    assert budget_for("quick", 5).seconds == 5  # a recipe may allow less
 
 
 def first_trials(evaluate: Evaluate, *, largest_mae: float) -> tuple[Trial, ...]:
