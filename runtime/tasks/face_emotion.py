@@ -89,6 +89,7 @@ class FaceEmotion:
     left_out: Mapping[str, str]  # by model id: the reason why a named model cannot vote
     tta: Tta
     media_warnings: tuple[str, ...] = ()  # about the image's file
+    lacks_detector: bool = False  # a face was to be found, and no model could look for it
 
     @property
     def lead(self) -> str:
@@ -162,6 +163,7 @@ def face_emotion(
         left_out=ensemble.left_out,
         tta=options.tta,
         media_warnings=photo.warnings,
+        lacks_detector=options.crop != "none" and not search.detections,
     )
 
 

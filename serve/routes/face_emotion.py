@@ -24,6 +24,11 @@ FACES: Mapping[str, task.Faces] = {word: word for word in get_args(task.Faces)}
 CROPS: Mapping[str, task.Crop] = {word: word for word in get_args(task.Crop)}
 TTAS: Mapping[str, Tta] = {word: word for word in get_args(Tta)}
 
+NO_DETECTOR = (
+    "no face detector is served, so no face was looked for: the whole picture is judged as one "
+    "face; crop=none if it is one"
+)
+
 
 def face_emotion(context: RequestContext) -> JsonReply:
     """Answer with the weighted vote of the served emotion models."""
@@ -32,7 +37,8 @@ def face_emotion(context: RequestContext) -> JsonReply:
     ensemble = _ensemble(context, options.get("weights"))
     detector = context.repository.get(context.settings.face_detector_model)
     result = task.face_emotion(context.photo(), ensemble, detector=detector, options=task_options)
-    provenance = joint_provenance(context.repository[result.lead], result.models, result.warnings)
+    warnings = (*result.warnings, *((NO_DETECTOR,) if result.lacks_detector else ()))
+    provenance = joint_provenance(context.repository[result.lead], result.models, warnings)
     return JsonReply(provenance, result.to_json())
 
 

@@ -100,6 +100,8 @@ def test_without_a_detector_a_model_classifies_the_whole_image(models: Models) -
     assert (content["face_found"], content["found_by"], content["faces_found"]) == (False, None, 0)
     assert content["faces"][0]["box"] is None
     assert content["faces"][0]["crop"] == {"x1": 0, "y1": 0, "x2": 64, "y2": 64}
+    assert result.lacks_detector
+    assert not face_emotion(image, ensemble, options=Options(crop="none")).lacks_detector
 
 
 def test_a_voting_detector_abstains_without_a_box(models: Models) -> None:
@@ -108,6 +110,7 @@ def test_a_voting_detector_abstains_without_a_box(models: Models) -> None:
     first, second = predict(models[FIRST], image), predict(models[SECOND], image)
     expected = [2 / 3 * a + 1 / 3 * b for a, b in zip(first, second, strict=True)]
     assert statuses(result) == ["abstained", "voted", "voted"]
+    assert not result.lacks_detector  # two detectors have looked
     assert probabilities(result) == pytest.approx(expected, abs=1e-6)
     assert result.lead == FIRST
     members = result.to_json()["faces"][0]["members"]

@@ -13,6 +13,7 @@ from runtime.errors import ArtifactError
 from serve.repository.models import load_repository
 from serve.repository.provenance import SEEDED_WARNING
 from serve.repository.task_models import check_ensemble, check_task_models, task_models
+from serve.routes.face_emotion import NO_DETECTOR
 from serve.settings import Settings, from_environment
 from tests.serve.conftest import Serve
 from tests.serve.support.requests import FORMS, post
@@ -152,6 +153,17 @@ def test_without_a_face_the_whole_picture_is_classified(client: httpx.Client) ->
     assert result["faces"][0]["crop"] == {"x1": 0, "y1": 0, "x2": 30, "y2": 20}
     statuses = {m["model"]: m["status"] for m in result["faces"][0]["members"]}
     assert statuses[BOXES] == "abstained"
+
+
+def test_without_a_detector_a_warning_says_that_no_face_was_looked_for(
+    tmp_path: Path, serve: Serve
+) -> None:
+    write_artifact(tmp_path, CLASSIFIER)
+    client = serve(Settings(artifacts=tmp_path))
+    (warning,) = client.post(ROUTE, content=solid(9, 9, 9)).json()["warnings"]
+    assert warning == NO_DETECTOR
+    stated = client.post(ROUTE, content=solid(9, 9, 9), params={"crop": "none"})
+    assert stated.json()["warnings"] == []
 
 
 def test_a_warning_counts_the_faces_left_out(
