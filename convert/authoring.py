@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         read_state_dict,
         state_dict_in,
     )
+    from convert.checkpoint.arch_names import arch_names
+    from convert.checkpoint.backbone import Layout, find_backbone, linear_head, numbered
     from convert.checkpoint.class_centers import ClassCenters, find_embedder, split_head
     from convert.checkpoint.class_names import matching_labels
     from convert.checkpoint.folder import read_folder_settings, read_folder_weights
@@ -99,6 +101,7 @@ __all__ = [
     "Input",
     "KerasNetwork",
     "LabelsError",
+    "Layout",
     "Letterbox",
     "Loaded",
     "Network",
@@ -121,18 +124,22 @@ __all__ = [
     "TransformersNetwork",
     "UnitEmbedding",
     "WaveformInput",
+    "arch_names",
     "build_bert",
     "condition_assets",
     "condition_sources",
     "detect_kind",
     "fer2013_labels",
+    "find_backbone",
     "find_embedder",
     "import_keras",
     "import_transformers",
     "labels_in",
+    "linear_head",
     "load_keras",
     "load_strictly",
     "matching_labels",
+    "numbered",
     "one_line",
     "ordered_labels",
     "parse_scale",

@@ -3,7 +3,7 @@
 | file | network | key layout it follows |
 |---|---|---|
 | bert.py | BERT encoder of sentence embedders | Hugging Face `BertModel` |
-| efficientnet.py | EfficientNet-B0 to B4 | torchvision `efficientnet_b*`; efficientnet_keys.py renames timm's |
+| efficientnet.py | EfficientNet-B0 to B4 | torchvision `efficientnet_b*`; efficientnet_keys.py renames timm's and EfficientNet-PyTorch's |
 | gait_student.py | gait student | our own |
 | iresnet.py | IResNet-18, 34, 50, 100 | insightface `arcface_torch/backbones/iresnet.py` |
 | mobilefacenet.py | MobileFaceNet with ReLU6 | foamliu/MobileFaceNet `mobilefacenet.py` |

@@ -1,7 +1,8 @@
 """The sizes of the EfficientNet family, and the names of tensors in its checkpoints.
 
 Our layout has torchvision's names (`features.1.0.block.0.0.weight`). This module renames timm's
-(`blocks.0.0.conv_dw.weight`), and a classifier that an owner replaced.
+(`blocks.0.0.conv_dw.weight`), those of lukemelas/EfficientNet-PyTorch (`_blocks.0._bn1.weight`),
+and a classifier that an owner replaced.
 
 Source: Tan and Le, https://arxiv.org/abs/1905.11946, table 1 and section 5.1; torchvision 0.29
 and timm 1.0.
@@ -27,6 +28,7 @@ STAGES = (
     (6, 3, 1, 320, 1),
 )
 STEM_WIDTH = 32
+HEAD_KEY = "features.8.0.weight"
 HEAD_WIDTH = 1280
 
 # timm's name of each module: our name
@@ -54,6 +56,34 @@ TIMM_STAGE = {
     "conv_pwl": "3.0",
     "bn3": "3.1",
 }
+
+# the same of lukemelas/EfficientNet-PyTorch; `_fc` is its classifier
+PYTORCH_ENDS = {
+    "_conv_stem": "features.0.0",
+    "_bn0": "features.0.1",
+    "_conv_head": "features.8.0",
+    "_bn1": "features.8.1",
+    "_fc": "classifier.1",
+}
+PYTORCH_FIRST_STAGE = {
+    "_depthwise_conv": "0.0",
+    "_bn1": "0.1",
+    "_se_reduce": "1.fc1",
+    "_se_expand": "1.fc2",
+    "_project_conv": "2.0",
+    "_bn2": "2.1",
+}
+PYTORCH_STAGE = {
+    "_expand_conv": "0.0",
+    "_bn0": "0.1",
+    "_depthwise_conv": "1.0",
+    "_bn1": "1.1",
+    "_se_reduce": "2.fc1",
+    "_se_expand": "2.fc2",
+    "_project_conv": "3.0",
+    "_bn2": "3.1",
+}
+PYTORCH_BLOCK = re.compile(r"_blocks\.([0-9]{1,2})\.([a-z0-9_]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +137,11 @@ def in_our_layout(state: Mapping[str, "torch.Tensor"]) -> dict[str, "torch.Tenso
     """
     if "conv_stem.weight" in state:
         state = {from_timm(key): value for key, value in state.items()}
+    return with_one_classifier(state)
+
+
+def with_one_classifier(state: Mapping[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
+    """Rename a classifier of one layer, at whatever index, to `classifier.1`."""
     layers = {key.rpartition(".")[0] for key in state if key.startswith("classifier.")}
     if len(layers) != 1:  # none, or several layers: load_strictly names them
         return dict(state)
@@ -115,6 +150,36 @@ def in_our_layout(state: Mapping[str, "torch.Tensor"]) -> dict[str, "torch.Tenso
         f"classifier.1.{key.removeprefix(old)}" if key.startswith(old) else key: value
         for key, value in state.items()
     }
+
+
+def from_efficientnet_pytorch(state: Mapping[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
+    """Rename the keys of lukemelas/EfficientNet-PyTorch, whose blocks are numbered through."""
+    numbers = {int(match[1]) for key in state if (match := PYTORCH_BLOCK.match(key))}
+    places = _places(len(numbers))
+    return {_from_pytorch(key, places): value for key, value in state.items()}
+
+
+def _places(count: int) -> list[tuple[int, int]]:
+    """Return stage and index of each block of the size that has `count` blocks; [] if none has."""
+    size = next((size for size in SIZES if size.block_count == count), None)
+    if size is None:
+        return []
+    stages = enumerate(STAGES, start=1)
+    return [(number, i) for number, (*_, base) in stages for i in range(size.repeats(base))]
+
+
+def _from_pytorch(key: str, places: list[tuple[int, int]]) -> str:
+    module, _, tensor = key.rpartition(".")
+    if module in PYTORCH_ENDS:
+        return f"{PYTORCH_ENDS[module]}.{tensor}"
+    match = PYTORCH_BLOCK.match(module)
+    if match is None or int(match[1]) >= len(places):
+        return key
+    stage, index = places[int(match[1])]
+    names = PYTORCH_STAGE if stage > 1 else PYTORCH_FIRST_STAGE
+    if match[2] not in names:
+        return key
+    return f"features.{stage}.{index}.block.{names[match[2]]}.{tensor}"
 
 
 def from_timm(key: str) -> str:
@@ -142,7 +207,7 @@ def size_of(state: Mapping[str, "torch.Tensor"]) -> Size:
     Raises:
         ValueError: it is none of SIZES; the message names the nearest.
     """
-    head = state.get("features.8.0.weight")
+    head = state.get(HEAD_KEY)
     blocks = sum(key.endswith(".fc1.weight") for key in state)
     if head is None or head.ndim != 4 or not blocks:
         return B3

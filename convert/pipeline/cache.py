@@ -69,15 +69,16 @@ def fingerprint(
 
 
 def content_hashes(path: Path | None) -> tuple[str, ...]:
-    """Return the hashes of a file and of its external weights, or one hash of a folder.
+    """Return the hashes of a file, its external weights and its config.json, or one of a folder.
 
     Return () for None and for a path that does not exist: the code that reads it refuses it later.
     """
     if path is None or not path.exists():
         return ()
     if path.is_file():
-        external_files = [file for file in external_data_files(path) if file.is_file()]
-        return tuple(sha256(file) for file in (path, *external_files))
+        # config.json may name the network
+        beside = (*external_data_files(path), path.with_name("config.json"))
+        return tuple(sha256(file) for file in (path, *beside) if file.is_file())
     files = sorted(file for file in path.rglob("*") if file.is_file())
     return (json_digest({str(file.relative_to(path)): sha256(file) for file in files}),)
 

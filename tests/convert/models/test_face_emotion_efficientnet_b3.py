@@ -1,6 +1,7 @@
 """EfficientNet: upstream's numbers, both key layouts, and checkpoints as owners save them."""
 
 import io
+import json
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +12,6 @@ import pytest
 import torch  # noqa: TID253 - in a process without TensorFlow
 from PIL import Image
 
-from convert import recipe
 from convert.architectures.efficientnet import (
     PLAIN,
     RESIDUAL_NORMS,
@@ -21,11 +21,16 @@ from convert.architectures.efficientnet import (
 )
 from convert.architectures.efficientnet_keys import (
     B3,
+    PYTORCH_ENDS,
+    PYTORCH_FIRST_STAGE,
+    PYTORCH_STAGE,
     SIZES,
+    STAGES,
     TIMM_ENDS,
     TIMM_FIRST_STAGE,
     TIMM_STAGE,
     Size,
+    from_efficientnet_pytorch,
     from_timm,
     in_our_layout,
     size_of,
@@ -230,18 +235,153 @@ def test_arch_selects_tensorflows_arithmetic(
     np.testing.assert_allclose(logits(RECIPE.load(path), 75), recorded, rtol=0, atol=1e-4)
 
 
-def test_a_copied_recipe_may_select_tensorflows_arithmetic(
+@pytest.mark.parametrize(
+    ("key", "where"),
+    [
+        *[(key, "top") for key in ("model_name", "backbone", "architecture", "encoder_name")],
+        *[("model", where) for where in ("args", "config", "hparams")],
+        ("architecture", "config.json"),
+    ],
+)
+def test_every_usual_place_may_name_the_network(
+    state: dict[str, Any], tmp_path: Path, key: str, where: str
+) -> None:
+    name = {key: "timm/tf_efficientnet_b0.ns_jft_in1k"}
+    saved: dict[str, Any] = {"state_dict": in_timms(state)}
+    if where == "config.json":
+        (tmp_path / "config.json").write_text(json.dumps(name), encoding="utf-8")
+    else:
+        saved |= name if where == "top" else {where: Namespace(**name)}
+    loaded = RECIPE.load(write(saved, tmp_path / "weights.pth"))
+    recorded = np.array(UPSTREAM["efficientnet_b0", "tensorflow"])
+    np.testing.assert_allclose(logits(loaded, 75), recorded, rtol=0, atol=1e-4)
+    (fact,) = loaded.assumptions
+    assert (fact.name, fact.origin) == ("arch", "file")
+
+
+def test_timms_keys_without_a_name_warn_and_an_option_decides(
     state: dict[str, Any], tmp_path: Path
 ) -> None:
-    original = recipe.find("face_emotion_efficientnet_b3").path.read_text(encoding="utf-8")
-    copy = tmp_path / "my_emotions.py"
-    copy.write_text(original.replace('ARCH = "', 'ARCH = "tf_'), encoding="utf-8")
-    load = recipe.read(copy).recipe.load
-    for renamed, arithmetic in ((in_timms, "tensorflow"), (dict, "plain")):
-        # torchvision's layout has no such form
-        loaded = load(write(renamed(state), tmp_path / "weights.pth"))
+    path = write({"state_dict": in_timms(state), "arch": "resnet50"}, tmp_path / "weights.pth")
+    (fact,) = RECIPE.load(path).assumptions
+    assert (fact.name, fact.value, fact.origin) == ("arch", "efficientnet_b0", "default")
+    assert "assumed: efficientnet_b0. State it: --arch efficientnet_b0 or --arch tf_" in (
+        fact.sentence
+    )
+    for arch, arithmetic in (("efficientnet_b0", "plain"), ("tf_efficientnet_b0", "tensorflow")):
+        loaded = RECIPE.load(path, arch=arch)
         recorded = np.array(UPSTREAM["efficientnet_b0", arithmetic])
         np.testing.assert_allclose(logits(loaded, 75), recorded, rtol=0, atol=1e-4)
+        assert loaded.assumptions[0].origin == "option"
+
+
+@pytest.mark.parametrize(
+    ("renamed", "arch", "allowed"),
+    [
+        (in_timms, "efficientnet_b3", "(timm's) and shapes allowed: efficientnet_b0, tf_"),
+        (in_timms, "resnet50", "--arch is 'resnet50'"),
+        (dict, "tf_efficientnet_b0", "(torchvision's) and shapes allowed: efficientnet_b0"),
+    ],
+)
+def test_an_option_that_contradicts_the_file_is_refused(
+    state: dict[str, Any], tmp_path: Path, renamed: Any, arch: str, allowed: str
+) -> None:
+    path = write(renamed(state), tmp_path / "weights.pth")
+    with pytest.raises(CheckpointError) as caught:
+        RECIPE.load(path, arch=arch)
+    assert allowed in str(caught.value)
+
+
+def test_torchvisions_keys_tell_the_arithmetic(state: dict[str, Any], tmp_path: Path) -> None:
+    (fact,) = RECIPE.load(write(state, tmp_path / "weights.pth")).assumptions
+    assert (fact.value, fact.origin) == ("efficientnet_b0", "file")
+
+
+def in_efficientnet_pytorch(state: Mapping[str, Any], size: Size = B0) -> dict[str, Any]:
+    """Rename our keys to those of lukemelas/EfficientNet-PyTorch, by the inverse of the tables."""
+    counts = [size.repeats(repeats) for *_, repeats in STAGES]
+    renamed = {}
+    for key, value in state.items():
+        module, _, tensor = key.rpartition(".")
+        ends = {ours: theirs for theirs, ours in PYTORCH_ENDS.items()}
+        if module in ends:
+            renamed[f"{ends[module]}.{tensor}"] = value
+            continue
+        _, stage, index, _, part = module.split(".", 4)
+        names = PYTORCH_STAGE if int(stage) > 1 else PYTORCH_FIRST_STAGE
+        name = {ours: theirs for theirs, ours in names.items()}[part]
+        number = sum(counts[: int(stage) - 1]) + int(index)
+        renamed[f"_blocks.{number}.{name}.{tensor}"] = value
+    return renamed
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: size.name)
+def test_every_size_of_efficientnet_pytorch_is_known(size: Size) -> None:
+    with torch.device("meta"):
+        state = EfficientNet(size, class_count=3).state_dict()
+    assert from_efficientnet_pytorch(in_efficientnet_pytorch(state, size)).keys() == state.keys()
+
+
+def test_efficientnet_pytorch_computes_as_tensorflow(tmp_path: Path) -> None:
+    renamed = in_efficientnet_pytorch(network().state_dict())
+    assert "_blocks.15._project_conv.weight" in renamed
+    loaded = RECIPE.load(write(renamed, tmp_path / "weights.pth"))
+    recorded = np.array(UPSTREAM["efficientnet_b0", "tensorflow"])
+    np.testing.assert_allclose(logits(loaded, 75), recorded, rtol=0, atol=1e-4)
+    assert [fact.origin for fact in loaded.assumptions] == ["file"]
+    # upstream pads for 224 px, whatever the image: 225 would be padded otherwise
+    path = write({"state_dict": renamed, "img_size": 225}, tmp_path / "odd.pth")
+    assert "pads an image of 225 px as one of 224 px" in refusal(path)
+
+
+def with_children_numbered(state: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return the keys of `Sequential(*children()[:-1])`."""
+    numbers = {name: str(number) for number, name in enumerate(names)}
+    parts = ((key.partition("."), value) for key, value in state.items())
+    return {f"{numbers[k]}.{rest}": v for (k, _, rest), v in parts if k in numbers}
+
+
+TIMMS_CHILDREN = ("conv_stem", "bn1", "blocks", "conv_head", "bn2")
+
+
+@pytest.mark.parametrize("head", ["fc", "_fc", "head", "head.fc", "last_linear", "emotion.2"])
+@pytest.mark.parametrize(
+    ("layout", "renamed"),
+    [
+        ("backbone.", dict),
+        ("encoder.", in_timms),
+        ("model.", lambda s: in_efficientnet_pytorch(s)),
+        ("features.", lambda s: with_children_numbered(s, "features")),
+        ("net.", lambda s: with_children_numbered(in_timms(s), *TIMMS_CHILDREN)),
+        ("", in_timms),
+    ],
+    ids=["torchvision", "timm", "efficientnet_pytorch", "numbers", "timm's numbers", "no prefix"],
+)
+def test_an_own_head_on_a_backbone_is_what_is_left_over(
+    state: dict[str, Any], tmp_path: Path, head: str, layout: str, renamed: Any
+) -> None:
+    body = {k: v for k, v in renamed(state).items() if not k.startswith(("classifier", "_fc"))}
+    own = {f"{layout}{key}": value for key, value in body.items()}
+    own[f"{head}.weight"] = state["classifier.1.weight"]
+    own[f"{head}.bias"] = state["classifier.1.bias"]
+    saved = {"state_dict": own, "criterion.weight": torch.zeros(7), "arch": "tf_efficientnet_b0"}
+    loaded = RECIPE.load(write(saved, tmp_path / "weights.pth"))
+    is_torchvisions = renamed is dict or layout == "features."
+    arithmetic = "plain" if is_torchvisions else "tensorflow"
+    recorded = np.array(UPSTREAM["efficientnet_b0", arithmetic])
+    np.testing.assert_allclose(logits(loaded, 75), recorded, rtol=0, atol=1e-4)
+    facts = {fact.name: (fact.value, fact.origin) for fact in loaded.assumptions}
+    if (layout, head) != ("model.", "_fc"):
+        assert facts["head"] == (head, "default")
+
+
+def test_a_head_of_two_layers_on_a_backbone_is_refused(
+    state: dict[str, Any], tmp_path: Path
+) -> None:
+    own = {f"backbone.{k}": v for k, v in state.items() if not k.startswith("classifier")}
+    own |= {"head.0.weight": torch.zeros(9, 1280), "head.2.weight": torch.zeros(7, 9)}
+    text = refusal(write(own, tmp_path / "weights.pth"))
+    assert "2 unexpected (head.0.weight, head.2.weight)" in text
 
 
 @pytest.mark.parametrize(
