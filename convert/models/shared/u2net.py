@@ -5,6 +5,7 @@ image's own maximum, mean and deviation, then stretching of the fused map). The 
 rembg distributes have seven outputs; the first is that map.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,30 @@ class U2Net:
                 f"{expected / 1e6:.1f}. "
                 "The models are background_u2netp (1.1) and background_u2net (44)"
             )
+        self._check_convolutions(network, path)
         return network
+
+    def _check_convolutions(self, network: Network, path: Path) -> None:
+        """Compare the shapes of all convolutions: IS-Net has the size of U-2-Net, and no fusion.
+
+        Raises:
+            CheckpointError: it is another network, which needs other pixels.
+        """
+        import torch
+
+        with torch.device("meta"):
+            expected = Counter(
+                tuple(value.shape) for value in self.build().parameters() if value.ndim == 4
+            )
+        shapes = Counter(array.shape for array in network.weights().values() if array.ndim == 4)
+        missing, other = expected - shapes, shapes - expected
+        if missing or other:
+            name, differing = ("lacks", missing) if missing else ("also has", other)
+            listed = ", ".join(map(str, sorted(differing)[:3]))
+            raise CheckpointError(
+                f"{path}: {name} convolutions of {listed}: no U-2-Net (IS-Net, which rembg calls "
+                "isnet-general-use, resembles it). Write a recipe of your own (convert/README.md)"
+            )
 
     def _parameter_count(self) -> int:
         import torch

@@ -81,6 +81,45 @@ def test_another_sizes_onnx_file_is_refused(tmp_path: Path) -> None:
         load(path)
 
 
+def test_is_nets_onnx_file_of_the_same_size_is_refused(tmp_path: Path) -> None:
+    """Check that the shapes of convolutions decide: IS-Net has no fusion of six side maps."""
+    from convert.architectures.u2net import u2netp
+
+    shapes = [tuple(p.shape) for p in u2netp().parameters() if p.ndim == 4]
+    shapes.remove((1, 6, 1, 1))
+    path = write_chain([*shapes, (6, 1, 1, 1)], tmp_path / "isnet.onnx")
+    with pytest.raises(CheckpointError) as caught:
+        recipe.find("background_u2netp").recipe.load(path)
+    assert "lacks convolutions of (1, 6, 1, 1): no U-2-Net (IS-Net" in str(caught.value)
+
+
+def write_chain(shapes: list[tuple[int, ...]], path: Path) -> Path:
+    """Write an ONNX file of convolutions: each on the first channels that it needs, all added."""
+    nodes, weights, outs = [], [], []
+    for number, shape in enumerate(shapes):
+        weights.append(numpy_helper.from_array(np.zeros(shape, np.float32), f"w{number}"))
+        nodes += [
+            helper.make_node("ReduceMean", ["input.1"], [f"m{number}"], axes=[1]),
+            helper.make_node("Concat", [f"m{number}"] * shape[1], [f"c{number}"], axis=1),
+            helper.make_node(
+                "Conv", [f"c{number}", f"w{number}"], [f"y{number}"], pads=[shape[2] // 2] * 4
+            ),
+            helper.make_node("ReduceMean", [f"y{number}"], [f"o{number}"], axes=[1]),
+        ]
+        outs.append(f"o{number}")
+    nodes.append(helper.make_node("Sum", outs, ["d0"]))
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("input.1", TensorProto.FLOAT, [1, 3, 320, 320])],
+        [helper.make_tensor_value_info("d0", TensorProto.FLOAT, [1, 1, 320, 320])],
+        weights,
+    )
+    opset = [helper.make_opsetid("", 11)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=6), path)
+    return path
+
+
 @pytest.mark.slow
 def test_full_net_equals_its_graph(tmp_path: Path) -> None:
     from convert.architectures.u2net import u2net

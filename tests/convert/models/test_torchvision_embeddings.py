@@ -14,7 +14,14 @@ import pytest
 import torch  # noqa: TID253 - in a process without TensorFlow
 from PIL import Image
 
-from convert.architectures.mobilenetv2 import MobileNetV2
+from convert.architectures.mobilenetv2 import (
+    STAGES,
+    TIMM_BLOCK,
+    TIMM_ENDS,
+    TIMM_FIRST_BLOCK,
+    MobileNetV2,
+    from_timm,
+)
 from convert.architectures.resnet import ResNet50
 from convert.errors import CheckpointError
 from convert.models.image_embedding_mobilenetv2 import RECIPE as MOBILENET
@@ -133,6 +140,120 @@ def test_mobilenetv2_converts_with_any_classifier_or_none(
         pooled = mobilenet.embed(noise(SIDE)).numpy()
     loaded = MOBILENET.load(write(wrap(mobilenet.state_dict()), tmp_path / "weights.pth"))
     np.testing.assert_allclose(features(loaded), pooled, rtol=0, atol=1e-4 * pooled.max())
+
+
+def numbers(state: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return the keys of `Sequential(*children()[:-1])`; "" stands for a child without tensors."""
+    places = {name: str(number) for number, name in enumerate(names)}
+    parts = ((key.partition("."), value) for key, value in state.items())
+    return {f"{places[k]}.{rest}": v for (k, _, rest), v in parts if k in places}
+
+
+RESNETS_CHILDREN = ("conv1", "bn1", "relu", "maxpool", *(f"layer{i}" for i in range(1, 5)))
+HEAD = {"head.1.weight": torch.zeros(3, 9), "head.1.bias": torch.zeros(3), "proj": torch.zeros(2)}
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone.", "encoder.", "model.", "net.backbone."])
+@pytest.mark.parametrize("by_number", [False, True], ids=["names", "numbers"])
+def test_resnet50_converts_under_any_prefix_with_a_further_head(
+    resnet: Any, tmp_path: Path, prefix: str, by_number: bool
+) -> None:
+    state = dict(resnet.state_dict())
+    if by_number:
+        state = numbers(state, *RESNETS_CHILDREN)
+    own = {**{f"{prefix}{key}": value for key, value in state.items()}, **HEAD}
+    loaded = RESNET.load(write(own, tmp_path / "weights.pth"))
+    np.testing.assert_allclose(features(loaded)[:, :6], FEATURES, rtol=0, atol=0.5)
+    head = loaded.assumptions[-1]
+    assert (head.name, head.value, head.origin) == ("head", "head.1, proj", "default")
+
+
+def in_timms(state: dict[str, Any]) -> dict[str, Any]:
+    """Rename the keys of MobileNetV2 to timm's: stages of blocks, and the names of their parts."""
+    starts = [1 + sum(stage[2] for stage in STAGES[:i]) for i in range(len(STAGES) + 1)]
+    ends = {ours: timm for timm, ours in TIMM_ENDS.items()}
+    renamed = {}
+    for key, value in state.items():
+        module, _, tensor = key.rpartition(".")
+        if key.startswith("classifier"):
+            renamed[f"classifier.{tensor}"] = value
+        elif module in ends:
+            renamed[f"{ends[module]}.{tensor}"] = value
+        else:
+            _, number, _, part = module.split(".", 3)
+            stage = max(i for i, start in enumerate(starts) if start <= int(number))
+            names = {v: k for k, v in (TIMM_BLOCK if stage else TIMM_FIRST_BLOCK).items()}
+            place = f"blocks.{stage}.{int(number) - starts[stage]}"
+            renamed[f"{place}.{names[part]}.{tensor}"] = value
+    return renamed
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        in_timms,
+        lambda s: {f"encoder.{key}": value for key, value in in_timms(s).items()} | HEAD,
+        lambda s: {f"backbone.{key}": value for key, value in s.items()} | HEAD,
+        lambda s: numbers(s, "features"),
+        lambda s: {f"body.{k}": v for k, v in numbers(s, "features").items()} | HEAD,
+    ],
+    ids=["timm", "timm inside", "backbone", "numbers", "numbers inside"],
+)
+def test_mobilenetv2_converts_from_timm_and_inside_other_networks(
+    mobilenet: Any, tmp_path: Path, wrap: Callable[[Any], Any]
+) -> None:
+    with torch.inference_mode():
+        pooled = mobilenet.embed(noise(SIDE)).numpy()
+    loaded = MOBILENET.load(write(wrap(mobilenet.state_dict()), tmp_path / "weights.pth"))
+    np.testing.assert_allclose(features(loaded), pooled, rtol=0, atol=1e-4 * pooled.max())
+
+
+def test_timms_keys_of_mobilenetv2() -> None:
+    with torch.device("meta"):
+        state = MobileNetV2().state_dict()
+    # of timm 1.0 mobilenetv2_100: blocks.0.0 is a DepthwiseSeparableConv, the others invert
+    for key, shape in {
+        "blocks.0.0.conv_dw.weight": (32, 1, 3, 3),
+        "blocks.0.0.conv_pw.weight": (16, 32, 1, 1),
+        "blocks.1.1.conv_pwl.weight": (24, 144, 1, 1),
+        "blocks.6.0.conv_pw.weight": (960, 160, 1, 1),
+        "blocks.6.0.bn3.bias": (320,),
+        "conv_head.weight": (1280, 320, 1, 1),
+    }.items():
+        assert tuple(state[from_timm(key)].shape) == shape, key
+    assert from_timm("blocks.0.1.conv_dw.weight") == "blocks.0.1.conv_dw.weight"
+
+
+def test_a_bare_file_warns_that_another_network_has_the_same_keys(
+    resnet: Any, tmp_path: Path
+) -> None:
+    path = write(resnet.state_dict(), tmp_path / "weights.pth")
+    (fact,) = RESNET.load(path).assumptions
+    assert (fact.value, fact.origin) == ("resnet50", "default")
+    assert "resnetaa50" in fact.sentence
+    (stated,) = RESNET.load(path, arch="resnet50").assumptions
+    assert stated.origin == "option"
+    (tmp_path / "config.json").write_text('{"architecture": "resnet50"}', encoding="utf-8")
+    (beside,) = RESNET.load(path).assumptions
+    assert beside.origin == "file"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("resnetaa50", "timm/resnetaa50.a1h_in1k", "seresnet50", "resnet50d", "resnetblur50"),
+        *("resnext50_32x4d", "wide_resnet50_2", "ecaresnet50t", "resnetv2_50", "resnet50_gn"),
+    ],
+)
+def test_networks_of_the_same_keys_are_refused_by_name(tmp_path: Path, name: str) -> None:
+    # the name decides before any key does
+    path = write({"state_dict": {"conv1.weight": torch.zeros(1)}, "arch": name}, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError) as caught:
+        RESNET.load(path)
+    assert f"a network {name!r} by its settings; this model computes resnet50" in str(caught.value)
+    assert "Write a recipe of your own" in str(caught.value)
+    with pytest.raises(CheckpointError, match="by --arch"):
+        RESNET.load(path, arch=name)
 
 
 def test_missing_and_unexpected_keys_are_named_together(
