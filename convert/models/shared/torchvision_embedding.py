@@ -95,8 +95,9 @@ class TorchvisionEmbedding:
                     "(convert/README.md)"
                 )
             if plain in self.aliases:
-                origin = "option" if stated else "file"
-                return Assumption("arch", plain, origin, f"the network is {plain}, as stated")
+                return Assumption(
+                    "arch", plain, "option" if stated else "file", f"stated: the network is {plain}"
+                )
         with path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         if sha256.startswith(self.sha256_prefix):
