@@ -153,7 +153,8 @@ def _video(media: Media, context: MediaContext) -> Prepared:
     else:
         clip = _uint8(media, "clip", "(n, H, W, 3)", 4)
         sample = sample_array(clip, count=step.count, steps=spec.preprocess)
-    return Prepared({**feeds, "frames": sample.frames[np.newaxis]}, frames=sample)
+    feeds["frames"] = sample.frames[np.newaxis]
+    return Prepared(feeds, frames=sample, warnings=sample.warnings)
 
 
 def _text(media: Media, context: MediaContext) -> Prepared:

@@ -4,6 +4,7 @@ Its files, options and answer: serve/API.md.
 """
 
 from runtime import Model
+from runtime.results import warnings_of
 from runtime.tasks import gait as task
 from serve.repository.provenance import joint_provenance
 from serve.routes.endpoint import JsonReply, RequestContext
@@ -25,4 +26,5 @@ def gait(context: RequestContext, model: Model) -> JsonReply:
     )
     encoder = result.condition.text_model
     models = (model, encoder) if encoder else (model,)
-    return JsonReply(joint_provenance(model, models), result.to_json())
+    provenance = joint_provenance(model, models, warnings_of(result.walk))
+    return JsonReply(provenance, result.to_json())

@@ -43,6 +43,7 @@ def _prepare(options: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
             model.provenance,
             result.to_json(),
             (first, *others),
+            result.walk.media_warnings,
             picture=lambda: draw_clip(data, count, caption, bounds),
         )
 

@@ -9,7 +9,7 @@ import cv2
 
 from runtime.artifact import schema
 from runtime.artifact.steps import Step
-from runtime.media.isolation.wire import Message, array_message, read_array
+from runtime.media.isolation.wire import Message, array_message, read_array, read_warnings
 from runtime.media.video.sample import SampledFrames, VideoLimits, sample_frames
 
 
@@ -42,9 +42,10 @@ def read_sampled(message: Message) -> SampledFrames:
     """Return the frames that a part carries.
 
     Raises:
-        WireError: the part carries no valid array.
+        WireError: the part carries no valid array, or invalid warnings.
         ArtifactError: a field is missing or of another type.
     """
+    read_warnings(message)
     json_fields = {k: v for k, v in message.fields.items() if k not in ("dtype", "shape")}
     fields: Any = schema.parse(_Fields, json_fields, "the worker's answer")
     values = {field.name: getattr(fields, field.name) for field in dataclasses.fields(fields)}

@@ -30,7 +30,6 @@ from runtime.media.durations import check_duration
 
 FORMATS = "MP4, MOV, WebM, Matroska, AVI"
 CODECS = "H.264, H.265, VP8, VP9, MPEG-4, Motion JPEG"  # OpenCV's FFmpeg has no AV1 decoder
-_PLAUSIBLE_FPS = (1.0, 240.0)  # the length in a header with another frame rate is not checked
 # codecs in which every packet is one frame; VP8, for one, also sends frames that are never shown
 _PACKET_IS_FRAME = frozenset({"h264", "avc1", "hevc", "hvc1", "hev1", "vp90", "vp09", "mjpg"})
 _SEEK_LEAD = 16  # frames before the target at which OpenCV begins to decode
@@ -123,6 +122,7 @@ class DecodedFrame:
     index: int  # in the clip, from 0
     time_ms: float  # by the container's clock, which need not begin at 0
     pixels: NDArray[np.uint8]  # (H, W, 3), BGR, upright
+    pixel_aspect: float = 1.0  # width / height of a pixel as players show it
 
 
 FrameSink = Callable[[DecodedFrame], None]
@@ -150,14 +150,17 @@ def path_to(data: bytes) -> Iterator[str]:
 def read_timeline(path: str, limits: VideoLimits, deadline: Deadline) -> Timeline:
     """Read the packets of all frames without decoding any.
 
+    The packets decide the length of a clip, not its header: a part of a stream keeps the clock of
+    the stream, and FFmpeg then counts the frames from the beginning of that.
+
     Raises:
         DecodeError: the file is not a clip.
-        TooLargeError: the header or the packets exceed a limit.
+        TooLargeError: the size in the header, or the packets exceed a limit.
     """
     packets: list[Packet] = []
     with _open_capture(path, packets=True) as capture:
-        _check_header(capture, limits)
-        fourcc = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little")
+        _check_size(capture, limits)
+        fourcc = (int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little")
         while capture.grab():
             deadline.check()
             packets.append(_read_packet(capture))
@@ -170,7 +173,8 @@ def read_timeline(path: str, limits: VideoLimits, deadline: Deadline) -> Timelin
     code = fourcc.decode("latin-1").rstrip("\0 ")
     seekable = times_differ and code.lower() in _PACKET_IS_FRAME
     name = "AV1" if code == "AV01" else code
-    return Timeline(tuple(packets), seekable, name if name.isascii() and name.isalnum() else "")
+    codec = name if name.isascii() and name.isalnum() else ""
+    return Timeline(tuple(packets), seekable, codec)
 
 
 def decode_all(
@@ -294,7 +298,8 @@ def _retrieve(capture: cv2.VideoCapture, index: int, sink: FrameSink) -> bool:
     ok, pixels = capture.retrieve()
     if ok:
         time_ms = capture.get(cv2.CAP_PROP_POS_MSEC)
-        sink(DecodedFrame(index, time_ms, pixels.astype(np.uint8, copy=False)))
+        upright = pixels.astype(np.uint8, copy=False)
+        sink(DecodedFrame(index, time_ms, upright, _pixel_aspect(capture)))
     return ok
 
 
@@ -322,14 +327,21 @@ def _open_capture(path: str, *, packets: bool = False) -> Iterator[cv2.VideoCapt
         capture.release()
 
 
-def _check_header(capture: cv2.VideoCapture, limits: VideoLimits) -> None:
-    """Check the size, frame count and length that the header claims, before any packet is read."""
+def _check_size(capture: cv2.VideoCapture, limits: VideoLimits) -> None:
+    """Check the size that the header claims, before any packet is read."""
     width, height = (
         int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
     )
-    frames, fps = (capture.get(p) for p in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS))
     check_frame_size(height, width, limits)
-    if frames > limits.frames:
-        raise TooLargeError(f"the video has {frames:.0f} frames; allowed: {limits.frames}")
-    if _PLAUSIBLE_FPS[0] <= fps <= _PLAUSIBLE_FPS[1]:
-        check_duration("the video", frames / fps, limits.seconds)
+
+
+def _pixel_aspect(capture: cv2.VideoCapture) -> float:
+    """Return width / height of a pixel of an upright frame, 1 where the file says nothing.
+
+    OpenCV knows the turn of a clip only once a frame is decoded.
+    """
+    wide, high = (capture.get(p) for p in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN))
+    if wide <= 0 or high <= 0:
+        return 1.0
+    turned = capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180 != 0
+    return high / wide if turned else wide / high

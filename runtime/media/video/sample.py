@@ -17,11 +17,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.arrays import Image
 from runtime.artifact.steps import Step
 from runtime.errors import DecodeError, InputError, TooLargeError
 from runtime.media.images.preprocess import preprocess
 from runtime.media.signatures import describe_content, is_mp4_image
 from runtime.media.video import reader
+from runtime.media.video.boxes import track_headers
 from runtime.media.video.reader import (
     CODECS,
     FORMATS,
@@ -33,6 +35,8 @@ from runtime.media.video.reader import (
 from runtime.media.video.reader import VideoLimits as VideoLimits
 
 _QUICKTIME_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
+_MAX_PIXEL_ASPECT = 8.0  # 2 is the widest that cameras and broadcasters use
+IMPLAUSIBLE_ASPECT = "the video says that its pixels are more than 8 times longer than wide or high"
 # audio in the container of MP4, though FFmpeg finds its cover picture
 _AUDIO_BRANDS = (b"M4A ", b"M4B ", b"M4P ")
 
@@ -46,6 +50,7 @@ class SampledFrames:
     clip_frames: int  # number of frames in the clip
     times_s: tuple[float, ...] = ()  # of each frame, from the first; empty for a decoded clip
     by_seeking: bool = False  # whether the frames between were skipped
+    warnings: tuple[str, ...] = ()  # about the file
 
 
 @dataclass(slots=True)
@@ -59,6 +64,7 @@ class _FrameCollector:
     times_ms: dict[int, float] = field(default_factory=dict)
     checksums: dict[int, int] = field(default_factory=dict)  # of the pixels at full size
     pixels: int = 1  # height * width of the last frame
+    warnings: dict[str, None] = field(default_factory=dict)  # in order, each once
 
     def add(self, frame: DecodedFrame) -> None:
         """Take a frame; preprocess the chunk once it is full.
@@ -79,7 +85,10 @@ class _FrameCollector:
         """Put the frames at full size through the steps, and drop them."""
         for frame in self.full_size:
             cv2.cvtColor(frame.pixels, cv2.COLOR_BGR2RGB, dst=frame.pixels)
-            self.frames[frame.index] = preprocess(frame.pixels, self.steps)
+            if not _is_plausible(frame.pixel_aspect):
+                self.warnings[IMPLAUSIBLE_ASPECT] = None
+            shown = _square_pixels(frame, self.limits)
+            self.frames[frame.index] = preprocess(shown, self.steps)
             self.times_ms[frame.index] = frame.time_ms
         self.full_size.clear()
 
@@ -103,7 +112,14 @@ class _FrameCollector:
         start = self.times_ms[indices[0]]
         times = tuple((self.times_ms[index] - start) / 1000 for index in indices)
         frames = np.stack([self.frames[index] for index in indices])
-        return SampledFrames(frames, tuple(indices), clip_frames, times, by_seeking)
+        return SampledFrames(
+            frames, tuple(indices), clip_frames, times, by_seeking, tuple(self.warnings)
+        )
+
+
+def _is_plausible(pixel_aspect: float) -> bool:
+    """Return whether pixels of this width / height occur in clips."""
+    return 1 / _MAX_PIXEL_ASPECT <= pixel_aspect <= _MAX_PIXEL_ASPECT
 
 
 def frame_indices(clip_frames: int, count: int) -> tuple[int, ...]:
@@ -174,7 +190,8 @@ def _sample(path: str, count: int, steps: Sequence[Step], limits: VideoLimits) -
     deadline = Deadline.start(limits)
     timeline = reader.read_timeline(path, limits, deadline)
     clip_frames = max(1, len(timeline.packets))
-    indices, collector = frame_indices(clip_frames, count), _FrameCollector(steps, limits)
+    indices = frame_indices(clip_frames, count)
+    collector = _FrameCollector(steps, limits)
     by_seeking = False
     if timeline.seekable and clip_frames - 1 in indices:
         distinct = sorted(set(indices))
@@ -203,7 +220,8 @@ def _decode_all(
     """
     expected = max(1, len(timeline.packets))
     for _ in range(2):
-        collector, indices = _FrameCollector(steps, limits), frame_indices(expected, count)
+        collector = _FrameCollector(steps, limits)
+        indices = frame_indices(expected, count)
         actual = reader.decode_all(path, indices, collector.add, limits=limits, deadline=deadline)
         if not actual:
             codec = f", coded as {timeline.codec}," if timeline.codec else ""
@@ -226,21 +244,39 @@ def _is_clip(data: bytes) -> bool:
     return data[4:8] in _QUICKTIME_BOXES
 
 
+def _square_pixels(frame: DecodedFrame, limits: VideoLimits) -> Image:
+    """Scale the width of a frame as players do, so that its pixels are as wide as high.
+
+    Raises:
+        TooLargeError: the result is larger than allowed.
+    """
+    height, width = frame.pixels.shape[:2]
+    aspect = frame.pixel_aspect
+    shown = max(1, round(width * aspect)) if _is_plausible(aspect) else width
+    if shown == width:
+        return frame.pixels
+    check_frame_size(height, shown, limits)
+    interpolation = cv2.INTER_LINEAR if shown > width else cv2.INTER_AREA
+    return np.asarray(
+        cv2.resize(frame.pixels, (shown, height), interpolation=interpolation), np.uint8
+    )
+
+
 def _is_mirrored(data: bytes) -> bool:
-    """Return whether the display matrix of an MP4 track mirrors it: OpenCV would turn it instead.
+    """Return whether the display matrix of an MP4 video track mirrors it: OpenCV would turn it.
 
     Reads the `tkhd` boxes, whose matrix has fixed-point entries a, b, u, c, d, ...; a negative
     determinant mirrors.
     """
-    place = data.find(b"tkhd")
-    while place >= 0:
-        matrix = place + (56 if data[place + 4 : place + 5] == b"\x01" else 44)
-        if len(data) >= matrix + 20:
-            a, b, _, c, d = struct.unpack_from(">5i", data, matrix)
-            if a * d < b * c:
-                return True
-        place = data.find(b"tkhd", place + 1)
-    return False
+    return any(_mirrors(box) for box in track_headers(data))
+
+
+def _mirrors(box: memoryview) -> bool:
+    matrix = 52 if box[:1].tobytes() == b"\x01" else 40
+    if len(box) < matrix + 20:
+        return False
+    a, b, _, c, d = struct.unpack_from(">5i", box, matrix)
+    return bool(a * d < b * c)
 
 
 def _refusal(error: MemoryError | cv2.error, size_bytes: int) -> Exception:

@@ -1,5 +1,6 @@
 """JPEG: its segments up to the first scan."""
 
+import contextlib
 import re
 import struct
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,8 @@ from runtime.media.images.headers.still import ColourTags, Still, check_size, li
 _MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])")
 _SCAN, _APP1, _APP2 = 0xDA, 0xE1, 0xE2
 _ICC = b"ICC_PROFILE\0"
-_WITHOUT_CONTENT = (0xD8, 0xD9)  # start and end of image
+_END = 0xD9
+_WITHOUT_CONTENT = (0xD8, _END)  # start and end of image
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset((0xC2, 0xCA))
 _LOSSLESS = 0xC3
@@ -71,16 +73,28 @@ def _join_profile(parts: Mapping[int, bytes], count: int) -> ColourTags:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield the marker code of each segment, and the start and end of its content."""
-    offset = 2
+    """Yield the marker code of each segment, and the start and end of its content.
+
+    Raises:
+        DecodeError: the file ends before its first scan.
+    """
+    for marker, start, end in _all_segments(data, 2):
+        if marker == _END:
+            break
+        yield marker, start, end
+    raise DecodeError(f"JPEG of {len(data)} bytes ends before its first scan")
+
+
+def _all_segments(data: bytes, offset: int) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, start and end of each segment, up to the end of the image or of the file."""
     while match := _MARKER.search(data, offset):
         marker = data[match.start() + 1]
         if marker in _WITHOUT_CONTENT:
-            break
+            yield _END, match.end(), match.end()
+            return
         (length,) = struct.unpack_from(">H", data, match.end())
         offset = match.end() + max(length, 2)
         yield marker, match.end() + 2, offset
-    raise DecodeError(f"JPEG of {len(data)} bytes ends before its first scan")
 
 
 def _read_frame(data: bytes, marker: int, start: int, max_pixels: int) -> _FrameHeader:
@@ -103,6 +117,12 @@ def _check_scans(data: bytes, scan: int, frame: _FrameHeader) -> None:
         raise DecodeError(f"JPEG of {len(data)} bytes is truncated: it has no end marker")
     if not frame.progressive and data[scan] == frame.components:
         return  # all in one scan: libjpeg decodes no second, and counting takes 0.7 ms per MB
-    scans = 1 + data.count(b"\xff\xda", scan)
-    if scans > _MAX_SCANS:
-        raise DecodeError(f"JPEG has {scans} scans; allowed: at most {_MAX_SCANS}")
+    scans = 1
+    with contextlib.suppress(struct.error):  # a damaged file may end within what looks like one
+        for marker, _, _ in _all_segments(data, scan):
+            # phones append previews and films behind the end, whose bytes may look like scans
+            if marker == _END:
+                return
+            scans += marker == _SCAN
+            if scans > _MAX_SCANS:
+                raise DecodeError(f"JPEG has more than {_MAX_SCANS} scans")

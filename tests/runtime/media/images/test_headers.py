@@ -26,6 +26,7 @@ PALETTE = rgb().quantize(16)
 PROGRESSIVE = encode(rgb(), "JPEG", progressive=True)
 # of a baseline JPEG with all components in one scan, further scans are not decoded; here they are
 ONE_COMPONENT_A_SCAN = encode(rgb(), "JPEG").replace(b"\xff\xda\0\x0c\3", b"\xff\xda\0\x0c\1")
+SCAN = b"\xff\xda\0\x08\1\1\0\0\x3f\0"  # of one component, without data
 FILES = {
     "JPEG": encode(rgb(), "JPEG"),
     "PNG": encode(rgb(), "PNG"),
@@ -119,8 +120,8 @@ def test_other_file_types_are_named(data: bytes, content: str) -> None:
         (b"\xff\xd8\xff\xc5\0\x0b\x08\0\5\0\5\3" + bytes(9), "JPEG has a .* SOF5; .* SOF9, SOF10$"),
         (b"\xff\xd8\xff\xc3\0\x0b\x08\0\5\0\5\1" + bytes(9), "JPEG is lossless with 1 channels"),
         (b"\xff\xd8\xff\xc0\0", "JPEG of 5 bytes ends within its header"),
-        (PROGRESSIVE[:-2] + b"\xff\xda" * 200 + b"\xff\xd9", "JPEG has 2.. scans; .* 100"),
-        (ONE_COMPONENT_A_SCAN[:-2] + b"\xff\xda" * 200 + b"\xff\xd9", "JPEG has 2.. scans"),
+        (PROGRESSIVE[:-2] + SCAN * 200 + b"\xff\xd9", "JPEG has more than 100 scans"),
+        (ONE_COMPONENT_A_SCAN[:-2] + SCAN * 200 + b"\xff\xd9", "JPEG has more than 100 scans"),
         (FILES["WebP VP8"][:-1], "WebP is truncated"),
         (b"RIFF\4\0\0\0WEBP", "WebP holds no chunk"),
         (b"RIFF\x0c\0\0\0WEBPICCP\0\0\0\0", "WebP begins with a 'ICCP' chunk"),
@@ -214,3 +215,18 @@ def test_orientation_is_read_from_each_format(name: str) -> None:
         read_still(encode(rgb(), name, exif=exif_with_orientation(7)), max_pixels=LIMIT).orientation
         == 7
     )
+
+
+@pytest.mark.parametrize("file", [PROGRESSIVE, ONE_COMPONENT_A_SCAN])
+@pytest.mark.parametrize(
+    "tail", [SCAN * 500, b"\xff\xda" * 500, PROGRESSIVE * 20, b"\xff\xd9" + SCAN * 500]
+)
+def test_bytes_behind_the_end_of_a_jpeg_are_no_scans(file: bytes, tail: bytes) -> None:
+    assert read_still(file + tail, max_pixels=LIMIT).format == "JPEG"
+
+
+def test_an_end_marker_within_a_segment_hides_no_scans() -> None:
+    comment = b"\xff\xfe\0\x06\xff\xd9\xff\xd9"
+    data = PROGRESSIVE[:-2] + comment + SCAN * 200 + b"\xff\xd9"
+    with pytest.raises(DecodeError, match="JPEG has more than 100 scans"):
+        read_still(data, max_pixels=LIMIT)
