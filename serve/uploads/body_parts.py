@@ -4,6 +4,7 @@ import binascii
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 import orjson
 from python_multipart.exceptions import FormParserError
@@ -15,7 +16,10 @@ from serve.http.multipart import Part, split_parts
 from serve.text.messages import json_type, repr_truncated, truncate
 from serve.uploads.form import Form
 
-DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w.+=-]+)*;base64,")
+# Parameters may hold quotes, blanks and commas, as browsers write them: codecs=vp8,opus
+DATA_URL = re.compile(r"data:[^\0-\x1f]{0,512}?;\s*base64\s*,", re.IGNORECASE)
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_BLANKS = b" \t\r\n"
 MAX_JSON_MARKS = 256  # a form of strings needs 4 quotes, a colon and a comma per field
 MAX_OBJECT_MARKS = 2**18  # if files may be objects: 64 vectors of 4096 numbers, 10 MB of Python
 
@@ -180,17 +184,35 @@ def _file_data(name: str, value: object, form: Form) -> bytes | InputError:
 
 def _from_base64(name: str, text: str) -> bytes | InputError:
     """Decode base64 or a data URL of it; return the error of a text that is neither."""
+    text = text.strip()
     prefix = DATA_URL.match(text)
-    if text.startswith("data:") and prefix is None:
+    if text[:5].lower() == "data:" and prefix is None:
         return InputError(
             f"{name!r} is a data URL that is not base64; allowed: data:...;base64,..."
         )
     try:
-        return binascii.a2b_base64(text[prefix.end() if prefix else 0 :], strict_mode=True)
+        return _decode_base64(text[prefix.end() :] if prefix else text)
     except ValueError as error:  # binascii.Error is one; so is a character outside ASCII
+        reason = "a character outside ASCII" if isinstance(error, UnicodeError) else error
         return InputError(
-            f"{name!r} is not base64: {error}; allowed: A-Z a-z 0-9 + / and padding, no line breaks"
+            f"{name!r} is not base64: {reason}; allowed: A-Z a-z 0-9 + / or - _, line breaks, and "
+            "padding or none"
         )
+
+
+def _decode_base64(text: str) -> bytes:
+    """Decode base64 of either alphabet, with or without padding and line breaks.
+
+    Raises:
+        ValueError: the text is none.
+    """
+    if "%" in text:  # a data URL is a URL, in which + / = may be escaped
+        text = unquote(text)
+    digits = text.encode("ascii").translate(_URL_SAFE, delete=_BLANKS)
+    padding = -len(digits) % 4
+    if padding and digits.endswith(b"="):
+        raise binascii.Error("Incorrect padding")
+    return binascii.a2b_base64(digits + b"=" * padding, strict_mode=True)
 
 
 def read_raw(body: bytes, form: Form) -> Parsed:

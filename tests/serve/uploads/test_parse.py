@@ -73,10 +73,37 @@ def test_base64_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "prefix", ["data:image/png;base64,", "data:;base64,", "data:a/b;c=d;base64,"]
+    "prefix",
+    [
+        "data:image/png;base64,",
+        "data:;base64,",
+        "data:a/b;c=d;base64,",
+        "data:audio/ogg; codecs=opus;base64,",
+        "data:video/webm;codecs=vp8,opus;base64,",
+        'data:video/mp4;codecs="avc1.42E01E, mp4a.40.2";base64,',
+        "data:image/png;name=my%20photo.png;base64,",
+        "data:image/png;name=mein foto (1).png; base64,",
+        "DATA:image/png;BASE64,",
+    ],
 )
 def test_data_urls(prefix: str) -> None:
     assert as_json({"image": prefix + encoded(PNG)}).files == (PNG,)
+    escaped = encoded(PNG).replace("+", "%2B").replace("/", "%2f").replace("=", "%3D")
+    assert as_json({"image": prefix + escaped}).files == (PNG,)
+
+
+def test_base64_of_every_dialect() -> None:
+    data = bytes(range(256)) + b"\xfb\xff\xfe"
+    for size in (257, 258, 259):
+        standard = base64.b64encode(data[:size]).decode()
+        url_safe = base64.urlsafe_b64encode(data[:size]).decode()
+        mime = base64.encodebytes(data[:size]).decode()
+        assert ("-" in url_safe)
+        assert ("\n" in mime)
+        texts = (url_safe, mime, mime.replace("\n", "\r\n"), f" {standard}\t")
+        for text in (standard, *texts):
+            for variant in (text, text.rstrip("=\r\n\t ")):
+                assert as_json({"image": variant}).files == (data[:size],)
 
 
 def test_a_field_that_repeats_keeps_the_order_of_the_client() -> None:
@@ -201,9 +228,13 @@ def test_invalid_uploads_are_refused(
         ({"image": "data:;base64,"}, "file 'image' is empty"),
         ({"image": "data:image/png,abc"}, "data URL that is not base64"),
         ({"image": "a"}, "'image' is not base64"),
-        ({"image": "YQ==\n"}, "'image' is not base64"),
-        ({"image": "Y-_="}, "'image' is not base64"),
-        ({"image": "é==="}, "'image' is not base64"),
+        ({"image": "YQ="}, "'image' is not base64: Incorrect padding"),
+        ({"image": "YQ==YQ=="}, "'image' is not base64"),
+        ({"image": "YQ$="}, "'image' is not base64"),
+        ({"image": "YWJjZ"}, "'image' is not base64"),
+        ({"image": "data:image/png;name=x,YQ=="}, "data URL that is not base64"),
+        ({"image": f"data:{'x' * 600};base64,YQ=="}, "data URL that is not base64"),
+        ({"image": "é==="}, "'image' is not base64: a character outside ASCII; allowed: A-Z"),
         ({"image": encoded(PNG), "image_b": ""}, "'image_b' is unknown"),
     ],
 )
