@@ -3,7 +3,7 @@
 `runtime.media.isolation.pool` has the others: worker processes that can be killed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from runtime.arrays import Waveform
@@ -17,7 +17,12 @@ class Decoders(Protocol):
     """The decoders that run native code on untrusted sounds and clips."""
 
     def stream_audio(
-        self, data: bytes, *, sampling_rate: int, max_seconds: float
+        self,
+        data: bytes,
+        *,
+        sampling_rate: int,
+        max_seconds: float,
+        warn: Callable[[str], None] = audio.ignore_warning,
     ) -> Iterator[Waveform]:
         """Decode a sound as `runtime.media.audio.decode.stream_audio` does."""
 
@@ -31,10 +36,17 @@ class InProcessDecoders:
     """Decoders of this process: they need no start, but one that hangs cannot be stopped."""
 
     def stream_audio(
-        self, data: bytes, *, sampling_rate: int, max_seconds: float
+        self,
+        data: bytes,
+        *,
+        sampling_rate: int,
+        max_seconds: float,
+        warn: Callable[[str], None] = audio.ignore_warning,
     ) -> Iterator[Waveform]:
         """Decode a sound as `runtime.media.audio.decode.stream_audio` does."""
-        return audio.stream_audio(data, sampling_rate=sampling_rate, max_seconds=max_seconds)
+        return audio.stream_audio(
+            data, sampling_rate=sampling_rate, max_seconds=max_seconds, warn=warn
+        )
 
     def sample_frames(
         self, data: bytes, *, count: int, steps: Sequence[Step], limits: VideoLimits

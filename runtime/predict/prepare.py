@@ -125,16 +125,18 @@ def _audio(media: Media, context: MediaContext) -> Prepared:
     (step,) = context.spec.preprocess
     assert isinstance(step, Resample)  # read_manifest refuses any other step
     rate = step.sampling_rate
+    warnings: list[str] = []
     if isinstance(media, bytes):
         decode, longest = context.bounds.decoders.stream_audio, context.bounds.audio_s
-        waveform = concatenate(decode(media, sampling_rate=rate, max_seconds=longest))
+        blocks = decode(media, sampling_rate=rate, max_seconds=longest, warn=warnings.append)
+        waveform = concatenate(blocks)
     else:
         allowed = f"float32 (S,) at {rate} Hz, in [-1, 1]"
         if not isinstance(media, np.ndarray) or media.dtype != np.float32 or media.ndim != 1:
             raise InputError(f"waveform is {_kind(media)}; allowed: {allowed}")
         waveform = check_waveform(media.astype(np.float32, copy=False), rate)
     feeds = {context.spec.inputs[0].name: waveform[np.newaxis]}
-    return Prepared(feeds, silent=is_silent(waveform, rate))
+    return Prepared(feeds, silent=is_silent(waveform, rate), warnings=tuple(warnings))
 
 
 def _video(media: Media, context: MediaContext) -> Prepared:

@@ -68,6 +68,7 @@ class VoiceEmotion:
 
     labels: tuple[str, ...]  # K
     windows: tuple[Window, ...]  # in order, at least one
+    media_warnings: tuple[str, ...] = ()  # about the recording's file
 
     @property
     def duration_s(self) -> float:
@@ -126,7 +127,8 @@ def voice_emotion(
     rate = sampling_rate(model)
     size = round(options.window_s * rate)
     # if a window fails, the decoder process stops at once
-    with closing(_blocks(sound, rate, bounds or Bounds())) as blocks:
+    warnings: list[str] = []
+    with closing(_blocks(sound, rate, bounds or Bounds(), warnings)) as blocks:
         cuts = cut_windows(
             blocks,
             size=size,
@@ -134,7 +136,7 @@ def voice_emotion(
             shortest=round(_SHORTEST_S * rate),
         )
         windows = tuple(_classify(model, cut, rate) for cut in cuts)
-    return VoiceEmotion(model.spec.labels, windows)
+    return VoiceEmotion(model.spec.labels, windows, tuple(warnings))
 
 
 def sampling_rate(model: Model) -> int:
@@ -149,10 +151,15 @@ def sampling_rate(model: Model) -> int:
     return step.sampling_rate
 
 
-def _blocks(sound: bytes | Waveform, rate: int, bounds: Bounds) -> Generator[Waveform, None, None]:
+def _blocks(
+    sound: bytes | Waveform, rate: int, bounds: Bounds, warnings: list[str]
+) -> Generator[Waveform, None, None]:
+    """Yield the recording block by block; add the warnings about its file to the list."""
     if isinstance(sound, bytes):
         decode = bounds.decoders.stream_audio
-        yield from decode(sound, sampling_rate=rate, max_seconds=bounds.recording_s)
+        yield from decode(
+            sound, sampling_rate=rate, max_seconds=bounds.recording_s, warn=warnings.append
+        )
         return
     if sound.dtype != np.float32 or sound.ndim != 1:
         kind = f"{sound.dtype} {sound.shape}"

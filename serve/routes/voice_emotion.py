@@ -21,7 +21,7 @@ def voice_emotion(context: RequestContext, model: Model) -> JsonReply:
     result = task.voice_emotion(
         model, context.upload.files[0], options=options, bounds=context.bounds
     )
-    warnings = () if result.overall else (SILENT,)
+    warnings = (*result.media_warnings, *(() if result.overall else (SILENT,)))
     return JsonReply(provenance_of(model, warnings), result.to_json())
 
 

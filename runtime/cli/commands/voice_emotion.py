@@ -55,6 +55,7 @@ def _prepare(options: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
             model.provenance,
             result.to_json(),
             tuple(_lines(result)),
+            result.media_warnings,
             picture=lambda: _draw(data, result, bounds),
         )
 

@@ -3,6 +3,7 @@
 Also holds the limits that all decoders of sounds share.
 """
 
+import re
 import struct
 from collections.abc import Iterator
 from typing import Literal
@@ -16,20 +17,20 @@ FORMATS = "WAV, FLAC, Ogg (Vorbis, Opus), MP3"  # decoded without PyAV
 MAX_CHANNELS = 8
 BLOCK_FRAMES = 65_536  # samples of each channel that are decoded at a time
 
-_RIFF_BYTE_ORDERS = {b"RIFF": "<", b"RF64": "<", b"RIFX": ">"}
-_UNCOMPRESSED_CODES = (1, 3, 6, 7)  # WAVE format codes: integers, floats, A-law, mu-law
-_EXTENSIBLE = 0xFFFE  # the format code is in the first two bytes of a GUID, later in the chunk
+RIFF_BYTE_ORDERS = {b"RIFF": "<", b"RF64": "<", b"RIFX": ">"}
+# some recorders leave room for a tag that they never write
+_PADDED_MP3 = re.compile(rb"\0{4,}(?:\xff[\xe2\xe3\xf2\xf3\xfa\xfb]|ID3)")
 
 
 def container_of(data: bytes) -> Container | None:
     """Return the container of a sound, None if the first bytes are of no container read here."""
-    if data[:4] in _RIFF_BYTE_ORDERS:
+    if data[:4] in RIFF_BYTE_ORDERS:
         return "wav" if data[8:12] == b"WAVE" else None
     # a frame of MP3: eleven set bits, then MPEG version 1, 2 or 2.5 and layer III
     is_frame = (
         len(data) > 1 and data[0] == 0xFF and data[1] & 0xE6 == 0xE2 and data[1] & 0x18 != 0x08
     )
-    if is_frame or data[:3] == b"ID3":
+    if is_frame or data[:3] == b"ID3" or _PADDED_MP3.match(data):
         return "mp3"
     if data[4:8] == b"ftyp":
         return None if is_mp4_image(data) else "mp4"
@@ -39,22 +40,6 @@ def container_of(data: bytes) -> Container | None:
         b"\x1a\x45\xdf\xa3": "matroska",
     }
     return containers.get(data[:4])
-
-
-def is_plain_wav(data: bytes) -> bool:
-    """Return whether a file is a WAV file of uncompressed samples, which need no decoder."""
-    order = _RIFF_BYTE_ORDERS.get(data[:4])
-    if order is None or container_of(data) != "wav":
-        return False
-    for name, start, size in _chunks(data, order):
-        if name == b"fmt ":
-            code = _uint16(data, start, order)
-            if code == _EXTENSIBLE and size >= 26:
-                code = _uint16(data, start + 24, order)
-            return code in _UNCOMPRESSED_CODES
-        if name == b"data":
-            return False
-    return False
 
 
 def check_channels(channels: int) -> None:
@@ -67,17 +52,10 @@ def check_channels(channels: int) -> None:
         raise TooLargeError(f"the sound has {channels} channels; allowed: {MAX_CHANNELS}")
 
 
-def _chunks(data: bytes, order: str) -> Iterator[tuple[bytes, int, int]]:
+def riff_chunks(data: bytes | memoryview, order: str) -> Iterator[tuple[bytes, int, int]]:
     """Yield the name of each RIFF chunk, the offset of its content, and its claimed size."""
     offset = 12
     while offset + 8 <= len(data):
         name, size = struct.unpack_from(f"{order}4sI", data, offset)
         yield name, offset + 8, size
         offset += 8 + size + size % 2
-
-
-def _uint16(data: bytes, offset: int, order: str) -> int:
-    """Return an unsigned 16-bit number, 0 beyond the end of the data."""
-    if offset + 2 > len(data):
-        return 0
-    return int(struct.unpack_from(f"{order}H", data, offset)[0])

@@ -10,7 +10,7 @@ memory depends on the block, not on the channels or the length that a header cla
 
 import io
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -22,14 +22,43 @@ from numpy.typing import NDArray
 from runtime.arrays import Waveform
 from runtime.errors import DecodeError, InputError, TooLargeError
 from runtime.media.audio import pyav
-from runtime.media.audio.containers import BLOCK_FRAMES, FORMATS, check_channels, container_of
+from runtime.media.audio.channels import Mixer
+from runtime.media.audio.containers import (
+    BLOCK_FRAMES,
+    FORMATS,
+    Container,
+    check_channels,
+    container_of,
+)
+from runtime.media.audio.parts import split_parts
 from runtime.media.durations import check_duration
 from runtime.media.signatures import describe_content
 
 MIN_SECONDS = 0.1  # shorter than any speech sound; the smallest graphs need 0.025
 _SAMPLING_RATES = (1000, 192_000)  # Hz, lowest and highest of a file
 _MAX_PEAK = 16.0  # full scale is 1; 16-bit integers stored as floats without scaling reach 32768
+_LENGTH_TOLERANCE_S = 0.3  # MP3 counts the silence that its encoder adds at both ends
 _CONTAINERS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3")  # libsndfile's names
+
+
+@dataclass(slots=True)
+class _Length:
+    """The length of the sound that was decoded so far, over all parts."""
+
+    max_seconds: float
+    seconds: float = 0.0
+
+
+class _StreamedSound(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """A sound file that is read from its beginning to its end.
+
+    After each block, soundfile seeks to where it is, which fails in a FLAC file that does not tell
+    its length.
+    """
+
+    def seekable(self) -> bool:
+        """Return False."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +69,16 @@ class _OpenSound:
     blocks: Iterator[NDArray[np.float32]]  # (S, C) each, full scale 1
 
 
+def ignore_warning(warning: str) -> None:
+    """Drop a warning about a sound."""
+
+
 def decode_audio(data: bytes, *, sampling_rate: int, max_seconds: float = 30.0) -> Waveform:
     """Decode a sound to one channel, as librosa.load(sr=..., mono=True).
 
-    A file that is cut off is decoded as far as it goes, if its format allows that.
+    A file that is cut off is decoded as far as it goes, if its format allows that. Files that were
+    joined, and one that goes on behind the length that its header tells, are decoded to their end.
+    Where the channels cancel each other, the loudest one takes the place of the mean.
 
     Args:
         data: a whole file; its first bytes decide the container.
@@ -63,22 +98,56 @@ def decode_audio(data: bytes, *, sampling_rate: int, max_seconds: float = 30.0) 
     return concatenate(stream_audio(data, sampling_rate=sampling_rate, max_seconds=max_seconds))
 
 
-def stream_audio(data: bytes, *, sampling_rate: int, max_seconds: float) -> Iterator[Waveform]:
+def stream_audio(
+    data: bytes,
+    *,
+    sampling_rate: int,
+    max_seconds: float,
+    warn: Callable[[str], None] = ignore_warning,
+) -> Iterator[Waveform]:
     """Decode a sound as `decode_audio`, and yield it in blocks of any size.
 
     Memory does not grow with the length of the sound. An error is raised when decoding reaches it,
     after the blocks before it were yielded.
+
+    Args:
+        data: a whole file.
+        sampling_rate: of the blocks, in Hz.
+        max_seconds: longest sound.
+        warn: called with each warning about the sound, an ASCII sentence, at the latest after the
+            last block.
     """
     try:
-        with _open_sound(data, max_seconds) as sound:
-            blocks = (block.mean(axis=1, dtype=np.float32) for block in sound.blocks)
-            checked = _check_blocks(blocks, sound.rate, max_seconds)
-            yield from _resample_blocks(checked, sound.rate, sampling_rate)
+        yield from _stream(data, sampling_rate, _Length(max_seconds), warn)
     except soundfile.LibsndfileError as error:
         reason = error.error_string.rstrip(".")
         raise DecodeError(f"the sound cannot be decoded: {reason}; allowed: {FORMATS}") from None
     except MemoryError:
         raise TooLargeError(f"sound of {len(data)} bytes needs more memory than is free") from None
+
+
+def _stream(
+    data: bytes, sampling_rate: int, length: _Length, warn: Callable[[str], None]
+) -> Iterator[Waveform]:
+    container = container_of(data)
+    if container is None:
+        raise DecodeError(f"the sound {describe_content(data)}; allowed: {FORMATS}")
+    mixer = Mixer(warn)
+    parts = split_parts(data, container)
+    for part in parts:
+        if container == "flac" and part.claimed_s is not None:
+            check_duration("the sound", part.claimed_s, length.max_seconds)
+        with _open_sound(part.data, container, length.max_seconds) as sound:
+            checked = _check_blocks(map(mixer.mix, sound.blocks), sound.rate, length)
+            yield from _resample_blocks(checked, sound.rate, sampling_rate)
+    _check_shortest(length.seconds)
+    claimed, actual = parts[0].claimed_s, length.seconds
+    if claimed is not None and abs(claimed - actual) > _LENGTH_TOLERANCE_S:
+        outcome = "all of it was used" if actual > claimed else "it is cut off"
+        warn(
+            f"the header of the sound says {claimed:.1f} s, the file holds {actual:.1f} s: "
+            f"{outcome}"
+        )
 
 
 def concatenate(blocks: Iterable[Waveform]) -> Waveform:
@@ -97,7 +166,7 @@ def check_waveform(waveform: Waveform, sampling_rate: int) -> Waveform:
     Raises:
         InputError: it is not; the message names the value and what is allowed.
     """
-    _check_length(waveform.size, sampling_rate)
+    _check_shortest(waveform.size / sampling_rate)
     _check_samples(waveform)
     return waveform
 
@@ -137,16 +206,13 @@ def _resample_blocks(
 
 
 @contextmanager
-def _open_sound(data: bytes, max_seconds: float) -> Iterator[_OpenSound]:
-    container = container_of(data)
-    if container is None:
-        raise DecodeError(f"the sound {describe_content(data)}; allowed: {FORMATS}")
+def _open_sound(data: bytes, container: Container, max_seconds: float) -> Iterator[_OpenSound]:
     if container in ("matroska", "mp4"):
         with pyav.open_sound(data, container) as (rate, blocks):
             _check_rate(rate)
             yield _OpenSound(rate, blocks)
         return
-    with soundfile.SoundFile(io.BytesIO(data)) as file:
+    with _StreamedSound(io.BytesIO(data)) as file:
         if file.format not in _CONTAINERS:
             raise DecodeError(f"the sound is {file.format}; allowed: {FORMATS}")
         rate = int(file.samplerate)
@@ -164,16 +230,16 @@ def _read_blocks(file: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:
         yield block
 
 
-def _check_blocks(blocks: Iterator[Waveform], rate: int, max_seconds: float) -> Iterator[Waveform]:
-    """Yield the blocks, each checked before it is yielded; check the total length at the end."""
-    count = 0
+def _check_blocks(blocks: Iterable[Waveform], rate: int, length: _Length) -> Iterator[Waveform]:
+    """Yield the blocks of a part, each checked before it is yielded; add them to the length."""
+    start, count = length.seconds, 0
     for block in blocks:
         count += block.size
-        if count > math.floor(max_seconds * rate):
-            raise TooLargeError(f"the sound is longer than is allowed: {max_seconds:g} s")
+        length.seconds = start + count / rate
+        if length.seconds > length.max_seconds:
+            raise TooLargeError(f"the sound is longer than is allowed: {length.max_seconds:g} s")
         _check_samples(block)
         yield block
-    _check_length(count, rate)
 
 
 def _check_rate(rate: int) -> None:
@@ -188,8 +254,7 @@ def _check_claimed_length(seconds: float, max_seconds: float) -> None:
         check_duration("the sound", seconds, max_seconds)
 
 
-def _check_length(count: int, rate: int) -> None:
-    seconds = count / rate
+def _check_shortest(seconds: float) -> None:
     if seconds < MIN_SECONDS:
         rounded_down = math.floor(round(seconds * 1000, 6)) / 1000
         raise InputError(

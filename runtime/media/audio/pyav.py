@@ -35,8 +35,7 @@ def open_sound(
     """Open the first audio stream of a file.
 
     Yields:
-        Its sampling rate in Hz, and an iterator of its blocks mixed down to one channel, (S, 1)
-        float32, full scale 1.
+        Its sampling rate in Hz, and an iterator of its blocks, (S, C) float32, full scale 1.
 
     Raises:
         DecodeError: PyAV is not installed, or the file is corrupt or has no audio; also while the
@@ -58,7 +57,7 @@ def open_sound(
             first = next(frames, None)
             if first is None:
                 raise _no_sound(container)
-            yield first.sample_rate, _mix_down(_samples(first, frames))
+            yield first.sample_rate, _join(_samples(first, frames))
     except av.FFmpegError as error:
         raise _no_sound(container) from error
 
@@ -106,14 +105,17 @@ def _to_float(frame: "av.AudioFrame") -> NDArray[np.float32]:
     return ((samples.astype(np.float32) - zero_level) / scale).astype(np.float32, copy=False)
 
 
-def _mix_down(blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-    """Average the channels, and join the codec's frames to blocks of at least BLOCK_FRAMES.
+def _join(blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    """Join the codec's frames to blocks of at least BLOCK_FRAMES with the same channels.
 
     A codec's own frames are small, about 50 a second.
     """
     parts: list[NDArray[np.float32]] = []
     for block in blocks:
-        parts.append(block.mean(axis=1, dtype=np.float32, keepdims=True))
+        if parts and block.shape[1] != parts[0].shape[1]:
+            yield np.concatenate(parts)
+            parts = []
+        parts.append(block)
         if sum(part.shape[0] for part in parts) >= BLOCK_FRAMES:
             yield np.concatenate(parts)
             parts = []

@@ -1,7 +1,7 @@
 """The decoders of `runtime.media.decoders` in worker processes, one for each running request."""
 
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, Self
 
@@ -12,11 +12,11 @@ from runtime.artifact.schema import to_json
 from runtime.artifact.steps import Step
 from runtime.errors import ArtifactError, DecodeError, TooLargeError
 from runtime.media.audio import decode as audio
-from runtime.media.audio.containers import is_plain_wav
+from runtime.media.audio.parts.wav import is_plain_wav
 from runtime.media.isolation.clips import ClipRequest, read_sampled
 from runtime.media.isolation.process import SUPPORTED, Budget, WorkerDiedError, WorkerProcess
 from runtime.media.isolation.sounds import SoundRequest
-from runtime.media.isolation.wire import REFUSALS, Message, WireError, read_array
+from runtime.media.isolation.wire import REFUSALS, Message, WireError, read_array, read_warnings
 from runtime.media.video import sample as video
 from runtime.media.video.sample import SampledFrames, VideoLimits
 
@@ -62,7 +62,12 @@ class IsolatedDecoders:
         self._closed = False
 
     def stream_audio(
-        self, data: bytes, *, sampling_rate: int, max_seconds: float
+        self,
+        data: bytes,
+        *,
+        sampling_rate: int,
+        max_seconds: float,
+        warn: Callable[[str], None] = audio.ignore_warning,
     ) -> Iterator[Waveform]:
         """Decode a sound as `runtime.media.audio.decode.stream_audio` does.
 
@@ -72,14 +77,16 @@ class IsolatedDecoders:
         """
         if is_plain_wav(data) or not SUPPORTED:
             yield from audio.stream_audio(
-                data, sampling_rate=sampling_rate, max_seconds=max_seconds
+                data, sampling_rate=sampling_rate, max_seconds=max_seconds, warn=warn
             )
             return
         arguments = to_json(SoundRequest(sampling_rate, max_seconds))
         budget, samples_left = Budget(self._timeout_s), (max_seconds + 1) * sampling_rate
         with closing(self.ask("sound", arguments, data, budget)) as parts:
             for part in parts:
-                block = _read_block(part, max_samples=samples_left)
+                block, warnings = _read_block(part, max_samples=samples_left)
+                for warning in warnings:
+                    warn(warning)
                 samples_left -= block.size
                 budget.left_s += block.size / sampling_rate / _SOUND_PACE
                 yield block
@@ -180,15 +187,15 @@ class IsolatedDecoders:
         self.close()
 
 
-def _read_block(part: Message, *, max_samples: float) -> Waveform:
-    """Return the samples of a reply, (S,) float32; refuse other arrays as an invalid reply."""
+def _read_block(part: Message, *, max_samples: float) -> tuple[Waveform, tuple[str, ...]]:
+    """Return the samples of a reply, (S,) float32, and warnings; refuse others as invalid."""
     try:
-        block = read_array(part)
+        block, warnings = read_array(part), read_warnings(part)
     except WireError:
         raise DecodeError(_INVALID_REPLY) from None
     if block.dtype != np.float32 or block.ndim != 1 or block.size > max_samples:
         raise DecodeError(_INVALID_REPLY)
-    return block
+    return block, warnings
 
 
 def _read_sampled(part: Message) -> SampledFrames:

@@ -19,6 +19,7 @@ from runtime.errors import DecodeError, InputError, TooLargeError
 MessageKind = Literal["request", "ready", "part", "end", "refusal", "fault"]
 KINDS: tuple[MessageKind, ...] = get_args(MessageKind)
 DTYPES = ("uint8", "float32")
+_MAX_WARNINGS, _MAX_WARNING_CHARACTERS = 8, 300
 MAX_HEAD_BYTES = 2**20
 MAX_REPLY_BYTES = 2**28  # of the data in one reply; 16 frames of 1024 x 1024 px are 48 MiB
 # errors that a worker may name in a refusal; any other name becomes DecodeError
@@ -80,6 +81,23 @@ def array_message(fields: Mapping[str, Any], array: NDArray[np.generic]) -> Mess
     """Return a part of an answer that carries an array and its dtype and shape."""
     array_fields = {**fields, "dtype": array.dtype.name, "shape": list(array.shape)}
     return Message("part", array_fields, array.tobytes())
+
+
+def read_warnings(message: Message) -> tuple[str, ...]:
+    """Return the warnings in the fields of a part: they become an HTTP header and log lines.
+
+    Raises:
+        WireError: they are no short list of short ASCII sentences.
+    """
+    warnings = message.fields.get("warnings", [])
+    if not isinstance(warnings, list) or len(warnings) > _MAX_WARNINGS:
+        raise WireError(f"warnings are no list of at most {_MAX_WARNINGS}")
+    for text in warnings:
+        if not isinstance(text, str) or len(text) > _MAX_WARNING_CHARACTERS:
+            raise WireError("a warning is no short text")
+        if not (text.isascii() and text.isprintable()):
+            raise WireError("a warning is not printable ASCII")
+    return tuple(warnings)
 
 
 def read_array(message: Message) -> NDArray[Any]:

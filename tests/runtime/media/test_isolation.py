@@ -22,6 +22,7 @@ from runtime.media.audio.decode import concatenate, stream_audio
 from runtime.media.isolation import pool as pools
 from runtime.media.isolation.pool import IsolatedDecoders
 from runtime.media.isolation.process import WorkerDiedError
+from runtime.media.isolation.wire import Message, WireError, read_warnings
 from runtime.media.video.sample import VideoLimits, sample_frames
 from tests.runtime.support.processes import HOSTILE_JOBS, becomes_true, has_ended, workers
 from tests.runtime.support.recordings import shades, sound, tone, video
@@ -323,3 +324,20 @@ def test_a_worker_has_no_secrets_and_few_libraries(monkeypatch: pytest.MonkeyPat
         assert "numpy" in libraries
         assert "onnxruntime" not in libraries
         assert "cv2" not in libraries
+
+
+@pytest.mark.parametrize(
+    "warnings",
+    ["text", ["two\r\nlines"], ["nicht ascii: \xe4"], [7], ["x" * 301], ["one"] * 9, {"a": "b"}],
+)
+def test_warnings_that_could_forge_headers_or_logs_are_invalid(warnings: object) -> None:
+    message = Message("part", {"warnings": warnings})
+    with pytest.raises(WireError, match="warning"):
+        read_warnings(message)
+
+
+def test_valid_warnings_are_read() -> None:
+    assert read_warnings(Message("part", {"warnings": ["the file is cut off"]})) == (
+        "the file is cut off",
+    )
+    assert read_warnings(Message("part")) == ()

@@ -6,6 +6,7 @@ import httpx
 import numpy as np
 import pytest
 
+from runtime.media.audio.channels import CANCELLED
 from runtime.results import SILENT
 from serve.settings import Settings
 from tests.runtime.support.recordings import sound, tone
@@ -82,3 +83,16 @@ def test_invalid_options_are_refused(
     response = client.post(ROUTE, content=sound(tone()), params=options)
     assert response.status_code == 400
     assert message in response.json()["error"]
+
+
+def test_warnings_about_the_file_are_in_the_answer(client: httpx.Client) -> None:
+    stereo = np.stack([tone(), -tone()], axis=1)
+    for route in (ROUTE, "/v1/models/voice_emotion_wav2vec2"):
+        response = client.post(route, content=sound(stereo))
+        assert response.json()["warnings"] == [CANCELLED]
+        assert response.headers["x-warnings"] == CANCELLED
+    flac = sound(tone(), kind="FLAC", subtype="PCM_16")  # decoded in a worker process
+    response = client.post(ROUTE, content=flac + flac)
+    warning = "the header of the sound says 1.0 s, the file holds 2.0 s: all of it was used"
+    assert response.json()["warnings"] == [warning]
+    assert response.json()["result"]["duration_s"] == 2.0

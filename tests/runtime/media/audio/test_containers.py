@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from runtime.media.audio.containers import container_of, is_plain_wav
+from runtime.media.audio.containers import container_of
+from runtime.media.audio.parts.wav import is_plain_wav
 from tests.runtime.support.recordings import sound, tone
 
 
