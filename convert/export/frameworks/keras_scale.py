@@ -1,4 +1,4 @@
-"""What a Keras model itself does with pixels before its first layer of weights, measured."""
+"""The scale of pixels that the first layers of a Keras model expect, measured by running them."""
 
 from typing import Any, Literal
 
