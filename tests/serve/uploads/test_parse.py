@@ -98,8 +98,8 @@ def test_base64_of_every_dialect() -> None:
         standard = base64.b64encode(data[:size]).decode()
         url_safe = base64.urlsafe_b64encode(data[:size]).decode()
         mime = base64.encodebytes(data[:size]).decode()
-        assert ("-" in url_safe)
-        assert ("\n" in mime)
+        assert "-" in url_safe
+        assert "\n" in mime
         texts = (url_safe, mime, mime.replace("\n", "\r\n"), f" {standard}\t")
         for text in (standard, *texts):
             for variant in (text, text.rstrip("=\r\n\t ")):
