@@ -1,6 +1,7 @@
 """`python -m serve`: load every model, then serve until SIGTERM or SIGINT."""
 
 import argparse
+import faulthandler
 import os
 import signal
 import socket
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # requests run in parallel; by default OpenCV takes every CPU of the host for each decode
     cv2.setNumThreads(settings.threads)
     _announce(repository, listener)
+    _silence_native_libraries()
     config = uvicorn.Config(
         create_app(settings, repository),
         http=BoundedProtocol,
@@ -83,12 +85,27 @@ def _load(settings: Settings) -> ModelRepository:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket. The host :: stands for all addresses of IPv6 and IPv4."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    both = host == "::" and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server((host, port), family=family)
+        return socket.create_server((host, port), family=family, dualstack_ipv6=both)
     except OSError as error:
         reason = error.strerror or str(error)
         raise SettingsError(f"cannot listen on {host}, port {port}: {reason}") from error
+
+
+def _silence_native_libraries() -> None:
+    """Keep the standard error stream for Python's own messages: logs, warnings and tracebacks.
+
+    libpng writes a line to file descriptor 2 for each damaged file, so that any client could fill
+    the server's log. Python gets a descriptor of its own, and 2 becomes /dev/null.
+    """
+    log = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    with open(os.devnull, "wb") as null:
+        os.dup2(null.fileno(), 2)
+    sys.stderr = log
+    faulthandler.enable(log)  # the traceback of a crash in native code
 
 
 def _announce(repository: ModelRepository, listener: socket.socket) -> None:

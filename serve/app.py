@@ -110,6 +110,11 @@ async def show_model(request: Request[State]) -> Response:
     return json_response(describe(model), headers=provenance_of(model).headers)
 
 
+def _allowed_headers(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the request headers that pages of other origins may send; "*" alone means all."""
+    return ("*",) if "*" in names else ("Content-Type", HEADER_LENGTH, *names)
+
+
 def _middleware(settings: Settings) -> list[Middleware]:
     if not settings.cors_origins:
         return []
@@ -118,7 +123,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=("GET", "POST"),
-            allow_headers=("Content-Type", HEADER_LENGTH),
+            allow_headers=_allowed_headers(settings.cors_headers),
             expose_headers=(*PROVENANCE_HEADERS, HEADER_LENGTH, "Retry-After"),
         )
     ]

@@ -1,5 +1,6 @@
 """Read the settings of the server from environment variables, once at start-up."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from runtime.tasks.background import SIDES_PX
 from runtime.tasks.soft_voting import Weights, parse_weights
 from serve.text.integers import parse_integer
 
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a token of RFC 9110
+
 
 class SettingsError(SlipwayError):
     """A setting is ill-formed; the message names it, its value and what is allowed."""
@@ -25,8 +28,10 @@ class Settings:
     artifacts: Path = Path("artifacts")
     host: str = "127.0.0.1"
     port: int = 8000  # 0: the system picks a free one
-    max_upload_bytes: int = 10 * 1024 * 1024  # of one request body; base64 JSON may be 4/3 of it
+    max_upload_bytes: int = 10 * 1024 * 1024  # of one request body; base64 JSON may be 17/12 of it
     cors_origins: tuple[str, ...] = ()  # web pages of these origins may read the answers
+    # further headers that those pages may send, besides Content-Type and that of the v2 protocol
+    cors_headers: tuple[str, ...] = ("Authorization", "X-Requested-With", "Cache-Control")
     allow_seeded: bool = False  # serve untrained weights
     background_max_side_px: int = 1024  # longer side of the image that edges are fitted in
     background_side_limit_px: int = 4096  # the most that a request may ask for
@@ -66,6 +71,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         port=_integer(environ, "PORT", default.port, 0, 65535),
         max_upload_bytes=_integer(environ, "MAX_UPLOAD_SIZE", default.max_upload_bytes, 1, 2**31),
         cors_origins=_origins(environ, "CORS_ORIGINS"),
+        cors_headers=_header_names(environ, "CORS_HEADERS", default.cors_headers),
         allow_seeded=_flag(environ, "SLIPWAY_ALLOW_SEEDED"),
         background_max_side_px=_integer(
             environ, "SLIPWAY_BACKGROUND_MAX_SIDE", default.background_max_side_px, *SIDES_PX
@@ -131,6 +137,20 @@ def _origins(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
                 f"{name} holds {origin!r}; allowed: * or scheme://host[:port], separated by commas"
             )
     return tuple(origins)
+
+
+def _header_names(
+    environ: Mapping[str, str], name: str, default: tuple[str, ...]
+) -> tuple[str, ...]:
+    text = environ.get(name)
+    if not text:
+        return default
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    for header in names:
+        if not _HEADER_NAME.fullmatch(header):
+            allowed = "names of headers, or *, separated by commas"
+            raise SettingsError(f"{name} holds {header!r}; allowed: {allowed}")
+    return names
 
 
 def _weights(environ: Mapping[str, str], default: Weights) -> Weights:

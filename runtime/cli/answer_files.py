@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from runtime.cli.command import Answer, ReadyCommand
-from runtime.cli.files import NoFile, OutputPaths, error_reason, expand, printable
+from runtime.cli.files import NoFile, OutputPaths, error_reason, expand, passed_over, printable
 from runtime.draw import encode_picture
 from runtime.errors import InputError, SlipwayError, not_finite
 
@@ -28,6 +28,8 @@ def answer_files(command: ReadyCommand, options: Namespace) -> int:
     if drawings:
         drawings.check(count)
     command.check_count(count)
+    for group in passed_over(options.files, command.suffixes):
+        print(f"runtime: {printable(group.argument)}: {group.message}", file=sys.stderr, flush=True)
     progress = _Progress(len(entries))
     refused = 0
     for index, entry in enumerate(entries):

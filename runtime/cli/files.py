@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,36 @@ class NoFile:
 
     argument: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """Files of a folder or pattern that a command does not read, by their suffix."""
+
+    argument: str
+    paths: tuple[Path, ...]  # at least one, sorted
+
+    @property
+    def message(self) -> str:
+        """Return a sentence with the number of the files and the names of the first three."""
+        names = ", ".join(printable(path.name) for path in self.paths[:3])
+        more = ", ..." if len(self.paths) > 3 else ""
+        files = "1 file" if len(self.paths) == 1 else f"{len(self.paths)} files"
+        return f"passed over {files} of other suffixes: {names}{more}"
+
+
+def passed_over(arguments: Iterable[str], suffixes: frozenset[str]) -> list[PassedOver]:
+    """Return the files of folders and patterns that `expand` leaves out for their suffix.
+
+    Hidden files are left out of both.
+    """
+    entries = []
+    for argument in arguments:
+        if _is_group(argument):
+            paths = _group(argument, lambda path: path.suffix.lower() not in suffixes)
+            if paths:
+                entries.append(PassedOver(argument, tuple(paths)))
+    return entries
 
 
 def expand(arguments: Iterable[str], suffixes: frozenset[str]) -> list[Path | NoFile]:
@@ -153,30 +183,41 @@ def _expand_one(argument: str, suffixes: frozenset[str]) -> Iterator[Path | NoFi
     if argument == "-" and not os.path.lexists(argument):
         yield NoFile(argument, "no such file; standard input is /dev/stdin")
         return
-    is_pattern = glob.has_magic(argument) and not os.path.lexists(argument)
-    if not path.is_dir() and not is_pattern:
+    if not _is_group(argument):
         yield path
         return
-    paths = _matches(argument, suffixes) if is_pattern else _files_below(path, suffixes)
+    paths = _group(argument, lambda path: path.suffix.lower() in suffixes)
     yield from paths
     if not paths:
-        verb = "matches" if is_pattern else "holds"
+        verb = "holds" if path.is_dir() else "matches"
         yield NoFile(argument, f"{verb} no file of {', '.join(sorted(suffixes))}")
 
 
-def _files_below(folder: Path, suffixes: frozenset[str]) -> list[Path]:
+def _is_group(argument: str) -> bool:
+    """Return whether an argument is a folder or a pattern."""
+    is_pattern = glob.has_magic(argument) and not os.path.lexists(argument)
+    return is_pattern or Path(argument).is_dir()
+
+
+def _group(argument: str, selects: Callable[[Path], bool]) -> list[Path]:
+    """Return the files of a folder or pattern that a function selects, sorted."""
+    path = Path(argument)
+    return _files_below(path, selects) if path.is_dir() else _matches(argument, selects)
+
+
+def _files_below(folder: Path, selects: Callable[[Path], bool]) -> list[Path]:
     files: list[Path] = []
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         paths = (Path(parent, name) for name in names if not name.startswith("."))
-        files += [path for path in paths if path.suffix.lower() in suffixes and path.is_file()]
+        files += [path for path in paths if selects(path) and path.is_file()]
     return sorted(files)
 
 
-def _matches(pattern: str, suffixes: frozenset[str]) -> list[Path]:
+def _matches(pattern: str, selects: Callable[[Path], bool]) -> list[Path]:
     matches = sorted(Path(match) for match in glob.glob(pattern, recursive=True))
-    files = [path for path in matches if path.suffix.lower() in suffixes and path.is_file()]
+    files = [path for path in matches if selects(path) and path.is_file()]
     # `**` descends into folders itself
     folders = [] if "**" in pattern else [path for path in matches if path.is_dir()]
-    below = (path for folder in folders for path in _files_below(folder, suffixes))
+    below = (path for folder in folders for path in _files_below(folder, selects))
     return sorted({*files, *below})

@@ -3,6 +3,7 @@
 import threading
 import time
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -147,6 +148,26 @@ def test_cors_origins(artifacts: Path, serve: Serve) -> None:
         "Access-Control-Request-Headers": "content-type, inference-header-content-length",
     }
     assert client.options("/v1/face-emotion", headers=preflight).status_code == 200
+
+
+def preflight_status(client: httpx.Client, headers: str) -> int:
+    preflight = {
+        "Origin": "https://a.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": headers,
+    }
+    return client.options("/v1/face-emotion", headers=preflight).status_code
+
+
+def test_cors_headers(artifacts: Path, serve: Serve) -> None:
+    settings = Settings(artifacts=artifacts, cors_origins=("https://a.example",))
+    usual = serve(settings)
+    assert preflight_status(usual, "authorization, x-requested-with, cache-control") == 200
+    assert preflight_status(usual, "content-type, x-api-key") == 400
+    special = serve(replace(settings, cors_headers=("X-Api-Key",)))
+    assert preflight_status(special, "content-type, x-api-key") == 200
+    assert preflight_status(special, "authorization") == 400
+    assert preflight_status(serve(replace(settings, cors_headers=("*",))), "x-anything") == 200
 
 
 def test_a_full_queue_is_429_and_the_event_loop_stays_free(artifacts: Path, serve: Serve) -> None:

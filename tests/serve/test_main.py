@@ -14,8 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
+from serve.__main__ import _listen
 from tests.support.artifacts import CLASSIFIER, EMBEDDING, edit_manifest, write_artifact
 from tests.support.images import half_white, png, solid
 from tests.support.server_process import PROJECT, Server, peak_mib, serving, start
@@ -210,3 +212,33 @@ def test_bad_settings_stop_the_server_with_one_line(artifacts: Path, tmp_path: P
         port = server.url.rpartition(":")[2]
         message = refused("--artifacts", str(artifacts), "--port", port)
     assert message.startswith(f"serve: cannot listen on 127.0.0.1, port {port}: Address already in")
+
+
+def test_the_host_of_all_addresses_serves_both_families(artifacts: Path) -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this system has no IPv6")
+    with _listen("::", 0) as listener:
+        port = listener.getsockname()[1]
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, port), timeout=5).close()
+
+
+def test_damaged_files_write_nothing_to_the_log(artifacts: Path) -> None:
+    picture = bytearray(png(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)))
+    start = picture.index(b"IDAT") + 4
+    damaged = [bytes(picture)]
+    for place in range(start, start + 400, 40):
+        broken = picture.copy()
+        broken[place : place + 8] = bytes(255 - byte for byte in broken[place : place + 8])
+        damaged.append(bytes(broken))
+    with serving(SLIPWAY_ARTIFACTS=str(artifacts)) as server:
+        statuses = [
+            httpx.post(f"{server.url}/v1/face-emotion", content=data).status_code
+            for data in damaged
+        ]
+        assert statuses[0] == 200
+        assert 400 in statuses
+        server.process.terminate()
+        _, log = server.process.communicate(timeout=20)
+    assert "libpng" not in log
+    assert "Shutting down" in log  # Python still logs

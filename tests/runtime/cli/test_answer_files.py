@@ -194,3 +194,16 @@ def test_warnings_about_a_file_are_on_stderr_and_in_json(
     captured = capsys.readouterr()
     assert json_lines(captured.out)[0]["warnings"] == [warning]
     assert captured.err == ""
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_files_of_a_folder_that_are_passed_over_are_told_on_stderr(
+    artifacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    (tmp_path / "photo.png").write_bytes(encode(Image.new("RGB", (40, 40)), "PNG"))
+    (tmp_path / "photo.heic").touch()
+    assert main(command_line(artifacts, "face-emotion", tmp_path, *options)) == 0
+    captured = capsys.readouterr()
+    expected = f"runtime: {tmp_path}: passed over 1 file of other suffixes: photo.heic\n"
+    assert captured.err == expected
+    assert len(captured.out.splitlines()) == 1

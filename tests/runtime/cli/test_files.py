@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from runtime.cli import files
-from runtime.cli.files import NoFile, OutputPaths, expand, read_file
+from runtime.cli.files import NoFile, OutputPaths, expand, passed_over, read_file
 from runtime.errors import InputError, TooLargeError
 from runtime.media.suffixes import IMAGES
 
@@ -94,3 +94,19 @@ def test_an_output_with_another_suffix_is_refused_and_makes_no_folder(tmp_path: 
     with pytest.raises(InputError, match=r"allowed: a name that ends in \.png, or a folder"):
         OutputPaths("--draw", tmp_path / "x.jpg", ".png").check(1)
     assert not (tmp_path / "x.jpg").exists()
+
+
+def test_files_that_are_passed_over_are_told_by_folder_and_pattern(tmp_path: Path) -> None:
+    names = ("one.jpg", "two.HEIC", "three.txt", "sub/four.tiff", ".hidden.txt", "five.raw")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    arguments = [str(tmp_path), str(tmp_path / "t*"), str(tmp_path / "three.txt")]
+    folder, pattern = passed_over(arguments, frozenset({".jpg"}))
+    assert folder.message == (
+        "passed over 4 files of other suffixes: five.raw, four.tiff, three.txt, ..."
+    )
+    assert pattern.message == "passed over 2 files of other suffixes: three.txt, two.HEIC"
+    assert passed_over([str(tmp_path / "one.jpg")], frozenset({".jpg"})) == []
+    everything = frozenset({".jpg", ".heic", ".txt", ".tiff", ".raw"})
+    assert passed_over(arguments, everything) == []
