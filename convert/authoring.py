@@ -43,8 +43,10 @@ if TYPE_CHECKING:
         read_sentence_encoder,
         token_network,
     )
+    from convert.export.frameworks.tflite_file import convert_tflite
     from convert.export.frameworks.torch_module import TorchNetwork
     from convert.export.numerics import (
+        BlazeFaces,
         Boxes,
         Faces,
         FramesInput,
@@ -89,6 +91,7 @@ __all__ = [
     "VOCABULARY",
     "Assumption",
     "Backbone",
+    "BlazeFaces",
     "Boxes",
     "CenterCrop",
     "CheckpointError",
@@ -130,6 +133,7 @@ __all__ = [
     "build_bert",
     "condition_assets",
     "condition_sources",
+    "convert_tflite",
     "detect_kind",
     "fer2013_labels",
     "find_backbone",

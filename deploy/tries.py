@@ -22,9 +22,10 @@ OWNERS: Mapping[Task, tuple[str, str]] = {  # variable that names a route's mode
     "audio-classification": ("SLIPWAY_VOICE_EMOTION_MODEL", defaults.VOICE_EMOTION_MODEL),
     "video-classification": ("SLIPWAY_GAIT_MODEL", defaults.GAIT_MODEL),
 }
+FACE = "face.png"
 # photos of `python -m convert samples` for each request; without them the golden media are used
 PHOTOS: Mapping[Task, tuple[tuple[str, ...], ...]] = {
-    "image-classification": (("face.png",),),
+    "image-classification": ((FACE,),),
     "image-feature-extraction": (("cat.png", "cat-small.png"), ("cat.png", "coffee.png")),
     "image-segmentation": (("cat.png",),),
     "object-detection": (("portrait.jpg",),),
@@ -93,10 +94,10 @@ def _tries_of_model(samples: Samples, photos: Path) -> list[Try]:
     if samples.model != (os.environ.get(variable) or default):
         field = FIELDS.get(task, "image")
         return [Try(task, f"/v1/models/{samples.model}", ((field, groups[0][0]),))]
-    return [attempt for group in groups for attempt in _tries_of_route(task, group)]
+    return [attempt for group in groups for attempt in _tries_of_route(task, group, photos)]
 
 
-def _tries_of_route(task: Task, files: Sequence[Path]) -> list[Try]:
+def _tries_of_route(task: Task, files: Sequence[Path], photos: Path) -> list[Try]:
     route, image = ROUTES[task], ((FIELDS.get(task, "image"), files[0]),)
     if task == "image-feature-extraction":
         # a single file is compared with itself
@@ -106,6 +107,8 @@ def _tries_of_route(task: Task, files: Sequence[Path]) -> list[Try]:
             Try(task, route, image, "cut-out.png"),
             Try(task, f"{route}?color=%233366ff", image, "on-blue.png"),
         ]
+    if files[0] == photos / FACE:
+        route += "?crop=none"  # it is cut out already
     return [Try(task, route, image)]
 
 

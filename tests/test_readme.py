@@ -1,7 +1,7 @@
 """Run every command of the documents and compare its output with the output that they show.
 
 The commands run in a copy of the checkout, so that they leave no files here. `make demo` really
-converts four models.
+converts five models.
 """
 
 import json
@@ -167,7 +167,7 @@ def test_make_serve(demo: tuple[Path, int]) -> None:
     try:
         wait_until_ready(process, port)
         health = json.loads(run(f"curl -sS http://127.0.0.1:{port}/health", directory))
-        assert len(health["models"]) == 4
+        assert len(health["models"]) == 5
     finally:
         end(process)
 
@@ -180,7 +180,7 @@ def test_make_demo_check_ends_with_0(demo: tuple[Path, int]) -> None:
         text=True,
     )
     assert process.returncode == 0, process.stdout + process.stderr
-    assert process.stdout.count("(unchanged)") == 4
+    assert process.stdout.count("(unchanged)") == 5
     assert "seeded" not in process.stdout  # every model of the demo has trained weights
     assert re.search(r"gait_student +synthetic", process.stdout)
 

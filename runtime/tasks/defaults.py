@@ -12,6 +12,7 @@ FACE_EMOTION_WEIGHTS: Weights = (  # members of the ensemble; absent ones are ig
 )
 FACE_EMOTION_MODEL = "face_emotion_xception"  # the fallback if no member is present
 FACE_DETECTOR_MODEL = "face_detector_yunet"
+FACE_DETECTOR_FALLBACK = "face_detector_blazeface"  # if that one is absent, and no other is named
 VOICE_EMOTION_MODEL = "voice_emotion_wav2vec2"
 GAIT_MODEL = "gait_student"
 SIMILARITY_MODEL = "image_embedding_mobilenetv2"

@@ -1,9 +1,12 @@
 """The model of each task route, as the settings name it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runtime.artifact.manifest import Task
 from runtime.errors import ArtifactError, InputError
+from runtime.model import Model
+from runtime.tasks import defaults
 from runtime.tasks.ensemble import Ensemble, build_ensemble, with_fallback
 from serve.errors import NotFoundError
 from serve.repository.models import ModelRepository, find_model
@@ -48,6 +51,17 @@ def check_task_models(repository: ModelRepository, task_models: tuple[TaskModel,
                 f"{task_model.variable} is {task_model.model!r}, a model for {model.spec.task}; "
                 f"allowed: one for {task_model.task}"
             )
+
+
+def find_detector(repository: Mapping[str, Model], settings: Settings) -> Model | None:
+    """Return the model that finds faces; None if none is served.
+
+    If the settings name none, and the default one is not served, it is its fallback.
+    """
+    model = repository.get(settings.face_detector_model)
+    if model is None and settings.face_detector_model == defaults.FACE_DETECTOR_MODEL:
+        return repository.get(defaults.FACE_DETECTOR_FALLBACK)
+    return model
 
 
 def default_ensemble(repository: ModelRepository, settings: Settings) -> Ensemble:

@@ -12,7 +12,7 @@ from runtime.tasks.augmentation import Tta
 from runtime.tasks.ensemble import Ensemble, build_ensemble
 from runtime.tasks.soft_voting import parse_weights
 from serve.repository.provenance import joint_provenance
-from serve.repository.task_models import default_ensemble
+from serve.repository.task_models import default_ensemble, find_detector
 from serve.routes.endpoint import JsonReply, RequestContext
 from serve.text.messages import truncate
 from serve.uploads.form import Form
@@ -35,7 +35,7 @@ def face_emotion(context: RequestContext) -> JsonReply:
     options = without_blanks(context.upload.options)
     task_options = _task_options(options)
     ensemble = _ensemble(context, options.get("weights"))
-    detector = context.repository.get(context.settings.face_detector_model)
+    detector = find_detector(context.repository, context.settings)
     result = task.face_emotion(context.photo(), ensemble, detector=detector, options=task_options)
     warnings = (*result.warnings, *((NO_DETECTOR,) if result.lacks_detector else ()))
     provenance = joint_provenance(context.repository[result.lead], result.models, warnings)

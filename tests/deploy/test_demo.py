@@ -192,7 +192,7 @@ def test_photos_are_preferred_where_all_of_a_request_are_there(tmp_path: Path) -
     for name in ("face.png", "cat.png", "cat-small.png"):
         (tmp_path / name).touch()
     assert curl_lines(sampled, tmp_path) == [
-        f"curl -F image=@{tmp_path}/face.png {URL}/v1/face-emotion",
+        f"curl -F image=@{tmp_path}/face.png '{URL}/v1/face-emotion?crop=none'",
         f"curl -F image_a=@a.png -F image_b=@b.png {URL}/v1/similarity",
     ]
     (tmp_path / "coffee.png").touch()

@@ -14,6 +14,7 @@ inside begins with PREFIX; the quantizer leaves these nodes in float.
 
 from convert.export.numerics.alpha import StretchedAlpha
 from convert.export.numerics.attach import attach
+from convert.export.numerics.blaze_faces import BlazeFaces
 from convert.export.numerics.boxes import Boxes
 from convert.export.numerics.cosine import CosineProbabilities
 from convert.export.numerics.embedding import UnitEmbedding
@@ -27,6 +28,7 @@ from convert.export.numerics.waveform import WaveformInput
 
 __all__ = [
     "PREFIX",
+    "BlazeFaces",
     "Boxes",
     "CosineProbabilities",
     "Faces",

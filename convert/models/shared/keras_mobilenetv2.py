@@ -12,6 +12,7 @@ middle instead, so the embeddings of the two do not compare.
 Source: keras.applications.mobilenet_v2.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from convert.authoring import (
+    Assumption,
     CheckpointError,
     ImageInput,
     KerasNetwork,
@@ -31,6 +33,7 @@ from convert.authoring import (
     load_keras,
 )
 
+NAME = "input_scale"  # of the assumption
 FIRST = ("Conv1_pad", "Conv1")  # Keras 2 pads in a layer of its own
 LAST = "out_relu"
 LANDMARKS = ("Conv1", "expanded_conv_depthwise", "block_16_project", "Conv_1", LAST)
@@ -50,8 +53,12 @@ class PixelScale:
 DEFAULT_SCALE = PixelScale((1 / 127.5,) * CHANNELS, (-1.0,) * CHANNELS)
 
 
-def load_keras_mobilenetv2(path: Path) -> Loaded:
+def load_keras_mobilenetv2(path: Path, *, known_sha256: str) -> Loaded:
     """Read a Keras file whose network is keras.applications' MobileNetV2, of any alpha.
+
+    Args:
+        path: the file.
+        known_sha256: of a file that is known to be trained on DEFAULT_SCALE.
 
     Raises:
         CheckpointError: it is no Keras file, another network, of no fixed size, or the layers
@@ -67,7 +74,8 @@ def load_keras_mobilenetv2(path: Path) -> Loaded:
         )
     network = KerasNetwork(_cut(owners[-1]), where=str(path))
     height, width, _ = network.input_shape
-    pixels = _pixel_scale(owners, path)
+    measured = _pixel_scale(owners, path)
+    pixels = measured or DEFAULT_SCALE
     return Loaded(
         network=network,
         input=ImageInput(
@@ -80,6 +88,24 @@ def load_keras_mobilenetv2(path: Path) -> Loaded:
         ),
         head=UnitEmbedding(),
         preprocess=(Resize("linear_antialias", height=height, width=width),),
+        assumptions=(_assumption(measured, path, known_sha256),),
+    )
+
+
+def _assumption(measured: PixelScale | None, path: Path, known_sha256: str) -> Assumption:
+    """Return who told the scale of pixels: the file's layers, its publisher, or nobody."""
+    if measured is not None:
+        value = f"{measured.scale[0]:.6g} {measured.offset[0]:+.6g}"
+        return Assumption(NAME, value, "file", "the model's own layers scale pixels")
+    if hashlib.sha256(path.read_bytes()).hexdigest() == known_sha256:
+        sentence = "pixels are scaled to -1 to 1, as the publisher of these weights does"
+        return Assumption(NAME, "symmetric", "file", sentence)
+    return Assumption(
+        NAME,
+        "symmetric",
+        "default",
+        "the file does not tell the scale of pixels that it was trained on; assumed: -1 to 1, as "
+        "keras.applications.mobilenet_v2.preprocess_input makes it",
     )
 
 
@@ -107,8 +133,8 @@ def _network_input(owner: Any) -> Any:
     return first.input
 
 
-def _pixel_scale(owners: Sequence[Any], path: Path) -> PixelScale:
-    """Measure what the layers before the network do with pixels; DEFAULT_SCALE if there are none.
+def _pixel_scale(owners: Sequence[Any], path: Path) -> PixelScale | None:
+    """Measure what the layers before the network do with pixels; None if they do nothing.
 
     Raises:
         CheckpointError: they do not scale each channel by itself, or they change the size.
@@ -124,7 +150,7 @@ def _pixel_scale(owners: Sequence[Any], path: Path) -> PixelScale:
             "needed: none, or layers like Rescaling and Normalization"
         )
     if np.allclose(scale, 1) and np.allclose(values[0], 0):
-        return DEFAULT_SCALE
+        return None
     return PixelScale(tuple(map(float, scale)), tuple(map(float, values[0])))
 
 

@@ -75,7 +75,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--detector",
         metavar="ID",
-        help=f"model that finds the faces (default: {defaults.FACE_DETECTOR_MODEL}, if present)",
+        help=f"model that finds the faces (default: {defaults.FACE_DETECTOR_MODEL}, or "
+        f"{defaults.FACE_DETECTOR_FALLBACK} if that is absent)",
     )
     add(
         "--ask-all",
@@ -112,6 +113,8 @@ def _detector(repository: ModelRepository, model_id: str | None) -> Model | None
     """Load the detector; the default one may be absent, one that the user names may not."""
     if model_id is None:
         detector = repository.get(defaults.FACE_DETECTOR_MODEL)
+        if detector is None:
+            detector = repository.get(defaults.FACE_DETECTOR_FALLBACK)
     else:
         detector = repository.find(model_id)
     if detector is not None:

@@ -78,7 +78,6 @@ def test_kind_is_detected_by_content(path: Path, content: bytes, kind: str) -> N
         (b"<?xml version='1.0'?><Error><Message>Access Denied</Message>", "(Access Denied); dow"),
         (b'{"error": "Invalid username or password."}', "JSON text; needed: the weights"),
         (b"\x1f\x8b\x08\x00" + bytes(60), "compressed with gzip; unpack it first"),
-        (b"\x1c\x00\x00\x00TFL3" + bytes(60), "a TensorFlow Lite model"),
         (saved({"a": torch.zeros(999)})[:2000], "damaged or truncated"),
         (keras_bytes("{}")[:-30], "damaged or truncated"),
     ],
@@ -90,7 +89,6 @@ def test_kind_is_detected_by_content(path: Path, content: bytes, kind: str) -> N
         "xml",
         "json",
         "gzip",
-        "tflite",
         "torch cut",
         "keras cut",
     ],
@@ -98,6 +96,14 @@ def test_kind_is_detected_by_content(path: Path, content: bytes, kind: str) -> N
 def test_other_files_are_refused_with_the_reason(path: Path, content: bytes, message: str) -> None:
     path.write_bytes(content)
     assert message in refusal(detect_kind, path)
+
+
+def test_a_tensorflow_lite_file_is_for_the_models_that_read_one(path: Path) -> None:
+    path.write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(60))
+    assert detect_kind(path) == "tflite"
+    assert "a TensorFlow Lite model; this model is read from .h5; give the model" in refusal(
+        lambda path: require_kind(path, "hdf5"), path
+    )
 
 
 def test_zip_of_something_else_is_refused(path: Path) -> None:

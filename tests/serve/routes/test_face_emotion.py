@@ -10,9 +10,15 @@ import pytest
 
 from runtime.artifact.manifest import Origin
 from runtime.errors import ArtifactError
+from runtime.tasks import defaults
 from serve.repository.models import load_repository
 from serve.repository.provenance import SEEDED_WARNING
-from serve.repository.task_models import check_ensemble, check_task_models, task_models
+from serve.repository.task_models import (
+    check_ensemble,
+    check_task_models,
+    find_detector,
+    task_models,
+)
 from serve.routes.face_emotion import NO_DETECTOR
 from serve.settings import Settings, from_environment
 from tests.serve.conftest import Serve
@@ -258,6 +264,16 @@ def test_the_task_of_the_face_detector_is_checked_at_start_up(
     check_task_models(repository, task_models(Settings()))
     with pytest.raises(ArtifactError, match=r"SLIPWAY_FACE_DETECTOR_MODEL .* object-detection"):
         check_task_models(repository, task_models(Settings(face_detector_model=FIRST)))
+
+
+def test_another_detector_stands_in_for_the_default_one(artifact_root: Path) -> None:
+    served = load_repository(artifact_root, threads=1, allow_seeded=False)
+    yunet = served[FINDER]
+    only = {defaults.FACE_DETECTOR_FALLBACK: served[BOXES]}
+    assert find_detector({**only, FINDER: yunet}, Settings()) is yunet
+    assert find_detector(only, Settings()) is served[BOXES]
+    assert find_detector(only, Settings(face_detector_model="mine")) is None  # the user's choice
+    assert find_detector({}, Settings()) is None
 
 
 def test_a_setting_names_the_face_detector(tmp_path: Path, serve: Serve) -> None:
