@@ -36,9 +36,17 @@ def check_keras_config(path: Path) -> None:
 
     Raises:
         CheckpointError: the file has a Lambda layer, a function or class from outside Keras, a
-            layer that loads another file, or no architecture; or it is damaged.
+            layer that loads another file or computes in half precision, or no architecture; or it
+            is damaged.
     """
-    for class_name, module in _keras_classes(_read_config(path)):
+    config = _read_config(path)
+    half = next(_half_policies(config), None)
+    if half is not None:
+        raise CheckpointError(
+            f"{path}: a model of {half}; needed: float32. In Keras: "
+            "keras.config.set_dtype_policy('float32'), build the model again, set_weights, save"
+        )
+    for class_name, module in _keras_classes(config):
         foreign = module is not None and not _is_part_of_keras(module)
         if foreign or class_name in KERAS_CODE:
             name = f"{module}.{class_name}" if module else class_name
@@ -76,6 +84,20 @@ def _is_part_of_keras(module: str) -> bool:
     if parts[:1] == ["ops"]:
         return package == "keras" and len(parts) == 2 and parts[1] in KERAS_OPERATIONS
     return package == "keras" and (not parts or parts[0] in KERAS_PARTS)
+
+
+def _half_policies(config: Any) -> Iterator[str]:
+    """Yield the dtype policies of half precision in a configuration of Keras 2 or 3."""
+    if isinstance(config, list):
+        for item in config:
+            yield from _half_policies(item)
+    elif isinstance(config, dict):
+        dtype = config.get("dtype")
+        name = (dtype.get("config") or {}).get("name") if isinstance(dtype, dict) else dtype
+        if isinstance(name, str) and name.endswith("float16"):
+            yield name
+        for item in config.values():
+            yield from _half_policies(item)
 
 
 def _keras_classes(config: Any) -> Iterator[tuple[str, str | None]]:

