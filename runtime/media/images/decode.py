@@ -1,4 +1,4 @@
-"""Decode images to sRGB arrays: JPEG, PNG, WebP, BMP and GIF.
+"""Decode images to sRGB arrays: JPEG, PNG, WebP, BMP, GIF and AVIF.
 
 OpenCV decodes in native code and would accept many more formats. The bytes are untrusted, so
 `runtime.media.images.headers` first reads format, size and orientation, and reduces the file to its
@@ -56,7 +56,7 @@ def decode_photo(data: bytes, *, max_pixels: int = 50_000_000, with_alpha: bool 
     and the colours count as sRGB.
 
     Args:
-        data: a whole JPEG, PNG, WebP, BMP or GIF file; its first bytes decide the format.
+        data: a whole JPEG, PNG, WebP, BMP, GIF or AVIF file; its first bytes decide the format.
         max_pixels: largest width * height in px, checked before anything is allocated.
         with_alpha: also decode the opacity, which takes a second pass over such a file.
 
@@ -75,9 +75,12 @@ def decode_photo(data: bytes, *, max_pixels: int = 50_000_000, with_alpha: bool 
 
 def _decode(still: Still) -> Image:
     """Decode with OpenCV, and check that the size is the one in the header."""
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    # OpenCV 5.0 returns BGR for RGB if an AVIF has alpha
+    order = cv2.IMREAD_COLOR_BGR if still.format == "AVIF" else cv2.IMREAD_COLOR_RGB
     try:
-        image = cv2.imdecode(np.frombuffer(still.file, np.uint8), flags)
+        image = cv2.imdecode(
+            np.frombuffer(still.file, np.uint8), order | cv2.IMREAD_IGNORE_ORIENTATION
+        )
     except cv2.error:
         image = None
     if image is None:
@@ -87,6 +90,8 @@ def _decode(still: Still) -> Image:
     if image.shape != (picture.height, picture.width, 3):
         claim, size = f"{picture.width} x {picture.height}", f"{image.shape[1]} x {image.shape[0]}"
         raise DecodeError(f"{still.format} says {claim} px and holds {size}")
+    if still.format == "AVIF":
+        cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
     return image.astype(np.uint8, copy=False)
 
 
@@ -111,7 +116,7 @@ def _decode_alpha(still: Still) -> Image | None:
             return None
         image = cv2.extractChannel(image, 3)
     if image.dtype == np.uint16:
-        image = cv2.convertScaleAbs(image, alpha=1 / 257)
+        image = cv2.convertScaleAbs(image, alpha=255 / still.alpha.maximum)
     alpha = _place_on_canvas(image.astype(np.uint8, copy=False), still)
     return None if int(alpha.min()) == 255 else _orient(alpha, still.orientation)
 

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from runtime.arrays import Image
 from runtime.artifact.steps import Step
 from runtime.errors import DecodeError, InputError, TooLargeError
+from runtime.media.boxes import track_headers
 from runtime.media.images.preprocess import preprocess
 from runtime.media.signatures import describe_content, is_mp4_image
 from runtime.media.video import reader
-from runtime.media.video.boxes import track_headers
 from runtime.media.video.reader import (
     CODECS,
     FORMATS,

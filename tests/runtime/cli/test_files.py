@@ -54,7 +54,9 @@ def test_a_folder_or_pattern_without_files_has_a_reason(folder: Path) -> None:
     (folder / "empty").mkdir()
     (first, second) = expand(["empty", "*.avi"], IMAGES)
     assert isinstance(first, NoFile)
-    assert first.reason.startswith("holds no file of .bmp, .dib, .gif, .jfif, .jpe, .jpeg, .jpg")
+    assert first.reason.startswith(
+        "holds no file of .avif, .bmp, .dib, .gif, .jfif, .jpe, .jpeg, .jpg"
+    )
     assert isinstance(second, NoFile)
     assert second.reason.startswith("matches no file of ")
 

@@ -22,6 +22,7 @@ import struct
 from collections.abc import Callable, Mapping
 
 from runtime.errors import DecodeError
+from runtime.media.images.headers.avif import read_avif
 from runtime.media.images.headers.bmp import read_bmp
 from runtime.media.images.headers.gif import read_gif
 from runtime.media.images.headers.jpeg import read_jpeg
@@ -40,6 +41,7 @@ _READERS: Mapping[ImageFormat, Callable[[bytes, int], Still]] = {
     "WebP": read_webp,
     "BMP": read_bmp,
     "GIF": read_gif,
+    "AVIF": read_avif,
 }
 
 

@@ -32,6 +32,7 @@ class AlphaSource:
 
     make_file: Callable[[], bytes]  # of the same size as the picture
     is_grey: bool = False  # True: the grey levels of that file are the opacity
+    maximum: int = 65_535  # the level of full opacity where levels have more than 8 bits
 
 
 @dataclass(frozen=True, slots=True)

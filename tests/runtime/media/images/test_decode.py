@@ -424,6 +424,9 @@ def decode_or_none(data: bytes) -> NDArray[np.uint8] | None:
         return None
 
 
+XMP_ONLY = {"xmp_tags_orientation.avif"}  # an orientation in XMP alone is not applied
+
+
 def pillow_or_none(data: bytes) -> NDArray[np.uint8] | None:
     with warnings.catch_warnings(action="ignore"):  # Pillow's, about files that are odd on purpose
         try:
@@ -438,7 +441,7 @@ def test_real_files_equal_pillow_or_are_refused() -> None:
     for path in real_files():
         data = path.read_bytes()
         image, expected = decode_or_none(data), pillow_or_none(data)
-        if image is not None and expected is not None:
+        if image is not None and expected is not None and path.name not in XMP_ONLY:
             np.testing.assert_array_equal(image, expected, err_msg=path.name)
             compared += 1
     assert compared > 300
@@ -450,7 +453,7 @@ def test_real_files_that_only_one_decoder_reads() -> None:
     only_ours, only_pillows = set(), set()
     for path in real_files():
         data = path.read_bytes()
-        if not data.startswith(allowed):
+        if not data.startswith(allowed) and data[4:12] != b"ftypavif":
             assert decode_or_none(data) is None, path.name
             continue
         image, expected = decode_or_none(data), pillow_or_none(data)

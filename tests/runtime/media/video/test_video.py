@@ -10,8 +10,8 @@ import pytest
 
 from runtime.artifact.steps import Grayscale, Resize
 from runtime.errors import DecodeError, InputError, TooLargeError
+from runtime.media.boxes import track_headers
 from runtime.media.isolation.pool import IsolatedDecoders
-from runtime.media.video.boxes import track_headers
 from runtime.media.video.reader import (
     Deadline,
     DecodedFrame,

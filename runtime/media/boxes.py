@@ -1,4 +1,4 @@
-"""The boxes of an MP4 or QuickTime file.
+"""The boxes of an MP4, QuickTime or AVIF file.
 
 Source: ISO/IEC 14496-12, 4.2, 8.3 and 8.4.3.
 """

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from runtime.media.video.boxes import find_boxes, read_boxes
+from runtime.media.boxes import find_boxes, read_boxes
 
 
 def box(name: bytes, content: bytes = b"") -> bytes:
