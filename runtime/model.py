@@ -44,10 +44,10 @@ class Model:
         """Return the task's result for one input: an image, a sound, a clip or a text.
 
         Args:
-            media: an encoded file (image: JPEG, PNG, WebP, BMP, GIF, AVIF; sound: WAV, FLAC, Ogg, MP3;
-                clip: MP4, MOV, WebM, Matroska, AVI) or UTF-8 text; or decoded: a Photo, an image
-                (H, W, 3) uint8 sRGB, a waveform (S,) float32 at the spec's sampling rate, a clip
-                (n, H, W, 3) uint8 RGB, a str.
+            media: an encoded file (image: JPEG, PNG, WebP, BMP, GIF, AVIF; sound: WAV, FLAC, Ogg,
+                MP3; clip: MP4, MOV, WebM, Matroska, AVI) or UTF-8 text; or decoded: a Photo, an
+                image (H, W, 3) uint8 sRGB, a waveform (S,) float32 at the spec's sampling rate, a
+                clip (n, H, W, 3) uint8 RGB, a str.
             condition: of the person in a clip: a name or synonym that the version knows; None if
                 nothing is known.
             bounds: the largest media decoded; None for the defaults.
