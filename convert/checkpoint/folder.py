@@ -14,6 +14,7 @@ from convert.errors import CheckpointError
 CONFIG = "config.json"
 # in the order in which transformers looks for them
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+ADAPTER = "adapter_config.json"  # of peft
 INDEX = ".index.json"  # after a name of WEIGHTS: the weights are in several files
 MAX_JSON_BYTES = 10_000_000  # an index of 10,000 tensors has 1 MB
 
@@ -26,6 +27,7 @@ def read_folder_settings(folder: Path, name: str = CONFIG) -> Mapping[str, Any]:
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: not a folder; needed: one with {CONFIG} and its weights")
+    _check_parts(folder)
     path = folder / name
     try:
         data = path.read_bytes()
@@ -41,6 +43,24 @@ def read_folder_settings(folder: Path, name: str = CONFIG) -> Mapping[str, Any]:
     if not isinstance(settings, dict):
         raise CheckpointError(f"{path}: holds a {type(settings).__name__}; needed: an object")
     return settings
+
+
+def _check_parts(folder: Path) -> None:
+    """Refuse what training leaves behind in place of a whole model, and say how to make it whole.
+
+    Raises:
+        CheckpointError: the folder holds a LoRA adapter, or checkpoints in folders of their own.
+    """
+    if (folder / ADAPTER).is_file():
+        raise CheckpointError(
+            f"{folder}: a LoRA adapter without its base model ({ADAPTER}); merge them: "
+            "model.merge_and_unload().save_pretrained(DIR), and tokenizer.save_pretrained(DIR)"
+        )
+    checkpoints = sorted(path.name for path in folder.glob("checkpoint-*") if path.is_dir())
+    if checkpoints and not (folder / CONFIG).is_file():
+        raise CheckpointError(
+            f"{folder}: the output of a Trainer; pass one of its folders: {', '.join(checkpoints)}"
+        )
 
 
 def read_folder_weights(folder: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Sentence embedding, for text similarity and for the clinical condition of a gait model's patient.
 
-Any folder of a BERT with mean pooling converts: config.json, weights, vocab.txt.
+Any folder of a BERT with mean pooling converts: config.json, weights, vocab.txt or tokenizer.json.
 
 Source: sentence-transformers/all-MiniLM-L6-v2.
 """
@@ -101,9 +101,10 @@ RECIPE = Recipe(
     source=HubSource(
         "sentence-transformers/all-MiniLM-L6-v2",
         licence="Apache-2.0",
-        files=("config.json", "vocab.txt"),
+        files=("config.json",),
         one_of=("model.safetensors", "pytorch_model.bin"),
         optional=(
+            *("vocab.txt", "tokenizer.json"),
             *("modules.json", "1_Pooling/config.json"),
             *("sentence_bert_config.json", "tokenizer_config.json"),
         ),

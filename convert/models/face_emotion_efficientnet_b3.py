@@ -7,8 +7,8 @@ the weights:
 
 - class names, see `read_labels`. Seven classes without names are assumed to be in FER2013 order.
   Networks trained with ImageFolder use alphabetical order: name them with a labels file.
-- `input_size` or `img_size`: the resolution that the network was trained at. Default: the paper's
-  for that size of the network.
+- `input_size`, `img_size` or `image_size`: the resolution that the network was trained at. Default:
+  the paper's for that size of the network.
 - `arch`, `model_name`, `args.model` and the like, or `architecture` of a config.json beside the
   file: `tf_efficientnet_b3` has timm's keys of `efficientnet_b3` but computes with TensorFlow's
   padding and epsilon. Option: `--arch`. Default: ARCH, with a warning. EfficientNet-PyTorch always
@@ -250,7 +250,7 @@ def _class_count(path: Path, state: Mapping[str, Any]) -> int:
 
 def _resolution(path: Path, checkpoint: object) -> tuple[int, int] | None:
     """Return (height, width) in px that the checkpoint was trained at; None: it does not say."""
-    value = next(setting_values(checkpoint, "input_size", "img_size"), None)
+    value = next(setting_values(checkpoint, "input_size", "img_size", "image_size"), None)
     if value is None:
         return None
     sides = tuple(value[-2:]) if isinstance(value, list | tuple) else (value, value)

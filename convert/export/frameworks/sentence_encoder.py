@@ -14,7 +14,9 @@ from convert.export.frameworks.torch_module import TorchNetwork
 VOCABULARY = "vocab.txt"
 POOLING, MODULES = "1_Pooling/config.json", "modules.json"
 KNOWN_MODULES = ("Transformer", "Pooling", "Normalize")
+FAST_TOKENIZER, TRAINER_STATE = "tokenizer.json", "trainer_state.json"
 LIMITS, TOKENIZER = "sentence_bert_config.json", "tokenizer_config.json"
+BERT_PARTS = ("BertNormalizer", "BertPreTokenizer")
 # settings of config.json that the architecture implements; absent ones have these values too
 SUPPORTED: Mapping[str, str] = {
     "model_type": "bert",
@@ -34,7 +36,7 @@ class SentenceEncoder:
 
 
 def read_sentence_encoder(folder: Path) -> SentenceEncoder:
-    """Read config.json, weights and vocab.txt from a folder; its other files are optional.
+    """Read config.json, weights and vocab.txt or tokenizer.json; other files are optional.
 
     Raises:
         CheckpointError: a file is missing or damaged, or the model is not a BERT whose token
@@ -50,7 +52,7 @@ def read_sentence_encoder(folder: Path) -> SentenceEncoder:
         _network(config, folder),
         _vocabulary(folder, config),
         _max_length(folder, config),
-        bool(_optional_settings(folder, TOKENIZER).get("do_lower_case", True)),
+        _lowercase(folder),
     )
 
 
@@ -102,10 +104,13 @@ def _check_pooling(folder: Path) -> None:
             )
     pooling = _optional_settings(folder, POOLING)
     modes = [name for name, on in pooling.items() if name.startswith("pooling_mode") and on is True]
-    if pooling and modes != ["pooling_mode_mean_tokens"]:
-        listed = ", ".join(modes) or "none"
+    named = pooling.get("pooling_mode")  # sentence-transformers 5.4 and later write the name
+    if named is not None:
+        modes += named if isinstance(named, list) else [named]
+    if pooling and modes not in (["pooling_mode_mean_tokens"], ["mean"]):
+        listed = ", ".join(map(str, modes)) or "none"
         raise CheckpointError(
-            f"{folder / POOLING}: pooling is {listed}; known: pooling_mode_mean_tokens alone"
+            f"{folder / POOLING}: pooling is {listed[:200]}; known: pooling_mode_mean_tokens alone"
         )
 
 
@@ -120,22 +125,87 @@ def _modules(path: Path) -> list[str]:
 
 
 def _vocabulary(folder: Path, config: Mapping[str, Any]) -> bytes:
+    """Return vocab.txt, or the same from tokenizer.json if the folder has that alone."""
     path = folder / VOCABULARY
+    if not path.is_file() and (folder / FAST_TOKENIZER).is_file():
+        return _vocabulary_of_tokenizer(folder, config)
+    if not path.is_file() and (folder / TRAINER_STATE).is_file():
+        raise CheckpointError(
+            f"{folder}: a checkpoint of a Trainer without its tokenizer; add it: "
+            "tokenizer.save_pretrained(DIR)"
+        )
     try:
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-    count, size = len(content.splitlines()), config["vocab_size"]
-    if count > size:
-        raise CheckpointError(f"{path}: {count} tokens; {CONFIG} says {size}")
+    _check_token_count(path, len(content.splitlines()), config)
     return content
 
 
+def _check_token_count(path: Path, count: int, config: Mapping[str, Any]) -> None:
+    if count > config["vocab_size"]:
+        raise CheckpointError(f"{path}: {count} tokens; {CONFIG} says {config['vocab_size']}")
+
+
+def _vocabulary_of_tokenizer(folder: Path, config: Mapping[str, Any]) -> bytes:
+    """Return the tokens of a WordPiece tokenizer.json in order, one a line.
+
+    Raises:
+        CheckpointError: it is another kind of tokenizer, or its ids have gaps.
+    """
+    path = folder / FAST_TOKENIZER
+    settings = read_folder_settings(folder, FAST_TOKENIZER)
+    model, normalizer = _dict(settings.get("model")), _dict(settings.get("normalizer"))
+    kinds = (normalizer.get("type"), _dict(settings.get("pre_tokenizer")).get("type"))
+    accents = normalizer.get("strip_accents")
+    if kinds != BERT_PARTS or accents not in (None, normalizer.get("lowercase")):
+        raise CheckpointError(
+            f"{path}: splits words otherwise than BERT ({', '.join(map(str, kinds))[:80]}, "
+            f"strip_accents {str(accents)[:8]}); known: {', '.join(BERT_PARTS)}"
+        )
+    vocabulary = _dict(model.get("vocab"))
+    prefix = model.get("continuing_subword_prefix", "##")
+    if model.get("type", "WordPiece") != "WordPiece" or prefix != "##" or not vocabulary:
+        raise CheckpointError(
+            f"{path}: a tokenizer of {str(model.get('type'))[:40]!r}; known: WordPiece with '##'"
+        )
+    tokens = sorted(vocabulary, key=lambda token: _index(path, vocabulary[token]))
+    if [vocabulary[token] for token in tokens] != list(range(len(tokens))):
+        raise CheckpointError(f"{path}: the ids of its tokens are not 0 to {len(tokens) - 1}")
+    _check_token_count(path, len(tokens), config)
+    if any(len(token.splitlines()) != 1 for token in tokens):
+        raise CheckpointError(f"{path}: a token holds a line break")
+    return "\n".join(tokens).encode()
+
+
+def _index(path: Path, value: Any) -> int:
+    if type(value) is not int:
+        raise CheckpointError(f"{path}: a token has the id {str(value)[:40]!r}; needed: a number")
+    return value
+
+
+def _lowercase(folder: Path) -> bool:
+    """Return whether texts are lower-cased: by tokenizer_config.json, else tokenizer.json."""
+    stated = _optional_settings(folder, TOKENIZER).get("do_lower_case")
+    if stated is None:
+        normalizer = _dict(_optional_settings(folder, FAST_TOKENIZER).get("normalizer"))
+        stated = normalizer.get("lowercase")
+    return True if stated is None else bool(stated)
+
+
 def _max_length(folder: Path, config: Mapping[str, Any]) -> int:
-    limit = _optional_settings(folder, LIMITS).get(
-        "max_seq_length", config["max_position_embeddings"]
+    """Return the smallest limit of tokens; tokenizers without one state 1e30."""
+    stated = (
+        _optional_settings(folder, LIMITS).get("max_seq_length"),
+        _optional_settings(folder, TOKENIZER).get("model_max_length"),
     )
-    return min(int(limit), int(config["max_position_embeddings"]))
+    limit = next((value for value in stated if value is not None), None)
+    limits = [limit, config["max_position_embeddings"]]
+    return int(min(value for value in limits if isinstance(value, int | float) and value > 0))
+
+
+def _dict(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _optional_settings(folder: Path, name: str) -> Mapping[str, Any]:

@@ -130,6 +130,66 @@ def test_embedding_is_hugging_faces_mean_over_tokens(bert: object, write: Write)
     assert np.abs(expected - expected[:1]).max() > 0.05
 
 
+TOKENIZER = {
+    "model": {"type": "WordPiece", "vocab": {word: i for i, word in enumerate(WORDS)}},
+    "normalizer": {"type": "BertNormalizer", "lowercase": False, "strip_accents": None},
+    "pre_tokenizer": {"type": "BertPreTokenizer"},
+}
+
+
+def test_folder_of_sentence_transformers_5_4(write: Write) -> None:
+    plain = read_sentence_encoder(write(tokenizer_config={"do_lower_case": False}))
+    folder = write(
+        tokenizer=TOKENIZER,
+        tokenizer_config={"model_max_length": 64},
+        sentence_bert_config={"transformer_task": "feature-extraction"},
+        **{"1_Pooling__config": {"embedding_dimension": 32, "pooling_mode": "mean"}},
+    )
+    (folder / "vocab.txt").unlink()
+    encoder = read_sentence_encoder(folder)
+    assert (encoder.vocabulary, encoder.lowercase) == (plain.vocabulary, plain.lowercase)
+    assert (plain.max_length, encoder.max_length) == (96, 64)
+
+
+def test_a_tokenizer_without_a_limit_of_tokens_has_that_of_the_model(write: Write) -> None:
+    folder = write(tokenizer_config={"model_max_length": int(1e30)})
+    assert read_sentence_encoder(folder).max_length == 96
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"1_Pooling__config": {"pooling_mode": "cls"}}, "pooling is cls; known: pooling_mode_m"),
+        ({"1_Pooling__config": {"pooling_mode": ["mean", "max"]}}, "pooling is mean, max; known"),
+        ({"adapter_config": {"peft_type": "LORA"}}, "a LoRA adapter without its base model"),
+        ({"tokenizer": {**TOKENIZER, "model": {"type": "BPE"}}}, "tokenizer of 'BPE'; known: Word"),
+        (
+            {"tokenizer": {**TOKENIZER, "normalizer": {"type": "NFC"}}},
+            "otherwise than BERT (NFC, BertPreTokenizer",
+        ),
+        (
+            {"tokenizer": {**TOKENIZER, "model": {"vocab": {"[PAD]": 0, "a": 2}}}},
+            "the ids of its tokens are not 0 to 1",
+        ),
+        ({"trainer_state": {}}, "a checkpoint of a Trainer without its tokenizer; add it: tok"),
+    ],
+)
+def test_folders_that_lack_something_say_what(
+    write: Write, files: dict[str, object], message: str
+) -> None:
+    folder = write(**files)
+    (folder / "vocab.txt").unlink()
+    with pytest.raises(CheckpointError) as caught:
+        read_sentence_encoder(folder)
+    assert message in str(caught.value)
+
+
+def test_the_output_of_a_trainer_names_its_checkpoints(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-500").mkdir()
+    with pytest.raises(CheckpointError, match="pass one of its folders: checkpoint-500"):
+        read_sentence_encoder(tmp_path)
+
+
 def test_graph_is_the_reference_at_every_length_and_padding(write: Write, tmp_path: Path) -> None:
     loaded = RECIPE.load(write())
     samples = texts(loaded, EVALUATION, 8)

@@ -391,8 +391,9 @@ def test_a_head_of_two_layers_on_a_backbone_is_refused(
         ({"img_size": (96, 128)}, (96, 128)),
         ({"config": {"input_size": [3, 300, 300]}}, (300, 300)),
         ({"input_size": None, "args": Namespace(img_size=288)}, (288, 288)),
+        ({"hparams": {"image_size": 256}}, (256, 256)),
     ],
-    ids=["side", "sides", "timm", "args"],
+    ids=["side", "sides", "timm", "args", "image_size"],
 )
 def test_resolution_comes_from_the_checkpoint(
     state: dict[str, Any], tmp_path: Path, extras: dict[str, Any], size: tuple[int, int]
