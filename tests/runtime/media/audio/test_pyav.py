@@ -8,7 +8,8 @@ import pytest
 
 from runtime.errors import DecodeError, InputError, TooLargeError
 from runtime.media.audio import pyav
-from runtime.media.audio.decode import concatenate, decode_audio
+from runtime.media.audio.channels import CANCELLED
+from runtime.media.audio.decode import concatenate, decode_audio, stream_audio
 from runtime.media.isolation.pool import IsolatedDecoders
 from tests.runtime.support.recordings import tone
 from tests.support.shared_data import DATA, needs_data
@@ -20,13 +21,15 @@ needs_av = pytest.mark.skipif(
 )
 
 
-def recording(container: str, codec: str, *, rate: int, channels: int = 2) -> bytes:
-    """Encode two seconds of 440 Hz with PyAV, the second channel at half the level."""
+def recording(
+    container: str, codec: str, *, rate: int, channels: int = 2, second: float = 0.5
+) -> bytes:
+    """Encode two seconds of 440 Hz with PyAV; `second` is the level of the second channel."""
     import av
 
     buffer = io.BytesIO()
     left = tone(seconds=2, rate=rate)
-    samples = np.stack([left * np.float32(share) for share in (1, 0.5)[:channels]])
+    samples = np.stack([left * np.float32(share) for share in (1, second)[:channels]])
     layout = ("mono", "stereo")[channels - 1]
     with av.open(buffer, "w", format=container) as file:
         stream = file.add_stream(codec, rate=rate, layout=layout)
@@ -139,3 +142,13 @@ def test_real_recordings() -> None:
     cut_off = (folder / "audio_tinytag/test2.m4a").read_bytes()
     with pytest.raises(DecodeError, match="the MP4 or M4A file holds no sound that can be decoded"):
         decode_audio(cut_off, sampling_rate=RATE)
+
+
+@needs_av
+@pytest.mark.parametrize(("container", "codec"), [("webm", "libopus"), ("ipod", "aac")])
+def test_opposite_channels_are_not_silence(container: str, codec: str) -> None:
+    warnings: list[str] = []
+    data = recording(container, codec, rate=48_000, second=-1)
+    blocks = stream_audio(data, sampling_rate=RATE, max_seconds=30, warn=warnings.append)
+    check_tone(concatenate(blocks), 0.5)
+    assert warnings == [CANCELLED]
