@@ -87,8 +87,8 @@ class _FrameCollector:
             cv2.cvtColor(frame.pixels, cv2.COLOR_BGR2RGB, dst=frame.pixels)
             if not _is_plausible(frame.pixel_aspect):
                 self.warnings[IMPLAUSIBLE_ASPECT] = None
-            shown = _square_pixels(frame, self.limits)
-            self.frames[frame.index] = preprocess(shown, self.steps)
+            square = _square_pixels(frame, self.limits)
+            self.frames[frame.index] = preprocess(square, self.steps)
             self.times_ms[frame.index] = frame.time_ms
         self.full_size.clear()
 
@@ -252,13 +252,13 @@ def _square_pixels(frame: DecodedFrame, limits: VideoLimits) -> Image:
     """
     height, width = frame.pixels.shape[:2]
     aspect = frame.pixel_aspect
-    shown = max(1, round(width * aspect)) if _is_plausible(aspect) else width
-    if shown == width:
+    display_width = max(1, round(width * aspect)) if _is_plausible(aspect) else width
+    if display_width == width:
         return frame.pixels
-    check_frame_size(height, shown, limits)
-    interpolation = cv2.INTER_LINEAR if shown > width else cv2.INTER_AREA
+    check_frame_size(height, display_width, limits)
+    interpolation = cv2.INTER_LINEAR if display_width > width else cv2.INTER_AREA
     return np.asarray(
-        cv2.resize(frame.pixels, (shown, height), interpolation=interpolation), np.uint8
+        cv2.resize(frame.pixels, (display_width, height), interpolation=interpolation), np.uint8
     )
 
 

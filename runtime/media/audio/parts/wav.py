@@ -106,8 +106,8 @@ def _find_data(data: memoryview, order: str) -> tuple[_Data, int] | None:
             if long_place and size == _UNKNOWN[1]:
                 place, size_format = long_place, "<Q"
                 (size,) = struct.unpack_from(size_format, data, place)
-            known = 0 if size in _UNKNOWN else size
-            return _Data(start, known, place, size_format), bytes_per_s
+            claimed = 0 if size in _UNKNOWN else size
+            return _Data(start, claimed, place, size_format), bytes_per_s
     return None
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -101,6 +102,7 @@ def _tables(space: ColourSpace) -> Tables:
     return linear, matrix, _srgb_encoding()
 
 
+@cache
 def _srgb_encoding() -> NDArray[np.uint8]:
     """Return the 8-bit sRGB level of each 16-bit linear level, (1, 65536)."""
     # the first linear level of each 8-bit level, halfway between it and the level below
