@@ -119,10 +119,8 @@ def _check_scans(data: bytes, scan: int, frame: _FrameHeader) -> None:
         return  # all in one scan: libjpeg decodes no second, and counting takes 0.7 ms per MB
     scans = 1
     with contextlib.suppress(struct.error):  # a damaged file may end within what looks like one
+        # up to the end marker: phones append previews and films, whose bytes may look like scans
         for marker, _, _ in _all_segments(data, scan):
-            # phones append previews and films behind the end, whose bytes may look like scans
-            if marker == _END:
-                return
             scans += marker == _SCAN
             if scans > _MAX_SCANS:
                 raise DecodeError(f"JPEG has more than {_MAX_SCANS} scans")
