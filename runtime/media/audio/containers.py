@@ -19,7 +19,7 @@ BLOCK_FRAMES = 65_536  # samples of each channel that are decoded at a time
 
 RIFF_BYTE_ORDERS = {b"RIFF": "<", b"RF64": "<", b"RIFX": ">"}
 # some recorders leave room for a tag that they never write
-_PADDED_MP3 = re.compile(rb"\0{4,}(?:\xff[\xe2\xe3\xf2\xf3\xfa\xfb]|ID3)")
+_PADDED_MP3 = re.compile(rb"\0+(?:\xff[\xe2\xe3\xf2\xf3\xfa\xfb]|ID3)")
 
 
 def container_of(data: bytes) -> Container | None:

@@ -138,7 +138,8 @@ def _stream(
         if container == "flac" and part.claimed_s is not None:
             check_duration("the sound", part.claimed_s, length.max_seconds)
         with _open_sound(part.data, container, length.max_seconds) as sound:
-            checked = _check_blocks(map(mixer.mix, sound.blocks), sound.rate, length)
+            blocks = (mixer.mix(block, sound.rate) for block in sound.blocks)
+            checked = _check_blocks(blocks, sound.rate, length)
             yield from _resample_blocks(checked, sound.rate, sampling_rate)
     _check_shortest(length.seconds)
     claimed, actual = parts[0].claimed_s, length.seconds

@@ -8,7 +8,8 @@ from itertools import islice
 from runtime.media.audio.containers import RIFF_BYTE_ORDERS, container_of, riff_chunks
 from runtime.media.audio.parts.part import Part
 
-_UNKNOWN = (0, 0xFFFFFFFF)  # sizes that recorders write before they know
+_UNKNOWN_FROM = 0x7FFFF000  # sizes that recorders and pipes write before they know; also 0
+_IN_DS64 = 0xFFFFFFFF  # the size is in the chunk ds64
 _LEAST_EXTENSION_S = 0.1  # of samples behind the claimed end; less is no sound
 _ID3V1_BYTES = 128
 _UNCOMPRESSED_CODES = (1, 3, 6, 7)  # WAVE format codes: integers, floats, A-law, mu-law
@@ -103,10 +104,10 @@ def _find_data(data: memoryview, order: str) -> tuple[_Data, int] | None:
             (bytes_per_s,) = struct.unpack_from(f"{order}I", data, start + 8)
         elif name == b"data":
             place, size_format = start - 4, f"{order}I"
-            if long_place and size == _UNKNOWN[1]:
+            if long_place and size == _IN_DS64:
                 place, size_format = long_place, "<Q"
                 (size,) = struct.unpack_from(size_format, data, place)
-            claimed = 0 if size in _UNKNOWN else size
+            claimed = size if size < _UNKNOWN_FROM else 0
             return _Data(start, claimed, place, size_format), bytes_per_s
     return None
 

@@ -14,7 +14,7 @@ RATE = 16_000
 def mixed(*channels: np.ndarray) -> tuple[np.ndarray, list[str]]:
     warnings: list[str] = []
     mixer = Mixer(warnings.append)
-    return mixer.mix(np.stack(channels, axis=1)), warnings
+    return mixer.mix(np.stack(channels, axis=1), RATE), warnings
 
 
 def noise(seed: int) -> np.ndarray:
@@ -62,6 +62,15 @@ def test_the_channel_stays_the_same_over_the_blocks_of_a_recording() -> None:
     data = sound(np.stack([left, right], axis=1))
     blocks = stream_audio(data, sampling_rate=RATE, max_seconds=60, warn=warnings.append)
     np.testing.assert_allclose(concatenate(blocks), left, atol=1e-6)
+    assert warnings == [CANCELLED]
+
+
+def test_a_part_in_opposite_phase_does_not_vanish() -> None:
+    left = tone(seconds=4)
+    right = left.copy()
+    right[RATE : 2 * RATE] *= -1
+    waveform, warnings = mixed(left, right)
+    np.testing.assert_allclose(waveform, left, atol=1e-7)
     assert warnings == [CANCELLED]
 
 

@@ -74,6 +74,8 @@ def with_data_size(size: int) -> bytes:
     [
         (0, []),
         (0xFFFFFFFF, []),
+        (0x7FFFF800, []),
+        (0x80000000, []),
         (24_000, [LONGER.format(0.8, 1.5)]),
         (23_001, [LONGER.format(0.7, 1.5)]),
         (480_000, [CUT_OFF.format(15.0, 1.5)]),
@@ -134,7 +136,7 @@ def test_wrong_numbers_of_samples_in_flac_are_not_believed(
     assert (waveform.size, actual) == (24_000, warnings)
 
 
-@pytest.mark.parametrize("padding", [64, 3000, 100_000])
+@pytest.mark.parametrize("padding", [1, 64, 3000, 100_000])
 def test_zeros_before_the_first_frame_of_an_mp3_are_skipped(padding: int) -> None:
     data = encoded("MP3")
     expected, _ = decoded(data)
