@@ -27,6 +27,7 @@ Candidates = Sequence[tuple["Architecture", Shapes]]
 
 # 1: the same names and shapes; a family's neighbours (ResNet-101 for ResNet-50) stay below
 LEAST_SIMILARITY = 0.6
+OWN_RECIPE = "If it is another network, write a recipe of your own (convert/README.md)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +85,16 @@ def advice(state: Mapping[str, Any], *, path: Path, expected: Mapping[str, Any])
         expected: the state_dict that the model needs.
 
     Returns:
-        "" if the checkpoint resembles no known architecture, or the one that was expected: it is
-        then a damaged or changed checkpoint of the right model, and no other model converts it.
+        For a checkpoint that resembles no known architecture: to write a recipe. "" if it resembles
+        the expected one, or the expected one is of a user's own recipe: it is then a damaged or
+        changed checkpoint of the right model, and no other model converts it.
     """
     candidates = shapes_of(architectures())
-    architecture = nearest(state, candidates)
-    if architecture is None or architecture is nearest(expected, candidates):
+    architecture, own = nearest(state, candidates), nearest(expected, candidates)
+    if architecture is own:
         return ""
+    if architecture is None:
+        return f". {OWN_RECIPE}"
     return (
         f". These look like the keys of {architecture.name}: "
         f"`python -m convert run {architecture.model} --checkpoint {shlex.quote(str(path))}`"

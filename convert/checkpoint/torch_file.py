@@ -30,8 +30,9 @@ MAX_EXPANSION = 64
 def read_checkpoint(path: Path) -> Any:
     """Read a torch file: tensors, containers and plain settings, nested as the file nests them.
 
-    A safetensors file becomes a flat dict of tensors. Nothing in the file is executed: classes of
-    `stubs` become inert values, other classes are refused.
+    A safetensors file becomes a flat dict of tensors, and a pickled module (`torch.save(model)`)
+    its state_dict, see `convert.checkpoint.whole_module`. Nothing in the file is executed: classes
+    of `stubs` become inert values, other classes are refused.
 
     Raises:
         CheckpointError: the file is of another kind or damaged, or holds classes that would have
@@ -47,6 +48,9 @@ def read_checkpoint(path: Path) -> Any:
             # weights_only: an unpickler that knows tensors and containers and runs nothing else
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        whole = _read_module(path)
+        if whole is not None:
+            return whole
         # torch surrounds the one fact with half a page of advice
         match = re.search(r"[Uu]nsupported \w+:? (?:GLOBAL )?[\w.]+", str(error))
         fact = match[0] if match else ""
@@ -56,6 +60,18 @@ def read_checkpoint(path: Path) -> Any:
         ) from error
     except Exception as error:  # a damaged zip or pickle raises one of a dozen types
         raise CheckpointError(f"{path}: damaged or truncated ({one_line(error)})") from error
+
+
+def _read_module(path: Path) -> dict[str, Any] | None:
+    """Return the tensors of a pickled module; None if the file holds none that can be read."""
+    from convert.checkpoint.whole_module import (
+        read_whole_module,  # which reads tensors by `as_float32`
+    )
+
+    try:
+        return read_whole_module(path)
+    except CheckpointError:
+        return None  # the reason of torch's own reader is the one to tell
 
 
 def read_state_dict(path: Path, *, marker_keys: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -44,6 +44,8 @@ OTHER_NETWORKS = (
     ("model.23.cv2.0.0.conv.weight", "YOLO11 or later"),
 )
 
+OWN_RECIPE = "or a recipe of your own for another network (convert/README.md)"
+
 
 @dataclass(frozen=True, slots=True)
 class UltralyticsCheckpoint:
@@ -88,7 +90,7 @@ def _read_state_dict(path: Path, settings: Mapping[Any, Any]) -> UltralyticsChec
     state = _unfold(_with_our_prefix(state_dict_in(checkpoint, path=path)))
     for key, name in OTHER_NETWORKS:
         if key in state:
-            raise CheckpointError(f"{path}: {name}; needed: YOLOv8 detection")
+            raise CheckpointError(f"{path}: {name}; needed: YOLOv8 detection, {OWN_RECIPE}")
     return UltralyticsCheckpoint(
         state=state,
         labels=labels_in(checkpoint, path=path),
@@ -151,7 +153,7 @@ def _check_layers(path: Path, module: Record) -> None:
     raise CheckpointError(
         f"{path}: holds {module.class_name[:80]!r}{of} with {', '.join(other)[:200]}; "
         f"needed: {MODEL_CLASS} of yolov8.yaml, {len(LAYERS)} layers of "
-        f"{', '.join(sorted(set(LAYERS)))}"
+        f"{', '.join(sorted(set(LAYERS)))}, {OWN_RECIPE}"
     )
 
 

@@ -101,7 +101,10 @@ def _load(path: Path) -> Loaded:
     if embedder is None:
         # load_strictly says which keys are missing, and which network the checkpoint may be
         load_strictly(_mobilefacenet(WIDTH, {}), state_dict_in(checkpoint, path=path), path=path)
-        raise CheckpointError(f"{path}: no face embedding network that is known here")
+        raise CheckpointError(
+            f"{path}: no face embedding network that is known here; for another network write a "
+            "recipe of your own (convert/README.md)"
+        )
     backbone = BACKBONES[marker_keys.index(embedder.marker_key)]
     last = embedder.state.get(backbone.last_key)
     width = WIDTH if last is None else max(1, last.numel())

@@ -11,13 +11,14 @@ from convert.errors import CheckpointError
 
 # packages whose classes a file may name; they stay names. Another is a sign of no checkpoint
 PACKAGES = (
-    "collections", "copyreg", "datetime", "models", "numpy", "pathlib", "torch", "ultralytics",
-    "utils",
+    "__main__", "collections", "copyreg", "datetime", "efficientnet_pytorch", "model", "models",
+    "numpy", "pathlib", "timm", "torch", "torchvision", "ultralytics", "utils",
 )  # fmt: skip
 NAMES = frozenset(
     {
         "_codecs.encode",  # bytes, as protocol 2 writes them
         "argparse.Namespace",
+        "functools.partial",  # of a layer's class and its settings
         "types.SimpleNamespace",
         # getattr: a fused network is saved with a method as an attribute
         *(f"builtins.{name}" for name in (

@@ -190,8 +190,8 @@ def test_plain_pickle_is_refused_and_does_not_run(path: Path, tmp_path: Path) ->
     assert not planted.exists()
 
 
-def test_pickled_module_is_refused(path: Path) -> None:
-    path.write_bytes(saved(network()))
+def test_pickled_module_in_torchs_old_format_is_refused(path: Path) -> None:
+    path.write_bytes(saved(network(), _use_new_zipfile_serialization=False))
     assert "save its state_dict() instead" in refusal(read_state_dict, path)
 
 

@@ -273,6 +273,12 @@ def test_another_depth_is_refused(resnet: Any, tmp_path: Path) -> None:
         RESNET.load(write({**deeper, **state}, tmp_path / "weights.pth"))
 
 
+def test_another_network_is_refused_with_the_way_to_a_recipe(tmp_path: Path) -> None:
+    state = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Linear(8, 2)).state_dict()
+    text = refusal(write(state, tmp_path / "weights.pth"))
+    assert text.endswith("write a recipe of your own (convert/README.md)")
+
+
 def test_nan_and_truncated_weights_are_refused(state: dict[str, Any], tmp_path: Path) -> None:
     bad = state["features.2.conv.2.weight"].clone()
     bad[5, 5] = float("nan")
