@@ -11,6 +11,7 @@ from convert.errors import CheckpointError, LabelsError
 from convert.export.numerics.fragment import Shape
 from convert.metrics import Outputs
 from convert.pipeline.job import Inputs
+from convert.pipeline.scale_trial import with_trial
 from convert.recipe import Loaded, Recipe, RecipeFile, Tolerance, output_shapes
 from convert.samples.sets import Samples, SampleSets, collate, sample_sets
 from convert.weights.resolve import ResolvedWeights
@@ -46,6 +47,7 @@ def load_reference(inputs: Inputs, recipe_file: RecipeFile) -> Reference:
     """
     recipe = recipe_file.recipe
     loaded = load_network(recipe_file, inputs.weights, inputs.options)
+    loaded = with_trial(loaded, inputs.media)
     samples = sample_sets(inputs.media, recipe, loaded)
     is_trained = inputs.weights.origin != "seeded"
     return Reference(recipe, loaded, samples, recipe.tolerance if is_trained else None)
