@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -47,6 +47,13 @@ class Loaded:
     licence: str | None = None  # None: the recipe's; else what the checkpoint states
     assets: Mapping[str, bytes] = field(default_factory=dict)  # further files, by role
     assumptions: tuple[Assumption, ...] = ()  # what the weights do not tell, and who told it
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.preprocess, tuple):
+            name = type(self.preprocess).__name__
+            raise RecipeError(
+                f"preprocess is {name}; needed: a tuple of steps, as in (Resize(...),)"
+            )
 
 
 def output_shapes(loaded: Loaded) -> list[tuple[int, ...]]:
@@ -143,6 +150,12 @@ class Recipe:
     # options of the command line that `load` takes as keyword arguments, text or None each
     options: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name, allowed in (("task", get_args(Task)), ("media", get_args(MediaKind))):
+            value = getattr(self, name)
+            if value not in allowed:
+                raise RecipeError(f"{name} is {value!r}; allowed: {', '.join(allowed)}")
+
 
 @dataclass(frozen=True, slots=True)
 class RecipeFile:
@@ -236,12 +249,21 @@ def _advice(error: BaseException, content: bytes) -> str:
     """Return what to write instead, if the file was written for an older layout; else ""."""
     if isinstance(error, ImportError) and (error.name or "").startswith(("convert.", "runtime.")):
         return _import_advice(content)
+    if isinstance(error, ModuleNotFoundError):
+        return missing_module_advice(error)
     if isinstance(error, TypeError) and "argument 'package'" in str(error):
         return "; a package has a field of its own: Recipe.package = PackageSource(...)"
     for old, new in RENAMED_FIELDS.items():
         if isinstance(error, TypeError) and f"unexpected keyword argument '{old}'" in str(error):
             return f"; the field of Recipe is now called {new!r}"
     return ""
+
+
+def missing_module_advice(error: BaseException) -> str:
+    """Return how a recipe imports a module of the user's, if the error is that it is missing."""
+    if not isinstance(error, ModuleNotFoundError):
+        return ""
+    return "; for a module of your own: PYTHONPATH=<its folder> before the command"
 
 
 def _import_advice(content: bytes) -> str:

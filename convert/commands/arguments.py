@@ -114,10 +114,15 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         "models",
         nargs="*",
         metavar="MODEL",
-        help="ids of models, as `list` prints them (default: the models of the demo)",
+        help="ids of models, as `list` prints them (default: without --recipe, every model but "
+        "those whose recipe says `default=False`)",
     )
     run.add_argument(
-        "--recipe", type=Path, metavar="FILE", help="recipe file of your own: convert/README.md"
+        "--recipe",
+        type=Path,
+        metavar="FILE",
+        help="convert a model of your own by its recipe (convert/README.md); the model gets the "
+        "file's name",
     )
     _add_weights(run)
     run.add_argument(

@@ -44,6 +44,8 @@ def run_models(options: argparse.Namespace) -> int:
     with ProgressDisplay(len(jobs)) as display:
         outcomes = run(jobs, display.report, Store.from_environment(os.environ))
     _print_table(outcomes)
+    for sentence in _float_reasons(outcomes):
+        print(sentence)
     for sentence in _warnings(outcomes):
         print(f"convert: {sentence}", file=sys.stderr)
     refused = [outcome for outcome in outcomes if outcome.status == "refused"]
@@ -111,6 +113,15 @@ def _write_report(out: Path, outcomes: Sequence[Outcome], now: datetime) -> str 
         return f"no report: {error.filename or out}: {error.strerror or error}"
     print(f"\nreport: {page}")
     return None
+
+
+def _float_reasons(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return why float serves, for each model in the table whose packaged file is float."""
+    return [
+        f"{outcome.model}: float, because {outcome.manifest.choice['reason']}"
+        for outcome in outcomes
+        if outcome.manifest is not None and outcome.manifest.variants[0].precision == "float"
+    ]
 
 
 def _warnings(outcomes: Sequence[Outcome]) -> list[str]:

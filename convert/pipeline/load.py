@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from convert.checkpoint.labels import read_labels_file
-from convert.errors import CheckpointError, LabelsError
+from convert.errors import CheckpointError, LabelsError, RecipeError
 from convert.export.numerics.fragment import Shape
+from convert.export.numerics.image import ImageInput
 from convert.metrics import Outputs
 from convert.pipeline.job import Inputs
 from convert.pipeline.scale_trial import with_trial
 from convert.recipe import Loaded, Recipe, RecipeFile, Tolerance, output_shapes
 from convert.samples.sets import Samples, SampleSets, collate, sample_sets
 from convert.weights.resolve import ResolvedWeights
+from runtime.artifact.steps import Grayscale, image_steps
+from runtime.errors import one_line
 
 PER_CLASS_OUTPUTS = ("probabilities", "scores")  # their last axis has one value per class
 
@@ -67,6 +70,8 @@ def load_network(
         CheckpointError: the file is refused, a weight is not finite, or the network's outputs do
             not have the shapes that the recipe's head takes.
         LabelsError: the number of labels differs from the number of classes.
+        RecipeError: the recipe's steps make another image than its input takes, or the network
+            fails on such an input.
     """
     if weights.path is not None:
         loaded = recipe_file.recipe.load(weights.path, **(options or {}))
@@ -78,6 +83,7 @@ def load_network(
     for name, array in loaded.network.weights().items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise CheckpointError(f"{weights.path}: {name} holds NaN or infinity")
+    _check_image_size(loaded, recipe_file.path)
     _check_outputs(loaded, weights.path or recipe_file.path)
     if weights.labels is not None:
         loaded = replace(loaded, labels=read_labels_file(weights.labels))
@@ -85,8 +91,37 @@ def load_network(
     return loaded
 
 
+def _check_image_size(loaded: Loaded, source: Path) -> None:
+    """Check that the steps before the graph end in the size and channels of an image input.
+
+    Raises:
+        RecipeError: they do not; onnxruntime would refuse the first sample, and name no field.
+    """
+    if not isinstance(loaded.input, ImageInput):
+        return
+    steps = image_steps(loaded.preprocess)
+    sizes = [(s.height, s.width) for s in steps if not isinstance(s, Grayscale) and s.height]
+    expected = (loaded.input.height, loaded.input.width)
+    if sizes and sizes[-1] != expected:
+        made, needed = (" x ".join(map(str, size)) for size in (sizes[-1], expected))
+        raise RecipeError(f"{source}: preprocess ends in {made} px; input takes {needed} px")
+    channels = 1 if any(isinstance(step, Grayscale) for step in steps) else 3
+    if channels != loaded.input.channels:
+        raise RecipeError(
+            f"{source}: preprocess ends in {channels} channels; input takes "
+            f"{loaded.input.channels}: Grayscale() makes 1 of 3"
+        )
+
+
 def _check_outputs(loaded: Loaded, source: Path) -> None:
-    shapes, expected = output_shapes(loaded), loaded.head.expected_shapes(loaded.input.tensors)
+    try:
+        shapes = output_shapes(loaded)
+    except (RuntimeError, TypeError, ValueError) as error:  # of the framework
+        tensors = ", ".join(f"{t.name} {_format_shape(t.shape)}" for t in loaded.input.tensors)
+        raise RecipeError(
+            f"{source}: the network fails on the recipe's input, {tensors}: {one_line(error)}"
+        ) from error
+    expected = loaded.head.expected_shapes(loaded.input.tensors)
     if not _match(shapes, expected):
         listed, needed = (", ".join(map(_format_shape, group)) for group in (shapes, expected))
         raise CheckpointError(f"{source}: the network gives {listed}; needed: {needed}")

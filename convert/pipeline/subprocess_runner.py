@@ -11,6 +11,7 @@ from convert.pipeline.inputs import read_recipe, resolve, source_to_fetch
 from convert.pipeline.job import Inputs, Job, Outcome
 from convert.pipeline.stages import recall_outcome, run_stages
 from convert.quantize.search.status import SearchStatus
+from convert.recipe import missing_module_advice
 from convert.weights.download import Store
 from runtime.engine.allocator import tune_allocator
 from runtime.errors import SlipwayError
@@ -107,4 +108,5 @@ def _child(inputs: Inputs, sender: Connection) -> None:
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{place.filename}:{place.lineno}"
         # messages of onnxruntime and TensorFlow run over many lines
-        sender.send(_Refusal(f"{type(error).__name__}: {' '.join(str(error).split())} ({where})"))
+        message = f"{type(error).__name__}: {' '.join(str(error).split())} ({where})"
+        sender.send(_Refusal(message + missing_module_advice(error)))

@@ -61,6 +61,18 @@ def test_the_hash_is_of_the_code_that_runs(tmp_path: Path) -> None:
         ("mine.py", "1 / 0", "ZeroDivisionError: division by zero"),
         ("mine.py", "import nothing_of_that_name", "ModuleNotFoundError"),
         ("mine.py", "def", "SyntaxError"),
+        (
+            "mine.py",
+            "from convert.authoring import *\n"
+            "Recipe('classification', 'd', 'MIT', None, Tolerance(), 'scene')",
+            "task is 'classification'; allowed: image-classification, ",
+        ),
+        (
+            "mine.py",
+            "from convert.authoring import *\n"
+            "Recipe('image-classification', 'd', 'MIT', None, Tolerance(), 'photo')",
+            "media is 'photo'; allowed: scene, face, voice, walker, sentence",
+        ),
     ],
 )
 def test_broken_recipe_files_are_refused(
@@ -108,11 +120,15 @@ def test_a_missing_package_is_not_taken_for_an_older_layout(
     assert "convert.authoring" not in str(caught.value)
 
 
-def test_other_failed_imports_say_nothing_of_authoring(tmp_path: Path) -> None:
+def test_a_missing_module_of_the_user_is_refused_with_the_way_to_import_it(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("from convert.authoring import Recipe\nimport nothing_of_that_name\n")
-    with pytest.raises(RecipeError, match=r"No module named 'nothing_of_that_name'$"):
+    with pytest.raises(
+        RecipeError, match=r"No module named 'nothing_of_that_name'; for a"
+    ) as caught:
         read(path)
+    assert str(caught.value).endswith("PYTHONPATH=<its folder> before the command")
+    assert "convert.authoring" not in str(caught.value)
 
 
 def test_networks_of_the_project_are_not_part_of_authoring(tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ def load_models(options: argparse.Namespace) -> ModelPair:
         ConvertError: the reference has to be exported again and cannot be.
     """
     path = Path(options.artifact)
-    directory = version_directory(path if path.is_dir() else options.out / options.artifact)
+    is_id = len(path.parts) == 1 and not path.is_dir()
+    directory = version_directory(options.out / path if is_id else path)
     after = load(directory, variant=options.variant)
     if options.recipe is not None and options.checkpoint is None:
         raise CasesError("--recipe is used with --checkpoint only; --checkpoint is missing")

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from convert.errors import RecipeError
 from convert.export.numerics.fragment import PREFIX, Array, Fragment, constant, node
 from runtime.artifact.manifest import TensorSpec
 
@@ -32,6 +33,10 @@ class ImageInput:
 
     def __post_init__(self) -> None:
         for name, values in (("mean", self.mean), ("std", self.std)):
+            if not isinstance(values, tuple | list):
+                raise RecipeError(
+                    f"{name} is {values!r}; needed: a value per channel, as in (0.5,)"
+                )
             if len(values) != self.channels:
                 raise ValueError(f"{name} has {len(values)} values for {self.channels} channels")
 

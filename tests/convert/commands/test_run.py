@@ -55,7 +55,9 @@ def packaged(tiny_recipe: Path, checkpoint: Path, tmp_path_factory: pytest.TempP
     """Package the tiny recipe with its checkpoint, in float; return the artifacts directory."""
     directory = tmp_path_factory.mktemp("packaged")
     arguments = ("--recipe", tiny_recipe, "--checkpoint", checkpoint, "--precision", "float")
-    assert "(packaged)" in succeed(*arguments, "--out", directory / "out", directory=directory)
+    output = succeed(*arguments, "--out", directory / "out", directory=directory)
+    assert "(packaged)" in output
+    assert f"{ID}: float, because " in output
     return directory / "out"
 
 
