@@ -119,7 +119,7 @@ def caffe() -> dict[str, Any]:
 
 
 def nested() -> dict[str, Any]:
-    """A Sequential that begins with a base."""
+    """Return a Sequential that begins with a base."""
     base = functional("base", base_layers(), "base_input", "dw")
     layers = [
         {"class_name": "Functional", "config": base},
