@@ -168,7 +168,7 @@ def embedder(folder: Path) -> Path:
     text = path.read_text(encoding="utf-8")
     for before, after in (
         ("head=Probabilities(softmax=True)", "head=UnitEmbedding()"),
-        ("ImageInput, Probabilities", "ImageInput, UnitEmbedding"),
+        ("Loaded, Probabilities", "Loaded, UnitEmbedding"),
         ("        labels=LABELS,\n", ""),
         ('"image-classification"', '"image-feature-extraction"'),
         ("nn.Linear(WIDTH, len(LABELS))", "nn.Linear(WIDTH, 16)"),
