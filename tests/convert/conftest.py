@@ -61,6 +61,16 @@ def pretrained_u2netp(shared: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
+def quantized_u2netp(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Convert upstream's weights with every option at its default, once: the search takes long."""
+    directory = tmp_path_factory.mktemp("quantized_u2netp")
+    checkpoint = shared / "checkpoints/u2netp.pth"
+    arguments = ("--checkpoint", checkpoint, "--out", directory / "out")
+    succeed("background_u2netp", *arguments, directory=directory)
+    return directory / "out/background_u2netp/1"
+
+
+@pytest.fixture(scope="session")
 def pretrained_xception(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("xception")
     checkpoint = shared / "checkpoints/fer2013_mini_XCEPTION.102-0.66.hdf5"

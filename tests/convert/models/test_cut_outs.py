@@ -12,32 +12,21 @@ from runtime.artifact.manifest import read_manifest
 from runtime.results import Alpha
 from runtime.tasks.background import Options, background
 from tests.convert.models.test_recipes import iou, matting
-from tests.convert.support.command_line import succeed
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def version(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """background_u2netp from upstream's weights, everything by default."""
-    directory = tmp_path_factory.mktemp("cut_outs")
-    checkpoint = shared / "checkpoints/u2netp.pth"
-    arguments = ("--checkpoint", checkpoint, "--out", directory)
-    succeed("background_u2netp", *arguments, directory=directory)
-    return directory / "background_u2netp/1"
-
-
-def test_unrefined_cut_outs_are_upstreams(version: Path, shared: Path) -> None:
-    overlap, error = against_upstream(version, shared, "float")
+def test_unrefined_cut_outs_are_upstreams(quantized_u2netp: Path, shared: Path) -> None:
+    overlap, error = against_upstream(quantized_u2netp, shared, "float")
     assert overlap >= 0.985
     assert error <= 0.005
 
 
-def test_cut_outs_in_int8_stay_by_those_in_float(version: Path, shared: Path) -> None:
+def test_cut_outs_in_int8_stay_by_those_in_float(quantized_u2netp: Path, shared: Path) -> None:
     """Compare cut-outs of photos; upstream's masks are 0.007 further away than float is."""
-    exact = runtime.load(version, variant="float")
-    for variant in read_manifest(version).variants[:-1]:
-        model = runtime.load(version, variant=variant.name)
+    exact = runtime.load(quantized_u2netp, variant="float")
+    for variant in read_manifest(quantized_u2netp).variants[:-1]:
+        model = runtime.load(quantized_u2netp, variant=variant.name)
         pairs = [[item.predict(p.read_bytes()) for item in (exact, model)] for p in matting(shared)]
         alphas = [[item.values for item in pair if isinstance(item, Alpha)] for pair in pairs]
         ious = [iou(plain, integer) for plain, integer in alphas]
@@ -45,12 +34,12 @@ def test_cut_outs_in_int8_stay_by_those_in_float(version: Path, shared: Path) ->
         print(f"{variant.name}: mean IoU {np.mean(ious):.4f}, MAE {np.mean(errors):.4f}")
         assert np.mean(ious) >= RECIPE.tolerance.at_least["iou_mean"]
         assert np.mean(errors) <= RECIPE.tolerance.at_most["mae"]
-        _, error = against_upstream(version, shared, variant.name)
+        _, error = against_upstream(quantized_u2netp, shared, variant.name)
         assert error <= 0.005
 
 
 def against_upstream(version: Path, shared: Path, variant: str) -> tuple[float, float]:
-    """Mean IoU and MAE."""
+    """Return mean IoU and mean absolute error against upstream's masks."""
     model = runtime.load(version, variant=variant)
     plain = Options(method="model", refine=False, clean=False)
     ious, errors = [], []

@@ -11,25 +11,15 @@ from runtime.artifact.manifest import read_manifest
 from runtime.media.images.decode import decode_image
 from runtime.media.images.preprocess import preprocess
 from tests.convert.models.test_recipes import matting
-from tests.convert.support.command_line import succeed
 from tests.convert.support.parity import rows
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def version(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """background_u2netp from upstream's weights, everything by default."""
-    directory = tmp_path_factory.mktemp("int8")
-    checkpoint = shared / "checkpoints/u2netp.pth"
-    succeed(
-        "background_u2netp", "--checkpoint", checkpoint, "--out", directory, directory=directory
-    )
-    return directory / "background_u2netp/1"
-
-
-def test_u2netp_is_packaged_in_int8_and_keeps_its_masks(version: Path, shared: Path) -> None:
-    manifest = read_manifest(version)
+def test_u2netp_is_packaged_in_int8_and_keeps_its_masks(
+    quantized_u2netp: Path, shared: Path
+) -> None:
+    manifest = read_manifest(quantized_u2netp)
     first, *_, last = manifest.variants
     assert (first.name, last.name) == ("int8", "float")
     # one file for every CPU, or a second one for those without VNNI
@@ -39,7 +29,7 @@ def test_u2netp_is_packaged_in_int8_and_keeps_its_masks(version: Path, shared: P
     images = [preprocess(decode_image(p.read_bytes()), manifest.spec.preprocess) for p in paths]
     batch = np.stack(images)
     reference, served = (
-        run_samples(version / f"{name}.onnx", rows(batch)) for name in ("float", "int8")
+        run_samples(quantized_u2netp / f"{name}.onnx", rows(batch)) for name in ("float", "int8")
     )
     metrics = measure(reference, served).metrics
     print(f"u2netp INT8 on {len(paths)} photos: {metrics}")
@@ -48,8 +38,8 @@ def test_u2netp_is_packaged_in_int8_and_keeps_its_masks(version: Path, shared: P
     assert metrics["mae"] <= 0.004
 
 
-def test_the_search_left_little_in_float(version: Path) -> None:
-    manifest = read_manifest(version)
+def test_the_search_left_little_in_float(quantized_u2netp: Path) -> None:
+    manifest = read_manifest(quantized_u2netp)
     candidate = next(c for c in manifest.candidates if c["name"] == manifest.choice["operators"])
     assert candidate["integer_operators"] > 150
     # a third of float's file, not half: the float layers are few
