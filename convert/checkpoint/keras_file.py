@@ -52,7 +52,19 @@ def check_keras_config(path: Path) -> None:
             name = f"{module}.{class_name}" if module else class_name
             raise CheckpointError(
                 f"{path}: {name} would run code that the file brings; allowed: Keras's own layers"
+                f"{keras2_advice(path)}"
             )
+
+
+def keras2_advice(path: Path) -> str:
+    """Return the advice for a .keras file that Keras 2 wrote; "" for any other file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            version = json.loads(archive.read("metadata.json")).get("keras_version")
+    except (OSError, KeyError, ValueError, AttributeError, RecursionError, zipfile.BadZipFile):
+        return ""
+    is_2 = isinstance(version, str) and version.startswith("2.")
+    return ". The file is of Keras 2: save the model as .h5 there, which is read" if is_2 else ""
 
 
 def _read_config(path: Path) -> Any:

@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from convert.checkpoint import check_keras_config, require_kind
+from convert.checkpoint.keras_file import keras2_advice
 from convert.errors import CheckpointError
 from convert.export.frameworks import forward_by_row
 from runtime.errors import one_line
@@ -59,7 +60,9 @@ def load_keras(path: Path) -> Any:
             if foreign
             else one_line(error)
         )
-        raise CheckpointError(f"{path}: Keras cannot load it: {reason}") from error
+        raise CheckpointError(
+            f"{path}: Keras cannot load it: {reason}{keras2_advice(path)}"
+        ) from error
 
 
 class KerasNetwork:
