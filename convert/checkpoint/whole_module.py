@@ -26,6 +26,8 @@ BY_CLASS = {
     "torchvision.models.mobilenetv2.MobileNetV2": "mobilenet_v2",
     "torchvision.models.mobilenet.MobileNetV2": "mobilenet_v2",
 }
+MODIFIED = "modified_"  # before the name of a network whose layers compute something else
+EPSILON = 1e-5
 TIMM_EFFICIENTNET = "timm.models.efficientnet.EfficientNet"
 SAME_PADDING = "Conv2dSame"
 
@@ -96,4 +98,12 @@ def _arch(module: Record, parts: list[Record]) -> str | None:
     if module.class_name == TIMM_EFFICIENTNET:
         is_same = any(part.class_name.endswith(SAME_PADDING) for part in parts)
         return "tf_efficientnet" if is_same else "efficientnet"
-    return BY_CLASS.get(module.class_name)
+    name = BY_CLASS.get(module.class_name)
+    return f"{MODIFIED}{name}" if name and any(map(_is_modified, parts)) else name
+
+
+def _is_modified(part: Record) -> bool:
+    """Return whether a layer computes otherwise than in torchvision's networks of BY_CLASS."""
+    if part.class_name.endswith("BatchNorm2d"):
+        return part.state.get("eps", EPSILON) != EPSILON
+    return part.state.get("dilation", 1) not in (1, (1, 1))

@@ -54,7 +54,7 @@ EMBEDDING = TorchvisionEmbedding(
     ),
     sha256_prefix="7ebf99e0",
     aliases=("mobilenet_v2", "mobilenetv2", "mobilenetv2_100", "mobilenet_v2_100"),
-    other_names=re.compile(r"mobilenet_?v2.*(lite|035|050|075|110|120|140)"),
+    other_names=re.compile(r"modified_|mobilenet_?v2.*(lite|035|050|075|110|120|140)"),
     resized_px=256,
     crop_px=224,
     mean=(0.485, 0.456, 0.406),

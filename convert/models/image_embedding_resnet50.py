@@ -32,7 +32,7 @@ EMBEDDING = TorchvisionEmbedding(
     aliases=("resnet50", "tv_resnet50", "resnet_50"),
     # timm's variants by what stands before "resnet" or behind its depth, e.g. resnetaa50, resnet50d
     other_names=re.compile(
-        r"resnet(aa|blur|rs|v2)|(se|sk|eca|gc|big_|wide_)_?resnet|resnext|resnest"
+        r"modified_|resnet(aa|blur|rs|v2)|(se|sk|eca|gc|big_|wide_)_?resnet|resnext|resnest"
         r"|resnet50(c|d|s|t|_gn|_ibn|_clip)"
     ),
     resized_px=232,

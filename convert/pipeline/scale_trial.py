@@ -37,9 +37,9 @@ def with_trial(loaded: Loaded, media: MediaFiles | None) -> Loaded:
     if len(labelled) < MIN_IMAGES or len({label for _, label in labelled}) < 2:
         return loaded
     shares = {name: _share_right(scaled, labelled) for name, scaled in _with_scales(loaded).items()}
-    tried = _described(facts[FACT], shares, len(labelled))
-    others = (fact for fact in loaded.assumptions if fact.name != FACT)
-    return replace(loaded, assumptions=(tried, *others))
+    fact = _described(facts[FACT], shares, len(labelled))
+    others = (other for other in loaded.assumptions if other.name != FACT)
+    return replace(loaded, assumptions=(fact, *others))
 
 
 def _read_labelled(labels: Sequence[str], paths: Sequence[Path]) -> LabelledImages:

@@ -230,7 +230,7 @@ def _functions() -> dict[str, Callable[..., Any]]:
     def reduced(call: Callable[..., Any]) -> Callable[..., Any]:
         return lambda x, axis=None, keepdims=False: call(x, axis=axis, keepdims=bool(keepdims))
 
-    known: dict[str, Callable[..., Any]] = {
+    functions: dict[str, Callable[..., Any]] = {
         "nn.bias_add": lambda x, bias, data_format=None: x + ops.convert_to_tensor(bias, x.dtype),
         "nn.softmax": lambda x, axis=-1: ops.softmax(x, axis=axis),
         "nn.relu": ops.relu,
@@ -257,8 +257,8 @@ def _functions() -> dict[str, Callable[..., Any]]:
         ("multiply", ops.multiply),
         ("add", ops.add),
     ):
-        known[f"math.{name}"] = known[f"__operators__.{name}"] = of_two(call)
-    return known
+        functions[f"math.{name}"] = functions[f"__operators__.{name}"] = of_two(call)
+    return functions
 
 
 def _slices(spec: list[Any]) -> tuple[Any, ...]:

@@ -119,6 +119,20 @@ def test_timms_module_of_another_network_is_refused_by_name(path: Path, foreign:
         image_embedding_resnet50.RECIPE.load(path)
 
 
+@pytest.mark.parametrize("change", ["dilation", "epsilon"])
+def test_a_module_with_other_arithmetic_is_refused(
+    path: Path, foreign: list[str], change: str
+) -> None:
+    module = rename(foreign, ResNet50(class_count=3), "torchvision.models.resnet.ResNet")
+    if change == "dilation":  # as replace_stride_with_dilation leaves it, keys and shapes equal
+        module.layer4[1].conv2.dilation = (2, 2)
+    else:
+        module.bn1.eps = 1e-3
+    write(path, module, foreign)
+    with pytest.raises(CheckpointError, match="a network 'modified_resnet50' by its settings"):
+        image_embedding_resnet50.RECIPE.load(path)
+
+
 class Keyed(nn.Module):
     """A module whose state_dict has the given names."""
 
