@@ -46,7 +46,7 @@ class Loaded:
     suppression: NmsConfig | None = None  # of a detector
     licence: str | None = None  # None: the recipe's; else what the checkpoint states
     assets: Mapping[str, bytes] = field(default_factory=dict)  # further files, by role
-    assumptions: tuple[Assumption, ...] = ()  # what the weights do not tell, and who told it
+    assumptions: tuple[Assumption, ...] = ()  # facts that the weights do not hold, and their origins
 
     def __post_init__(self) -> None:
         if not isinstance(self.preprocess, tuple):

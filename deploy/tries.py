@@ -35,7 +35,7 @@ PHOTOS: Mapping[Task, tuple[tuple[str, ...], ...]] = {
 SAME_COSINE, ALIKE_COSINE = 0.95, 0.5
 ORIGINS = {  # of weights, by the header X-Model-Weights
     "seeded": "SEEDED, untrained weights; the answer means NOTHING: ",
-    "synthetic": "weights learnt from synthetic data alone: ",
+    "synthetic": "weights trained on synthetic data alone: ",
 }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SILENT = "the sound is silent: the answer of the model means nothing"
+SYNTHETIC_TRAINING = "trained on synthetic data, not a medical device"  # weights of that origin
 DEGENERATE = "the mask is nearly constant: the model found no foreground"
 
 

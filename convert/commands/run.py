@@ -125,7 +125,7 @@ def _float_reasons(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def _warnings(outcomes: Sequence[Outcome]) -> list[str]:
-    """Return a sentence for each fact that nobody stated, of the versions in the table."""
+    """Return a sentence for each fact that was assumed, of the versions in the table."""
     return [
         f"warning: {outcome.model}: {fact.sentence}"
         for outcome in outcomes

@@ -70,7 +70,7 @@ class Variant:
 class Weights:
     """The weights of a version and their origin."""
 
-    origin: Origin  # seeded: untrained, answers mean nothing; synthetic: trained on drawings
+    origin: Origin  # seeded: untrained, answers mean nothing; synthetic: trained on synthetic data
     source: str  # file name or address
     sha256: str  # of the checkpoint file; of the tensors if seeded
 
@@ -81,7 +81,9 @@ class Assumption:
 
     name: str  # the option that states it: "input_scale", "arch"
     value: str
-    origin: FactOrigin  # where the value is from; "default": nobody said so, the answers may be off
+    origin: (
+        FactOrigin  # where the value is from; "default": it is assumed, and the answers may be off
+    )
     sentence: str  # what follows from the value, and from where it is
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from runtime.artifact.manifest import Task, find_models, read_manifest
 from runtime.errors import ArtifactError
 from runtime.model import Model, load
+from runtime.results import SYNTHETIC_TRAINING
 
 CAUTIONS = {  # by the origin of the weights
     "seeded": "its answers mean nothing",
-    "synthetic": "trained on drawings, not a medical device",
+    "synthetic": SYNTHETIC_TRAINING,
 }
 
 

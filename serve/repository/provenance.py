@@ -9,11 +9,11 @@ from starlette.responses import Response
 from runtime import Model
 from runtime.artifact.manifest import Manifest
 from runtime.artifact.schema import to_json
-from runtime.results import Provenance
+from runtime.results import SYNTHETIC_TRAINING, Provenance
 from serve.errors import json_response
 
 SEEDED_WARNING = "weights are seeded: untrained, the result means nothing"
-SYNTHETIC_WARNING = "weights are synthetic: trained on drawings, not a medical device"
+SYNTHETIC_WARNING = f"weights are synthetic: {SYNTHETIC_TRAINING}"
 SYNTHETIC = "verified on synthetic inputs only"
 
 

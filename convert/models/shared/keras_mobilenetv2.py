@@ -93,7 +93,7 @@ def load_keras_mobilenetv2(path: Path, *, known_sha256: str) -> Loaded:
 
 
 def _assumption(measured: PixelScale | None, path: Path, known_sha256: str) -> Assumption:
-    """Return who told the scale of pixels: the file's layers, its publisher, or nobody."""
+    """Return the pixel scale as a fact: from the file, from its publisher, or assumed."""
     if measured is not None:
         value = f"{measured.scale[0]:.6g} {measured.offset[0]:+.6g}"
         return Assumption(NAME, value, "file", "the model's own layers scale pixels")

@@ -85,7 +85,7 @@ def test_clip_is_answered_with_its_condition_and_its_warning(
     answer = response.json()
     assert answer["weights"] == "synthetic"
     assert answer["warnings"] == [
-        "weights are synthetic: trained on drawings, not a medical device"
+        "weights are synthetic: trained on synthetic data, not a medical device"
     ]
     assert answer["result"]["condition"] == "Ischaemic stroke"
     assert answer["result"]["probabilities"] == pytest.approx(softmax(1.0), abs=0.02)

@@ -82,7 +82,7 @@ def test_a_clip_takes_a_condition_and_synthetic_weights_print_a_caution(
     assert main(["run", str(artifact), str(clip), "--condition", "stroke"]) == 0
     captured = capsys.readouterr()
     assert captured.out.startswith(f"{clip}: label bright, confidence 0.98")
-    caution = "trained on drawings, not a medical device"
+    caution = "trained on synthetic data, not a medical device"
     assert captured.err == f"runtime: gait_student has synthetic weights: {caution}\n"
     assert main(["run", str(artifact), str(clip), "--condition", "gout"]) == 1
     assert f"{clip}: condition 'gout' is unknown; known: Isch" in capsys.readouterr().err
