@@ -46,7 +46,7 @@ class Loaded:
     suppression: NmsConfig | None = None  # of a detector
     licence: str | None = None  # None: the recipe's; else what the checkpoint states
     assets: Mapping[str, bytes] = field(default_factory=dict)  # further files, by role
-    assumptions: tuple[Assumption, ...] = ()  # facts that the weights do not hold, and their origins
+    assumptions: tuple[Assumption, ...] = ()  # facts that the weights do not hold
 
     def __post_init__(self) -> None:
         if not isinstance(self.preprocess, tuple):
