@@ -85,7 +85,7 @@ def choose(
         ConvertError: precision is "int8" and no graph qualifies.
     """
     if precision == "float":
-        return Choice(None, {"precision": "float"}, (), "float was asked for")
+        return Choice(None, {"precision": "float"}, (), "INT8 was not tried: precision is float")
     quantizer = Quantizer(onnx.load(float_run.path), samples.calibration)
     files = GraphFiles(quantizer.quantize, float_run.path.parent)
     comparison = _Comparison(float_run, samples, tolerance, suppression, files)
