@@ -17,7 +17,7 @@ PYTHONS = ((3, 11), (3, 13))  # the first and the last that all packages have wh
 NEEDED = (
     *("numpy", "opencv-python-headless", "soundfile", "soxr", "onnx", "onnxruntime"),
     *("torch", "tensorflow-cpu", "keras", "tf2onnx", "safetensors", "transformers"),
-    *("optimum", "optimum-onnx", "jinja2"),
+    *("optimum", "optimum-onnx", "jinja2", "rich"),
 )
 INSTALL = "make .venv-convert/.installed, then .venv-convert/bin/python -m convert doctor"
 SHOWN = 4
