@@ -5,7 +5,8 @@ SlipwayError
 │   ├── DecodeError       the bytes are not media this project decodes
 │   └── TooLargeError     the input is over a stated limit
 ├── ArtifactError         an artifact on disk is refused; it names the file and the place
-└── ModelOutputError      a graph returned values that cannot be an answer
+├── ModelOutputError      a graph returned values that cannot be an answer
+└── CancelledError        the work was stopped, because nobody waits for its result
 """
 
 
@@ -31,6 +32,10 @@ class ArtifactError(SlipwayError):
 
 class ModelOutputError(SlipwayError, ArithmeticError):
     """A graph returned NaN, infinity or probabilities that are none: HTTP 500, exit code 1."""
+
+
+class CancelledError(SlipwayError):
+    """The work was stopped before its end, because nobody waits for its result."""
 
 
 def not_finite(model_id: str) -> ModelOutputError:
