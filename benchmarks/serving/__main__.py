@@ -1,0 +1,80 @@
+"""`python -m benchmarks.serving`: what the server costs over a bare loop, as a table."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.output import add_options, check_writable, write_json
+from benchmarks.serving.compare import Comparison, compare
+from runtime.artifact.schema import to_json
+from runtime.engine.resources import cpu_count
+from runtime.errors import SlipwayError
+
+HEADINGS = ("model", "clients", "bare/s", "server/s", "ratio", "p50 ms", "p99 ms", "extra CPU ms")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and report.
+
+    Returns:
+        The exit code: 1 if a measurement failed, else 0.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        check_writable(options.json)
+        comparisons = compare(
+            options.artifacts,
+            options.model,
+            options.file,
+            clients=options.clients,
+            threads=cpu_count(),
+            rounds=1 if options.quick else options.rounds,
+            seconds=1.0 if options.quick else options.seconds,
+        )
+    except SlipwayError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
+    print(render(comparisons))
+    if options.json:
+        write_json(options.json, [to_json(comparison) for comparison in comparisons])
+    return 0
+
+
+def render(comparisons: Sequence[Comparison]) -> str:
+    """Return a Markdown table: one row per number of clients, medians over the rounds."""
+    lines = [f"| {' | '.join(HEADINGS)} |", "|---|" + "---:|" * (len(HEADINGS) - 1)]
+    for one in comparisons:
+        rounds = sorted(one.rounds, key=lambda item: item.throughput_ratio)
+        middle = rounds[len(rounds) // 2]
+        cells = (
+            one.model,
+            str(one.clients),
+            f"{middle.bare.per_s:.1f}",
+            f"{middle.load.per_s:.1f}",
+            f"{one.throughput_ratio:.3f}",
+            f"{middle.load.p50_ms:.1f}",
+            f"{middle.load.p99_ms:.1f}",
+            f"{one.extra_cpu_ms:.2f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.serving",
+        description="Compare the server with a loop that decodes, preprocesses and runs one file.",
+    )
+    add_options(parser, quick="one round of a second, to try it out: not figures to quote")
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="id of the model")
+    add("file", metavar="FILE", type=Path, help="the file that every request sends")
+    add("--clients", type=int, nargs="+", default=[1, 8, 32], help="clients at once (1 8 32)")
+    add("--rounds", type=int, default=5, help="turns of loop and server (default: %(default)s)")
+    add("--seconds", type=float, default=5.0, help="of each turn (default: %(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
