@@ -1,6 +1,5 @@
 """`python -m serve`: load every model, then serve until SIGTERM or SIGINT."""
 
-import argparse
 import faulthandler
 import os
 import signal
@@ -19,6 +18,8 @@ from serve.repository.models import ModelRepository, load_repository
 from serve.repository.provenance import provenance_of
 from serve.repository.task_models import check_ensemble, check_task_models, task_models
 from serve.settings import Settings, SettingsError, from_environment
+from serve.settings.command_line import parse_arguments
+from serve.settings.environment import unknown_variables
 
 SHUTDOWN_S = 30  # for requests in progress; then a client that stalls in its upload is cut off
 
@@ -38,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         repository = _load(settings)
         listener = _listen(settings.host, settings.port)
     except SlipwayError as error:
-        print(f"serve: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"serve: {line}", file=sys.stderr)
         return 1
     # requests run in parallel; by default OpenCV takes every CPU of the host for each decode
     cv2.setNumThreads(settings.threads)
@@ -60,19 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _settings(arguments: Sequence[str] | None) -> Settings:
     """Return the settings of the environment, overridden by those of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m serve", description="Serve the models of a directory over HTTP."
-    )
-    add = parser.add_argument
-    artifacts = "directory of the models (default: the variable SLIPWAY_ARTIFACTS, or artifacts)"
-    host = "address to listen on (default: the variable SLIPWAY_HOST, or 127.0.0.1)"
-    port = "port to listen on; 0: a free one (default: the variable PORT, or 8000)"
-    add("--artifacts", dest="SLIPWAY_ARTIFACTS", metavar="DIR", help=artifacts)
-    add("--host", dest="SLIPWAY_HOST", metavar="HOST", help=host)
-    add("--port", dest="PORT", metavar="PORT", help=port)
-    options = vars(parser.parse_args(arguments))
-    overrides = {name: value for name, value in options.items() if value is not None}
-    return from_environment({**os.environ, **overrides})
+    environ = {**os.environ, **parse_arguments(arguments).overrides}
+    for warning in unknown_variables(environ):
+        print(f"serve: {warning}", file=sys.stderr)
+    return from_environment(environ)
 
 
 def _load(settings: Settings) -> ModelRepository:

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from starlette.routing import Route
 
-from runtime.tasks import defaults
 from serve.app import create_app
 from serve.routes import background, face_emotion, gait, similarity, voice_emotion
-from serve.settings import Settings, from_environment
+from serve.settings import Settings
+from serve.settings.table import TABLE, default_text
 from serve.uploads.form import Form
 from tests.runtime.support.recordings import shades, sound, tone, video
 from tests.serve.support.requests import FORMS, MULTI_FILE_FORMS, post
@@ -274,33 +274,13 @@ def test_documented_defaults_change_no_answer(
         assert answer.content == without_options.content, f"{name} = {value}"
 
 
-class RecordingEnvironment(dict[str, str]):
-    """An empty environment that notes the variables that are read."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.variables: set[str] = set()
-
-    def get(self, name: str, default: Any = None) -> Any:
-        self.variables.add(name)
-        return default
-
-
-def test_documented_settings_are_those_that_are_read() -> None:
-    environment = RecordingEnvironment()
-    from_environment(environment)
-    documented = [name.strip("`") for name, *_ in rows("Settings")]
-    assert sorted(documented) == sorted(environment.variables)
-
-
-def test_documented_defaults_of_the_settings() -> None:
-    documented = {name.strip("`"): default for name, default, _ in rows("Settings")}
-    weights = ",".join(f"{name}:{weight:g}" for name, weight in defaults.FACE_EMOTION_WEIGHTS)
-    assert documented["SLIPWAY_FACE_EMOTION_WEIGHTS"] == "below"
-    assert f"`{weights}`" in DOCUMENT
-    assert documented["CORS_ORIGINS"] == "none"
-    values = {name: value for name, value in documented.items() if value not in ("below", "none")}
-    assert from_environment({**values, "SLIPWAY_FACE_EMOTION_WEIGHTS": weights}) == Settings()
+def test_the_tables_of_settings_are_the_table_in_the_code() -> None:
+    section = DOCUMENT.partition("\n## Settings\n")[2].partition("\n## ")[0]
+    documented = [line for line in section.splitlines() if line.startswith("| `")]
+    assert documented == [
+        f"| `{setting.variable}` | {default_text(name)} | {setting.kind.allowed} | {setting.help} |"
+        for name, setting in TABLE.items()
+    ]
 
 
 def test_each_documented_model_has_one_version_and_digest() -> None:

@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 
 from serve.settings import Settings, SettingsError, from_environment
+from serve.settings.environment import unknown_variables
+from serve.settings.table import TABLE
 
 
 def test_without_variables_the_settings_are_the_defaults() -> None:
@@ -107,3 +109,49 @@ def test_an_ill_formed_value_is_refused_with_its_variable(
     assert message.startswith(name)
     assert repr(value) in message
     assert allowed in message
+
+
+def test_all_ill_formed_values_are_named_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        from_environment({"PORT": "x", "SLIPWAY_QUEUE": "-1", "SLIPWAY_HOST": "::"})
+    assert str(caught.value).splitlines() == [
+        "PORT is 'x'; allowed: an integer, 0 to 65535",
+        "SLIPWAY_QUEUE is '-1'; allowed: an integer, 0 to 65536",
+    ]
+
+
+def test_each_default_is_the_value_of_its_text() -> None:
+    for name, setting in TABLE.items():
+        value = getattr(Settings(), name)
+        if text := setting.kind.format(value):
+            assert setting.kind.read(setting.variable, text) == value
+
+
+def test_an_unknown_variable_is_named_with_the_nearest_setting() -> None:
+    environ = {
+        "SLIPWAY_QEUE": "3",
+        "SLIPWAY_TIMEOUT": "3",
+        "SLIPWAY_PORT": "9000",
+        "SLIPWAY_ZZZ": "1",
+        "SLIPWAY_QUEUE": "3",
+        "SLIPWAY_OFFLINE": "1",
+        "HOME": "/",
+    }
+    assert unknown_variables(environ) == [
+        "SLIPWAY_PORT is no setting; PORT is; it is ignored",
+        "SLIPWAY_QEUE is no setting; the nearest is SLIPWAY_QUEUE; it is ignored",
+        "SLIPWAY_TIMEOUT is no setting; TIMEOUT is; it is ignored",
+        "SLIPWAY_ZZZ is no setting; it is ignored",
+    ]
+
+
+def test_the_variables_of_a_kubernetes_service_named_slipway_are_no_typing_errors() -> None:
+    environ = {
+        "SLIPWAY_SERVICE_HOST": "10.0.0.1",
+        "SLIPWAY_SERVICE_PORT": "80",
+        "SLIPWAY_SERVICE_PORT_HTTP": "80",
+        "SLIPWAY_PORT": "tcp://10.0.0.1:80",
+        "SLIPWAY_PORT_80_TCP": "tcp://10.0.0.1:80",
+        "SLIPWAY_PORT_80_TCP_ADDR": "10.0.0.1",
+    }
+    assert unknown_variables(environ) == []

@@ -1,0 +1,38 @@
+"""Read the settings from the flags of the command line, which override the environment."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from serve.settings.kinds import FLAG
+from serve.settings.table import TABLE, default_text
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """The arguments of `python -m serve`."""
+
+    overrides: Mapping[str, str]  # by variable
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> CommandLine:
+    """Parse the arguments; None for those of the process. A wrong flag ends it with exit code 2."""
+    parser = argparse.ArgumentParser(
+        prog="python -m serve",
+        description="Serve the models of a directory over HTTP.",
+        epilog="Each flag overrides its variable in the environment.",
+    )
+    groups = {setting.group: parser.add_argument_group(setting.group) for setting in TABLE.values()}
+    for name, setting in TABLE.items():
+        text = setting.help.replace("`", "").replace("%", "%%")
+        details = f"{setting.variable}, default {default_text(name)}"
+        groups[setting.group].add_argument(
+            setting.flag,
+            dest=setting.variable,
+            metavar=setting.kind.metavar,
+            nargs="?" if setting.kind is FLAG else None,
+            const="1" if setting.kind is FLAG else None,
+            help=f"{text} ({details})",
+        )
+    options = vars(parser.parse_args(arguments))
+    return CommandLine({name: value for name, value in options.items() if value is not None})

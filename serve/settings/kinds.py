@@ -1,0 +1,94 @@
+"""The kinds of values that settings have: each reads a text, and says which texts are allowed."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from runtime.artifact.manifest import MODEL_ID
+from runtime.errors import InputError, SlipwayError
+from runtime.tasks.soft_voting import parse_weights
+from serve.text.integers import parse_integer
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a token of RFC 9110
+
+
+class SettingsError(SlipwayError):
+    """Settings are ill-formed; a line for each names it, its value and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of value.
+
+    `parse` returns the value of a text, and None, or raises InputError, for one that is refused.
+    """
+
+    allowed: str  # which texts, for messages and serve/API.md
+    metavar: str  # stands for a text in --help
+    parse: Callable[[str], Any]
+    format: Callable[[Any], str] = str  # the text of a value; "" for none
+
+    def read(self, variable: str, text: str) -> Any:
+        """Return the value of a text.
+
+        Raises:
+            SettingsError: the text is not allowed.
+        """
+        try:
+            value = self.parse(text)
+        except InputError as error:
+            raise SettingsError(f"{variable}: {error}") from None
+        if value is None:
+            raise SettingsError(f"{variable} is {text!r}; allowed: {self.allowed}")
+        return value
+
+
+def integer(minimum: int, maximum: int) -> Kind:
+    """Return the kind of the integers in a range."""
+    allowed = f"an integer, {minimum} to {maximum}"
+    return Kind(allowed, "N", lambda text: parse_integer(text, minimum, maximum))
+
+
+def _origins(text: str) -> tuple[str, ...] | None:
+    origins = _words(text)
+    return origins if all(map(_is_origin, origins)) else None
+
+
+def _is_origin(text: str) -> bool:
+    if text == "*":
+        return True
+    parts = urlsplit(text)
+    in_full = f"{parts.scheme}://{parts.netloc}"
+    return parts.scheme in ("http", "https") and bool(parts.netloc) and text == in_full
+
+
+def _header_names(text: str) -> tuple[str, ...] | None:
+    names = _words(text)
+    return names if all(map(_HEADER_NAME.fullmatch, names)) else None
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+PATH = Kind("a path", "DIR", Path)
+ADDRESS = Kind("an address", "HOST", str)
+FLAG = Kind("0 or 1", "0|1", {"0": False, "1": True}.get, lambda value: str(int(value)))
+MODEL = Kind(
+    f"a model id, {MODEL_ID.pattern}",
+    "ID",
+    lambda text: text if MODEL_ID.fullmatch(text) else None,
+)
+WEIGHTS = Kind(
+    "model:weight, separated by commas",
+    "ID:WEIGHT,...",
+    parse_weights,
+    lambda weights: ",".join(f"{model}:{weight:g}" for model, weight in weights),
+)
+ORIGINS = Kind("* or scheme://host[:port], separated by commas", "URL,...", _origins, ", ".join)
+HEADER_NAMES = Kind(
+    "names of headers, or *, separated by commas", "NAME,...", _header_names, ", ".join
+)

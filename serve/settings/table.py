@@ -1,0 +1,225 @@
+"""The table of settings: a field each, with its default, variable, kind and help."""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from runtime.predict.prepare import LONGEST_RUN_S
+from runtime.tasks import defaults
+from runtime.tasks.background import SIDES_PX
+from runtime.tasks.soft_voting import Weights
+from serve.settings import kinds
+from serve.settings.setting import KEY, Group, Setting, row
+
+_PLACE: Group = "Where and what"
+_LIMIT: Group = "Limits of a request"
+_WORK: Group = "Work"
+_MODELS: Group = "Models of the task routes"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings, with their defaults."""
+
+    artifacts: Path = field(
+        default=Path("artifacts"),
+        metadata=row(_PLACE, "SLIPWAY_ARTIFACTS", kinds.PATH, "directory of the models"),
+    )
+    host: str = field(
+        default="127.0.0.1",
+        metadata=row(
+            _PLACE,
+            "SLIPWAY_HOST",
+            kinds.ADDRESS,
+            "address to listen on: `0.0.0.0` is all of IPv4, `::` all of IPv6 and IPv4",
+        ),
+    )
+    port: int = field(
+        default=8000,
+        metadata=row(_PLACE, "PORT", kinds.integer(0, 65535), "port to listen on; 0: a free one"),
+    )
+    allow_seeded: bool = field(
+        default=False,
+        metadata=row(_PLACE, "SLIPWAY_ALLOW_SEEDED", kinds.FLAG, "1: serve untrained weights"),
+    )
+    cors_origins: tuple[str, ...] = field(
+        default=(),
+        metadata=row(
+            _PLACE, "CORS_ORIGINS", kinds.ORIGINS, "origins of web pages that may read answers"
+        ),
+    )
+    cors_headers: tuple[str, ...] = field(
+        default=("Authorization", "X-Requested-With", "Cache-Control"),
+        metadata=row(
+            _PLACE,
+            "CORS_HEADERS",
+            kinds.HEADER_NAMES,
+            "headers that those pages may send besides `Content-Type` and "
+            "`Inference-Header-Content-Length`",
+        ),
+    )
+    max_upload_bytes: int = field(
+        default=10 * 1024 * 1024,
+        metadata=row(
+            _LIMIT,
+            "MAX_UPLOAD_SIZE",
+            kinds.integer(1, 2**31),
+            "bytes of a request body; base64 JSON may have 17/12 of it, with line breaks",
+        ),
+    )
+    timeout_s: int = field(
+        default=30,
+        metadata=row(
+            _LIMIT,
+            "TIMEOUT",
+            kinds.integer(1, 3600),
+            "seconds for the head of a request to arrive, and for its body",
+        ),
+    )
+    max_files: int = field(
+        default=16,
+        metadata=row(
+            _LIMIT,
+            "SLIPWAY_MAX_FILES",
+            kinds.integer(1, 48),
+            "files of a request that are answered one by one",
+        ),
+    )
+    queue: int = field(
+        default=64,
+        metadata=row(
+            _LIMIT,
+            "SLIPWAY_QUEUE",
+            kinds.integer(0, 65536),
+            "requests that may wait for a worker; one more gets 429",
+        ),
+    )
+    max_pixels: int = field(  # 48 MB as RGB, and some copies
+        default=16_000_000,
+        metadata=row(
+            _LIMIT,
+            "SLIPWAY_MAX_PIXELS",
+            kinds.integer(1, 2**30),
+            "pixels of an image, read from its header before decoding",
+        ),
+    )
+    max_audio_s: int = field(
+        default=300,
+        metadata=row(
+            _LIMIT,
+            "SLIPWAY_MAX_AUDIO_SECONDS",
+            kinds.integer(1, 3600),
+            "length of a recording; one run (`/v1/models`, `/v2`) takes 30",
+        ),
+    )
+    max_video_s: int = field(
+        default=60,
+        metadata=row(
+            _LIMIT,
+            "SLIPWAY_MAX_VIDEO_SECONDS",
+            kinds.integer(1, 3600),
+            "length of a clip, with at most 60 frames per second",
+        ),
+    )
+    decode_timeout_s: int = field(
+        default=20,
+        metadata=row(
+            _LIMIT,
+            "SLIPWAY_DECODE_TIMEOUT",
+            kinds.integer(1, 3600),
+            "seconds to decode a clip or sound; a sound has one more for every ten of its own",
+        ),
+    )
+    background_side_limit_px: int = field(
+        default=4096,
+        metadata=row(
+            _LIMIT,
+            "SLIPWAY_BACKGROUND_SIDE_LIMIT",
+            kinds.integer(*SIDES_PX),
+            "the most that the option `max_side` may ask for",
+        ),
+    )
+    background_max_side_px: int = field(
+        default=1024,
+        metadata=row(
+            _WORK,
+            "SLIPWAY_BACKGROUND_MAX_SIDE",
+            kinds.integer(*SIDES_PX),
+            "longer side in px of the reduced image that the edges of a cut-out are fitted in",
+        ),
+    )
+    threads: int = field(
+        default=1,
+        metadata=row(
+            _WORK,
+            "SLIPWAY_THREADS",
+            kinds.integer(1, 256),
+            "threads of one run; one run per CPU of the container goes in parallel",
+        ),
+    )
+    chunk_size: int = field(
+        default=1,
+        metadata=row(
+            _WORK,
+            "CHUNK_SIZE",
+            kinds.integer(1, 65536),
+            "frames of a clip in memory at full size; more take memory and are no faster",
+        ),
+    )
+    face_emotion_weights: Weights = field(
+        default=defaults.FACE_EMOTION_WEIGHTS,
+        metadata=row(
+            _MODELS,
+            "SLIPWAY_FACE_EMOTION_WEIGHTS",
+            kinds.WEIGHTS,
+            "models that vote on the emotion of a face; one that is not served has no vote",
+        ),
+    )
+    face_emotion_model: str = field(
+        default=defaults.FACE_EMOTION_MODEL,
+        metadata=row(
+            _MODELS,
+            "SLIPWAY_FACE_EMOTION_MODEL",
+            kinds.MODEL,
+            "emotion model where none of those is served; used alone if only this is set",
+        ),
+    )
+    face_detector_model: str = field(
+        default=defaults.FACE_DETECTOR_MODEL,
+        metadata=row(
+            _MODELS,
+            "SLIPWAY_FACE_DETECTOR_MODEL",
+            kinds.MODEL,
+            f"finds the faces; by default {defaults.FACE_DETECTOR_FALLBACK} where it is absent",
+        ),
+    )
+    voice_emotion_model: str = field(
+        default=defaults.VOICE_EMOTION_MODEL,
+        metadata=row(
+            _MODELS, "SLIPWAY_VOICE_EMOTION_MODEL", kinds.MODEL, "answers `/v1/voice-emotion`"
+        ),
+    )
+    gait_model: str = field(
+        default=defaults.GAIT_MODEL,
+        metadata=row(_MODELS, "SLIPWAY_GAIT_MODEL", kinds.MODEL, "answers `/v1/gait`"),
+    )
+    similarity_model: str = field(
+        default=defaults.SIMILARITY_MODEL,
+        metadata=row(_MODELS, "SLIPWAY_SIMILARITY_MODEL", kinds.MODEL, "answers `/v1/similarity`"),
+    )
+    background_model: str = field(
+        default=defaults.BACKGROUND_MODEL,
+        metadata=row(_MODELS, "SLIPWAY_BACKGROUND_MODEL", kinds.MODEL, "answers `/v1/background`"),
+    )
+
+    @property
+    def longest_run_s(self) -> float:
+        """Return the longest sound of one run, in seconds."""
+        return min(self.max_audio_s, LONGEST_RUN_S)
+
+
+TABLE: dict[str, Setting] = {entry.name: entry.metadata[KEY] for entry in fields(Settings)}
+
+
+def default_text(name: str) -> str:
+    """Return the text that a field's default has in the environment; "none" for an empty one."""
+    return TABLE[name].kind.format(getattr(Settings(), name)) or "none"
