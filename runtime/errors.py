@@ -6,6 +6,7 @@ SlipwayError
 │   └── TooLargeError     the input is over a stated limit
 ├── ArtifactError         an artifact on disk is refused; it names the file and the place
 ├── ModelOutputError      a graph returned values that cannot be an answer
+├── UnavailableError      a process or another resource is missing for now; the input may be good
 └── CancelledError        the work was stopped, because nobody waits for its result
 """
 
@@ -32,6 +33,10 @@ class ArtifactError(SlipwayError):
 
 class ModelOutputError(SlipwayError, ArithmeticError):
     """A graph returned NaN, infinity or probabilities that are none: HTTP 500, exit code 1."""
+
+
+class UnavailableError(SlipwayError):
+    """A process or another resource is missing for now: HTTP 503, exit code 1."""
 
 
 class CancelledError(SlipwayError):

@@ -1,7 +1,7 @@
 """The ASGI application: its routes, error handlers and shared resources."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -11,17 +11,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import serve
-from runtime.engine.resources import cpu_count
 from runtime.media.isolation.pool import IsolatedDecoders
 from serve.errors import EXCEPTION_HANDLERS, json_response
 from serve.http.body import UploadBudget
-from serve.http.worker_pool import WorkerPool
 from serve.protocol_v2 import routes as protocol
 from serve.protocol_v2.infer import HEADER_LENGTH
 from serve.repository.models import ModelRepository, find_model
 from serve.repository.provenance import describe, provenance_of, summarize
+from serve.repository.task_models import lead_emotion_model
 from serve.routes import background, face_emotion, gait, predict, similarity, voice_emotion
 from serve.routes.endpoint import model_endpoint, task_endpoint
+from serve.scheduling.deadlines import HEADER as TIMEOUT_HEADER
+from serve.scheduling.scheduler import Limits, Scheduler
 from serve.settings import Settings
 from serve.state import State
 
@@ -43,12 +44,12 @@ def create_app(settings: Settings, repository: ModelRepository) -> Starlette:
         budget = UploadBudget(BODIES_IN_MEMORY * settings.max_upload_bytes)
         with (
             IsolatedDecoders(timeout_s=settings.decode_timeout_s) as decoders,
-            WorkerPool(workers=cpu_count(), queue=settings.queue) as pool,
+            closing(Scheduler(limits_of(settings))) as scheduler,
         ):
             yield State(
                 settings=settings,
                 repository=repository,
-                pool=pool,
+                scheduler=scheduler,
                 budget=budget,
                 decoders=decoders,
             )
@@ -64,10 +65,15 @@ def create_app(settings: Settings, repository: ModelRepository) -> Starlette:
     return app
 
 
+def limits_of(settings: Settings) -> Limits:
+    """Return the limits of the queues."""
+    return Limits(settings.queue_s, settings.queue, settings.timeout_s)
+
+
 def routes(settings: Settings) -> list[Route]:
     """Return the routes of the tasks, the models and /health."""
     post = ["POST"]
-    face = task_endpoint(face_emotion.face_emotion, form=face_emotion.FORM)
+    face = task_endpoint(face_emotion.face_emotion, form=face_emotion.FORM, lead=lead_emotion_model)
     voice = model_endpoint(
         voice_emotion.voice_emotion, form=voice_emotion.FORM, model_id=settings.voice_emotion_model
     )
@@ -75,7 +81,11 @@ def routes(settings: Settings) -> list[Route]:
     pair = model_endpoint(
         similarity.similarity, form=similarity.FORM, model_id=settings.similarity_model
     )
-    cut_out = task_endpoint(background.background, form=background.FORM)
+    cut_out = task_endpoint(
+        background.background,
+        form=background.FORM,
+        lead=lambda settings, _: settings.background_model,
+    )
     any_model = model_endpoint(predict.predict, form=predict.form_of)
     return [
         Route("/health", health),
@@ -112,7 +122,7 @@ async def show_model(request: Request[State]) -> Response:
 
 def _allowed_headers(names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the request headers that pages of other origins may send; "*" alone means all."""
-    return ("*",) if "*" in names else ("Content-Type", HEADER_LENGTH, *names)
+    return ("*",) if "*" in names else ("Content-Type", HEADER_LENGTH, TIMEOUT_HEADER, *names)
 
 
 def _middleware(settings: Settings) -> list[Middleware]:
@@ -124,6 +134,6 @@ def _middleware(settings: Settings) -> list[Middleware]:
             allow_origins=settings.cors_origins,
             allow_methods=("GET", "POST"),
             allow_headers=_allowed_headers(settings.cors_headers),
-            expose_headers=(*PROVENANCE_HEADERS, HEADER_LENGTH, "Retry-After"),
+            expose_headers=(*PROVENANCE_HEADERS, HEADER_LENGTH, "Retry-After", "Server-Timing"),
         )
     ]

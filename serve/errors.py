@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ExceptionHandler
 
-from runtime.errors import InputError, SlipwayError, TooLargeError
+from runtime.errors import InputError, SlipwayError, TooLargeError, UnavailableError
 from serve.text.messages import truncate
 
 
@@ -27,7 +27,20 @@ class RequestTimeoutError(SlipwayError):
 
 
 class OverloadedError(SlipwayError):
-    """All workers are busy and the queue is full: HTTP 429."""
+    """The server has more to do than it can in time; it did not accept the request: HTTP 429."""
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        """Say after how many seconds the client may try again."""
+        super().__init__(message)
+        self.retry_after_s = max(1, retry_after_s)
+
+
+class DeadlineError(UnavailableError):
+    """An accepted request did not start within its deadline: HTTP 503."""
+
+
+class StoppingError(UnavailableError):
+    """The server ends: HTTP 503, and the server closes the connection."""
 
 
 # the first class that fits an error decides, so a subclass comes before its base
@@ -38,11 +51,12 @@ STATUS: Mapping[type[SlipwayError], int] = {
     RequestTimeoutError: 408,
     UnsupportedMediaError: 415,
     OverloadedError: 429,
+    UnavailableError: 503,
 }
 INTERNAL = "internal error"
 STATUS_HEADERS: Mapping[int, Mapping[str, str]] = {
     408: {"Connection": "close"},
-    429: {"Retry-After": "1"},  # seconds
+    503: {"Retry-After": "1"},  # seconds
 }
 
 
@@ -71,16 +85,24 @@ def error_response(
 
 
 def status_of(error: Exception) -> int | None:
-    """Return the status of an error that the client caused; None for a fault of the server."""
+    """Return the status of an error whose message a client may read; None for any other."""
     return next((code for kind, code in STATUS.items() if isinstance(error, kind)), None)
 
 
 async def answer_slipway_error(request: Request, error: Exception) -> Response:
-    """Respond with the message of an error that the client caused; raise any other again."""
+    """Respond with the message of an error that has a status; raise any other again."""
     status = status_of(error)
     if status is None:
         raise error
-    return error_response(str(error), status=status, headers=STATUS_HEADERS.get(status))
+    return error_response(str(error), status=status, headers=_headers_of(error, status))
+
+
+def _headers_of(error: Exception, status: int) -> Mapping[str, str] | None:
+    if isinstance(error, OverloadedError):
+        return {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, StoppingError):
+        return {**STATUS_HEADERS[status], "Connection": "close"}
+    return STATUS_HEADERS.get(status)
 
 
 async def answer_not_found(request: Request, error: Exception) -> Response:

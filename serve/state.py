@@ -4,8 +4,8 @@ from typing import TypedDict
 
 from runtime.media.decoders import Decoders
 from serve.http.body import UploadBudget
-from serve.http.worker_pool import WorkerPool
 from serve.repository.models import ModelRepository
+from serve.scheduling.scheduler import Scheduler
 from serve.settings import Settings
 
 
@@ -14,6 +14,6 @@ class State(TypedDict):
 
     settings: Settings
     repository: ModelRepository
-    pool: WorkerPool
+    scheduler: Scheduler
     budget: UploadBudget
     decoders: Decoders

@@ -4,7 +4,9 @@
 that serve.
 """
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from runtime.engine.cancellation import Cancellation
 from runtime.engine.resources import cpu_count
 from runtime.errors import ArtifactError
 
@@ -34,6 +37,9 @@ class SessionOptions:
 class Session:
     """A loaded graph. Safe to run from several threads at once."""
 
+    _cancellation: Cancellation | None = None
+    _around: Callable[[], AbstractContextManager[None]] = nullcontext
+
     def __init__(self, path: Path, options: SessionOptions | None = None) -> None:
         """Load an ONNX file.
 
@@ -54,6 +60,23 @@ class Session:
         metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
         return metadata
 
+    def bound(
+        self,
+        cancellation: Cancellation,
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> "Session":
+        """Return this session for one piece of work; the loaded graph is shared.
+
+        Args:
+            cancellation: ends a run within some milliseconds, and refuses later ones. onnxruntime
+                stops between two operators.
+            around: makes a context that surrounds each run; the run begins when it is entered.
+        """
+        session = copy.copy(self)
+        session._cancellation = cancellation
+        session._around = around
+        return session
+
     def run(
         self, feeds: Feeds, output_names: Sequence[str] | None = None
     ) -> dict[str, NDArray[np.generic]]:
@@ -65,9 +88,33 @@ class Session:
 
         Returns:
             Arrays by output name, in the order of `output_names`.
+
+        Raises:
+            CancelledError: the session is bound, and its work was cancelled before or meanwhile.
         """
         names = list(output_names or (output.name for output in self._session.get_outputs()))
-        return dict(zip(names, self._session.run(names, dict(feeds)), strict=True))
+        with self._around():
+            arrays = self._run(names, dict(feeds))
+        return dict(zip(names, arrays, strict=True))
+
+    def _run(
+        self, names: Sequence[str], feeds: dict[str, NDArray[np.generic]]
+    ) -> Sequence[NDArray[np.generic]]:
+        if self._cancellation is None:
+            arrays: Sequence[NDArray[np.generic]] = self._session.run(names, feeds)
+            return arrays
+        options = ort.RunOptions()  # of this run alone: one that was terminated stays so
+
+        def terminate() -> None:
+            options.terminate = True
+
+        with self._cancellation.stopping(terminate):
+            try:
+                arrays = self._session.run(names, feeds, options)
+            except OnnxruntimeError:
+                self._cancellation.check()
+                raise
+        return arrays
 
 
 def _session_options(options: SessionOptions) -> ort.SessionOptions:

@@ -10,8 +10,12 @@ from serve.errors import NotFoundError, json_response
 from serve.http.body import receive_body
 from serve.protocol_v2.infer import HEADER_LENGTH, infer
 from serve.protocol_v2.tensors import metadata
+from serve.protocol_v2.timeout import body_timeout
 from serve.repository.models import find_model
 from serve.repository.provenance import provenance_of
+from serve.scheduling.call import Call
+from serve.scheduling.deadlines import HEADER, parse_timeout
+from serve.scheduling.job import one_turn
 from serve.state import State
 from serve.text.messages import repr_truncated
 
@@ -59,13 +63,25 @@ async def model_infer(request: Request[State]) -> Response:
     header_length = request.headers.get(HEADER_LENGTH)
     settings = state["settings"]
     limit_bytes, timeout_s = settings.max_upload_bytes, settings.timeout_s
-    async with receive_body(
-        request, limit_bytes=limit_bytes, timeout_s=timeout_s, budget=state["budget"]
-    ) as body:
-        audio_s = settings.longest_run_s
-        return await state["pool"].run(
-            lambda: infer(model, body, header_length, max_audio_s=audio_s)
-        )
+    scheduler, model_id = state["scheduler"], model.spec.id
+    client_timeout_s = parse_timeout(request.headers.get(HEADER))
+    with scheduler.admit(model_id, kind=f"infer {model_id}", timeout_s=client_timeout_s) as place:
+        async with receive_body(
+            request, limit_bytes=limit_bytes, timeout_s=timeout_s, budget=state["budget"]
+        ) as body:
+
+            def work(call: Call) -> Response:
+                bound, audio_s = call.bind(model), settings.longest_run_s
+                return infer(bound, body, header_length, max_audio_s=audio_s)
+
+            response, call = await scheduler.run(
+                place,
+                one_turn(work),
+                receive=request.receive,
+                timeout_s=body_timeout(body, header_length),
+            )
+    response.headers["Server-Timing"] = call.stopwatch.header()
+    return response
 
 
 def routes() -> list[Route]:

@@ -79,6 +79,12 @@ def default_ensemble(repository: ModelRepository, settings: Settings) -> Ensembl
     return build_ensemble(weights, repository)
 
 
+def lead_emotion_model(settings: Settings, repository: ModelRepository) -> str:
+    """Return the id of the first default voting model that is served, or of the fallback."""
+    served = (name for name, _ in settings.face_emotion_weights if name in repository)
+    return next(served, settings.face_emotion_model)
+
+
 def check_ensemble(repository: ModelRepository, settings: Settings) -> None:
     """Check that the models of the default ensemble can vote together.
 

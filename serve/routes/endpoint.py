@@ -1,13 +1,12 @@
 """Endpoints of the task routes: receive a body, parse its media, answer in a worker."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from runtime import Model
-from runtime.errors import InputError
 from runtime.media.decoders import Decoders
 from runtime.media.images.decode import Photo, decode_photo
 from runtime.media.video.sample import VideoLimits
@@ -17,6 +16,9 @@ from serve.repository.models import ModelRepository, find_model
 from serve.routes.multi_file import answer_each
 from serve.routes.replies import ImageReply as ImageReply  # the routes import it from here
 from serve.routes.replies import JsonReply as JsonReply
+from serve.scheduling.call import Call
+from serve.scheduling.deadlines import HEADER, parse_timeout
+from serve.scheduling.job import Turns
 from serve.settings import Settings
 from serve.state import State
 from serve.uploads.form import Form
@@ -29,10 +31,13 @@ FRAMES_PER_SECOND = 60  # of a clip, at most; the newest phones record no more
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContext:
-    """The upload of one request, and the models, settings and decoders to answer it with."""
+    """The upload of one request, and the models, settings and decoders to answer it with.
+
+    The models belong to the request: their runs end when its client leaves.
+    """
 
     upload: Upload
-    repository: ModelRepository
+    repository: Mapping[str, Model]
     settings: Settings
     decoders: Decoders
 
@@ -66,7 +71,6 @@ class RequestContext:
 
 Answer = Callable[[RequestContext], JsonReply | ImageReply]  # runs in a worker
 ModelAnswer = Callable[[RequestContext, Model], JsonReply | ImageReply]  # runs in a worker
-Uploads = tuple[Upload | InputError, ...]
 Endpoint = Callable[[Request[State]], Awaitable[Response]]
 
 
@@ -83,62 +87,76 @@ def model_endpoint(
 
     async def respond(request: Request[State]) -> Response:
         model = find_model(request.state["repository"], model_id or request.path_params["model"])
+        name = model.spec.id
         form_of_model = form if isinstance(form, Form) else form(model)
-        return await _respond(request, form_of_model, lambda context: answer(context, model))
+        return await _respond(
+            request, form_of_model, lambda context: answer(context, context.repository[name]), name
+        )
 
     return respond
 
 
-def task_endpoint(answer: Answer, *, form: Form) -> Endpoint:
+def task_endpoint(
+    answer: Answer, *, form: Form, lead: Callable[[Settings, ModelRepository], str]
+) -> Endpoint:
     """Return an endpoint whose task chooses its models among those served, or needs none.
 
     Args:
         answer: makes the reply.
         form: the files and options that the route takes.
+        lead: returns the id of the model in whose queue a request waits.
     """
 
     async def respond(request: Request[State]) -> Response:
-        return await _respond(request, form, answer)
+        model_id = lead(request.state["settings"], request.state["repository"])
+        return await _respond(request, form, answer, model_id)
 
     return respond
 
 
-async def _respond(request: Request[State], form: Form, answer: Answer) -> Response:
-    """Receive the body, then parse and answer it in a worker; a batch file by file."""
+async def _respond(request: Request[State], form: Form, answer: Answer, model_id: str) -> Response:
+    """Let the request in, receive the body, then parse and answer it in a worker."""
     state = request.state
-    settings = state["settings"]
+    settings, scheduler = state["settings"], state["scheduler"]
     content_type = request.headers.get("content-type", "")
+    timeout_s = parse_timeout(request.headers.get(HEADER))
+    kind = f"{request.scope['path']} {model_id}"
+    with scheduler.admit(
+        model_id, kind=kind, media=form.is_recording, timeout_s=timeout_s
+    ) as place:
+        async with receive_body(
+            request,
+            limit_bytes=_body_limit(content_type, settings),
+            timeout_s=settings.timeout_s,
+            budget=state["budget"],
+        ) as body:
 
-    def answer_upload(upload: Upload) -> JsonReply | ImageReply:
-        context = RequestContext(
-            upload=upload,
-            repository=state["repository"],
-            settings=settings,
-            decoders=state["decoders"],
-        )
-        return answer(context)
+            def work(call: Call) -> Turns[Response]:
+                upload = parse_upload(
+                    body,
+                    content_type=content_type,
+                    query=request.query_params.multi_items(),
+                    form=form,
+                    max_files=settings.max_files,
+                )
+                repository = call.bind_all(state["repository"])
 
-    async with receive_body(
-        request,
-        limit_bytes=_body_limit(content_type, settings),
-        timeout_s=settings.timeout_s,
-        budget=state["budget"],
-    ) as body:
+                def answer_one(upload: Upload) -> JsonReply | ImageReply:
+                    context = RequestContext(
+                        upload=upload,
+                        repository=repository,
+                        settings=settings,
+                        decoders=state["decoders"],
+                    )
+                    return answer(context)
 
-        def work() -> Response | Uploads:
-            parsed = parse_upload(
-                body,
-                content_type=content_type,
-                query=request.query_params.multi_items(),
-                form=form,
-                max_files=settings.max_files,
-            )
-            return answer_upload(parsed).response() if isinstance(parsed, Upload) else parsed
+                if isinstance(upload, Upload):
+                    return answer_one(upload).response()
+                return (yield from answer_each(upload, answer=answer_one))
 
-        response_or_uploads = await state["pool"].run(work)
-        if isinstance(response_or_uploads, Response):
-            return response_or_uploads
-        return await answer_each(response_or_uploads, answer=answer_upload, run=state["pool"].run)
+            response, call = await scheduler.run(place, work, receive=request.receive)
+    response.headers["Server-Timing"] = call.stopwatch.header()
+    return response
 
 
 def _body_limit(content_type: str, settings: Settings) -> int:

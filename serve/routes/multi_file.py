@@ -2,17 +2,18 @@
 
 import base64
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from starlette.responses import Response
 
 from runtime.artifact.schema import to_json
-from runtime.errors import InputError, TooLargeError
+from runtime.errors import CancelledError, InputError, TooLargeError
 from serve.errors import INTERNAL, json_response, status_of
 from serve.repository.provenance import AnswerProvenance
 from serve.routes.replies import ImageReply, JsonReply
+from serve.scheduling.job import Turns
 from serve.uploads.parse import Upload
 
 MAX_IMAGE_BYTES = 32 * 2**20  # of the encoded images of one response; base64 makes them 4/3
@@ -29,38 +30,38 @@ class FileAnswer:
     image_bytes: int = 0
 
 
-async def answer_each(
+def answer_each(
     uploads: Sequence[Upload | InputError],
     *,
     answer: Callable[[Upload], JsonReply | ImageReply],
-    run: Callable[[Callable[[], FileAnswer]], Awaitable[FileAnswer]],
-) -> Response:
-    """Return the response for several files. Between two of them, workers serve other requests.
+) -> Turns[Response]:
+    """Return the response for several files, a turn each. Turns of other requests come between.
 
     Args:
         uploads: in order; an error in place of a file that the body does not hold well formed.
         answer: makes the reply to one upload.
-        run: runs a function in a worker.
     """
     answers: list[FileAnswer] = []
-    for upload in uploads:
+    for index, upload in enumerate(uploads):
+        yield len(uploads) - index
         room_bytes = MAX_IMAGE_BYTES - sum(entry.image_bytes for entry in answers)
-        answers.append(await _answer_file(upload, answer, run, room_bytes))
+        answers.append(_answer_file(upload, answer, room_bytes))
     content = {"results": [entry.content for entry in answers]}
     provenance = _join_provenance([entry.provenance for entry in answers if entry.provenance])
     return json_response(content, headers=provenance.headers if provenance else None)
 
 
-async def _answer_file(
+def _answer_file(
     upload: Upload | InputError,
     answer: Callable[[Upload], JsonReply | ImageReply],
-    run: Callable[[Callable[[], FileAnswer]], Awaitable[FileAnswer]],
     room_bytes: int,
 ) -> FileAnswer:
     if isinstance(upload, InputError):
         return _error_answer(upload)
     try:
-        return await run(lambda: _reply_answer(answer(upload), room_bytes))
+        return _reply_answer(answer(upload), room_bytes)
+    except CancelledError:  # nobody waits for the others either
+        raise
     except Exception as error:  # a fault in one file must not lose the others
         return _error_answer(error)
 

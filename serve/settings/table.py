@@ -72,7 +72,7 @@ class Settings:
             _LIMIT,
             "TIMEOUT",
             kinds.integer(1, 3600),
-            "seconds for the head of a request to arrive, and for its body",
+            "seconds for the head of a request to arrive, for its body, and until it starts",
         ),
     )
     max_files: int = field(
@@ -84,13 +84,22 @@ class Settings:
             "files of a request that are answered one by one",
         ),
     )
+    queue_s: int = field(
+        default=2,
+        metadata=row(
+            _LIMIT,
+            "SLIPWAY_QUEUE_SECONDS",
+            kinds.integer(0, 3600),
+            "seconds until a request starts; one that would wait for longer gets 429",
+        ),
+    )
     queue: int = field(
-        default=64,
+        default=512,
         metadata=row(
             _LIMIT,
             "SLIPWAY_QUEUE",
             kinds.integer(0, 65536),
-            "requests that may wait for a worker; one more gets 429",
+            "requests that may wait for one model, however short they are; one more gets 429",
         ),
     )
     max_pixels: int = field(  # 48 MB as RGB, and some copies

@@ -16,6 +16,11 @@ class Form:
     objects: bool = False  # JSON may hold an object in place of a file, passed on as its text
 
     @property
+    def is_recording(self) -> bool:
+        """Return whether the files are clips or sounds, which are decoded in a process."""
+        return self.noun in ("video", "sound")
+
+    @property
     def counts(self) -> tuple[int, int]:
         """Return the fewest and the most files of a request."""
         single = len(self.files) - 1

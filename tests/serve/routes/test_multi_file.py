@@ -1,8 +1,7 @@
 """Several files in one request, over HTTP: each gets its own answer, in order."""
 
-import asyncio
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -194,11 +193,12 @@ def test_a_server_fault_in_one_file_does_not_lose_the_others(
         provenance = AnswerProvenance("m", 1, "0" * 64, "float", "pretrained", ())
         return JsonReply(provenance, {"size": len(upload.files[0])})
 
-    async def run(work: Callable[[], multi_file.FileAnswer]) -> multi_file.FileAnswer:
-        return work()
-
     uploads = [Upload((DARK,), {}), Upload((BRIGHT,), {})]
-    response = asyncio.run(multi_file.answer_each(uploads, answer=answer, run=run))
+    turns = multi_file.answer_each(uploads, answer=answer)
+    assert [next(turns), next(turns)] == [2, 1]  # files left before each of them
+    with pytest.raises(StopIteration) as end:
+        next(turns)
+    response = end.value.value
     answers = orjson.loads(response.body)["results"]
     assert answers[0] == {"error": "internal error", "status": 500}
     assert answers[1]["result"] == {"size": len(BRIGHT)}

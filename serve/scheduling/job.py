@@ -1,0 +1,131 @@
+"""Run the turns of one request in worker threads, and hand its result to the event loop."""
+
+import asyncio
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Generic, TypeVar
+
+from runtime.errors import CancelledError
+from serve.scheduling.call import Call
+from serve.scheduling.slots import Slots
+from serve.scheduling.ticket import Ticket
+from serve.scheduling.workers import Workers
+
+T = TypeVar("T")
+
+# The work of a request: it yields between two turns, and each time the number of turns that are
+# left, at least 1. Turns of other requests run meanwhile.
+Turns = Generator[int, None, T]
+
+
+def one_turn(function: Callable[[Call], T]) -> Callable[[Call], Turns[T]]:
+    """Return the work of a request that takes a single turn: one call of a function."""
+
+    def work(call: Call) -> Turns[T]:
+        yield from ()
+        return function(call)
+
+    return work
+
+
+class Job(Generic[T]):
+    """One request on its way through the slots. Create it and call `stop` on the event loop."""
+
+    def __init__(
+        self,
+        turns: Turns[T],
+        call: Call,
+        *,
+        slots: Slots,
+        workers: Workers,
+        model: str,
+        turn_s: float,
+        check_turns: Callable[[int], None],
+    ) -> None:
+        """Queue the first turn.
+
+        Args:
+            turns: the work.
+            call: its cancellation and stopwatch.
+            slots: in which the turns run.
+            workers: threads, as many as there are slots.
+            model: whose clock the turns are charged to.
+            turn_s: seconds that one turn is expected to take.
+            check_turns: called with the number of turns when it is known that there are several;
+                raises OverloadedError if they find no room.
+        """
+        self._loop = asyncio.get_running_loop()
+        self.result: asyncio.Future[T] = self._loop.create_future()
+        self._turns = turns
+        self.call = call
+        self._slots = slots
+        self._check_turns = check_turns
+        self._stop_error: Exception | None = None
+        self._ended = 0  # turns that asked for another one
+        self._ticket = Ticket(model, turn_s, lambda: workers.put(self._run))
+        slots.request(self._ticket)
+
+    @property
+    def turn_s(self) -> float:
+        """Return the seconds that a turn took, once the job has ended."""
+        return self.call.stopwatch.work_s / max(1, self._ended)
+
+    def expire(self, error: Exception) -> None:
+        """End the request with an error if its first turn did not begin."""
+        if not self._ended and self._slots.drop(self._ticket):
+            self._close(error)
+
+    def stop(self, error: Exception) -> None:
+        """End the request with an error: at once if it waits, else as soon as its run stops."""
+        if self._stop_error is not None:
+            return
+        self._stop_error = error
+        self.call.cancellation.cancel()
+        if self._slots.drop(self._ticket):
+            self._close(error)
+
+    def _close(self, error: Exception) -> None:
+        """End a request that waits."""
+        self._turns.close()
+        self._finish(error)
+
+    def _run(self) -> None:
+        """Run one turn in a worker; then the slot is free, and the result on its way."""
+        stopwatch = self.call.stopwatch
+        stopwatch.start()
+        turns = 0
+        finish: Callable[[], None] | None = None
+        try:
+            self.call.cancellation.check()
+            turns = self._next_turn()
+        except StopIteration as end:
+            finish = partial(self._finish, None, end.value)
+        except BaseException as error:  # also what ends a thread: the client waits for an answer
+            stopped = isinstance(error, CancelledError) and self._stop_error
+            finish = partial(self._finish, stopped or error)
+        stopwatch.stop()
+        self._slots.release(self._ticket, turns=turns)  # with turns, another thread may go on
+        if finish is not None:
+            self._send(finish)
+
+    def _next_turn(self) -> int:
+        turns = next(self._turns)
+        if not self._ended:
+            self._check_turns(turns)
+        self._ended += 1
+        return turns
+
+    def _send(self, finish: Callable[[], None]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(finish)
+        except RuntimeError:
+            return  # the loop is closed: the server ended without waiting for this request
+
+    def _finish(self, error: BaseException | None, *values: T) -> None:
+        """Set the result to the error, else to the value."""
+        if self.result.done():  # its task was cancelled
+            return
+        if error is not None:
+            self.result.set_exception(error)
+        for value in values:
+            self.result.set_result(value)

@@ -1,0 +1,284 @@
+"""Let requests in, run them in fair order, and stop those that nobody waits for."""
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect
+
+from runtime.engine.resources import cpu_count
+from serve.errors import DeadlineError, OverloadedError, StoppingError
+from serve.scheduling.arrivals import Arrivals
+from serve.scheduling.call import Call, RunSlots
+from serve.scheduling.job import Job, Turns
+from serve.scheduling.service_times import ServiceTimes
+from serve.scheduling.slots import Slots
+from serve.scheduling.workers import Workers
+
+T = TypeVar("T")
+Receive = Callable[[], Awaitable[Any]]  # of an ASGI request; its next message after the body
+
+# Clips and sounds wait for decoder processes, not for a CPU: as many more as may hang at once.
+MORE_MEDIA_THREADS = 2
+SLACK = (
+    2.0  # times the limits, for a request whose body is complete: it is refused in a pile-up only
+)
+CLOSE_S = 1.0  # for a thread that still runs when the server ends
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most work that waits."""
+
+    queue_s: float  # until a request starts
+    queue_requests: int  # of one model
+    timeout_s: float  # until a request starts, whatever the queue
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A request whose head was let in."""
+
+    model: str  # whose queue it joins
+    kind: str  # of work, whose time is measured
+    media: bool
+    number: int  # of its arrival
+    timeout_s: float | None  # of the client, from now on
+    since_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Slots, and as many threads to work in them."""
+
+    slots: Slots
+    workers: Workers
+    arrivals: Arrivals
+
+
+class Scheduler:
+    """The queues of all models. Use it on the event loop that runs it.
+
+    A request for images, texts or tensors is one job in a slot, of which there is one per CPU. A
+    request for a clip or sound decodes in a thread of a second pool, and has a slot only around its
+    graph runs.
+    """
+
+    def __init__(self, limits: Limits, *, cpus: int | None = None) -> None:
+        """Start the threads.
+
+        Args:
+            limits: of the queues.
+            cpus: slots; None for the CPUs that this process may use.
+        """
+        count = cpus or cpu_count()
+        self._limits = limits
+        self._times = ServiceTimes()
+        self._compute = _pool(count, "slipway")
+        self._media = _pool(count + MORE_MEDIA_THREADS, "slipway-media")
+        self._jobs: set[Job[Any]] = set()
+        self._stopping = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def seed(self, kind: str, seconds: float) -> None:
+        """Set how long work of this kind takes, until a request of this kind was timed."""
+        self._times.seed(kind, seconds)
+
+    @contextmanager
+    def admit(
+        self, model: str, *, kind: str, media: bool = False, timeout_s: float | None = None
+    ) -> Iterator[Place]:
+        """Let a request in whose head has arrived; the block reads its body and calls `run`.
+
+        Args:
+            model: the id whose queue it joins.
+            kind: of work, whose time is measured: requests of one route and model.
+            media: whether it decodes a clip or sound.
+            timeout_s: the client's own; None if it has none.
+
+        Raises:
+            OverloadedError: it would not start within its deadline, or the queue's bound.
+            StoppingError: the server ends.
+        """
+        if self._stopping:
+            raise StoppingError("the server is stopping; send the request to another one")
+        pool, now_s = self._pool(media), time.monotonic()
+        arriving = pool.arrivals.count(model, now_s)
+        self._check(pool, model, kind, timeout_s, arriving=arriving)
+        number = pool.arrivals.add(model, now_s)
+        try:
+            yield Place(model, kind, media, number, timeout_s, now_s)
+        finally:
+            pool.arrivals.remove(model, number)
+
+    async def run(
+        self,
+        place: Place,
+        work: Callable[[Call], Turns[T]],
+        *,
+        receive: Receive,
+        timeout_s: float | None = None,
+    ) -> tuple[T, Call]:
+        """Run the work of a request whose body is complete.
+
+        Args:
+            place: from `admit`.
+            work: makes the generator that worker threads run, turn by turn.
+            receive: tells that the client left; the work then ends.
+            timeout_s: that the body asks for, from now on; None if it asks for none.
+
+        Returns:
+            The result of the work, and the call with its stopwatch.
+
+        Raises:
+            OverloadedError: so much came before it meanwhile that it would not start in time; or it
+                has several turns, others wait, and there is no room for all of them.
+            DeadlineError: it did not start in time.
+            ClientDisconnect: the client left.
+            StoppingError: the server ends and waits no longer.
+        """
+        pool = self._pool(place.media)
+        pool.arrivals.remove(place.model, place.number)
+        left_s = self._seconds_left(place, timeout_s)
+        self._check(pool, place.model, place.kind, left_s, slack=SLACK)
+        job = self._start(pool, place, work)
+        loop = asyncio.get_running_loop()
+        watch = loop.create_task(_watch(receive, job))
+        late = DeadlineError(
+            f"the request waited {left_s:.3g} s and did not start; try again later"
+        )
+        timer = loop.call_later(left_s, job.expire, late)
+        try:
+            result = await job.result
+        except asyncio.CancelledError:
+            job.stop(ClientDisconnect())
+            raise
+        finally:
+            timer.cancel()
+            watch.cancel()
+            self._forget(job)
+        self._times.observe(place.kind, job.turn_s)
+        return result, job.call
+
+    def stop_admitting(self) -> None:
+        """Refuse every new request with 503 from now on; those that were let in go on."""
+        self._stopping = True
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Wait until every request that was let in has its result, then end those that have none.
+
+        Args:
+            timeout_s: to wait; what waits or runs after that gets 503.
+
+        Returns:
+            Whether all had their result in time.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            for job in self._jobs:
+                job.stop(StoppingError("the server is stopping; the request was not finished"))
+            return False
+        return True
+
+    def close(self) -> None:
+        """End the threads; one that still runs ends with the process."""
+        for job in self._jobs:
+            job.stop(StoppingError("the server stopped; the request was not finished"))
+        for pool in (self._compute, self._media):
+            pool.workers.close(CLOSE_S)
+
+    def _pool(self, media: bool) -> Pool:
+        return self._media if media else self._compute
+
+    def _seconds_left(self, place: Place, timeout_s: float | None) -> float:
+        """Return the seconds that a request whose body is complete may wait."""
+        limits = [self._limits.timeout_s]
+        if place.timeout_s is not None:
+            limits.append(place.timeout_s - (time.monotonic() - place.since_s))
+        if timeout_s is not None:
+            limits.append(timeout_s)
+        return max(0.0, min(limits))
+
+    def _check(
+        self,
+        pool: Pool,
+        model: str,
+        kind: str,
+        left_s: float | None,
+        *,
+        arriving: int = 0,
+        slack: float = 1.0,
+    ) -> None:
+        """Raise OverloadedError if a request would not start in time."""
+        slots, limits = pool.slots, self._limits
+        wait_s = slots.expected_wait_s(model, self._times.expected_s(kind), arriving=arriving)
+        waiting = slots.waiting(model) + arriving
+        most_s = limits.timeout_s if left_s is None else min(left_s, limits.timeout_s)
+        # one request per slot may wait for longer, or a slow model would have no queue
+        if waiting >= slots.count:
+            most_s = min(most_s, slack * limits.queue_s)
+        if wait_s > most_s:
+            raise OverloadedError(
+                f"{waiting} requests wait for {model}, and another would start in about "
+                f"{wait_s:.3g} s; allowed: {most_s:.3g} s; try again later",
+                retry_after_s=math.ceil(wait_s),
+            )
+        if wait_s and waiting >= slack * limits.queue_requests:
+            raise OverloadedError(
+                f"every CPU is busy, and {waiting} requests wait for {model}; allowed to wait: "
+                f"{limits.queue_requests}; try again later",
+                retry_after_s=math.ceil(wait_s),
+            )
+
+    def _start(self, pool: Pool, place: Place, work: Callable[[Call], Turns[T]]) -> Job[T]:
+        run_slots = RunSlots(self._compute.slots, self._times, place.model)
+        call = Call(run_slots=run_slots if place.media else None)
+        turn_s = self._times.expected_s(place.kind)
+
+        def check_turns(turns: int) -> None:
+            waiting_s = pool.slots.waiting_s(place.model)
+            most_s = SLACK * self._limits.queue_s
+            wait_s = (waiting_s + (turns - 1) * turn_s) / pool.slots.count
+            if waiting_s and wait_s > most_s:
+                raise OverloadedError(
+                    f"the request has {turns} files, others wait for {place.model}, and the last "
+                    f"would start in about {wait_s:.3g} s; allowed: {most_s:.3g} s; send fewer "
+                    "files, or try again later",
+                    retry_after_s=math.ceil(wait_s),
+                )
+
+        job = Job(
+            work(call),
+            call,
+            slots=pool.slots,
+            workers=pool.workers,
+            model=place.model,
+            turn_s=turn_s,
+            check_turns=check_turns,
+        )
+        self._jobs.add(job)
+        self._idle.clear()
+        return job
+
+    def _forget(self, job: Job[Any]) -> None:
+        self._jobs.discard(job)
+        if not self._jobs:
+            self._idle.set()
+
+
+def _pool(count: int, name: str) -> Pool:
+    return Pool(Slots(count), Workers(count, name=name), Arrivals())
+
+
+async def _watch(receive: Receive, job: Job[Any]) -> None:
+    """End a job when its client leaves."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        job.stop(ClientDisconnect())

@@ -1,0 +1,73 @@
+"""Time the stages of a request for the header Server-Timing."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class Stopwatch:
+    """The seconds of a request in each stage. One thread at a time uses it.
+
+    A turn of work is decoding until its last run of a graph ends, without the runs; what follows
+    is encoding. Work without a run is decoding.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        """Begin with the queue."""
+        self._clock = clock
+        self._mark = clock()
+        self._ran = False
+        self.queue_s = 0.0
+        self.decode_s = 0.0
+        self.run_s = 0.0
+        self.encode_s = 0.0
+
+    def start(self) -> None:
+        """End waiting: a turn of work begins."""
+        self.queue_s += self._lap()
+        self._ran = False
+
+    def stop(self) -> None:
+        """End the turn; until the next one the request waits."""
+        if self._ran:
+            self.encode_s += self._lap()
+        else:
+            self.decode_s += self._lap()
+
+    def wait(self) -> None:
+        """End decoding: the turn waits for a slot for its run."""
+        self.decode_s += self._lap()
+
+    def ready(self) -> None:
+        """End the wait for a slot."""
+        self.queue_s += self._lap()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count the block as a run; what came before it in this turn was decoding."""
+        self.decode_s += self._lap()
+        try:
+            yield
+        finally:
+            self.run_s += self._lap()
+            self._ran = True
+
+    @property
+    def work_s(self) -> float:
+        """Return the seconds that the request did not wait."""
+        return self.decode_s + self.run_s + self.encode_s
+
+    def header(self) -> str:
+        """Return the value of Server-Timing: milliseconds by stage."""
+        stages = {
+            "queue": self.queue_s,
+            "decode": self.decode_s,
+            "run": self.run_s,
+            "encode": self.encode_s,
+        }
+        return ", ".join(f"{name};dur={1000 * seconds:.3f}" for name, seconds in stages.items())
+
+    def _lap(self) -> float:
+        """Return the seconds since the last call."""
+        mark, self._mark = self._mark, self._clock()
+        return self._mark - mark
