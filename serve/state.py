@@ -2,7 +2,7 @@
 
 from typing import TypedDict
 
-from runtime.media.decoders import Decoders
+from runtime.media.isolation.pool import IsolatedDecoders
 from serve.http.body import UploadBudget
 from serve.repository.models import ModelRepository
 from serve.scheduling.scheduler import Scheduler
@@ -16,4 +16,4 @@ class State(TypedDict):
     repository: ModelRepository
     scheduler: Scheduler
     budget: UploadBudget
-    decoders: Decoders
+    decoders: IsolatedDecoders

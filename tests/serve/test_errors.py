@@ -14,6 +14,7 @@ from runtime.errors import (
     InputError,
     SlipwayError,
     TooLargeError,
+    UnavailableError,
 )
 from runtime.tasks import background
 from serve.errors import (
@@ -41,6 +42,7 @@ from tests.support.images import solid
         (RequestTimeoutError, 408),
         (UnsupportedMediaError, 415),
         (OverloadedError, 429),
+        (UnavailableError, 503),
         (ArtifactError, None),
     ],
 )

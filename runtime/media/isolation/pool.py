@@ -1,8 +1,10 @@
 """The decoders of `runtime.media.decoders` in worker processes, one for each running request."""
 
-import threading
+import copy
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
+from functools import partial
+from itertools import islice
 from typing import Any, Self
 
 import numpy as np
@@ -10,13 +12,22 @@ import numpy as np
 from runtime.arrays import Waveform
 from runtime.artifact.schema import to_json
 from runtime.artifact.steps import Step
-from runtime.errors import ArtifactError, DecodeError, TooLargeError
+from runtime.engine.cancellation import Cancellation
+from runtime.engine.resources import cpu_count
+from runtime.errors import ArtifactError, DecodeError, TooLargeError, UnavailableError
 from runtime.media.audio import decode as audio
 from runtime.media.audio.parts.wav import is_plain_wav
 from runtime.media.isolation.clips import ClipRequest, read_sampled
-from runtime.media.isolation.process import SUPPORTED, Budget, WorkerDiedError, WorkerProcess
+from runtime.media.isolation.process import (
+    SUPPORTED,
+    Budget,
+    WorkerDiedError,
+    WorkerLostError,
+    WorkerProcess,
+)
 from runtime.media.isolation.sounds import SoundRequest
 from runtime.media.isolation.wire import REFUSALS, Message, WireError, read_array, read_warnings
+from runtime.media.isolation.workers import Workers
 from runtime.media.video import sample as video
 from runtime.media.video.sample import SampledFrames, VideoLimits
 
@@ -24,6 +35,8 @@ JOBS = "runtime.media.isolation.jobs"
 TIMEOUT_S = 20.0
 ALARM_MARGIN_S = 10.0
 MEMORY_BYTES = 512 * 2**20  # the video decoder keeps up to 17 frames of 14 MiB (4096 x 2304 px)
+HUNG_WORKERS = 2  # that take the place of no other file: workers may be this many more than CPUs
+IDLE_S = 30.0  # after which an idle worker gives its memory back; a new one starts in 0.1 s
 _SOUND_PACE = 10.0  # seconds of sound that allow another second of decoding
 _INVALID_REPLY = "the file cannot be decoded: the decoder process sent an invalid reply"
 
@@ -42,24 +55,35 @@ class IsolatedDecoders:
         memory_bytes: int = MEMORY_BYTES,
         jobs: str = JOBS,
         alarm_margin_s: float = ALARM_MARGIN_S,
+        workers: int | None = None,
+        idle_s: float = IDLE_S,
     ) -> None:
         """Create a pool without workers.
 
         Args:
             timeout_s: seconds that the decoding of one file may take; a sound may take a second
-                more for every ten seconds that it lasts.
+                more for every ten seconds that it lasts. As many seconds may pass before it starts.
             memory_bytes: memory that a worker may use, besides the file and one copy of it.
             jobs: the module whose JOBS the workers offer.
             alarm_margin_s: seconds after timeout_s when a worker ends itself, for when this
                 process was killed and cannot kill it.
+            workers: the most processes at a time; None for HUNG_WORKERS more than CPUs.
+            idle_s: seconds after which an idle worker ends.
         """
         self._timeout_s = timeout_s
         self._memory_bytes = memory_bytes
-        self._jobs = jobs
-        self._alarm_margin_s = alarm_margin_s
-        self._idle: list[WorkerProcess] = []
-        self._lock = threading.Lock()
-        self._closed = False
+        self._cancellation = Cancellation()
+        self._workers = Workers(
+            partial(WorkerProcess, jobs=jobs, alarm_s=timeout_s + alarm_margin_s),
+            most=workers or cpu_count() + HUNG_WORKERS,
+            idle_s=idle_s,
+        )
+
+    def stopped_by(self, cancellation: Cancellation) -> Self:
+        """Return decoders with the same workers, whose requests the cancellation ends."""
+        bound = copy.copy(self)
+        bound._cancellation = cancellation
+        return bound
 
     def stream_audio(
         self,
@@ -74,11 +98,14 @@ class IsolatedDecoders:
         Raises:
             DecodeError: also if the worker crashes or sends an invalid reply.
             TooLargeError: also if decoding takes too long.
+            CancelledError, UnavailableError: as `ask`.
         """
         if is_plain_wav(data) or not SUPPORTED:
-            yield from audio.stream_audio(
+            for block in audio.stream_audio(
                 data, sampling_rate=sampling_rate, max_seconds=max_seconds, warn=warn
-            )
+            ):
+                self._cancellation.check()
+                yield block
             return
         arguments = to_json(SoundRequest(sampling_rate, max_seconds))
         budget, samples_left = Budget(self._timeout_s), (max_seconds + 1) * sampling_rate
@@ -88,7 +115,7 @@ class IsolatedDecoders:
                 for warning in warnings:
                     warn(warning)
                 samples_left -= block.size
-                budget.left_s += block.size / sampling_rate / _SOUND_PACE
+                budget.allowed_s += block.size / sampling_rate / _SOUND_PACE
                 yield block
 
     def sample_frames(
@@ -99,6 +126,7 @@ class IsolatedDecoders:
         Raises:
             DecodeError: also if the worker crashes or sends an invalid reply.
             TooLargeError: also if decoding takes too long.
+            CancelledError, UnavailableError: as `ask`.
         """
         if not SUPPORTED:
             return video.sample_frames(data, count=count, steps=steps, limits=limits)
@@ -119,18 +147,48 @@ class IsolatedDecoders:
         """Run a job on a file in a worker and yield the parts of its answer as they arrive.
 
         The worker serves later requests only if this generator runs to its end; a caller that
-        stops early closes it, which kills the worker.
+        stops early closes it, which kills the worker. If a worker does not start or is killed from
+        outside, a new one repeats the job within the same seconds again, and the parts that the
+        caller has are left out: a job answers a file with the same parts every time.
 
         Raises:
             InputError: the worker refused the file, crashed on it, or took too long.
+            UnavailableError: two workers were lost, or none was free in time.
+            CancelledError: the cancellation ended the work.
             RuntimeError: the job has a bug; the message holds the worker's traceback.
         """
         memory_bytes = self._memory_bytes + 2 * len(data)
         fields = {"job": job, "arguments": arguments, "memory_bytes": memory_bytes}
-        reply = request = Message("request", fields, data)
-        with self._lend_worker() as worker:
+        request = Message("request", fields, data)
+        delivered = 0
+        with self._workers.place(self._cancellation, wait_s=self._timeout_s):
+            try:
+                with closing(self._ask_worker(request, budget, fresh=False)) as parts:
+                    for part in parts:
+                        delivered += 1
+                        yield part
+            except WorkerLostError:
+                self._cancellation.check()
+            else:
+                return
+            budget.spent_s = 0.0
+            try:
+                with closing(self._ask_worker(request, budget, fresh=True)) as parts:
+                    yield from islice(parts, delivered, None)
+            except WorkerLostError as error:
+                self._cancellation.check()
+                raise UnavailableError(
+                    f"the file was not decoded, in two attempts: {error}; try again later"
+                ) from None
+
+    def _ask_worker(
+        self, request: Message, budget: Budget, *, fresh: bool
+    ) -> Generator[Message, None, None]:
+        reply = request
+        with self._workers.lend(self._cancellation, fresh=fresh) as worker:
             try:
                 for reply in worker.ask(request, budget):
+                    self._cancellation.check()
                     if reply.kind == "part":
                         yield reply
             except TimeoutError:
@@ -143,42 +201,7 @@ class IsolatedDecoders:
 
     def close(self) -> None:
         """Kill the idle workers now, and each busy one as soon as its request ends."""
-        with self._lock:
-            self._closed = True
-            workers, self._idle = self._idle, []
-        for worker in workers:
-            worker.kill()
-
-    @contextmanager
-    def _lend_worker(self) -> Iterator[WorkerProcess]:
-        """Lend an idle worker, or a new one, to the block and take it back afterwards.
-
-        Kill it if an exception leaves the block, because its remaining replies would reach the next
-        request; or if the pool was closed meanwhile.
-        """
-        worker = self._pop_idle() or WorkerProcess(
-            jobs=self._jobs, alarm_s=self._timeout_s + self._alarm_margin_s
-        )
-        try:
-            yield worker
-        except BaseException:
-            worker.kill()
-            raise
-        with self._lock:
-            if not self._closed:
-                self._idle.append(worker)
-                return
-        worker.kill()
-
-    def _pop_idle(self) -> WorkerProcess | None:
-        """Return an idle worker that is alive; None if there is none."""
-        with self._lock:
-            while self._idle:
-                worker = self._idle.pop()
-                if worker.is_alive():
-                    return worker
-                worker.kill()
-        return None
+        self._workers.close()
 
     def __enter__(self) -> Self:
         return self

@@ -6,6 +6,7 @@ Its standard input is a socket, from which it reads requests and to which it wri
 ends when the other end of the socket closes.
 """
 
+import contextlib
 import importlib
 import os
 import resource
@@ -15,6 +16,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from runtime.errors import InputError
 from runtime.media.isolation import wire
@@ -27,6 +29,10 @@ def main(jobs_module: str, alarm_s: str) -> None:
     jobs: Mapping[str, Job] = importlib.import_module(jobs_module).JOBS
     connection = _take_over_socket()
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the server's may be ignored, and inherited
+    signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # ends as by any other signal, without an exit code
+    _volunteer_for_oom_killer()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold a client's file
     wire.send(connection, Message("ready"))
     while (request := _receive(connection)) is not None:
@@ -38,6 +44,12 @@ def main(jobs_module: str, alarm_s: str) -> None:
             wire.send(connection, reply)
             signal.setitimer(signal.ITIMER_REAL, float(alarm_s))
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _volunteer_for_oom_killer() -> None:
+    """Have Linux end this process, whose request is tried again, before the server."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
 def _take_over_socket() -> Connection:
@@ -89,5 +101,5 @@ def _receive(connection: Connection) -> Message | None:
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except (BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
+    except (BrokenPipeError, ConnectionResetError):
         os._exit(0)  # the pool is gone

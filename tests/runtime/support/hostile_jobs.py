@@ -44,6 +44,18 @@ def abort(data: bytes) -> None:
     os.abort()
 
 
+def killed(data: bytes) -> None:
+    """End as the OOM killer ends a process, every time."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_once(data: bytes) -> None:
+    """End as the OOM killer ends a process, if the path in the data does not exist yet."""
+    if not _path_in(data).exists():
+        _path_in(data).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def exit_at_once(data: bytes) -> None:
     os._exit(3)
 
@@ -144,6 +156,8 @@ MISBEHAVIOURS: Mapping[str, Callable[[bytes], None]] = {
         spin,
         crash,
         abort,
+        killed,
+        killed_once,
         exit_at_once,
         close_connection,
         allocate,
@@ -174,6 +188,13 @@ def sound(arguments: Mapping[str, Any], data: bytes) -> Iterator[Message]:
         for _ in range(20):
             time.sleep(0.05)
             yield array_message({}, block)
+        return
+    if name == "drip_killed_once":
+        for index in range(20):
+            time.sleep(0.03)
+            if index == 16:
+                killed_once(data)
+            yield array_message({}, np.zeros(160, np.float32))
         return
     if name in MISBEHAVIOURS:
         MISBEHAVIOURS[name](data)

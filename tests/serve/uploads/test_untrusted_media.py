@@ -1,7 +1,9 @@
 """Files that make a decoder hang or crash: their sender gets an error, other requests go on."""
 
 import functools
+import os
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -58,6 +60,50 @@ def test_file_that_crashes_its_decoder_is_refused(client: httpx.Client) -> None:
     message = "the file cannot be decoded: the decoder process ended by signal 11, SIGSEGV"
     assert response.json() == {"error": message}
     assert client.post(VOICE_ROUTE, content=b"echo").status_code == 200
+
+
+def test_a_decoder_that_is_killed_once_costs_nothing(client: httpx.Client, tmp_path: Path) -> None:
+    response = client.post(VOICE_ROUTE, content=f"killed_once {tmp_path / 'mark'}".encode())
+    assert response.status_code == 200, response.text
+    assert (tmp_path / "mark").exists()
+
+
+def test_a_file_is_not_blamed_for_decoders_that_are_killed(client: httpx.Client) -> None:
+    response = client.post(VOICE_ROUTE, content=b"killed")
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "1"
+    assert response.json() == {
+        "error": "the file was not decoded, in two attempts: "
+        "the decoder process ended by signal 9, SIGKILL; try again later"
+    }
+    assert client.post(VOICE_ROUTE, content=b"echo").status_code == 200
+
+
+def test_of_several_files_the_one_without_a_decoder_is_503(client: httpx.Client) -> None:
+    files = [("audio", b"echo"), ("audio", b"killed"), ("audio", b"crash")]
+    parts = [(name, ("file", data)) for name, data in files]
+    results = client.post(VOICE_ROUTE, files=parts).json()["results"]
+    assert [result.get("status", 200) for result in results] == [200, 503, 400]
+
+
+def test_good_files_are_never_refused_while_decoders_are_killed(root: Path) -> None:
+    data = sound(tone(seconds=120), kind="FLAC", subtype="PCM_16")
+    with serving("--artifacts", str(root)) as server, httpx.Client(base_url=server.url) as client:
+
+        def post(_: int) -> int:
+            return client.post(VOICE_ROUTE, content=data, timeout=30).status_code
+
+        with ThreadPoolExecutor(4) as threads:
+            futures = [threads.submit(post, number) for number in range(16)]
+            killed: set[int] = set()
+            while not all(future.done() for future in futures):
+                for worker in workers(server.process.pid):
+                    os.kill(worker, signal.SIGKILL)
+                    killed.add(worker)
+                time.sleep(0.4)  # most of them decode
+        assert {future.result() for future in futures} <= {200, 503}
+        assert len(killed) > 2
+        assert post(0) == 200
 
 
 def test_clips_are_decoded_in_a_worker_process(client: httpx.Client, tmp_path: Path) -> None:
