@@ -22,6 +22,7 @@ from serve.protocol_v2.tensors import (
     to_bytes,
     to_flat_list,
 )
+from serve.protocol_v2.timeout import parse_timeout
 from serve.repository.provenance import provenance_of
 from serve.text.integers import parse_integer
 from serve.text.messages import json_type, repr_truncated
@@ -97,6 +98,7 @@ def parse_request(body: bytes, header_length: str | None, spec: Spec) -> InferRe
     request_id = content.get("id")
     if request_id is not None and not isinstance(request_id, str):
         raise InputError(f"id is {repr_truncated(request_id)}; allowed: a string")
+    parse_timeout(_parameters(content, "the request"))
     feeds = _parse_inputs(_objects(content, "inputs"), memoryview(body)[length:], spec)
     return InferRequest(request_id, feeds, _parse_outputs(content, spec))
 

@@ -14,7 +14,7 @@ from serve.protocol_v2.timeout import body_timeout
 from serve.repository.models import find_model
 from serve.repository.provenance import provenance_of
 from serve.scheduling.call import Call
-from serve.scheduling.deadlines import HEADER, parse_timeout
+from serve.scheduling.deadlines import HEADER, request_timeout
 from serve.scheduling.job import one_turn
 from serve.state import State
 from serve.text.messages import repr_truncated
@@ -64,7 +64,7 @@ async def model_infer(request: Request[State]) -> Response:
     settings = state["settings"]
     limit_bytes, timeout_s = settings.max_upload_bytes, settings.timeout_s
     scheduler, model_id = state["scheduler"], model.spec.id
-    client_timeout_s = parse_timeout(request.headers.get(HEADER))
+    client_timeout_s = request_timeout(request.headers.get(HEADER))
     with scheduler.admit(model_id, kind=f"infer {model_id}", timeout_s=client_timeout_s) as place:
         async with receive_body(
             request, limit_bytes=limit_bytes, timeout_s=timeout_s, budget=state["budget"]

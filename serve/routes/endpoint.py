@@ -17,7 +17,7 @@ from serve.routes.multi_file import answer_each
 from serve.routes.replies import ImageReply as ImageReply  # the routes import it from here
 from serve.routes.replies import JsonReply as JsonReply
 from serve.scheduling.call import Call
-from serve.scheduling.deadlines import HEADER, parse_timeout
+from serve.scheduling.deadlines import HEADER, request_timeout
 from serve.scheduling.job import Turns
 from serve.settings import Settings
 from serve.state import State
@@ -119,7 +119,7 @@ async def _respond(request: Request[State], form: Form, answer: Answer, model_id
     state = request.state
     settings, scheduler = state["settings"], state["scheduler"]
     content_type = request.headers.get("content-type", "")
-    timeout_s = parse_timeout(request.headers.get(HEADER))
+    timeout_s = request_timeout(request.headers.get(HEADER))
     kind = f"{request.scope['path']} {model_id}"
     with scheduler.admit(
         model_id, kind=kind, media=form.is_recording, timeout_s=timeout_s

@@ -9,7 +9,7 @@ HEADER = "X-Request-Timeout"
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
-def parse_timeout(text: str | None) -> float | None:
+def request_timeout(text: str | None) -> float | None:
     """Return the seconds of the header X-Request-Timeout; None if it was not sent.
 
     Raises:

@@ -1,15 +1,19 @@
 """Sessions: outputs by name, threads, and files that onnxruntime refuses."""
 
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from runtime.artifact.manifest import Spec, parse_spec
+from runtime.engine.cancellation import Cancellation
 from runtime.engine.session import Session, SessionOptions
-from runtime.errors import ArtifactError
-from tests.support.artifacts import DATA, SEGMENTATION
+from runtime.errors import ArtifactError, CancelledError
+from tests.support.artifacts import DATA, SEGMENTATION, SLOW
 
 GRAPH = DATA / f"{SEGMENTATION}.onnx"
 
@@ -70,3 +74,57 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path, content: bytes) -> No
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"nowhere\.onnx is refused by onnxruntime"):
         Session(tmp_path / "nowhere.onnx")
+
+
+def test_a_bound_session_answers_as_the_session_does() -> None:
+    session = Session(GRAPH, SessionOptions(threads=1))
+    inputs, entered = feeds(session), list[str]()
+
+    @contextmanager
+    def around() -> Iterator[None]:
+        entered.append("begin")
+        yield
+        entered.append("end")
+
+    bound = session.bound(Cancellation(), around)
+    for name, array in session.run(inputs).items():
+        np.testing.assert_array_equal(bound.run(inputs)[name], array)
+    assert entered == ["begin", "end"] * 2
+    assert bound.metadata == session.metadata
+
+
+class Watched(Cancellation):
+    """A cancellation that tells when a run can be stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs = threading.Event()
+
+    @contextmanager
+    def stopping(self, stop: Callable[[], None]) -> Iterator[None]:
+        with super().stopping(stop):
+            self.runs.set()
+            yield
+
+
+def test_a_run_ends_when_its_work_is_cancelled_and_others_go_on() -> None:
+    session = Session(DATA / f"{SLOW}.onnx", SessionOptions(threads=1))
+    bright, dark = ({"image": np.full((1, 8, 8, 1), level, np.uint8)} for level in (255, 0))
+    cancellation = Watched()
+    bound = session.bound(cancellation)
+    with ThreadPoolExecutor(1) as threads:
+        outcome = threads.submit(bound.run, bright)  # takes about a second
+        assert cancellation.runs.wait(10)
+        cancellation.cancel()
+        with pytest.raises(CancelledError):
+            outcome.result(timeout=30)
+    with pytest.raises(CancelledError):
+        bound.run(dark)
+    assert session.bound(Cancellation()).run(dark).keys() == session.run(dark).keys()
+
+
+def test_an_error_of_a_run_that_was_not_cancelled_stays() -> None:
+    session = Session(GRAPH, SessionOptions(threads=1)).bound(Cancellation())
+    with pytest.raises(Exception, match="nothing_like_this") as error:
+        session.run({"nothing_like_this": np.zeros(1, np.float32)})
+    assert not isinstance(error.value, CancelledError)
