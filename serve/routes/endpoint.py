@@ -146,7 +146,7 @@ async def _respond(request: Request[State], form: Form, answer: Answer, model_id
                         upload=upload,
                         repository=repository,
                         settings=settings,
-                        decoders=state["decoders"],
+                        decoders=state["decoders"].stopped_by(call.cancellation),
                     )
                     return answer(context)
 
