@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager, closing
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -14,6 +13,7 @@ import serve
 from runtime.media.isolation.pool import IsolatedDecoders
 from serve.errors import EXCEPTION_HANDLERS, json_response
 from serve.http.body import UploadBudget
+from serve.http.cors import BoundedCors
 from serve.protocol_v2 import routes as protocol
 from serve.protocol_v2.infer import HEADER_LENGTH
 from serve.repository.models import ModelRepository, find_model
@@ -130,7 +130,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
         return []
     return [
         Middleware(
-            CORSMiddleware,
+            BoundedCors,
             allow_origins=settings.cors_origins,
             allow_methods=("GET", "POST"),
             allow_headers=_allowed_headers(settings.cors_headers),

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import ArtifactError, InputError
+from runtime.errors import ArtifactError, InputError, TooLargeError
+
+LONGEST_TEXT = 2000  # characters of a condition; text models read a page at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,12 @@ class Conditions:
     rows: Mapping[str, int]  # by name and synonym, normalized
 
     def knows(self, condition: str) -> bool:
-        """Check whether a text is the name or a synonym of a condition."""
+        """Check whether a text is the name or a synonym of a condition.
+
+        Raises:
+            TooLargeError: it is longer than a page.
+        """
+        check_length(condition)
         return normalize_name(condition) in self.rows
 
     def find(self, condition: str) -> str:
@@ -29,6 +36,7 @@ class Conditions:
 
         Raises:
             InputError: the condition is unknown; the message lists the known names.
+            TooLargeError: it is longer than a page.
         """
         return self.names[self._row(condition)]
 
@@ -37,16 +45,26 @@ class Conditions:
 
         Raises:
             InputError: the condition is unknown; the message lists the known names.
+            TooLargeError: it is longer than a page.
         """
         row: NDArray[np.float32] = self.embeddings[self._row(condition)]
         return row
 
     def _row(self, condition: str) -> int:
+        check_length(condition)
         row = self.rows.get(normalize_name(condition))
         if row is None:
             names = ", ".join(self.names)
             raise InputError(f"condition {condition[:80]!r} is unknown; known: {names}")
         return row
+
+
+def check_length(condition: str) -> None:
+    """Refuse a condition that is longer than a page (TooLargeError), before it is compared."""
+    if len(condition) > LONGEST_TEXT:
+        raise TooLargeError(
+            f"the condition has {len(condition)} characters; allowed: {LONGEST_TEXT}"
+        )
 
 
 def read_conditions(content: bytes, where: str, *, width: int) -> Conditions:

@@ -7,14 +7,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.artifact.conditions import Conditions
+from runtime.artifact.conditions import Conditions, check_length
 from runtime.errors import InputError
 from runtime.media.video.sample import SampledFrames
 from runtime.model import Model
 from runtime.predict.prepare import Bounds, Condition
 from runtime.results import Classification, Embedding
 
-LONGEST_TEXT = 2000  # characters of a condition in free text; text models read a page at most
 _PROBES = 2  # conditions that a text model embeds, to check that its embeddings fit the video model
 
 
@@ -116,8 +115,10 @@ def read_condition(
 
     Raises:
         InputError: the graph takes no condition, or it is not known by name and no text model fits.
+        TooLargeError: the condition is longer than a page.
     """
     text = (condition or "").strip()
+    check_length(text)
     if not text:
         return ConditionReading(), None
     if condition_width(model) is None:
@@ -130,8 +131,6 @@ def read_condition(
         if conditions is not None:
             conditions.find(text)  # raises the error that lists the known names
         raise InputError(f"{model.spec.id} knows no condition by name, and no text model fits")
-    if len(text) > LONGEST_TEXT:
-        raise InputError(f"the condition has {len(text)} characters; allowed: {LONGEST_TEXT}")
     return ConditionReading(text, "text", None, text_model), _embed(text, text_model)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from runtime.arrays import Image
 from runtime.artifact.spec import SimilarityScale
-from runtime.errors import InputError
+from runtime.errors import InputError, TooLargeError
 from runtime.media.images.decode import Photo
 from runtime.model import Model
 from runtime.predict.prepare import Bounds
@@ -24,6 +24,8 @@ UNCALIBRATED = "the model has no similarity scale: compare cosines with each oth
 _NORM_TOLERANCE = 1e-3
 _MOST_NUMBERS = 65_536
 _MOST_BYTES = 32 * _MOST_NUMBERS  # of its JSON
+# In an embedding with its whole answer; each may become a Python object of twenty times its size.
+_MOST_MARKS = {b"{": 64, b"[": 64, b'"': 4096, b",": _MOST_NUMBERS + 4096}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +150,17 @@ def read_embedding(content: bytes) -> Embedding:
     """Parse an embedding from the JSON of an earlier answer: its result, or the whole answer.
 
     Raises:
-        InputError: the content is too long, not JSON, or lacks a field.
+        InputError: the content is not JSON, or lacks a field.
+        TooLargeError: it is too long, or holds too many values.
     """
     if len(content) > _MOST_BYTES:
-        raise InputError(f"the embedding has {len(content)} bytes; allowed: {_MOST_BYTES}")
+        raise TooLargeError(f"the embedding has {len(content)} bytes; allowed: {_MOST_BYTES}")
+    for mark, allowed in _MOST_MARKS.items():
+        count = content.count(mark)
+        if count > allowed:
+            raise TooLargeError(
+                f"the embedding has {count} of the character {mark.decode()}; allowed: {allowed}"
+            )
     try:
         fields = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -199,7 +208,7 @@ def _check_embedding(embedding: Embedding, model: Model) -> Embedding:
 
 def _format_source(embedding: Embedding) -> str:
     digest = embedding.digest[:64]  # a caller may send any length
-    return f"{embedding.model[:64]}, version {embedding.version}, digest {digest}"
+    return f"{embedding.model[:64]}, version {str(embedding.version)[:64]}, digest {digest}"
 
 
 def _calibration(scale: SimilarityScale | None) -> dict[str, str]:

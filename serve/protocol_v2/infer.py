@@ -1,6 +1,7 @@
 """Infer requests and responses of the Open Inference Protocol, with binary tensors."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +13,16 @@ from runtime.artifact.manifest import Resample, Spec, TensorSpec
 from runtime.artifact.spec import DATATYPES
 from runtime.errors import InputError, TooLargeError
 from serve.errors import json_response
+from serve.protocol_v2 import json_request
 from serve.protocol_v2.chunks import run_in_chunks
+from serve.protocol_v2.json_numbers import from_json, to_json
+from serve.protocol_v2.json_request import RequestJson
 from serve.protocol_v2.tensors import (
     Array,
     check_header,
     from_bytes,
-    from_json,
     header_of_raw,
     to_bytes,
-    to_flat_list,
 )
 from serve.protocol_v2.timeout import parse_timeout
 from serve.repository.provenance import provenance_of
@@ -28,9 +30,9 @@ from serve.text.integers import parse_integer
 from serve.text.messages import json_type, repr_truncated
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-# A limit on the Python objects that JSON becomes: 10 MB of "{}," would take 400 MB. Numbers are
-# not limited, and an image of 640 x 480 px nested to its pixels needs some 308,000 lists.
-JSON_LIMITS = {b"{": 4096, b"[": 2**20, b'"': 2**16}
+MAX_ID_CHARACTERS = 1024
+# JSON of 2**20 float32 has some 11 MB; as bytes they are 4 MB.
+MAX_JSON_NUMBERS = 2**20
 UNSUPPORTED = (
     "shared_memory_region",
     "classification",
@@ -69,10 +71,11 @@ def infer(
     Raises:
         InputError: the request does not fit the model, or an output that it requests as JSON holds
             NaN or infinity; the message names the tensor and what is allowed.
-        TooLargeError: a waveform is too long.
+        TooLargeError: a waveform is too long, or so is the JSON of the request or of the answer.
     """
     request = parse_request(body, header_length, model.spec)
     _check_waveform(request.feeds, model.spec, max_audio_s)
+    _check_json_size(request, _sizes_before_the_run(request, model.spec))
     outputs = run_in_chunks(model, request.feeds, [output.name for output in request.outputs])
     return encode_response(model, request, outputs)
 
@@ -85,22 +88,16 @@ def parse_request(body: bytes, header_length: str | None, spec: Spec) -> InferRe
 
     Raises:
         InputError: the request is not JSON of the protocol, or does not fit the model.
+        TooLargeError: its JSON is too large without the data.
     """
     length = _json_length(body, header_length)
     if header_length is not None and length == 0:
         return _parse_raw(body, spec)
-    _check_structure(body, length)
-    try:
-        content = orjson.loads(memoryview(body)[:length])
-    except orjson.JSONDecodeError as error:
-        raise InputError(f"the request is not JSON: {error}") from error
-    content = _object(content, "the request")
-    request_id = content.get("id")
-    if request_id is not None and not isinstance(request_id, str):
-        raise InputError(f"id is {repr_truncated(request_id)}; allowed: a string")
-    parse_timeout(_parameters(content, "the request"))
-    feeds = _parse_inputs(_objects(content, "inputs"), memoryview(body)[length:], spec)
-    return InferRequest(request_id, feeds, _parse_outputs(content, spec))
+    request = json_request.load(body, length)
+    request_id = _request_id(request.content)
+    parse_timeout(_parameters(request.content, "the request"))
+    feeds = _parse_inputs(request, memoryview(body)[length:], spec)
+    return InferRequest(request_id, feeds, _parse_outputs(request.content, spec))
 
 
 def encode_response(model: Model, request: InferRequest, outputs: Mapping[str, Array]) -> Response:
@@ -108,7 +105,9 @@ def encode_response(model: Model, request: InferRequest, outputs: Mapping[str, A
 
     Raises:
         InputError: an output that is not binary holds NaN or infinity.
+        TooLargeError: the outputs that are not binary hold too many numbers.
     """
+    _check_json_size(request, {name: array.size for name, array in outputs.items()})
     datatypes = {tensor.name: DATATYPES[tensor.dtype] for tensor in model.spec.outputs}
     entries: list[dict[str, Any]] = []
     tail: list[bytes] = []
@@ -120,7 +119,7 @@ def encode_response(model: Model, request: InferRequest, outputs: Mapping[str, A
             tail.append(to_bytes(array))
             entry["parameters"] = {"binary_data_size": len(tail[-1])}
         else:
-            entry["data"] = to_flat_list(output.name, array)
+            entry["data"] = to_json(output.name, array)
         entries.append(entry)
     envelope = {"model_name": model.spec.id, "model_version": str(model.manifest.version)}
     identity = {} if request.id is None else {"id": request.id}
@@ -131,6 +130,32 @@ def encode_response(model: Model, request: InferRequest, outputs: Mapping[str, A
     head = orjson.dumps(content)
     headers[HEADER_LENGTH] = str(len(head))
     return Response(b"".join([head, *tail]), 200, headers, "application/octet-stream")
+
+
+def _sizes_before_the_run(request: InferRequest, spec: Spec) -> Mapping[str, int]:
+    """Return the fewest elements of each output: the axes that no input has count as 1."""
+    axes = {
+        axis: size
+        for tensor in spec.inputs
+        for axis, size in zip(tensor.shape, request.feeds[tensor.name].shape, strict=True)
+        if isinstance(axis, str)
+    }
+    return {
+        tensor.name: math.prod(
+            axes.get(axis, 1) if isinstance(axis, str) else axis for axis in tensor.shape
+        )
+        for tensor in spec.outputs
+    }
+
+
+def _check_json_size(request: InferRequest, sizes: Mapping[str, int]) -> None:
+    """Refuse an answer with more numbers in JSON than MAX_JSON_NUMBERS."""
+    count = sum(sizes[output.name] for output in request.outputs if not output.binary)
+    if count > MAX_JSON_NUMBERS:
+        raise TooLargeError(
+            f"the outputs have {count} numbers; allowed as JSON: {MAX_JSON_NUMBERS}; ask for them "
+            'as bytes: "parameters": {"binary_data_output": true}, or send fewer rows'
+        )
 
 
 def _check_waveform(feeds: Mapping[str, Array], spec: Spec, max_audio_s: float) -> None:
@@ -156,15 +181,14 @@ def _json_length(body: bytes, header_length: str | None) -> int:
     return length
 
 
-def _check_structure(body: bytes, length: int) -> None:
-    """Refuse JSON with more braces, brackets or quotes than JSON_LIMITS, before it is parsed."""
-    for mark, limit in JSON_LIMITS.items():
-        count = body.count(mark, 0, length)
-        if count > limit:
-            raise InputError(
-                f"the JSON has {count} of the character {mark.decode()}; allowed: {limit}; "
-                "binary tensors need none"
-            )
+def _request_id(content: Mapping[str, Any]) -> str | None:
+    """Return the id that the answer repeats; refuse one that is no string, or too long."""
+    request_id = content.get("id")
+    if request_id is not None and not isinstance(request_id, str):
+        raise InputError(f"id is {repr_truncated(request_id)}; allowed: a string")
+    if request_id is not None and len(request_id) > MAX_ID_CHARACTERS:
+        raise TooLargeError(f"id has {len(request_id)} characters; allowed: {MAX_ID_CHARACTERS}")
+    return request_id
 
 
 def _parse_raw(body: bytes, spec: Spec) -> InferRequest:
@@ -179,15 +203,13 @@ def _parse_raw(body: bytes, spec: Spec) -> InferRequest:
     )
 
 
-def _parse_inputs(
-    entries: Sequence[Mapping[str, Any]], tail: memoryview, spec: Spec
-) -> dict[str, Array]:
+def _parse_inputs(request: RequestJson, tail: memoryview, spec: Spec) -> dict[str, Array]:
     """Return the array of every input of the spec; the binary ones follow each other in `tail`."""
     tensors = {tensor.name: tensor for tensor in spec.inputs}
     feeds: dict[str, Array] = {}
-    for entry in entries:
+    for entry in _objects(request.content, "inputs"):
         tensor = tensors[_name(entry, "input", tensors, feeds)]
-        feeds[tensor.name], size = _parse_input(entry, tensor, tail)
+        feeds[tensor.name], size = _parse_input(entry, request, tensor, tail)
         tail = tail[size:]
     for name in tensors:
         if name not in feeds:
@@ -199,7 +221,7 @@ def _parse_inputs(
 
 
 def _parse_input(
-    entry: Mapping[str, Any], tensor: TensorSpec, tail: memoryview
+    entry: Mapping[str, Any], request: RequestJson, tensor: TensorSpec, tail: memoryview
 ) -> tuple[Array, int]:
     """Return the array of an input, and the number of bytes of the tail that it uses."""
     header = check_header(tensor, datatype=entry.get("datatype"), shape=entry.get("shape"))
@@ -209,7 +231,7 @@ def _parse_input(
         count = "neither" if size is None else "both"
         raise InputError(f"{place} has {count} of data and binary_data_size; allowed: one")
     if size is None:
-        return from_json(header, entry["data"]), 0
+        return from_json(header, request.data_of(entry)), 0
     if type(size) is not int or size != header.size_bytes:
         raise InputError(
             f"{place} has binary_data_size {repr_truncated(size)}; allowed: {header.size_bytes}, "

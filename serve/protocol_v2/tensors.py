@@ -1,9 +1,7 @@
-"""Convert tensors of the Open Inference Protocol, JSON lists or bytes, to arrays and back."""
+"""Convert tensors of the Open Inference Protocol in bytes to arrays and back."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -96,93 +94,6 @@ def from_bytes(header: TensorHeader, data: memoryview) -> Array:
     return array.astype(header.spec.dtype, copy=False)
 
 
-def from_json(header: TensorHeader, data: Any) -> Array:
-    """Return an array of a JSON list, flat in row-major order or nested like the shape.
-
-    Raises:
-        InputError: the data is no such list, has another number of elements, or an element that
-            the datatype does not hold.
-    """
-    elements = _flatten(header, data)
-    if len(elements) != header.count:
-        raise InputError(
-            f"input {header.spec.name!r} has {len(elements)} elements; "
-            f"allowed: {header.count}, as its shape is {list(header.shape)}"
-        )
-    dtype = np.dtype(header.spec.dtype)
-    if dtype.kind == "f":
-        values = _floats(header, elements, dtype)
-    else:
-        values = _integers(header, elements, dtype)
-    return values.reshape(header.shape)
-
-
 def to_bytes(array: Array) -> bytes:
     """Return the elements as bytes, row-major and little-endian."""
     return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-
-
-def to_flat_list(name: str, array: Array) -> list[Any]:
-    """Return the elements as a flat list in row-major order, for JSON.
-
-    Raises:
-        InputError: a value is NaN or infinite, which JSON cannot express.
-    """
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputError(
-            f"output {name!r} holds NaN or infinity, which JSON cannot; "
-            "ask for it with binary_data: true"
-        )
-    flat: list[Any] = array.ravel().tolist()
-    return flat
-
-
-def _flatten(header: TensorHeader, data: Any) -> Sequence[Any]:
-    name, shape = header.spec.name, header.shape
-    if not isinstance(data, list):
-        raise InputError(f"input {name!r} has data that is not a list; allowed: a list of numbers")
-    if not data or not isinstance(data[0], list):
-        return data
-    level: list[Any] = [data]
-    for size in shape:
-        if any(not isinstance(item, list) or len(item) != size for item in level):
-            raise InputError(
-                f"input {name!r} has data nested otherwise than its shape {list(shape)}"
-            )
-        level = list(chain.from_iterable(level))
-    return level
-
-
-def _integers(header: TensorHeader, elements: Sequence[Any], dtype: np.dtype[Any]) -> Array:
-    # numpy alone would read true as 1 and truncate 1.5 to 1
-    _check_types(header, elements, {int}, "integers")
-    limits = np.iinfo(dtype)
-    if elements and not (min(elements) >= limits.min and max(elements) <= limits.max):
-        raise InputError(
-            f"input {header.spec.name!r} has an element out of range; "
-            f"allowed: {limits.min} to {limits.max}"
-        )
-    return np.array(elements, dtype)
-
-
-def _floats(header: TensorHeader, elements: Sequence[Any], dtype: np.dtype[Any]) -> Array:
-    _check_types(header, elements, {int, float}, "numbers")
-    wide = np.array(elements, np.float64)
-    largest = float(np.finfo(dtype).max)
-    if np.abs(wide).max(initial=0.0) > largest:
-        raise InputError(
-            f"input {header.spec.name!r} has an element out of range; "
-            f"allowed: -{largest:g} to {largest:g}"
-        )
-    return wide.astype(dtype)
-
-
-def _check_types(
-    header: TensorHeader, elements: Sequence[Any], allowed: set[type], words: str
-) -> None:
-    others = set(map(type, elements)) - allowed
-    if others:
-        types = ", ".join(sorted(other.__name__ for other in others))
-        raise InputError(
-            f"input {header.spec.name!r} has elements of type {types}; allowed: {words}"
-        )

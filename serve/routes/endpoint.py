@@ -22,7 +22,7 @@ from serve.scheduling.job import Turns
 from serve.settings import Settings
 from serve.state import State
 from serve.uploads.form import Form
-from serve.uploads.parse import Upload, is_json, parse_upload
+from serve.uploads.parse import Upload, is_json, parse_upload, read_query
 
 JSON_MARGIN_BYTES = 4096  # in a base64 body, for field names, options and heads of data URLs
 LINE_BREAKS = 16  # a sixteenth of base64: four characters of JSON at the end of lines of 76
@@ -135,7 +135,7 @@ async def _respond(request: Request[State], form: Form, answer: Answer, model_id
                 upload = parse_upload(
                     body,
                     content_type=content_type,
-                    query=request.query_params.multi_items(),
+                    query=read_query(request.scope["query_string"]),
                     form=form,
                     max_files=settings.max_files,
                 )

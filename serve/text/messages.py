@@ -1,6 +1,13 @@
 """Values of a client's request, as error messages repeat them."""
 
+from itertools import islice
+from reprlib import Repr
+
 MAX_CHARACTERS = 200  # a client may have sent megabytes
+
+_SHORT = Repr()
+_SHORT.maxlist = _SHORT.maxdict = MAX_CHARACTERS
+_SHORT.maxstring = 10 * MAX_CHARACTERS  # it leaves out the middle of a longer one
 
 
 def truncate(text: str) -> str:
@@ -9,9 +16,10 @@ def truncate(text: str) -> str:
 
 
 def repr_truncated(value: object) -> str:
-    """Return the repr of a value, truncated."""
-    # a long text is cut before its repr is made, which may be four times as long
-    return truncate(repr(value[: MAX_CHARACTERS + 1] if isinstance(value, str) else value))
+    """Return the repr of a JSON value, truncated; no long one is made."""
+    if isinstance(value, dict):  # Repr would sort all of it
+        value = dict(islice(value.items(), MAX_CHARACTERS))
+    return truncate(_SHORT.repr(value))
 
 
 def json_type(value: object) -> str:

@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import parse_qsl
 
 from runtime.errors import InputError, TooLargeError
 from serve.text.messages import repr_truncated, truncate
-from serve.uploads.body_parts import File, Parsed, read_json, read_multipart, read_raw
+from serve.uploads.body_parts import File, Parsed, check_option, read_multipart, read_raw
 from serve.uploads.form import Form
+from serve.uploads.json_body import read_json
 
 MAX_TEXT_BYTES = 2**20  # of a body that is one text: 100 000 characters, each of them escaped
+
+MAX_QUERY_FIELDS = 64  # as many as a form may have parts
 
 Query = Sequence[tuple[str, str]]
 
@@ -25,6 +29,18 @@ def is_json(content_type: str) -> bool:
     """Return True for the Content-Type application/json, or one that ends in +json."""
     media_type = content_type.partition(";")[0].strip().lower()
     return media_type == "application/json" or media_type.endswith("+json")
+
+
+def read_query(query: bytes) -> Query:
+    """Return the parameters of an address, in order; the head of a request bounds their length.
+
+    Raises:
+        TooLargeError: there are more than 64.
+    """
+    count = query.count(b"&") + 1
+    if count > MAX_QUERY_FIELDS:
+        raise TooLargeError(f"the query has {count} fields; allowed: {MAX_QUERY_FIELDS}")
+    return parse_qsl(query.decode("latin-1"), keep_blank_values=True)
 
 
 def parse_upload(
@@ -137,9 +153,10 @@ def _data(file: File, form: Form, *, may_be_empty: bool) -> bytes:
 
 
 def _check_options(pairs: Sequence[tuple[str, str]], form: Form) -> dict[str, str]:
-    """Return the options by name; refuse unknown ones and those given twice."""
+    """Return the options by name; refuse unknown ones, those given twice and those too long."""
     options: dict[str, str] = {}
     for name, value in pairs:
+        check_option(name, len(value))
         if name not in form.options:
             allowed = ", ".join((*form.files, *form.options))
             raise InputError(f"field {repr_truncated(name)} is unknown; allowed: {allowed}")

@@ -194,3 +194,27 @@ def test_a_full_queue_is_429_and_the_event_loop_stays_free(artifacts: Path, serv
     assert refused.headers["retry-after"] == "1"
     assert "allowed to wait: 0" in refused.json()["error"]
     assert client.post("/v1/face-emotion", content=bright).status_code == 200
+
+
+def test_a_long_preflight_is_neither_split_nor_repeated(artifacts: Path, serve: Serve) -> None:
+    settings = Settings(artifacts=artifacts, cors_origins=("*",), cors_headers=("*",))
+    client = serve(settings)
+    assert preflight_status(client, "x-a") == 200
+    assert preflight_status(client, "a," * 2048) == 200
+    preflight = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
+    for name in ("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers"):
+        response = client.options("/v2", headers={**preflight, name: "a," * 2049})
+        assert response.status_code == 431
+        assert response.json() == {"error": f"{name} has 4098 bytes; allowed: 4096"}
+        assert len(response.headers.raw) < 6
+
+
+def test_a_preflight_that_is_not_allowed_is_an_error_like_the_others(
+    artifacts: Path, serve: Serve
+) -> None:
+    client = serve(Settings(artifacts=artifacts, cors_origins=("https://a.example",)))
+    headers = {"Origin": "https://b.example", "Access-Control-Request-Method": "PUT"}
+    response = client.options("/v2", headers=headers)
+    assert response.status_code == 400
+    assert response.json() == {"error": "Disallowed CORS origin, method"}
+    assert "access-control-allow-methods" in response.headers

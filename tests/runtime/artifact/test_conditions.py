@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from runtime.artifact.conditions import Conditions, read_conditions
-from runtime.errors import ArtifactError, InputError
+from runtime.errors import ArtifactError, InputError, TooLargeError
 from tests.support.artifacts import write_conditions
 
 
@@ -63,3 +63,9 @@ def test_tables_of_another_format_are_refused(content: bytes, message: str) -> N
     with pytest.raises(ArtifactError, match=message) as caught:
         read_conditions(content, "here", width=6)
     assert str(caught.value).startswith("here")
+
+
+def test_a_long_condition_is_refused_before_it_is_compared(conditions: Conditions) -> None:
+    for look_up in (conditions.knows, conditions.find, conditions.embed):
+        with pytest.raises(TooLargeError, match="has 2001 characters; allowed: 2000"):
+            look_up(" " * 2001)

@@ -112,7 +112,8 @@ COMPLETE = {"model": "m", "version": 1, "digest": "d", "embedding": [1.0, 0, 0]}
     ("content", "message"),
     [
         (b'{"model"', "the embedding is not JSON"),
-        (b"[" * 100_000, "the embedding is not JSON"),
+        (b"[" * 64, "the embedding is not JSON"),
+        (b"[" * 100_000, "has 100000 of the character [; allowed: 64"),
         (b"[]", "the embedding has no model; needed: model, version, digest and embedding"),
         (json.dumps({**COMPLETE, "version": "1"}).encode(), "the embedding has no version"),
         (json.dumps({**COMPLETE, "version": True}).encode(), "the embedding has no version"),
@@ -122,6 +123,10 @@ COMPLETE = {"model": "m", "version": 1, "digest": "d", "embedding": [1.0, 0, 0]}
         (json.dumps({**COMPLETE, "embedding": ["1"]}).encode(), "is not a list of"),
         (json.dumps({**COMPLETE, "embedding": [10**400]}).encode(), "a number that is too large"),
         (b'{"' + b" " * 3_000_000, "has 3000002 bytes; allowed: 2097152"),
+        (b'{"a":[' + b"[]," * 64 + b"1]}", "has 65 of the character [; allowed: 64"),
+        (b'{"a":[' + b"{}," * 64 + b"1]}", "has 65 of the character {; allowed: 64"),
+        (b'{"a":[' + b'"",' * 2048 + b'""]}', 'has 4100 of the character "; allowed: 4096'),
+        (b'{"a":[' + b"1," * 70_000 + b"1]}", "has 70000 of the character ,; allowed: 69632"),
     ],
 )
 def test_json_that_is_no_embedding_is_refused(content: bytes, message: str) -> None:

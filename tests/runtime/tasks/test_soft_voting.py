@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from runtime.errors import InputError
+from runtime.errors import InputError, TooLargeError
 from runtime.tasks.soft_voting import Vote, is_decided, normalized, parse_weights, weighted_mean
 
 
@@ -96,6 +96,13 @@ def test_weights_of_another_form_are_refused(text: str) -> None:
     with pytest.raises(InputError, match="allowed") as refusal:
         parse_weights(text)
     assert len(str(refusal.value)) < 300
+
+
+def test_long_weights_are_refused_before_they_are_split() -> None:
+    with pytest.raises(TooLargeError, match="2049 characters; allowed: 2048"):
+        parse_weights("," * 2049)
+    members = ",".join(f" {'m' * 62}{index:02} : 1234.123456789 " for index in range(16))
+    assert len(parse_weights(members)) == 16
 
 
 def test_too_many_members_are_refused() -> None:

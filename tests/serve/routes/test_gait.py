@@ -79,7 +79,7 @@ def test_an_untrained_text_model_has_a_warning(tmp_path: Path, serve: Serve, cli
     [
         (b"RIFF\x04\x00\x00\x00WAVE", "", 400, "the video is WAV audio; allowed: MP4"),
         (b"\x1a\x45\xdf\xa3" + bytes(60), "", 400, "the video cannot be decoded"),
-        (None, "e" * 2001, 400, "the condition has 2001 characters; allowed: 2000"),
+        (None, "e" * 2001, 413, "the condition has 2001 characters; allowed: 2000"),
     ],
 )
 def test_invalid_requests_are_refused(

@@ -3,6 +3,7 @@ import pytest
 
 from serve.text.messages import repr_truncated, truncate
 from tests.support.images import solid
+from tests.support.memory import peak_bytes
 
 LONG = "x" * 5000
 INFER = "/v2/models/tiny_slow/infer"
@@ -39,3 +40,13 @@ def test_no_error_repeats_a_long_value(
     response = client.post(path, headers=headers, content=body)
     assert 400 <= response.status_code < 500
     assert len(response.json()["error"]) < 800  # the longest lists every route
+
+
+def test_the_repr_of_a_long_value_is_not_made() -> None:
+    for value in (
+        [1] * 500_000,
+        {"a": [1] * 500_000},
+        "x" * 500_000,
+        dict.fromkeys(range(500_000)),
+    ):
+        assert peak_bytes(lambda value=value: repr_truncated(value)) < 100_000  # type: ignore[misc]
