@@ -103,6 +103,7 @@ def test_lists_of_many_blocks_are_those_of_a_parser() -> None:
         b"[1,2", b"[1,2]]", b"[1,,2]", b"[1 2]", b"[1,2,]", b"[,1]", b"[[1,2]", b"[[1,2]]]",
         b"[[1,2]],[[1,2]]", b"[[1 2]]", b"[[1[,]2]]", b"1[[,2]]", b"[[1,]2]", b"[[,1]2]",
         b"[1[,2]]", b"[[1,2],3]", b"[01,2]", b"[1,2] x", b"[1,2],3", b"[1,NaN]",
+        b"[1" + b" " * 70_000 + b",]",
     ],
 )  # fmt: skip
 def test_what_is_no_list_of_json_is_refused(data: bytes) -> None:
@@ -117,6 +118,8 @@ def test_data_under_an_escaped_name_or_with_other_values_is_read_by_the_parser()
     for data, types in ((b'[1,"]"]', "str"), (b'[1,{"data":[1]}]', "dict"), (b"[1,{}]", "dict")):
         with pytest.raises(InputError, match=f"elements of type {types}; allowed: integers"):
             parse_request(INPUT + b'"shape":[1,2],"data":%b}]}' % data, None, SPEC)
+    with pytest.raises(InputError, match="nested otherwise than its shape"):
+        parse_request(INPUT + b'"shape":[1,2],"data":[[1,2],"a"]}]}', None, SPEC)
     deep = INPUT + rb'"shape":[1,2],"d\u0061ta":' + b"[" * 300 + b"]" * 300 + b"}]}"
     with pytest.raises(InputError, match="nested"):
         parse_request(deep, None, SPEC)

@@ -34,6 +34,11 @@ def test_flat_and_nested_lists_are_the_same_array() -> None:
     assert np.array_equal(flat, nested)
 
 
+def test_lists_of_other_lengths_are_refused_though_their_sum_fits() -> None:
+    with pytest.raises(InputError, match="nested otherwise than its shape"):
+        from_json(header(COUNTS, 2, 2), [[1, 2, 3], [4]])
+
+
 def test_numbers_of_every_dtype() -> None:
     values = from_json(header(VALUES, 1, 2), [1, -2.5])
     assert values.dtype == np.float32
