@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from runtime.errors import InputError, TooLargeError
-from serve.text.json_scan import Cut, Span, cut_out, strings
+from serve.text.json_scan import Cut, Span, check_begin, cut_out, strings
 from serve.text.messages import json_type
 
 MAX_STRINGS = 2**15
@@ -37,6 +37,7 @@ def load(body: bytes, length: int) -> RequestJson:
         InputError: it is no JSON object.
         TooLargeError: it has too many strings, or too many bytes besides its data.
     """
+    check_begin(body, "the request")
     quotes = body.count(b'"', 0, length)
     if quotes > 2 * MAX_STRINGS:
         raise TooLargeError(

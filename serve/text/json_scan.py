@@ -8,9 +8,12 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from runtime.errors import TooLargeError
+from runtime.errors import InputError, TooLargeError
 
 _QUOTE, _BACKSLASH = b'"', b"\\"
+_BLANKS = b" \t\r\n"
+_BEGIN_BYTES = 8
+_JSON_BEGINS = b'{["-0123456789tfn'
 _NONCE_BYTES = 8  # a client cannot guess the names of its parts
 
 Span = tuple[int, int]  # first byte, and the byte after the last
@@ -26,6 +29,13 @@ class Cut:
     def part(self, value: object) -> bytes | None:
         """Return the JSON of the part that a parsed value stands for; None if it is none."""
         return self.parts.get(value) if isinstance(value, str) else None
+
+
+def check_begin(text: bytes, place: str) -> None:
+    """Refuse a text that begins as no JSON does, such as an image (InputError)."""
+    begin = text[:_BEGIN_BYTES].lstrip(_BLANKS)
+    if begin and begin[:1] not in _JSON_BEGINS:
+        raise InputError(f"{place} is not JSON: it begins with bytes {begin.hex(' ')}")
 
 
 def strings(text: bytes, end: int) -> Iterator[Span]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import orjson
 
 from runtime.errors import InputError, TooLargeError
-from serve.text.json_scan import Cut, Span, cut_out, strings
+from serve.text.json_scan import Cut, Span, check_begin, cut_out, strings
 from serve.text.messages import json_type, repr_truncated, truncate
 from serve.uploads.base64_text import from_base64
 from serve.uploads.body_parts import File, Parsed, check_batch, check_option
@@ -66,6 +66,7 @@ def read_json(body: bytes, form: Form, *, max_files: int) -> Parsed:
 
 def _load_object(body: bytes, form: Form) -> _Content:
     """Parse a JSON object without its long strings; refuse one with too many values before."""
+    check_begin(body, "the body")
     if not form.is_text:
         _check_marks(body, MAX_OBJECT_MARKS if form.objects else MAX_JSON_MARKS)
     limit = len(body) if form.objects else MAX_REST_BYTES

@@ -146,7 +146,7 @@ def test_sigterm_lets_a_running_request_finish(artifacts: Path) -> None:
     ("path", "body", "kind", "status", "limit_mib"),
     [
         # twice 14 MB of objects that would take 350 MB each; measured: 52 MiB
-        ("/v1/face-emotion", b'{"image":[' + b"{}," * 4_600_000 + b"{}]}", "json", 400, 120),
+        ("/v1/face-emotion", b'{"image":[' + b"{}," * 4_600_000 + b"{}]}", "json", 413, 120),
         # twice 16 million pixels; a float mask would add 64 MB; measured: 188 MiB
         ("/v1/models/background_u2netp", solid(9, 9, 9, height=4000, width=4000), "x", 200, 225),
     ],

@@ -1,8 +1,8 @@
 import orjson
 import pytest
 
-from runtime.errors import TooLargeError
-from serve.text.json_scan import cut_out, strings
+from runtime.errors import InputError, TooLargeError
+from serve.text.json_scan import check_begin, cut_out, strings
 
 
 def found(text: bytes) -> list[bytes]:
@@ -40,3 +40,10 @@ def test_a_client_cannot_name_a_part() -> None:
 def test_the_rest_is_bounded() -> None:
     with pytest.raises(TooLargeError, match="the text has 11 bytes; allowed: 10"):
         cut_out(b'"x"' + b" " * 11, [(0, 3)], end=14, limit=10, place="the text")
+
+
+def test_what_begins_as_no_json_is_refused() -> None:
+    for text in (b"", b"{}", b" \n[", b'"a"', b"-1", b"true", b"null", b" " * 9):
+        check_begin(text, "the text")
+    with pytest.raises(InputError, match="the text is not JSON: it begins with bytes 89 50 4e 47"):
+        check_begin(b"\r\n\x89PNG", "the text")
