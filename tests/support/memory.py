@@ -1,4 +1,4 @@
-"""What a call allocates."""
+"""Measure the memory of a call."""
 
 import tracemalloc
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a client can make a million times longer in an infer request is bounded."""
+"""Try values of an infer request that are a million times longer than they should be."""
 
 from pathlib import Path
 

@@ -5,19 +5,21 @@ from runtime.errors import InputError, TooLargeError
 from serve.text.json_scan import check_begin, cut_out, strings
 
 
-def found(text: bytes) -> list[bytes]:
+def strings_of(text: bytes) -> list[bytes]:
     return [text[first:last] for first, last in strings(text, len(text))]
 
 
 def test_strings_end_at_the_first_quote_that_is_not_escaped() -> None:
     values = ["", "a", 'quo"te', "\\", '\\"', 'x\\\\"', "é\n", "]}"]
     text = orjson.dumps({value: [value] for value in values})
-    assert [orjson.loads(string) for string in found(text)] == [v for v in values for _ in (1, 2)]
+    assert [orjson.loads(string) for string in strings_of(text)] == [
+        v for v in values for _ in (1, 2)
+    ]
 
 
 def test_a_string_without_an_end_is_left_out() -> None:
-    assert found(rb'"a","b') == [b'"a"']
-    assert found(rb'"a","b\"') == [b'"a"']
+    assert strings_of(rb'"a","b') == [b'"a"']
+    assert strings_of(rb'"a","b\"') == [b'"a"']
     assert list(strings(b'"a","b"', 5)) == [(0, 3)]
 
 

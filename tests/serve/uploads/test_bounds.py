@@ -1,4 +1,4 @@
-"""What a client can make a million times longer is bounded before it is parsed."""
+"""Try values of an upload that are a million times longer than they should be."""
 
 import base64
 
