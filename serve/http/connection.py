@@ -1,0 +1,425 @@
+"""A connection: uvicorn's protocol for httptools, with limits in bytes and seconds.
+
+httptools has no limit of its own and cannot be paused. So this class hands it slices that end where
+a message ends, one request at a time, and counts what is no body.
+"""
+
+import asyncio
+import fcntl
+import socket
+import struct
+import termios
+from collections.abc import Callable
+from typing import Any
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from serve.http.framing import body_bytes, end_of_slice, is_chunked, refuse_head
+from serve.http.limits import Refusal
+from serve.http.refusals import encode_refusal
+from serve.http.registry import Connections, Phase
+
+ABORT = "slipway.abort"  # the ASGI extension with a function that resets the connection
+SLICE_BYTES = (512, 16384)  # of a message without Content-Length: of many chunks, of few
+EVENTS = 64  # slices and chunks of one connection in one turn of the event loop
+CHUNK_BYTES = 12  # of the two lines around a chunk, without an extension
+
+
+class Wire:
+    """A transport that counts what is written to it."""
+
+    __slots__ = ("_transport", "close", "is_closing", "written_bytes")
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self._transport = transport
+        self.close = close
+        self.is_closing = transport.is_closing
+        self.written_bytes = 0
+
+    def write(self, data: bytes) -> None:
+        """Send now what the kernel takes, and the rest later."""
+        self.written_bytes += len(data)
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class Flow(FlowControl):
+    """The flow control of a connection; reading goes on only if nothing received is left."""
+
+    def __init__(self, transport: asyncio.Transport, connection: "Connection") -> None:
+        super().__init__(transport)
+        self._connection = connection
+
+    def resume_reading(self) -> None:
+        """Hand over more of the body: the application asks for it."""
+        if self._connection.is_held:
+            self._connection.is_held = False
+            self._connection.advance()
+
+
+class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
+    """A connection whose requests are parsed one by one, as far as the application reads.
+
+    `serve.http.body.receive_body` sets the deadline of a body.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        *,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.limit_concurrency = None  # the registry counts
+        self.registry = connections
+        self.limits = connections.limits
+        self.phase = Phase.HEAD
+        self.since = self.loop.time()
+        self.unwritten = 0
+        self.is_held = False  # the body waits for the application
+        self._received = b""
+        self._position = 0  # in what was received
+        self._tail = b""  # up to three bytes before the position
+        self._is_scheduled = False
+        self._is_paused = False
+        self._is_replaying = False  # a head goes to a second parser
+        self._body_left = 0  # of a body with Content-Length
+        self._overhead_bytes = 0  # of this message: what is no body
+        self._is_chunked = False
+        self._chunks = 0  # of this message
+        self._events = 0  # slices and chunks of this turn
+        self._fields = 0  # of this message
+        self._slice_bytes = SLICE_BYTES[1]
+        self._discarded_bytes = 0
+        self._refusal: Refusal | None = None
+        self._measured_bytes = 0  # written when `unwritten` was measured
+        self._delivered = (0, 0.0)  # bytes that the client took, and when that was measured
+        self._waiting_since: tuple[int, float] | None = None  # bytes and time, of an answer
+
+    # the transport
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        """Start the deadline of the first head."""
+        super().connection_made(transport)
+        self._transport = transport
+        self.wire = Wire(transport, self._close_after_answer)
+        self.transport = self.wire  # type: ignore[assignment]  # has all that is used of it
+        self.flow = Flow(transport, self)
+        self.registry.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the application."""
+        self.registry.discard(self)
+        self._received = b""
+        super().connection_lost(exc)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where the next bytes go; one buffer serves all connections."""
+        return self.registry.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take the bytes that arrived."""
+        data = bytes(self.registry.buffer[:nbytes])
+        if self.phase is Phase.CLOSING:
+            self._discard(nbytes)
+            return
+        if self._position < len(self._received):
+            data = self._received[self._position :] + data
+        self._received, self._position = data, 0
+        self.advance()
+
+    # the stream
+
+    def advance(self) -> None:
+        """Parse what was received, as far as the limits of one turn and the application allow."""
+        self._events = 0
+        while self._may_parse() and self._events < EVENTS:
+            self._parse_slice()
+        left = self.parser is not None and self._position < len(self._received)
+        if left and self._may_parse() and not self._is_scheduled:
+            self._is_scheduled = True
+            self.loop.call_soon(self._next_turn)
+        self._pause(left or self.is_held)
+
+    def _next_turn(self) -> None:
+        self._is_scheduled = False
+        self.advance()
+
+    def _may_parse(self) -> bool:
+        return (
+            self._position < len(self._received)
+            and not self.is_held
+            and self.parser is not None
+            and self.phase is not Phase.CLOSING
+            and (self.phase is not Phase.REQUEST or self.cycle.more_body)
+        )
+
+    def _pause(self, paused: bool) -> None:
+        if paused != self._is_paused and not self.wire.is_closing():
+            self._is_paused = paused
+            (self.wire.pause_reading if paused else self.wire.resume_reading)()
+
+    def _parse_slice(self) -> None:
+        data, start = self._received, self._position
+        if self._body_left:
+            end = min(len(data), start + self._body_left, start + self.limits.read_bytes)
+            self._body_left -= end - start
+            self._tail = b""
+        else:
+            end = end_of_slice(data, start, self._tail, self._slice_bytes)
+            self._tail = data[max(start, end - 3) : end] if end - start > 2 else (
+                (self._tail + data[start:end])[-3:]
+            )
+            self._overhead_bytes += end - start
+        events = self._events
+        self._events += 1
+        self._position = end
+        self._feed(data if (start, end) == (0, len(data)) else memoryview(data)[start:end])
+        if self.phase is Phase.CLOSING or self.parser is None:
+            return
+        many = self._events - events > EVENTS
+        self._slice_bytes = SLICE_BYTES[0 if many else 1]
+        if end == len(data):
+            self._received, self._position = b"", 0
+        self._check_overhead()
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # the protocol is not changed: the body follows as HTTP/1.1
+            if self._refusal is None:
+                self._replay_head()
+        except httptools.HttpParserError as error:
+            if self._refusal is None:
+                self._refusal = Refusal(400, f"malformed HTTP request: {error}")
+        if self._refusal is not None:
+            self.refuse(self._refusal)
+
+    def _replay_head(self) -> None:
+        """Go on with a parser that knows the framing of the body, and of no upgrade."""
+        self.parser = httptools.HttpRequestParser(self)
+        if not self.cycle.more_body:
+            self.cycle.message_event.set()
+            return
+        framing = b"".join(
+            name + b": " + value + b"\r\n"
+            for name, value in self.headers
+            if name in (b"content-length", b"transfer-encoding")
+        )
+        self._is_replaying = True
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n")
+        self._is_replaying = False
+
+    def _check_overhead(self) -> None:
+        allowed = self.limits.head_bytes + CHUNK_BYTES * self._chunks
+        if self._overhead_bytes > allowed:
+            limit = self.limits.head_bytes
+            self.refuse(Refusal(431, f"more than {limit} bytes of header fields; allowed: {limit}"))
+        elif self._fields > self.limits.head_fields:
+            limit = self.limits.head_fields
+            self.refuse(Refusal(431, f"more than {limit} header fields; allowed: {limit}"))
+
+    # the parser's events
+
+    def on_message_begin(self) -> None:
+        """Start the deadline of a head."""
+        if self._is_replaying:
+            return
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"abort": self.abort}}
+        self._overhead_bytes = self._chunks = self._fields = self._body_left = 0
+        if self.phase is not Phase.HEAD:
+            self._enter(Phase.HEAD)
+
+    def on_url(self, url: bytes) -> None:
+        """Collect the target."""
+        if not self._is_replaying:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a field of the head; those of the trailers are dropped (RFC 9110, 6.5.1)."""
+        if self._is_replaying:
+            return
+        self._fields += 1
+        if self.phase is Phase.HEAD:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Start the application, or refuse the head."""
+        if self._is_replaying:
+            return
+        self._refusal = self._refuse_head()
+        if self._refusal is not None:
+            return
+        super().on_headers_complete()
+        if self.registry.draining:
+            self.cycle.keep_alive = False
+        self._body_left = body_bytes(self.headers)
+        self._is_chunked = is_chunked(self.headers)
+        self.cycle.more_body = bool(self._body_left) or self._is_chunked
+        self._enter(Phase.REQUEST)
+
+    def _refuse_head(self) -> Refusal | None:
+        if self._fields > self.limits.head_fields:
+            limit = self.limits.head_fields
+            return Refusal(431, f"{self._fields} header fields; allowed: {limit}")
+        if self.parser.get_method() == b"CONNECT":
+            return Refusal(501, "method CONNECT; allowed: GET and POST")
+        return refuse_head(self.parser.get_http_version(), self.headers)
+
+    def on_chunk_header(self) -> None:
+        """Count the chunk."""
+        self._chunks += 1
+        self._events += 1
+
+    def on_body(self, body: bytes) -> None:
+        """Collect a part of the body; hold the rest until the application asks for it."""
+        cycle = self.cycle
+        if self._is_chunked:
+            self._overhead_bytes -= len(body)
+        if cycle.response_complete:
+            self._discard(len(body))
+            return
+        cycle.body += body
+        self.is_held = len(cycle.body) > self.limits.unread_body_bytes
+        cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        """Tell the application that the body is complete; another request may follow."""
+        if self._is_replaying or self._refusal is not None or self.parser.should_upgrade():
+            return
+        self._tail = b""
+        super().on_message_complete()
+        if self.cycle.response_complete:
+            self.cycle.more_body = False
+            self._enter(Phase.IDLE)
+
+    def on_response_complete(self) -> None:
+        """Expect the next request, or the rest of a refused body."""
+        self.server_state.total_requests += 1
+        self.is_held = False
+        if self.phase is Phase.CLOSING or self.wire.is_closing():
+            self._enter(Phase.CLOSING)
+            return
+        self._enter(Phase.REST if self.cycle.more_body else Phase.IDLE)
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self.loop.call_soon(self._next_turn)
+
+    # the end
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer in place of the application and close; reset an answer that has begun."""
+        if self.phase is Phase.CLOSING:
+            return
+        phase, cycle = self.phase, self.cycle
+        self._enter(Phase.CLOSING)
+        if phase is Phase.REQUEST:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started:
+                self.abort()
+                return
+        if phase is not Phase.REST:
+            self.wire.write(encode_refusal(refusal, self.server_state.default_headers))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close the sending half and discard what still arrives, for a short time.
+
+        A close with unread bytes would reset the connection before the client has its answer.
+        """
+        self._enter(Phase.CLOSING)
+        self._received, self._position = b"", 0
+        self.wire.write_eof()
+        self._pause(False)
+
+    def _discard(self, size_bytes: int) -> None:
+        self._discarded_bytes += size_bytes
+        if self._discarded_bytes > self.limits.discard_bytes:
+            self.abort()
+
+    def finish(self) -> None:
+        """Answer what is in progress with `Connection: close`."""
+        if self.phase is Phase.REQUEST:
+            self.cycle.keep_alive = False
+
+    def close(self) -> None:
+        """Close once everything is written."""
+        self._transport.close()
+
+    def _close_after_answer(self) -> None:
+        """Close; while the client still sends the body, only after it has the answer."""
+        if self.phase is Phase.REQUEST and self.cycle.more_body and not self.cycle.disconnected:
+            self._linger()
+        else:
+            self.close()
+
+    def abort(self) -> None:
+        """Reset the connection: what is not written yet is lost."""
+        self._transport.abort()
+
+    def shutdown(self) -> None:
+        """Answer what is in progress, then close: uvicorn's own stop."""
+        if self.phase in (Phase.REQUEST, Phase.REST):
+            self.finish()
+        else:
+            self.close()
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        self.since = self.loop.time()
+
+    # deadlines
+
+    def sweep(self, now: float) -> None:
+        """End the connection if a deadline is over; measure what is not written."""
+        if self.unwritten or self._measured_bytes != self.wire.written_bytes:
+            self._measured_bytes = self.wire.written_bytes
+            self.unwritten = self._measure_unwritten()
+        waited_s = now - self.since
+        limits = self.limits
+        if self.phase is Phase.IDLE and waited_s > limits.keep_alive_s:
+            self.close()
+        elif self.phase in (Phase.HEAD, Phase.REST) and waited_s > limits.timeout_s:
+            self.close()
+        elif self.phase is Phase.CLOSING and waited_s > limits.linger_s and not self.unwritten:
+            self.close()
+        elif not self._takes_its_answer(now):
+            self.abort()
+
+    def _measure_unwritten(self) -> int:
+        """Return the bytes that wait in the transport and in the kernel."""
+        waiting = self.wire.get_write_buffer_size()
+        connection = self.wire.get_extra_info("socket")
+        if connection.fileno() < 0:
+            return waiting
+        queued = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+        return waiting + struct.unpack("i", queued)[0]
+
+    def _takes_its_answer(self, now: float) -> bool:
+        """Return whether the client took bytes within the timeout, and at the least rate."""
+        delivered = self.wire.written_bytes - self.unwritten
+        if not self.unwritten:
+            self._waiting_since = None
+            return True
+        if self._waiting_since is None:
+            self._waiting_since = self._delivered = (delivered, now)
+        if delivered > self._delivered[0]:
+            self._delivered = (delivered, now)
+        first_bytes, first = self._waiting_since
+        owed_bytes = (now - first - self.limits.timeout_s) * self.limits.answer_bytes_per_s
+        return (
+            now - self._delivered[1] <= self.limits.timeout_s
+            and delivered - first_bytes >= owed_bytes
+        )

@@ -1,0 +1,145 @@
+"""All connections of a server: their deadlines, their number and what waits to be written."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from enum import Enum
+from typing import Protocol
+
+from serve.http.limits import Limits
+
+log = logging.getLogger("uvicorn.error")
+
+SWEEPS = 8  # of the deadlines, within the shortest of them
+SWEEP_S = (0.05, 1.0)  # the shortest and the longest time between two sweeps
+CLOSED_AT_ONCE = 16  # idle connections that make room for others
+
+
+class Phase(Enum):
+    """What a connection does."""
+
+    HEAD = "head"  # a head is expected or arrives
+    IDLE = "idle"  # between two requests
+    REQUEST = "request"  # a body arrives, or the request is answered
+    REST = "rest"  # the rest of a refused body is discarded
+    CLOSING = "closing"  # the last answer is written
+
+
+class Peer(Protocol):
+    """A connection as the registry sees it."""
+
+    phase: Phase
+    since: float  # the loop's time when the phase began
+    unwritten: int  # bytes that the client had not taken at the last sweep
+
+    def sweep(self, now: float) -> None:
+        """End the connection if a deadline is over; measure `unwritten`."""
+
+    def finish(self) -> None:
+        """Answer what is in progress, then close."""
+
+    def close(self) -> None:
+        """Close once everything is written."""
+
+    def abort(self) -> None:
+        """Reset the connection at once."""
+
+
+class Connections:
+    """The connections of one server. Use it on its event loop only.
+
+    A graceful stop is `drain`, some seconds of grace, no more listening, `close_idle`, waiting for
+    `in_progress` to be zero, and `abort` for the rest.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        """Start without connections."""
+        self.limits = limits
+        self.buffer = memoryview(bytearray(limits.read_bytes))  # shared: each read is copied out
+        self.draining = False
+        self._peers: dict[Peer, None] = {}  # in the order of arrival
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._crowded = False
+
+    @property
+    def in_progress(self) -> int:
+        """Return the number of connections with a request that is not answered in full."""
+        return sum(peer.phase not in (Phase.HEAD, Phase.IDLE) for peer in self._peers)
+
+    @property
+    def unwritten_bytes(self) -> int:
+        """Return what all clients had not taken at the last sweep, in the kernel too."""
+        return sum(peer.unwritten for peer in self._peers)
+
+    def drain(self) -> None:
+        """Say `Connection: close` with every answer from now on."""
+        self.draining = True
+        for peer in list(self._peers):
+            peer.finish()
+
+    def close_idle(self) -> None:
+        """Close the connections that wait for a request."""
+        for peer in self._in_phase(Phase.IDLE, Phase.HEAD):
+            peer.close()
+
+    def abort(self) -> None:
+        """Reset every connection, also those that never read their answer."""
+        for peer in list(self._peers):
+            peer.abort()
+
+    def add(self, peer: Peer) -> None:
+        """Take a new connection; the oldest idle ones are closed if there are too many."""
+        self._peers[peer] = None
+        if self._sweeper is None:
+            self._schedule()
+        if len(self._peers) > self.limits.connections:
+            self._make_room(peer)
+
+    def discard(self, peer: Peer) -> None:
+        """Forget a connection that is lost."""
+        self._peers.pop(peer, None)
+        if not self._peers and self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+            self._crowded = False
+
+    def _make_room(self, newcomer: Peer) -> None:
+        """Reset the connections that are longest without a request; the newcomer if none is."""
+        idle = sorted(self._in_phase(Phase.IDLE, Phase.HEAD), key=lambda peer: peer.since)
+        oldest = [peer for peer in idle if peer is not newcomer][:CLOSED_AT_ONCE]
+        for peer in oldest or [newcomer]:
+            peer.abort()
+            self.discard(peer)
+        if not self._crowded:
+            self._crowded = True
+            limit = self.limits.connections
+            log.warning("%d connections are open: the oldest idle ones are closed", limit)
+
+    def _in_phase(self, *phases: Phase) -> Iterable[Peer]:
+        return [peer for peer in self._peers if peer.phase in phases]
+
+    def _schedule(self) -> None:
+        shortest = min(self.limits.timeout_s, self.limits.keep_alive_s, self.limits.linger_s)
+        delay_s = min(max(shortest / SWEEPS, SWEEP_S[0]), SWEEP_S[1])
+        self._sweeper = asyncio.get_running_loop().call_later(delay_s, self._sweep)
+
+    def _sweep(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for peer in list(self._peers):
+            peer.sweep(now)
+        self._crowded = len(self._peers) > self.limits.connections - CLOSED_AT_ONCE
+        self._shed()
+        if self._peers:
+            self._schedule()
+        else:
+            self._sweeper = None
+
+    def _shed(self) -> None:
+        """Reset those that take least, until what is unwritten is within its limit."""
+        excess = self.unwritten_bytes - self.limits.unread_answer_bytes
+        for peer in sorted(self._peers, key=lambda peer: peer.since):
+            if excess <= 0:
+                return
+            if peer.unwritten:
+                excess -= peer.unwritten
+                peer.abort()
