@@ -13,11 +13,13 @@ import uvicorn
 from runtime.engine.allocator import tune_allocator
 from runtime.errors import SlipwayError
 from serve.app import create_app
-from serve.http.connections import BUSY_CONNECTIONS, BoundedProtocol
+from serve.http.listener import allowed_connections, listen
+from serve.http.registry import Connections
+from serve.http.server import BACKLOG, limits_of, protocol_of
 from serve.repository.models import ModelRepository, load_repository
 from serve.repository.provenance import provenance_of
 from serve.repository.task_models import check_ensemble, check_task_models, task_models
-from serve.settings import Settings, SettingsError, from_environment
+from serve.settings import Settings, from_environment
 from serve.settings.command_line import parse_arguments
 from serve.settings.environment import unknown_variables
 
@@ -37,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = _settings(arguments)
         repository = _load(settings)
-        listener = _listen(settings.host, settings.port)
+        listener = listen(settings.host, settings.port)
     except SlipwayError as error:
         for line in str(error).splitlines():
             print(f"serve: {line}", file=sys.stderr)
@@ -46,10 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cv2.setNumThreads(settings.threads)
     _announce(repository, listener)
     _silence_native_libraries()
+    connections = Connections(limits_of(settings, connections=allowed_connections()))
     config = uvicorn.Config(
         create_app(settings, repository),
-        http=BoundedProtocol,
-        limit_concurrency=BUSY_CONNECTIONS,
+        http=protocol_of(connections),
+        backlog=BACKLOG,
         loop="asyncio",
         ws="none",
         lifespan="on",
@@ -75,17 +78,6 @@ def _load(settings: Settings) -> ModelRepository:
     check_task_models(repository, task_models(settings))
     check_ensemble(repository, settings)
     return repository
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket. The host :: stands for all addresses of IPv6 and IPv4."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    both = host == "::" and socket.has_dualstack_ipv6()
-    try:
-        return socket.create_server((host, port), family=family, dualstack_ipv6=both)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise SettingsError(f"cannot listen on {host}, port {port}: {reason}") from error
 
 
 def _silence_native_libraries() -> None:

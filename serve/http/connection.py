@@ -26,24 +26,39 @@ from serve.http.registry import Connections, Phase
 ABORT = "slipway.abort"  # the ASGI extension with a function that resets the connection
 SLICE_BYTES = (512, 16384)  # of a message without Content-Length: of many chunks, of few
 EVENTS = 64  # slices and chunks of one connection in one turn of the event loop
+CONTINUE = b"HTTP/1.1 100 "
 CHUNK_BYTES = 12  # of the two lines around a chunk, without an extension
 
 
 class Wire:
-    """A transport that counts what is written to it."""
+    """A transport that counts what is written, and sends a head with the start of its body."""
 
-    __slots__ = ("_transport", "close", "is_closing", "written_bytes")
+    __slots__ = ("_head", "_transport", "close", "holds_head", "is_closing", "written_bytes")
 
     def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
         self._transport = transport
         self.close = close
         self.is_closing = transport.is_closing
+        self.holds_head = False  # the next bytes are a head
         self.written_bytes = 0
+        self._head = b""
 
     def write(self, data: bytes) -> None:
-        """Send now what the kernel takes, and the rest later."""
+        """Send now what the kernel takes, and the rest later; a head waits for its body."""
         self.written_bytes += len(data)
+        if self.holds_head and not data.startswith(CONTINUE):
+            self.holds_head = False
+            self._head = data
+            return
+        if self._head:
+            data, self._head = self._head + data, b""
         self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send a head that has no body."""
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -94,16 +109,24 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         self._is_replaying = False  # a head goes to a second parser
         self._body_left = 0  # of a body with Content-Length
         self._overhead_bytes = 0  # of this message: what is no body
+        self._has_begun = False  # a message has; between two there may be empty lines
         self._is_chunked = False
         self._chunks = 0  # of this message
         self._events = 0  # slices and chunks of this turn
         self._fields = 0  # of this message
         self._slice_bytes = SLICE_BYTES[1]
         self._discarded_bytes = 0
+        self._is_lingering = False
         self._refusal: Refusal | None = None
         self._measured_bytes = 0  # written when `unwritten` was measured
         self._delivered = (0, 0.0)  # bytes that the client took, and when that was measured
         self._waiting_since: tuple[int, float] | None = None  # bytes and time, of an answer
+
+    @property
+    def unread(self) -> int:
+        """Return the bytes received that the application has not taken."""
+        body = len(self.cycle.body) if self.cycle else 0
+        return len(self._received) - self._position + body
 
     # the transport
 
@@ -111,7 +134,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         """Start the deadline of the first head."""
         super().connection_made(transport)
         self._transport = transport
-        self.wire = Wire(transport, self._close_after_answer)
+        self.wire = Wire(transport, self._linger)
         self.transport = self.wire  # type: ignore[assignment]  # has all that is used of it
         self.flow = Flow(transport, self)
         self.registry.add(self)
@@ -176,8 +199,10 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
             self._tail = b""
         else:
             end = end_of_slice(data, start, self._tail, self._slice_bytes)
-            self._tail = data[max(start, end - 3) : end] if end - start > 2 else (
-                (self._tail + data[start:end])[-3:]
+            self._tail = (
+                data[max(start, end - 3) : end]
+                if end - start > 2
+                else ((self._tail + data[start:end])[-3:])
             )
             self._overhead_bytes += end - start
         events = self._events
@@ -209,6 +234,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         """Go on with a parser that knows the framing of the body, and of no upgrade."""
         self.parser = httptools.HttpRequestParser(self)
         if not self.cycle.more_body:
+            self._forget_message()
             self.cycle.message_event.set()
             return
         framing = b"".join(
@@ -222,7 +248,9 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     def _check_overhead(self) -> None:
         allowed = self.limits.head_bytes + CHUNK_BYTES * self._chunks
-        if self._overhead_bytes > allowed:
+        if self._overhead_bytes > allowed and not self._has_begun:
+            self.refuse(Refusal(400, f"{self._overhead_bytes} bytes of empty lines; allowed: none"))
+        elif self._overhead_bytes > allowed:
             limit = self.limits.head_bytes
             self.refuse(Refusal(431, f"more than {limit} bytes of header fields; allowed: {limit}"))
         elif self._fields > self.limits.head_fields:
@@ -237,7 +265,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
             return
         super().on_message_begin()
         self.scope["extensions"] = {ABORT: {"abort": self.abort}}
-        self._overhead_bytes = self._chunks = self._fields = self._body_left = 0
+        self._has_begun = True
         if self.phase is not Phase.HEAD:
             self._enter(Phase.HEAD)
 
@@ -267,6 +295,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         self._body_left = body_bytes(self.headers)
         self._is_chunked = is_chunked(self.headers)
         self.cycle.more_body = bool(self._body_left) or self._is_chunked
+        self.wire.holds_head = True
         self._enter(Phase.REQUEST)
 
     def _refuse_head(self) -> Refusal | None:
@@ -298,15 +327,20 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         """Tell the application that the body is complete; another request may follow."""
         if self._is_replaying or self._refusal is not None or self.parser.should_upgrade():
             return
-        self._tail = b""
+        self._forget_message()
         super().on_message_complete()
         if self.cycle.response_complete:
             self.cycle.more_body = False
             self._enter(Phase.IDLE)
 
+    def _forget_message(self) -> None:
+        self._has_begun = False
+        self._overhead_bytes = self._chunks = self._fields = 0
+
     def on_response_complete(self) -> None:
         """Expect the next request, or the rest of a refused body."""
         self.server_state.total_requests += 1
+        self.wire.flush()
         self.is_held = False
         if self.phase is Phase.CLOSING or self.wire.is_closing():
             self._enter(Phase.CLOSING)
@@ -330,18 +364,25 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
             if cycle.response_started:
                 self.abort()
                 return
+        self.wire.holds_head = False
         if phase is not Phase.REST:
             self.wire.write(encode_refusal(refusal, self.server_state.default_headers))
         self._linger()
 
     def _linger(self) -> None:
-        """Close the sending half and discard what still arrives, for a short time.
+        """Close the sending half, and the other when the client has its answer.
 
-        A close with unread bytes would reset the connection before the client has its answer.
+        A close with unread bytes would reset the connection before that, and one with unwritten
+        bytes would leave them to the kernel, where nobody counts them.
         """
+        if self.phase is Phase.CLOSING and self._is_lingering:
+            return
+        self._is_lingering = True
+        self.wire.flush()
         self._enter(Phase.CLOSING)
         self._received, self._position = b"", 0
-        self.wire.write_eof()
+        if not self.wire.is_closing():
+            self._transport.write_eof()
         self._pause(False)
 
     def _discard(self, size_bytes: int) -> None:
@@ -358,15 +399,11 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         """Close once everything is written."""
         self._transport.close()
 
-    def _close_after_answer(self) -> None:
-        """Close; while the client still sends the body, only after it has the answer."""
-        if self.phase is Phase.REQUEST and self.cycle.more_body and not self.cycle.disconnected:
-            self._linger()
-        else:
-            self.close()
-
     def abort(self) -> None:
-        """Reset the connection: what is not written yet is lost."""
+        """Reset the connection: what is not written yet is lost, in the kernel too."""
+        connection = self._transport.get_extra_info("socket")
+        if connection.fileno() >= 0:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 
     def shutdown(self) -> None:
@@ -387,25 +424,32 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         if self.unwritten or self._measured_bytes != self.wire.written_bytes:
             self._measured_bytes = self.wire.written_bytes
             self.unwritten = self._measure_unwritten()
-        waited_s = now - self.since
-        limits = self.limits
-        if self.phase is Phase.IDLE and waited_s > limits.keep_alive_s:
-            self.close()
-        elif self.phase in (Phase.HEAD, Phase.REST) and waited_s > limits.timeout_s:
-            self.close()
-        elif self.phase is Phase.CLOSING and waited_s > limits.linger_s and not self.unwritten:
+        if self._is_overdue(now - self.since):
             self.close()
         elif not self._takes_its_answer(now):
             self.abort()
 
+    def _is_overdue(self, waited_s: float) -> bool:
+        """Return whether the phase took too long."""
+        limits = self.limits
+        match self.phase:
+            case Phase.IDLE:
+                return waited_s > limits.keep_alive_s
+            case Phase.HEAD | Phase.REST:
+                return waited_s > limits.timeout_s
+            case Phase.CLOSING:
+                return waited_s > limits.linger_s and not self.unwritten
+            case _:
+                return False
+
     def _measure_unwritten(self) -> int:
         """Return the bytes that wait in the transport and in the kernel."""
-        waiting = self.wire.get_write_buffer_size()
-        connection = self.wire.get_extra_info("socket")
+        waiting: int = self._transport.get_write_buffer_size()
+        connection = self._transport.get_extra_info("socket")
         if connection.fileno() < 0:
             return waiting
-        queued = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
-        return waiting + struct.unpack("i", queued)[0]
+        (queued,) = struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))
+        return waiting + int(queued)
 
     def _takes_its_answer(self, now: float) -> bool:
         """Return whether the client took bytes within the timeout, and at the least rate."""

@@ -9,7 +9,7 @@ class Limits:
 
     timeout_s: float = 30  # for a head to arrive; without progress of an answer
     keep_alive_s: float = 75  # between two requests
-    connections: int = 4096  # open at once; the file descriptors may allow fewer
+    connections: int = 1024  # open at once; the file descriptors may allow fewer
     head_bytes: int = 65536  # of a head; of trailers and chunk extensions together
     head_fields: int = 100  # of a head and its trailers
     read_bytes: int = 65536  # taken from the kernel at once

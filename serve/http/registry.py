@@ -32,6 +32,10 @@ class Peer(Protocol):
     since: float  # the loop's time when the phase began
     unwritten: int  # bytes that the client had not taken at the last sweep
 
+    @property
+    def unread(self) -> int:
+        """Return the bytes received that the application has not taken."""
+
     def sweep(self, now: float) -> None:
         """End the connection if a deadline is over; measure `unwritten`."""
 
@@ -70,6 +74,11 @@ class Connections:
     def unwritten_bytes(self) -> int:
         """Return what all clients had not taken at the last sweep, in the kernel too."""
         return sum(peer.unwritten for peer in self._peers)
+
+    @property
+    def unread_bytes(self) -> int:
+        """Return what all clients sent and the application has not taken."""
+        return sum(peer.unread for peer in self._peers)
 
     def drain(self) -> None:
         """Say `Connection: close` with every answer from now on."""

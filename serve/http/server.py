@@ -5,7 +5,19 @@ from functools import partial
 from typing import cast
 
 from serve.http.connection import Connection
+from serve.http.limits import Limits
+from serve.http.listener import MAX_CONNECTIONS
 from serve.http.registry import Connections
+from serve.settings import Settings
+
+BACKLOG = 64  # connections accepted in one turn of the event loop, before any can be closed
+
+
+def limits_of(settings: Settings, *, connections: int = MAX_CONNECTIONS) -> Limits:
+    """Return the limits that the settings ask for."""
+    return Limits(
+        timeout_s=settings.timeout_s, keep_alive_s=settings.keep_alive_s, connections=connections
+    )
 
 
 def protocol_of(connections: Connections) -> type[asyncio.Protocol]:

@@ -72,7 +72,17 @@ class Settings:
             _LIMIT,
             "TIMEOUT",
             kinds.integer(1, 3600),
-            "seconds for the head of a request to arrive, for its body, and until it starts",
+            "seconds for the head of a request to arrive, for its body, until it starts, and "
+            "without progress of an answer",
+        ),
+    )
+    keep_alive_s: int = field(
+        default=75,
+        metadata=row(
+            _LIMIT,
+            "SLIPWAY_KEEP_ALIVE",
+            kinds.integer(1, 3600),
+            "seconds that a connection stays open without a request",
         ),
     )
     max_files: int = field(

@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 import pytest
 
-from serve.__main__ import _listen
+from serve.http.listener import listen
 from tests.support.artifacts import CLASSIFIER, EMBEDDING, edit_manifest, write_artifact
 from tests.support.images import half_white, png, solid
 from tests.support.server_process import PROJECT, Server, peak_mib, serving, start
@@ -217,7 +217,7 @@ def test_bad_settings_stop_the_server_with_one_line(artifacts: Path, tmp_path: P
 def test_the_host_of_all_addresses_serves_both_families(artifacts: Path) -> None:
     if not socket.has_dualstack_ipv6():
         pytest.skip("this system has no IPv6")
-    with _listen("::", 0) as listener:
+    with listen("::", 0) as listener:
         port = listener.getsockname()[1]
         for host in ("127.0.0.1", "::1"):
             socket.create_connection((host, port), timeout=5).close()

@@ -9,7 +9,8 @@ import httpx
 import uvicorn
 
 from serve.app import create_app
-from serve.http.connections import BoundedProtocol
+from serve.http.registry import Connections
+from serve.http.server import limits_of, protocol_of
 from serve.repository.models import load_repository
 from serve.settings import Settings
 
@@ -21,7 +22,7 @@ def running(settings: Settings) -> Iterator[httpx.Client]:
     config = uvicorn.Config(
         create_app(settings, repository),
         port=0,
-        http=BoundedProtocol,
+        http=protocol_of(Connections(limits_of(settings))),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -1,0 +1,42 @@
+"""The listening socket, and how many connections the process may have."""
+
+import resource
+import socket
+
+from serve.settings import SettingsError
+
+MAX_CONNECTIONS = 1024  # each may hold a head of 64 kB and as much of a body
+OTHER_FILES = 160  # descriptors of models, decoders, logs and of what is accepted in one turn
+SEND_BUFFER_BYTES = 65536  # the kernel doubles it; by default it keeps 2.8 MB per slow client
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket. The host :: stands for all addresses of IPv6 and IPv4.
+
+    Accepted connections inherit its options: the kernel keeps little of an answer that the client
+    does not read, and sends small answers at once. (asyncio would set the latter only on sockets
+    whose protocol number is known, which that of an accepted one is not.)
+
+    Raises:
+        SettingsError: the address cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    both = host == "::" and socket.has_dualstack_ipv6()
+    try:
+        listener = socket.create_server((host, port), family=family, dualstack_ipv6=both)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SettingsError(f"cannot listen on {host}, port {port}: {reason}") from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def allowed_connections() -> int:
+    """Raise the limit of file descriptors as far as allowed, and return how many may be clients."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return max(1, min(MAX_CONNECTIONS, hard - OTHER_FILES))
