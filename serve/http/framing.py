@@ -21,9 +21,9 @@ def end_of_slice(data: bytes, start: int, tail: bytes, limit: int) -> int:
         limit: of the slice, in bytes.
     """
     last = min(len(data), start + limit)
-    for kept in range(min(3, len(tail)), 0, -1):
-        if END.startswith(tail[-kept:]) and data.startswith(END[kept:], start):
-            return min(start + 4 - kept, last)
+    for overlap in range(min(3, len(tail)), 0, -1):
+        if END.startswith(tail[-overlap:]) and data.startswith(END[overlap:], start):
+            return min(start + 4 - overlap, last)
     found = data.find(END, start, last)
     return last if found < 0 else found + 4
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one client may send, hold and wait for."""
+    """Limit what one client may send, hold and wait for."""
 
     timeout_s: float = 30  # for a head to arrive; without progress of an answer
     keep_alive_s: float = 75  # between two requests

@@ -16,7 +16,7 @@ CLOSED_AT_ONCE = 16  # idle connections that make room for others
 
 
 class Phase(Enum):
-    """What a connection does."""
+    """Phases of a connection, by what it does."""
 
     HEAD = "head"  # a head is expected or arrives
     IDLE = "idle"  # between two requests
