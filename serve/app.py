@@ -41,10 +41,15 @@ def create_app(settings: Settings, repository: ModelRepository) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
+
+        def first_run_s(model_id: str) -> float | None:
+            model = repository.get(model_id)
+            return model.session.first_run_s if model else None
+
         budget = UploadBudget(BODIES_IN_MEMORY * settings.max_upload_bytes)
         with (
             IsolatedDecoders(timeout_s=settings.decode_timeout_s) as decoders,
-            closing(Scheduler(limits_of(settings))) as scheduler,
+            closing(Scheduler(limits_of(settings), first_s=first_run_s)) as scheduler,
         ):
             yield State(
                 settings=settings,

@@ -68,15 +68,24 @@ class Scheduler:
     graph runs.
     """
 
-    def __init__(self, limits: Limits, *, cpus: int | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        first_s: Callable[[str], float | None] = lambda _: None,
+        cpus: int | None = None,
+    ) -> None:
         """Start the threads.
 
         Args:
             limits: of the queues.
+            first_s: returns how long the first request for a model is expected to take; None if
+                nothing is known.
             cpus: slots; None for the CPUs that this process may use.
         """
         count = cpus or cpu_count()
         self._limits = limits
+        self._first_s = first_s
         self._times = ServiceTimes()
         self._compute = _pool(count, "slipway")
         self._media = _pool(count + MORE_MEDIA_THREADS, "slipway-media")
@@ -84,10 +93,6 @@ class Scheduler:
         self._stopping = False
         self._idle = asyncio.Event()
         self._idle.set()
-
-    def seed(self, kind: str, seconds: float) -> None:
-        """Set how long work of this kind takes, until a request of this kind was timed."""
-        self._times.seed(kind, seconds)
 
     @contextmanager
     def admit(
@@ -197,6 +202,9 @@ class Scheduler:
     def _pool(self, media: bool) -> Pool:
         return self._media if media else self._compute
 
+    def _expected_s(self, model: str, kind: str) -> float:
+        return self._times.expected_s(kind, lambda: self._first_s(model))
+
     def _seconds_left(self, place: Place, timeout_s: float | None) -> float:
         """Return the seconds that a request whose body is complete may wait."""
         limits = [self._limits.timeout_s]
@@ -218,7 +226,7 @@ class Scheduler:
     ) -> None:
         """Raise OverloadedError if a request would not start in time."""
         slots, limits = pool.slots, self._limits
-        wait_s = slots.expected_wait_s(model, self._times.expected_s(kind), arriving=arriving)
+        wait_s = slots.expected_wait_s(model, self._expected_s(model, kind), arriving=arriving)
         waiting = slots.waiting(model) + arriving
         most_s = limits.timeout_s if left_s is None else min(left_s, limits.timeout_s)
         # one request per slot may wait for longer, or a slow model would have no queue
@@ -240,7 +248,7 @@ class Scheduler:
     def _start(self, pool: Pool, place: Place, work: Callable[[Call], Turns[T]]) -> Job[T]:
         run_slots = RunSlots(self._compute.slots, self._times, place.model)
         call = Call(run_slots=run_slots if place.media else None)
-        turn_s = self._times.expected_s(place.kind)
+        turn_s = self._expected_s(place.model, place.kind)
 
         def check_turns(turns: int) -> None:
             waiting_s = pool.slots.waiting_s(place.model)

@@ -128,3 +128,13 @@ def test_an_error_of_a_run_that_was_not_cancelled_stays() -> None:
     with pytest.raises(Exception, match="nothing_like_this") as error:
         session.run({"nothing_like_this": np.zeros(1, np.float32)})
     assert not isinstance(error.value, CancelledError)
+
+
+def test_the_first_run_is_timed_once() -> None:
+    session = Session(GRAPH, SessionOptions(threads=1))
+    assert session.first_run_s is None
+    session.run(feeds(session))
+    first_s = session.first_run_s
+    assert first_s is not None
+    session.run(feeds(session))
+    assert session.first_run_s == first_s

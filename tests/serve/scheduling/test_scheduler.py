@@ -51,9 +51,7 @@ class Gate:
 async def scheduling(
     cpus: int = 1, limits: Limits = LIMITS, *, seconds: float = 0.1
 ) -> AsyncIterator[Scheduler]:
-    scheduler = Scheduler(limits, cpus=cpus)
-    for kind in ("fast", "slow", "media"):
-        scheduler.seed(kind, seconds)
+    scheduler = Scheduler(limits, first_s=lambda _: seconds, cpus=cpus)
     try:
         async with asyncio.timeout(4 * TIMEOUT_S):
             yield scheduler

@@ -35,10 +35,8 @@ def test_a_lasting_change_is_followed() -> None:
     assert times.expected_s("face") == pytest.approx(1.0, rel=0.1)
 
 
-def test_a_seed_holds_until_something_was_timed() -> None:
+def test_the_first_run_of_a_model_holds_until_something_was_timed() -> None:
     times = ServiceTimes()
-    times.seed("face", 0.5)
-    assert times.expected_s("face") == 0.5
+    assert times.expected_s("face", lambda: 0.5) == 0.5
     times.observe("face", 0.1)
-    times.seed("face", 0.5)
-    assert times.expected_s("face") < 0.5
+    assert times.expected_s("face", lambda: 0.5) == pytest.approx(0.1)
