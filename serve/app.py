@@ -12,8 +12,9 @@ from starlette.routing import Route
 import serve
 from runtime.media.isolation.pool import IsolatedDecoders
 from serve.errors import EXCEPTION_HANDLERS, json_response
-from serve.http.body import UploadBudget
+from serve.http.budget import ByteBudget
 from serve.http.cors import BoundedCors
+from serve.http.pieces import Pieces
 from serve.protocol_v2 import routes as protocol
 from serve.protocol_v2.infer import HEADER_LENGTH
 from serve.repository.models import ModelRepository, find_model
@@ -46,7 +47,7 @@ def create_app(settings: Settings, repository: ModelRepository) -> Starlette:
             model = repository.get(model_id)
             return model.session.first_run_s if model else None
 
-        budget = UploadBudget(BODIES_IN_MEMORY * settings.max_upload_bytes)
+        budget = ByteBudget(BODIES_IN_MEMORY * settings.max_upload_bytes)
         with (
             IsolatedDecoders(timeout_s=settings.decode_timeout_s) as decoders,
             closing(Scheduler(limits_of(settings), first_s=first_run_s)) as scheduler,
@@ -131,8 +132,9 @@ def _allowed_headers(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _middleware(settings: Settings) -> list[Middleware]:
+    pieces = Middleware(Pieces)
     if not settings.cors_origins:
-        return []
+        return [pieces]
     return [
         Middleware(
             BoundedCors,
@@ -140,5 +142,6 @@ def _middleware(settings: Settings) -> list[Middleware]:
             allow_methods=("GET", "POST"),
             allow_headers=_allowed_headers(settings.cors_headers),
             expose_headers=(*PROVENANCE_HEADERS, HEADER_LENGTH, "Retry-After", "Server-Timing"),
-        )
+        ),
+        pieces,
     ]

@@ -3,7 +3,7 @@
 from typing import TypedDict
 
 from runtime.media.isolation.pool import IsolatedDecoders
-from serve.http.body import UploadBudget
+from serve.http.budget import ByteBudget
 from serve.repository.models import ModelRepository
 from serve.scheduling.scheduler import Scheduler
 from serve.settings import Settings
@@ -15,5 +15,5 @@ class State(TypedDict):
     settings: Settings
     repository: ModelRepository
     scheduler: Scheduler
-    budget: UploadBudget
+    budget: ByteBudget
     decoders: IsolatedDecoders

@@ -1,64 +1,24 @@
 """Receive request bodies into memory, within the limits of one body and of all together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from starlette.requests import Request
 
-from runtime.errors import TooLargeError
+from runtime.errors import SlipwayError, TooLargeError
 from serve.errors import OverloadedError, RequestTimeoutError, UnsupportedMediaError
+from serve.http.budget import PROGRESS_BYTES, Account, ByteBudget, client_of, end_now
 from serve.text.integers import parse_integer
 from serve.text.messages import repr_truncated, truncate
 
-
-@dataclass(slots=True)
-class Reservation:
-    """The bytes of one body that are in memory so far."""
-
-    size_bytes: int = 0
-
-
-class UploadBudget:
-    """A limit on the bytes of all request bodies in memory. Use it on the event loop only.
-
-    The limit of one body does not bound them: 100 clients that send 10 MB each would take 1 GB.
-    """
-
-    def __init__(self, limit_bytes: int) -> None:
-        """Allow `limit_bytes` at once."""
-        self._limit_bytes = limit_bytes
-        self._used_bytes = 0
-
-    @contextmanager
-    def reserve(self) -> Iterator[Reservation]:
-        """Open the account of one body; its bytes are free again when the block ends."""
-        reservation = Reservation()
-        try:
-            yield reservation
-        finally:
-            self._used_bytes -= reservation.size_bytes
-
-    def grow(self, reservation: Reservation, size_bytes: int) -> None:
-        """Add bytes to the account of a body.
-
-        Raises:
-            OverloadedError: the bodies now in memory leave no room for them.
-        """
-        if self._used_bytes + size_bytes > self._limit_bytes:
-            raise OverloadedError(
-                f"request bodies of {self._used_bytes} bytes are in memory; "
-                f"allowed at once: {self._limit_bytes} bytes; try again later"
-            )
-        self._used_bytes += size_bytes
-        reservation.size_bytes += size_bytes
+STALL_LIMIT_S = 10.0  # in which at least 4 kB of a body must arrive
 
 
 @asynccontextmanager
 async def receive_body(
-    request: Request[Any], *, limit_bytes: int, timeout_s: float, budget: UploadBudget
+    request: Request[Any], *, limit_bytes: int, timeout_s: float, budget: ByteBudget
 ) -> AsyncIterator[bytes]:
     """Receive the whole body; the budget counts it until the block ends.
 
@@ -72,8 +32,8 @@ async def receive_body(
     Raises:
         TooLargeError: the body, or its Content-Length, is over the limit.
         UnsupportedMediaError: it is compressed.
-        RequestTimeoutError: it did not arrive in time.
-        OverloadedError: too many bytes of other bodies are in memory.
+        RequestTimeoutError: it did not arrive in time, or stalls.
+        OverloadedError: too many bytes of others are in memory.
     """
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.strip().lower() != "identity":
@@ -83,30 +43,50 @@ async def receive_body(
     content_length = request.headers.get("content-length", "0")
     if parse_integer(content_length, 0, limit_bytes) is None:
         raise _too_large(f"{truncate(content_length)} bytes", limit_bytes)
-    with budget.reserve() as reservation:
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + timeout_s
+    timeout = asyncio.timeout_at(min(deadline_s, loop.time() + STALL_LIMIT_S))
+
+    def arrived(account: Account, size_bytes: int) -> None:
+        if account.size_bytes + size_bytes > limit_bytes:
+            raise _too_large(f"more than {limit_bytes} bytes", limit_bytes)
+        budget.grow(account, size_bytes)
+        if account.move(size_bytes):
+            timeout.reschedule(min(deadline_s, account.progress_s + STALL_LIMIT_S))
+
+    with budget.open(client_of(request.scope), end_now(timeout)) as account:
         try:
-            async with asyncio.timeout(timeout_s):
-                body = await _receive(request, limit_bytes, budget, reservation)
+            async with timeout:
+                body = await _receive(request, account, arrived)
         except TimeoutError:
-            raise RequestTimeoutError(
-                f"{reservation.size_bytes} bytes of the request body arrived in {timeout_s} s; "
-                f"allowed: {timeout_s} s for the whole body (TIMEOUT)"
-            ) from None
+            raise _ended(account, timeout_s) from None
+        account.is_moving = False
         yield body
 
 
 async def _receive(
-    request: Request[Any], limit_bytes: int, budget: UploadBudget, reservation: Reservation
+    request: Request[Any], account: Account, arrived: Callable[[Account, int], None]
 ) -> bytes:
     chunks: list[bytes] = []
     async with aclosing(request.stream()) as stream:
         async for chunk in stream:
-            if reservation.size_bytes + len(chunk) > limit_bytes:
-                raise _too_large(f"more than {limit_bytes} bytes", limit_bytes)
-            budget.grow(reservation, len(chunk))
+            arrived(account, len(chunk))
             chunks.append(chunk)
     # the chunks are freed on return, or the body would be in memory twice while it is answered
     return b"".join(chunks)
+
+
+def _ended(account: Account, timeout_s: float) -> SlipwayError:
+    """Return the error of a body that is not waited for any longer."""
+    if account.is_lost:
+        return OverloadedError(
+            f"{account.size_bytes} bytes of the request body arrived, then too few, and others "
+            "need the memory; allowed: one that arrives without pause; try again later"
+        )
+    return RequestTimeoutError(
+        f"{account.size_bytes} bytes of the request body arrived; allowed: {timeout_s} s for the "
+        f"whole body (TIMEOUT), and at least {PROGRESS_BYTES} bytes in {STALL_LIMIT_S:g} s"
+    )
 
 
 def _too_large(size: str, limit_bytes: int) -> TooLargeError:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import gzip
 import re
 import socket
@@ -12,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serve.errors import OverloadedError
-from serve.http.body import UploadBudget
+from serve.http import body
+from serve.http.budget import STALL_S
 from serve.settings import Settings
 from tests.serve.conftest import Serve
 from tests.support.images import solid
@@ -129,19 +130,8 @@ def test_compressed_bodies_are_refused(client: httpx.Client) -> None:
     assert client.post(FACE, content=solid(0, 0, 0), headers=headers).status_code == 200
 
 
-def test_bodies_share_the_budget_and_free_it() -> None:
-    budget = UploadBudget(100)
-    with budget.reserve() as first, budget.reserve() as second:
-        budget.grow(first, 60)
-        with pytest.raises(OverloadedError, match=r"bodies of 60 bytes .*: 100 bytes"):
-            budget.grow(second, 41)
-        budget.grow(second, 40)
-    with budget.reserve() as third:
-        budget.grow(third, 100)
-
-
 def test_uploads_in_memory_are_bounded_together(small: httpx.Client) -> None:
-    """Eight bodies of the largest size fit the budget; the ninth gets 429."""
+    """Eight bodies of the largest size fit the budget; the ninth gets 429 if none stalls."""
     host, port = address(small)
 
     async def scenario() -> bytes:
@@ -159,6 +149,51 @@ def test_uploads_in_memory_are_bounded_together(small: httpx.Client) -> None:
     assert b"retry-after: 1" in answer
     time.sleep(0.1)
     assert small.post(FACE, content=solid(0, 0, 0)).status_code == 200
+
+
+def test_uploads_that_stall_give_way(small: httpx.Client) -> None:
+    async def scenario() -> tuple[int, list[bytes]]:
+        stalled = [await open_and_send(*address(small)) for _ in range(8)]
+        await asyncio.sleep(STALL_S + 0.2)
+        response = await asyncio.to_thread(small.post, FACE, content=padded(LIMIT))
+        answers = []
+        for reader, writer in stalled:
+            with contextlib.suppress(TimeoutError):
+                answers.append(await asyncio.wait_for(reader.read(4096), timeout=0.1))
+            writer.close()
+            await writer.wait_closed()
+        return response.status_code, answers
+
+    status, answers = asyncio.run(scenario())
+    assert status == 200
+    (answer,) = answers  # one is enough
+    assert answer.startswith(b"HTTP/1.1 429 ")
+    assert b"others need the memory" in answer
+
+
+def test_an_upload_with_too_few_bytes_in_a_time_is_ended(
+    small: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body, "STALL_LIMIT_S", 0.6)
+
+    async def scenario(size: int) -> bytes:
+        reader, writer = await asyncio.open_connection(*address(small))
+        image = padded(60_000)
+        writer.write(f"POST {FACE} HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n".encode())
+        for first in range(0, len(image), size):
+            writer.write(image[first : first + size])
+            await asyncio.sleep(0.1)
+            if first > 20 * size:
+                break
+        answer = await asyncio.wait_for(reader.read(4096), timeout=5)
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+    answer = asyncio.run(scenario(100))
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"at least 4096 bytes in 0.6 s" in answer
+    assert asyncio.run(scenario(6000)).startswith(b"HTTP/1.1 200 ")
 
 
 async def open_and_send(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -186,7 +221,7 @@ def test_a_body_that_stalls_is_answered_408_and_its_budget_freed(
     for answer in asyncio.run(scenario()):  # read() ends: the connection was closed
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert answer.endswith(
-            b'{"error":"99999 bytes of the request body arrived in 1 s; '
-            b'allowed: 1 s for the whole body (TIMEOUT)"}'
+            b'{"error":"99999 bytes of the request body arrived; allowed: 1 s for the whole body '
+            b'(TIMEOUT), and at least 4096 bytes in 10 s"}'
         )
     assert client.post(FACE, content=padded(LIMIT)).status_code == 200

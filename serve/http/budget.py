@@ -1,0 +1,126 @@
+"""Share the memory of bodies and answers between clients, by bytes."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from starlette.types import Scope
+
+from serve.errors import OverloadedError
+
+STALL_S = 1.0  # without progress, after which a transfer gives way to others
+PROGRESS_BYTES = 4096  # fewer in that time are no progress
+
+
+@dataclass(slots=True, eq=False)
+class Account:
+    """The bytes of one body that arrives, or of one answer that is sent."""
+
+    client: str  # the address
+    give_up: Callable[[], None]  # ends the transfer, without waiting for it
+    progress_s: float  # the loop's time of the last progress
+    size_bytes: int = 0
+    moved_bytes: int = 0  # since the last progress
+    is_moving: bool = True  # false when a body is complete: its request is being answered
+    is_lost: bool = False  # others needed the room
+
+    def move(self, size_bytes: int) -> bool:
+        """Note that bytes arrived or were sent; return whether that is progress."""
+        self.moved_bytes += size_bytes
+        if self.moved_bytes < PROGRESS_BYTES:
+            return False
+        self.moved_bytes = 0
+        self.progress_s = asyncio.get_running_loop().time()
+        return True
+
+
+class ByteBudget:
+    """A limit on the bytes of all bodies and answers in memory. Use it on the event loop only.
+
+    The limit of one body does not bound them: 100 clients that send 10 MB each would take 1 GB.
+    When the room is used up, a transfer that stalls gives way, then one of the client (address)
+    that holds most. So neither stalled uploads nor one busy client stop the others.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        """Allow `limit_bytes` at once; one body or answer alone may have more."""
+        self._limit_bytes = limit_bytes
+        self._accounts: dict[Account, None] = {}  # in the order of their start
+
+    @property
+    def used_bytes(self) -> int:
+        """Return the bytes of all accounts."""
+        return sum(account.size_bytes for account in self._accounts)
+
+    @contextmanager
+    def open(self, client: str, give_up: Callable[[], None]) -> Iterator[Account]:
+        """Open the account of a transfer; its bytes are free again when the block ends.
+
+        Args:
+            client: the address.
+            give_up: ends the transfer when others need the room.
+        """
+        account = Account(client, give_up, asyncio.get_running_loop().time())
+        self._accounts[account] = None
+        try:
+            yield account
+        finally:
+            self._accounts.pop(account, None)
+
+    def grow(self, account: Account, size_bytes: int) -> None:
+        """Add bytes to an account.
+
+        Raises:
+            OverloadedError: the others leave no room for them.
+        """
+        while not account.is_lost and not self._has_room(account, size_bytes):
+            victim = self._stalled(account) or self._of_largest_client(account, size_bytes)
+            if victim is None:
+                break
+            self._accounts.pop(victim)
+            victim.is_lost = True
+            victim.give_up()
+        if account.is_lost or not self._has_room(account, size_bytes):
+            raise OverloadedError(
+                f"bodies and answers of {self.used_bytes} bytes are in memory; "
+                f"allowed at once: {self._limit_bytes} bytes; try again later"
+            )
+        account.size_bytes += size_bytes
+
+    def _has_room(self, account: Account, size_bytes: int) -> bool:
+        used_bytes = self.used_bytes
+        return used_bytes + size_bytes <= self._limit_bytes or used_bytes == account.size_bytes
+
+    def _stalled(self, account: Account) -> Account | None:
+        """Return the transfer that is longest without progress, if it stalls."""
+        latest = asyncio.get_running_loop().time() - STALL_S
+        stalled = [
+            other
+            for other in self._accounts
+            if other.is_moving and other is not account and other.progress_s <= latest
+        ]
+        return min(stalled, key=lambda other: other.progress_s, default=None)
+
+    def _of_largest_client(self, account: Account, size_bytes: int) -> Account | None:
+        """Return the last transfer of the client that holds most, if that is more than this one."""
+        shares: Counter[str] = Counter()
+        for other in self._accounts:
+            shares[other.client] += other.size_bytes
+        client, share_bytes = shares.most_common(1)[0]
+        if share_bytes <= shares[account.client] + size_bytes:
+            return None
+        moving = [other for other in self._accounts if other.is_moving and other.client == client]
+        return moving[-1] if moving else None
+
+
+def client_of(scope: Scope) -> str:
+    """Return the address of a request's client; "" if the server does not tell."""
+    address = scope.get("client")
+    return address[0] if address else ""
+
+
+def end_now(timeout: asyncio.Timeout) -> Callable[[], None]:
+    """Return a function that ends the block of a timeout at once."""
+    return lambda: timeout.reschedule(asyncio.get_running_loop().time())
