@@ -12,6 +12,8 @@
 | resnet.py | ResNet-50 (stride in the 3 x 3) | torchvision `resnet50` |
 | u2net.py | U2NETP, U2NET | xuebinqin/U-2-Net `model/u2net.py` |
 | xception.py | mini- and big XCEPTION | Keras; oarriaga/face_classification `src/models/cnn.py` |
+| yolo11.py, yolo11_plan.py | YOLO11 n to x, and other widths | ultralytics 8 `cfg/models/11/yolo11.yaml` |
+| yolo_layers.py | layers of YOLOv8 and YOLO11 | ultralytics 8 |
 | yolov8.py, yolov8_plan.py | YOLOv8 n to x, and other widths | ultralytics 8 `cfg/models/v8/yolov8.yaml` |
 | yunet.py | YuNet, size n | ShiqiYu/libfacedetection.train `configs/yunet_n.py` |
 """  # noqa: E501 - a row of a table is one line

@@ -29,7 +29,8 @@ class Plan:
     box_width: int  # channels inside the head's two branches
     class_width: int
     bins: int = BINS  # of the distribution whose mean is a side of a box
-    # for some months ultralytics 8.4 trained networks whose pooling block begins without activation
+    # ultralytics 8.4 trained networks whose pooling block begins without activation for some months
+    # of 2026
     pool_activation: bool = True
     epsilon: float = 1e-3
 
@@ -60,23 +61,31 @@ def plan_of(
     """
     default = plan("n", class_count=80)
 
-    def length(name: str, axis: int, if_missing: int, limit: int = MAX_CHANNELS) -> int:
-        shape = state[name].shape if name in state else ()
-        return min(int(shape[axis]), limit) if axis < len(shape) else if_missing
-
-    def depth(layer: int) -> int:
-        prefix = f"model.{layer}.m."
-        indices = {name.split(".")[3] for name in state if name.startswith(prefix)}
-        return min(len(indices), MAX_BOTTLENECKS)
-
     stages = zip((0, 1, 3, 5, 7), default.channels, strict=True)
     return Plan(
-        channels=tuple(length(f"model.{i}.conv.weight", 0, width) for i, width in stages),
-        depths=(depth(2), depth(4)),
-        class_count=length("model.22.cv3.0.2.weight", 0, default.class_count, MAX_CLASSES),
-        box_width=length("model.22.cv2.0.0.conv.weight", 0, default.box_width),
-        class_width=length("model.22.cv3.0.0.conv.weight", 0, default.class_width),
-        bins=length("model.22.dfl.conv.weight", 1, BINS),
+        channels=tuple(length(state, f"model.{i}.conv.weight", 0, width) for i, width in stages),
+        depths=(block_count(state, 2), block_count(state, 4)),
+        class_count=length(
+            state, "model.22.cv3.0.2.weight", 0, default.class_count, limit=MAX_CLASSES
+        ),
+        box_width=length(state, "model.22.cv2.0.0.conv.weight", 0, default.box_width),
+        class_width=length(state, "model.22.cv3.0.0.conv.weight", 0, default.class_width),
+        bins=length(state, "model.22.dfl.conv.weight", 1, BINS),
         pool_activation=pool_activation,
         epsilon=epsilon,
     )
+
+
+def length(
+    state: Mapping[str, Any], name: str, axis: int, if_missing: int, *, limit: int = MAX_CHANNELS
+) -> int:
+    """Return the length of one axis of a tensor, at most `limit`."""
+    shape = state[name].shape if name in state else ()
+    return min(int(shape[axis]), limit) if axis < len(shape) else if_missing
+
+
+def block_count(state: Mapping[str, Any], layer: int) -> int:
+    """Return the number of blocks in the chain of one layer, at most MAX_BOTTLENECKS."""
+    prefix = f"model.{layer}.m."
+    indices = {name.split(".")[3] for name in state if name.startswith(prefix)}
+    return min(len(indices), MAX_BOTTLENECKS)

@@ -16,13 +16,17 @@ from convert.architectures.mobilefacenet import MobileFaceNet, PReluMobileFaceNe
 from convert.architectures.mobilenetv2 import MobileNetV2
 from convert.architectures.resnet import ResNet50
 from convert.architectures.u2net import u2net, u2netp
+from convert.architectures.yolo11 import Yolo11
+from convert.architectures.yolo11_plan import SIZES as YOLO11_SIZES
+from convert.architectures.yolo11_plan import plan as yolo11_plan
 from convert.architectures.yolov8 import YoloV8
-from convert.architectures.yolov8_plan import SIZES as YOLO_SIZES
-from convert.architectures.yolov8_plan import plan
+from convert.architectures.yolov8_plan import SIZES as YOLOV8_SIZES
+from convert.architectures.yolov8_plan import plan as yolov8_plan
 from convert.architectures.yunet import YuNet
 from convert.checkpoint.keys import strip_prefix
 
 Shapes = Mapping[str, tuple[int, ...]]
+Renaming = Callable[[Mapping[str, Any]], Mapping[str, Any]]  # of keys
 Candidates = Sequence[tuple["Architecture", Shapes]]
 
 # 1: the same names and shapes; a family's neighbours (ResNet-101 for ResNet-50) stay below
@@ -37,7 +41,7 @@ class Architecture:
     name: str
     model: str
     build: Callable[[], Any]  # returns a torch.nn.Module
-    to_our_layout: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict  # renames keys
+    to_our_layout: Renaming = dict
 
 
 def architectures() -> tuple[Architecture, ...]:
@@ -52,18 +56,27 @@ def architectures() -> tuple[Architecture, ...]:
         Architecture(f"iresnet{depth}", "face_emotion_arcface", partial(IResNet, layers))
         for depth, layers in LAYERS.items()
     )
-    yolos = (
+    yolov8s = (
         Architecture(
             f"yolov8{size}",
             "face_emotion_yolov8n",
-            partial(YoloV8, plan(size, class_count=80), height=64, width=64),
+            partial(YoloV8, yolov8_plan(size, class_count=80), height=64, width=64),
         )
-        for size in YOLO_SIZES
+        for size in YOLOV8_SIZES
+    )
+    yolo11s = (
+        Architecture(
+            f"yolo11{size}",
+            "face_emotion_yolo11n",
+            partial(Yolo11, yolo11_plan(size, class_count=80), height=64, width=64),
+        )
+        for size in YOLO11_SIZES
     )
     return (
         *efficientnets,
         *iresnets,
-        *yolos,
+        *yolov8s,
+        *yolo11s,
         Architecture("mobilefacenet (foamliu)", "face_emotion_arcface", MobileFaceNet),
         Architecture(
             "mobilefacenet (InsightFace_Pytorch)", "face_emotion_arcface", PReluMobileFaceNet
@@ -86,12 +99,12 @@ def advice(state: Mapping[str, Any], *, path: Path, expected: Mapping[str, Any])
 
     Returns:
         For a checkpoint that resembles no known architecture: to write a recipe. "" if it resembles
-        the expected one, or the expected one is of a user's own recipe: it is then a damaged or
-        changed checkpoint of the right model, and no other model converts it.
+        the expected one: it is then a damaged or changed checkpoint of the right model, and no
+        other model converts it.
     """
     candidates = shapes_of(architectures())
     architecture, own = nearest(state, candidates), nearest(expected, candidates)
-    if architecture is own:
+    if architecture is own and (own or _similarity(state, _shapes(expected)) >= LEAST_SIMILARITY):
         return ""
     if architecture is None:
         return f". {OWN_RECIPE}"
@@ -111,7 +124,10 @@ def nearest(state: Mapping[str, Any], candidates: Candidates) -> Architecture | 
     Returns:
         None if the similarity to each is below LEAST_SIMILARITY.
     """
-    scores = [(_similarity(state, item, shapes), item) for item, shapes in candidates]
+    scores = [
+        (_similarity(state, shapes, to_our_layout=item.to_our_layout), item)
+        for item, shapes in candidates
+    ]
     score, architecture = max(scores, key=lambda pair: pair[0])
     return architecture if score >= LEAST_SIMILARITY else None
 
@@ -125,10 +141,12 @@ def shapes_of(items: Iterable[Architecture]) -> Candidates:
         return [(item, _shapes(item.build().state_dict())) for item in items]
 
 
-def _similarity(state: Mapping[str, Any], architecture: Architecture, needed: Shapes) -> float:
+def _similarity(
+    state: Mapping[str, Any], needed: Shapes, *, to_our_layout: Renaming = dict
+) -> float:
     """Return the share of names in common, in [0, 1], halved if no shape agrees."""
-    own = strip_prefix(architecture.to_our_layout(state), min(needed))
-    shapes = _shapes(architecture.to_our_layout(own))
+    own = strip_prefix(to_our_layout(state), min(needed))
+    shapes = _shapes(to_our_layout(own))
     common = shapes.keys() & needed.keys()
     if not common:
         return 0.0

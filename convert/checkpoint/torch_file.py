@@ -144,7 +144,10 @@ def _check_sizes(path: Path, state: Mapping[str, Any]) -> None:
 
 def _advice(fact: str) -> str:
     if " ultralytics." in fact:
-        return "`python -m convert run face_emotion_yolov8n` reads such files"
+        return (
+            "`python -m convert run face_emotion_yolov8n` reads such files, and those of YOLO11 "
+            "`face_emotion_yolo11n`"
+        )
     if "operand" in fact:
         return "a plain pickle, not torch's: save the state_dict with torch.save"
     return "save its state_dict() instead"

@@ -15,7 +15,9 @@ from convert.checkpoint.unpickle import Record, mapping
 
 # keys under which scripts save the module, the averaged one first
 PLACES = ("ema", "model_ema", "model", "net", "network", "module")
-FOREIGN = "ultralytics."  # face_emotion_yolov8n reads these, with all that their records tell
+FOREIGN = (
+    "ultralytics."  # convert.checkpoint.ultralytics reads these, with all that their records tell
+)
 WRAPPERS = (
     "torch.nn.parallel.data_parallel.DataParallel",
     "torch.nn.parallel.distributed.DistributedDataParallel",
