@@ -26,7 +26,6 @@ from convert.architectures.yunet import YuNet
 from convert.checkpoint.keys import strip_prefix
 
 Shapes = Mapping[str, tuple[int, ...]]
-Renaming = Callable[[Mapping[str, Any]], Mapping[str, Any]]  # of keys
 Candidates = Sequence[tuple["Architecture", Shapes]]
 
 # 1: the same names and shapes; a family's neighbours (ResNet-101 for ResNet-50) stay below
@@ -41,7 +40,7 @@ class Architecture:
     name: str
     model: str
     build: Callable[[], Any]  # returns a torch.nn.Module
-    to_our_layout: Renaming = dict
+    to_our_layout: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict  # renames keys
 
 
 def architectures() -> tuple[Architecture, ...]:
@@ -99,13 +98,16 @@ def advice(state: Mapping[str, Any], *, path: Path, expected: Mapping[str, Any])
 
     Returns:
         For a checkpoint that resembles no known architecture: to write a recipe. "" if it resembles
-        the expected one: it is then a damaged or changed checkpoint of the right model, and no
-        other model converts it.
+        the expected one, or the expected one is of a user's own recipe: it is then a damaged or
+        changed checkpoint of the right model, and no other model converts it.
     """
     candidates = shapes_of(architectures())
     architecture, own = nearest(state, candidates), nearest(expected, candidates)
-    if architecture is own and (own or _similarity(state, _shapes(expected)) >= LEAST_SIMILARITY):
-        return ""
+    return "" if architecture is own else way_out(architecture, path=path)
+
+
+def way_out(architecture: Architecture | None, *, path: Path) -> str:
+    """Return the sentence that names the model of an architecture; None: a recipe of one's own."""
     if architecture is None:
         return f". {OWN_RECIPE}"
     return (
@@ -124,10 +126,7 @@ def nearest(state: Mapping[str, Any], candidates: Candidates) -> Architecture | 
     Returns:
         None if the similarity to each is below LEAST_SIMILARITY.
     """
-    scores = [
-        (_similarity(state, shapes, to_our_layout=item.to_our_layout), item)
-        for item, shapes in candidates
-    ]
+    scores = [(_similarity(state, item, shapes), item) for item, shapes in candidates]
     score, architecture = max(scores, key=lambda pair: pair[0])
     return architecture if score >= LEAST_SIMILARITY else None
 
@@ -141,12 +140,10 @@ def shapes_of(items: Iterable[Architecture]) -> Candidates:
         return [(item, _shapes(item.build().state_dict())) for item in items]
 
 
-def _similarity(
-    state: Mapping[str, Any], needed: Shapes, *, to_our_layout: Renaming = dict
-) -> float:
+def _similarity(state: Mapping[str, Any], architecture: Architecture, needed: Shapes) -> float:
     """Return the share of names in common, in [0, 1], halved if no shape agrees."""
-    own = strip_prefix(to_our_layout(state), min(needed))
-    shapes = _shapes(to_our_layout(own))
+    own = strip_prefix(architecture.to_our_layout(state), min(needed))
+    shapes = _shapes(architecture.to_our_layout(own))
     common = shapes.keys() & needed.keys()
     if not common:
         return 0.0

@@ -120,13 +120,14 @@ def _expected(name: str, part: Record, layout: Layout) -> Expected:
     if kind in ("Concat", "Detect"):
         index = re.fullmatch(r"model\.(\d+)", name)
         return {"f": layout.sources.get(int(index[1]))} if index else {}
-    return {
+    of_kind: Mapping[str, Expected] = {
         "Bottleneck": {"add": bool(layout.residual.fullmatch(name))},
         "PSABlock": {"add": True},
         "SPPF": {"add": False, "n": 3},
         "MaxPool2d": {"kernel_size": 5, "stride": 1},
         "Upsample": {"scale_factor": 2.0, "mode": "nearest"},
-    }.get(kind, {})
+    }
+    return of_kind.get(kind, {})
 
 
 def _attention(part: Record) -> Expected:

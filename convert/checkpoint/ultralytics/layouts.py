@@ -1,4 +1,4 @@
-"""What distinguishes YOLOv8 and YOLO11 from their relatives, beside the shapes of tensors.
+"""The facts that tell YOLOv8 and YOLO11 from their relatives, beside the shapes of tensors.
 
 Source: ultralytics 8 `cfg/models/v8/yolov8.yaml` and `cfg/models/11/yolo11.yaml`.
 """

@@ -89,9 +89,7 @@ def _read_state_dict(
 ) -> UltralyticsCheckpoint:
     checkpoint = read_checkpoint(path)
     state = _unfold(_with_our_prefix(state_dict_in(checkpoint, path=path)))
-    name = network_name(state)
-    if name is not None and name != layout.name:
-        raise CheckpointError(f"{path}: {name}; needed: {layout.name}. {way_out(name, path=path)}")
+    _check_keys(path, state, layout)
     return UltralyticsCheckpoint(
         state=state,
         labels=labels_in(checkpoint, path=path),
@@ -99,6 +97,22 @@ def _read_state_dict(
         licence=_licence(settings.get("license")),
         assumptions=(POOL_ACTIVATION,),
     )
+
+
+def _check_keys(path: Path, state: Mapping[str, Any], layout: Layout) -> None:
+    """Refuse the keys of another network, by its name where they tell it."""
+    name = network_name(state)
+    if name == layout.name:
+        return
+    if name is not None:
+        raise CheckpointError(f"{path}: {name}; needed: {layout.name}. {way_out(name, path=path)}")
+    from convert.checkpoint import nearest  # imports torch
+
+    architecture = nearest.nearest(state, nearest.shapes_of(nearest.architectures()))
+    if architecture is None or architecture.model != layout.recipe:  # else it is a damaged one
+        raise CheckpointError(
+            f"{path}: not the keys of {layout.name}{nearest.way_out(architecture, path=path)}"
+        )
 
 
 def _with_our_prefix(state: Mapping[str, Any]) -> dict[str, Any]:

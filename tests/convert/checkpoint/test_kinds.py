@@ -290,6 +290,7 @@ def test_real_pickled_module_graph_is_refused(shared: Path) -> None:
     text = refusal(read_state_dict, shared / "checkpoints/yolov8n_coco_best.pt")
     assert "would have to run code to load" in text
     assert "`python -m convert run face_emotion_yolov8n` reads such files" in text
+    assert "those of YOLO11 `face_emotion_yolo11n`" in text
 
 
 def test_onnx_bytes_are_valid() -> None:
