@@ -22,6 +22,8 @@ _OPENCV_INTERPOLATION = {
 # Filter weights in memory at a time, 8 bytes each. A picture of 50 000 000 x 1 px needs as many
 # weights as it has pixels.
 _MAX_WEIGHTS = 1 << 16
+# Values of source rows that are gathered at a time, 1 or 4 bytes each; they stay in a CPU's cache.
+_MAX_GATHERED = 1 << 18
 
 
 def resize(image: Image, *, height: int, width: int, interpolation: Interpolation) -> Image:
@@ -60,7 +62,8 @@ def _resize_antialias(image: Image, height: int, width: int) -> Image:
         resampled = _transpose(_resample_rows(_transpose(_resample_rows(image, height)), width))
     else:
         resampled = _resample_rows(_transpose(_resample_rows(_transpose(image), width)), height)
-    rounded: Image = (resampled + 0.5).astype(np.uint8)  # no clipping: the weights are positive
+    resampled += np.float32(0.5)
+    rounded: Image = resampled.astype(np.uint8)  # no clipping: the weights are positive
     return rounded
 
 
@@ -73,25 +76,58 @@ def _transpose(image: NDArray[Any]) -> NDArray[Any]:
 def _resample_rows(image: NDArray[Any], target: int) -> NDArray[Any]:
     """Resample (H, W, C) to (target, W, C) float32; return the same array if H is the target.
 
-    Works row by row, so that the whole image is never in float (4 x its size). einsum stays in this
-    thread, whereas a product of matrices would wake BLAS' threads for every image.
+    The whole image is never in float (4 x its size), and nothing is allocated for a row: the system
+    zeroes each new page, which takes longer than the products.
     """
     source = image.shape[0]
     if source == target:
         return image
     rows = image.reshape(source, -1)
     resampled = np.empty((target, rows.shape[1]), np.float32)
-    for row, (first, weights) in zip(resampled, _triangle_taps(source, target), strict=True):
-        source_rows = rows[first : first + len(weights)]
-        np.einsum("t,tk->k", weights, source_rows, out=row, dtype=np.float32)
+    for start, first, weights in _triangle_taps(source, target):
+        _weigh_rows(rows, first, weights, out=resampled[start : start + len(first)])
     return resampled.reshape(target, *image.shape[1:])
 
 
-def _triangle_taps(source: int, target: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield for each target row its first source row and the weights from there on.
+def _weigh_rows(
+    rows: NDArray[Any],
+    first: NDArray[np.int64],
+    weights: NDArray[np.float32],
+    *,
+    out: NDArray[np.float32],
+) -> None:
+    """Write to out, (R, K), for each row of (R, T) weights the sum of the source rows from `first`.
+
+    einsum stays in this thread, whereas a product of matrices would wake BLAS' threads. It adds the
+    taps one after the other, so the result does not depend on how many rows it takes at a time.
+    """
+    taps = weights.shape[1]
+    count = _MAX_GATHERED // (taps * rows.shape[1])
+    if count < 2:  # long rows: no copy of them
+        for start, row_weights, result in zip(first.tolist(), weights, out, strict=True):
+            source = rows[start : start + taps]
+            np.einsum("t,tk->k", row_weights[: len(source)], source, out=result, dtype=np.float32)
+        return
+    buffer = np.empty((count, taps, rows.shape[1]), rows.dtype)
+    for start in range(0, len(first), count):
+        part = slice(start, start + count)
+        index = first[part, np.newaxis] + np.arange(taps)  # beyond the last row the weights are 0
+        gathered = buffer[: len(index)]
+        np.take(rows, index, axis=0, out=gathered, mode="clip")
+        np.einsum("rt,rtk->rk", weights[part], gathered, out=out[part], dtype=np.float32)
+
+
+def _triangle_taps(
+    source: int, target: int
+) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.float32]]]:
+    """Yield the taps of the target rows, a batch at a time.
 
     The weights are those of a triangle filter whose width follows the scale. They sum to 1: rows
     beyond the edge of the image have no weight.
+
+    Yields:
+        The first target row, the first source row of each target row, (R,), and the weights from
+        there on, (R, T).
     """
     scale = source / target
     support = max(scale, 1.0)
@@ -104,5 +140,4 @@ def _triangle_taps(source: int, target: int) -> Iterator[tuple[int, NDArray[np.f
         distance = np.abs(index + 0.5 - centre[:, np.newaxis]) / support
         weights = np.where(index < last[:, np.newaxis], np.maximum(1.0 - distance, 0.0), 0.0)
         weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-        for start_row, taps, count in zip(first, weights, last - first, strict=True):
-            yield int(start_row), taps[:count]
+        yield start, first, weights

@@ -1,5 +1,6 @@
 """Resizing, compared with results worked out by hand, Pillow and OpenCV."""
 
+import tracemalloc
 from typing import get_args
 
 import cv2
@@ -8,6 +9,7 @@ import pytest
 
 from runtime.artifact.steps import Interpolation
 from runtime.errors import InputError
+from runtime.media.images import resize as resizing
 from runtime.media.images.resize import resize
 from tests.runtime.support.pictures import grey, noise, pillow_bilinear
 
@@ -71,6 +73,83 @@ def test_antialias_equals_pillow(
     assert resized.dtype == np.uint8
     # 1 level: Pillow rounds between its two passes, this does not
     assert np.abs(resized.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("limits", [(1, 1 << 16), (40, 1 << 16), (5000, 30), (1 << 18, 1 << 16)])
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ((48, 64), (24, 32)),
+        ((64, 48), (101, 131)),
+        ((731, 517), (224, 224)),
+        ((20000, 2), (256, 256)),
+        ((1, 5000), (224, 3)),
+    ],
+)
+def test_antialias_is_the_same_however_many_rows_it_takes_at_a_time(
+    source: tuple[int, int],
+    target: tuple[int, int],
+    limits: tuple[int, int],
+    channels: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = noise(*source, channels)
+    monkeypatch.setattr(resizing, "_MAX_GATHERED", limits[0])
+    monkeypatch.setattr(resizing, "_MAX_WEIGHTS", limits[1])
+    resized = resize(image, height=target[0], width=target[1], interpolation="linear_antialias")
+    np.testing.assert_array_equal(resized, resized_by_rows(image, *target))
+
+
+def resized_by_rows(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize an image with a product for each target row, the smaller pass first."""
+    if height * image.shape[1] <= image.shape[0] * width:
+        resized = weighed_rows(weighed_rows(image, height).transpose(1, 0, 2), width)
+        resized = resized.transpose(1, 0, 2)
+    else:
+        resized = weighed_rows(image.transpose(1, 0, 2), width).transpose(1, 0, 2)
+        resized = weighed_rows(resized, height)
+    return (resized + np.float32(0.5)).astype(np.uint8)
+
+
+def weighed_rows(image: np.ndarray, target: int) -> np.ndarray:
+    source = len(image)
+    scale = source / target
+    support = max(scale, 1.0)
+    result = np.zeros((target, *image.shape[1:]), np.float32)
+    for row in range(target):
+        centre = (row + 0.5) * scale
+        taps = np.arange(
+            max(int(centre - support + 0.5), 0), min(int(centre + support + 0.5), source)
+        )
+        weights = np.maximum(1 - np.abs(taps + 0.5 - centre) / support, 0)
+        scaled = (weights / weights.sum()).astype(np.float32)
+        rows = image[taps].reshape(len(taps), -1)
+        result[row] = np.einsum("t,tk->k", scaled, rows, dtype=np.float32).reshape(
+            result[row].shape
+        )
+    return result
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "most_mib"),
+    [
+        ((480, 640, 3), (224, 224), 4),  # of floats: the image is 0.9 MiB
+        ((2000, 3000, 3), (224, 224), 24),  # the image turned, and a pass in float
+        ((1, 3_000_000, 3), (224, 224), 12),
+        ((3_000_000, 1, 1), (224, 1), 4),
+        ((1, 3_000_000, 1), (1, 224), 7),
+    ],
+)
+def test_antialias_takes_little_memory(
+    source: tuple[int, int, int], target: tuple[int, int], most_mib: int
+) -> None:
+    image = np.zeros(source, np.uint8)
+    tracemalloc.start()
+    resize(image, height=target[0], width=target[1], interpolation="linear_antialias")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak / 2**20 <= most_mib
 
 
 @pytest.mark.parametrize("level", [0, 1, 128, 254, 255])
