@@ -24,6 +24,7 @@ from serve.routes import background, face_emotion, gait, predict, similarity, vo
 from serve.routes.endpoint import model_endpoint, task_endpoint
 from serve.scheduling.deadlines import HEADER as TIMEOUT_HEADER
 from serve.scheduling.scheduler import Limits, Scheduler
+from serve.scheduling.switching import switching_threads_sooner
 from serve.settings import Settings
 from serve.state import State
 
@@ -50,6 +51,7 @@ def create_app(settings: Settings, repository: ModelRepository) -> Starlette:
         budget = ByteBudget(BODIES_IN_MEMORY * settings.max_upload_bytes)
         with (
             IsolatedDecoders(timeout_s=settings.decode_timeout_s) as decoders,
+            switching_threads_sooner(),
             closing(Scheduler(limits_of(settings), first_s=first_run_s)) as scheduler,
         ):
             yield State(

@@ -1,5 +1,6 @@
 """The routes that describe the models, and the behaviour that all routes share."""
 
+import sys
 import threading
 import time
 import tomllib
@@ -12,6 +13,7 @@ import pytest
 import serve as package
 from serve.settings import Settings
 from tests.serve.conftest import Serve
+from tests.serve.support.server import running
 from tests.support.artifacts import CLASSIFIER, write_artifact
 from tests.support.images import solid
 
@@ -218,3 +220,10 @@ def test_a_preflight_that_is_not_allowed_is_an_error_like_the_others(
     assert response.status_code == 400
     assert response.json() == {"error": "Disallowed CORS origin, method"}
     assert "access-control-allow-methods" in response.headers
+
+
+def test_threads_switch_sooner_while_the_server_runs(artifacts: Path) -> None:
+    before_s = sys.getswitchinterval()
+    with running(Settings(artifacts=artifacts)):
+        assert sys.getswitchinterval() == pytest.approx(0.001)
+    assert sys.getswitchinterval() == before_s
