@@ -7,6 +7,7 @@ ends when the other end of the socket closes.
 """
 
 import contextlib
+import ctypes
 import importlib
 import os
 import resource
@@ -29,21 +30,34 @@ def main(jobs_module: str, alarm_s: str) -> None:
     jobs: Mapping[str, Job] = importlib.import_module(jobs_module).JOBS
     connection = _take_over_socket()
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the server's may be ignored, and inherited
-    signal.signal(
-        signal.SIGINT, signal.SIG_DFL
-    )  # ends as by any other signal, without an exit code
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # KeyboardInterrupt would be an exit code
     _volunteer_for_oom_killer()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold a client's file
     wire.send(connection, Message("ready"))
-    while (request := _receive(connection)) is not None:
-        # the pool kills a hung decoder; the alarm ends one whose pool is gone. It does not run
-        # while the pool is busy between two parts
-        signal.setitimer(signal.ITIMER_REAL, float(alarm_s))
-        for reply in _run_job(jobs, request):
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            wire.send(connection, reply)
-            signal.setitimer(signal.ITIMER_REAL, float(alarm_s))
+    while _answer_request(connection, jobs, float(alarm_s)):
+        _give_memory_back()
+
+
+def _answer_request(connection: Connection, jobs: Mapping[str, Job], alarm_s: float) -> bool:
+    """Read a request and write the replies; return False if the pool closed the socket."""
+    request = _receive(connection)
+    if request is None:
+        return False
+    # the pool kills a hung decoder; the alarm ends one whose pool is gone. It does not run while
+    # the pool is busy between two parts
+    signal.setitimer(signal.ITIMER_REAL, alarm_s)
+    for reply in _run_job(jobs, request):
         signal.setitimer(signal.ITIMER_REAL, 0)
+        wire.send(connection, reply)
+        signal.setitimer(signal.ITIMER_REAL, alarm_s)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    return True
+
+
+def _give_memory_back() -> None:
+    """Return the heap's free pages to the system, where the C library is glibc."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _volunteer_for_oom_killer() -> None:

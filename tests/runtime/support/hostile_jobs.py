@@ -73,6 +73,15 @@ def allocate(data: bytes) -> None:
     assert len(arrays) == 4096
 
 
+_KEPT: list[bytes] = []
+
+
+def leave_holes(data: bytes) -> None:
+    """Fill 64 MB of the heap, and free all but its end."""
+    blocks = [bytes(1000) for _ in range(64_000)]
+    _KEPT.append(blocks[-1])
+
+
 def start_process(data: bytes) -> None:
     """Start a process, write its id to the path in the data, and hang."""
     process = subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({FOREVER_S})"])
@@ -161,6 +170,7 @@ MISBEHAVIOURS: Mapping[str, Callable[[bytes], None]] = {
         exit_at_once,
         close_connection,
         allocate,
+        leave_holes,
         start_process,
         fail,
         refuse,

@@ -99,3 +99,20 @@ def test_the_oom_killer_takes_a_worker_before_the_server() -> None:
         if not score.exists():
             pytest.skip("this system has no OOM killer")
         assert int(score.read_text(encoding="ascii")) == 1000
+
+
+def test_an_idle_worker_keeps_neither_its_file_nor_free_memory() -> None:
+    before = set(workers())
+    with IsolatedDecoders(jobs=HOSTILE_JOBS) as pool:
+        decode(pool, b"echo")
+        (worker,) = set(workers()) - before
+        idle_kib = resident_kib(worker)
+        decode(pool, b"leave_holes " + bytes(64_000_000))
+        assert becomes_true(lambda: resident_kib(worker) < idle_kib + 16_000)
+        assert set(workers()) - before == {worker}
+
+
+def resident_kib(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1])
