@@ -15,10 +15,13 @@ from serve.errors import EXCEPTION_HANDLERS, json_response
 from serve.http.budget import ByteBudget
 from serve.http.cors import BoundedCors
 from serve.http.pieces import Pieces
+from serve.http.stop import Stop
 from serve.protocol_v2 import routes as protocol
 from serve.protocol_v2.infer import HEADER_LENGTH
-from serve.repository.models import ModelRepository, find_model
-from serve.repository.provenance import describe, provenance_of, summarize
+from serve.repository.loading import loading
+from serve.repository.models import ModelRepository, wait_for_model
+from serve.repository.overview import describe_any, summarize
+from serve.repository.provenance import describe, provenance_of
 from serve.repository.task_models import lead_emotion_model
 from serve.routes import background, face_emotion, gait, predict, similarity, voice_emotion
 from serve.routes.endpoint import model_endpoint, task_endpoint
@@ -38,14 +41,23 @@ PROVENANCE_HEADERS = (
 )
 
 
-def create_app(settings: Settings, repository: ModelRepository) -> Starlette:
-    """Return the server's ASGI application."""
+def create_app(
+    settings: Settings, repository: ModelRepository, stop: Stop | None = None
+) -> Starlette:
+    """Return the server's ASGI application.
+
+    Args:
+        settings: of the server.
+        repository: not started; the application's lifespan loads its models and closes it.
+        stop: set when the server shall end; None: never.
+    """
+    stop = stop or Stop()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
 
         def first_run_s(model_id: str) -> float | None:
-            model = repository.get(model_id)
+            model = repository.loaded(model_id)
             return model.session.first_run_s if model else None
 
         budget = ByteBudget(BODIES_IN_MEMORY * settings.max_upload_bytes)
@@ -53,10 +65,12 @@ def create_app(settings: Settings, repository: ModelRepository) -> Starlette:
             IsolatedDecoders(timeout_s=settings.decode_timeout_s) as decoders,
             switching_threads_sooner(),
             closing(Scheduler(limits_of(settings), first_s=first_run_s)) as scheduler,
+            loading(repository, settings, fail=stop.fail),
         ):
             yield State(
                 settings=settings,
                 repository=repository,
+                stop=stop,
                 scheduler=scheduler,
                 budget=budget,
                 decoders=decoders,
@@ -97,10 +111,13 @@ def routes(settings: Settings) -> list[Route]:
     any_model = model_endpoint(predict.predict, form=predict.form_of)
     return [
         Route("/health", health),
+        Route("/health/live", protocol.live),
+        Route("/health/ready", protocol.ready),
         Route("/v1/models", list_models),
         Route("/v1/models/{model}", show_model),
         Route("/v1/models/{model}", any_model, methods=post),
         Route("/v1/face-emotion", face, methods=post),
+        Route("/api/predict", face, methods=post),  # the path of earlier deployments
         Route("/v1/voice-emotion", voice, methods=post),
         Route("/v1/gait", walk, methods=post),
         Route("/predict", walk, methods=post),  # the path of earlier deployments
@@ -112,19 +129,20 @@ def routes(settings: Settings) -> list[Route]:
 
 async def health(request: Request[State]) -> Response:
     """Answer GET /health: the process runs, and serves these models."""
-    models = {name: summarize(model) for name, model in request.state["repository"].items()}
+    repository = request.state["repository"]
+    models = {name: summarize(repository, name) for name in repository.ids}
     return json_response({"status": "ok", "version": serve.__version__, "models": models})
 
 
 async def list_models(request: Request[State]) -> Response:
-    """Answer GET /v1/models: the description of every model."""
+    """Answer GET /v1/models: the description of every model; of one not loaded, its state."""
     repository = request.state["repository"]
-    return json_response({"models": [describe(model) for model in repository.values()]})
+    return json_response({"models": [describe_any(repository, name) for name in repository.ids]})
 
 
 async def show_model(request: Request[State]) -> Response:
     """Answer GET /v1/models/{model}: the description of one model."""
-    model = find_model(request.state["repository"], request.path_params["model"])
+    model = await wait_for_model(request.state["repository"], request.path_params["model"])
     return json_response(describe(model), headers=provenance_of(model).headers)
 
 

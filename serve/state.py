@@ -4,6 +4,7 @@ from typing import TypedDict
 
 from runtime.media.isolation.pool import IsolatedDecoders
 from serve.http.budget import ByteBudget
+from serve.http.stop import Stop
 from serve.repository.models import ModelRepository
 from serve.scheduling.scheduler import Scheduler
 from serve.settings import Settings
@@ -14,6 +15,7 @@ class State(TypedDict):
 
     settings: Settings
     repository: ModelRepository
+    stop: Stop
     scheduler: Scheduler
     budget: ByteBudget
     decoders: IsolatedDecoders

@@ -57,10 +57,11 @@ import sys
 from pathlib import Path
 from starlette.testclient import TestClient
 from serve.app import create_app
-from serve.repository.models import load_repository
+from serve.repository.opening import open_repository
 from serve.settings import Settings
 
-app = create_app(Settings(), load_repository(Path(sys.argv[1]), threads=1, allow_seeded=False))
+settings = Settings(artifacts=Path(sys.argv[1]))
+app = create_app(settings, open_repository(settings))
 with TestClient(app) as client:
     answer = client.post("/v1/scene", files={"image": Path(sys.argv[2]).read_bytes()})
 print(answer.status_code, answer.text)

@@ -35,3 +35,17 @@ def tune_allocator(environ: Mapping[str, str] = os.environ) -> bool:
     settings = [pair for name, pair in PARAMETERS.items() if name not in environ]
     results = [mallopt(parameter, value) for parameter, value in settings]
     return all(result == 1 for result in results)
+
+
+def release_free_memory() -> bool:
+    """Return the free memory of glibc's heap to the system, which the settings above would keep.
+
+    For the moment after all models were loaded and run once; not between requests.
+
+    Returns:
+        True if memory was returned; False if there was none, or with another C library.
+    """
+    try:
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    except (AttributeError, OSError, TypeError):
+        return False

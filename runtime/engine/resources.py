@@ -5,6 +5,8 @@ from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
 CPUINFO = Path("/proc/cpuinfo")
+STATUS = Path("/proc/self/status")
+UNLIMITED_BYTES = 2**62  # v1 writes a number near 2^63 if there is no limit
 
 
 def cpu_count(cgroup: Path = CGROUP) -> int:
@@ -28,6 +30,25 @@ def cpu_features(cpuinfo: Path = CPUINFO) -> frozenset[str]:
         return frozenset()
     flags = next((line for line in lines if line.startswith(("flags", "Features"))), ":")
     return frozenset(flags.partition(":")[2].split())
+
+
+def memory_limit_mib(cgroup: Path = CGROUP) -> float | None:
+    """Return the memory limit of the cgroup (v2 `memory.max`, v1) in MiB; None if there is none."""
+    for path in (cgroup / "memory.max", cgroup / "memory/memory.limit_in_bytes"):
+        words = _words(path)
+        if words and words[0].isdecimal() and int(words[0]) < UNLIMITED_BYTES:
+            return int(words[0]) / 2**20
+    return None
+
+
+def peak_memory_mib(status: Path = STATUS) -> float | None:
+    """Return the most resident memory that this process has taken, in MiB; None if unknown."""
+    try:
+        lines = status.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    values = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
+    return next((int(kilobytes) / 1024 for kilobytes in values), None)
 
 
 def _cpu_quota(cgroup: Path) -> float | None:

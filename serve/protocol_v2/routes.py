@@ -1,18 +1,21 @@
 """The routes of the Open Inference Protocol, version 2 (REST)."""
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 import serve
 from runtime import Model
-from serve.errors import NotFoundError, json_response
+from serve.errors import STATUS_HEADERS, NotFoundError, json_response
 from serve.http.body import receive_body
 from serve.protocol_v2.infer import HEADER_LENGTH, infer
 from serve.protocol_v2.tensors import metadata
 from serve.protocol_v2.timeout import body_timeout
-from serve.repository.models import find_model
+from serve.repository.models import unknown_model, wait_for_model
 from serve.repository.provenance import provenance_of
+from serve.repository.readiness import missing_models
 from serve.scheduling.call import Call
 from serve.scheduling.deadlines import HEADER, request_timeout
 from serve.scheduling.job import one_turn
@@ -35,13 +38,23 @@ async def live(request: Request[State]) -> Response:
 
 
 async def ready(request: Request[State]) -> Response:
-    """Answer GET /v2/health/ready: the server loads every model before it opens the port."""
-    return json_response({"ready": True, "live": True})
+    """Answer GET /v2/health/ready: 200 if every model that must serve can, else 503 and why."""
+    state = request.state
+    stopping = state["stop"].requested
+    missing = missing_models(state["repository"], state["settings"].must_serve)
+    if not missing and not stopping:
+        return json_response({"ready": True, "live": True})
+    content: dict[str, Any] = {"ready": False, "live": True}
+    if stopping:
+        content["reason"] = "the server ends"
+    if missing:
+        content["models"] = missing
+    return json_response(content, status=503, headers=STATUS_HEADERS[503])
 
 
 async def model_metadata(request: Request[State]) -> Response:
     """Answer GET /v2/models/{model}: the inputs and outputs of a model."""
-    model = _find(request)
+    model = await _find(request)
     content = {
         "name": model.spec.id,
         "versions": [str(model.manifest.version)],
@@ -53,13 +66,27 @@ async def model_metadata(request: Request[State]) -> Response:
 
 
 async def model_ready(request: Request[State]) -> Response:
-    """Answer GET /v2/models/{model}/ready: every known model is loaded."""
-    return json_response({"name": _find(request).spec.id, "ready": True})
+    """Answer GET /v2/models/{model}/ready: 200 if the model can answer; which versions cannot."""
+    repository, model_id = request.state["repository"], request.path_params["model"]
+    if model_id not in repository:
+        raise unknown_model(repository, model_id)
+    status = repository.status(model_id)
+    version = request.path_params.get("version", "")
+    refused = {str(number): reason for number, reason in status.refused.items()}
+    model = repository.loaded(model_id)
+    if model is not None and version not in refused:
+        _check_version(model, version)
+    problem = status.problem or refused.get(version, "")
+    content = {"name": model_id, "ready": not problem, **status.refused_json()}
+    if not problem:
+        return json_response(content)
+    content["reason"] = problem
+    return json_response(content, status=503, headers=STATUS_HEADERS[503])
 
 
 async def model_infer(request: Request[State]) -> Response:
     """Answer POST /v2/models/{model}/infer: run the graph on the tensors of the body."""
-    model, state = _find(request), request.state
+    model, state = await _find(request), request.state
     header_length = request.headers.get(HEADER_LENGTH)
     settings = state["settings"]
     limit_bytes, timeout_s = settings.max_upload_bytes, settings.timeout_s
@@ -104,13 +131,17 @@ def _model_routes(path: str) -> list[Route]:
     ]
 
 
-def _find(request: Request[State]) -> Model:
-    model = find_model(request.state["repository"], request.path_params["model"])
-    served = str(model.manifest.version)
-    version = request.path_params.get("version", served)
-    if version != served:
-        other = repr_truncated(version)
-        raise NotFoundError(
-            f"version {other} of model {model.spec.id!r} is not served; served: {served}"
-        )
+async def _find(request: Request[State]) -> Model:
+    model = await wait_for_model(request.state["repository"], request.path_params["model"])
+    _check_version(model, request.path_params.get("version", ""))
     return model
+
+
+def _check_version(model: Model, version: str) -> None:
+    """Refuse a version that is not the served one; an empty text stands for that one."""
+    served = str(model.manifest.version)
+    if version and version != served:
+        raise NotFoundError(
+            f"version {repr_truncated(version)} of model {model.spec.id!r} is not served; "
+            f"served: {served}"
+        )

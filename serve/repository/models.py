@@ -1,67 +1,269 @@
-"""The models of the artifacts directory. All are loaded at start-up, none later."""
+"""The models that are served: each is loaded once, in a thread of its own."""
 
-from collections.abc import Mapping
-from pathlib import Path
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as LoadTimeoutError
+from dataclasses import dataclass, field
 
-from runtime import Model, load
-from runtime.engine.session import SessionOptions
-from runtime.errors import ArtifactError
+from runtime import Model
+from runtime.artifact.manifest import Task
+from runtime.errors import ArtifactError, UnavailableError
 from serve.errors import NotFoundError
+from serve.repository.provenance import provenance_of
+from serve.repository.scan import Entry, Version, check_loadable, reason_of
+from serve.repository.status import ModelState, ModelStatus
 from serve.text.messages import repr_truncated
 
-ModelRepository = Mapping[str, Model]  # by id, all loaded; that of the command line loads later
+Load = Callable[[Version], Model]  # raises ArtifactError
+Report = Callable[[str], None]  # takes one line of the log
 
 
-def load_repository(artifacts: Path, *, threads: int, allow_seeded: bool) -> ModelRepository:
-    """Load the newest version of every model.
+@dataclass(slots=True)
+class _Slot:
+    """One model: what is known of it, and its load if that has begun."""
 
-    Args:
-        artifacts: each directory in it is a model; files and names that begin with "." are not.
-        threads: of onnxruntime within one run.
-        allow_seeded: load models with untrained weights too.
+    entry: Entry
+    state: ModelState
+    refused: dict[int, str]
+    load: Future[Model] = field(default_factory=Future)
 
-    Raises:
-        ArtifactError: there is no model, one is refused, or one has untrained weights and
-            `allow_seeded` is false.
+
+class ModelRepository(Mapping[str, Model]):
+    """Models by id. Safe to use from several threads at once.
+
+    To look one up waits for its load, and begins it if the model is lazy. Iteration gives the ids
+    of the models that are not refused; `in` knows the refused ones too, whose look-up raises
+    UnavailableError.
     """
-    models = {
-        path.name: _load_model(path, threads=threads, allow_seeded=allow_seeded)
-        for path in _model_directories(artifacts)
-    }
-    if not models:
-        raise ArtifactError(f"{artifacts} holds no model; make them: python -m convert run")
-    return models
+
+    def __init__(
+        self,
+        entries: Iterable[Entry],
+        load: Load,
+        *,
+        is_lazy: Callable[[str], bool] = lambda _: False,
+        wait_s: float = 30,
+        report: Report = lambda _: None,
+    ) -> None:
+        """List the models; load none before `start`.
+
+        Args:
+            entries: the models and their versions.
+            load: loads one version, or refuses it.
+            is_lazy: tells the ids that are loaded when a request first asks for them.
+            wait_s: how long a look-up waits for a load.
+            report: takes a line for each model that is loaded, and each version that is refused.
+        """
+        self._load_version = load
+        self._wait_s = wait_s
+        self.report = report
+        self._lock = threading.Lock()
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="slipway-load")
+        self._slots = {
+            entry.id: _Slot(entry, ModelState.LOADING, dict(entry.refused)) for entry in entries
+        }
+        for model_id, slot in self._slots.items():
+            if not slot.entry.versions:
+                self._fail(slot)
+            elif is_lazy(model_id):
+                self._mark_lazy(slot)
+
+    # loading
+
+    def start(self, first: Callable[[str], bool] = lambda _: False) -> Future[None]:
+        """Begin to load the models that are not lazy, those first that `first` tells.
+
+        Returns:
+            A future that is done when each of them is loaded or refused.
+        """
+        eager = [name for name, slot in self._slots.items() if slot.state is ModelState.LOADING]
+        for model_id in sorted(eager, key=lambda name: not first(name)):
+            self._loader.submit(self._load, model_id)
+        return self._loader.submit(lambda: None)
+
+    def close(self) -> None:
+        """End: nothing more is loaded, and those that wait for a load get an error."""
+        self._loader.shutdown(wait=False, cancel_futures=True)
+        for model_id, slot in self._slots.items():
+            self._refuse(slot, f"model {model_id!r} is not loaded any more: the server ends")
+
+    def _mark_lazy(self, slot: _Slot) -> None:
+        for version in slot.entry.versions:
+            try:
+                check_loadable(version)
+            except ArtifactError as error:
+                slot.refused[version.manifest.version] = reason_of(error)
+        slot.state = ModelState.UNLOADED
+        if self._newest_usable(slot) < 0:
+            self._fail(slot)
+
+    def _load(self, model_id: str) -> None:
+        slot = self._slots[model_id]
+        for version in slot.entry.versions:
+            number = version.manifest.version
+            if number in slot.refused:
+                continue
+            try:
+                model = self._load_version(version)
+            except Exception as error:  # onnxruntime's exceptions share no base class
+                with self._lock:
+                    slot.refused = {**slot.refused, number: reason_of(error)}
+            else:
+                self._succeed(slot, model)
+                return
+        self._fail(slot)
+
+    def _succeed(self, slot: _Slot, model: Model) -> None:
+        with self._lock:
+            slot.state = ModelState.READY
+            if not slot.load.done():
+                slot.load.set_result(model)
+        status = self._status(slot)
+        for number, reason in status.refused.items():
+            served = model.manifest.version
+            self.report(f"{slot.entry.id}/{number} is refused, {served} is served: {reason}")
+        self.report(_loaded_line(model))
+
+    def _fail(self, slot: _Slot) -> None:
+        with self._lock:
+            slot.state = ModelState.FAILED
+        text = f"{slot.entry.id!r} is not served: {self._status(slot).problem}"
+        self.report(f"model {text}")
+        self._refuse(slot, f"model {text}")
+
+    def _refuse(self, slot: _Slot, message: str) -> None:
+        with self._lock:
+            if not slot.load.done():
+                slot.load.set_exception(UnavailableError(message))
+
+    def _begin(self, model_id: str) -> Future[Model]:
+        """Return the load of a model; begin it if nobody has."""
+        slot = self._slots[model_id]
+        with self._lock:
+            begins = slot.state is ModelState.UNLOADED
+            if begins:
+                slot.state = ModelState.LOADING
+        if begins:
+            try:
+                self._loader.submit(self._load, model_id)
+            except RuntimeError:  # closed: its load has an error
+                return slot.load
+        return slot.load
+
+    # look-up
+
+    def __getitem__(self, model_id: str) -> Model:
+        """Return a model; wait for its load.
+
+        Raises:
+            KeyError: there is no such model.
+            UnavailableError: every version of it was refused, or it is still loading.
+        """
+        load = self._begin(model_id)
+        try:
+            return load.result(self._wait_s)
+        except LoadTimeoutError:
+            raise self._still_loading(model_id) from None
+
+    async def wait_for(self, model_id: str) -> Model:
+        """Return a model like `[]`, without blocking the event loop."""
+        load = self._begin(model_id)
+        if load.done():
+            return load.result()
+        try:
+            async with asyncio.timeout(self._wait_s):
+                # shielded: a client that leaves does not stop the load for the others
+                return await asyncio.shield(asyncio.wrap_future(load))
+        except TimeoutError:
+            raise self._still_loading(model_id) from None
+
+    def _still_loading(self, model_id: str) -> UnavailableError:
+        return UnavailableError(f"model {model_id!r} is still loading; try again later")
+
+    def __contains__(self, model_id: object) -> bool:
+        """Return True for every model of the directory, also for one that is refused."""
+        return model_id in self._slots  # Mapping's own method would load the model
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._served())
+
+    def __len__(self) -> int:
+        return len(self._served())
+
+    def _served(self) -> list[str]:
+        return [name for name, s in self._slots.items() if s.state is not ModelState.FAILED]
+
+    # description
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Return the ids of all models, also of those that are refused."""
+        return tuple(self._slots)
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """Return the task of each model with a version that may be loaded, by id."""
+        slots = self._slots.items()
+        return {
+            name: slot.entry.versions[0].manifest.spec.task
+            for name, slot in slots
+            if slot.entry.versions
+        }
+
+    def loaded(self, model_id: str) -> Model | None:
+        """Return a model if it is loaded; wait for nothing, load nothing."""
+        slot = self._slots.get(model_id)
+        if slot is None or slot.state is not ModelState.READY or not slot.load.done():
+            return None
+        return slot.load.result()
+
+    def status(self, model_id: str) -> ModelStatus:
+        """Return the state of a model.
+
+        Raises:
+            KeyError: there is no such model.
+        """
+        return self._status(self._slots[model_id])
+
+    def _status(self, slot: _Slot) -> ModelStatus:
+        with self._lock:
+            newest = self._newest_usable(slot)
+            newer = {n: text for n, text in sorted(slot.refused.items()) if n > newest}
+            return ModelStatus(slot.state, newer)
+
+    def _newest_usable(self, slot: _Slot) -> int:
+        """Return the number of the version that is served, or would be; -1 if there is none."""
+        numbers = (version.manifest.version for version in slot.entry.versions)
+        return next((number for number in numbers if number not in slot.refused), -1)
 
 
-def find_model(repository: ModelRepository, model_id: str) -> Model:
-    """Return the model of that id.
+def _loaded_line(model: Model) -> str:
+    note = "".join(f" ({warning})" for warning in provenance_of(model).warnings)
+    return f"{model.spec.id}/{model.manifest.version} {model.variant.name}{note}"
+
+
+def find_model(repository: Mapping[str, Model], model_id: str) -> Model:
+    """Return the model of that id; wait for its load. Not for the event loop: see `wait_for`.
 
     Raises:
         NotFoundError: no model has that id; the message lists the ids.
+        UnavailableError: every version of it was refused, or it is still loading.
     """
     if model_id not in repository:
-        ids = ", ".join(repository)
-        raise NotFoundError(f"model {repr_truncated(model_id)} is unknown; known: {ids}")
+        raise unknown_model(repository, model_id)
     return repository[model_id]
 
 
-def _model_directories(artifacts: Path) -> list[Path]:
-    try:
-        entries = sorted(artifacts.iterdir())
-    except OSError as error:
-        raise ArtifactError(
-            f"{artifacts} cannot be read ({error.strerror}); make it: python -m convert run"
-        ) from error
-    return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+async def wait_for_model(repository: ModelRepository, model_id: str) -> Model:
+    """Return the model of that id like `find_model`, without blocking the event loop."""
+    if model_id not in repository:
+        raise unknown_model(repository, model_id)
+    return await repository.wait_for(model_id)
 
 
-def _load_model(path: Path, *, threads: int, allow_seeded: bool) -> Model:
-    model = load(path, options=SessionOptions(threads=threads))
-    if model.spec.id != path.name:
-        raise ArtifactError(f"{path} holds the model {model.spec.id!r}; allowed: {path.name!r}")
-    if model.manifest.seeded and not allow_seeded:
-        raise ArtifactError(
-            f"{path} has seeded weights: they are untrained and its answers mean nothing. "
-            "Convert real ones (--weights pretrained), or set SLIPWAY_ALLOW_SEEDED=1"
-        )
-    return model
+def unknown_model(repository: Mapping[str, Model], model_id: str) -> NotFoundError:
+    """Return the error for an id that no model has."""
+    ids = ", ".join(repository)
+    return NotFoundError(f"model {repr_truncated(model_id)} is unknown; known: {ids}")

@@ -69,16 +69,6 @@ def json_answer(provenance: AnswerProvenance, result: Mapping[str, Any]) -> Resp
     return json_response({**to_json(provenance), "result": result}, headers=provenance.headers)
 
 
-def summarize(model: Model) -> dict[str, Any]:
-    """Return the entry of a model in /health."""
-    provenance = model.provenance
-    return {
-        "version": provenance.version,
-        "variant": provenance.variant,
-        "weights": provenance.weights,
-    }
-
-
 def describe(model: Model) -> dict[str, Any]:
     """Return the description of a model, as GET /v1/models/{model} answers it."""
     manifest, spec = model.manifest, model.spec

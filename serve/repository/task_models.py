@@ -36,21 +36,26 @@ def task_models(settings: Settings) -> tuple[TaskModel, ...]:
     )
 
 
-def check_task_models(repository: ModelRepository, task_models: tuple[TaskModel, ...]) -> None:
+def check_task_models(tasks: Mapping[str, Task], task_models: tuple[TaskModel, ...]) -> None:
     """Check that each model that is served has the task that its route needs.
 
     An absent model is no error here: its route responds 404.
 
+    Args:
+        tasks: of the models that are served, by id.
+        task_models: of the routes.
+
     Raises:
-        ArtifactError: naming the variable, the model and both tasks.
+        ArtifactError: naming the variable, the model and both tasks; a line for each.
     """
-    for task_model in task_models:
-        model = repository.get(task_model.model)
-        if model is not None and model.spec.task != task_model.task:
-            raise ArtifactError(
-                f"{task_model.variable} is {task_model.model!r}, a model for {model.spec.task}; "
-                f"allowed: one for {task_model.task}"
-            )
+    problems = [
+        f"{entry.variable} is {entry.model!r}, a model for {tasks[entry.model]}; "
+        f"allowed: one for {entry.task}"
+        for entry in task_models
+        if tasks.get(entry.model, entry.task) != entry.task
+    ]
+    if problems:
+        raise ArtifactError("\n".join(problems))
 
 
 def find_detector(repository: Mapping[str, Model], settings: Settings) -> Model | None:
@@ -64,7 +69,7 @@ def find_detector(repository: Mapping[str, Model], settings: Settings) -> Model 
     return model
 
 
-def default_ensemble(repository: ModelRepository, settings: Settings) -> Ensemble:
+def default_ensemble(repository: Mapping[str, Model], settings: Settings) -> Ensemble:
     """Return the models that vote on a face's emotion if the request does not name them.
 
     Raises:
@@ -85,7 +90,7 @@ def lead_emotion_model(settings: Settings, repository: ModelRepository) -> str:
     return next(served, settings.face_emotion_model)
 
 
-def check_ensemble(repository: ModelRepository, settings: Settings) -> None:
+def check_ensemble(repository: Mapping[str, Model], settings: Settings) -> None:
     """Check that the models of the default ensemble can vote together.
 
     An ensemble without a model is no error here: its route responds 404.

@@ -1,18 +1,21 @@
 """Endpoints of the task routes: receive a body, parse its media, answer in a worker."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from runtime import Model
+from runtime.artifact.manifest import Task
+from runtime.errors import UnavailableError
 from runtime.media.decoders import Decoders
 from runtime.media.images.decode import Photo, decode_photo
 from runtime.media.video.sample import VideoLimits
 from runtime.predict.prepare import Bounds
 from serve.http.body import receive_body
-from serve.repository.models import ModelRepository, find_model
+from serve.repository.models import ModelRepository, wait_for_model
 from serve.routes.multi_file import answer_each
 from serve.routes.replies import ImageReply as ImageReply  # the routes import it from here
 from serve.routes.replies import JsonReply as JsonReply
@@ -38,6 +41,7 @@ class RequestContext:
 
     upload: Upload
     repository: Mapping[str, Model]
+    tasks: Mapping[str, Task]  # of the models, by id
     settings: Settings
     decoders: Decoders
 
@@ -86,8 +90,8 @@ def model_endpoint(
     """
 
     async def respond(request: Request[State]) -> Response:
-        model = find_model(request.state["repository"], model_id or request.path_params["model"])
-        name = model.spec.id
+        name = model_id or request.path_params["model"]
+        model = await wait_for_model(request.state["repository"], name)
         form_of_model = form if isinstance(form, Form) else form(model)
         return await _respond(
             request, form_of_model, lambda context: answer(context, context.repository[name]), name
@@ -108,7 +112,11 @@ def task_endpoint(
     """
 
     async def respond(request: Request[State]) -> Response:
-        model_id = lead(request.state["settings"], request.state["repository"])
+        repository = request.state["repository"]
+        model_id = lead(request.state["settings"], repository)
+        if model_id in repository:
+            with suppress(UnavailableError):  # the task may do without it
+                await repository.wait_for(model_id)
         return await _respond(request, form, answer, model_id)
 
     return respond
@@ -145,6 +153,7 @@ async def _respond(request: Request[State], form: Form, answer: Answer, model_id
                     context = RequestContext(
                         upload=upload,
                         repository=repository,
+                        tasks=state["repository"].tasks,
                         settings=settings,
                         decoders=state["decoders"].stopped_by(call.cancellation),
                     )

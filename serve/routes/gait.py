@@ -3,6 +3,8 @@
 Its files, options and answer: serve/API.md.
 """
 
+from collections.abc import Iterator
+
 from runtime import Model
 from runtime.results import warnings_of
 from runtime.tasks import gait as task
@@ -21,10 +23,17 @@ def gait(context: RequestContext, model: Model) -> JsonReply:
         context.upload.files[0],
         model,
         condition=one_of(context.upload.options, CONDITION),
-        text_models=context.repository.values(),
+        text_models=_text_models(context),
         bounds=context.bounds,
     )
     encoder = result.condition.text_model
     models = (model, encoder) if encoder else (model,)
     provenance = joint_provenance(model, models, warnings_of(result.walk))
     return JsonReply(provenance, result.to_json())
+
+
+def _text_models(context: RequestContext) -> Iterator[Model]:
+    """Yield the models that embed texts; a lazy one is loaded when it is reached."""
+    for name in context.repository:
+        if context.tasks[name] == "sentence-similarity":
+            yield context.repository[name]

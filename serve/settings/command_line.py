@@ -13,6 +13,7 @@ class CommandLine:
     """The arguments of `python -m serve`."""
 
     overrides: Mapping[str, str]  # by variable
+    check: bool = False  # check whether the server would serve, in place of serving
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> CommandLine:
@@ -21,6 +22,11 @@ def parse_arguments(arguments: Sequence[str] | None) -> CommandLine:
         prog="python -m serve",
         description="Serve the models of a directory over HTTP.",
         epilog="Each flag overrides its variable in the environment.",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="check settings, port, artifacts and memory, print a list, and end with 0 or 1",
     )
     groups = {setting.group: parser.add_argument_group(setting.group) for setting in TABLE.values()}
     for name, setting in TABLE.items():
@@ -35,4 +41,5 @@ def parse_arguments(arguments: Sequence[str] | None) -> CommandLine:
             help=f"{text} ({details})",
         )
     options = vars(parser.parse_args(arguments))
-    return CommandLine({name: value for name, value in options.items() if value is not None})
+    check = options.pop("check")
+    return CommandLine({name: text for name, text in options.items() if text is not None}, check)

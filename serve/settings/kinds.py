@@ -46,6 +46,30 @@ class Kind:
         return value
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Some of the models."""
+
+    ids: tuple[str, ...] = ()
+    every: bool = False  # all models of the directory
+
+    def __contains__(self, model_id: str) -> bool:
+        return self.every or model_id in self.ids
+
+    def __str__(self) -> str:
+        """Return the text in the environment."""
+        return "all" if self.every else ",".join(self.ids) or "none"
+
+
+def _selection(text: str) -> Selection | None:
+    if text in ("all", "1"):
+        return Selection(every=True)
+    if text in ("none", "0"):
+        return Selection()
+    ids = _words(text)
+    return Selection(ids) if ids and all(map(MODEL_ID.fullmatch, ids)) else None
+
+
 def integer(minimum: int, maximum: int) -> Kind:
     """Return the kind of the integers in a range."""
     allowed = f"an integer, {minimum} to {maximum}"
@@ -82,6 +106,7 @@ MODEL = Kind(
     "ID",
     lambda text: text if MODEL_ID.fullmatch(text) else None,
 )
+MODELS = Kind("all, none, or model ids, separated by commas", "ID,...", _selection)
 WEIGHTS = Kind(
     "model:weight, separated by commas",
     "ID:WEIGHT,...",

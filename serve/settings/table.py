@@ -8,6 +8,7 @@ from runtime.tasks import defaults
 from runtime.tasks.background import SIDES_PX
 from runtime.tasks.soft_voting import Weights
 from serve.settings import kinds
+from serve.settings.kinds import Selection
 from serve.settings.setting import KEY, Group, Setting, row
 
 _PLACE: Group = "Where and what"
@@ -40,6 +41,44 @@ class Settings:
     allow_seeded: bool = field(
         default=False,
         metadata=row(_PLACE, "SLIPWAY_ALLOW_SEEDED", kinds.FLAG, "1: serve untrained weights"),
+    )
+    must_serve: Selection = field(
+        default=Selection(every=True),
+        metadata=row(
+            _PLACE,
+            "SLIPWAY_MUST_SERVE",
+            kinds.MODELS,
+            "models without which the server is not ready; `all` of the directory",
+        ),
+    )
+    lazy: Selection = field(
+        default=Selection(),
+        metadata=row(
+            _PLACE,
+            "SLIPWAY_LAZY",
+            kinds.MODELS,
+            "models that the first request loads; the others load at the start",
+        ),
+    )
+    grace_s: int = field(
+        default=2,
+        metadata=row(
+            _PLACE,
+            "SLIPWAY_GRACE",
+            kinds.integer(0, 3600),
+            "seconds after SIGTERM in which the server still accepts connections, each for one "
+            "answer",
+        ),
+    )
+    stop_timeout_s: int = field(
+        default=25,
+        metadata=row(
+            _PLACE,
+            "SLIPWAY_STOP_TIMEOUT",
+            kinds.integer(1, 3600),
+            "seconds after SIGTERM within which the server ends; what is not answered then gets "
+            "503",
+        ),
     )
     cors_origins: tuple[str, ...] = field(
         default=(),

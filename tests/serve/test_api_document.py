@@ -16,6 +16,7 @@ import pytest
 from starlette.routing import Route
 
 from serve.app import create_app
+from serve.repository.opening import open_repository
 from serve.routes import background, face_emotion, gait, similarity, voice_emotion
 from serve.settings import Settings
 from serve.settings.table import TABLE, default_text
@@ -242,7 +243,7 @@ def test_other_examples(client: httpx.Client, media: Mapping[str, bytes], exampl
 
 
 def test_the_document_lists_the_routes_of_the_application(settings: Settings) -> None:
-    app = create_app(settings, {})
+    app = create_app(settings, open_repository(settings))
     served = {
         f"{method} {route.path.rstrip('/')}"
         for route in app.routes

@@ -4,11 +4,9 @@ import base64
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,12 +23,12 @@ from tests.support.server_process import PROJECT, Server, peak_mib, serving, sta
 CURL = shutil.which("curl")
 
 
-def refused(*arguments: str, **environ: str) -> str:
-    """Return the one line of a server that does not start."""
+def refused(lines: int, *arguments: str, **environ: str) -> str:
+    """Return the lines of a server that does not start."""
     process = start(*arguments, **environ)
     _, message = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert message.count("\n") == 1
+    assert message.count("\n") == lines, message
     return message
 
 
@@ -121,26 +119,6 @@ def test_curl_uploads_ten_megabytes_with_expect(server: Server, tmp_path: Path) 
     assert "allowed: 10485760 bytes" in json.loads(body)["error"]
 
 
-def test_sigterm_lets_a_running_request_finish(artifacts: Path) -> None:
-    with serving(SLIPWAY_ARTIFACTS=str(artifacts)) as server:
-        bright = solid(255, 255, 255)  # a run of about a second
-        head = f"POST /v1/models/tiny_slow HTTP/1.1\r\nHost: x\r\nContent-Length: {len(bright)}\r\n"
-        port = int(server.url.rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-            connection.sendall(head.encode() + b"\r\n" + bright)
-            time.sleep(0.2)
-            server.process.send_signal(signal.SIGTERM)
-            time.sleep(0.2)
-            with pytest.raises(httpx.ConnectError):
-                httpx.get(f"{server.url}/health")
-            answer = b""
-            while data := connection.recv(65536):
-                answer += data
-        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
-        assert b'"label":"bright"' in answer
-        assert server.process.wait(timeout=10) == 0
-
-
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 @pytest.mark.parametrize(
     ("path", "body", "kind", "status", "limit_mib"),
@@ -173,6 +151,7 @@ def test_telemetry_is_off_before_onnxruntime_is_imported() -> None:
         "        if name == 'onnxruntime': print(os.environ.get('ORT_DISABLE_TELEMETRY'))\n"
         "sys.meta_path.insert(0, Watch())\n"
         "import serve.__main__\n"
+        "import serve.lifecycle.command\n"
     )
     environ = {name: value for name, value in os.environ.items() if "TELEMETRY" not in name}
     done = subprocess.run(
@@ -186,31 +165,37 @@ def test_telemetry_is_off_before_onnxruntime_is_imported() -> None:
     assert done.stdout == "1\n"
 
 
-def test_bad_artifacts_stop_the_server_with_one_line(tmp_path: Path) -> None:
+def test_without_a_servable_model_the_server_ends_and_says_why(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert "holds no model; make them: python -m convert run" in refused("--artifacts", str(empty))
+    message = refused(1, "--artifacts", str(empty))
+    assert "holds no model; make them: python -m convert run" in message
     seeded = tmp_path / "seeded"
     write_artifact(seeded, CLASSIFIER, origin="seeded")
-    assert "SLIPWAY_ALLOW_SEEDED=1" in refused("--artifacts", str(seeded))
+    message = refused(2, "--artifacts", str(seeded))
+    assert "SLIPWAY_ALLOW_SEEDED=1" in message
+    assert message.endswith("serve: no model can be served; the lines above say why\n")
     with serving("--artifacts", str(seeded), SLIPWAY_ALLOW_SEEDED="1") as server:
         assert httpx.get(f"{server.url}/health").status_code == 200
     broken = tmp_path / "broken"
     edit_manifest(write_artifact(broken, CLASSIFIER), {"schema_version": 2})
-    assert "manifest.json.schema_version is 2" in refused("--artifacts", str(broken))
+    assert "manifest.json.schema_version is 2" in refused(2, "--artifacts", str(broken))
 
 
-def test_bad_settings_stop_the_server_with_one_line(artifacts: Path, tmp_path: Path) -> None:
-    assert refused("--port", "x").startswith("serve: PORT is 'x'; allowed: an integer, 0 to 65535")
-    assert "MAX_UPLOAD_SIZE is '10M'" in refused(MAX_UPLOAD_SIZE="10M")
+def test_bad_settings_stop_the_server_with_a_line_each(artifacts: Path, tmp_path: Path) -> None:
+    first, second, third = refused(
+        3, "--port", "x", MAX_UPLOAD_SIZE="10M", SLIPWAY_QEUE="1"
+    ).splitlines()
+    assert first == "serve: SLIPWAY_QEUE is no setting; the nearest is SLIPWAY_QUEUE; it is ignored"
+    assert second == "serve: PORT is 'x'; allowed: an integer, 0 to 65535"
+    assert third.startswith("serve: MAX_UPLOAD_SIZE is '10M'")
     write_artifact(tmp_path, EMBEDDING)
-    message = refused(
-        "--artifacts", str(tmp_path), SLIPWAY_BACKGROUND_MODEL="image_embedding_mobilenetv2"
-    )
-    assert "SLIPWAY_BACKGROUND_MODEL is 'image_embedding_mobilenetv2'" in message
-    with serving("--artifacts", str(artifacts)) as server:
-        port = server.url.rpartition(":")[2]
-        message = refused("--artifacts", str(artifacts), "--port", port)
+    other = "image_embedding_mobilenetv2"
+    message = refused(1, "--artifacts", str(tmp_path), SLIPWAY_BACKGROUND_MODEL=other)
+    assert f"SLIPWAY_BACKGROUND_MODEL is {other!r}" in message
+    with listen("127.0.0.1", 0) as taken:
+        port = str(taken.getsockname()[1])
+        message = refused(1, "--artifacts", str(artifacts), "--port", port)
     assert message.startswith(f"serve: cannot listen on 127.0.0.1, port {port}: Address already in")
 
 

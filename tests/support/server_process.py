@@ -41,16 +41,27 @@ def start(*arguments: str, **environ: str) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def serving(*arguments: str, **environ: str) -> Iterator[Server]:
-    """Run a server on a free port until the block ends; fail the test if it does not start."""
+def serving(*arguments: str, until: str = "ready", **environ: str) -> Iterator[Server]:
+    """Run a server on a free port until the block ends; fail the test if it does not start.
+
+    Args:
+        arguments: of the command line.
+        until: the block begins with the line of the log that begins so: "ready" when every model
+            is loaded, "listening" when the port is open.
+        environ: the settings as variables.
+    """
     process = start(*arguments, "--port", "0", **environ)
+    last = f"serve: {until}"
+    url = ""
     try:
         assert process.stderr is not None
         lines = []
         for line in process.stderr:
             lines.append(line)
             if match := re.search(r"listening on (http://127\.0\.0\.1:\d+)$", line.rstrip()):
-                yield Server(process, match[1])
+                url = match[1]
+            if line.startswith(last):
+                yield Server(process, url)
                 break
         else:
             pytest.fail("".join(lines))

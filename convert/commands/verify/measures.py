@@ -14,13 +14,7 @@ from convert.samples.sets import Samples
 from convert.verify.latency import medians_ms
 from convert.verify.parity import BATCH_TOLERANCE, batch_invariant, integer_operators, run_samples
 from runtime.artifact.golden import Golden
-from runtime.artifact.golden_limits import (
-    Difference,
-    limits,
-    margin_unit,
-    measure_difference,
-    recorded_difference,
-)
+from runtime.artifact.golden_check import check_outputs
 from runtime.engine.session import Feeds
 from runtime.model import Model
 
@@ -39,14 +33,9 @@ def check_golden_outputs(directory: Path, golden: Golden, model: Model) -> Itera
     """Check the graph's outputs for the golden inputs against the reference framework's."""
     rows = [golden.feeds(number) for number in range(golden.count)]
     outputs = run_samples(_path(directory, model), rows)
-    for name, actual in outputs.items():
-        recorded = recorded_difference(model.variant.verification, name) or Difference(0.0, 0.0)
-        allowed = limits(recorded, margin_unit(name, golden.inputs))
-        difference = measure_difference(golden.outputs[name], actual)
-        text = f"{name} differs by {difference.mean_abs:.1e}, at most {difference.max_abs:.1e}"
-        bounds = f"{allowed.mean_abs:.1e} and {allowed.max_abs:.1e}"
-        problem = "" if difference.is_within(allowed) else f"{text}; allowed: {bounds}"
-        yield pass_or_fail("golden outputs", problem, text, model.variant.name)
+    for check in check_outputs(golden, model.variant.verification, outputs):
+        problem = "" if check.passes else str(check)
+        yield pass_or_fail("golden outputs", problem, str(check), model.variant.name)
 
 
 def check_integer_operators(directory: Path, model: Model) -> Iterator[Check]:

@@ -11,7 +11,6 @@ import pytest
 from runtime.artifact.manifest import Origin
 from runtime.errors import ArtifactError
 from runtime.tasks import defaults
-from serve.repository.models import load_repository
 from serve.repository.provenance import SEEDED_WARNING
 from serve.repository.task_models import (
     check_ensemble,
@@ -22,6 +21,7 @@ from serve.repository.task_models import (
 from serve.routes.face_emotion import NO_DETECTOR
 from serve.settings import Settings, from_environment
 from tests.serve.conftest import Serve
+from tests.serve.support.repository import load_all
 from tests.serve.support.requests import FORMS, post
 from tests.serve.support.server import running
 from tests.support.artifacts import (
@@ -246,7 +246,7 @@ def test_without_any_emotion_model_the_route_is_404(tmp_path: Path, serve: Serve
 
 
 def test_members_with_different_labels_are_refused_at_start_up(artifact_root: Path) -> None:
-    repository = load_repository(artifact_root, threads=1, allow_seeded=False)
+    repository = load_all(artifact_root)
     check_ensemble(repository, Settings())
     check_ensemble(
         repository, Settings(face_emotion_weights=(("nobody", 1.0),), face_emotion_model="x")
@@ -260,14 +260,14 @@ def test_members_with_different_labels_are_refused_at_start_up(artifact_root: Pa
 def test_the_task_of_the_face_detector_is_checked_at_start_up(
     artifact_root: Path, tmp_path: Path
 ) -> None:
-    repository = load_repository(artifact_root, threads=1, allow_seeded=False)
-    check_task_models(repository, task_models(Settings()))
+    repository = load_all(artifact_root)
+    check_task_models(repository.tasks, task_models(Settings()))
     with pytest.raises(ArtifactError, match=r"SLIPWAY_FACE_DETECTOR_MODEL .* object-detection"):
-        check_task_models(repository, task_models(Settings(face_detector_model=FIRST)))
+        check_task_models(repository.tasks, task_models(Settings(face_detector_model=FIRST)))
 
 
 def test_another_detector_stands_in_for_the_default_one(artifact_root: Path) -> None:
-    served = load_repository(artifact_root, threads=1, allow_seeded=False)
+    served = load_all(artifact_root)
     yunet = served[FINDER]
     only = {defaults.FACE_DETECTOR_FALLBACK: served[BOXES]}
     assert find_detector({**only, FINDER: yunet}, Settings()) is yunet

@@ -11,14 +11,16 @@ import uvicorn
 from serve.app import create_app
 from serve.http.registry import Connections
 from serve.http.server import limits_of, protocol_of
-from serve.repository.models import load_repository
+from serve.repository.models import ModelRepository
+from serve.repository.opening import open_repository
+from serve.repository.status import ModelState
 from serve.settings import Settings
 
 
 @contextmanager
 def running(settings: Settings) -> Iterator[httpx.Client]:
-    """Serve `settings.artifacts` until the block ends."""
-    repository = load_repository(settings.artifacts, threads=1, allow_seeded=settings.allow_seeded)
+    """Serve `settings.artifacts` until the block ends; each model is then loaded or refused."""
+    repository = open_repository(settings)
     config = uvicorn.Config(
         create_app(settings, repository),
         port=0,
@@ -32,7 +34,7 @@ def running(settings: Settings) -> Iterator[httpx.Client]:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        while not server.started:
+        while not server.started or _is_loading(repository):
             assert thread.is_alive()
             time.sleep(0.005)
         port = server.servers[0].sockets[0].getsockname()[1]
@@ -41,3 +43,7 @@ def running(settings: Settings) -> Iterator[httpx.Client]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+def _is_loading(repository: ModelRepository) -> bool:
+    return any(repository.status(name).state is ModelState.LOADING for name in repository.ids)

@@ -1,0 +1,1 @@
+"""The life of the process: signals, start, readiness check, and the end."""

@@ -1,0 +1,43 @@
+"""The state of a model, as readiness, /health and the log tell it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class ModelState(StrEnum):
+    """Where a model is between its directory and its answers."""
+
+    UNLOADED = "unloaded"  # its files are there; the first request loads it
+    LOADING = "loading"
+    READY = "ready"
+    FAILED = "failed"  # every version was refused
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """The state of a model, and the versions that were refused with their reasons."""
+
+    state: ModelState
+    # by version, oldest first; only those newer than the served one; 0: the whole directory
+    refused: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def problem(self) -> str:
+        """Return why the model cannot answer now: of a failure the newest version's; or ""."""
+        if self.state is ModelState.FAILED:
+            return self.refused[max(self.refused)] if self.refused else "it has no version"
+        return "loading" if self.state is ModelState.LOADING else ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return `state`; the `reason` of a failure; `refused` if there are such versions."""
+        content: dict[str, Any] = {"state": self.state.value}
+        if self.state is ModelState.FAILED:
+            content["reason"] = self.problem
+        return {**content, **self.refused_json()}
+
+    def refused_json(self) -> dict[str, Any]:
+        """Return `refused`: the reasons by version; nothing if no version is refused."""
+        refused = {str(number): text for number, text in self.refused.items() if number}
+        return {"refused": refused} if refused else {}
