@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Stop:
-    """Whether the server shall end. Signal handlers and other threads set it."""
+    """The request to end the server. Signal handlers and other threads set it."""
 
     clock: Callable[[], float] = time.monotonic
     requested_s: float | None = None  # when, by the clock; None: the server goes on

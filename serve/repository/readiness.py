@@ -1,4 +1,4 @@
-"""Whether the models that must serve can serve."""
+"""The models that must serve, and why one of them cannot."""
 
 from serve.repository.models import ModelRepository
 from serve.settings.kinds import Selection

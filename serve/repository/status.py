@@ -7,7 +7,7 @@ from typing import Any
 
 
 class ModelState(StrEnum):
-    """Where a model is between its directory and its answers."""
+    """The state of a model between its directory and its answers."""
 
     UNLOADED = "unloaded"  # its files are there; the first request loads it
     LOADING = "loading"
