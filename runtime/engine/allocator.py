@@ -40,7 +40,8 @@ def tune_allocator(environ: Mapping[str, str] = os.environ) -> bool:
 def release_free_memory() -> bool:
     """Return the free memory of glibc's heap to the system, which the settings above would keep.
 
-    For the moment after all models were loaded and run once; not between requests.
+    For the moment after all models were loaded and run once, or after many large uploads; not
+    between requests.
 
     Returns:
         True if memory was returned; False if there was none, or with another C library.

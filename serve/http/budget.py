@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
+from runtime.engine.allocator import release_free_memory
 from serve.errors import OverloadedError
 
 STALL_S = 1.0  # without progress, after which a transfer gives way to others
+RELEASE_BYTES = 32 * 2**20  # in memory at once, after which free memory goes back to the system
+RELEASE_S = 0.1  # after the last of them is freed
 PROGRESS_BYTES = 4096  # fewer in that time are no progress
 
 
@@ -48,6 +51,7 @@ class ByteBudget:
         """Allow `limit_bytes` at once; one body or answer alone may have more."""
         self._limit_bytes = limit_bytes
         self._accounts: dict[Account, None] = {}  # in the order of their start
+        self._peak_bytes = 0  # since memory was released
 
     @property
     def used_bytes(self) -> int:
@@ -68,6 +72,8 @@ class ByteBudget:
             yield account
         finally:
             self._accounts.pop(account, None)
+            if not self._accounts and self._peak_bytes > RELEASE_BYTES:
+                asyncio.get_running_loop().call_later(RELEASE_S, self._release)
 
     def grow(self, account: Account, size_bytes: int) -> None:
         """Add bytes to an account.
@@ -88,6 +94,13 @@ class ByteBudget:
                 f"allowed at once: {self._limit_bytes} bytes; try again later"
             )
         account.size_bytes += size_bytes
+        self._peak_bytes = max(self._peak_bytes, self.used_bytes)
+
+    def _release(self) -> None:
+        """Give free memory back: the allocator would keep that of the largest moment."""
+        if not self._accounts and self._peak_bytes > RELEASE_BYTES:
+            self._peak_bytes = 0
+            release_free_memory()
 
     def _has_room(self, account: Account, size_bytes: int) -> bool:
         used_bytes = self.used_bytes

@@ -302,6 +302,9 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         if self._fields > self.limits.head_fields:
             limit = self.limits.head_fields
             return Refusal(431, f"{self._fields} header fields; allowed: {limit}")
+        if self._overhead_bytes > self.limits.head_bytes:
+            limit = self.limits.head_bytes
+            return Refusal(431, f"a head of {self._overhead_bytes} bytes; allowed: {limit}")
         if self.parser.get_method() == b"CONNECT":
             return Refusal(501, "method CONNECT; allowed: GET and POST")
         return refuse_head(self.parser.get_http_version(), self.headers)

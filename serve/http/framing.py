@@ -41,6 +41,10 @@ def refuse_head(version: str, headers: Sequence[Header]) -> Refusal | None:
     hosts = names.count(b"host")
     if hosts > 1 or (not hosts and version == "1.1"):
         return Refusal(400, f"{hosts} Host fields; allowed: 1")
+    if version == "1.1" and any(
+        name == b"expect" and value.strip().lower() != b"100-continue" for name, value in headers
+    ):
+        return Refusal(417, "an Expect other than 100-continue; allowed: 100-continue")
     if b"transfer-encoding" in names:
         return _refuse_coding(version, headers, names)
     if names.count(b"content-length") > 1:

@@ -8,8 +8,9 @@ import struct
 
 from serve.settings import SettingsError
 
+QUEUED_CONNECTIONS = 1024  # that the kernel keeps until they are accepted
 MAX_CONNECTIONS = 1024  # each may hold a head of 64 kB and as much of a body
-OTHER_FILES = 160  # descriptors of models, decoders, logs and of what is accepted in one turn
+OTHER_FILES = 224  # descriptors of models, decoders, logs and of what is accepted in one turn
 SEND_BUFFER_BYTES = 65536  # the kernel doubles it; by default it keeps 2.8 MB per slow client
 
 
@@ -25,7 +26,15 @@ _DROP_SYN = struct.pack(
 _SO_ATTACH_FILTER = 26
 
 
-def listen(host: str, port: int) -> socket.socket:
+class Listener(socket.socket):
+    """A listening socket with a long queue, whatever number asyncio accepts in one turn."""
+
+    def listen(self, backlog: int = 0, /) -> None:
+        """Listen, with at least QUEUED_CONNECTIONS waiting."""
+        super().listen(max(backlog, QUEUED_CONNECTIONS))
+
+
+def listen(host: str, port: int) -> Listener:
     """Return a listening socket. The host :: stands for all addresses of IPv6 and IPv4.
 
     Accepted connections inherit its options: the kernel keeps little of an answer that the client
@@ -38,10 +47,11 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     both = host == "::" and socket.has_dualstack_ipv6()
     try:
-        listener = socket.create_server((host, port), family=family, dualstack_ipv6=both)
+        created = socket.create_server((host, port), family=family, dualstack_ipv6=both)
     except OSError as error:
         reason = error.strerror or str(error)
         raise SettingsError(f"cannot listen on {host}, port {port}: {reason}") from error
+    listener = Listener(fileno=created.detach())
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

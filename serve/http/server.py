@@ -10,7 +10,7 @@ from serve.http.listener import MAX_CONNECTIONS
 from serve.http.registry import Connections
 from serve.settings import Settings
 
-BACKLOG = 64  # connections accepted in one turn of the event loop, before any can be closed
+BACKLOG = 32  # connections accepted in one turn of the event loop, before any can be closed
 
 
 def limits_of(settings: Settings, *, connections: int = MAX_CONNECTIONS) -> Limits:

@@ -116,3 +116,25 @@ def test_what_gives_way_is_told_at_once() -> None:
 @pytest.mark.parametrize("client", [None, ("192.0.2.1", 80)])
 def test_the_client_is_its_address(client: tuple[str, int] | None) -> None:
     assert client_of({"client": client}) == ("192.0.2.1" if client else "")
+
+
+@pytest.mark.parametrize(("size", "calls"), [(module.RELEASE_BYTES, 0), (2**30, 1)])
+def test_memory_goes_back_to_the_system_after_a_burst(
+    monkeypatch: pytest.MonkeyPatch, size: int, calls: int
+) -> None:
+    released: list[bool] = []
+    monkeypatch.setattr(module, "release_free_memory", lambda: released.append(True))
+    monkeypatch.setattr(module, "RELEASE_S", 0.01)
+
+    async def scenario() -> None:
+        budget = ByteBudget(2**30)
+        for _ in range(2):
+            with ExitStack() as stack:
+                opened(stack, budget, "a", size // 2)
+                opened(stack, budget, "a", size // 2)
+            await asyncio.sleep(0)
+        assert not released  # another may follow at once
+        await asyncio.sleep(0.1)
+
+    on_loop(scenario)
+    assert len(released) == calls

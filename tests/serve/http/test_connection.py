@@ -190,6 +190,8 @@ def test_an_idle_connection_is_closed_after_its_time_whatever_empty_lines_come(
         (POST + b"".join(b"X-%d: a\r\n" % n for n in range(100)) + b"\r\n", 431),
         (POST + b"X: " + b"a" * 65000 + b"\r\n\r\n", 200),
         (POST + b"X: " + b"a" * 66000, 431),
+        (POST + b"X: " + b"a" * 66000 + b"\r\n\r\n", 431),
+        (POST + b"".join(b"X-%d: %s\r\n" % (n, b"a" * 1000) for n in range(70)) + b"\r\n", 431),
         (POST + b"a" * 66000, 431),
         (b"GET /" + b"a" * 66000, 431),
         (b"\r\n" * 33000, 400),
@@ -212,6 +214,7 @@ def test_what_is_no_body_is_counted(server: Running, request_bytes: bytes, statu
     ("request_bytes", "status"),
     [
         (b"POST / HTTP/1.1\r\n" + LENGTH + b"\r\n" + BODY, 400),  # no Host
+        (POST + b"Expect: anything\r\n" + LENGTH + b"\r\n" + BODY, 417),
         (POST + b"Host: y\r\n" + LENGTH + b"\r\n" + BODY, 400),
         (POST + LENGTH + CHUNKED + b"\r\n" + CHUNKS, 400),
         (POST + CHUNKED + LENGTH + b"\r\n" + CHUNKS, 400),
@@ -254,7 +257,7 @@ def test_malformed_requests_are_refused_in_json(
         b"POST / HTTP/1.0\r\nConnection: keep-alive\r\n" + LENGTH + b"\r\n" + BODY,
         b"\r\n" + POST + LENGTH + b"\r\n" + BODY,
         b"POST http://x/ HTTP/1.1\r\nHost: x\r\n" + LENGTH + b"\r\n" + BODY,
-        POST + b"Expect: anything\r\n" + LENGTH + b"\r\n" + BODY,
+        b"POST / HTTP/1.0\r\nExpect: anything\r\n" + LENGTH + b"\r\n" + BODY,
     ],
 )
 def test_a_body_arrives_whole(server: Running, request_bytes: bytes) -> None:
