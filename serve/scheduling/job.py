@@ -70,6 +70,11 @@ class Job(Generic[T]):
         """Return the seconds that a turn took, once the job has ended."""
         return self.call.stopwatch.work_s / max(1, self._ended)
 
+    def forget(self) -> None:
+        """Let go of the result, which may be large: ticket and job refer to each other."""
+        self.result = self._loop.create_future()
+        self.result.cancel()
+
     def expire(self, error: Exception) -> None:
         """End the request with an error if its first turn did not begin."""
         if not self._ended and self._slots.drop(self._ticket):

@@ -277,6 +277,7 @@ class Scheduler:
 
     def _forget(self, job: Job[Any]) -> None:
         self._jobs.discard(job)
+        job.forget()
         if not self._jobs:
             self._idle.set()
 

@@ -1,7 +1,9 @@
 """Requests through the scheduler: real threads, and events instead of time."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
@@ -420,3 +422,24 @@ def test_closing_answers_what_waits() -> None:
             assert [type(result) for result in results] == [StoppingError] * 3
 
     asyncio.run(scenario())
+
+
+def test_a_result_is_freed_with_its_last_user() -> None:
+    """Answers have megabytes: they must not wait for the garbage collector."""
+
+    class Result:
+        pass
+
+    async def scenario() -> None:
+        async with scheduling() as scheduler:
+            result = await send(scheduler, lambda call: Result())
+            reference = weakref.ref(result)
+            del result
+            await asyncio.sleep(0.05)  # the worker lets go of its function
+            assert reference() is None
+
+    gc.disable()
+    try:
+        asyncio.run(scenario())
+    finally:
+        gc.enable()
