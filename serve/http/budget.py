@@ -12,8 +12,8 @@ from runtime.engine.allocator import release_free_memory
 from serve.errors import OverloadedError
 
 STALL_S = 1.0  # without progress, after which a transfer gives way to others
-RELEASE_BYTES = 32 * 2**20  # freed since the largest moment; then memory goes back to the system
-RELEASE_S = 0.1  # after that, unless other requests follow
+RELEASE_BYTES = 32 * 2**20  # in memory at once, after which free memory goes back to the system
+RELEASE_S = 0.1  # after one of them is freed, unless other requests follow
 PROGRESS_BYTES = 4096  # fewer in that time are no progress
 
 
@@ -72,7 +72,7 @@ class ByteBudget:
             yield account
         finally:
             self._accounts.pop(account, None)
-            if self._peak_bytes - self.used_bytes > RELEASE_BYTES:
+            if self._peak_bytes > RELEASE_BYTES:
                 asyncio.get_running_loop().call_later(RELEASE_S, self._release)
 
     def grow(self, account: Account, size_bytes: int) -> None:
@@ -98,10 +98,9 @@ class ByteBudget:
 
     def _release(self) -> None:
         """Give free memory back while nothing is computed: the allocator would keep all of it."""
-        used_bytes = self.used_bytes
         is_computing = any(not account.is_moving for account in self._accounts)
-        if self._peak_bytes - used_bytes > RELEASE_BYTES and not is_computing:
-            self._peak_bytes = used_bytes
+        if self._peak_bytes > RELEASE_BYTES and not is_computing:
+            self._peak_bytes = 0
             release_free_memory()
 
     def _has_room(self, account: Account, size_bytes: int) -> bool:
