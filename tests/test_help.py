@@ -2,6 +2,7 @@
 
 import argparse
 import runpy
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ def parser_of(command: str, monkeypatch: pytest.MonkeyPatch) -> argparse.Argumen
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
     monkeypatch.setattr(sys, "argv", [command])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # those of the tests stay
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # another test has imported the module
         try:

@@ -65,7 +65,8 @@ class Server(uvicorn.Server):
         if stop.requested and not self._announced:
             self._announced = True
             self._connections.drain()
-            self._report(stop.failure or f"ending: {self._grace_s} s of grace; again: at once")
+            if not stop.failure:
+                self._report(f"ending: {self._grace_s} s of grace; a second signal ends at once")
             end_after(self._timeout_s - stop.elapsed_s + LAST_S)
         is_over = stop.requested and (stop.failure or stop.elapsed_s >= self._grace_s)
         return await super().on_tick(counter) or bool(is_over)

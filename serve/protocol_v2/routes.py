@@ -40,13 +40,13 @@ async def live(request: Request[State]) -> Response:
 async def ready(request: Request[State]) -> Response:
     """Answer GET /v2/health/ready: 200 if every model that must serve can, else 503 and why."""
     state = request.state
-    stopping = state["stop"].requested
+    stop = state["stop"]
     missing = missing_models(state["repository"], state["settings"].must_serve)
-    if not missing and not stopping:
+    if not missing and not stop.requested:
         return json_response({"ready": True, "live": True})
     content: dict[str, Any] = {"ready": False, "live": True}
-    if stopping:
-        content["reason"] = "the server ends"
+    if stop.requested:
+        content["reason"] = stop.failure or "the server ends"
     if missing:
         content["models"] = missing
     return json_response(content, status=503, headers=STATUS_HEADERS[503])

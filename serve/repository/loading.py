@@ -27,8 +27,9 @@ def loading(
     """
 
     def finish(loads: Future[None]) -> None:
-        if not loads.cancelled():
-            _finish(repository, settings, fail)
+        if not loads.cancelled() and (problem := _finish(repository, settings)):
+            repository.report(problem)
+            fail(problem)
 
     repository.start(first=settings.must_serve.__contains__).add_done_callback(finish)
     try:
@@ -37,16 +38,15 @@ def loading(
         repository.close()
 
 
-def _finish(repository: ModelRepository, settings: Settings, fail: Callable[[str], None]) -> None:
+def _finish(repository: ModelRepository, settings: Settings) -> str:
+    """Check what is loaded, and report it; return why the server can answer nothing, or ""."""
     if not len(repository):
-        fail(NOTHING_TO_SERVE)
-        return
+        return NOTHING_TO_SERVE
     loaded = {name: repository.loaded(name) for name in repository}
     try:
         check_ensemble({name: m for name, m in loaded.items() if m is not None}, settings)
     except ArtifactError as error:
-        fail(str(error))
-        return
+        return str(error)
     # every model has run once; the heap would keep the memory of the largest run
     release_free_memory()
     missing = missing_models(repository, settings.must_serve)
@@ -54,3 +54,4 @@ def _finish(repository: ModelRepository, settings: Settings, fail: Callable[[str
         repository.report(f"not ready: {model_id}: {reason}")
     if not missing:
         repository.report("ready")
+    return ""

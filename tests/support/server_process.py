@@ -23,17 +23,22 @@ class Server:
     url: str
 
 
-def start(*arguments: str, **environ: str) -> subprocess.Popen[str]:
-    """Start a server with these settings and none of the settings of this environment."""
+def environment(**environ: str) -> dict[str, str]:
+    """Return this environment with these settings of the server and no others."""
     inherited = {
         name: value
         for name, value in os.environ.items()
         if name not in SETTINGS and not name.startswith("SLIPWAY_")
     }
+    return {**inherited, **environ}
+
+
+def start(*arguments: str, **environ: str) -> subprocess.Popen[str]:
+    """Start a server with these settings and none of the settings of this environment."""
     return subprocess.Popen(
         [sys.executable, "-m", "serve", *arguments],
         cwd=PROJECT,
-        env={**inherited, **environ},
+        env=environment(**environ),
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,

@@ -45,3 +45,24 @@ def test_the_environment_has_priority() -> None:
     # the call leaves alone the thresholds that the environment sets
     environ = "{'MALLOC_MMAP_THRESHOLD_': '1', 'MALLOC_TRIM_THRESHOLD_': '1'}"
     assert page_faults(tuned=True, environ=environ) > PAGES
+
+
+def test_the_memory_that_the_allocator_keeps_can_be_released() -> None:
+    program = """
+import numpy as np
+from runtime.engine.allocator import release_free_memory, tune_allocator
+
+def resident_mib():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) / 256
+
+tune_allocator({})
+np.ones(48 * 2**20, np.uint8)
+kept = resident_mib()
+assert release_free_memory()
+print(round(kept - resident_mib()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert int(done.stdout) > 40

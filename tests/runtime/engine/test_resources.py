@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.engine.resources import cpu_count, cpu_features
+from runtime.engine.resources import cpu_count, cpu_features, memory_limit_mib, peak_memory_mib
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +57,26 @@ def test_features_are_the_flags_of_the_first_cpu(tmp_path: Path) -> None:
     path.write_text("no such line\n")
     assert cpu_features(path) == frozenset()
     assert cpu_features(tmp_path / "nowhere") == frozenset()
+
+
+def test_the_memory_limit_is_that_of_the_cgroup(tmp_path: Path) -> None:
+    assert memory_limit_mib(tmp_path) is None
+    (tmp_path / "memory").mkdir()
+    v1 = tmp_path / "memory/memory.limit_in_bytes"
+    v1.write_text("9223372036854771712\n")
+    assert memory_limit_mib(tmp_path) is None
+    v1.write_text("536870912\n")
+    assert memory_limit_mib(tmp_path) == 512
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory_limit_mib(tmp_path) == 512
+    (tmp_path / "memory.max").write_text("268435456\n")
+    assert memory_limit_mib(tmp_path) == 256
+
+
+def test_the_peak_memory_is_what_the_kernel_tells(tmp_path: Path) -> None:
+    path = tmp_path / "status"
+    path.write_text("Name:\tpython3\nVmHWM:\t  204800 kB\nVmRSS:\t  1024 kB\n")
+    assert peak_memory_mib(path) == 200
+    path.write_text("Name:\tpython3\n")
+    assert peak_memory_mib(path) is None
+    assert peak_memory_mib(tmp_path / "nowhere") is None

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -16,7 +15,7 @@ import pytest
 
 from tests.support.artifacts import CLASSIFIER, SLOW, write_artifact
 from tests.support.images import solid
-from tests.support.server_process import PROJECT, Server, serving
+from tests.support.server_process import PROJECT, Server, environment, serving
 
 BRIGHT = solid(255, 255, 255)  # tiny_slow takes about a second for it
 
@@ -198,7 +197,7 @@ def test_sigterm_while_the_server_is_imported_ends_it(slow: Path, delay_s: float
         "sys.argv = ['serve', '--port', '0']\n"
         "runpy.run_module('serve', run_name='__main__')\n"
     )
-    environ = {**os.environ, "SLIPWAY_ARTIFACTS": str(slow), "SLIPWAY_GRACE": "0"}
+    environ = environment(SLIPWAY_ARTIFACTS=str(slow), SLIPWAY_GRACE="0")
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=PROJECT,
