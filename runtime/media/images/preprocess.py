@@ -36,8 +36,13 @@ def preprocess(image: Image, steps: Sequence[Step]) -> Image:
     """
     shape = image.shape
     try:
-        for step in image_steps(steps):
-            image = _apply(image, step)
+        remaining: Sequence[ImageStep] = image_steps(steps)
+        while remaining:
+            match remaining:
+                case [Resize() as step, CenterCrop() as crop, *remaining]:
+                    image = _resize_and_crop(image, step, crop)
+                case [step, *remaining]:
+                    image = _apply(image, step)
         return np.ascontiguousarray(image)
     except (MemoryError, cv2.error) as error:
         if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
@@ -110,6 +115,21 @@ def _apply(image: Image, step: ImageStep) -> Image:
             return center_crop(image, height=step.height, width=step.width)
         case Grayscale():
             return grayscale(image)
+
+
+def _resize_and_crop(image: Image, step: Resize, crop: CenterCrop) -> Image:
+    """Apply both steps, and compute no pixel that the second cuts off."""
+    size = _layout(image, step)
+    cut = lay_out(size.height, size.width, crop)
+    rows = slice(-cut.top, crop.height - cut.top)
+    columns = slice(-cut.left, crop.width - cut.left)
+    return resize(
+        image,
+        height=size.height,
+        width=size.width,
+        interpolation=step.interpolation,
+        window=(rows, columns),
+    )
 
 
 def _layout(image: Image, step: ImageStep) -> Layout:

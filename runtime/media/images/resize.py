@@ -26,8 +26,15 @@ _MAX_WEIGHTS = 1 << 16
 _MAX_GATHERED = 1 << 18
 
 
-def resize(image: Image, *, height: int, width: int, interpolation: Interpolation) -> Image:
-    """Resize an image to exactly (height, width) px.
+def resize(
+    image: Image,
+    *,
+    height: int,
+    width: int,
+    interpolation: Interpolation,
+    window: tuple[slice, slice] = (slice(None), slice(None)),
+) -> Image:
+    """Resize an image to exactly (height, width) px, and return the part inside a window.
 
     Args:
         image: (H, W, C) uint8.
@@ -35,9 +42,12 @@ def resize(image: Image, *, height: int, width: int, interpolation: Interpolatio
         width: px, at least 1.
         interpolation: OpenCV's terms, computed by cv2.resize, which does not antialias but for
             `area`; or `linear_antialias`, whose triangle filter widens when the image shrinks.
+        window: rows and columns of the result, without a step; `linear_antialias` computes no
+            others.
 
     Returns:
-        (height, width, C) uint8; the same array if it already has this size.
+        (height, width, C) uint8, or as much of it as the window holds; a view of the image if it
+        already has this size.
 
     Raises:
         InputError: a side of the image or of the result is zero.
@@ -48,20 +58,24 @@ def resize(image: Image, *, height: int, width: int, interpolation: Interpolatio
         sizes = f"an image of {image.shape} to {height} x {width} (height x width)"
         raise InputError(f"cannot resize {sizes}; allowed: sides of at least 1 px")
     if image.shape[:2] == (height, width):
-        return image
+        return image[window]
     if interpolation == "linear_antialias":
-        return _resize_antialias(image, height, width)
+        rows, columns = range(height)[window[0]], range(width)[window[1]]
+        return _resize_antialias(image, height, width, rows, columns)
     resized = cv2.resize(image, (width, height), interpolation=_OPENCV_INTERPOLATION[interpolation])
-    return resized.reshape(height, width, image.shape[2]).astype(np.uint8, copy=False)
+    channels = image.shape[2]
+    return resized.reshape(height, width, channels).astype(np.uint8, copy=False)[window]
 
 
-def _resize_antialias(image: Image, height: int, width: int) -> Image:
+def _resize_antialias(image: Image, height: int, width: int, rows: range, columns: range) -> Image:
     # PIL rounds between its two passes. Here the values stay float, so the order does not change
     # them, and the pass that leaves fewer pixels to the other goes first.
     if height * image.shape[1] <= image.shape[0] * width:
-        resampled = _transpose(_resample_rows(_transpose(_resample_rows(image, height)), width))
+        resampled = _transpose(_resample_rows(image, height, rows))
+        resampled = _transpose(_resample_rows(resampled, width, columns))
     else:
-        resampled = _resample_rows(_transpose(_resample_rows(_transpose(image), width)), height)
+        resampled = _transpose(_resample_rows(_transpose(image), width, columns))
+        resampled = _resample_rows(resampled, height, rows)
     resampled += np.float32(0.5)
     rounded: Image = resampled.astype(np.uint8)  # no clipping: the weights are positive
     return rounded
@@ -73,20 +87,22 @@ def _transpose(image: NDArray[Any]) -> NDArray[Any]:
     return cv2.transpose(image).reshape(width, height, channels)
 
 
-def _resample_rows(image: NDArray[Any], target: int) -> NDArray[Any]:
-    """Resample (H, W, C) to (target, W, C) float32; return the same array if H is the target.
+def _resample_rows(image: NDArray[Any], target: int, part: range) -> NDArray[Any]:
+    """Resample (H, W, C) to (target, W, C) float32, and of that only the rows of a part.
+
+    Return a view of the image if H is the target.
 
     The whole image is never in float (4 x its size), and nothing is allocated for a row: the system
     zeroes each new page, which takes longer than the products.
     """
     source = image.shape[0]
     if source == target:
-        return image
+        return image[part.start : part.stop]
     rows = image.reshape(source, -1)
-    resampled = np.empty((target, rows.shape[1]), np.float32)
-    for start, first, weights in _triangle_taps(source, target):
+    resampled = np.empty((len(part), rows.shape[1]), np.float32)
+    for start, first, weights in _triangle_taps(source, target, part):
         _weigh_rows(rows, first, weights, out=resampled[start : start + len(first)])
-    return resampled.reshape(target, *image.shape[1:])
+    return resampled.reshape(len(part), *image.shape[1:])
 
 
 def _weigh_rows(
@@ -118,22 +134,23 @@ def _weigh_rows(
 
 
 def _triangle_taps(
-    source: int, target: int
+    source: int, target: int, part: range
 ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.float32]]]:
-    """Yield the taps of the target rows, a batch at a time.
+    """Yield the taps of a part of the target rows, a batch at a time.
 
     The weights are those of a triangle filter whose width follows the scale. They sum to 1: rows
     beyond the edge of the image have no weight.
 
     Yields:
-        The first target row, the first source row of each target row, (R,), and the weights from
-        there on, (R, T).
+        The first row's index in the part, the first source row of each target row, (R,), and the
+        weights from there on, (R, T).
     """
     scale = source / target
     support = max(scale, 1.0)
     step = max(1, int(_MAX_WEIGHTS / (2 * support + 1)))
-    for start in range(0, target, step):
-        centre = (np.arange(start, min(start + step, target)) + 0.5) * scale
+    for start in range(0, len(part), step):
+        batch = part[start : start + step]
+        centre = (np.arange(batch.start, batch.stop) + 0.5) * scale
         first = np.maximum((centre - support + 0.5).astype(np.int64), 0)
         last = np.minimum((centre + support + 0.5).astype(np.int64), source)
         index = first[:, np.newaxis] + np.arange((last - first).max())

@@ -1,12 +1,16 @@
 """The steps of a spec, compared with results worked out by hand, Pillow and ultralytics."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from runtime.artifact.manifest import CenterCrop, Grayscale, Letterbox, Resize, Step
+from runtime.artifact.steps import Interpolation
 from runtime.errors import InputError
+from runtime.media.images import resize as resizing
 from runtime.media.images.preprocess import center_crop, grayscale, letterbox, preprocess
 from tests.runtime.support.pictures import grey, noise, pillow_bilinear
 
@@ -140,6 +144,46 @@ def test_steps_run_in_order() -> None:
     assert prepared.flags.c_contiguous
     # 1 level of the resizing, 1 of the rounding to grey
     assert np.abs(prepared.astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "linear_antialias"])
+@pytest.mark.parametrize("source", [(97, 131), (131, 97), (64, 90), (30, 70), (64, 70)])
+@pytest.mark.parametrize("crop", [(64, 64), (57, 50), (1, 64), (64, 3)])
+def test_a_crop_after_resizing_equals_the_middle_of_all(
+    interpolation: Interpolation, source: tuple[int, int], crop: tuple[int, int]
+) -> None:
+    image = noise(*source)
+    step = Resize(interpolation, height=64, width=70)
+    cropped = preprocess(image, [step, CenterCrop(*crop), Grayscale()])
+    whole = preprocess(image, [step])
+    expected = grayscale(center_crop(whole, height=crop[0], width=crop[1]))
+    np.testing.assert_array_equal(cropped, expected)
+
+
+def test_a_crop_of_more_than_was_resized_is_refused() -> None:
+    steps: list[Step] = [
+        Resize("linear_antialias", shortest_side=8),
+        CenterCrop(height=8, width=12),
+    ]
+    with pytest.raises(InputError, match="image of 9 x 8 px is smaller than the crop of 12 x 8 px"):
+        preprocess(noise(16, 18), steps)
+
+
+def test_pixels_that_a_crop_cuts_off_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[int] = []
+    weigh = resizing._weigh_rows
+
+    def counting(*arguments: Any, out: np.ndarray) -> None:
+        rows.append(len(out))
+        weigh(*arguments, out=out)
+
+    monkeypatch.setattr(resizing, "_weigh_rows", counting)
+    steps: list[Step] = [
+        Resize("linear_antialias", height=64, width=80),
+        CenterCrop(height=40, width=24),
+    ]
+    preprocess(noise(100, 200), steps)
+    assert sorted(rows) == [24, 40]
 
 
 def test_no_steps_return_the_same_array() -> None:
