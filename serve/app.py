@@ -16,6 +16,7 @@ from serve.http.budget import ByteBudget
 from serve.http.cors import BoundedCors
 from serve.http.pieces import Pieces
 from serve.http.stop import Stop
+from serve.log.requests import REQUEST_ID, RequestLog
 from serve.protocol_v2 import routes as protocol
 from serve.protocol_v2.infer import HEADER_LENGTH
 from serve.repository.loading import loading
@@ -39,6 +40,9 @@ PROVENANCE_HEADERS = (
     "X-Model-Weights",
     "X-Warnings",
 )
+
+# that web pages of other origins may read
+EXPOSED_HEADERS = (*PROVENANCE_HEADERS, HEADER_LENGTH, "Retry-After", "Server-Timing", REQUEST_ID)
 
 
 def create_app(
@@ -152,16 +156,18 @@ def _allowed_headers(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _middleware(settings: Settings) -> list[Middleware]:
-    pieces = Middleware(Pieces)
+    """Return the layers around the routes, from the outermost."""
+    log, pieces = Middleware(RequestLog), Middleware(Pieces)
     if not settings.cors_origins:
-        return [pieces]
+        return [log, pieces]
     return [
+        log,
         Middleware(
             BoundedCors,
             allow_origins=settings.cors_origins,
             allow_methods=("GET", "POST"),
             allow_headers=_allowed_headers(settings.cors_headers),
-            expose_headers=(*PROVENANCE_HEADERS, HEADER_LENGTH, "Retry-After", "Server-Timing"),
+            expose_headers=EXPOSED_HEADERS,
         ),
         pieces,
     ]

@@ -1,6 +1,5 @@
 """`python -m serve`: check the settings, open the port, load the models, serve until a signal."""
 
-import faulthandler
 import os
 import socket
 import sys
@@ -19,6 +18,7 @@ from serve.http.server import BACKLOG, limits_of, protocol_of
 from serve.lifecycle.check import check
 from serve.lifecycle.server import Server
 from serve.lifecycle.signals import Signals
+from serve.log.start import open_log
 from serve.repository.loading import NOTHING_TO_SERVE
 from serve.repository.models import ModelRepository
 from serve.repository.opening import open_repository
@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None, signals: Signals) -> int:
         if command_line.check:
             signals.release()
             return check(settings)
+        open_log(settings.log)
         repository = open_repository(settings, report)
         if not len(repository):
             raise ArtifactError(NOTHING_TO_SERVE)
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None, signals: Signals) -> int:
 
 def report(line: str) -> None:
     """Write one line to the log."""
-    print(f"serve: {line}", file=sys.stderr, flush=True)
+    print(f"serve: {line}", file=sys.stderr)
 
 
 def _settings(environ: Mapping[str, str]) -> Settings:
@@ -72,7 +73,6 @@ def _settings(environ: Mapping[str, str]) -> Settings:
 def _serve(
     settings: Settings, repository: ModelRepository, listener: socket.socket, signals: Signals
 ) -> int:
-    _silence_native_libraries()
     report(f"listening on {url_of(listener)}")
     stop = signals.stop
     connections = Connections(limits_of(settings, connections=allowed_connections()))
@@ -84,6 +84,8 @@ def _serve(
         ws="none",
         lifespan="on",
         server_header=False,
+        log_config=None,
+        access_log=False,
     )
     server = Server(
         config,
@@ -95,16 +97,3 @@ def _serve(
     )
     server.run(sockets=[listener])
     return 1 if stop.failure else 0
-
-
-def _silence_native_libraries() -> None:
-    """Keep the standard error stream for Python's own messages: logs, warnings and tracebacks.
-
-    libpng writes a line to file descriptor 2 for each damaged file, so that any client could fill
-    the server's log. Python gets a descriptor of its own, and 2 becomes /dev/null.
-    """
-    log = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
-    with open(os.devnull, "wb") as null:
-        os.dup2(null.fileno(), 2)
-    sys.stderr = log
-    faulthandler.enable(log)  # the traceback of a crash in native code

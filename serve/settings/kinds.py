@@ -100,6 +100,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 PATH = Kind("a path", "DIR", Path)
 ADDRESS = Kind("an address", "HOST", str)
+LOG = Kind("text, json or off", "FORM", {"text": "text", "json": "json", "off": "off"}.get)
 FLAG = Kind("0 or 1", "0|1", {"0": False, "1": True}.get, lambda value: str(int(value)))
 MODEL = Kind(
     f"a model id, {MODEL_ID.pattern}",

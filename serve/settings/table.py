@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Literal
 
 from runtime.predict.prepare import LONGEST_RUN_S
 from runtime.tasks import defaults
@@ -78,6 +79,15 @@ class Settings:
             kinds.integer(1, 3600),
             "seconds after SIGTERM within which the server ends; what is not answered then gets "
             "503",
+        ),
+    )
+    log: Literal["text", "json", "off"] = field(
+        default="text",
+        metadata=row(
+            _PLACE,
+            "SLIPWAY_LOG",
+            kinds.LOG,
+            "a line for each request; faults are logged always",
         ),
     )
     cors_origins: tuple[str, ...] = field(

@@ -63,9 +63,9 @@ def serving(*arguments: str, until: str = "ready", **environ: str) -> Iterator[S
         lines = []
         for line in process.stderr:
             lines.append(line)
-            if match := re.search(r"listening on (http://127\.0\.0\.1:\d+)$", line.rstrip()):
+            if match := re.search(r'listening on (http://127\.0\.0\.1:\d+)("})?$', line.rstrip()):
                 url = match[1]
-            if line.startswith(last):
+            if last in line:
                 yield Server(process, url)
                 break
         else:

@@ -1,0 +1,75 @@
+"""The line of a request, as text or JSON."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRecord:
+    """What is known about a request when it ends. Nothing in it is a client's text.
+
+    `request_id` may come from the client; it has at most 64 letters, digits and `. _ : -`.
+    """
+
+    time_s: float  # since 1970, of the end
+    request_id: str
+    method: str
+    route: str  # its template; "unknown" for a path that is none
+    status: int | None  # None: the client left before there was an answer
+    bytes_in: int
+    bytes_out: int
+    total_ms: float
+    stages_ms: Mapping[str, float]  # as Server-Timing has them
+    model: str = ""
+    version: str = ""
+    left: bool = False  # the client left before the end of the answer
+
+    def text(self) -> str:
+        """Return the line for people."""
+        words = [
+            timestamp(self.time_s),
+            self.method,
+            self.route,
+            str(self.status or "-"),
+            f"{self.total_ms:.1f}ms",
+            *(f"{name}={value:.1f}ms" for name, value in self.stages_ms.items()),
+            f"in={self.bytes_in}",
+            f"out={self.bytes_out}",
+            *([f"model={self.model}/{self.version}"] if self.model else []),
+            f"id={self.request_id}",
+            *(["left"] if self.left else []),
+        ]
+        return " ".join(words)
+
+    def json(self) -> str:
+        """Return the line for programs."""
+        content = {
+            "time": timestamp(self.time_s),
+            "request_id": self.request_id,
+            "method": self.method,
+            "route": self.route,
+            "status": self.status,
+            "model": self.model or None,
+            "version": self.version or None,
+            "bytes_in": self.bytes_in,
+            "bytes_out": self.bytes_out,
+            "ms": round(self.total_ms, 3),
+            "stages_ms": dict(self.stages_ms),
+            "left": self.left,
+        }
+        return orjson.dumps(content).decode()
+
+
+def timestamp(time_s: float) -> str:
+    """Return a time in UTC with milliseconds: 2026-11-29T22:06:22.123Z."""
+    moment = datetime.fromtimestamp(time_s, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
+
+
+def message_json(time_s: float, level: str, message: str) -> str:
+    """Return a line for programs that is about no request."""
+    content = {"time": timestamp(time_s), "level": level, "message": message}
+    return orjson.dumps(content).decode()

@@ -1,0 +1,118 @@
+"""Give each request an id, log a line when it ends, and answer faults of the server."""
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve.errors import INTERNAL, error_response
+from serve.log.handler import log_request
+from serve.log.record import RequestRecord
+
+REQUEST_ID = "X-Request-Id"
+UNKNOWN = "unknown"
+_ALLOWED_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_ID_BYTES = 8
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+_STAGE = re.compile(r"([a-z]{1,16});dur=([0-9]{1,9}(?:\.[0-9]{1,6})?)")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """What passes between a client and the application."""
+
+    request_id: str
+    start_s: float = field(default_factory=time.perf_counter)
+    bytes_in: int = 0
+    bytes_out: int = 0
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    is_complete: bool = False
+    left: bool = False
+
+    def receiver(self, receive: Receive) -> Receive:
+        async def counted() -> Message:
+            message = await receive()
+            if message["type"] == "http.request":
+                self.bytes_in += len(message.get("body", b""))
+            elif not self.is_complete:
+                self.left = True
+            return message
+
+        return counted
+
+    def sender(self, send: Send) -> Send:
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.status = message["status"]
+                self.headers = Headers(raw=message["headers"])
+                name = REQUEST_ID.lower().encode()
+                message["headers"] = [*message["headers"], (name, self.request_id.encode())]
+            elif message["type"] == "http.response.body":
+                self.bytes_out += len(message.get("body", b""))
+                self.is_complete = not message.get("more_body", False)
+            await send(message)
+
+        return counted
+
+
+class RequestLog:
+    """The outermost layer of the application."""
+
+    def __init__(self, app: ASGIApp, log: Callable[[RequestRecord], None] = log_request) -> None:
+        """Call `log` when a request ends."""
+        self.app = app
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, with the id that the client sent or a new one."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange = _Exchange(request_id_of(Headers(scope=scope)))
+        counted_send = exchange.sender(send)
+        try:
+            await self.app(scope, exchange.receiver(receive), counted_send)
+        except Exception as error:
+            if exchange.status is not None:
+                raise
+            _log.error("request %s was not answered", exchange.request_id, exc_info=error)
+            await error_response(INTERNAL, status=500)(scope, receive, counted_send)
+        finally:
+            self._log(_record_of(scope, exchange))
+
+
+def request_id_of(headers: Headers) -> str:
+    """Return the id of a request: the client's if it is short and plain, else a random one."""
+    text = headers.get(REQUEST_ID, "")
+    return text if _ALLOWED_ID.fullmatch(text) else secrets.token_hex(_ID_BYTES)
+
+
+def _record_of(scope: Scope, exchange: _Exchange) -> RequestRecord:
+    method = scope["method"]
+    return RequestRecord(
+        time_s=time.time(),
+        request_id=exchange.request_id,
+        method=method if method in _METHODS else UNKNOWN,
+        route=getattr(scope.get("route"), "path", UNKNOWN),
+        status=exchange.status,
+        bytes_in=exchange.bytes_in,
+        bytes_out=exchange.bytes_out,
+        total_ms=1000 * (time.perf_counter() - exchange.start_s),
+        stages_ms=stages_of(exchange.headers.get("server-timing", "")),
+        model=exchange.headers.get("x-model", ""),
+        version=exchange.headers.get("x-model-version", ""),
+        left=exchange.left,
+    )
+
+
+def stages_of(header: str) -> dict[str, float]:
+    """Return the milliseconds by stage of the header Server-Timing."""
+    return {name: float(duration) for name, duration in _STAGE.findall(header)}

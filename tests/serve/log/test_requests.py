@@ -1,0 +1,184 @@
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Iterable
+
+import pytest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from runtime.errors import ModelOutputError
+from serve.log.faults import format_fault
+from serve.log.handler import LogHandler
+from serve.log.record import RequestRecord
+from serve.log.requests import RequestLog, stages_of
+
+SECRET = "s3cret-of-a-client"
+
+
+def call(
+    app: ASGIApp, *, headers: Iterable[tuple[str, str]] = (), messages: Iterable[Message] = ()
+) -> tuple[list[Message], RequestRecord]:
+    """Return what the application answers, and the record of the request."""
+    answers: list[Message] = []
+    records: list[RequestRecord] = []
+    incoming = iter(messages)
+
+    async def receive() -> Message:
+        return next(incoming, {"type": "http.disconnect"})
+
+    async def send(message: Message) -> None:
+        answers.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": f"/{SECRET}",
+        "query_string": SECRET.encode(),
+        "headers": [(name.encode(), value.encode()) for name, value in headers],
+    }
+    asyncio.run(RequestLog(app, records.append)(scope, receive, send))
+    (record,) = records
+    return answers, record
+
+
+def answering(headers: Iterable[tuple[str, str]] = ()) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        pairs = [(name.encode(), value.encode()) for name, value in headers]
+        await send({"type": "http.response.start", "status": 200, "headers": pairs})
+        await send({"type": "http.response.body", "body": b"12", "more_body": True})
+        await send({"type": "http.response.body", "body": b"345"})
+
+    return app
+
+
+def test_a_record_counts_bytes_and_takes_stages_and_model_from_the_answer() -> None:
+    app = answering(
+        [("x-model", "m"), ("x-model-version", "3"), ("server-timing", "queue;dur=0.5, run;dur=2")]
+    )
+    body: list[Message] = [
+        {"type": "http.request", "body": b"1234", "more_body": True},
+        {"type": "http.request", "body": b"56"},
+    ]
+    _, record = call(app, messages=body)
+    assert (record.bytes_in, record.bytes_out, record.status) == (6, 5, 200)
+    assert (record.model, record.version, record.left) == ("m", "3", False)
+    assert record.stages_ms == {"queue": 0.5, "run": 2.0}
+    assert record.route == "unknown"
+    assert SECRET not in record.text() + record.json()
+
+
+@pytest.mark.parametrize("text", ["abc-1", "A" * 64, "f81d4fae-7dec-11d0:a.b_c"])
+def test_a_plain_id_of_the_client_is_kept(text: str) -> None:
+    answers, record = call(answering(), headers=[("x-request-id", text)])
+    assert record.request_id == text
+    assert answers[0]["headers"] == [(b"x-request-id", text.encode())]
+
+
+@pytest.mark.parametrize("text", ["", "A" * 65, "a b", "a\n", "a\x1b[2J", "é", 'a"', "a=b", "{}"])
+def test_another_id_is_replaced(text: str) -> None:
+    ids = [call(answering(), headers=[("x-request-id", text)])[1].request_id for _ in range(2)]
+    assert ids[0] != ids[1]
+    assert all(len(one) == 16 and one.isalnum() for one in ids)
+
+
+def test_a_client_that_leaves_is_noted() -> None:
+    part: Message = {"type": "http.request", "body": b"1", "more_body": True}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] == "http.request":
+            pass
+
+    _, record = call(app, messages=[part])
+    assert record.left
+    assert record.status is None
+    assert " - " in record.text()
+    assert record.text().endswith(" left")
+
+
+def test_a_fault_is_answered_and_told_without_its_message(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        int(SECRET)
+
+    answers, record = call(app, headers=[("x-request-id", "abc")])
+    assert answers[0]["status"] == record.status == 500
+    assert (b"x-request-id", b"abc") in answers[0]["headers"]
+    assert answers[1]["body"] == b'{"error":"internal error"}'
+    lines: list[str] = []
+    for json in (False, True):
+        for fault in caplog.records:
+            LogHandler(lines.append, json=json).emit(fault)
+    assert len(lines) == 2
+    for line in lines:
+        assert "request abc was not answered" in line
+        assert "int(SECRET)" in line
+        assert "ValueError (its message is left out)" in line
+        assert SECRET not in line
+    assert lines[1].startswith('{"time":"20')
+    assert "\n" not in lines[1]
+
+
+def test_a_fault_after_the_start_of_an_answer_is_raised() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        call(app)
+
+
+def raised(function: Callable[[], object]) -> Exception:
+    try:
+        function()
+    except Exception as error:
+        return error
+    raise AssertionError
+
+
+def test_causes_come_first_and_messages_that_hold_no_value_are_kept() -> None:
+    def nested() -> None:
+        try:
+            int(SECRET)
+        except ValueError as error:
+            raise ModelOutputError("m returned values") from error
+
+    text = format_fault(raised(nested))
+    assert text.count("Traceback (most recent call last):") == 2
+    assert text.index("ValueError (its") < text.index("runtime.errors.ModelOutputError: m returned")
+    assert "FileNotFoundError: " in format_fault(raised(lambda: os.open("/nowhere", 0)))
+    assert SECRET not in text
+
+
+def test_a_chain_without_an_end_is_cut() -> None:
+    def recurse(depth: int) -> None:
+        try:
+            int(SECRET)
+        except ValueError as error:
+            if depth:
+                recurse(depth - 1)
+            raise KeyError(SECRET) from error
+
+    assert len(format_fault(raised(lambda: recurse(500)))) < 100_000
+
+
+def test_stages() -> None:
+    assert stages_of("") == {}
+    assert stages_of("queue;dur=0.100, decode;dur=12") == {"queue": 0.1, "decode": 12.0}
+
+
+def test_scopes_other_than_http_pass() -> None:
+    seen: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["type"])
+
+    async def nothing(*_: object) -> Message:
+        return {}
+
+    send: Callable[[Message], Awaitable[None]] = nothing  # type: ignore[assignment]
+    asyncio.run(RequestLog(app)({"type": "lifespan"}, nothing, send))
+    assert seen == ["lifespan"]
+    assert not logging.getLogger("serve.requests").isEnabledFor(logging.INFO)

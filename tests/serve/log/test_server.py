@@ -1,0 +1,123 @@
+"""The log of a real server, whatever clients send and whoever reads it."""
+
+import fcntl
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from tests.support.images import solid
+from tests.support.ports import free_port
+from tests.support.server_process import PROJECT, serving
+
+SECRET = "s3cret"
+FACE, GAIT, INFER = "/v1/face-emotion", "/v1/gait", "/v2/models/face_emotion_xception/infer"
+
+
+def wait_for(url: str) -> None:
+    """Wait until a server answers."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(url)
+        except httpx.TransportError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError(url)
+
+
+def plant(url: str) -> list[httpx.Response]:
+    """Send the secret in every place of a request."""
+    headers = {
+        "X-Request-Id": f"{SECRET} {SECRET}",
+        "Authorization": f"Bearer {SECRET}",
+        "User-Agent": SECRET,
+        "X-Forwarded-For": SECRET,
+        "Referer": f"https://example.org/{SECRET}",
+        "Cookie": SECRET,
+    }
+    image = solid(9, 9, 9)
+    with httpx.Client(base_url=url, headers=headers, timeout=20) as client:
+        answers = [
+            client.get(f"/{SECRET}"),
+            client.get(f"/v1/models/{SECRET}"),
+            client.post(f"/v1/models/{SECRET}", content=image),
+            client.get(f"/v2/models/face_emotion_xception/versions/{SECRET}"),
+            client.request("PUT", f"{FACE}?{SECRET}=1"),
+            client.post(f"{FACE}?tta={SECRET}", content=image),
+            client.post(FACE, files={SECRET: (f"{SECRET}.jpg", image, f"image/{SECRET}")}),
+            client.post(FACE, files={"image": (f"{SECRET}.png", image)}),
+            client.post(FACE, files={"image": image}, data={"weights": SECRET}),
+            client.post(FACE, json={"image": SECRET, SECRET: SECRET}),
+            client.post(FACE, content=SECRET, headers={"Content-Type": f"multipart/{SECRET}"}),
+            client.post(FACE, content=SECRET, headers={"Content-Encoding": SECRET}),
+            client.post(GAIT, files={"video": SECRET.encode()}, data={"condition": SECRET}),
+            client.post("/v1/models/clinical_text_minilm", content=SECRET),
+            client.post(INFER, json={"id": SECRET, "inputs": [{"name": SECRET}]}),
+            client.post(INFER, content=SECRET, headers={"Inference-Header-Content-Length": SECRET}),
+        ]
+    address = httpx.URL(url)
+    for head in (f"{SECRET} / HTTP/1.1\r\n\r\n", f"GET /{quote(SECRET)} HTTP/9\r\n\r\n"):
+        with socket.create_connection((address.host, address.port or 0), timeout=20) as raw:
+            raw.sendall(head.encode())
+            raw.recv(4096)
+    return answers
+
+
+@pytest.mark.parametrize("form", ["text", "json", "off"])
+def test_no_query_header_option_file_name_payload_or_condition(artifacts: Path, form: str) -> None:
+    with serving("--artifacts", str(artifacts), SLIPWAY_LOG=form) as server:
+        answers = plant(server.url)
+        server.process.send_signal(signal.SIGTERM)
+        _, log = server.process.communicate(timeout=30)
+    assert SECRET not in log
+    lines = [line for line in log.splitlines() if "/v" in line or "unknown" in line]
+    if form == "off":
+        assert not lines
+        return
+    assert len(lines) >= len(answers)
+    ids = [answer.headers["x-request-id"] for answer in answers]
+    assert all(any(one in line for line in lines) for one in ids)
+    if form == "json":
+        entries = [json.loads(line) for line in lines]
+        assert [entry["status"] for entry in entries[: len(ids)]] == [
+            a.status_code for a in answers
+        ]
+        assert entries[0]["route"] == "unknown"
+        assert entries[1]["route"] == "/v1/models/{model}"
+
+
+def test_a_log_that_nobody_reads_stops_neither_the_server_nor_its_end(artifacts: Path) -> None:
+    with serving("--artifacts", str(artifacts)) as server:
+        assert server.process.stderr is not None
+        fcntl.fcntl(server.process.stderr.fileno(), fcntl.F_SETPIPE_SZ, 4096)
+        with httpx.Client(base_url=server.url, timeout=10) as client:
+            for _ in range(200):  # some 15 kB of lines
+                assert client.get("/v2/health/live").status_code == 200
+        server.process.send_signal(signal.SIGTERM)
+        server.process.wait(timeout=15)
+
+
+def test_a_full_disk_does_not_stop_the_server(artifacts: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        port = free_port()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "serve", "--artifacts", str(artifacts), "--port", str(port)],
+            cwd=PROJECT,
+            stderr=full,
+        )
+        try:
+            url = f"http://127.0.0.1:{port}/v2/health/live"
+            wait_for(url)
+            assert all(httpx.get(url).status_code == 200 for _ in range(5))
+        finally:
+            process.terminate()
+        assert process.wait(timeout=15) == 0
