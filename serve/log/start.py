@@ -63,5 +63,6 @@ def open_log(form: Form) -> LineWriter:
     root = logging.getLogger()
     root.handlers = [LogHandler(writer.write, json=is_json)]
     root.setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").setLevel(logging.INFO)  # the steps of start and end
     REQUESTS.setLevel(logging.WARNING if form == "off" else logging.INFO)
     return writer
