@@ -9,7 +9,7 @@ import orjson
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRecord:
-    """What is known about a request when it ends. Nothing in it is a client's text.
+    """A request that ended. Nothing in it is a client's text.
 
     `request_id` may come from the client; it has at most 64 letters, digits and `. _ : -`.
     """

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Exchange:
-    """What passes between a client and the application."""
+    """A request and its answer, as they pass between a client and the application."""
 
     request_id: str
     start_s: float = field(default_factory=time.perf_counter)
@@ -38,7 +38,7 @@ class _Exchange:
     left: bool = False
 
     def receiver(self, receive: Receive) -> Receive:
-        async def counted() -> Message:
+        async def relay() -> Message:
             message = await receive()
             if message["type"] == "http.request":
                 self.bytes_in += len(message.get("body", b""))
@@ -46,10 +46,10 @@ class _Exchange:
                 self.left = True
             return message
 
-        return counted
+        return relay
 
     def sender(self, send: Send) -> Send:
-        async def counted(message: Message) -> None:
+        async def relay(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self.status = message["status"]
                 self.headers = Headers(raw=message["headers"])
@@ -60,7 +60,7 @@ class _Exchange:
                 self.is_complete = not message.get("more_body", False)
             await send(message)
 
-        return counted
+        return relay
 
 
 class RequestLog:

@@ -170,15 +170,15 @@ def test_stages() -> None:
 
 
 def test_scopes_other_than_http_pass() -> None:
-    seen: list[str] = []
+    types: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        seen.append(scope["type"])
+        types.append(scope["type"])
 
     async def nothing(*_: object) -> Message:
         return {}
 
     send: Callable[[Message], Awaitable[None]] = nothing  # type: ignore[assignment]
     asyncio.run(RequestLog(app)({"type": "lifespan"}, nothing, send))
-    assert seen == ["lifespan"]
+    assert types == ["lifespan"]
     assert not logging.getLogger("serve.requests").isEnabledFor(logging.INFO)
