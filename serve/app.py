@@ -14,9 +14,9 @@ from runtime.media.isolation.pool import IsolatedDecoders
 from serve.errors import EXCEPTION_HANDLERS, json_response
 from serve.http.budget import ByteBudget
 from serve.http.cors import BoundedCors
+from serve.http.log.requests import REQUEST_ID, RequestLog
 from serve.http.pieces import Pieces
 from serve.http.stop import Stop
-from serve.log.requests import REQUEST_ID, RequestLog
 from serve.protocol_v2 import routes as protocol
 from serve.protocol_v2.infer import HEADER_LENGTH
 from serve.repository.loading import loading

@@ -13,12 +13,12 @@ from runtime.errors import ArtifactError, SlipwayError
 from serve.app import create_app
 from serve.http.cutting import AnsweringCuts
 from serve.http.listener import allowed_connections, listen, url_of
+from serve.http.log.start import open_log
 from serve.http.registry import Connections
 from serve.http.server import BACKLOG, limits_of, protocol_of
 from serve.lifecycle.check import check
 from serve.lifecycle.server import Server
 from serve.lifecycle.signals import Signals
-from serve.log.start import open_log
 from serve.repository.loading import NOTHING_TO_SERVE
 from serve.repository.models import ModelRepository
 from serve.repository.opening import open_repository

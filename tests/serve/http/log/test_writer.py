@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.log.writer import LINE_BYTES, LineWriter
+from serve.http.log.writer import LINE_BYTES, LineWriter
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

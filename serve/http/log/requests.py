@@ -11,8 +11,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.errors import INTERNAL, error_response
-from serve.log.handler import log_request
-from serve.log.record import RequestRecord
+from serve.http.log.handler import log_request
+from serve.http.log.record import RequestRecord
 
 REQUEST_ID = "X-Request-Id"
 UNKNOWN = "unknown"

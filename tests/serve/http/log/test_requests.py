@@ -7,10 +7,10 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime.errors import ModelOutputError
-from serve.log.faults import format_fault
-from serve.log.handler import LogHandler
-from serve.log.record import RequestRecord
-from serve.log.requests import RequestLog, stages_of
+from serve.http.log.faults import format_fault
+from serve.http.log.handler import LogHandler
+from serve.http.log.record import RequestRecord
+from serve.http.log.requests import RequestLog, stages_of
 
 SECRET = "s3cret-of-a-client"
 

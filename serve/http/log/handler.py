@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Callable
 
-from serve.log.faults import format_fault
-from serve.log.record import RequestRecord, message_json, timestamp
+from serve.http.log.faults import format_fault
+from serve.http.log.record import RequestRecord, message_json, timestamp
 
 REQUESTS = logging.getLogger("serve.requests")
 

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from serve.log.handler import REQUESTS, LogHandler
-from serve.log.record import message_json
-from serve.log.writer import LineWriter
+from serve.http.log.handler import REQUESTS, LogHandler
+from serve.http.log.record import message_json
+from serve.http.log.writer import LineWriter
 
 Form = Literal["text", "json", "off"]
 DRAIN_S = 0.2  # for the last lines, when the process ends
