@@ -12,8 +12,8 @@ from runtime.engine.allocator import release_free_memory
 from serve.errors import OverloadedError
 
 STALL_S = 1.0  # without progress, after which a transfer gives way to others
-RELEASE_BYTES = 32 * 2**20  # in memory at once, after which free memory goes back to the system
-RELEASE_S = 0.1  # after one of them is freed, unless other requests follow
+RELEASE_BYTES = 16 * 2**20  # in memory at once, after which free memory goes back to the system
+RELEASE_S = 0.5  # after one of them is freed, unless other requests follow
 PROGRESS_BYTES = 4096  # fewer in that time are no progress
 
 
@@ -52,6 +52,7 @@ class ByteBudget:
         self._limit_bytes = limit_bytes
         self._accounts: dict[Account, None] = {}  # in the order of their start
         self._peak_bytes = 0  # since memory was released
+        self._is_scheduled = False  # the next release
 
     @property
     def used_bytes(self) -> int:
@@ -72,7 +73,8 @@ class ByteBudget:
             yield account
         finally:
             self._accounts.pop(account, None)
-            if self._peak_bytes > RELEASE_BYTES:
+            if self._peak_bytes > RELEASE_BYTES and not self._is_scheduled:
+                self._is_scheduled = True
                 asyncio.get_running_loop().call_later(RELEASE_S, self._release)
 
     def grow(self, account: Account, size_bytes: int) -> None:
@@ -98,9 +100,10 @@ class ByteBudget:
 
     def _release(self) -> None:
         """Give free memory back while nothing is computed: the allocator would keep all of it."""
+        self._is_scheduled = False
         is_computing = any(not account.is_moving for account in self._accounts)
         if self._peak_bytes > RELEASE_BYTES and not is_computing:
-            self._peak_bytes = 0
+            self._peak_bytes = self.used_bytes
             release_free_memory()
 
     def _has_room(self, account: Account, size_bytes: int) -> bool:

@@ -143,6 +143,12 @@ def test_memory_goes_back_to_the_system_after_a_burst(
             with ExitStack() as stack:
                 opened(stack, budget, "a", 1)
             await asyncio.sleep(0.05)
+            assert len(released) == calls
+            with ExitStack() as stack:
+                opened(stack, budget, "a", 1)
+                opened(outer, budget, "a", size - 10)
+            await asyncio.sleep(0.05)  # as often as much is in memory
+        await asyncio.sleep(0.05)
 
     on_loop(scenario)
-    assert len(released) == calls
+    assert len(released) == 3 * calls
