@@ -65,6 +65,12 @@ def load_keras(path: Path) -> Any:
         ) from error
 
 
+def as_inputs(model: Any, x: Any) -> Any:
+    """Return one image batch as a model takes it: a model saved with a list warns without one."""
+    # a Sequential read from .h5 has no `input` before its first call
+    return [x] if isinstance(getattr(model, "input", None), list) else x
+
+
 class KerasNetwork:
     """A Keras model with one image input (N, H, W, C) and one output."""
 
@@ -126,10 +132,7 @@ class KerasNetwork:
         return export_call(self._call, self.input_shape)
 
     def _call(self, x: Any) -> Any:
-        # a model saved with a list of inputs warns unless it gets a list; a Sequential read from
-        # .h5 has no `input` before its first call
-        inputs = [x] if isinstance(getattr(self._model, "input", None), list) else x
-        output = self._model(inputs, training=False)
+        output = self._model(as_inputs(self._model, x), training=False)
         # a model may name its one output in a dict, or have it in a list
         while isinstance(output, Mapping | list | tuple):
             (output,) = output.values() if isinstance(output, Mapping) else output

@@ -5,6 +5,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.export.frameworks.keras_model import as_inputs
+
 LEVELS = (0.0, 1.0, 255.0)  # of pixels
 # layers with weights that scale pixels; any other layer with weights ends the preprocessing
 SCALING = ("Normalization",)
@@ -40,8 +42,9 @@ def _reach(model: Any, level: float) -> NDArray[np.float32]:
     layers = [layer for layer in model._flatten_layers() if _has_own_weights(layer)]
     for layer in layers:
         layer.call = _stop
+    picture = np.full((1, *model.inputs[0].shape[1:]), level, np.float32)
     try:
-        model(np.full((1, *model.inputs[0].shape[1:]), level, np.float32), training=False)
+        model(as_inputs(model, picture), training=False)
     except _Reached as reached:
         value = reached.value
         # the border may be padding

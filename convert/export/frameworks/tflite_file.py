@@ -1,6 +1,8 @@
 """TensorFlow Lite files: converted to ONNX, and the ONNX graph checked against the interpreter."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,8 @@ def convert_tflite(path: Path, target: Path) -> Path:
     import tf2onnx
 
     try:
-        model, _ = tf2onnx.convert.from_tflite(str(path), opset=OPSET)
+        with _without_advice():
+            model, _ = tf2onnx.convert.from_tflite(str(path), opset=OPSET)
         reference = open_interpreter(path)
     except Exception as error:  # tf2onnx and TensorFlow raise a dozen types
         raise CheckpointError(f"{path}: cannot be converted: {one_line(error)}") from error
@@ -47,11 +50,18 @@ def open_interpreter(path: Path) -> Any:
     """Return TensorFlow's interpreter of a file."""
     import tensorflow as tf
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # LiteRT, a package of its own, succeeds it
+    with _without_advice():
         interpreter = tf.lite.Interpreter(str(path))
     interpreter.allocate_tensors()
     return interpreter
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Keep TensorFlow from printing that LiteRT, a package of its own, succeeds its interpreter."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter", UserWarning)
+        yield
 
 
 def run_tflite(interpreter: Any, image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
