@@ -1,4 +1,4 @@
-"""What frameworks print that a user can do nothing about stays out of a conversion's output."""
+"""Advice of frameworks that a user can do nothing about stays out of a conversion's output."""
 
 import subprocess
 import sys
