@@ -357,8 +357,30 @@ def test_files_that_find_no_room_are_all_refused() -> None:
                 await files
             assert not order
             assert list(await asyncio.gather(running, other)) == ["done", "other"]
-            # nobody waits: they may take as long as they do
+
+    asyncio.run(scenario())
+
+
+def test_files_for_which_nobody_waits_may_take_long() -> None:
+    async def scenario() -> None:
+        gate, order = Gate(), list[str]()
+        gate.open.set()
+        async with scheduling(seconds=0.5) as scheduler:
             assert await send(scheduler, partial(several, gate, order, 16), turns=True) == "files"
+            assert len(order) == 16
+
+    asyncio.run(scenario())
+
+
+def test_the_time_of_requests_is_learned() -> None:
+    async def scenario() -> None:
+        async with scheduling(seconds=10.0) as scheduler:
+            await send(scheduler, lambda _: None)
+            gate = Gate()
+            accepted = [task(scheduler, gate) for _ in range(10)]  # 10 s each would be refused
+            await gate.begun()
+            gate.open.set()
+            assert list(await asyncio.gather(*accepted)) == ["done"] * 10
 
     asyncio.run(scenario())
 
