@@ -39,10 +39,6 @@ class DeadlineError(UnavailableError):
     """An accepted request did not start within its deadline: HTTP 503."""
 
 
-class StoppingError(UnavailableError):
-    """The server ends: HTTP 503, and the server closes the connection."""
-
-
 # the first class that fits an error decides, so a subclass comes before its base
 STATUS: Mapping[type[SlipwayError], int] = {
     TooLargeError: 413,
@@ -100,8 +96,6 @@ async def answer_slipway_error(request: Request, error: Exception) -> Response:
 def _headers_of(error: Exception, status: int) -> Mapping[str, str] | None:
     if isinstance(error, OverloadedError):
         return {"Retry-After": str(error.retry_after_s)}
-    if isinstance(error, StoppingError):
-        return {**STATUS_HEADERS[status], "Connection": "close"}
     return STATUS_HEADERS.get(status)
 
 

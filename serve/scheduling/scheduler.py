@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect
 
 from runtime.engine.resources import cpu_count
-from serve.errors import DeadlineError, OverloadedError, StoppingError
+from runtime.errors import UnavailableError
+from serve.errors import DeadlineError, OverloadedError
 from serve.scheduling.arrivals import Arrivals
 from serve.scheduling.call import Call, RunSlots
 from serve.scheduling.job import Job, Turns
@@ -90,9 +91,6 @@ class Scheduler:
         self._compute = _pool(count, "slipway")
         self._media = _pool(count + MORE_MEDIA_THREADS, "slipway-media")
         self._jobs: set[Job[Any]] = set()
-        self._stopping = False
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     @contextmanager
     def admit(
@@ -108,10 +106,7 @@ class Scheduler:
 
         Raises:
             OverloadedError: it would not start within its deadline, or the queue's bound.
-            StoppingError: the server ends.
         """
-        if self._stopping:
-            raise StoppingError("the server is stopping; send the request to another one")
         pool, now_s = self._pool(media), time.monotonic()
         arriving = pool.arrivals.count(model, now_s)
         self._check(pool, model, kind, timeout_s, arriving=arriving)
@@ -145,7 +140,7 @@ class Scheduler:
                 has several turns, others wait, and there is no room for all of them.
             DeadlineError: it did not start in time.
             ClientDisconnect: the client left.
-            StoppingError: the server ends and waits no longer.
+            UnavailableError: the server ended meanwhile.
         """
         pool = self._pool(place.media)
         pool.arrivals.remove(place.model, place.number)
@@ -170,32 +165,10 @@ class Scheduler:
         self._times.observe(place.kind, job.turn_s)
         return result, job.call
 
-    def stop_admitting(self) -> None:
-        """Refuse every new request with 503 from now on; those that were let in go on."""
-        self._stopping = True
-
-    async def drain(self, timeout_s: float) -> bool:
-        """Wait until every request that was let in has its result, then end those that have none.
-
-        Args:
-            timeout_s: to wait; what waits or runs after that gets 503.
-
-        Returns:
-            Whether all had their result in time.
-        """
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._idle.wait()
-        except TimeoutError:
-            for job in self._jobs:
-                job.stop(StoppingError("the server is stopping; the request was not finished"))
-            return False
-        return True
-
     def close(self) -> None:
         """End the threads; one that still runs ends with the process."""
         for job in self._jobs:
-            job.stop(StoppingError("the server stopped; the request was not finished"))
+            job.stop(UnavailableError("the server ended; the request was not finished"))
         for pool in (self._compute, self._media):
             pool.workers.close(CLOSE_S)
 
@@ -272,14 +245,11 @@ class Scheduler:
             check_turns=check_turns,
         )
         self._jobs.add(job)
-        self._idle.clear()
         return job
 
     def _forget(self, job: Job[Any]) -> None:
         self._jobs.discard(job)
         job.forget()
-        if not self._jobs:
-            self._idle.set()
 
 
 def _pool(count: int, name: str) -> Pool:

@@ -193,7 +193,7 @@ def test_a_full_queue_is_429_and_the_event_loop_stays_free(artifacts: Path, serv
     statuses = {answer.status_code for answer in answers}
     assert statuses == {200, 429}
     refused = next(answer for answer in answers if answer.status_code == 429)
-    assert refused.headers["retry-after"] == "1"
+    assert int(refused.headers["retry-after"]) >= 1
     assert "allowed to wait: 0" in refused.json()["error"]
     assert client.post("/v1/face-emotion", content=bright).status_code == 200
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from starlette.requests import ClientDisconnect
 
-from serve.errors import DeadlineError, OverloadedError, StoppingError
+from runtime.errors import UnavailableError
+from serve.errors import DeadlineError, OverloadedError
 from serve.scheduling import arrivals
 from serve.scheduling.call import Call
 from serve.scheduling.job import Turns, one_turn
@@ -401,38 +402,6 @@ def test_two_hung_clips_stop_nobody() -> None:
     asyncio.run(scenario())
 
 
-def test_a_server_that_stops_refuses_new_requests_and_answers_the_others() -> None:
-    async def scenario() -> None:
-        async with scheduling() as scheduler:
-            gate = Gate()
-            accepted = [task(scheduler, gate) for _ in range(3)]
-            await gate.begun()
-            scheduler.stop_admitting()
-            with pytest.raises(StoppingError):
-                await send(scheduler, gate)
-            drained = asyncio.create_task(scheduler.drain(TIMEOUT_S))
-            await settle()
-            assert not drained.done()
-            gate.open.set()
-            assert await drained
-            assert await asyncio.gather(*accepted) == ["done"] * 3
-
-    asyncio.run(scenario())
-
-
-def test_draining_has_an_end() -> None:
-    async def scenario() -> None:
-        async with scheduling() as scheduler:
-            gate = Gate()
-            accepted = [task(scheduler, gate) for _ in range(3)]
-            await gate.begun()
-            assert not await scheduler.drain(0.01)
-            results = await asyncio.gather(*accepted, return_exceptions=True)
-            assert [type(result) for result in results] == [StoppingError] * 3
-
-    asyncio.run(scenario())
-
-
 def test_closing_answers_what_waits() -> None:
     async def scenario() -> None:
         async with scheduling() as scheduler:
@@ -441,7 +410,7 @@ def test_closing_answers_what_waits() -> None:
             await gate.begun()
             scheduler.close()
             results = await asyncio.gather(*accepted, return_exceptions=True)
-            assert [type(result) for result in results] == [StoppingError] * 3
+            assert [type(result) for result in results] == [UnavailableError] * 3
 
     asyncio.run(scenario())
 
