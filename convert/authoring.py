@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from convert.checkpoint.class_centers import ClassCenters, find_embedder, split_head
     from convert.checkpoint.class_names import matching_labels
     from convert.checkpoint.folder import read_folder_settings, read_folder_weights
+    from convert.checkpoint.image_settings import ImageSettings, image_settings
+    from convert.checkpoint.keras_file import keras_weight_shapes
     from convert.checkpoint.keys import matches
     from convert.checkpoint.labels import FER2013, fer2013_labels, ordered_labels
     from convert.checkpoint.settings import setting_values
@@ -103,6 +105,7 @@ __all__ = [
     "Head",
     "HubSource",
     "ImageInput",
+    "ImageSettings",
     "Input",
     "KerasNetwork",
     "LabelsError",
@@ -138,8 +141,10 @@ __all__ = [
     "fer2013_labels",
     "find_backbone",
     "find_embedder",
+    "image_settings",
     "import_keras",
     "import_transformers",
+    "keras_weight_shapes",
     "labels_in",
     "linear_head",
     "load_keras",

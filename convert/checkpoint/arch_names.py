@@ -23,13 +23,14 @@ def arch_names(checkpoint: Any, *, path: Path) -> Iterator[str]:
         checkpoint: the return value of `read_checkpoint`.
         path: its file; a config.json in the same folder belongs to it, as in a timm repository.
     """
-    for settings in (checkpoint, _config_beside(path)):
+    for settings in (checkpoint, config_beside(path)):
         for value in setting_values(settings, *ARCH_KEYS):
             if isinstance(value, str):
                 yield value
 
 
-def _config_beside(path: Path) -> dict[str, Any]:
+def config_beside(path: Path) -> dict[str, Any]:
+    """Return the settings in the config.json beside a file; {} if there are none."""
     config = path.with_name(CONFIG)
     try:
         if config.stat().st_size > MAX_CONFIG_BYTES:

@@ -56,6 +56,35 @@ def check_keras_config(path: Path) -> None:
             )
 
 
+def keras_weight_shapes(path: Path) -> list[tuple[int, ...]] | None:
+    """Return the shapes of the arrays in an HDF5 file of weights alone.
+
+    Returns:
+        None if it is a whole model, or a file of another kind.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    if detect_kind(path) != "hdf5":
+        return None
+    import h5py
+
+    shapes: list[tuple[int, ...]] = []
+
+    def visit(_: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            shapes.append(item.shape)
+
+    try:
+        with h5py.File(path) as file:
+            if "model_config" in file.attrs:
+                return None
+            file.visititems(visit)
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: damaged or truncated ({error})") from error
+    return shapes
+
+
 def keras2_advice(path: Path) -> str:
     """Return the advice for a .keras file that Keras 2 wrote; "" for any other file."""
     try:
@@ -76,7 +105,8 @@ def _read_config(path: Path) -> Any:
     except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path}: damaged or truncated ({error})") from error
     raise CheckpointError(
-        f"{path}: holds weights without an architecture; save the whole model (model.save)"
+        f"{path}: holds weights without an architecture; in Keras: build the model, "
+        "model.load_weights(FILE), model.save('model.keras')"
     )
 
 

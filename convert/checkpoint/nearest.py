@@ -97,13 +97,14 @@ def advice(state: Mapping[str, Any], *, path: Path, expected: Mapping[str, Any])
         expected: the state_dict that the model needs.
 
     Returns:
-        For a checkpoint that resembles no known architecture: to write a recipe. "" if it resembles
-        the expected one, or the expected one is of a user's own recipe: it is then a damaged or
-        changed checkpoint of the right model, and no other model converts it.
+        For a checkpoint that resembles no known architecture, or the expected one: to write a
+        recipe. "" if the expected one is of a user's own recipe.
     """
     candidates = shapes_of(architectures())
     architecture, own = nearest(state, candidates), nearest(expected, candidates)
-    return "" if architecture is own else way_out(architecture, path=path)
+    if own is None and architecture is None:
+        return ""
+    return way_out(None if architecture is own else architecture, path=path)
 
 
 def way_out(architecture: Architecture | None, *, path: Path) -> str:

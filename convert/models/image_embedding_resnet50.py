@@ -37,8 +37,6 @@ EMBEDDING = TorchvisionEmbedding(
     ),
     resized_px=232,
     crop_px=224,
-    mean=(0.485, 0.456, 0.406),
-    std=(0.229, 0.224, 0.225),
 )
 
 RECIPE = Recipe(
@@ -47,7 +45,7 @@ RECIPE = Recipe(
     licence="BSD-3-Clause",
     load=EMBEDDING.load,
     seed=EMBEDDING.seed,
-    options=("arch",),
+    options=("arch", "input_scale"),
     tolerance=Tolerance(
         at_least={"cosine_mean": 0.98, "cosine_p05": 0.96}, at_most={"pair_error": 0.015}
     ),

@@ -31,6 +31,7 @@ def fingerprint(
     labels: Path | None = None,
     calibration: str = "synthetic",
     pairs: str | None = None,
+    labelled: str | None = None,
     precision: str = "auto",
     search: str = "default",
     options: Mapping[str, str] | None = None,
@@ -43,6 +44,7 @@ def fingerprint(
         labels: the file of class names.
         calibration: digest of the media, or "synthetic".
         pairs: digest of the labelled pairs.
+        labelled: digest of labelled images and their labels.
         precision: as asked for.
         search: effort of the search.
         options: facts about the checkpoint that the user states, by name.
@@ -59,6 +61,7 @@ def fingerprint(
             "reads": [content_hashes(path) for path in recipe_file.recipe.reads()],
             "calibration": calibration,
             "pairs": pairs,
+            "labelled": labelled,
             "precision": precision,
             "search": search,
             "options": options or {},

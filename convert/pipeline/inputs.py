@@ -36,6 +36,7 @@ def resolve(job: Job, fetch: Fetch | None = None) -> Inputs:
     resolved = weights.find(recipe_file, job.weights, job.checkpoint, job.labels, fetch)
     pairs = read_pairs(job.pairs) if job.pairs else None
     media = find_media(job.calibration, recipe_file.recipe) if job.calibration else None
+    labelled = find_media(job.labelled, recipe_file.recipe) if job.labelled else None
     checkpoint_hashes = content_hashes(resolved.path)
     key = fingerprint(
         recipe_file,
@@ -43,6 +44,8 @@ def resolve(job: Job, fetch: Fetch | None = None) -> Inputs:
         labels=resolved.labels,
         calibration=media.digest if media else "synthetic",
         pairs=pairs.digest if pairs else None,
+        # the manifest keeps the result of the trial, so it belongs to what was read
+        labelled=labelled.labels_digest if labelled else None,
         precision=job.precision,
         search=job.search,
         options=job.options,
@@ -56,6 +59,7 @@ def resolve(job: Job, fetch: Fetch | None = None) -> Inputs:
         checkpoint_sha256=checkpoint_hashes[0] if checkpoint_hashes else None,
         media=media,
         pairs=pairs,
+        labelled=labelled,
         precision=job.precision,
         search=job.search,
         options=job.options,
@@ -66,6 +70,10 @@ def resolve(job: Job, fetch: Fetch | None = None) -> Inputs:
 def _check_options(job: Job) -> None:
     """Refuse an option that the recipe does not read: it would be ignored without a word."""
     recipe_file = job.recipe_file
+    if job.labelled is not None and "input_scale" not in recipe_file.recipe.options:
+        raise RecipeError(
+            f"{recipe_file.id}: --labelled tries scales of pixels; this model has no --input-scale"
+        )
     for name in job.options:
         flag = f"--{name.replace('_', '-')}"
         if job.weights == "seeded":

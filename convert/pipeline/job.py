@@ -29,6 +29,7 @@ class Job:
     search: Effort = "default"
     labels: Path | None = None
     pairs: Path | None = None  # labelled pairs of images, for a scale of similarity
+    labelled: Path | None = None  # images in a folder per class, to try scales of pixels on
     options: Mapping[str, str] = field(default_factory=dict)  # facts for `Recipe.load`, by name
 
 
@@ -48,6 +49,7 @@ class Inputs:
     checkpoint_sha256: str | None  # of the file, or of all files of the folder; None: seeded
     media: MediaFiles | None  # calibration files; None: synthetic samples
     pairs: Pairs | None
+    labelled: MediaFiles | None  # in a folder per class
     precision: RequestedPrecision
     search: Effort
     options: Mapping[str, str]

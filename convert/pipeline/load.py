@@ -12,7 +12,7 @@ from convert.export.numerics.fragment import Shape
 from convert.export.numerics.image import ImageInput
 from convert.metrics import Outputs
 from convert.pipeline.job import Inputs
-from convert.pipeline.scale_trial import with_trial
+from convert.pipeline.scale_trial import with_labelled_trial, with_trial
 from convert.recipe import Loaded, Recipe, RecipeFile, Tolerance, output_shapes
 from convert.samples.sets import Samples, SampleSets, collate, sample_sets
 from convert.weights.resolve import ResolvedWeights
@@ -30,6 +30,7 @@ class Reference:
     loaded: Loaded
     samples: SampleSets
     tolerance: Tolerance | None  # None: fidelity is reported, not judged (untrained weights)
+    trial: str | None = None  # the result of trying scales on labelled images, in a sentence
 
     def answer(self, samples: Samples) -> Outputs:
         """Return the framework's answers, with the numerics by their numpy formulas."""
@@ -45,15 +46,19 @@ def load_reference(inputs: Inputs, recipe_file: RecipeFile) -> Reference:
     """Load the network and prepare the samples.
 
     Raises:
-        CheckpointError, LabelsError: see `load_network`.
+        CheckpointError, LabelsError: see `load_network`, and `with_labelled_trial`.
         CalibrationError: a calibration file is not readable, or there are too few.
     """
     recipe = recipe_file.recipe
     loaded = load_network(recipe_file, inputs.weights, inputs.options)
-    loaded = with_trial(loaded, inputs.media)
+    trial = None
+    if inputs.labelled is not None:
+        loaded, trial = with_labelled_trial(loaded, inputs.labelled)
+    else:
+        loaded = with_trial(loaded, inputs.media)
     samples = sample_sets(inputs.media, recipe, loaded)
     is_trained = inputs.weights.origin != "seeded"
-    return Reference(recipe, loaded, samples, recipe.tolerance if is_trained else None)
+    return Reference(recipe, loaded, samples, recipe.tolerance if is_trained else None, trial)
 
 
 def load_network(

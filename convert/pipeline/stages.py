@@ -19,8 +19,8 @@ from convert.quantize.search.status import SearchStatus
 from convert.recipe import RecipeFile, Tolerance
 from runtime.artifact.manifest import Manifest
 
-# receives the name of each stage as it begins, the state of the search while it quantizes, and one
-# line about the fitted score of similarity
+# receives the name of each stage as it begins, the state of the search while it quantizes, and a
+# line about the fitted score of similarity, or about scales of pixels tried on labelled images
 Report = Callable[[str | SearchStatus], None]
 
 
@@ -77,6 +77,8 @@ def _run(
     recipe = recipe_file.recipe
     report("load")
     reference = load_reference(inputs, recipe_file)
+    if reference.trial is not None:
+        report(reference.trial)
     labelled = similarity.read_labelled_images(inputs.pairs, recipe, reference.loaded)
     report("export")
     exported = export_float(reference, scratch)

@@ -111,6 +111,12 @@ class MediaFiles:
         """Return "sha256:..." of the contents of all files; their names do not count."""
         return f"sha256:{hashlib.sha256(''.join(self.paths).encode()).hexdigest()}"
 
+    @property
+    def labels_digest(self) -> str:
+        """Return "sha256:..." of the contents of all files with the names of their folders."""
+        labelled = (f"{content} {path.parent.name}" for content, path in self.paths.items())
+        return f"sha256:{hashlib.sha256(chr(10).join(labelled).encode()).hexdigest()}"
+
 
 def find_media(directory: Path, recipe: Recipe) -> MediaFiles:
     """Find and hash the media of a recipe's kind below a directory; skip hidden files.

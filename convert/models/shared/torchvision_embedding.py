@@ -26,13 +26,16 @@ from convert.authoring import (
     UnitEmbedding,
     arch_names,
     find_backbone,
+    image_settings,
     load_strictly,
     matches,
+    parse_scale,
     read_checkpoint,
     sample_input,
     seed_torch,
     state_dict_in,
 )
+from convert.models.shared.torch_image_facts import DEFAULT_SCALE, resize_facts, scale_fact
 
 # a torch.nn.Module without its classifier, and patterns of the weights that seeding damps
 Network = tuple[Any, tuple[str, ...]]
@@ -51,25 +54,37 @@ class TorchvisionEmbedding:
     other_names: re.Pattern[str]  # of networks with the same keys and other arithmetic
     resized_px: int  # shortest side of the photo before the crop
     crop_px: int  # side of the square that the network sees
-    mean: tuple[float, float, float]  # of RGB in [0, 1]
-    std: tuple[float, float, float]
 
-    def load(self, path: Path, *, arch: str | None = None) -> Loaded:
+    def load(
+        self, path: Path, *, arch: str | None = None, input_scale: str | None = None
+    ) -> Loaded:
         """Read a checkpoint: for `Recipe.load`.
 
         Raises:
             CheckpointError: not a state_dict, or one of another network.
         """
         checkpoint = read_checkpoint(path)
-        facts = [self._find_arch(path, checkpoint, arch)]
+        settings = image_settings(checkpoint, path=path)
+        scale = scale_fact(settings, path, stated=input_scale, sha256_prefix=self.sha256_prefix)
+        facts = [self._find_arch(path, checkpoint, arch), scale]
         module, _ = self.build()
         state = state_dict_in(checkpoint, path=path)
         backbone = find_backbone(state, self.layouts)
         if backbone is not None:
             state, head = self._without_head(backbone, module)
             facts += [_head_fact(head)] if head else []
+        is_timms = backbone is not None and backbone.layout.name == "timm"
+        facts += resize_facts(settings, self._geometry(), is_timms=is_timms)
         load_strictly(module, state, path=path, ignore=(self.classifier_keys,))
-        return replace(self._loaded_model(module), assumptions=tuple(facts))
+        loaded = self._loaded_model(module, scale.value)
+        return replace(loaded, assumptions=tuple(facts))
+
+    def _geometry(self) -> str:
+        """Return how photos become the network's size, in words."""
+        return (
+            f"scales their shorter side to {self.resized_px} px, bilinear, and cuts out "
+            f"{self.crop_px} px"
+        )
 
     def _without_head(self, backbone: Backbone, module: Any) -> tuple[dict[str, Any], list[str]]:
         """Return the tensors of the network, and the names of other layers beside it."""
@@ -117,14 +132,15 @@ class TorchvisionEmbedding:
         seed_torch(module, sample_input(loaded, media="scene"), residual_norms=residual_norms)
         return loaded
 
-    def _loaded_model(self, module: Any) -> Loaded:
+    def _loaded_model(self, module: Any, scale: str = DEFAULT_SCALE) -> Loaded:
+        side = self.crop_px
         return Loaded(
-            network=TorchNetwork(module, input_shape=(3, self.crop_px, self.crop_px)),
-            input=ImageInput(self.crop_px, self.crop_px, 3, mean=self.mean, std=self.std),
+            network=TorchNetwork(module, input_shape=(3, side, side)),
+            input=ImageInput(side, side, 3, **parse_scale(scale).arguments(3)),
             head=UnitEmbedding(),
             preprocess=(
                 Resize(shortest_side=self.resized_px, interpolation="linear_antialias"),
-                CenterCrop(self.crop_px, self.crop_px),
+                CenterCrop(side, side),
             ),
         )
 

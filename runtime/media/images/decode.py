@@ -1,4 +1,4 @@
-"""Decode images to sRGB arrays: JPEG, PNG, WebP, BMP, GIF and AVIF.
+"""Decode images to sRGB arrays: JPEG, PNG, WebP, BMP, GIF and AVIF; HEIC with PyAV.
 
 OpenCV decodes in native code and would accept many more formats. The bytes are untrusted, so
 `runtime.media.images.headers` first reads format, size and orientation, and reduces the file to its
@@ -7,7 +7,7 @@ first picture. Without a colour profile, the result equals Pillow's
 
 - 16-bit grey, which becomes its high byte; Pillow clips it at 255.
 - CMYK, which differs by 1 level at most.
-- an orientation in XMP only, which is not applied.
+- an orientation in XMP only, which is not applied: EXIF decides, as in browsers and cameras.
 - a JPEG damaged inside but with its end marker, which is decoded as far as it goes.
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from runtime.arrays import Image
 from runtime.errors import DecodeError, TooLargeError
+from runtime.media.images import hevc
 from runtime.media.images.colour.cicp import read_cicp
 from runtime.media.images.colour.icc import ProfileError, read_icc
 from runtime.media.images.colour.srgb import to_srgb
@@ -56,7 +57,8 @@ def decode_photo(data: bytes, *, max_pixels: int = 50_000_000, with_alpha: bool 
     and the colours count as sRGB.
 
     Args:
-        data: a whole JPEG, PNG, WebP, BMP, GIF or AVIF file; its first bytes decide the format.
+        data: a whole JPEG, PNG, WebP, BMP, GIF or AVIF file, or HEIC if PyAV is installed; its
+            first bytes decide the format.
         max_pixels: largest width * height in px, checked before anything is allocated.
         with_alpha: also decode the opacity, which takes a second pass over such a file.
 
@@ -74,7 +76,9 @@ def decode_photo(data: bytes, *, max_pixels: int = 50_000_000, with_alpha: bool 
 
 
 def _decode(still: Still) -> Image:
-    """Decode with OpenCV, and check that the size is the one in the header."""
+    """Decode, and check that the size is the one in the header."""
+    if still.coded is not None:
+        return hevc.decode(still.coded)
     # OpenCV 5.0 returns BGR for RGB if an AVIF has alpha
     order = cv2.IMREAD_COLOR_BGR if still.format == "AVIF" else cv2.IMREAD_COLOR_RGB
     try:
@@ -102,6 +106,8 @@ def _decode_alpha(still: Still) -> Image | None:
     """
     if still.alpha is None:
         return None
+    if still.alpha.coded is not None:
+        return _check_opacity(hevc.decode(still.alpha.coded, is_grey=True), still)
     data = np.frombuffer(still.alpha.make_file(), np.uint8)
     flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
     try:
@@ -117,7 +123,11 @@ def _decode_alpha(still: Still) -> Image | None:
         image = cv2.extractChannel(image, 3)
     if image.dtype == np.uint16:
         image = cv2.convertScaleAbs(image, alpha=255 / still.alpha.maximum)
-    alpha = _place_on_canvas(image.astype(np.uint8, copy=False), still)
+    return _check_opacity(_place_on_canvas(image.astype(np.uint8, copy=False), still), still)
+
+
+def _check_opacity(alpha: Image, still: Still) -> Image | None:
+    """Return the opacity upright; None if every pixel is opaque."""
     return None if int(alpha.min()) == 255 else _orient(alpha, still.orientation)
 
 

@@ -255,7 +255,7 @@ def test_every_usual_place_may_name_the_network(
     loaded = RECIPE.load(write(saved, tmp_path / "weights.pth"))
     recorded = np.array(UPSTREAM["efficientnet_b0", "tensorflow"])
     np.testing.assert_allclose(logits(loaded, 75), recorded, rtol=0, atol=1e-4)
-    (fact,) = loaded.assumptions
+    fact = loaded.assumptions[0]
     assert (fact.name, fact.origin) == ("arch", "file")
 
 
@@ -263,7 +263,7 @@ def test_timms_keys_without_a_name_warn_and_an_option_decides(
     state: dict[str, Any], tmp_path: Path
 ) -> None:
     path = write({"state_dict": in_timms(state), "arch": "resnet50"}, tmp_path / "weights.pth")
-    (fact,) = RECIPE.load(path).assumptions
+    fact = RECIPE.load(path).assumptions[0]
     assert (fact.name, fact.value, fact.origin) == ("arch", "efficientnet_b0", "default")
     assert "assumed: efficientnet_b0. State it: --arch efficientnet_b0 or --arch tf_" in (
         fact.sentence
@@ -293,8 +293,45 @@ def test_an_option_that_contradicts_the_file_is_refused(
 
 
 def test_torchvisions_keys_tell_the_arithmetic(state: dict[str, Any], tmp_path: Path) -> None:
-    (fact,) = RECIPE.load(write(state, tmp_path / "weights.pth")).assumptions
+    fact, scale, size = RECIPE.load(write(state, tmp_path / "weights.pth")).assumptions
     assert (fact.value, fact.origin) == ("efficientnet_b0", "file")
+    assert (scale.value, scale.origin) == ("imagenet", "default")
+    assert (size.value, size.origin) == ("224x224", "default")
+    assert "State it: --input-size 224" in size.sentence
+
+
+def test_options_state_scale_and_size(state: dict[str, Any], tmp_path: Path) -> None:
+    path = write({"state_dict": state, "input_size": 260}, tmp_path / "weights.pth")
+    for stated, size in (("96", (96, 96)), ("96x128", (96, 128))):
+        loaded = RECIPE.load(path, input_scale="symmetric", input_size=stated)
+        assert loaded.input.tensors[0].shape == ("N", *size, 3)
+        (pixels,) = loaded.input.apply(np.full((1, *size, 3), 255, np.uint8))
+        assert pixels.max() == pixels.min() == 1
+        assert [fact.origin for fact in loaded.assumptions] == ["file", "option", "option"]
+    for stated in ("wide", "96x", "31"):
+        with pytest.raises(CheckpointError, match="allowed: 32 to 1024 px"):
+            RECIPE.load(path, input_size=stated)
+
+
+def test_timms_settings_give_scale_and_size(state: dict[str, Any], tmp_path: Path) -> None:
+    config = {"mean": [0.5] * 3, "std": [0.5] * 3, "input_size": [3, 288, 288], "crop_pct": 0.9}
+    path = write(in_timms(state), tmp_path / "weights.pth")
+    (tmp_path / "config.json").write_text(
+        json.dumps(
+            {"architecture": "tf_efficientnet_b0", "pretrained_cfg": {**config, "mean": None}}
+        ),
+        encoding="utf-8",
+    )
+    facts = {fact.name: fact for fact in RECIPE.load(path).assumptions}
+    assert facts["input_scale"].origin == "default"  # no mean
+    saved = {"state_dict": in_timms(state), "pretrained_cfg": {**config, "interpolation": "cubic"}}
+    facts = {fact.name: fact for fact in RECIPE.load(write(saved, path)).assumptions}
+    assert (facts["input_scale"].value, facts["input_scale"].origin) == (
+        "0.5,0.5,0.5/0.5,0.5,0.5",
+        "file",
+    )
+    assert (facts["input_size"].value, facts["input_size"].origin) == ("288x288", "file")
+    assert "(cubic, and cuts out 0.9 of the side)" in facts["resize"].sentence
 
 
 def in_efficientnet_pytorch(state: Mapping[str, Any], size: Size = B0) -> dict[str, Any]:
@@ -328,7 +365,7 @@ def test_efficientnet_pytorch_computes_as_tensorflow(tmp_path: Path) -> None:
     loaded = RECIPE.load(write(renamed, tmp_path / "weights.pth"))
     recorded = np.array(UPSTREAM["efficientnet_b0", "tensorflow"])
     np.testing.assert_allclose(logits(loaded, 75), recorded, rtol=0, atol=1e-4)
-    assert [fact.origin for fact in loaded.assumptions] == ["file"]
+    assert loaded.assumptions[0].origin == "file"
     # upstream pads for 224 px, whatever the image: 225 would be padded otherwise
     path = write({"state_dict": renamed, "img_size": 225}, tmp_path / "odd.pth")
     assert "pads an image of 225 px as one of 224 px" in refusal(path)

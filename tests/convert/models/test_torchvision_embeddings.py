@@ -164,7 +164,7 @@ def test_resnet50_converts_under_any_prefix_with_a_further_head(
     own = {**{f"{prefix}{key}": value for key, value in state.items()}, **HEAD}
     loaded = RESNET.load(write(own, tmp_path / "weights.pth"))
     np.testing.assert_allclose(features(loaded)[:, :6], FEATURES, rtol=0, atol=0.5)
-    head = loaded.assumptions[-1]
+    (head,) = (fact for fact in loaded.assumptions if fact.name == "head")
     assert (head.name, head.value, head.origin) == ("head", "head.1, proj", "default")
 
 
@@ -228,14 +228,14 @@ def test_a_bare_file_warns_that_another_network_has_the_same_keys(
     resnet: Any, tmp_path: Path
 ) -> None:
     path = write(resnet.state_dict(), tmp_path / "weights.pth")
-    (fact,) = RESNET.load(path).assumptions
+    fact, scale = RESNET.load(path).assumptions
     assert (fact.value, fact.origin) == ("resnet50", "default")
     assert "resnetaa50" in fact.sentence
-    (stated,) = RESNET.load(path, arch="resnet50").assumptions
-    assert stated.origin == "option"
+    assert (scale.value, scale.origin) == ("imagenet", "default")
+    stated = RESNET.load(path, arch="resnet50", input_scale="imagenet").assumptions
+    assert [fact.origin for fact in stated] == ["option", "option"]
     (tmp_path / "config.json").write_text('{"architecture": "resnet50"}', encoding="utf-8")
-    (beside,) = RESNET.load(path).assumptions
-    assert beside.origin == "file"
+    assert RESNET.load(path).assumptions[0].origin == "file"
 
 
 @pytest.mark.parametrize(
@@ -320,3 +320,32 @@ def test_seeded_resnet50_is_alive_and_its_graph_equals_torch(tmp_path: Path) -> 
     answers = expected(loaded, batch)["embedding"]
     assert answers.shape == (3, 2048)
     assert np.abs(answers[0] - answers[1]).max() > 1e-2
+
+
+TIMMS = {"mean": (0.5, 0.5, 0.5), "std": [0.25, 0.5, 0.5], "interpolation": "bicubic"}
+
+
+def test_timms_settings_give_the_scale_and_warn_of_its_resizing(
+    mobilenet: Any, tmp_path: Path
+) -> None:
+    state = in_timms(mobilenet.state_dict())
+    saved = {"state_dict": state, "arch": "mobilenetv2_100", "pretrained_cfg": TIMMS}
+    loaded = MOBILENET.load(write(saved, tmp_path / "weights.pth"))
+    grey = np.full((1, 224, 224, 3), 255, np.uint8)
+    (pixels,) = loaded.input.apply(grey)
+    np.testing.assert_allclose(pixels[0, :, 0, 0], [2, 1, 1])  # (1 - mean) / std
+    arch, scale, resizing = loaded.assumptions
+    assert (arch.origin, scale.value, scale.origin) == ("file", "0.5,0.5,0.5/0.25,0.5,0.5", "file")
+    assert resizing.origin == "default"
+    assert "(bicubic); the model scales their shorter side to 256 px, bilinear" in resizing.sentence
+    # without its settings, timm's names alone warn of it
+    bare = MOBILENET.load(write(state, tmp_path / "weights.pth"))
+    assert [fact.origin for fact in bare.assumptions] == ["default"] * 3
+
+
+def test_features_alone_convert(mobilenet: Any, tmp_path: Path) -> None:
+    with torch.inference_mode():
+        pooled = mobilenet.embed(noise(SIDE)).numpy()
+    path = write(mobilenet.features.state_dict(), tmp_path / "weights.pth")
+    answer = features(MOBILENET.load(path))
+    np.testing.assert_allclose(answer, pooled, rtol=0, atol=1e-4 * pooled.max())

@@ -82,6 +82,9 @@ def test_an_option_that_the_recipe_does_not_read_is_refused(
     job = Job(read(recipe), tmp_path, checkpoint=checkpoint, options={"input_scale": "raw"})
     with pytest.raises(RecipeError, match="--input-scale is no option of this model"):
         resolve(job)
+    labelled = Job(read(recipe), tmp_path, checkpoint=checkpoint, labelled=tmp_path)
+    with pytest.raises(RecipeError, match="--labelled tries scales of pixels; this model has no"):
+        resolve(labelled)
     seeded = Job(read(recipe), tmp_path, weights="seeded", options={"arch": "wide"})
     with pytest.raises(RecipeError, match="--arch and --weights seeded exclude each other"):
         resolve(seeded)

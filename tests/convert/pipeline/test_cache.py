@@ -51,6 +51,7 @@ def test_everything_that_decides_the_result_decides_the_fingerprint(
         key(labels=labels),
         key(calibration="sha256:1"),
         key(pairs="sha256:1"),
+        key(labelled="sha256:1"),
         key(precision="int8"),
         key(search="thorough"),
     }
@@ -63,7 +64,7 @@ def test_everything_that_decides_the_result_decides_the_fingerprint(
     monkeypatch.setattr(module, "tool_versions", lambda: newer)
     others.add(key())
     assert first not in others
-    assert len(others) == 10
+    assert len(others) == 11
 
 
 def test_any_file_of_a_checkpoint_directory_decides(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from runtime.errors import DecodeError
 from runtime.media.images.headers.avif import read_avif
 from runtime.media.images.headers.bmp import read_bmp
 from runtime.media.images.headers.gif import read_gif
+from runtime.media.images.headers.heic import read_heic
 from runtime.media.images.headers.jpeg import read_jpeg
 from runtime.media.images.headers.png import read_png
 from runtime.media.images.headers.signature import ImageFormat, image_format
@@ -42,6 +43,7 @@ _READERS: Mapping[ImageFormat, Callable[[bytes, int], Still]] = {
     "BMP": read_bmp,
     "GIF": read_gif,
     "AVIF": read_avif,
+    "HEIC": read_heic,
 }
 
 

@@ -7,8 +7,11 @@ from runtime.errors import DecodeError
 from runtime.media.boxes import find_boxes, read_boxes
 from runtime.media.signatures import is_mp4_image, type_name
 
-ImageFormat = Literal["JPEG", "PNG", "WebP", "BMP", "GIF", "AVIF"]
-IMAGE_FORMATS: tuple[ImageFormat, ...] = get_args(ImageFormat)
+Always = Literal["JPEG", "PNG", "WebP", "BMP", "GIF", "AVIF"]
+ImageFormat = Literal[Always, "HEIC"]  # HEIC with the optional package av
+IMAGE_FORMATS: tuple[Always, ...] = get_args(Always)
+# brands of a still picture that is coded as HEVC
+HEVC_BRANDS = (b"heic", b"heix", b"heim", b"heis")
 
 
 def image_format(data: bytes) -> ImageFormat:
@@ -24,6 +27,8 @@ def image_format(data: bytes) -> ImageFormat:
     for supported in IMAGE_FORMATS:
         if name == supported:
             return supported
+    if name and _has_brand(data, HEVC_BRANDS) and not is_tile_grid(data):
+        return "HEIC"
     if name and is_tile_grid(data):
         name = f"{name}, a grid of tiles as phones write it"
     content = name or f"{len(data)} bytes that begin {data[:8].hex(' ')}"
@@ -32,13 +37,15 @@ def image_format(data: bytes) -> ImageFormat:
 
 def is_avif(data: bytes) -> bool:
     """Return whether a file is AVIF by one of its brands; the first may be a general one."""
+    return _has_brand(data, (b"avif", b"avis"))
+
+
+def _has_brand(data: bytes, names: tuple[bytes, ...]) -> bool:
     if data[4:8] != b"ftyp":
         return False
     name, content = next(read_boxes(memoryview(data)), (b"", memoryview(b"")))
     brands = bytes(content[:4]) + bytes(content[8:256])
-    return name == b"ftyp" and any(
-        brands[at : at + 4] in (b"avif", b"avis") for at in range(0, len(brands), 4)
-    )
+    return name == b"ftyp" and any(brands[at : at + 4] in names for at in range(0, len(brands), 4))
 
 
 def is_tile_grid(data: bytes) -> bool:

@@ -27,12 +27,25 @@ class CanvasPosition:
 
 
 @dataclass(frozen=True, slots=True)
+class Coded:
+    """A bitstream without a file around it, and the part of its picture that is shown, in px."""
+
+    stream: bytes
+    configuration: bytes  # of the decoder
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
 class AlphaSource:
     """The opacity of a picture, in a file of its own that is made on demand."""
 
     make_file: Callable[[], bytes]  # of the same size as the picture
     is_grey: bool = False  # True: the grey levels of that file are the opacity
     maximum: int = 65_535  # the level of full opacity where levels have more than 8 bits
+    coded: Coded | None = None  # a bitstream in place of the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +69,7 @@ class Still:
     position: CanvasPosition | None = None  # None: the picture is the whole canvas
     colours: ColourTags = ColourTags()
     alpha: AlphaSource | None = None  # None: every pixel is opaque
+    coded: Coded | None = None  # a bitstream in place of the file
 
 
 def check_size(image_format: ImageFormat, width: int, height: int, max_pixels: int) -> None:

@@ -116,7 +116,7 @@ def test_the_size_of_the_bitstream_is_limited() -> None:
 def test_hostile_numbers_of_items_and_units_are_refused() -> None:
     place = PLAIN.index(b"iloc") + 10
     many = PLAIN[:place] + b"\xff\xff" + PLAIN[place + 2 :]
-    with pytest.raises(DecodeError, match="AVIF has 65535 items; allowed: 200"):
+    with pytest.raises(DecodeError, match="the image has 65535 items; allowed: 200"):
         decode_photo(many)
     with pytest.raises(IndexError):
         list(frame_sizes(memoryview(b"\x12\0" * 100_000)))
@@ -137,7 +137,7 @@ def test_heic_is_refused_by_its_name_and_as_a_grid(brand: bytes) -> None:
     name = "HEIF" if brand == b"mif1" else "HEIC"
     with pytest.raises(DecodeError, match=f"found {name}, a grid of tiles as phones write it; all"):
         decode_photo(data)
-    with pytest.raises(DecodeError, match=f"found {name}; allowed: JPEG, PNG, WebP, BMP, GIF, AV"):
+    with pytest.raises(DecodeError, match="HEIC has no description of its picture"):
         decode_photo(head + bytes(60))
 
 
