@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         read_sentence_encoder,
         token_network,
     )
-    from convert.export.frameworks.tflite_file import convert_tflite
+    from convert.export.frameworks.tflite_file import TfliteNetwork
     from convert.export.frameworks.torch_module import TorchNetwork
     from convert.export.numerics import (
         BlazeFaces,
@@ -125,6 +125,7 @@ __all__ = [
     "SentenceEncoder",
     "Source",
     "StretchedAlpha",
+    "TfliteNetwork",
     "Tokenize",
     "Tokens",
     "Tolerance",
@@ -136,7 +137,6 @@ __all__ = [
     "build_bert",
     "condition_assets",
     "condition_sources",
-    "convert_tflite",
     "detect_kind",
     "fer2013_labels",
     "find_backbone",

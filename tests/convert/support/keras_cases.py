@@ -366,7 +366,6 @@ def blazeface(*images: str) -> dict[str, Any]:
         The differences, with those of boxes in px; of each image the best box in px of the
         network's input, and its score.
     """
-    from convert.export.frameworks.tflite_file import open_interpreter, run_tflite
     from convert.weights.installed import find_installed
 
     blaze = recipe.find("face_detector_blazeface").recipe
@@ -374,9 +373,13 @@ def blazeface(*images: str) -> dict[str, Any]:
     if path is None:
         return {}
     loaded = blaze.load(path)
+    import tensorflow as tf
+
     batch = read_images([Path(image) for image in images], loaded)
     outputs = expected(loaded, batch)
-    interpreter = open_interpreter(path)
+    interpreter = tf.lite.Interpreter(str(path))
+    interpreter.allocate_tensors()
+    (image_in,), outs = interpreter.get_input_details(), interpreter.get_output_details()
     # anchors as published: two in each of 16 x 16 cells, then six in each of 8 x 8
     anchors = [
         ((column + 0.5) * stride, (row + 0.5) * stride)
@@ -388,7 +391,9 @@ def blazeface(*images: str) -> dict[str, Any]:
     score_difference = box_difference = 0.0
     best = []
     for i, image in enumerate(batch):
-        values, logits = run_tflite(interpreter, image[None].astype(np.float32) / 127.5 - 1)
+        interpreter.set_tensor(image_in["index"], image[None].astype(np.float32) / 127.5 - 1)
+        interpreter.invoke()
+        values, logits = (interpreter.get_tensor(out["index"]) for out in outs)
         scores = 1 / (1 + np.exp(-logits[0, :, 0].astype(np.float64)))
         center, half = values[0, :, :2] + np.array(anchors), values[0, :, 2:4] / 2
         boxes = np.concatenate([center - half, center + half], axis=1)
