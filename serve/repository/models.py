@@ -73,14 +73,16 @@ class ModelRepository(Mapping[str, Model]):
     # loading
 
     def start(self, first: Callable[[str], bool] = lambda _: False) -> Future[None]:
-        """Begin to load the models that are not lazy, those first that `first` tells.
+        """Begin to load the models that are not lazy: those that `first` tells, then the others.
+
+        Small ones come before large ones, so that most are ready soon.
 
         Returns:
             A future that is done when each of them is loaded or refused.
         """
-        eager = [name for name, slot in self._slots.items() if slot.state is ModelState.LOADING]
-        for model_id in sorted(eager, key=lambda name: not first(name)):
-            self._loader.submit(self._load, model_id)
+        eager = [slot.entry for slot in self._slots.values() if slot.state is ModelState.LOADING]
+        for entry in sorted(eager, key=lambda entry: (not first(entry.id), entry.size_bytes)):
+            self._loader.submit(self._load, entry.id)
         return self._loader.submit(lambda: None)
 
     def close(self) -> None:

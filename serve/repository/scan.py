@@ -27,6 +27,13 @@ class Entry:
     versions: tuple[Version, ...]  # newest first; empty: none can be loaded
     refused: dict[int, str] = field(default_factory=dict)  # by version, the reason
 
+    @property
+    def size_bytes(self) -> int:
+        """Return the size of the newest version's best ONNX file; 0 without a version."""
+        if not self.versions:
+            return 0
+        return self.versions[0].manifest.variants[0].files[0].size_bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:

@@ -280,6 +280,16 @@ def test_the_models_that_must_serve_load_first(two_models: Path) -> None:
         assert gate.loads == [XCEPTION, "background_u2netp"]
 
 
+def test_small_models_load_before_large_ones(artifacts: Path) -> None:
+    with gated(artifacts) as (repository, gate):
+        gate.open.set()
+        repository.start().result()
+    entries = {entry.id: entry for entry in list_models(artifacts, allow_seeded=False).entries}
+    sizes = [entries[name].size_bytes for name in gate.loads]
+    assert sizes == sorted(sizes)
+    assert len(set(sizes)) > 1
+
+
 def test_a_look_up_does_not_wait_for_ever(two_models: Path) -> None:
     with gated(two_models, wait_s=0.05) as (repository, _):
         repository.start()
@@ -352,8 +362,10 @@ def test_the_log_names_the_model_and_the_reason(tmp_path: Path) -> None:
     with gated(tmp_path, report=lines.append) as (repository, gate):
         gate.open.set()
         repository.start().result()
-    refused, served, failed = lines
+    by_start = {line.split(" ")[0]: line for line in lines}
+    refused, failed = by_start[f"{XCEPTION}/2"], by_start["model"]
     assert refused.startswith(f"{XCEPTION}/2 is refused, 1 is served: ")
-    assert served == f"{XCEPTION}/1 float"
     assert failed.startswith(f"model {MOBILENET!r} is not served: ")
     assert all("has sha256" in line for line in (refused, failed))
+    assert f"{XCEPTION}/1 float" in lines
+    assert len(lines) == 3
