@@ -1,0 +1,1 @@
+"""Clients that cause trouble, a server of its own process, and what is measured of it."""

@@ -1,0 +1,22 @@
+"""What the kernel holds of a server's connections (Linux only)."""
+
+from pathlib import Path
+
+_LISTEN = "0A"
+
+
+def waiting_to_be_sent(port: int) -> int:
+    """Return the bytes in the send queues of all connections of a server on 127.0.0.1."""
+    return sum(queue for state, queue in _sockets(port) if state != _LISTEN)
+
+
+def connections(port: int) -> int:
+    """Return the number of connections whose server end is established."""
+    return sum(state == "01" for state, _ in _sockets(port))
+
+
+def _sockets(port: int) -> list[tuple[str, int]]:
+    """Return state and send queue of each socket with this local port."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
+    local = f":{port:04X}"
+    return [(row[3], int(row[4].split(":")[0], 16)) for row in rows if row[1].endswith(local)]
