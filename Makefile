@@ -20,7 +20,7 @@ export SLIPWAY_TEST_DATA ?= $(abspath ../shared)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo convert serve test test-fast lint bench image clean test-serve test-convert python-version
+.PHONY: help demo convert serve test test-fast soak lint bench image clean test-serve test-convert python-version
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ test: lint test-serve test-convert ## lint, types, import rules and all tests
 
 test-fast: $(VENV)/.installed ## tests of the runtime and the server without the slow ones: two minutes
 	@$(RUN) -m pytest tests --ignore tests/convert -m "not slow"
+
+soak: $(VENV)/.installed ## hostile clients against a real server, in full: about ten minutes, and a table of bounds and figures
+	@SLIPWAY_ARTIFACTS="$${SLIPWAY_ARTIFACTS:-$(ARTIFACTS)}" $(RUN) -m pytest tests/serve/troubles --soak
 
 test-serve: $(VENV)/.installed
 	@$(RUN) -m pytest tests --ignore tests/convert
