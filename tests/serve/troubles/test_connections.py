@@ -33,16 +33,16 @@ def many_files() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("prefix", [SOFT, HARD], ids=["soft limit 1024", "hard limit 1024"])
-@pytest.mark.parametrize("asked", [False, True], ids=["silent", "after a request"])
+@pytest.mark.parametrize("requested", [False, True], ids=["silent", "after a request"])
 def test_idle_connections(
     start: Starter,
     scale: Scale,
     figures: Figures,
     many_files: None,
     prefix: tuple[str, ...],
-    asked: bool,
+    requested: bool,
 ) -> None:
-    if asked == (prefix == HARD) and not scale.soak:
+    if requested == (prefix == HARD) and not scale.soak:
         pytest.skip("in make soak")
     server = start(prefix=prefix)
     lines_before = len(server.log_text().splitlines())
@@ -51,7 +51,7 @@ def test_idle_connections(
         for _ in range(IDLE):
             try:
                 client = stack.enter_context(Client(server.port))
-                if asked:
+                if requested:
                     client.send(head("GET", LIVE))
                     refused += client.answer() is None
             except OSError:
@@ -66,7 +66,7 @@ def test_idle_connections(
 
 
 def test_keep_alive_is_apart_from_the_head(start: Starter, figures: Figures) -> None:
-    """A connection may be idle for longer than a head may take."""
+    """Check that a connection may be idle for longer than a head may take."""
     server = start(settings={"TIMEOUT": "1"})
     with Client(server.port) as client:
         for _ in range(2):
@@ -100,7 +100,7 @@ def test_idle_connections_end(start: Starter, figures: Figures) -> None:
 
 
 def test_connections_that_are_reset(start: Starter, scale: Scale, figures: Figures) -> None:
-    """A client that vanishes leaves nothing behind: no error, no line of the log."""
+    """Check that a client that vanishes leaves no error and no traceback behind."""
     server = start()
     with trouble(server, figures, growth_mb=16):
         for index in range(10 * scale.rounds):

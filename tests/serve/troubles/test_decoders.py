@@ -29,13 +29,13 @@ def decoders(pid: int) -> list[int]:
 
 def test_killed_under_load(start: Starter, scale: Scale, figures: Figures, tmp_path: Path) -> None:
     server = start()
-    known = questions(server.port, "/v1/gait", [clip(tmp_path, level=v) for v in (0, 128, 255)])
-    known += questions(server.port, "/v1/voice-emotion", [flac(1), flac(2)])
+    catalogue = questions(server.port, "/v1/gait", [clip(tmp_path, level=v) for v in (0, 128, 255)])
+    catalogue += questions(server.port, "/v1/voice-emotion", [flac(1), flac(2)])
     tally, kills = Tally(), 0
     end = time.monotonic() + scale.load_s
     with ThreadPoolExecutor(CLIENTS) as pool:
         for client in range(CLIENTS):
-            shifted = known[client % 5 :] + known[: client % 5]
+            shifted = catalogue[client % 5 :] + catalogue[: client % 5]
             pool.submit(keep_alive_client, server.port, shifted, tally, end)
         while time.monotonic() < end:
             time.sleep(0.3)
@@ -68,19 +68,19 @@ def test_two_that_hang(start: Starter, scale: Scale, figures: Figures, tmp_path:
     hung: list[str] = []
     with trouble(server, figures):
         threads = [threading.Thread(target=lambda: hung.append(ask_clip())) for _ in range(2)]
-        begin = time.monotonic()
+        hung_since = time.monotonic()
         for thread in threads:
             thread.start()
         time.sleep(0.2)
         waits = []
         for _ in range(20):
-            sent = time.monotonic()
+            begin = time.monotonic()
             answer = ask(server.port, post(ROUTE, PICTURE), timeout_s=60)
-            waits.append(time.monotonic() - sent)
+            waits.append(time.monotonic() - begin)
             figures.equal("a picture", answer and answer.status, 200)
         for thread in threads:
             thread.join()
-    hung_s = time.monotonic() - begin
+    hung_s = time.monotonic() - hung_since
     figures.at_least("decoders that hung", len(stopped), 1)
     figures.at_most("longest wait of a picture", max(waits), 0.25, "s")
     figures.at_most("clips of hung decoders answered after", hung_s, 2 * DECODE_S + 2, "s")

@@ -31,15 +31,15 @@ TIMINGS = ("queue", "decode", "run", "encode")
 def test_impatient_clients(start: Starter, scale: Scale, figures: Figures) -> None:
     """Clients give up at any moment; those that stay get the answers to their own pictures."""
     server = start()
-    known = questions(server.port, SLOW, greys(*range(4, 68, 4)))
-    known += questions(server.port, EMBED, colours(48))
-    random.Random(0).shuffle(known)  # the same order in each run
+    catalogue = questions(server.port, SLOW, greys(*range(4, 68, 4)))
+    catalogue += questions(server.port, EMBED, colours(48))
+    random.Random(0).shuffle(catalogue)  # the same order in each run
     tally = Tally()
 
     async def client(number: int) -> None:
         generator = random.Random(number)
         for turn in range(6):
-            question = known[(number * 7 + turn) % len(known)]
+            question = catalogue[(number * 7 + turn) % len(catalogue)]
             patience_s = generator.choice((0.005, 0.05, 0.3, 1.0, 30.0))
             await load.ask_once(server.port, question, tally, patience_s=patience_s)
 
@@ -48,13 +48,13 @@ def test_impatient_clients(start: Starter, scale: Scale, figures: Figures) -> No
 
     with trouble(server, figures):
         asyncio.run(all_clients())
-        answer = ask(server.port, known[0].request)
+        answer = ask(server.port, catalogue[0].request)
     figures.equal("wrong rows", tally.wrong, 0)
     figures.equal("accepted requests lost", tally.lost, 0)
     figures.equal("answers other than 200, 429, 503", sorted(set(tally.other)), [])
     figures.at_least("clients that gave up", tally.gave_up, scale.impatient)
     figures.at_least("clients that were answered", tally.right, scale.impatient)
-    figures.equal("afterwards", answer and load.result_of(answer), known[0].result)
+    figures.equal("afterwards", answer and load.result_of(answer), catalogue[0].result)
 
 
 def test_what_nobody_waits_for_is_ended(start: Starter, figures: Figures) -> None:
@@ -81,7 +81,7 @@ def test_what_nobody_waits_for_is_ended(start: Starter, figures: Figures) -> Non
 
 def test_what_cannot_start_in_time_is_refused_at_once(start: Starter, figures: Figures) -> None:
     server = start(settings={"TIMEOUT": "3"})
-    known = questions(server.port, SLOW, [LONG])  # the server learns how long a run takes
+    catalogue = questions(server.port, SLOW, [LONG])  # the server learns how long a run takes
     lines: list[str] = []
     waits_s: list[float] = []
 
@@ -98,7 +98,7 @@ def test_what_cannot_start_in_time_is_refused_at_once(start: Starter, figures: F
             await asyncio.sleep(0.1)
 
     async def both() -> Tally:
-        burst = load.arrivals(server.port, known, rate=20, seconds=3, patience_s=60)
+        burst = load.arrivals(server.port, catalogue, rate=20, seconds=3, patience_s=60)
         tally, _ = await asyncio.gather(burst, heads())
         return tally
 
@@ -139,7 +139,7 @@ def test_retry_after_and_timings(start: Starter, figures: Figures) -> None:
 
 
 def test_deadlines_of_the_protocol(start: Starter, figures: Figures) -> None:
-    """The parameter `timeout` of an infer request is in microseconds."""
+    """Send the parameter `timeout` of an infer request, in microseconds."""
     server = start()
     questions(server.port, SLOW, [LONG])
     infer = (
@@ -211,16 +211,18 @@ def real(scale: Scale, tmp_path: Path) -> Path:
 
 
 def test_goodput(start: Starter, scale: Scale, figures: Figures, real: Path) -> None:
-    """At ten times the capacity, with clients that give up after 5 s."""
+    """Ask at ten times the capacity, with clients that give up after 5 s."""
     server = start(real, settings={"SLIPWAY_ALLOW_SEEDED": "1"})
-    known = questions(server.port, "/v1/models/background_u2netp", photos(8))
+    catalogue = questions(server.port, "/v1/models/background_u2netp", photos(8))
     clients = 2 * (os.cpu_count() or 1)
-    peak = asyncio.run(load.closed_loop(server.port, known, clients=clients, seconds=scale.load_s))
+    peak = asyncio.run(
+        load.closed_loop(server.port, catalogue, clients=clients, seconds=scale.load_s)
+    )
     peak_rate = peak.right / scale.load_s
 
     async def overload() -> Tally:
         return await load.arrivals(
-            server.port, known, rate=10 * peak_rate, seconds=2 * scale.load_s,
+            server.port, catalogue, rate=10 * peak_rate, seconds=2 * scale.load_s,
             patience_s=PATIENCE_S,
         )  # fmt: skip
 
@@ -235,7 +237,7 @@ def test_goodput(start: Starter, scale: Scale, figures: Figures, real: Path) -> 
 
 
 def test_faces_beside_cut_outs(start: Starter, scale: Scale, figures: Figures, real: Path) -> None:
-    """With cut-outs at four times their capacity."""
+    """Ask for faces, and for cut-outs at four times their capacity."""
     server = start(real, settings={"SLIPWAY_ALLOW_SEEDED": "1"})
     cut_outs = questions(server.port, "/v1/background", photos(4))
     faces = questions(server.port, "/v1/face-emotion", photos(8, height=240, width=320))

@@ -28,11 +28,11 @@ def test_under_keep_alive_load(start: Starter, scale: Scale, figures: Figures) -
     total, codes, longest_s = Tally(), [], 0.0
     for round_number in range(scale.stops):
         server = start()
-        known = questions(server.port, EMBED, colours(32))
+        catalogue = questions(server.port, EMBED, colours(32))
         end = time.monotonic() + 20
         with ThreadPoolExecutor(CLIENTS) as pool:
             for client in range(CLIENTS):
-                shifted = known[client:] + known[:client]
+                shifted = catalogue[client:] + catalogue[:client]
                 pool.submit(keep_alive_client, server.port, shifted, total, end)
             time.sleep(0.4 + 0.037 * round_number)
             begin = time.monotonic()
@@ -48,7 +48,7 @@ def test_under_keep_alive_load(start: Starter, scale: Scale, figures: Figures) -
 
 
 def test_grace(start: Starter, figures: Figures) -> None:
-    """For about two seconds new clients are answered, told to leave, and readiness is refused."""
+    """Check that for two seconds new clients are answered and told to leave; ready is 503."""
     server = start()
     with Client(server.port) as before:
         before.send(head("GET", LIVE))
@@ -106,7 +106,7 @@ def test_with_a_client_that_never_reads(start: Starter, scale: Scale, figures: F
 def test_from_the_first_instant(
     figures: Figures, scale: Scale, tiny: Path, tmp_path: Path, start: Starter
 ) -> None:
-    """A process that is told to stop while it starts does so, without a traceback."""
+    """Stop a process while it starts; it ends without a traceback."""
     codes, longest_s, traces = set(), 0.0, 0
     for delay_ms in range(0, 900 if scale.soak else 600, 50 if scale.soak else 150):
         log = tmp_path / f"early-{delay_ms}.log"

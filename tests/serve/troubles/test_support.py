@@ -1,4 +1,4 @@
-"""What the suite itself measures with."""
+"""The instruments of the suite itself."""
 
 import os
 import subprocess

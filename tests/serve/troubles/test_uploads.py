@@ -44,7 +44,7 @@ def test_stalled_uploads(start: Starter, scale: Scale, figures: Figures) -> None
 
 
 def test_dripping_uploads(start: Starter, scale: Scale, figures: Figures) -> None:
-    """A byte now and then is no upload: it would hold its connection for ever."""
+    """Send a byte now and then, which would hold a connection for ever."""
     server = start(settings={"TIMEOUT": str(TIMEOUT_S)})
     with trouble(server, figures), ExitStack() as stack:
         clients = [stack.enter_context(Client(server.port)) for _ in range(STALLED)]

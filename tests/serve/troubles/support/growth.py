@@ -1,4 +1,4 @@
-"""How much the server grows, and how long others wait, during one trouble."""
+"""Growth of the server, and waiting of other clients, during one trouble."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ PROBE_S = 0.25  # 99th percentile of /v2/health/live during any trouble
 
 @dataclass(slots=True)
 class Trouble:
-    """What one trouble did to the server; filled when it ends."""
+    """Effects of one trouble on the server; filled when it ends."""
 
     before_mb: float  # resident memory before it
     probe: Probe = field(default_factory=Probe)

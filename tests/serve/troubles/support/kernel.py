@@ -1,4 +1,4 @@
-"""What the kernel holds of a server's connections (Linux only)."""
+"""Connections of a server as the kernel sees them (Linux only)."""
 
 from pathlib import Path
 

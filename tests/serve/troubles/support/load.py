@@ -21,14 +21,14 @@ class Question:
 
 def questions(port: int, path: str, bodies: Sequence[bytes]) -> list[Question]:
     """Ask an idle server for the right results, one body after the other."""
-    known = []
+    catalogue = []
     for body in bodies:
         request = post(path, body, RAW)
         answer = ask(port, request)
         assert answer is not None
         assert answer.status == 200, answer.body
-        known.append(Question(request, result_of(answer)))
-    return known
+        catalogue.append(Question(request, result_of(answer)))
+    return catalogue
 
 
 def result_of(answer: Answer) -> Any:
@@ -39,7 +39,7 @@ def result_of(answer: Answer) -> Any:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of many requests."""
+    """Outcomes of many requests."""
 
     right: int = 0
     wrong: int = 0  # 200 with the answer to another question, or a broken one
@@ -103,20 +103,20 @@ async def read_answer(reader: asyncio.StreamReader) -> Answer | None:
 
 
 async def arrivals(
-    port: int, known: Sequence[Question], *, rate: float, seconds: float, patience_s: float
+    port: int, catalogue: Sequence[Question], *, rate: float, seconds: float, patience_s: float
 ) -> Tally:
     """Let clients arrive at a rate per second, whether the server keeps up or not."""
     tally, begin = Tally(), time.monotonic()
     async with asyncio.TaskGroup() as clients:
         for index in range(int(rate * seconds)):
             await asyncio.sleep(max(0.0, begin + index / rate - time.monotonic()))
-            question = known[index % len(known)]
+            question = catalogue[index % len(catalogue)]
             clients.create_task(ask_once(port, question, tally, patience_s=patience_s))
     return tally
 
 
 async def closed_loop(
-    port: int, known: Sequence[Question], *, clients: int, seconds: float
+    port: int, catalogue: Sequence[Question], *, clients: int, seconds: float
 ) -> Tally:
     """Let clients ask one question after the other, each on new connections."""
     tally, end = Tally(), time.monotonic() + seconds
@@ -124,7 +124,7 @@ async def closed_loop(
     async def client(number: int) -> None:
         index = number
         while time.monotonic() < end:
-            await ask_once(port, known[index % len(known)], tally, patience_s=60)
+            await ask_once(port, catalogue[index % len(catalogue)], tally, patience_s=60)
             index += clients
 
     async with asyncio.TaskGroup() as group:
@@ -133,7 +133,7 @@ async def closed_loop(
     return tally
 
 
-def keep_alive_client(port: int, known: Sequence[Question], tally: Tally, end: float) -> None:
+def keep_alive_client(port: int, catalogue: Sequence[Question], tally: Tally, end: float) -> None:
     """Ask on one connection until the server ends it, or until a time; then connect anew.
 
     A request that was sent in full while the server had not announced the end is accepted.
@@ -147,7 +147,7 @@ def keep_alive_client(port: int, known: Sequence[Question], tally: Tally, end: f
         with client:
             goes_on = True
             while goes_on and time.monotonic() < end:
-                question = known[index % len(known)]
+                question = catalogue[index % len(catalogue)]
                 index += 1
                 begin = time.monotonic()
                 try:
