@@ -16,6 +16,7 @@ from serve.http.budget import ByteBudget
 from serve.http.cors import BoundedCors
 from serve.http.log.requests import REQUEST_ID, RequestLog
 from serve.http.pieces import Pieces
+from serve.http.proxies import BasePath, TrustedProxies
 from serve.http.stop import Stop
 from serve.protocol_v2 import routes as protocol
 from serve.protocol_v2.infer import HEADER_LENGTH
@@ -157,11 +158,16 @@ def _allowed_headers(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def _middleware(settings: Settings) -> list[Middleware]:
     """Return the layers around the routes, from the outermost."""
-    log, pieces = Middleware(RequestLog), Middleware(Pieces)
+    outer = [
+        Middleware(RequestLog),
+        Middleware(TrustedProxies, settings.trusted_proxies, with_prefix=not settings.base_path),
+        Middleware(BasePath, settings.base_path),
+    ]
+    pieces = Middleware(Pieces)
     if not settings.cors_origins:
-        return [log, pieces]
+        return [*outer, pieces]
     return [
-        log,
+        *outer,
         Middleware(
             BoundedCors,
             allow_origins=settings.cors_origins,

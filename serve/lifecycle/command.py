@@ -86,6 +86,7 @@ def _serve(
         server_header=False,
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # uvicorn believes any client of this machine
     )
     server = Server(
         config,

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,9 @@ from runtime.tasks.soft_voting import parse_weights
 from serve.text.integers import parse_integer
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a token of RFC 9110
+
+
+_BASE_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]{1,64}){1,8}")
 
 
 class SettingsError(SlipwayError):
@@ -98,8 +102,27 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def _base_path(text: str) -> str | None:
+    path = text.rstrip("/")
+    return path if _BASE_PATH.fullmatch(path) else None
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...] | None:
+    try:
+        return tuple(map(ip_network, _words(text)))
+    except ValueError:
+        return None
+
+
 PATH = Kind("a path", "DIR", Path)
 ADDRESS = Kind("an address", "HOST", str)
+BASE_PATH = Kind("a path as /emotion, of letters, digits and . _ ~ -", "PATH", _base_path)
+NETWORKS = Kind(
+    "addresses or networks, separated by commas",
+    "NETWORK,...",
+    _networks,
+    lambda networks: ", ".join(map(str, networks)),
+)
 LOG = Kind("text, json or off", "FORM", {"text": "text", "json": "json", "off": "off"}.get)
 FLAG = Kind("0 or 1", "0|1", {"0": False, "1": True}.get, lambda value: str(int(value)))
 MODEL = Kind(

@@ -1,6 +1,7 @@
 """The table of settings: a field each, with its default, variable, kind and help."""
 
 from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
@@ -88,6 +89,21 @@ class Settings:
             "SLIPWAY_LOG",
             kinds.LOG,
             "a line for each request; faults are logged always",
+        ),
+    )
+    base_path: str = field(
+        default="",
+        metadata=row(
+            _PLACE, "SLIPWAY_BASE_PATH", kinds.BASE_PATH, "path that all routes begin with"
+        ),
+    )
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = field(
+        default=(),
+        metadata=row(
+            _PLACE,
+            "SLIPWAY_TRUSTED_PROXIES",
+            kinds.NETWORKS,
+            "proxies whose `X-Forwarded-For`, `-Proto` and `-Prefix` are believed",
         ),
     )
     cors_origins: tuple[str, ...] = field(
