@@ -5,11 +5,6 @@ a message ends, one request at a time, and counts what is no body.
 """
 
 import asyncio
-import fcntl
-import socket
-import struct
-import termios
-from collections.abc import Callable
 from typing import Any
 
 import httptools
@@ -18,50 +13,17 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from serve.http.framing import body_bytes, end_of_slice, is_chunked, refuse_head
+from serve.http.framing import body_bytes, is_chunked, refuse_head
+from serve.http.inbox import Inbox
 from serve.http.limits import Refusal
+from serve.http.overhead import Overhead
 from serve.http.refusals import encode_refusal
 from serve.http.registry import Connections, Phase
+from serve.http.wire import Delivery, Wire
 
 ABORT = "slipway.abort"  # the ASGI extension with a function that resets the connection
 SLICE_BYTES = (512, 16384)  # of a message without Content-Length: of many chunks, of few
 EVENTS = 64  # slices and chunks of one connection in one turn of the event loop
-CONTINUE = b"HTTP/1.1 100 "
-CHUNK_BYTES = 12  # of the two lines around a chunk, without an extension
-
-
-class Wire:
-    """A transport that counts what is written, and sends a head with the start of its body."""
-
-    __slots__ = ("_head", "_transport", "close", "holds_head", "is_closing", "written_bytes")
-
-    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
-        self._transport = transport
-        self.close = close
-        self.is_closing = transport.is_closing
-        self.holds_head = False  # the next bytes are a head
-        self.written_bytes = 0
-        self._head = b""
-
-    def write(self, data: bytes) -> None:
-        """Send now what the kernel takes, and the rest later; a head waits for its body."""
-        self.written_bytes += len(data)
-        if self.holds_head and not data.startswith(CONTINUE):
-            self.holds_head = False
-            self._head = data
-            return
-        if self._head:
-            data, self._head = self._head + data, b""
-        self._transport.write(data)
-
-    def flush(self) -> None:
-        """Send a head that has no body."""
-        if self._head:
-            self._transport.write(self._head)
-            self._head = b""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
 
 
 class Flow(FlowControl):
@@ -101,32 +63,26 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         self.since = self.loop.time()
         self.unwritten = 0
         self.is_held = False  # the body waits for the application
-        self._received = b""
-        self._position = 0  # in what was received
-        self._tail = b""  # up to three bytes before the position
+        self._inbox = Inbox()
+        self._overhead = Overhead()  # of this message
         self._is_scheduled = False
         self._is_paused = False
         self._is_replaying = False  # a head goes to a second parser
         self._body_left = 0  # of a body with Content-Length
-        self._overhead_bytes = 0  # of this message: what is no body
-        self._has_begun = False  # a message has; between two there may be empty lines
         self._is_chunked = False
-        self._chunks = 0  # of this message
         self._events = 0  # slices and chunks of this turn
-        self._fields = 0  # of this message
         self._slice_bytes = SLICE_BYTES[1]
         self._discarded_bytes = 0
         self._is_lingering = False
         self._refusal: Refusal | None = None
         self._measured_bytes = 0  # written when `unwritten` was measured
-        self._delivered = (0, 0.0)  # bytes that the client took, and when that was measured
-        self._waiting_since: tuple[int, float] | None = None  # bytes and time, of an answer
+        self._delivery: Delivery | None = None  # while the client has bytes to take
 
     @property
     def unread(self) -> int:
         """Return the bytes received that the application has not taken."""
         body = len(self.cycle.body) if self.cycle else 0
-        return len(self._received) - self._position + body
+        return len(self._inbox) + body
 
     # the transport
 
@@ -142,7 +98,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application."""
         self.registry.discard(self)
-        self._received = b""
+        self._inbox.clear()
         super().connection_lost(exc)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -151,13 +107,10 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take the bytes that arrived."""
-        data = bytes(self.registry.buffer[:nbytes])
         if self.phase is Phase.CLOSING:
             self._discard(nbytes)
             return
-        if self._position < len(self._received):
-            data = self._received[self._position :] + data
-        self._received, self._position = data, 0
+        self._inbox.add(bytes(self.registry.buffer[:nbytes]))
         self.advance()
 
     # the stream
@@ -167,7 +120,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         self._events = 0
         while self._may_parse() and self._events < EVENTS:
             self._parse_slice()
-        left = self.parser is not None and self._position < len(self._received)
+        left = bool(self._inbox)
         if left and self._may_parse() and not self._is_scheduled:
             self._is_scheduled = True
             self.loop.call_soon(self._next_turn)
@@ -179,7 +132,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     def _may_parse(self) -> bool:
         return (
-            self._position < len(self._received)
+            bool(self._inbox)
             and not self.is_held
             and self.parser is not None
             and self.phase is not Phase.CLOSING
@@ -192,30 +145,22 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
             (self.wire.pause_reading if paused else self.wire.resume_reading)()
 
     def _parse_slice(self) -> None:
-        data, start = self._received, self._position
-        if self._body_left:
-            end = min(len(data), start + self._body_left, start + self.limits.read_bytes)
-            self._body_left -= end - start
-            self._tail = b""
-        else:
-            end = end_of_slice(data, start, self._tail, self._slice_bytes)
-            self._tail = (
-                data[max(start, end - 3) : end]
-                if end - start > 2
-                else ((self._tail + data[start:end])[-3:])
-            )
-            self._overhead_bytes += end - start
         events = self._events
         self._events += 1
-        self._position = end
-        self._feed(data if (start, end) == (0, len(data)) else memoryview(data)[start:end])
+        if self._body_left:
+            data = self._inbox.take(min(self._body_left, self.limits.read_bytes))
+            self._body_left -= len(data)
+        else:
+            data = self._inbox.take_to_end(self._slice_bytes)
+            self._overhead.size_bytes += len(data)
+        self._feed(data)
         if self.phase is Phase.CLOSING or self.parser is None:
             return
         many = self._events - events > EVENTS
         self._slice_bytes = SLICE_BYTES[0 if many else 1]
-        if end == len(data):
-            self._received, self._position = b"", 0
-        self._check_overhead()
+        refusal = self._overhead.refuse(self.limits)
+        if refusal is not None:
+            self.refuse(refusal)
 
     def _feed(self, data: bytes | memoryview) -> None:
         try:
@@ -234,7 +179,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         """Go on with a parser that knows the framing of the body, and of no upgrade."""
         self.parser = httptools.HttpRequestParser(self)
         if not self.cycle.more_body:
-            self._forget_message()
+            self._overhead = Overhead()
             self.cycle.message_event.set()
             return
         framing = b"".join(
@@ -246,17 +191,6 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         self.parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n")
         self._is_replaying = False
 
-    def _check_overhead(self) -> None:
-        allowed = self.limits.head_bytes + CHUNK_BYTES * self._chunks
-        if self._overhead_bytes > allowed and not self._has_begun:
-            self.refuse(Refusal(400, f"{self._overhead_bytes} bytes of empty lines; allowed: none"))
-        elif self._overhead_bytes > allowed:
-            limit = self.limits.head_bytes
-            self.refuse(Refusal(431, f"more than {limit} bytes of header fields; allowed: {limit}"))
-        elif self._fields > self.limits.head_fields:
-            limit = self.limits.head_fields
-            self.refuse(Refusal(431, f"more than {limit} header fields; allowed: {limit}"))
-
     # the parser's events
 
     def on_message_begin(self) -> None:
@@ -265,7 +199,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
             return
         super().on_message_begin()
         self.scope["extensions"] = {ABORT: {"abort": self.abort}}
-        self._has_begun = True
+        self._overhead.has_begun = True
         if self.phase is not Phase.HEAD:
             self._enter(Phase.HEAD)
 
@@ -278,7 +212,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         """Collect a field of the head; those of the trailers are dropped (RFC 9110, 6.5.1)."""
         if self._is_replaying:
             return
-        self._fields += 1
+        self._overhead.fields += 1
         if self.phase is Phase.HEAD:
             super().on_header(name, value)
 
@@ -289,36 +223,36 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         self._refusal = self._refuse_head()
         if self._refusal is not None:
             return
-        super().on_headers_complete()
+        try:
+            super().on_headers_complete()
+        except (httptools.HttpParserInvalidURLError, UnicodeError, AttributeError):
+            self._refusal = Refusal(400, "malformed target; allowed: a path, or a URL with one")
+            return
         if self.registry.draining:
             self.cycle.keep_alive = False
         self._body_left = body_bytes(self.headers)
         self._is_chunked = is_chunked(self.headers)
         self.cycle.more_body = bool(self._body_left) or self._is_chunked
         self.wire.holds_head = True
+        self._discarded_bytes = 0
         self._enter(Phase.REQUEST)
 
     def _refuse_head(self) -> Refusal | None:
-        if self._fields > self.limits.head_fields:
-            limit = self.limits.head_fields
-            return Refusal(431, f"{self._fields} header fields; allowed: {limit}")
-        if self._overhead_bytes > self.limits.head_bytes:
-            limit = self.limits.head_bytes
-            return Refusal(431, f"a head of {self._overhead_bytes} bytes; allowed: {limit}")
         if self.parser.get_method() == b"CONNECT":
             return Refusal(501, "method CONNECT; allowed: GET and POST")
-        return refuse_head(self.parser.get_http_version(), self.headers)
+        version = self.parser.get_http_version()
+        return self._overhead.refuse(self.limits) or refuse_head(version, self.headers)
 
     def on_chunk_header(self) -> None:
         """Count the chunk."""
-        self._chunks += 1
+        self._overhead.chunks += 1
         self._events += 1
 
     def on_body(self, body: bytes) -> None:
         """Collect a part of the body; hold the rest until the application asks for it."""
         cycle = self.cycle
         if self._is_chunked:
-            self._overhead_bytes -= len(body)
+            self._overhead.size_bytes -= len(body)
         if cycle.response_complete:
             self._discard(len(body))
             return
@@ -330,15 +264,11 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         """Tell the application that the body is complete; another request may follow."""
         if self._is_replaying or self._refusal is not None or self.parser.should_upgrade():
             return
-        self._forget_message()
+        self._overhead = Overhead()
         super().on_message_complete()
         if self.cycle.response_complete:
             self.cycle.more_body = False
             self._enter(Phase.IDLE)
-
-    def _forget_message(self) -> None:
-        self._has_begun = False
-        self._overhead_bytes = self._chunks = self._fields = 0
 
     def on_response_complete(self) -> None:
         """Expect the next request, or the rest of a refused body."""
@@ -383,7 +313,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         self._is_lingering = True
         self.wire.flush()
         self._enter(Phase.CLOSING)
-        self._received, self._position = b"", 0
+        self._inbox.clear()
         if not self.wire.is_closing():
             self._transport.write_eof()
         self._pause(False)
@@ -403,11 +333,8 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         self._transport.close()
 
     def abort(self) -> None:
-        """Reset the connection: what is not written yet is lost, in the kernel too."""
-        connection = self._transport.get_extra_info("socket")
-        if connection.fileno() >= 0:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._transport.abort()
+        """Reset the connection: what is not written yet is lost."""
+        self.wire.reset()
 
     def shutdown(self) -> None:
         """Answer what is in progress, then close: uvicorn's own stop."""
@@ -426,7 +353,8 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         """End the connection if a deadline is over; measure what is not written."""
         if self.unwritten or self._measured_bytes != self.wire.written_bytes:
             self._measured_bytes = self.wire.written_bytes
-            self.unwritten = self._measure_unwritten()
+            self.wire.flush()  # an application that begins its answer and takes time for the rest
+            self.unwritten = self.wire.unwritten()
         if self._is_overdue(now - self.since):
             self.close()
         elif not self._takes_its_answer(now):
@@ -445,28 +373,15 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
             case _:
                 return False
 
-    def _measure_unwritten(self) -> int:
-        """Return the bytes that wait in the transport and in the kernel."""
-        waiting: int = self._transport.get_write_buffer_size()
-        connection = self._transport.get_extra_info("socket")
-        if connection.fileno() < 0:
-            return waiting
-        (queued,) = struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))
-        return waiting + int(queued)
-
     def _takes_its_answer(self, now: float) -> bool:
         """Return whether the client took bytes within the timeout, and at the least rate."""
-        delivered = self.wire.written_bytes - self.unwritten
+        taken_bytes = self.wire.written_bytes - self.unwritten
         if not self.unwritten:
-            self._waiting_since = None
+            self._delivery = None
             return True
-        if self._waiting_since is None:
-            self._waiting_since = self._delivered = (delivered, now)
-        if delivered > self._delivered[0]:
-            self._delivered = (delivered, now)
-        first_bytes, first = self._waiting_since
-        owed_bytes = (now - first - self.limits.timeout_s) * self.limits.answer_bytes_per_s
-        return (
-            now - self._delivered[1] <= self.limits.timeout_s
-            and delivered - first_bytes >= owed_bytes
+        if self._delivery is None:
+            self._delivery = Delivery.begin(taken_bytes, now)
+        limits = self.limits
+        return self._delivery.goes_on(
+            taken_bytes, now, timeout_s=limits.timeout_s, rate=limits.answer_bytes_per_s
         )

@@ -113,11 +113,11 @@ class Connections:
             self._crowded = False
 
     def _make_room(self, newcomer: Peer) -> None:
-        """Reset the connections that are longest without a request; the newcomer if none is."""
+        """Close the connections that are longest without a request; the newcomer if none is."""
         idle = sorted(self._in_phase(Phase.IDLE, Phase.HEAD), key=lambda peer: peer.since)
         oldest = [peer for peer in idle if peer is not newcomer][:CLOSED_AT_ONCE]
         for peer in oldest or [newcomer]:
-            peer.abort()
+            peer.close()
             self.discard(peer)
         if not self._crowded:
             self._crowded = True
