@@ -77,6 +77,8 @@ def _run(
     recipe = recipe_file.recipe
     report("load")
     reference = load_reference(inputs, recipe_file)
+    for note in reference.samples.notes:
+        report(f"calibration: {note}")
     if reference.trial is not None:
         report(reference.trial)
     labelled = similarity.read_labelled_images(inputs.pairs, recipe, reference.loaded)

@@ -5,7 +5,7 @@ on the validation samples. Fidelity is reported on the test samples, which the s
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class SampleSets:
     calibration: Samples
     validation: Samples
     test: Samples
+    notes: tuple[str, ...] = ()  # sentences about the user's files: unused, passed over, damaged
 
 
 def collate(samples: Sequence[Feeds]) -> dict[str, NDArray[Any]]:
@@ -105,6 +106,8 @@ class MediaFiles:
 
     directory: Path
     paths: Mapping[str, Path]  # by content hash, in hash order: equal files count once
+    copies: int = 0  # files of a content that another has as well
+    others: tuple[Path, ...] = ()  # files of other suffixes
 
     @property
     def digest(self) -> str:
@@ -129,13 +132,19 @@ def find_media(directory: Path, recipe: Recipe) -> MediaFiles:
     if not directory.is_dir():
         raise CalibrationError(f"{directory}: no such directory")
     suffixes = MODALITIES[recipe.media].suffixes
-    paths = (
+    files = [
         path
-        for path in directory.rglob("*")
-        if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    ]
+    paths = [path for path in files if path.suffix.lower() in suffixes]
+    paths_by_hash = {sha256(path): path for path in paths}
+    return MediaFiles(
+        directory,
+        dict(sorted(paths_by_hash.items())),
+        copies=len(paths) - len(paths_by_hash),
+        others=tuple(path for path in files if path.suffix.lower() not in suffixes),
     )
-    paths_by_hash = {sha256(path): path for path in sorted(paths)}
-    return MediaFiles(directory, dict(sorted(paths_by_hash.items())))
 
 
 def sample_sets(files: MediaFiles | None, recipe: Recipe, loaded: Loaded) -> SampleSets:
@@ -166,14 +175,36 @@ def from_files(files: MediaFiles, recipe: Recipe, loaded: Loaded) -> SampleSets:
             f"needed: at least {MIN_FILES}"
         )
     paths = list(files.paths.values())
+    warnings: dict[str, list[Path]] = {}  # the files of each
     calibration, validation, test = (
         tuple(
-            _read(path, number, modality, loaded)
+            _read(path, number, modality, loaded, warnings)
             for number, path in enumerate(paths[first::3][:MAX_FILES_PER_SET])
         )
         for first in range(3)
     )
-    return SampleSets(files.digest, calibration, validation, test)
+    notes = (*_unused(files, modality.noun), *_warning_notes(warnings))
+    return SampleSets(files.digest, calibration, validation, test, notes)
+
+
+def _unused(files: MediaFiles, noun: str) -> Iterator[str]:
+    """Yield a sentence for each reason why files of the folder are not used."""
+    more = len(files.paths) - 3 * MAX_FILES_PER_SET
+    if more > 0:
+        yield f"{more} more {noun} than are used, at most {3 * MAX_FILES_PER_SET}"
+    if files.copies:
+        yield f"{files.copies} {noun} have the content of another, and count once"
+    if files.others:
+        yield f"passed over {len(files.others)} files of other suffixes: {_names(files.others)}"
+
+
+def _warning_notes(warnings: Mapping[str, Sequence[Path]]) -> Iterator[str]:
+    for warning, paths in warnings.items():
+        yield f"{len(paths)} files ({_names(paths)}): {warning}"
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return ", ".join(path.name for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
 
 
 def complete_calibration(sets: SampleSets, recipe: Recipe, loaded: Loaded) -> SampleSets:
@@ -190,10 +221,19 @@ def complete_calibration(sets: SampleSets, recipe: Recipe, loaded: Loaded) -> Sa
     return replace(sets, source=f"{sets.source}+synthetic", calibration=calibration)
 
 
-def _read(path: Path, number: int, modality: Modality, loaded: Loaded) -> Feeds:
-    """Decode and preprocess a file; its number in the set selects the condition of a clip."""
+def _read(
+    path: Path, number: int, modality: Modality, loaded: Loaded, warnings: dict[str, list[Path]]
+) -> Feeds:
+    """Decode and preprocess a file; its number in the set selects the condition of a clip.
+
+    Adds the file to each of its warnings.
+    """
+
+    def warn(warning: str) -> None:
+        warnings.setdefault(warning, []).append(path)
+
     try:
-        medium = modality.with_condition(modality.read(path.read_bytes()), number)
-        return modality.to_feeds(medium, loaded)
+        medium = modality.with_condition(modality.read(path.read_bytes(), warn), number)
+        return modality.to_feeds(medium, loaded, warn)
     except InputError as error:
         raise CalibrationError(f"{path}: {error}") from error

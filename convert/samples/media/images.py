@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from convert.errors import VerificationError
 from convert.recipe import Loaded
 from convert.samples import procedural
-from convert.samples.media.modality import Modality
+from convert.samples.media.modality import Modality, Warn, ignore_warning
 from runtime.arrays import Image
 from runtime.engine.session import Feeds
-from runtime.media.images.decode import decode_image
+from runtime.media.images.decode import decode_photo
 from runtime.media.images.preprocess import preprocess
 from runtime.media.suffixes import IMAGES
 
@@ -26,14 +26,22 @@ def images(kind: Literal["scene", "face"]) -> Modality:
         noun="images",
         suffixes=IMAGES,
         generate=partial(procedural.generate_images, kind),
-        read=decode_image,
+        read=_read,
         simplify=_simplify,
         encode=_encode_png,
         to_feeds=_to_feeds,
     )
 
 
-def _to_feeds(image: Image, loaded: Loaded) -> Feeds:
+def _read(data: bytes, warn: Warn = ignore_warning) -> Image:
+    photo = decode_photo(data)
+    for warning in photo.warnings:
+        warn(warning)
+    return photo.pixels
+
+
+def _to_feeds(image: Image, loaded: Loaded, warn: Warn = ignore_warning) -> Feeds:
+    del warn
     (tensor,) = loaded.input.tensors
     return {tensor.name: preprocess(image, loaded.preprocess)[np.newaxis]}
 

@@ -2,10 +2,33 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from convert.recipe import Loaded
 from runtime.engine.session import Feeds
+
+Warn = Callable[[str], None]  # takes a sentence about a file
+
+
+def ignore_warning(warning: str) -> None:
+    """Drop a warning about a file."""
+    del warning
+
+
+class Reader(Protocol):
+    """Decode a file as served; raises InputError."""
+
+    def __call__(self, data: bytes, /, warn: Warn = ignore_warning) -> Any:
+        """Return the medium, and tell what its reader should know."""
+        ...
+
+
+class FeedMaker(Protocol):
+    """Preprocess a medium as served."""
+
+    def __call__(self, medium: Any, loaded: Loaded, /, warn: Warn = ignore_warning) -> Feeds:
+        """Return arrays of batch axis 1, and tell what the reader of the file should know."""
+        ...
 
 
 def _unchanged(medium: Any, number: int) -> Any:
@@ -29,10 +52,10 @@ class Modality:
     noun: str  # plural, for messages: "images"
     suffixes: frozenset[str]  # of the files that are read from a folder
     generate: Callable[[int, int], list[Any]]  # (split, count) to synthetic media
-    read: Callable[[bytes], Any]  # decodes a file as served; raises InputError
+    read: Reader
     simplify: Callable[[Any], Any]  # removes detail, so that the encoded file is small
     encode: Callable[[Any], bytes]  # to a file that `read` takes
-    to_feeds: Callable[[Any, Loaded], Feeds]  # preprocesses as served; batch axis 1
+    to_feeds: FeedMaker
     # sets the clinical condition of patient number i; media without conditions are unchanged
     with_condition: Callable[[Any, int], Any] = _unchanged
     # the model's name for that condition; None: nothing is known about the patient

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from convert.recipe import Loaded
-from convert.samples.media.modality import Modality
+from convert.samples.media.modality import Modality, Warn, ignore_warning
 from convert.samples.procedural.sentences import generate_sentences
 from runtime.artifact.manifest import VOCABULARY, Tokenize
 from runtime.engine.session import Feeds
@@ -27,7 +27,8 @@ def sentences() -> Modality:
     )
 
 
-def _decode(data: bytes) -> str:
+def _decode(data: bytes, warn: Warn = ignore_warning) -> str:
+    del warn
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -37,7 +38,8 @@ def _decode(data: bytes) -> str:
     return text
 
 
-def _to_feeds(text: str, loaded: Loaded) -> Feeds:
+def _to_feeds(text: str, loaded: Loaded, warn: Warn = ignore_warning) -> Feeds:
+    del warn
     (step,) = loaded.preprocess
     assert isinstance(step, Tokenize)  # the spec of sentence-similarity allows no other step
     tokenizer = _tokenizer(loaded.assets[VOCABULARY], step.lowercase)

@@ -8,7 +8,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from convert.recipe import Loaded
-from convert.samples.media.modality import Modality
+from convert.samples.media.modality import Modality, Warn, ignore_warning
 from convert.samples.procedural.voices import SAMPLING_RATE, generate_voices
 from runtime.arrays import Waveform
 from runtime.artifact.manifest import Resample
@@ -32,7 +32,7 @@ def voices() -> Modality:
     )
 
 
-def _keep_encoded(data: bytes) -> bytes:
+def _keep_encoded(data: bytes, warn: Warn = ignore_warning) -> bytes:
     """Return the file: `_to_feeds` decodes it, because the model decides the sampling rate."""
     return data
 
@@ -41,11 +41,11 @@ def _simplify(waveform: Waveform) -> Waveform:
     return waveform[: SAMPLING_RATE * SIMPLE_SECONDS]
 
 
-def _to_feeds(sound: bytes | Waveform, loaded: Loaded) -> Feeds:
+def _to_feeds(sound: bytes | Waveform, loaded: Loaded, warn: Warn = ignore_warning) -> Feeds:
     (step,) = loaded.preprocess
     assert isinstance(step, Resample)  # the spec of audio-classification allows no other step
     if isinstance(sound, bytes):
-        waveform = decode_audio(sound, sampling_rate=step.sampling_rate)
+        waveform = decode_audio(sound, sampling_rate=step.sampling_rate, warn=warn)
     else:
         waveform = resample(sound, SAMPLING_RATE, step.sampling_rate)
     (tensor,) = loaded.input.tensors

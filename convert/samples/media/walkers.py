@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convert.errors import VerificationError
 from convert.recipe import Loaded
-from convert.samples.media.modality import Modality
+from convert.samples.media.modality import Modality, Warn, ignore_warning
 from convert.samples.walkers import generate_clip
 from runtime.artifact.conditions import Conditions, read_conditions
 from runtime.artifact.manifest import CONDITIONS, SampleFrames
@@ -44,7 +44,7 @@ def walkers() -> Modality:
         noun="clips",
         suffixes=CLIPS,
         generate=_generate,
-        read=GaitClip,
+        read=_read,
         simplify=_simplify,
         encode=_encode,
         to_feeds=_to_feeds,
@@ -100,12 +100,20 @@ def _encode(clip: GaitClip) -> bytes:
         return path.read_bytes()
 
 
-def _to_feeds(clip: GaitClip, loaded: Loaded) -> Feeds:
+def _read(data: bytes, warn: Warn = ignore_warning) -> GaitClip:
+    del warn  # the clip is decoded later
+    return GaitClip(data)
+
+
+def _to_feeds(clip: GaitClip, loaded: Loaded, warn: Warn = ignore_warning) -> Feeds:
     step = loaded.preprocess[0]
     assert isinstance(step, SampleFrames)  # the spec of video-classification begins with it
     steps = loaded.preprocess
     if isinstance(clip.media, bytes):
-        frames = sample_frames(clip.media, count=step.count, steps=steps).frames
+        sampled = sample_frames(clip.media, count=step.count, steps=steps)
+        frames = sampled.frames
+        for warning in sampled.warnings:
+            warn(warning)
     else:
         frames = sample_array(clip.media, count=step.count, steps=steps).frames
     frames_tensor, *condition_tensors = loaded.input.tensors

@@ -73,7 +73,13 @@ def ignore_warning(warning: str) -> None:
     """Drop a warning about a sound."""
 
 
-def decode_audio(data: bytes, *, sampling_rate: int, max_seconds: float = 30.0) -> Waveform:
+def decode_audio(
+    data: bytes,
+    *,
+    sampling_rate: int,
+    max_seconds: float = 30.0,
+    warn: Callable[[str], None] = ignore_warning,
+) -> Waveform:
     """Decode a sound to one channel, as librosa.load(sr=..., mono=True).
 
     A file that is cut off is decoded as far as it goes, if its format allows that. Files that were
@@ -84,6 +90,7 @@ def decode_audio(data: bytes, *, sampling_rate: int, max_seconds: float = 30.0) 
         data: a whole file; its first bytes decide the container.
         sampling_rate: of the result, in Hz.
         max_seconds: longest sound. The header's claim is checked first, then the decoded length.
+        warn: called with each warning about the sound, an ASCII sentence.
 
     Returns:
         (S,) float32, full scale 1. Overshoots of a lossy codec or of the filter are not clipped.
@@ -95,7 +102,9 @@ def decode_audio(data: bytes, *, sampling_rate: int, max_seconds: float = 30.0) 
 
     Source: librosa.load 0.11, res_type "soxr_hq".
     """
-    return concatenate(stream_audio(data, sampling_rate=sampling_rate, max_seconds=max_seconds))
+    return concatenate(
+        stream_audio(data, sampling_rate=sampling_rate, max_seconds=max_seconds, warn=warn)
+    )
 
 
 def stream_audio(
