@@ -57,7 +57,10 @@ def test_unused_files_and_warnings_are_told(tmp_path: Path, monkeypatch: Any) ->
 def test_every_kind_takes_a_listener(tmp_path: Path) -> None:
     for modality in MODALITIES.values():
         (medium,) = modality.generate(1, 1)
-        assert modality.read(modality.encode(modality.simplify(medium)), [].append) is not None
+        sentences: list[str] = []
+        encoded = modality.encode(modality.simplify(medium))
+        assert modality.read(encoded, sentences.append) is not None
+        assert sentences == []
 
 
 def test_an_unreadable_file_still_stops(tmp_path: Path) -> None:
