@@ -118,7 +118,7 @@ class Settings:
             _PLACE,
             "CORS_HEADERS",
             kinds.HEADER_NAMES,
-            "headers that those pages may send besides `Content-Type` and "
+            "headers that those pages may send besides `Content-Type`, `X-Request-Timeout` and "
             "`Inference-Header-Content-Length`",
         ),
     )

@@ -13,6 +13,8 @@ from serve.scheduling.slots import Slots
 from serve.scheduling.stopwatch import Stopwatch
 from serve.scheduling.workers import Workers
 
+TIMEOUT_S = 5  # a broken job fails a test after this instead of hanging it
+
 
 class ManualWorkers:
     """Functions that were handed over and did not begin."""
@@ -70,7 +72,7 @@ def test_work_that_was_stopped_before_a_thread_took_it_is_not_done() -> None:
             await job.result
         assert not log
 
-    asyncio.run(scenario())
+    asyncio.run(asyncio.wait_for(scenario(), TIMEOUT_S))
 
 
 def test_a_deadline_ends_what_waits_for_its_first_turn_alone() -> None:
@@ -90,7 +92,7 @@ def test_a_deadline_ends_what_waits_for_its_first_turn_alone() -> None:
         assert await job.result == "files"
         assert log == ["file"] * 2
 
-    asyncio.run(scenario())
+    asyncio.run(asyncio.wait_for(scenario(), TIMEOUT_S))
 
 
 def test_the_time_of_a_turn_is_the_mean_over_the_files() -> None:
@@ -111,4 +113,4 @@ def test_the_time_of_a_turn_is_the_mean_over_the_files() -> None:
         assert job.turn_s == pytest.approx(1.0)
         assert job.call.stopwatch.queue_s == pytest.approx(50.0)
 
-    asyncio.run(scenario())
+    asyncio.run(asyncio.wait_for(scenario(), TIMEOUT_S))
