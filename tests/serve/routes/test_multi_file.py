@@ -9,6 +9,7 @@ import httpx
 import orjson
 import pytest
 
+from runtime.errors import CancelledError
 from serve.repository.provenance import AnswerProvenance
 from serve.routes import multi_file
 from serve.routes.replies import JsonReply
@@ -203,6 +204,16 @@ def test_a_server_fault_in_one_file_does_not_lose_the_others(
     assert answers[0] == {"error": "internal error", "status": 500}
     assert answers[1]["result"] == {"size": len(BRIGHT)}
     assert "an output is no number" in caplog.text
+
+
+def test_the_files_after_a_cancelled_one_are_not_answered() -> None:
+    def answer(upload: Upload) -> JsonReply:
+        raise CancelledError
+
+    turns = multi_file.answer_each([Upload((DARK,), {})] * 2, answer=answer)
+    assert next(turns) == 2
+    with pytest.raises(CancelledError):
+        next(turns)
 
 
 def test_the_header_of_a_batch_says_that_weights_are_seeded(tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
+from runtime.engine.cancellation import Cancellation
 from runtime.engine.resources import cpu_count
 from runtime.engine.session import Session
 from runtime.errors import CancelledError
+from runtime.media.isolation.pool import IsolatedDecoders
 from serve.settings import Settings
 from tests.runtime.support.recordings import sound, tone
 from tests.serve.support.server import running
@@ -69,6 +71,12 @@ def sending(client: httpx.Client, path: str, body: bytes) -> Iterator[socket.soc
         head = f"POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body)
         yield connection
+
+
+def let_the_loop_see(client: httpx.Client) -> None:
+    """Return when the event loop has handled that a client left, which takes it a few turns."""
+    for _ in range(5):
+        client.get("/health")
 
 
 def stages(response: httpx.Response) -> dict[str, float]:
@@ -174,7 +182,7 @@ def test_a_request_whose_client_left_while_it_waited_is_not_run(
     with busy(client, runs):
         with sending(client, FAST_PATH, DARK):
             pass
-        client.get("/health")  # the event loop has seen the client leave
+        let_the_loop_see(client)
     ends = [runs.ends.get(timeout=TIMEOUT_S) for _ in range(cpu_count())]
     assert all(isinstance(end, CancelledError) for end in ends)
     assert client.post(FAST_PATH, content=BRIGHT).status_code == 200
@@ -227,6 +235,27 @@ def test_a_sound_takes_a_slot_for_its_runs_alone(
         response = answer.result(timeout=TIMEOUT_S)
     assert response.status_code == 200
     assert stages(response)["queue"] > 100
+
+
+def test_a_decoder_is_stopped_when_its_client_leaves(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancellations: queue.SimpleQueue[Cancellation] = queue.SimpleQueue()
+    stopped_by = IsolatedDecoders.stopped_by
+
+    def watched(decoders: IsolatedDecoders, cancellation: Cancellation) -> IsolatedDecoders:
+        cancellations.put(cancellation)
+        return stopped_by(decoders, cancellation)
+
+    monkeypatch.setattr(IsolatedDecoders, "stopped_by", watched)
+    with busy(client, Runs(monkeypatch)):
+        for _ in range(cpu_count()):
+            cancellations.get(timeout=TIMEOUT_S)  # of what keeps the CPUs busy
+        with sending(client, "/v1/voice-emotion", sound(tone())):
+            cancellation = cancellations.get(timeout=TIMEOUT_S)
+            assert not cancellation.cancelled
+        let_the_loop_see(client)
+        assert cancellation.cancelled
 
 
 def test_the_timeout_of_an_infer_request(

@@ -1,0 +1,66 @@
+"""Threads that run what is handed to them."""
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable
+
+from serve.scheduling.workers import Workers
+
+TIMEOUT_S = 5  # broken workers fail a test after this instead of hanging it
+
+
+def waiting(event: threading.Event | threading.Barrier) -> Callable[[], None]:
+    def wait() -> None:
+        event.wait(TIMEOUT_S)
+
+    return wait
+
+
+def test_as_many_functions_run_at_once_as_there_are_threads() -> None:
+    workers = Workers(2, name="test")
+    together = threading.Barrier(3)
+    for _ in range(2):
+        workers.put(waiting(together))
+    together.wait(TIMEOUT_S)
+    assert workers.close(TIMEOUT_S)
+
+
+def test_closing_waits_for_what_was_put_and_says_if_it_does_not_end() -> None:
+    workers, log, gate = Workers(1, name="test"), list[str](), threading.Event()
+    workers.put(lambda: log.append("put"))
+    assert workers.close(TIMEOUT_S)
+    assert log == ["put"]
+    hung = Workers(1, name="test")
+    hung.put(waiting(gate))
+    assert not hung.close(0.01)
+    gate.set()
+
+
+class Request:
+    """A large object that a function refers to."""
+
+
+def test_a_request_does_not_stay_in_memory_until_the_next_one() -> None:
+    workers, request, done = Workers(1, name="test"), Request(), threading.Event()
+    alive = weakref.ref(request)
+
+    def function_of(request: Request) -> Callable[[], None]:
+        return lambda: (request, None)[1]
+
+    workers.put(function_of(request))
+    del request
+    workers.put(done.set)
+    assert done.wait(TIMEOUT_S)
+    second = Request()
+    second_alive = weakref.ref(second)
+    workers.put(function_of(second))
+    del second
+    for _ in range(100):
+        gc.collect()
+        if second_alive() is None:
+            break
+        threading.Event().wait(0.01)
+    assert alive() is None
+    assert second_alive() is None
+    assert workers.close(TIMEOUT_S)
