@@ -81,6 +81,8 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
     @property
     def unread(self) -> int:
         """Return the bytes received that the application has not taken."""
+        if self.phase is Phase.HEAD:
+            return len(self._inbox) + self._overhead.size_bytes
         body = len(self.cycle.body) if self.cycle else 0
         return len(self._inbox) + body
 
@@ -327,6 +329,14 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         """Answer what is in progress with `Connection: close`."""
         if self.phase is Phase.REQUEST:
             self.cycle.keep_alive = False
+
+    def turn_away(self) -> None:
+        """Answer 503 before a request came, and close: every connection has a request."""
+        self._enter(Phase.CLOSING)
+        limit = self.limits.connections
+        busy = Refusal(503, f"{limit} requests are in progress; allowed: {limit}", retry_s=1)
+        self.wire.write(encode_refusal(busy, self.server_state.default_headers))
+        self.close()
 
     def close(self) -> None:
         """Close once everything is written."""

@@ -17,6 +17,7 @@ class Limits:
     discard_bytes: int = 16 * 2**20  # of a refused body; then the connection is reset
     linger_s: float = 2  # for a client to read a refusal while it still sends
     answer_bytes_per_s: int = 4096  # the slowest client that an answer is sent to
+    unfinished_head_bytes: int = 16 * 2**20  # of all clients
     unread_answer_bytes: int = 64 * 2**20  # that wait for all clients, in the kernel too
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Protocol
 
@@ -41,6 +41,9 @@ class Peer(Protocol):
 
     def finish(self) -> None:
         """Answer what is in progress, then close."""
+
+    def turn_away(self) -> None:
+        """Answer 503 before a request came, and close."""
 
     def close(self) -> None:
         """Close once everything is written."""
@@ -113,12 +116,15 @@ class Connections:
             self._crowded = False
 
     def _make_room(self, newcomer: Peer) -> None:
-        """Close the connections that are longest without a request; the newcomer if none is."""
+        """Close the connections that are longest without a request; if none is, the newcomer."""
         idle = sorted(self._in_phase(Phase.IDLE, Phase.HEAD), key=lambda peer: peer.since)
         oldest = [peer for peer in idle if peer is not newcomer][:CLOSED_AT_ONCE]
-        for peer in oldest or [newcomer]:
+        for peer in oldest:
             peer.close()
             self.discard(peer)
+        if not oldest:
+            newcomer.turn_away()
+            self.discard(newcomer)
         if not self._crowded:
             self._crowded = True
             limit = self.limits.connections
@@ -144,11 +150,19 @@ class Connections:
             self._sweeper = None
 
     def _shed(self) -> None:
-        """Reset those that take least, until what is unwritten is within its limit."""
-        excess = self.unwritten_bytes - self.limits.unread_answer_bytes
-        for peer in sorted(self._peers, key=lambda peer: peer.since):
+        """Reset the oldest until what is unwritten, and what is received of heads, has room."""
+        limits = self.limits
+        self._reset_oldest(limits.unread_answer_bytes, lambda peer: peer.unwritten)
+        self._reset_oldest(
+            limits.unfinished_head_bytes,
+            lambda peer: peer.unread if peer.phase is Phase.HEAD else 0,
+        )
+
+    def _reset_oldest(self, limit_bytes: int, size_of: Callable[[Peer], int]) -> None:
+        sizes = {peer: size for peer in self._peers if (size := size_of(peer))}
+        excess = sum(sizes.values()) - limit_bytes
+        for peer in sorted(sizes, key=lambda peer: peer.since):
             if excess <= 0:
                 return
-            if peer.unwritten:
-                excess -= peer.unwritten
-                peer.abort()
+            excess -= sizes[peer]
+            peer.abort()

@@ -198,6 +198,7 @@ def test_an_idle_connection_is_closed_after_its_time_whatever_empty_lines_come(
         (POST + CHUNKED + b"\r\n1;" + b"a" * 66000, 431),
         (POST + CHUNKED + b"\r\n" + (b"1;" + b"a" * 1000 + b"\r\na\r\n") * 66, 431),
         (POST + CHUNKED + b"\r\n" + b"1\r\na\r\n" * 20000 + b"0\r\n\r\n", 200),
+        (POST + CHUNKED + b"\r\n" + (b"2000\r\n" + b"a" * 8192 + b"\r\n") * 20 + CHUNKS, 200),
         (POST + CHUNKED + b"\r\n0\r\n" + b"X: a\r\n" * 101, 431),
         (POST + CHUNKED + b"\r\n0\r\nX: " + b"a" * 66000, 431),
     ],
@@ -419,6 +420,20 @@ def test_what_is_unwritten_is_bounded_for_all_clients(start: Serving) -> None:
         assert ask(server, GET)[0] == 200
 
 
+def test_unfinished_heads_are_bounded_for_all_clients(start: Serving) -> None:
+    server = start(timeout_s=60, linger_s=0.4, unfinished_head_bytes=300_000)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(server.connect()) for _ in range(8)]
+        for connection in clients:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 60_000)
+        time.sleep(0.5)
+        assert 200_000 < server.call(lambda: server.connections.unread_bytes) <= 300_000
+        with pytest.raises(ConnectionError):
+            until_closed(clients[0])
+        clients[-1].sendall(b"\r\n\r\n")
+        assert answer(clients[-1])[0] == 200
+
+
 def test_the_oldest_idle_connections_make_room(
     start: Serving, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -434,6 +449,21 @@ def test_the_oldest_idle_connections_make_room(
         assert answer(idle[-1])[0] == 200
         assert until_closed(idle[0]) == 0
     assert caplog.text.count("the oldest idle ones are closed") == 1
+
+
+def test_a_connection_too_many_is_told_when_to_come_again(start: Serving) -> None:
+    server = start(connections=2)
+    with ExitStack() as stack:
+        for _ in range(2):
+            busy = stack.enter_context(server.connect())
+            busy.sendall(b"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(0.1)
+        other = stack.enter_context(server.connect())
+        status, headers, content = answer(other)
+        assert (status, headers["retry-after"]) == (503, "1")
+        assert content == {"error": "2 requests are in progress; allowed: 2"}
+        assert other.recv(1) == b""
+        assert answer(busy)[0] == 200
 
 
 def test_draining_answers_and_closes(server: Running, start: Serving) -> None:
