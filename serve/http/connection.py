@@ -16,6 +16,7 @@ from uvicorn.server import ServerState
 from serve.http.framing import body_bytes, is_chunked, refuse_head
 from serve.http.inbox import Inbox
 from serve.http.limits import Refusal
+from serve.http.log.requests import REQUEST_ID_FIELD, log_refusal, new_request_id
 from serve.http.overhead import Overhead
 from serve.http.refusals import encode_refusal
 from serve.http.registry import Connections, Phase
@@ -301,7 +302,11 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
                 return
         self.wire.holds_head = False
         if phase is not Phase.REST:
-            self.wire.write(encode_refusal(refusal, self.server_state.default_headers))
+            request_id = new_request_id()
+            headers = [*self.server_state.default_headers, (REQUEST_ID_FIELD, request_id.encode())]
+            self.wire.write(encode_refusal(refusal, headers))
+            if phase is not Phase.REQUEST:  # else the application logs it
+                log_refusal(refusal.status, request_id)
         self._linger()
 
     def _linger(self) -> None:

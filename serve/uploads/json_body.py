@@ -14,6 +14,7 @@ from serve.uploads.form import Form
 
 MAX_JSON_MARKS = 256  # a form of strings needs 4 quotes, a colon and a comma per field
 MAX_OBJECT_MARKS = 2**18  # if files may be objects: 64 vectors of 4096 numbers, 10 MB of Python
+MAX_OBJECTS = 4096  # and lists, with those vectors
 LONG_STRING_BYTES = 1024  # longer ones never become a str, unless they are an option or a text
 MAX_REST_BYTES = 64 * 1024  # of a body without its long strings, if no file may be an object
 _BLANKS = b" \t\r\n"
@@ -67,8 +68,11 @@ def read_json(body: bytes, form: Form, *, max_files: int) -> Parsed:
 def _load_object(body: bytes, form: Form) -> _Content:
     """Parse a JSON object without its long strings; refuse one with too many values before."""
     check_begin(body, "the body")
-    if not form.is_text:
-        _check_marks(body, MAX_OBJECT_MARKS if form.objects else MAX_JSON_MARKS)
+    if form.objects:
+        _check_marks(body, b'",', MAX_OBJECT_MARKS)
+        _check_marks(body, b"{[", MAX_OBJECTS)
+    elif not form.is_text:
+        _check_marks(body, b'{[",', MAX_JSON_MARKS)
     limit = len(body) if form.objects else MAX_REST_BYTES
     place = "the JSON body without its long strings"
     cut = cut_out(body, _long_strings(body), end=len(body), limit=limit, place=place)
@@ -81,13 +85,13 @@ def _load_object(body: bytes, form: Form) -> _Content:
     return _Content(values, cut)
 
 
-def _check_marks(body: bytes, allowed: int) -> None:
+def _check_marks(body: bytes, marks: bytes, allowed: int) -> None:
     # base64 holds none of these; each may become a Python object of twenty times its size
-    marks = sum(body.count(mark) for mark in b'{[",')
-    if marks > allowed:
+    count = sum(body.count(mark) for mark in marks)
+    if count > allowed:
+        characters = " ".join(marks.decode()).replace(",", "and comma")
         raise TooLargeError(
-            f'the JSON body has {marks} of the characters {{ [ " and comma; '
-            f"allowed: {allowed}, for one object of strings"
+            f"the JSON body has {count} of the characters {characters}; allowed: {allowed}"
         )
 
 

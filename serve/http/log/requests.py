@@ -1,11 +1,12 @@
 """Give each request an id, log a line when it ends, and answer faults of the server."""
 
+import dataclasses
 import logging
 import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +16,7 @@ from serve.http.log.handler import log_request
 from serve.http.log.record import RequestRecord
 
 REQUEST_ID = "X-Request-Id"
+REQUEST_ID_FIELD = REQUEST_ID.lower().encode()
 UNKNOWN = "unknown"
 _ALLOWED_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _ID_BYTES = 8
@@ -29,11 +31,11 @@ class _Exchange:
     """A request and its answer, as they pass between a client and the application."""
 
     request_id: str
-    start_s: float = field(default_factory=time.perf_counter)
+    start_s: float = dataclasses.field(default_factory=time.perf_counter)
     bytes_in: int = 0
     bytes_out: int = 0
     status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     is_complete: bool = False
     left: bool = False
 
@@ -53,8 +55,8 @@ class _Exchange:
             if message["type"] == "http.response.start":
                 self.status = message["status"]
                 self.headers = Headers(raw=message["headers"])
-                name = REQUEST_ID.lower().encode()
-                message["headers"] = [*message["headers"], (name, self.request_id.encode())]
+                field = (REQUEST_ID_FIELD, self.request_id.encode())
+                message["headers"] = [*message["headers"], field]
             elif message["type"] == "http.response.body":
                 self.bytes_out += len(message.get("body", b""))
                 self.is_complete = not message.get("more_body", False)
@@ -92,7 +94,29 @@ class RequestLog:
 def request_id_of(headers: Headers) -> str:
     """Return the id of a request: the client's if it is short and plain, else a random one."""
     text = headers.get(REQUEST_ID, "")
-    return text if _ALLOWED_ID.fullmatch(text) else secrets.token_hex(_ID_BYTES)
+    return text if _ALLOWED_ID.fullmatch(text) else new_request_id()
+
+
+def new_request_id() -> str:
+    """Return a random id."""
+    return secrets.token_hex(_ID_BYTES)
+
+
+def log_refusal(status: int, request_id: str) -> None:
+    """Log an answer of the connection itself: the head was no request that has a route."""
+    log_request(
+        RequestRecord(
+            time_s=time.time(),
+            request_id=request_id,
+            method=UNKNOWN,
+            route=UNKNOWN,
+            status=status,
+            bytes_in=0,
+            bytes_out=0,
+            total_ms=0.0,
+            stages_ms={},
+        )
+    )
 
 
 def _record_of(scope: Scope, exchange: _Exchange) -> RequestRecord:

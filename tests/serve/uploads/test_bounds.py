@@ -54,6 +54,7 @@ def repeated(pattern: bytes) -> bytes:
         (b'{"image":""%b}' % repeated(b" "), JSON, ONE),
         (b'{"image":[%b""]}' % repeated(b'"",'), JSON, ONE),
         (b'{"image_a":[%b1]}' % repeated(b"{},"), JSON, MANY),
+        (b'{"image_a":[%b1]}' % (b"[]," * 4096), JSON, MANY),
         (b'{"text":[%b1]}' % (b"{}," * (SIZE // 3 - 20)), JSON, TEXT),
         (b'{"text":[%b1]}' % (b'"",' * (SIZE // 3 - 20)), JSON, TEXT),
     ],

@@ -308,5 +308,5 @@ def test_is_json() -> None:
     ],
 )
 def test_json_of_many_values_is_refused_before_it_is_read(body: bytes) -> None:
-    with pytest.raises(TooLargeError, match=r"allowed: 256, for one object of strings"):
+    with pytest.raises(TooLargeError, match=r"allowed: 256$"):
         parse(body, "application/json")
