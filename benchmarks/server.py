@@ -25,6 +25,7 @@ REQUEST_TIMEOUT_S = 60
 POLL_S = 0.01
 ROUNDS = 5  # of requests: each with every golden file of every model
 KILOBYTE, MEGABYTE = 1024, 1e6  # the kernel's kB are 1024 bytes
+_REFUSED = "serve: not ready: "  # begins the line of a model that cannot be served
 _LISTENING = re.compile(r"listening on http://[^\n]*:(\d+)\n")
 _FIELD = re.compile(r"^(VmRSS|VmHWM):\s*(\d+) kB$", re.MULTILINE)
 # removed from the environment, as is SLIPWAY_*: the server is measured with its defaults
@@ -144,6 +145,8 @@ def _wait(process: subprocess.Popen[bytes], log: IO[str], start: float) -> int:
     while time.perf_counter() - start < START_TIMEOUT_S:
         if process.poll() is not None:
             raise BenchmarkError(f"the server ended with {process.returncode}: {_read(log)}")
+        if _REFUSED in _read(log):
+            raise BenchmarkError(f"the server refuses a model: {_read(log)}")
         port = port or _port(log)
         if port is not None and _is_ready(port):
             return port
