@@ -68,7 +68,7 @@ class Job(Generic[T]):
     @property
     def turn_s(self) -> float:
         """Return the seconds that a turn took, once the job has ended."""
-        return self.call.stopwatch.work_s / max(1, self._ended)
+        return self.call.stopwatch.turns_s / max(1, self._ended)
 
     def forget(self) -> None:
         """Let go of the result, which may be large: ticket and job refer to each other."""

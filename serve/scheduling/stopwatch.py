@@ -17,7 +17,8 @@ class Stopwatch:
         self._clock = clock
         self._mark = clock()
         self._ran = False
-        self.queue_s = 0.0
+        self.queue_s = 0.0  # until a turn began
+        self.slot_s = 0.0  # within a turn, until a slot was free for a run
         self.decode_s = 0.0
         self.run_s = 0.0
         self.encode_s = 0.0
@@ -40,7 +41,7 @@ class Stopwatch:
 
     def ready(self) -> None:
         """End the wait for a slot."""
-        self.queue_s += self._lap()
+        self.slot_s += self._lap()
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -53,14 +54,14 @@ class Stopwatch:
             self._ran = True
 
     @property
-    def work_s(self) -> float:
-        """Return the seconds that the request did not wait."""
-        return self.decode_s + self.run_s + self.encode_s
+    def turns_s(self) -> float:
+        """Return the seconds of all turns: those in which the request kept a thread."""
+        return self.decode_s + self.slot_s + self.run_s + self.encode_s
 
     def header(self) -> str:
         """Return the value of Server-Timing: milliseconds by stage."""
         stages = {
-            "queue": self.queue_s,
+            "queue": self.queue_s + self.slot_s,
             "decode": self.decode_s,
             "run": self.run_s,
             "encode": self.encode_s,
