@@ -104,3 +104,14 @@ def test_an_upload_that_stalls_is_408(proxy: Proxy) -> None:
     head_of_answer, body = raw(proxy, head.encode() + b"0123456789")
     assert head_of_answer.split()[1] == b"408"
     assert "10 bytes of the request body arrived" in json.loads(body)["error"]
+
+
+def test_a_server_that_ended_is_503(proxy: Proxy) -> None:
+    """Ask in vain; the last test, as it ends the server."""
+    proxy.server.process.kill()
+    proxy.server.process.wait(timeout=10)
+    with proxy.client() as client:
+        answer = client.get("/emotion/v2/health/live")
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+    assert answer.json() == {"error": "the server does not answer; try again later"}
