@@ -296,7 +296,8 @@ def _resolution(
         f"{size.side}x{size.side}",
         "default",
         f"the file does not tell the size of the pictures that training used; assumed: "
-        f"{size.side} px, as published for {size.name}. State it: --input-size {size.side}",
+        f"{size.side} px, as published for {size.name}, to which the whole picture is resized, "
+        f"bilinear. State it: --input-size {size.side}",
     )
 
 
