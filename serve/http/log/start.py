@@ -64,7 +64,7 @@ def open_log(form: Form) -> LineWriter:
     root.handlers = [LogHandler(writer.write, json=is_json)]
     root.setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").setLevel(logging.INFO)  # the steps of start and end
-    # the parser of forms warns of every form that is ill-formed, so that a client could fill the log
+    # the parser of forms warns of every ill-formed one, so that a client could fill the log
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     REQUESTS.setLevel(logging.WARNING if form == "off" else logging.INFO)
     return writer
