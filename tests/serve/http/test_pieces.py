@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from serve.errors import OverloadedError
 from serve.http.budget import STALL_S, ByteBudget
 from serve.http.connection import ABORT
 from serve.http.pieces import PIECE_BYTES, Pieces
@@ -84,5 +85,24 @@ def test_a_client_that_does_not_read_is_reset_when_others_need_the_room() -> Non
         await asyncio.wait_for(first, 1)
         assert aborted == [True]
         assert budget.used_bytes == 0
+
+    asyncio.run(scenario())
+
+
+def test_under_another_server_an_error_ends_an_answer_that_gives_way() -> None:
+    async def scenario() -> None:
+        budget = ByteBudget(1_000_000)
+
+        async def unread(message: Any) -> None:
+            await asyncio.Event().wait()
+
+        scope = scope_of(budget, [])
+        del scope["extensions"]
+        first = asyncio.create_task(application(900_000)(scope, None, unread))  # type: ignore[arg-type]
+        await asyncio.sleep(STALL_S + 0.1)
+        with budget.open("b", lambda: None) as account:
+            budget.grow(account, 900_000)
+            with pytest.raises(OverloadedError, match="does not read its answer"):
+                await asyncio.wait_for(first, 1)
 
     asyncio.run(scenario())
