@@ -4,16 +4,16 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import runtime
 from benchmarks.children import run_python
 from benchmarks.timing import Effort, Run, Summary, interleaved
 from runtime.artifact.golden import Golden, read_golden
 from runtime.artifact.manifest import Manifest, Origin, Variant, read_manifest, verify_file
+from runtime.engine.providers import CPU
 from runtime.engine.resources import cpu_features
 from runtime.engine.session import Session, SessionOptions
-from runtime.model import choose_variant
+from runtime.model import choose_variant, is_for
 
 THREADS = (1, 2)
 SERVING_THREADS = 1  # the server's default: it runs requests in parallel instead
@@ -41,7 +41,7 @@ class VariantReport:
     """The measurements of one packaged variant."""
 
     name: str
-    precision: Literal["int8", "float"]
+    precision: str
     served: bool  # the runtime picks this one on this CPU
     size_mb: float
     timings: tuple[Timing, ...]
@@ -97,9 +97,10 @@ def measure_model(directory: Path, effort: Effort, *, cpus: int) -> ModelReport:
 def _variants(
     directory: Path, manifest: Manifest, golden: Golden, threads: Sequence[int], effort: Effort
 ) -> tuple[VariantReport, ...]:
-    """Measure every variant at every number of threads, all in one interleaved run."""
+    """Measure every variant for CPUs at every number of threads, all in one interleaved run."""
     served = choose_variant(manifest, cpu_features())
-    cases = [(variant, count) for variant in manifest.variants for count in threads]
+    variants = [variant for variant in manifest.variants if is_for(variant, CPU)]
+    cases = [(variant, count) for variant in variants for count in threads]
     runs = [_graph(directory, variant, count, golden) for variant, count in cases]
     summaries = zip(cases, interleaved(runs, effort), strict=True)
     latencies = {(variant.name, count): summary for (variant, count), summary in summaries}
@@ -111,7 +112,7 @@ def _variants(
             size_mb=sum(file.size_bytes for file in variant.files) / MEGABYTE,
             timings=tuple(_timing(latencies, variant.name, count) for count in threads),
         )
-        for variant in manifest.variants
+        for variant in variants
     )
 
 

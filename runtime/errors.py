@@ -5,6 +5,7 @@ SlipwayError
 │   ├── DecodeError       the bytes are not media this project decodes
 │   └── TooLargeError     the input is over a stated limit
 ├── ArtifactError         an artifact on disk is refused; it names the file and the place
+│   └── ProviderError     an execution provider does not run it; another one may
 ├── ModelOutputError      a graph returned values that cannot be an answer
 ├── UnavailableError      a process or another resource is missing for now; the input may be good
 └── CancelledError        the work was stopped, because nobody waits for its result
@@ -29,6 +30,10 @@ class TooLargeError(InputError):
 
 class ArtifactError(SlipwayError):
     """An artifact is missing, corrupt, incomplete or of a schema this runtime does not know."""
+
+
+class ProviderError(ArtifactError):
+    """An execution provider does not start, or does not run this artifact; another one may."""
 
 
 class ModelOutputError(SlipwayError, ArithmeticError):

@@ -18,9 +18,10 @@ from runtime.artifact.manifest import (
     verify_file,
     versions,
 )
+from runtime.engine.providers import CPU, Provider
 from runtime.engine.resources import cpu_features
 from runtime.engine.session import Feeds, Session, SessionOptions
-from runtime.errors import ArtifactError, InputError, not_finite
+from runtime.errors import ArtifactError, InputError, ProviderError, not_finite
 from runtime.predict.assets import Assets, load_assets
 from runtime.predict.check_feeds import check_feeds
 from runtime.predict.postprocess import Context, postprocess
@@ -34,9 +35,10 @@ class Model:
 
     manifest: Manifest
     spec: Spec  # the copy inside the ONNX file
-    variant: Variant  # the file that runs on this CPU
+    variant: Variant  # the file that runs on this machine
     session: Session
     assets: Assets = field(default_factory=Assets)
+    notes: tuple[str, ...] = ()  # why not a better provider or variant: sentences, ASCII
 
     def predict(
         self, media: Media, *, condition: str | None = None, bounds: Bounds | None = None
@@ -165,20 +167,22 @@ def load(
 
     Args:
         path: artifacts/<model> (its newest complete version) or artifacts/<model>/<version>.
-        variant: the name of a variant, even one that this CPU would not choose; None for the first
-            that this CPU runs.
-        options: of the session; None for the serving defaults.
+        variant: the name of a variant, even one that this machine would not choose; None for the
+            best one that it runs.
+        options: of the session, and its provider; None for the serving defaults.
 
     Raises:
         ArtifactError: the path holds no complete version; a file is changed or contradicts the
             manifest; or the variant is unknown, or none runs on this CPU.
+        ProviderError: the provider, which is not the CPU's, runs no variant or does not start.
     """
+    options = options or SessionOptions()
     directory = version_directory(Path(path))
     manifest = read_manifest(directory)
     if directory.name != str(manifest.version):
         raise ArtifactError(f"{directory}: its manifest says version {manifest.version}")
     if variant is None:
-        selected = choose_variant(manifest, cpu_features())
+        selected = choose_variant(manifest, cpu_features(), options.provider)
     else:
         selected = _find_variant(manifest, variant)
     paths = [verify_file(directory, file) for file in selected.files]
@@ -191,20 +195,60 @@ def load(
         raise ArtifactError(
             f"{paths[0]}: its spec differs from the one in {directory}/manifest.json"
         )
-    return Model(manifest, spec, selected, session, load_assets(directory, manifest))
+    notes = _notes(manifest, selected, options.provider, session)
+    return Model(manifest, spec, selected, session, load_assets(directory, manifest), notes)
 
 
-def choose_variant(manifest: Manifest, features: frozenset[str]) -> Variant:
-    """Return the first variant, in the manifest's order, that a CPU with these features runs.
+def choose_variant(
+    manifest: Manifest, features: frozenset[str], provider: Provider = CPU
+) -> Variant:
+    """Return the best variant for a machine: of those made for its provider, then of the others.
+
+    Args:
+        manifest: lists the variants, best first.
+        features: of the CPU. They count for providers on the CPU alone.
+        provider: runs the graph.
 
     Raises:
         ArtifactError: the CPU runs no variant.
+        ProviderError: a provider other than the CPU's runs no variant.
     """
-    for variant in manifest.variants:
-        if variant.runs_on(features):
+    where = f"{manifest.id}/{manifest.version}"
+    ranked = sorted(manifest.variants, key=lambda variant: provider.name not in variant.providers)
+    suitable = [variant for variant in ranked if is_for(variant, provider)]
+    for variant in suitable:
+        if provider.on_gpu or variant.runs_on(features):
             return variant
-    needs = "; ".join(f"{v.name}: one of {', '.join(v.cpu_features)}" for v in manifest.variants)
-    raise ArtifactError(f"{manifest.id}/{manifest.version}: this CPU runs no variant ({needs})")
+    needs = "; ".join(f"{v.name}: one of {', '.join(v.cpu_features)}" for v in suitable)
+    if provider != CPU:
+        raise ProviderError(f"{where}: no variant is for {provider.name} on this machine ({needs})")
+    raise ArtifactError(f"{where}: this CPU runs no variant ({needs})")
+
+
+def is_for(variant: Variant, provider: Provider) -> bool:
+    """Check whether a variant is for a provider, whatever the CPU."""
+    if variant.providers:
+        return provider.name in variant.providers
+    # on a GPU, most of its operators would run in float between conversions, or on the CPU
+    return variant.precision != "int8" or not provider.on_gpu
+
+
+def _notes(
+    manifest: Manifest, variant: Variant, provider: Provider, session: Session
+) -> tuple[str, ...]:
+    """Return what an operator may want to change: an unused INT8 variant, operators on the CPU."""
+    notes = []
+    has_int8 = any(other.precision == "int8" for other in manifest.variants)
+    if provider.on_gpu and variant.precision == "float" and has_int8:
+        notes.append(
+            f"INT8 of this version is for CPUs and slow on a GPU: float runs on {provider.name}; "
+            "convert with --variants fp16 for a faster one"
+        )
+    operators = session.operators_by_provider
+    if on_cpu := operators.get(CPU.name, 0):
+        total = sum(operators.values())
+        notes.append(f"{on_cpu} of {total} operators run on the CPU, not on {provider.name}")
+    return tuple(notes)
 
 
 def _find_variant(manifest: Manifest, name: str) -> Variant:

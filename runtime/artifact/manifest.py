@@ -52,17 +52,19 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A form of the model that can be served: its files and the CPUs that they are for."""
+    """A form of the model that can be served: its files, and the machines that they are for."""
 
-    name: str  # "int8", "int8-7bit", "float"
-    precision: Literal["int8", "float"]
+    name: str  # "int8", "int8-7bit", "float", "fp16"
+    precision: Literal["int8", "float", "float16"]
     files: tuple[File, ...]  # the first is the ONNX file
     cpu_features: tuple[str, ...]  # the CPU has one of these flags; empty: any CPU
     verification: Mapping[str, Any]  # measurements on this file
     batch_invariant: bool  # True: a row's answer does not depend on the other rows of a batch
+    # execution providers that it is for; empty: all, except that INT8 is for those on CPUs
+    providers: tuple[str, ...] = ()
 
     def runs_on(self, features: frozenset[str]) -> bool:
-        """Check whether a CPU with these instruction sets runs the variant."""
+        """Check whether a CPU with these instruction sets is one that the variant is for."""
         return not self.cpu_features or bool(features.intersection(self.cpu_features))
 
 

@@ -16,8 +16,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from runtime.engine.cancellation import Cancellation
+from runtime.engine.providers import CPU, PROVIDERS, Provider, registration
 from runtime.engine.resources import cpu_count
-from runtime.errors import ArtifactError
+from runtime.errors import ArtifactError, ProviderError, one_line
 
 Feeds = Mapping[str, NDArray[np.generic]]
 
@@ -32,12 +33,15 @@ class SessionOptions:
     """The options of a session; the defaults are those that serve."""
 
     threads: int = 0  # within one operator; 0: the CPUs of the container's quota
+    provider: Provider = CPU  # runs the graph; the CPU's runs the operators that it does not have
     optimized_path: Path | None = None  # file for the optimised graph; for verification only
 
 
 class Session:
     """A loaded graph. Safe to run from several threads at once."""
 
+    provider: str  # its name; onnxruntime was asked whether it is in effect
+    operators_by_provider: Mapping[str, int]  # how many each runs; those of the CPU's session: 0
     first_run_s: float | None = None  # usually a warm-up, which takes longer than later runs
     _cancellation: Cancellation | None = None
     _around: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -47,14 +51,29 @@ class Session:
 
         Raises:
             ArtifactError: onnxruntime refuses the file.
+            ProviderError: the provider, which is not the CPU's, does not start or refuses the file.
         """
+        options = options or SessionOptions()
+        threads = options.threads or cpu_count()
         try:
             # from bytes onnxruntime would hold a second copy of the weights while it loads
             self._session = ort.InferenceSession(
-                str(path), _session_options(options or SessionOptions()), ["CPUExecutionProvider"]
+                str(path),
+                _session_options(options, threads),
+                registration(options.provider, threads),
+                enable_fallback=0,  # it would print to standard output and run on the CPU
             )
         except OnnxruntimeError as error:
+            if options.provider != CPU:
+                raise ProviderError(f"{path} is refused: {one_line(error)}") from error
             raise ArtifactError(f"{path} is refused by onnxruntime: {error}") from error
+        self.provider = options.provider.name
+        effective = self._session.get_providers()[0]
+        if effective != options.provider.registered:
+            raise ProviderError(f"{path}: {effective} is in effect; {self.provider} did not start")
+        self.operators_by_provider = _operators_by_provider(self._session, options.provider)
+        if self.provider not in self.operators_by_provider:
+            raise ProviderError(f"{path}: {self.provider} runs none of its operators")
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -71,7 +90,8 @@ class Session:
 
         Args:
             cancellation: ends a run within some milliseconds, and refuses later ones. onnxruntime
-                stops between two operators.
+                stops between two operators; OpenVINO and TensorRT make one operator of many, so a
+                run of theirs may go on to its end.
             around: makes a context that surrounds each run; the run begins when it is entered.
         """
         session = copy.copy(self)
@@ -120,13 +140,26 @@ class Session:
             except OnnxruntimeError:
                 self._cancellation.check()
                 raise
+        self._cancellation.check()  # a provider may run the whole graph as one operator
         return arrays
 
 
-def _session_options(options: SessionOptions) -> ort.SessionOptions:
+def _operators_by_provider(session: ort.InferenceSession, provider: Provider) -> dict[str, int]:
+    """Return how many operators of a graph each provider runs, by the provider's name."""
+    if provider == CPU:
+        return {CPU.name: 0}  # all; onnxruntime records them for other providers alone
+    names = {p.registered: p.name for p in (*PROVIDERS.values(), provider)}
+    counts = dict[str, int]()
+    for part in session.get_provider_graph_assignment_info():
+        name = names.get(part.ep_name, part.ep_name)
+        counts[name] = counts.get(name, 0) + len(part.get_nodes())
+    return counts
+
+
+def _session_options(options: SessionOptions, threads: int) -> ort.SessionOptions:
     session_options = ort.SessionOptions()
     # the default is the number of the host's physical cores, far over a container's quota
-    session_options.intra_op_num_threads = options.threads or cpu_count()
+    session_options.intra_op_num_threads = threads
     session_options.inter_op_num_threads = 1
     session_options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     # the arena never frees the memory of the largest run: +120 MB for u2netp, see DECISIONS.md
@@ -142,6 +175,8 @@ def _session_options(options: SessionOptions) -> ort.SessionOptions:
     session_options.add_session_config_entry(
         "optimization.disable_specified_optimizers", "WeightBiasQuantization"
     )
+    if options.provider != CPU:
+        session_options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     if options.optimized_path is not None:
         session_options.optimized_model_filepath = str(options.optimized_path)
     return session_options

@@ -76,8 +76,9 @@ def _models(repository: ModelRepository, settings: Settings) -> Iterator[Line]:
             yield Line(model_id, reason, "FAILED" if must_serve else "-")
             continue
         weights = model.manifest.weights.origin
-        text = f"version {model.manifest.version}, {model.variant.name}, {weights} weights"
-        yield Line(model_id, text)
+        file = f"{model.variant.name} on {model.session.provider}"
+        yield Line(model_id, f"version {model.manifest.version}, {file}, {weights} weights")
+        yield from (Line(model_id, note, "-") for note in model.notes)
         for number, reason in repository.status(model_id).refused.items():
             yield Line(f"{model_id}/{number}", reason, "-")
     repository.close()

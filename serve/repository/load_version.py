@@ -1,28 +1,63 @@
 """Load a version and show that it answers as it did when it was converted."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from runtime import Model, load
 from runtime.artifact.golden import read_golden
 from runtime.artifact.golden_check import check_outputs
-from runtime.engine.session import SessionOptions
-from runtime.errors import ArtifactError
+from runtime.engine.providers import CPU, Provider
+from runtime.engine.session import OnnxruntimeError, SessionOptions
+from runtime.errors import ArtifactError, ProviderError, one_line
 from serve.repository.scan import Version
 
 
-def load_version(version: Version, *, threads: int) -> Model:
-    """Load a version, and run it once on its first golden sample: warm-up and check in one.
+def load_version(
+    version: Version, *, threads: int, providers: Sequence[Provider] = (CPU,)
+) -> Model:
+    """Load a version with the first provider that answers its golden sample as verified.
+
+    The run on that sample is the warm-up too.
 
     Args:
         version: from `list_models`.
         threads: of onnxruntime within one run.
+        providers: in the order of preference; the last one is the CPU's.
+
+    Returns:
+        The model; its notes say why each provider before its own is not used.
 
     Raises:
         ArtifactError: a file is not the one that the manifest names, or the outputs differ from the
-            golden ones by more than when the version was verified.
+            golden ones by more than when the version was verified, also on the CPU.
     """
-    model = load(version.directory, options=SessionOptions(threads=threads))
+    reasons = []
+    for provider in providers[:-1]:
+        try:
+            model = _load(version, SessionOptions(threads=threads, provider=provider))
+        except ProviderError as error:
+            reasons.append(f"not on {provider.name}: {error}")
+        else:
+            return replace(model, notes=(*reasons, *model.notes))
+    model = _load(version, SessionOptions(threads=threads, provider=providers[-1]))
+    return replace(model, notes=(*reasons, *model.notes))
+
+
+def _load(version: Version, options: SessionOptions) -> Model:
+    """Load a version and compare its answer with the golden one.
+
+    Raises:
+        ArtifactError: as for `load_version`.
+        ProviderError: a provider other than the CPU's does not run it, or answers otherwise.
+    """
+    model = load(version.directory, options=options)
     golden = read_golden(version.directory, version.manifest)
-    outputs = model.run(golden.feeds(0))
+    error_type = ArtifactError if options.provider == CPU else ProviderError
+    try:
+        outputs = model.run(golden.feeds(0))
+    except OnnxruntimeError as error:
+        raise error_type(f"{version.directory} does not run: {one_line(error)}") from error
     for check in check_outputs(golden, model.variant.verification, outputs):
         if not check.passes:
-            raise ArtifactError(f"{version.directory}, {model.variant.name}: golden output {check}")
+            raise error_type(f"{version.directory}, {model.variant.name}: golden output {check}")
     return model

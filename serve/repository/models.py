@@ -242,8 +242,10 @@ class ModelRepository(Mapping[str, Model]):
 
 
 def _loaded_line(model: Model) -> str:
-    note = "".join(f" ({warning})" for warning in provenance_of(model).warnings)
-    return f"{model.spec.id}/{model.manifest.version} {model.variant.name}{note}"
+    notes = (*provenance_of(model).warnings, *model.notes)
+    note = "".join(f" ({text})" for text in notes)
+    provider = model.session.provider
+    return f"{model.spec.id}/{model.manifest.version} {model.variant.name} on {provider}{note}"
 
 
 def find_model(repository: Mapping[str, Model], model_id: str) -> Model:

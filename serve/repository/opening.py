@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from runtime.engine.providers import find_providers
 from serve.repository.load_version import load_version
 from serve.repository.models import ModelRepository, Report
 from serve.repository.scan import list_models
@@ -9,21 +10,22 @@ from serve.settings import Settings
 
 
 def open_repository(settings: Settings, report: Report = lambda _: None) -> ModelRepository:
-    """List the models of the artifacts directory; `ModelRepository.start` loads them.
+    """Find the providers and list the models; `ModelRepository.start` loads them.
 
     Args:
-        settings: name the directory, and say which models are lazy.
+        settings: name the directory and the providers, and say which models are lazy.
         report: takes the lines of the log.
 
     Raises:
         ArtifactError: the directory cannot be read, or holds no model.
     """
     listing = list_models(settings.artifacts, allow_seeded=settings.allow_seeded)
-    for sentence in listing.ignored:
+    providers = find_providers(settings.providers, disable_gpu=settings.disable_gpu)
+    for sentence in (*listing.ignored, *providers.skipped):
         report(sentence)
     return ModelRepository(
         listing.entries,
-        partial(load_version, threads=settings.threads),
+        partial(load_version, threads=settings.threads, providers=providers.usable),
         is_lazy=settings.lazy.__contains__,
         wait_s=settings.timeout_s,
         report=report,

@@ -17,6 +17,7 @@ def summarize(repository: ModelRepository, model_id: str) -> dict[str, Any]:
         "version": provenance.version,
         "variant": provenance.variant,
         "weights": provenance.weights,
+        "provider": model.session.provider,
         **content,
     }
 

@@ -84,6 +84,7 @@ def describe(model: Model) -> dict[str, Any]:
         "digest": manifest.digest,
         "variant": model.variant.name,
         "precision": model.variant.precision,
+        "provider": model.session.provider,
         "weights": {"origin": manifest.weights.origin, "source": manifest.weights.source},
         "assumptions": to_json(manifest.assumptions),
         "labels": spec.labels,
@@ -95,7 +96,7 @@ def describe(model: Model) -> dict[str, Any]:
         **conditions,
         "licence": spec.licence,
         "calibration": _calibration(manifest),
-        "warnings": _weights_warnings(manifest),
+        "warnings": (*_weights_warnings(manifest), *model.notes),
     }
 
 

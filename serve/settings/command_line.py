@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from serve.settings.kinds import FLAG
+from serve.settings.kinds import FLAG, SWITCH
 from serve.settings.table import TABLE, default_text
 
 
@@ -36,8 +36,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> CommandLine:
             setting.flag,
             dest=setting.variable,
             metavar=setting.kind.metavar,
-            nargs="?" if setting.kind is FLAG else None,
-            const="1" if setting.kind is FLAG else None,
+            nargs="?" if setting.kind in (FLAG, SWITCH) else None,
+            const="1" if setting.kind in (FLAG, SWITCH) else None,
             help=f"{text} ({details})",
         )
     options = vars(parser.parse_args(arguments))

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from runtime.artifact.manifest import MODEL_ID
+from runtime.engine.providers import PROVIDERS
 from runtime.errors import InputError, SlipwayError
 from runtime.tasks.soft_voting import parse_weights
 from serve.text.integers import parse_integer
@@ -98,6 +99,11 @@ def _header_names(text: str) -> tuple[str, ...] | None:
     return names if all(map(_HEADER_NAME.fullmatch, names)) else None
 
 
+def _providers(text: str) -> tuple[str, ...] | None:
+    names = _words(text.lower())
+    return names if names and all(name in PROVIDERS for name in names) else None
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -125,6 +131,12 @@ NETWORKS = Kind(
 )
 LOG = Kind("text, json or off", "FORM", {"text": "text", "json": "json", "off": "off"}.get)
 FLAG = Kind("0 or 1", "0|1", {"0": False, "1": True}.get, lambda value: str(int(value)))
+SWITCH = Kind(  # of earlier deployments
+    "0 or 1, false or true",
+    "0|1",
+    lambda text: {"0": False, "false": False, "1": True, "true": True}.get(text.lower()),
+    lambda value: str(int(value)),
+)
 MODEL = Kind(
     f"a model id, {MODEL_ID.pattern}",
     "ID",
@@ -138,6 +150,9 @@ WEIGHTS = Kind(
     lambda weights: ",".join(f"{model}:{weight:g}" for model, weight in weights),
 )
 ORIGINS = Kind("* or scheme://host[:port], separated by commas", "URL,...", _origins, ", ".join)
+PROVIDER_NAMES = Kind(
+    f"{', '.join(PROVIDERS)}, separated by commas", "NAME,...", _providers, ",".join
+)
 HEADER_NAMES = Kind(
     "names of headers, or *, separated by commas", "NAME,...", _header_names, ", ".join
 )

@@ -240,6 +240,20 @@ class Settings:
             "threads of one run; one run per CPU of the container goes in parallel",
         ),
     )
+    providers: tuple[str, ...] = field(
+        default=("cpu",),
+        metadata=row(
+            _WORK,
+            "SLIPWAY_PROVIDERS",
+            kinds.PROVIDER_NAMES,
+            "what runs the graphs, the first that can; one that is absent or does not start is "
+            "skipped with a warning; `cpu` is the last resort always",
+        ),
+    )
+    disable_gpu: bool = field(
+        default=False,
+        metadata=row(_WORK, "DISABLE_GPU", kinds.SWITCH, "1: skip `tensorrt` and `cuda`"),
+    )
     chunk_size: int = field(
         default=1,
         metadata=row(

@@ -12,8 +12,9 @@ import pytest
 import runtime
 from runtime.artifact.manifest import Variant, read_manifest
 from runtime.artifact.schema import to_json
+from runtime.engine.providers import CPU, CUDA, OPENVINO, TENSORRT
 from runtime.engine.session import Feeds, Session, SessionOptions
-from runtime.errors import ArtifactError, DecodeError, InputError, ModelOutputError
+from runtime.errors import ArtifactError, DecodeError, InputError, ModelOutputError, ProviderError
 from runtime.model import choose_variant
 from runtime.results import Alpha, Classification, Embedding
 from tests.runtime.support.drawings import plain
@@ -176,6 +177,34 @@ def test_each_cpu_gets_its_best_variant(directory: Path) -> None:
         ({"asimd"}, "float"),
     ):
         assert choose_variant(three, frozenset(flags)).name == name, flags
+
+
+def test_each_provider_gets_its_best_variant(directory: Path) -> None:
+    plain = read_manifest(directory).variants[0]
+    int8 = replace(plain, name="int8", precision="int8", cpu_features=("avx512_vnni",))
+    fp16 = replace(plain, name="fp16", precision="float16", providers=("tensorrt", "cuda"))
+    manifest = replace(read_manifest(directory), variants=(int8, plain, fp16))
+    vnni = frozenset({"avx512_vnni"})
+    for provider, name in ((CPU, "int8"), (OPENVINO, "int8"), (CUDA, "fp16"), (TENSORRT, "fp16")):
+        assert choose_variant(manifest, vnni, provider).name == name, provider.name
+    for provider, name in ((CPU, "float"), (OPENVINO, "float"), (CUDA, "fp16")):
+        assert choose_variant(manifest, frozenset(), provider).name == name, provider.name
+    without = replace(manifest, variants=(int8, plain))
+    assert choose_variant(without, vnni, CUDA).name == "float"
+    with pytest.raises(ProviderError, match=r"no variant is for cuda on this machine"):
+        choose_variant(replace(manifest, variants=(int8,)), vnni, CUDA)
+    # INT8 that was made for a GPU
+    symmetric = replace(int8, name="int8-symmetric", providers=("tensorrt",))
+    both = replace(manifest, variants=(int8, plain, symmetric))
+    assert choose_variant(both, vnni, TENSORRT).name == "int8-symmetric"
+    assert choose_variant(both, vnni, CUDA).name == "float"
+
+
+def test_a_manifest_of_before_has_no_providers(directory: Path) -> None:
+    variant = to_json(read_manifest(directory).variants[0])
+    del variant["providers"]
+    edit_manifest(directory, {"variants": [variant]})
+    assert runtime.load(directory).variant.providers == ()
 
 
 def test_a_variant_can_be_selected_by_name(directory: Path) -> None:

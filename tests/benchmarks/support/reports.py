@@ -32,7 +32,7 @@ def variant(name: str, *, median_ms: float, faster: float | None, served: bool) 
         Timing(threads, Summary(median_ms / threads, median_ms, 40), faster) for threads in (1, 2)
     )
     precision = "int8" if name == "int8" else "float"
-    return VariantReport(name, precision, served, size_mb=2.0, timings=timings)  # type: ignore[arg-type]  # mypy widens the two literals to str
+    return VariantReport(name, precision, served, size_mb=2.0, timings=timings)
 
 
 def model(name: str, *variants: VariantReport) -> ModelReport:

@@ -367,5 +367,5 @@ def test_the_log_names_the_model_and_the_reason(tmp_path: Path) -> None:
     assert refused.startswith(f"{XCEPTION}/2 is refused, 1 is served: ")
     assert failed.startswith(f"model {MOBILENET!r} is not served: ")
     assert all("has sha256" in line for line in (refused, failed))
-    assert f"{XCEPTION}/1 float" in lines
+    assert f"{XCEPTION}/1 float on cpu" in lines
     assert len(lines) == 3

@@ -2,7 +2,7 @@ import pytest
 
 from serve.settings import Settings, from_environment
 from serve.settings.command_line import parse_arguments
-from serve.settings.kinds import FLAG
+from serve.settings.kinds import FLAG, SWITCH
 from serve.settings.table import TABLE, default_text
 
 
@@ -21,7 +21,7 @@ def test_no_flag_changes_nothing() -> None:
 
 
 def test_a_flag_of_0_or_1_stands_for_1_alone() -> None:
-    switches = [setting for setting in TABLE.values() if setting.kind is FLAG]
+    switches = [setting for setting in TABLE.values() if setting.kind in (FLAG, SWITCH)]
     assert switches
     for setting in switches:
         assert parse_arguments([setting.flag]).overrides == {setting.variable: "1"}

@@ -42,6 +42,8 @@ def test_every_variable_is_read() -> None:
         "SLIPWAY_MAX_VIDEO_SECONDS": "8",
         "SLIPWAY_DECODE_TIMEOUT": "9",
         "CHUNK_SIZE": "4",
+        "SLIPWAY_PROVIDERS": "CUDA, openvino",
+        "DISABLE_GPU": "True",
     }
     assert from_environment(environ) == Settings(
         artifacts=Path("/models"),
@@ -69,6 +71,8 @@ def test_every_variable_is_read() -> None:
         max_video_s=8,
         chunk_size=4,
         decode_timeout_s=9,
+        providers=("cuda", "openvino"),
+        disable_gpu=True,
     )
 
 
@@ -83,6 +87,9 @@ def test_a_face_model_named_alone_replaces_the_ensemble() -> None:
         ("PORT", "80a", "0 to 65535"),
         ("PORT", "65536", "0 to 65535"),
         ("PORT", "-1", "0 to 65535"),
+        ("SLIPWAY_PROVIDERS", "gpu", "tensorrt, cuda, openvino, cpu, separated by commas"),
+        ("SLIPWAY_PROVIDERS", ",", "tensorrt, cuda, openvino, cpu, separated by commas"),
+        ("DISABLE_GPU", "yes", "0 or 1, false or true"),
         ("MAX_UPLOAD_SIZE", "10MB", "an integer, 1 to"),
         ("MAX_UPLOAD_SIZE", "0", "an integer, 1 to"),
         ("MAX_UPLOAD_SIZE", "9" * 5000, "an integer, 1 to"),
