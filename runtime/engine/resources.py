@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-CGROUP = Path("/sys/fs/cgroup")
+from runtime.engine.memory import CGROUP, memory_cgroup
+
 CPUINFO = Path("/proc/cpuinfo")
 STATUS = Path("/proc/self/status")
-UNLIMITED_BYTES = 2**62  # v1 writes a number near 2^63 if there is no limit
 
 
 def cpu_count(cgroup: Path = CGROUP) -> int:
@@ -34,11 +34,9 @@ def cpu_features(cpuinfo: Path = CPUINFO) -> frozenset[str]:
 
 def memory_limit_mib(cgroup: Path = CGROUP) -> float | None:
     """Return the memory limit of the cgroup (v2 `memory.max`, v1) in MiB; None if there is none."""
-    for path in (cgroup / "memory.max", cgroup / "memory/memory.limit_in_bytes"):
-        words = _words(path)
-        if words and words[0].isdecimal() and int(words[0]) < UNLIMITED_BYTES:
-            return int(words[0]) / 2**20
-    return None
+    controller = memory_cgroup(cgroup)
+    limit_bytes = controller.limit_bytes if controller else None
+    return None if limit_bytes is None else limit_bytes / 2**20
 
 
 def peak_memory_mib(status: Path = STATUS) -> float | None:
