@@ -19,7 +19,7 @@ from serve.http.pieces import Pieces
 from serve.http.proxies import BasePath, TrustedProxies
 from serve.http.stop import Stop
 from serve.protocol_v2 import routes as protocol
-from serve.protocol_v2.infer import HEADER_LENGTH
+from serve.protocol_v2.request import HEADER_LENGTH
 from serve.repository.loading import loading
 from serve.repository.models import ModelRepository, wait_for_model
 from serve.repository.overview import describe_any, summarize
@@ -29,6 +29,7 @@ from serve.routes import background, face_emotion, gait, predict, similarity, vo
 from serve.routes.endpoint import model_endpoint, task_endpoint
 from serve.scheduling.deadlines import HEADER as TIMEOUT_HEADER
 from serve.scheduling.scheduler import Limits, Scheduler
+from serve.scheduling.statistics import Statistics
 from serve.scheduling.switching import switching_threads_sooner
 from serve.settings import Settings
 from serve.state import State
@@ -79,6 +80,7 @@ def create_app(
                 scheduler=scheduler,
                 budget=budget,
                 decoders=decoders,
+                statistics=Statistics(),
             )
 
     app = Starlette(

@@ -18,6 +18,10 @@ class NotFoundError(SlipwayError):
     """No such model, version or route: HTTP 404."""
 
 
+class ForbiddenError(SlipwayError):
+    """The client may not do this: HTTP 403."""
+
+
 class UnsupportedMediaError(SlipwayError):
     """The body has an encoding or type that the server does not read: HTTP 415."""
 
@@ -43,6 +47,7 @@ class DeadlineError(UnavailableError):
 STATUS: Mapping[type[SlipwayError], int] = {
     TooLargeError: 413,
     InputError: 400,
+    ForbiddenError: 403,
     NotFoundError: 404,
     RequestTimeoutError: 408,
     UnsupportedMediaError: 415,

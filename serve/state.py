@@ -7,6 +7,7 @@ from serve.http.budget import ByteBudget
 from serve.http.stop import Stop
 from serve.repository.models import ModelRepository
 from serve.scheduling.scheduler import Scheduler
+from serve.scheduling.statistics import Statistics
 from serve.settings import Settings
 
 
@@ -19,3 +20,4 @@ class State(TypedDict):
     scheduler: Scheduler
     budget: ByteBudget
     decoders: IsolatedDecoders
+    statistics: Statistics

@@ -79,8 +79,8 @@ def golden_arrays(
     """Return the arrays of golden.npz by name: the inverse of `read_golden`."""
     return {
         **{f"{_MEDIA}{i}": np.frombuffer(content, np.uint8) for i, content in enumerate(media)},
-        **{f"{_INPUT}{name}": array for name, array in inputs.items()},
-        **{f"{_OUTPUT}{name}": array for name, array in outputs.items()},
+        **{f"{_INPUT}{name}": _storable(array) for name, array in inputs.items()},
+        **{f"{_OUTPUT}{name}": _storable(array) for name, array in outputs.items()},
         **{
             f"{_CONDITION}{i}": np.array(name)
             for i, name in enumerate(conditions)
@@ -92,7 +92,13 @@ def golden_arrays(
 def _array(arrays: Mapping[str, Array], name: str, path: Path) -> Array:
     if name not in arrays:
         raise ArtifactError(f"{path} holds no {name}")
-    return arrays[name]
+    array = arrays[name]
+    return array.astype(object) if array.dtype.kind == "U" else array
+
+
+def _storable(array: Array) -> Array:
+    """Return an array of str as one that numpy writes without pickle."""
+    return array.astype(str) if array.dtype.kind == "O" else array
 
 
 def _check_counts(golden: Golden) -> None:

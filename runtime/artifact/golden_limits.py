@@ -39,8 +39,15 @@ class Difference:
 
 
 def measure_difference(expected: NDArray[Any], actual: NDArray[Any]) -> Difference:
-    """Return the difference of two arrays of equal shape with at least one element."""
-    absolute = np.abs(expected - actual)
+    """Return the difference of two arrays of equal shape with at least one element.
+
+    Strings differ by 0 or infinity.
+    """
+    if actual.dtype.kind not in "fbiu":
+        most = 0.0 if np.array_equal(expected, actual) else np.inf
+        return Difference(most, most)
+    # integers would wrap around, and bool has no difference
+    absolute = np.abs(expected.astype(np.float64) - actual.astype(np.float64))
     return Difference(float(absolute.mean()), float(absolute.max()))
 
 

@@ -7,17 +7,43 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
+import numpy as np
+
 from runtime.artifact import schema
 from runtime.artifact.steps import Resample, SampleFrames, Step, Tokenize, check_step, image_steps
 from runtime.errors import ArtifactError
 
 SCHEMA_VERSION = 1
 
-Dtype = Literal["uint8", "int64", "float32"]
+Dtype = Literal[
+    "bool",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "float16",
+    "float32",
+    "float64",
+    "string",
+]
 DATATYPES: Mapping[Dtype, str] = {  # their names in the Open Inference Protocol
+    "bool": "BOOL",
     "uint8": "UINT8",
+    "uint16": "UINT16",
+    "uint32": "UINT32",
+    "uint64": "UINT64",
+    "int8": "INT8",
+    "int16": "INT16",
+    "int32": "INT32",
     "int64": "INT64",
+    "float16": "FP16",
     "float32": "FP32",
+    "float64": "FP64",
+    "string": "BYTES",
 }
 Task = Literal[
     "image-classification",
@@ -50,6 +76,11 @@ class TensorSpec:
     name: str
     dtype: Dtype
     shape: tuple[int | str, ...]  # a string names an axis of any size, such as "N", the batch
+
+
+def numpy_dtype(dtype: Dtype) -> np.dtype[Any]:
+    """Return the dtype of arrays of a tensor: of strings, `object`, whose elements are str."""
+    return np.dtype(object if dtype == "string" else dtype)
 
 
 @dataclass(frozen=True, slots=True)

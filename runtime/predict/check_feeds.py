@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.artifact.manifest import Resample, Spec, TensorSpec, Tokenize
+from runtime.artifact.spec import numpy_dtype
 from runtime.engine.session import Feeds
 from runtime.errors import InputError
 from runtime.media.audio.decode import MIN_SECONDS
@@ -33,7 +34,7 @@ def check_feeds(feeds: Feeds, spec: Spec, assets: Assets) -> None:
 
 
 def _check_tensor(array: NDArray[np.generic], tensor: TensorSpec) -> None:
-    if array.dtype != np.dtype(tensor.dtype):
+    if array.dtype != numpy_dtype(tensor.dtype):
         raise InputError(f"input {tensor.name!r} is {array.dtype}; allowed: {tensor.dtype}")
     fits = array.ndim == len(tensor.shape) and all(
         size > 0 and (isinstance(axis, str) or size == axis)

@@ -1,7 +1,7 @@
 """Receive request bodies into memory, within the limits of one body and of all together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import aclosing, asynccontextmanager
 from io import BytesIO
 from typing import Any
@@ -19,7 +19,12 @@ STALL_LIMIT_S = 10.0  # in which at least 4 kB of a body must arrive
 
 @asynccontextmanager
 async def receive_body(
-    request: Request[Any], *, limit_bytes: int, timeout_s: float, budget: ByteBudget
+    request: Request[Any],
+    *,
+    limit_bytes: int,
+    timeout_s: float,
+    budget: ByteBudget,
+    encodings: Collection[str] = (),
 ) -> AsyncIterator[bytes]:
     """Receive the whole body; the budget counts it until the block ends.
 
@@ -29,17 +34,19 @@ async def receive_body(
         limit_bytes: of this body; checked against Content-Length, then counted.
         timeout_s: for the whole body to arrive.
         budget: shared by all requests.
+        encodings: values of Content-Encoding that the caller reads; the body stays compressed.
 
     Raises:
         TooLargeError: the body, or its Content-Length, is over the limit.
-        UnsupportedMediaError: it is compressed.
+        UnsupportedMediaError: it is compressed otherwise.
         RequestTimeoutError: it did not arrive in time, or stalls.
         OverloadedError: too many bytes of others are in memory.
     """
     encoding = request.headers.get("content-encoding", "identity")
-    if encoding.strip().lower() != "identity":
+    if encoding.strip().lower() not in ("identity", *encodings):
+        allowed = ", ".join(encodings) or "none"
         raise UnsupportedMediaError(
-            f"Content-Encoding is {repr_truncated(encoding)}; allowed: none"
+            f"Content-Encoding is {repr_truncated(encoding)}; allowed: {allowed}"
         )
     content_length = request.headers.get("content-length", "0")
     if parse_integer(content_length, 0, limit_bytes) is None:

@@ -1,4 +1,4 @@
-"""Read and write the numbers of a tensor as JSON, a block at a time.
+"""Read and write the elements of a tensor as JSON, numbers a block at a time.
 
 Parsed whole, 10 MB of numbers become 120 MB of Python objects, and no other thread runs meanwhile.
 """
@@ -11,8 +11,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from runtime.artifact.spec import numpy_dtype
 from runtime.errors import InputError
-from serve.protocol_v2.tensors import Array, TensorHeader
+from serve.protocol_v2.bytes_tensors import check_count
+from serve.protocol_v2.tensors import Array, TensorHeader, of_texts
 
 _BLOCK_BYTES = 2**16  # of JSON to read
 _BLOCK_NUMBERS = 2**13  # to write
@@ -35,6 +37,8 @@ def from_json(header: TensorHeader, data: object) -> Array:
             the datatype does not hold.
     """
     name = header.spec.name
+    if header.is_text:
+        return of_texts(header, _texts(header, data))
     if not isinstance(data, bytes | list):
         raise InputError(f"input {name!r} has data that is not a list; allowed: a list of numbers")
     try:
@@ -58,12 +62,32 @@ def to_json(name: str, array: Array) -> orjson.Fragment:
             f"output {name!r} holds NaN or infinity, which JSON cannot; "
             "ask for it with binary_data: true"
         )
+    if array.dtype.kind == "O":
+        return orjson.Fragment(orjson.dumps(array.ravel().tolist()))
     flat = np.ascontiguousarray(array).ravel()
     lists = (
         orjson.dumps(flat[first : first + _BLOCK_NUMBERS], option=orjson.OPT_SERIALIZE_NUMPY)
         for first in range(0, flat.size, _BLOCK_NUMBERS)
     )
     return orjson.Fragment(b"[" + b",".join(text[1:-1] for text in lists) + b"]")
+
+
+def _texts(header: TensorHeader, data: object) -> list[bytes]:
+    """Return the strings of a parsed list, nested or not, as UTF-8."""
+    name = header.spec.name
+    check_count(header.count, name)
+    level: list[Any] = data if isinstance(data, list) else [data]
+    for _ in range(len(header.shape) - 1):
+        if level and all(isinstance(item, list) for item in level):
+            level = [element for item in level for element in item]
+    if not isinstance(data, list) or not all(isinstance(item, str) for item in level):
+        raise InputError(f"input {name!r} has data of another form; allowed: a list of strings")
+    if len(level) != header.count:
+        raise InputError(
+            f"input {name!r} has {len(level)} elements; "
+            f"allowed: {header.count}, as its shape is {list(header.shape)}"
+        )
+    return [text.encode("utf-8") for text in level]
 
 
 def _is_nested(text: bytes) -> bool:
@@ -112,7 +136,7 @@ def _check_count(header: TensorHeader, text: bytes) -> None:
 
 def _read(header: TensorHeader, text: bytes) -> Array:
     """Return the elements, (count,); the text has `header.count` of them."""
-    array = np.empty(header.count, header.spec.dtype)
+    array = np.empty(header.count, numpy_dtype(header.spec.dtype))
     position = 0
     for block in _blocks(text):
         try:
@@ -120,7 +144,7 @@ def _read(header: TensorHeader, text: bytes) -> Array:
         except orjson.JSONDecodeError as error:
             message = f"input {header.spec.name!r} has data that is not JSON: {error}"
             raise InputError(message) from error
-        convert = _floats if array.dtype.kind == "f" else _integers
+        convert = _CONVERT.get(array.dtype.kind, _integers)
         array[position : position + len(elements)] = convert(header, elements, array.dtype)
         position += len(elements)
     if position != header.count:  # nothing between two commas
@@ -171,6 +195,13 @@ def _floats(header: TensorHeader, elements: Sequence[Any], dtype: np.dtype[Any])
     return wide.astype(dtype)
 
 
+def _flags(header: TensorHeader, elements: Sequence[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    _check_types(header, elements, {bool, int}, "true, false, 0 and 1")
+    if not set(elements) <= {0, 1}:
+        raise InputError(f"input {header.spec.name!r} has an element out of range; allowed: 0, 1")
+    return np.array(elements, dtype)
+
+
 def _check_types(
     header: TensorHeader, elements: Sequence[Any], allowed: set[type], words: str
 ) -> None:
@@ -180,3 +211,6 @@ def _check_types(
         raise InputError(
             f"input {header.spec.name!r} has elements of type {types}; allowed: {words}"
         )
+
+
+_CONVERT = {"f": _floats, "b": _flags}

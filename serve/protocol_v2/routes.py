@@ -1,5 +1,6 @@
 """The routes of the Open Inference Protocol, version 2 (REST)."""
 
+import time
 from typing import Any
 
 from starlette.requests import Request
@@ -10,7 +11,12 @@ import serve
 from runtime import Model
 from serve.errors import STATUS_HEADERS, NotFoundError, json_response
 from serve.http.body import receive_body
-from serve.protocol_v2.infer import HEADER_LENGTH, infer
+from serve.protocol_v2 import repository
+from serve.protocol_v2.compression import ENCODINGS, accepted, compress, encoding_of, inflate
+from serve.protocol_v2.config import model_config
+from serve.protocol_v2.encodings import EXTENSION, medium_of
+from serve.protocol_v2.infer import Inference, infer
+from serve.protocol_v2.request import HEADER_LENGTH
 from serve.protocol_v2.tensors import metadata
 from serve.protocol_v2.timeout import body_timeout
 from serve.repository.models import unknown_model, wait_for_model
@@ -18,11 +24,20 @@ from serve.repository.provenance import provenance_of
 from serve.repository.readiness import missing_models
 from serve.scheduling.call import Call
 from serve.scheduling.deadlines import HEADER, request_timeout
-from serve.scheduling.job import one_turn
+from serve.scheduling.job import Turns
 from serve.state import State
 from serve.text.messages import repr_truncated
+from serve.uploads.bounds import bounds_of
 
-EXTENSIONS = ("binary_tensor_data",)
+EXTENSIONS = (
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "statistics",
+    EXTENSION,
+)
 
 
 async def server_metadata(request: Request[State]) -> Response:
@@ -55,25 +70,28 @@ async def ready(request: Request[State]) -> Response:
 async def model_metadata(request: Request[State]) -> Response:
     """Answer GET /v2/models/{model}: the inputs and outputs of a model."""
     model = await _find(request)
-    content = {
+    content: dict[str, Any] = {
         "name": model.spec.id,
         "versions": [str(model.manifest.version)],
         "platform": "onnx_onnxv1",
         "inputs": [metadata(tensor) for tensor in model.spec.inputs],
         "outputs": [metadata(tensor) for tensor in model.spec.outputs],
     }
+    medium = medium_of(model.spec)
+    if medium is not None:
+        content["parameters"] = medium.parameters
     return json_response(content, headers=provenance_of(model).headers)
 
 
 async def model_ready(request: Request[State]) -> Response:
     """Answer GET /v2/models/{model}/ready: 200 if the model can answer; which versions cannot."""
-    repository, model_id = request.state["repository"], request.path_params["model"]
-    if model_id not in repository:
-        raise unknown_model(repository, model_id)
-    status = repository.status(model_id)
+    models, model_id = request.state["repository"], request.path_params["model"]
+    if model_id not in models:
+        raise unknown_model(models, model_id)
+    status = models.status(model_id)
     version = request.path_params.get("version", "")
     refused = {str(number): reason for number, reason in status.refused.items()}
-    model = repository.loaded(model_id)
+    model = models.loaded(model_id)
     if model is not None and version not in refused:
         _check_version(model, version)
     problem = status.problem or refused.get(version, "")
@@ -84,31 +102,80 @@ async def model_ready(request: Request[State]) -> Response:
     return json_response(content, status=503, headers=STATUS_HEADERS[503])
 
 
+async def config(request: Request[State]) -> Response:
+    """Answer GET /v2/models/{model}/config: the configuration that perf_analyzer reads."""
+    model = await _find(request)
+    body_bytes = request.state["settings"].max_upload_bytes
+    return json_response(model_config(model, body_bytes=body_bytes))
+
+
+async def model_statistics(request: Request[State]) -> Response:
+    """Answer GET /v2/models/{model}/stats: the counters of a model."""
+    models, model_id = request.state["repository"], request.path_params["model"]
+    if model_id not in models:
+        raise unknown_model(models, model_id)
+    model = models.loaded(model_id)
+    if model is not None:
+        _check_version(model, request.path_params.get("version", ""))
+    return json_response({"model_stats": [_statistics(request, model_id)]})
+
+
+async def statistics(request: Request[State]) -> Response:
+    """Answer GET /v2/models/stats: the counters of all models."""
+    ids = request.state["repository"].ids
+    return json_response({"model_stats": [_statistics(request, model_id) for model_id in ids]})
+
+
 async def model_infer(request: Request[State]) -> Response:
     """Answer POST /v2/models/{model}/infer: run the graph on the tensors of the body."""
-    model, state = await _find(request), request.state
+    model = await _find(request)
+    counters, model_id, start_s = request.state["statistics"], model.spec.id, time.perf_counter()
+    try:
+        inference, call = await _infer(request, model)
+    except Exception:
+        counters.fail(model_id, time.perf_counter() - start_s)
+        raise
+    executions = ((run.rows, run.seconds) for run in inference.runs.executions)
+    counters.succeed(model_id, call.stopwatch, executions)
+    inference.response.headers["Server-Timing"] = call.stopwatch.header()
+    return inference.response
+
+
+async def _infer(request: Request[State], model: Model) -> tuple[Inference, Call]:
+    state, settings = request.state, request.state["settings"]
     header_length = request.headers.get(HEADER_LENGTH)
-    settings = state["settings"]
-    limit_bytes, timeout_s = settings.max_upload_bytes, settings.timeout_s
-    scheduler, model_id = state["scheduler"], model.spec.id
-    client_timeout_s = request_timeout(request.headers.get(HEADER))
-    with scheduler.admit(model_id, kind=f"infer {model_id}", timeout_s=client_timeout_s) as place:
+    encoding = encoding_of(request.headers.get("content-encoding"))
+    limit_bytes, scheduler, model_id = settings.max_upload_bytes, state["scheduler"], model.spec.id
+    with scheduler.admit(
+        model_id,
+        kind=f"infer {model_id}",
+        media=model.spec.task == "audio-classification",
+        timeout_s=request_timeout(request.headers.get(HEADER)),
+    ) as place:
         async with receive_body(
-            request, limit_bytes=limit_bytes, timeout_s=timeout_s, budget=state["budget"]
+            request,
+            limit_bytes=limit_bytes,
+            timeout_s=settings.timeout_s,
+            budget=state["budget"],
+            encodings=ENCODINGS,
         ) as body:
 
-            def work(call: Call) -> Response:
-                bound, audio_s = call.bind(model), settings.longest_run_s
-                return infer(bound, body, header_length, max_audio_s=audio_s)
+            def work(call: Call) -> Turns[Inference]:
+                content = inflate(body, encoding, limit_bytes=limit_bytes) if encoding else body
+                decoders = state["decoders"].stopped_by(call.cancellation)
+                inference = yield from infer(
+                    call.bind(model),
+                    content,
+                    header_length,
+                    bounds=bounds_of(settings, decoders),
+                    most_media=settings.max_files,
+                )
+                compress(inference.response, accepted(request.headers.get("accept-encoding")))
+                return inference
 
-            response, call = await scheduler.run(
-                place,
-                one_turn(work),
-                receive=request.receive,
-                timeout_s=body_timeout(body, header_length),
-            )
-    response.headers["Server-Timing"] = call.stopwatch.header()
-    return response
+            # the JSON of a compressed body is not known before a worker has inflated it
+            timeout_s = None if encoding else body_timeout(body, header_length)
+            return await scheduler.run(place, work, receive=request.receive, timeout_s=timeout_s)
 
 
 def routes() -> list[Route]:
@@ -118,8 +185,10 @@ def routes() -> list[Route]:
         Route("/v2/", server_metadata),
         Route("/v2/health/live", live),
         Route("/v2/health/ready", ready),
+        Route("/v2/models/stats", statistics),
         *_model_routes("/v2/models/{model}"),
         *_model_routes("/v2/models/{model}/versions/{version}"),
+        *repository.routes(),
     ]
 
 
@@ -127,8 +196,16 @@ def _model_routes(path: str) -> list[Route]:
     return [
         Route(path, model_metadata),
         Route(f"{path}/ready", model_ready),
+        Route(f"{path}/config", config),
+        Route(f"{path}/stats", model_statistics),
         Route(f"{path}/infer", model_infer, methods=["POST"]),
     ]
+
+
+def _statistics(request: Request[State], model_id: str) -> dict[str, Any]:
+    model = request.state["repository"].loaded(model_id)
+    version = str(model.manifest.version) if model else ""
+    return request.state["statistics"].to_json(model_id, version)
 
 
 async def _find(request: Request[State]) -> Model:

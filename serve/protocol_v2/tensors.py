@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.artifact.manifest import TensorSpec
-from runtime.artifact.spec import DATATYPES
+from runtime.artifact.spec import DATATYPES, numpy_dtype
 from runtime.errors import InputError
+from serve.protocol_v2.bytes_tensors import pack_elements, texts_of, unpack_elements
 from serve.text.messages import repr_truncated
 
 Array = NDArray[np.generic]
+LARGEST_ROW = 2**31  # elements, of a tensor without rows: no bytes bound them
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,12 @@ class TensorHeader:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Return the dtype of the bytes, little-endian."""
-        return np.dtype(self.spec.dtype).newbyteorder("<")
+        return numpy_dtype(self.spec.dtype).newbyteorder("<")
+
+    @property
+    def is_text(self) -> bool:
+        """Return whether the elements are strings, each of a length of its own."""
+        return self.spec.dtype == "string"
 
     @property
     def count(self) -> int:
@@ -33,9 +40,9 @@ class TensorHeader:
         return math.prod(self.shape)
 
     @property
-    def size_bytes(self) -> int:
-        """Return the bytes of all elements."""
-        return self.count * self.dtype.itemsize
+    def size_bytes(self) -> int | None:
+        """Return the bytes of all elements; None for strings."""
+        return None if self.is_text else self.count * self.dtype.itemsize
 
 
 def metadata(tensor: TensorSpec) -> dict[str, Any]:
@@ -47,6 +54,8 @@ def metadata(tensor: TensorSpec) -> dict[str, Any]:
 def check_header(spec: TensorSpec, *, datatype: Any, shape: Any) -> TensorHeader:
     """Check the datatype and shape of an input in a request against the model's.
 
+    The first axis may be 0 if it is of any size: a batch without rows.
+
     Raises:
         InputError: naming the tensor, the value and what the model takes.
     """
@@ -57,11 +66,12 @@ def check_header(spec: TensorSpec, *, datatype: Any, shape: Any) -> TensorHeader
     value = repr_truncated(shape)
     if not isinstance(shape, list) or any(type(axis) is not int or axis < 0 for axis in shape):
         raise InputError(f"input {name!r} has shape {value}; allowed: a list of integers >= 0")
+    is_small = shape[:1] != [0] or math.prod(shape[1:]) <= LARGEST_ROW
     fits = len(shape) == len(spec.shape) and all(
-        size > 0 and expected in (-1, size)
-        for size, expected in zip(shape, allowed["shape"], strict=True)
+        (size > 0 or index == 0) and expected in (-1, size)
+        for index, (size, expected) in enumerate(zip(shape, allowed["shape"], strict=True))
     )
-    if not fits:
+    if not (fits and is_small):
         raise InputError(
             f"input {name!r} has shape {value}; allowed: {allowed['shape']}, where -1 is any size"
         )
@@ -77,8 +87,13 @@ def header_of_raw(spec: TensorSpec, size_bytes: int) -> TensorHeader:
     free = [index for index, axis in enumerate(spec.shape) if isinstance(axis, str)]
     if len(free) > 1:
         raise InputError(f"input {spec.name!r} has {len(free)} axes of any size; send its shape")
+    if spec.dtype == "string":
+        shape = tuple(1 if isinstance(axis, str) else axis for axis in spec.shape)
+        if math.prod(shape) != 1:
+            raise InputError(f"input {spec.name!r} has several strings; send its shape")
+        return TensorHeader(spec, shape)
     fixed = math.prod(axis for axis in spec.shape if isinstance(axis, int))
-    row_bytes = fixed * np.dtype(spec.dtype).itemsize
+    row_bytes = fixed * numpy_dtype(spec.dtype).itemsize
     rows, rest = divmod(size_bytes, row_bytes)
     if rest or rows == 0 or (not free and rows != 1):
         allowed = "a multiple of " if free else ""
@@ -89,11 +104,32 @@ def header_of_raw(spec: TensorSpec, size_bytes: int) -> TensorHeader:
 
 
 def from_bytes(header: TensorHeader, data: memoryview) -> Array:
-    """Return an array over `size_bytes` bytes of data, without a copy."""
+    """Return an array of a tensor's bytes: over them, without a copy, if they are numbers.
+
+    Raises:
+        InputError: strings do not fill the bytes, or are not UTF-8; a BOOL is neither 0 nor 1.
+    """
+    if header.is_text:
+        return of_texts(header, unpack_elements(data, header.count, header.spec.name))
+    if header.spec.dtype == "bool" and np.frombuffer(data, np.uint8).max(initial=0) > 1:
+        raise InputError(f"input {header.spec.name!r} is BOOL; allowed: bytes of 0 and 1")
     array: Array = np.frombuffer(data, header.dtype).reshape(header.shape)
     return array.astype(header.spec.dtype, copy=False)
 
 
+def of_texts(header: TensorHeader, elements: list[bytes]) -> Array:
+    """Return the array of a tensor of strings.
+
+    Raises:
+        InputError: an element is not UTF-8.
+    """
+    array = np.empty(header.count, object)
+    array[:] = texts_of(elements, header.spec.name)
+    return array.reshape(header.shape)
+
+
 def to_bytes(array: Array) -> bytes:
     """Return the elements as bytes, row-major and little-endian."""
+    if array.dtype.kind == "O":
+        return pack_elements(str(text).encode() for text in array.ravel())
     return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()

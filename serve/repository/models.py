@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as LoadTimeoutError
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from runtime import Model
@@ -18,6 +19,9 @@ from serve.text.messages import repr_truncated
 
 Load = Callable[[Version], Model]  # raises ArtifactError
 Report = Callable[[str], None]  # takes one line of the log
+
+
+_ABSENT = (ModelState.FAILED, ModelState.WITHDRAWN)  # do not answer until an administrator acts
 
 
 @dataclass(slots=True)
@@ -103,6 +107,7 @@ class ModelRepository(Mapping[str, Model]):
 
     def _load(self, model_id: str) -> None:
         slot = self._slots[model_id]
+        load = slot.load
         for version in slot.entry.versions:
             number = version.manifest.version
             if number in slot.refused:
@@ -111,17 +116,21 @@ class ModelRepository(Mapping[str, Model]):
                 model = self._load_version(version)
             except Exception as error:  # onnxruntime's exceptions share no base class
                 with self._lock:
-                    slot.refused = {**slot.refused, number: reason_of(error)}
+                    if slot.load is load:
+                        slot.refused = {**slot.refused, number: reason_of(error)}
             else:
-                self._succeed(slot, model)
+                self._succeed(slot, load, model)
                 return
-        self._fail(slot)
+        if slot.load is load:
+            self._fail(slot)
 
-    def _succeed(self, slot: _Slot, model: Model) -> None:
+    def _succeed(self, slot: _Slot, load: Future[Model], model: Model) -> None:
         with self._lock:
+            if slot.load is not load:  # it was withdrawn meanwhile
+                return
             slot.state = ModelState.READY
-            if not slot.load.done():
-                slot.load.set_result(model)
+            if not load.done():
+                load.set_result(model)
         status = self._status(slot)
         for number, reason in status.refused.items():
             served = model.manifest.version
@@ -147,12 +156,50 @@ class ModelRepository(Mapping[str, Model]):
             begins = slot.state is ModelState.UNLOADED
             if begins:
                 slot.state = ModelState.LOADING
+            load = slot.load
         if begins:
-            try:
-                self._loader.submit(self._load, model_id)
-            except RuntimeError:  # closed: its load has an error
-                return slot.load
-        return slot.load
+            self._submit(model_id)
+        return load
+
+    def _submit(self, model_id: str) -> None:
+        with suppress(RuntimeError):  # closed: its load has an error
+            self._loader.submit(self._load, model_id)
+
+    # administration
+
+    def withdraw(self, model_id: str) -> None:
+        """Drop a model from memory; until `reinstate` no request loads it. Twice is as once.
+
+        Requests that have the model already end as usual.
+
+        Raises:
+            KeyError: there is no such model.
+        """
+        slot = self._slots[model_id]
+        error = UnavailableError(f"model {model_id!r} was unloaded, through /v2/repository")
+        with self._lock:
+            if slot.state is ModelState.WITHDRAWN:
+                return
+            waiting, slot.load = slot.load, Future()
+            slot.load.set_exception(error)
+            slot.state = ModelState.WITHDRAWN
+            if not waiting.done():  # a load that runs finds that its result is not wanted
+                waiting.set_exception(error)
+        self.report(f"model {model_id!r} is unloaded")
+
+    def reinstate(self, model_id: str) -> None:
+        """Begin to load a model that is not loaded; wait with `wait_for`.
+
+        Raises:
+            KeyError: there is no such model.
+        """
+        slot = self._slots[model_id]
+        with self._lock:
+            if slot.state in (ModelState.READY, ModelState.LOADING):
+                return
+            slot.load, slot.state = Future(), ModelState.LOADING
+            slot.refused = dict(slot.entry.refused)
+        self._submit(model_id)
 
     # look-up
 
@@ -195,7 +242,7 @@ class ModelRepository(Mapping[str, Model]):
         return len(self._served())
 
     def _served(self) -> list[str]:
-        return [name for name, s in self._slots.items() if s.state is not ModelState.FAILED]
+        return [name for name, slot in self._slots.items() if slot.state not in _ABSENT]
 
     # description
 

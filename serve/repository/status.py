@@ -13,6 +13,7 @@ class ModelState(StrEnum):
     LOADING = "loading"
     READY = "ready"
     FAILED = "failed"  # every version was refused
+    WITHDRAWN = "withdrawn"  # an administrator unloaded it; no request loads it
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class ModelStatus:
         """Return why the model cannot answer now: of a failure the newest version's; or ""."""
         if self.state is ModelState.FAILED:
             return self.refused[max(self.refused)] if self.refused else "it has no version"
+        if self.state is ModelState.WITHDRAWN:
+            return "it was unloaded, through /v2/repository"
         return "loading" if self.state is ModelState.LOADING else ""
 
     def to_json(self) -> dict[str, Any]:

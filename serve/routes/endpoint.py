@@ -12,7 +12,6 @@ from runtime.artifact.manifest import Task
 from runtime.errors import UnavailableError
 from runtime.media.decoders import Decoders
 from runtime.media.images.decode import Photo, decode_photo
-from runtime.media.video.sample import VideoLimits
 from runtime.predict.prepare import Bounds
 from serve.http.body import receive_body
 from serve.repository.models import ModelRepository, wait_for_model
@@ -24,12 +23,12 @@ from serve.scheduling.deadlines import HEADER, request_timeout
 from serve.scheduling.job import Turns
 from serve.settings import Settings
 from serve.state import State
+from serve.uploads.bounds import bounds_of
 from serve.uploads.form import Form
 from serve.uploads.parse import Upload, is_json, parse_upload, read_query
 
 JSON_MARGIN_BYTES = 4096  # in a base64 body, for field names, options and heads of data URLs
 LINE_BREAKS = 16  # a sixteenth of base64: four characters of JSON at the end of lines of 76
-FRAMES_PER_SECOND = 60  # of a clip, at most; the newest phones record no more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,21 +55,7 @@ class RequestContext:
     @property
     def bounds(self) -> Bounds:
         """Return the limits of the media that are decoded, and the decoders."""
-        settings = self.settings
-        video = VideoLimits(
-            frames=FRAMES_PER_SECOND * settings.max_video_s,
-            seconds=settings.max_video_s,
-            pixels=min(settings.max_pixels, VideoLimits().pixels),
-            deadline_s=settings.decode_timeout_s,
-            chunk=settings.chunk_size,
-        )
-        return Bounds(
-            pixels=settings.max_pixels,
-            audio_s=settings.longest_run_s,
-            video=video,
-            recording_s=settings.max_audio_s,
-            decoders=self.decoders,
-        )
+        return bounds_of(self.settings, self.decoders)
 
 
 Answer = Callable[[RequestContext], JsonReply | ImageReply]  # runs in a worker

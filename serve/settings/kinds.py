@@ -129,6 +129,7 @@ NETWORKS = Kind(
     _networks,
     lambda networks: ", ".join(map(str, networks)),
 )
+SECRET = Kind("a text", "KEY", str)
 LOG = Kind("text, json or off", "FORM", {"text": "text", "json": "json", "off": "off"}.get)
 FLAG = Kind("0 or 1", "0|1", {"0": False, "1": True}.get, lambda value: str(int(value)))
 SWITCH = Kind(  # of earlier deployments

@@ -106,6 +106,17 @@ class Settings:
             "proxies whose `X-Forwarded-For`, `-Proto` and `-Prefix` are believed",
         ),
     )
+    admin_key: str = field(
+        default="",
+        repr=False,
+        metadata=row(
+            _PLACE,
+            "SLIPWAY_ADMIN_KEY",
+            kinds.SECRET,
+            "whoever sends it as `Authorization: Bearer KEY` may load and unload models; without "
+            "it nobody may",
+        ),
+    )
     cors_origins: tuple[str, ...] = field(
         default=(),
         metadata=row(

@@ -12,9 +12,19 @@ HERE = Path(__file__).parent
 OPSET = 17
 IR_VERSION = 8
 ONNX_TYPES = {
+    "bool": TensorProto.BOOL,
     "uint8": TensorProto.UINT8,
+    "uint16": TensorProto.UINT16,
+    "uint32": TensorProto.UINT32,
+    "uint64": TensorProto.UINT64,
+    "int8": TensorProto.INT8,
+    "int16": TensorProto.INT16,
+    "int32": TensorProto.INT32,
     "int64": TensorProto.INT64,
+    "float16": TensorProto.FLOAT16,
     "float32": TensorProto.FLOAT,
+    "float64": TensorProto.DOUBLE,
+    "string": TensorProto.STRING,
 }
 LABELS = ["dark", "grey", "bright"]
 SLOW_TURNS_PER_LEVEL = 10_000.0  # turns of the loop per grey level: 2.5 million if white
@@ -345,6 +355,18 @@ def tensors() -> tuple[dict[str, Any], list[NodeProto]]:
     return facts, nodes
 
 
+def types() -> tuple[dict[str, Any], list[NodeProto]]:
+    """Return an input of each dtype unchanged, for tests of the v2 protocol."""
+    facts = spec(
+        "tiny_types",
+        "image-classification",
+        [tensor(f"in_{dtype}", dtype, "N", 2) for dtype in ONNX_TYPES],
+        [tensor(f"out_{dtype}", dtype, "N", 2) for dtype in ONNX_TYPES],
+    )
+    nodes = [helper.make_node("Identity", [f"in_{d}"], [f"out_{d}"]) for d in ONNX_TYPES]
+    return facts, nodes
+
+
 def voice() -> tuple[dict[str, Any], list[NodeProto]]:
     """Classify a waveform of any length by its mean loudness."""
     facts = spec(
@@ -472,6 +494,7 @@ def main() -> None:
         "tiny_emotions": emotions,
         "tiny_other_emotions": other_emotions,
         "tiny_tensors": tensors,
+        "tiny_types": types,
         "tiny_slow": slow,
         "tiny_voice": voice,
         "tiny_gait": gait,

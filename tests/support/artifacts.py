@@ -23,11 +23,13 @@ from runtime.artifact.manifest import (
     parse_spec,
 )
 from runtime.artifact.schema import to_json
+from runtime.artifact.spec import numpy_dtype
 from runtime.engine.session import Session, SessionOptions
 
 DATA = Path(__file__).parents[1] / "data"
 CLASSIFIER, EMBEDDING, SEGMENTATION = "tiny_classifier", "tiny_embedding", "tiny_segmentation"
 DETECTOR, TENSORS, SLOW = "tiny_detector", "tiny_tensors", "tiny_slow"
+TYPES = "tiny_types"  # an input and output of every dtype
 FACES, EMOTION_BOXES = "tiny_faces", "tiny_emotion_boxes"
 EMOTIONS, OTHER_EMOTIONS = "tiny_emotions", "tiny_other_emotions"
 VOICE, GAIT, TEXT = "tiny_voice", "tiny_gait", "tiny_text"
@@ -141,9 +143,11 @@ def _write_golden(path: Path, session: Session, spec: Spec) -> None:
     feeds = {
         tensor.name: generator.integers(
             1,
-            below.get(tensor.name, 200),
+            below.get(tensor.name, 100 if tensor.dtype == "int8" else 200),
             [lengths.get(axis, 2) if isinstance(axis, str) else axis for axis in tensor.shape],
-        ).astype(tensor.dtype)
+        )
+        .astype(str if tensor.dtype == "string" else tensor.dtype)
+        .astype(numpy_dtype(tensor.dtype))
         for tensor in spec.inputs
     }
     np.savez(path, allow_pickle=False, **golden_arrays((), (), feeds, session.run(feeds)))

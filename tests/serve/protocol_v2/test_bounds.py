@@ -9,8 +9,9 @@ import pytest
 from runtime import Model, load
 from runtime.artifact.manifest import Spec, TensorSpec
 from runtime.errors import InputError, TooLargeError
-from serve.protocol_v2 import infer as module
-from serve.protocol_v2.infer import InferRequest, infer, parse_request
+from serve.protocol_v2 import response as module
+from serve.protocol_v2.infer import infer
+from serve.protocol_v2.request import InferRequest, parse_request
 from tests.support.artifacts import CLASSIFIER, write_artifact
 from tests.support.memory import peak_bytes
 
@@ -143,7 +144,10 @@ def test_json_answers_are_bounded_before_the_run(
 
     def answer(**fields: object) -> int:
         head = orjson.dumps({"inputs": [binary], **fields})
-        return infer(model, head + bytes(3 * size), str(len(head))).status_code
+        turns = infer(model, head + bytes(3 * size), str(len(head)))
+        with pytest.raises(StopIteration) as end:
+            next(turns)
+        return int(end.value.value.response.status_code)
 
     monkeypatch.setattr(module, "MAX_JSON_NUMBERS", numbers)
     assert answer() == 200

@@ -6,7 +6,7 @@ import pytest
 
 from runtime.artifact.manifest import Spec, TensorSpec
 from runtime.errors import InputError, TooLargeError
-from serve.protocol_v2.infer import InferRequest, RequestedOutput, parse_request
+from serve.protocol_v2.request import InferRequest, RequestedOutput, parse_request
 
 SPEC = Spec(
     schema_version=1,
@@ -104,14 +104,18 @@ def test_unknown_parameters_are_ignored() -> None:
         (request(inputs=[{**VALUES, "parameters": 5}]), "parameters of input 'values' is a number"),
         (
             request(inputs=[{**VALUES, "parameters": {"shared_memory_region": "r"}}]),
-            "input 'values' has the parameter 'shared_memory_region', which is not supported",
+            "input 'values' has the parameter 'shared_memory_region'; shared memory is not offered",
         ),
         (request(outputs=[{"name": "x"}]), "output 'x' is unknown; known: quotients, doubled"),
         (request(outputs=[{"name": "doubled"}] * 2), "output 'doubled' is given twice"),
         (request(outputs="doubled"), "outputs is a string; allowed: a list"),
         (
-            request(outputs=[{"name": "doubled", "parameters": {"classification": 2}}]),
-            "output 'doubled' has the parameter 'classification', which is not supported",
+            request(outputs=[{"name": "doubled", "parameters": {"classification": 0}}]),
+            "classification of output 'doubled' is 0; allowed: an integer >= 1",
+        ),
+        (
+            request(parameters={"triton_enable_empty_final_response": True}),
+            "the request has the parameter 'triton_enable_empty_final_response'; names that begin",
         ),
         (
             request(outputs=[{"name": "doubled", "parameters": {"binary_data": 1}}]),

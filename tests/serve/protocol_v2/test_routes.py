@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from runtime import load
+from serve.protocol_v2.routes import EXTENSIONS
 from serve.settings import Settings
 from tests.serve.conftest import Serve
 from tests.support.artifacts import CLASSIFIER, write_artifact
@@ -62,7 +63,7 @@ def read_binary(response: httpx.Response) -> tuple[dict[str, Any], dict[str, NDA
 def test_health_and_metadata(client: httpx.Client) -> None:
     assert client.get("/v2/health/live").json() == {"live": True}
     assert client.get("/v2/health/ready").json()["ready"] is True
-    server = {"name": "slipway", "version": "0.1.0", "extensions": ["binary_tensor_data"]}
+    server = {"name": "slipway", "version": "0.1.0", "extensions": list(EXTENSIONS)}
     assert client.get("/v2").json() == client.get("/v2/").json() == server
 
 
@@ -261,7 +262,7 @@ def test_tritonclient_reads_health_and_metadata(triton: Any) -> None:
     assert triton.is_model_ready("tiny_tensors", "1")
     assert not triton.is_model_ready("tiny_tensors", "2")
     assert not triton.is_model_ready("nobody")
-    assert triton.get_server_metadata()["extensions"] == ["binary_tensor_data"]
+    assert triton.get_server_metadata()["extensions"] == list(EXTENSIONS)
     assert triton.get_model_metadata("tiny_tensors")["inputs"][0]["shape"] == [-1, 2]
 
 
@@ -292,10 +293,3 @@ def test_tritonclient_understands_refusals(triton: Any) -> None:
     with pytest.raises(InferenceServerException, match="input 'counts' is missing") as caught:
         triton.infer("tiny_tensors", triton_inputs(binary=True)[:1])
     assert caught.value.status() == "400"
-    with pytest.raises(InferenceServerException, match="Content-Encoding is 'gzip'") as caught:
-        triton.infer(
-            "tiny_tensors",
-            triton_inputs(binary=True),
-            request_compression_algorithm="gzip",
-        )
-    assert caught.value.status() == "415"

@@ -1,0 +1,1 @@
+"""Check a server of the Open Inference Protocol, whoever made it, with plain HTTP."""

@@ -1,0 +1,1 @@
+"""The points, a function each: it judges the parts of one point."""

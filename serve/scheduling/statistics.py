@@ -1,0 +1,110 @@
+"""Count the requests, rows and runs of each model, and the time of each stage."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from serve.scheduling.stopwatch import Stopwatch
+
+_NS = 1_000_000_000
+MOST_BATCH_SIZES = 64  # that are counted apart; a client chooses them
+
+
+@dataclass(slots=True)
+class Duration:
+    """How often something happened, and how long it took in all."""
+
+    count: int = 0
+    seconds: float = 0.0
+
+    def add(self, seconds: float, count: int = 1) -> None:
+        """Count one more time, or several."""
+        self.count += count
+        self.seconds += seconds
+
+    def to_json(self) -> dict[str, int]:
+        """Return the count and the nanoseconds."""
+        return {"count": self.count, "ns": round(self.seconds * _NS)}
+
+
+@dataclass(slots=True)
+class ModelStatistics:
+    """The counters of one version of a model."""
+
+    rows: int = 0
+    executions: int = 0
+    last_ms: int = 0  # since 1970, of the last request that was answered
+    durations: dict[str, Duration] = field(default_factory=lambda: defaultdict(Duration))
+    batches: dict[int, Duration] = field(default_factory=dict)  # runs by the rows in them
+
+
+class Statistics:
+    """The counters of all models, from the start of the server. Use it on the event loop only."""
+
+    def __init__(self) -> None:
+        """Begin at zero."""
+        self._models: dict[str, ModelStatistics] = {}
+
+    def succeed(
+        self, model: str, stopwatch: Stopwatch, executions: Iterable[tuple[int, float]]
+    ) -> None:
+        """Count a request that was answered.
+
+        Args:
+            model: id.
+            stopwatch: of the request.
+            executions: rows and seconds of each run that it took.
+        """
+        entry = self._models.setdefault(model, ModelStatistics())
+        entry.last_ms = time.time_ns() // 1_000_000
+        for rows, seconds in executions:
+            entry.rows += rows
+            entry.executions += 1
+            # the rest of the sizes are counted in the totals alone
+            if rows in entry.batches or len(entry.batches) < MOST_BATCH_SIZES:
+                entry.batches.setdefault(rows, Duration()).add(seconds)
+        durations = entry.durations
+        durations["success"].add(stopwatch.queue_s + stopwatch.work_s)
+        durations["queue"].add(stopwatch.queue_s)
+        durations["compute_input"].add(stopwatch.decode_s)
+        durations["compute_infer"].add(stopwatch.run_s)
+        durations["compute_output"].add(stopwatch.encode_s)
+
+    def fail(self, model: str, seconds: float) -> None:
+        """Count a request that got an error after some seconds."""
+        self._models.setdefault(model, ModelStatistics()).durations["fail"].add(seconds)
+
+    def to_json(self, model: str, version: str) -> dict[str, Any]:
+        """Return the entry of a model in the form of Triton; times are in nanoseconds."""
+        entry = self._models.get(model, ModelStatistics())
+        stages = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output")
+        none = Duration().to_json()
+        return {
+            "name": model,
+            "version": version,
+            "last_inference": entry.last_ms,
+            "inference_count": entry.rows,
+            "execution_count": entry.executions,
+            "inference_stats": {
+                **{name: _duration(entry.durations, name) for name in stages},
+                "cache_hit": none,
+                "cache_miss": none,
+            },
+            "response_stats": {},
+            "batch_stats": [
+                {
+                    "batch_size": rows,
+                    "compute_input": {"count": runs.count, "ns": 0},
+                    "compute_infer": runs.to_json(),
+                    "compute_output": {"count": runs.count, "ns": 0},
+                }
+                for rows, runs in sorted(entry.batches.items())
+            ],
+            "memory_usage": [],
+        }
+
+
+def _duration(durations: Mapping[str, Duration], name: str) -> dict[str, int]:
+    return durations.get(name, Duration()).to_json()
