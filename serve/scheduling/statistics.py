@@ -66,8 +66,8 @@ class Statistics:
             if rows in entry.batches or len(entry.batches) < MOST_BATCH_SIZES:
                 entry.batches.setdefault(rows, Duration()).add(seconds)
         durations = entry.durations
-        durations["success"].add(stopwatch.queue_s + stopwatch.work_s)
-        durations["queue"].add(stopwatch.queue_s)
+        durations["success"].add(stopwatch.queue_s + stopwatch.turns_s)
+        durations["queue"].add(stopwatch.queue_s + stopwatch.slot_s)
         durations["compute_input"].add(stopwatch.decode_s)
         durations["compute_infer"].add(stopwatch.run_s)
         durations["compute_output"].add(stopwatch.encode_s)

@@ -228,7 +228,11 @@ def test_other_examples(client: httpx.Client, media: Mapping[str, bytes], exampl
     words = shlex.split(example.line)
     if "--data-binary" in words:
         data = media[words[words.index("--data-binary") + 1].removeprefix("@")]
-        response = client.post(example.path, params=list(example.query), content=data)
+        fields = [words[i + 1].split(": ", 1) for i, word in enumerate(words) if word == "-H"]
+        headers = {name: value for name, value in fields}
+        response = client.post(
+            example.path, params=list(example.query), content=data, headers=headers
+        )
     elif "-d" in words:
         body = json.loads(words[words.index("-d") + 1])
         if "image" in body:

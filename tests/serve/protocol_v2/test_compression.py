@@ -4,6 +4,7 @@ import gzip
 import json
 import tracemalloc
 import zlib
+from collections.abc import Callable
 
 import httpx
 import numpy as np
@@ -15,7 +16,7 @@ from serve.protocol_v2.compression import LEAST_BYTES, accepted, compress, encod
 from serve.settings import Settings
 from tests.serve.conftest import Serve
 
-PACK = {"gzip": gzip.compress, "deflate": zlib.compress}
+PACK: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
 INFER = "/v2/models/tiny_tensors/infer"
 
 

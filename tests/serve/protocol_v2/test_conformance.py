@@ -31,7 +31,7 @@ def url(tmp_path: Path) -> Iterator[str]:
         write_artifact(tmp_path, graph)
     settings = Settings(artifacts=tmp_path, admin_key=KEY, base_path="/models/here")
     with running(settings) as client:
-        yield f"{client.base_url}models/here"
+        yield f"http://127.0.0.1:{client.base_url.port}/models/here"
 
 
 def test_every_point_passes(url: str, capsys: pytest.CaptureFixture[str]) -> None:

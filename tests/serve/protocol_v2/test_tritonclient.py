@@ -211,10 +211,12 @@ def test_the_repository(triton: Any) -> None:  # points 20, 21
         with pytest.raises(InferenceServerException, match="the key is missing or wrong") as caught:
             triton.unload_model("tiny_types", headers=headers)
         assert caught.value.status() == "403"
-    with pytest.raises(InferenceServerException, match="the parameter 'file:1/model.onnx'"):
-        triton.load_model(
-            "tiny_types", headers=BEARER, config="{}", files={"file:1/model.onnx": b"x"}
-        )
+    for options, name in (
+        ({"config": "{}"}, "config"),
+        ({"config": "{}", "files": {"file:1/model.onnx": b"x"}}, "(config|file:1/model.onnx)"),
+    ):
+        with pytest.raises(InferenceServerException, match=f"the parameter '{name}'"):
+            triton.load_model("tiny_types", headers=BEARER, **options)
     for _ in range(2):
         triton.unload_model("tiny_types", headers=BEARER, unload_dependents=True)
     assert not triton.is_model_ready("tiny_types")
