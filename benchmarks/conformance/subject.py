@@ -1,4 +1,4 @@
-"""What is checked: the server, its models, and a request that each model answers."""
+"""The server that is checked, its models, and a request that each model answers."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -18,13 +18,14 @@ from serve.text.messages import repr_truncated
 from serve.uploads.base64_text import from_base64
 
 EXTENSION = "encoded_media"
-_IMAGES = ("JPEG", "PNG", "WebP", "GIF", "AVIF")  # BMP begins as 1 of 65,536 tensors does
-_SOUNDS = ("WAV audio", "FLAC audio", "Ogg", "MP3 audio")
+# BMP and MP3 begin with two bytes, as 1 of 65,536 tensors does
+_IMAGES = ("JPEG", "PNG", "WebP", "GIF", "AVIF")
+_SOUNDS = ("WAV audio", "FLAC audio", "Ogg")
 
 
 @dataclass(frozen=True, slots=True)
 class Medium:
-    """What a model takes as BYTES."""
+    """A kind of files or texts that a model takes as BYTES."""
 
     name: str  # of the input
     formats: str  # for people

@@ -14,7 +14,7 @@ MOST_BATCH_SIZES = 64  # that are counted apart; a client chooses them
 
 @dataclass(slots=True)
 class Duration:
-    """How often something happened, and how long it took in all."""
+    """The number of times that something happened, and the seconds of all of them."""
 
     count: int = 0
     seconds: float = 0.0

@@ -229,7 +229,7 @@ def test_other_examples(client: httpx.Client, media: Mapping[str, bytes], exampl
     if "--data-binary" in words:
         data = media[words[words.index("--data-binary") + 1].removeprefix("@")]
         fields = [words[i + 1].split(": ", 1) for i, word in enumerate(words) if word == "-H"]
-        headers = {name: value for name, value in fields}
+        headers = dict(fields)
         response = client.post(
             example.path, params=list(example.query), content=data, headers=headers
         )

@@ -122,7 +122,7 @@ def test_a_client_that_disconnects_affects_no_other(
 
 def test_compressed_bodies_are_refused(client: httpx.Client) -> None:
     body = gzip.compress(solid(0, 0, 0))
-    for path in (FACE, "/v2/models/tiny_slow/infer"):
+    for path in (FACE, "/v1/models/tiny_slow"):
         response = client.post(path, content=body, headers={"Content-Encoding": "gzip"})
         assert response.status_code == 415
         assert response.json() == {"error": "Content-Encoding is 'gzip'; allowed: none"}
