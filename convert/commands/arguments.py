@@ -161,6 +161,13 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         help="effort of the INT8 search: quick (10 candidates, 20 seconds), default (30, 1 minute) "
         "or thorough (300, 1 hour)",
     )
+    run.add_argument(
+        "--variants",
+        choices=("fp16",),
+        action="append",
+        default=[],
+        help="fp16: package a float16 variant for GPUs too, verified on the CPU",
+    )
     _add_out(run, "directory for the artifacts and the report")
 
 

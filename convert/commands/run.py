@@ -35,7 +35,8 @@ def run_models(options: argparse.Namespace) -> int:
             options.calibration,
             options.precision,
             options.search,
-            options.labels,
+            labels=options.labels,
+            variants=tuple(sorted(set(options.variants))),
             pairs=options.pairs,
             labelled=options.labelled,
             options=checkpoint_facts(options),
@@ -45,7 +46,7 @@ def run_models(options: argparse.Namespace) -> int:
     with ProgressDisplay(len(jobs)) as display:
         outcomes = run(jobs, display.report, Store.from_environment(os.environ))
     _print_table(outcomes)
-    for sentence in _float_reasons(outcomes):
+    for sentence in (*_float_reasons(outcomes), *_gpu_remarks(outcomes)):
         print(sentence)
     for sentence in _warnings(outcomes):
         print(f"convert: {sentence}", file=sys.stderr)
@@ -133,6 +134,14 @@ def _float_reasons(outcomes: Sequence[Outcome]) -> list[str]:
     ]
 
 
+def _gpu_remarks(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return what became of the variant for GPUs, for each model that was asked for one."""
+    remarks = {
+        o.model: o.manifest.choice.get("float16") for o in outcomes if o.manifest is not None
+    }
+    return [f"{model}: fp16 is {remark}" for model, remark in remarks.items() if remark]
+
+
 def _warnings(outcomes: Sequence[Outcome]) -> list[str]:
     """Return a sentence for each fact that was assumed, of the versions in the table."""
     return [
@@ -154,7 +163,7 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
     seconds = f"{outcome.seconds:.0f}"
     if manifest is None:
         return (outcome.model, outcome.status, *["-"] * 5, seconds)
-    served, plain = manifest.variants[0], manifest.variants[-1]
+    served, plain = manifest.variants[0], manifest.plain
     before, after = (sum(f.size_bytes for f in v.files) / 1e6 for v in (plain, served))
     speedup = plain.verification["milliseconds"] / served.verification["milliseconds"]
     parity = max(manifest.parity.values())

@@ -21,7 +21,15 @@ from runtime.artifact.golden_limits import measure_difference
 from runtime.artifact.manifest import Spec, Variant
 from runtime.engine.session import Feeds
 
-VariantName = Literal["int8", "int8-7bit", "float"]
+VariantName = Literal["int8", "int8-7bit", "float", "fp16"]
+PRECISIONS: Mapping[VariantName, Literal["int8", "float", "float16"]] = {
+    "int8": "int8",
+    "int8-7bit": "int8",
+    "float": "float",
+    "fp16": "float16",
+}
+UNVERIFIED_SPEED = {"speed": "unverified: not measured on a GPU"}
+FLOAT16_PROVIDERS = ("tensorrt", "cuda")  # CPUs compute float16 in float32, between casts
 
 # x86 CPUs without the first two let pairs of 8-bit products saturate; ARM's dot product does not
 INT8_CPU_FEATURES = ("avx512_vnni", "avx_vnni", "asimddp")
@@ -53,7 +61,7 @@ def cpu_features(name: VariantName, path: Path, saturating: Sequence[str]) -> tu
         path: the ONNX file.
         saturating: layers of the file whose products may saturate.
     """
-    if name == "float":
+    if PRECISIONS[name] != "int8":
         return ()
     if name == "int8-7bit":
         return SEVEN_BIT_CPU_FEATURES
@@ -65,7 +73,7 @@ def cpu_features(name: VariantName, path: Path, saturating: Sequence[str]) -> tu
 
 
 def measure_variant(name: VariantName, path: Path, run: GraphRun, criteria: Criteria) -> Variant:
-    """Measure one file as it will serve.
+    """Measure one file as it will serve: on the CPU's provider, also a file for GPUs.
 
     Args:
         name: of the variant.
@@ -79,9 +87,10 @@ def measure_variant(name: VariantName, path: Path, run: GraphRun, criteria: Crit
     """
     fidelity = measure(criteria.reference, run.outputs, criteria.spec.suppression)
     operators = integer_operators(path)
-    saturating = saturating_layers(path) if name != "float" else []
+    is_int8 = PRECISIONS[name] == "int8"
+    saturating = saturating_layers(path) if is_int8 else []
     reasons = _violations(name, fidelity, criteria.tolerance)
-    if name != "float" and not operators:
+    if is_int8 and not operators:
         reasons.append("it computes in float")
     if name == "int8-7bit" and saturating:
         reasons.append(f"{len(saturating)} layers may saturate, {saturating[0]} the first")
@@ -91,7 +100,7 @@ def measure_variant(name: VariantName, path: Path, run: GraphRun, criteria: Crit
     tolerance = criteria.tolerance or Tolerance()
     return Variant(
         name=name,
-        precision="float" if name == "float" else "int8",
+        precision=PRECISIONS[name],
         files=(file_entry(path),),
         cpu_features=cpu_features(name, path, saturating),
         verification={
@@ -108,6 +117,7 @@ def measure_variant(name: VariantName, path: Path, run: GraphRun, criteria: Crit
             "integer_operators": dict(operators),
         },
         batch_invariant=rows_are_independent(run),
+        providers=FLOAT16_PROVIDERS if name == "fp16" else (),
     )
 
 
@@ -116,17 +126,22 @@ def time_variants(
 ) -> tuple[Variant, ...]:
     """Return the variants with `milliseconds` at one thread, all of them timed in turns.
 
+    Those for GPUs are not timed: a CPU tells nothing of their speed.
+
     Args:
         variants: of one version.
         directory: of their files.
         feeds: one sample.
     """
-    paths = [directory / variant.files[0].name for variant in variants]
-    times = [round(milliseconds, 3) for milliseconds in medians_ms(paths, feeds, threads=1)]
-    return tuple(
-        replace(variant, verification={**variant.verification, "milliseconds": milliseconds})
-        for variant, milliseconds in zip(variants, times, strict=True)
-    )
+    paths = [directory / variant.files[0].name for variant in variants if not variant.providers]
+    times = iter(medians_ms(paths, feeds, threads=1))
+    timed = []
+    for variant in variants:
+        speed: Mapping[str, float | str] = UNVERIFIED_SPEED
+        if not variant.providers:
+            speed = {"milliseconds": round(next(times), 3)}
+        timed.append(replace(variant, verification={**variant.verification, **speed}))
+    return tuple(timed)
 
 
 def _violations(name: VariantName, fidelity: Fidelity, tolerance: Tolerance | None) -> list[str]:

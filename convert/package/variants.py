@@ -1,9 +1,10 @@
-"""The variants of a version: one for each kind of CPU, and float."""
+"""The variants of a version: one for each kind of CPU, float, and on request one for GPUs."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from convert.errors import VerificationError
+from convert.package.half_precision import write_float16
 from convert.package.measure_variant import INT8_CPU_FEATURES, VariantName
 from convert.quantize.choose import Choice
 from runtime.artifact.manifest import Variant
@@ -43,3 +44,25 @@ def write_variants(
     except VerificationError as error:
         return (best, plain), f"not packaged: {error}"
     return (best, reduced, plain), "packaged"
+
+
+def write_gpu_variant(
+    float_path: Path, write: Callable[[VariantName, Path], Variant]
+) -> tuple[tuple[Variant, ...], str]:
+    """Write the float16 variant, which no CPU chooses.
+
+    Args:
+        float_path: the float graph; `float16.onnx` appears beside it.
+        write: copies a graph into the version and measures it, on the CPU.
+
+    Returns:
+        variants: the variant, or none if it is outside the tolerance.
+        remark: why it is packaged, or why not.
+    """
+    path = float_path.with_name("float16.onnx")
+    write_float16(float_path, path)
+    try:
+        variant = write("fp16", path)
+    except VerificationError as error:
+        return (), f"not packaged: {error}"
+    return (variant,), "packaged; its speed is unverified: not measured on a GPU"

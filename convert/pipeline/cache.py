@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -34,6 +34,7 @@ def fingerprint(
     labelled: str | None = None,
     precision: str = "auto",
     search: str = "default",
+    variants: Sequence[str] = (),
     options: Mapping[str, str] | None = None,
 ) -> str:
     """Return one hash of everything that decides the result of a conversion.
@@ -47,6 +48,7 @@ def fingerprint(
         labelled: digest of labelled images and their labels.
         precision: as asked for.
         search: effort of the search.
+        variants: asked for besides those for CPUs.
         options: facts about the checkpoint that the user states, by name.
     """
     sources = sorted(
@@ -64,6 +66,7 @@ def fingerprint(
             "labelled": labelled,
             "precision": precision,
             "search": search,
+            "variants": variants,
             "options": options or {},
             "code": hashlib.sha256(json.dumps(code).encode()).hexdigest(),
             "tools": tool_versions(),

@@ -48,6 +48,7 @@ def resolve(job: Job, fetch: Fetch | None = None) -> Inputs:
         labelled=labelled.labels_digest if labelled else None,
         precision=job.precision,
         search=job.search,
+        variants=job.variants,
         options=job.options,
     )
     return Inputs(
@@ -62,6 +63,7 @@ def resolve(job: Job, fetch: Fetch | None = None) -> Inputs:
         labelled=labelled,
         precision=job.precision,
         search=job.search,
+        variants=job.variants,
         options=job.options,
         key=key,
     )

@@ -27,6 +27,7 @@ class Job:
     calibration: Path | None = None
     precision: RequestedPrecision = "auto"
     search: Effort = "default"
+    variants: tuple[str, ...] = ()  # besides those for CPUs: "fp16"
     labels: Path | None = None
     pairs: Path | None = None  # labelled pairs of images, for a scale of similarity
     labelled: Path | None = None  # images in a folder per class, to try scales of pixels on
@@ -52,6 +53,7 @@ class Inputs:
     labelled: MediaFiles | None  # in a folder per class
     precision: RequestedPrecision
     search: Effort
+    variants: tuple[str, ...]
     options: Mapping[str, str]
     key: str  # hash of all of the above, the project's code and its tools
 

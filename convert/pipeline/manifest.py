@@ -29,6 +29,7 @@ class Verified:
 
     variants: tuple[Variant, ...]  # best first
     seven_bits: str  # why the variant with 7-bit weights is packaged, or why not
+    float16: str  # why the variant for GPUs is packaged, or why not; "" if nobody asked for it
     golden: File
     assets: Mapping[str, File]  # by role
 
@@ -97,6 +98,7 @@ def build_manifest(
             **choice.settings,
             "reason": choice.reason,
             "seven_bits": verified.seven_bits,
+            **({"float16": verified.float16} if verified.float16 else {}),
         },
         candidates=choice.candidates,
         parity=exported.parity,

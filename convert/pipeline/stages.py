@@ -98,7 +98,7 @@ def _run(
     scale = similarity.fit(labelled, choice.int8 or exported.run.path)
     spec = build_spec(inputs.model_id, reference, exported, scale)
     report("verify")
-    verified = verify(reference, spec, exported, choice, scratch)
+    verified = verify(reference, spec, exported, choice, scratch, inputs.variants)
     if labelled is not None and scale is not None:
         variants = similarity.measure_variants(verified.variants, labelled, scale, scratch)
         verified = replace(verified, variants=variants)

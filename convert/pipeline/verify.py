@@ -1,10 +1,11 @@
 """The stage "verify": each packaged file is measured as it will serve."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from convert.package import artifact
 from convert.package.measure_variant import Criteria, VariantName, measure_variant, time_variants
-from convert.package.variants import write_variants
+from convert.package.variants import write_gpu_variant, write_variants
 from convert.pipeline.export import Exported
 from convert.pipeline.load import Reference
 from convert.pipeline.manifest import Verified
@@ -15,9 +16,22 @@ from runtime.artifact.manifest import Spec, Variant
 
 
 def verify(
-    reference: Reference, spec: Spec, exported: Exported, choice: Choice, scratch: Path
+    reference: Reference,
+    spec: Spec,
+    exported: Exported,
+    choice: Choice,
+    scratch: Path,
+    further: Sequence[str] = (),
 ) -> Verified:
     """Write every file of the version into `scratch` and measure the variants.
+
+    Args:
+        reference: the network in its framework.
+        spec: as inside each file.
+        exported: the float graph.
+        choice: the quantized graphs.
+        scratch: receives the files.
+        further: names of variants to write besides those for CPUs: "fp16".
 
     Raises:
         VerificationError: the float or the INT8 file is outside the tolerance, or computes
@@ -38,9 +52,14 @@ def verify(
         return measure_variant(name, path, run, criteria)
 
     variants, seven_bits = write_variants(choice, exported.run.path, write)
+    float16 = ""
+    if "fp16" in further:
+        for_gpus, float16 = write_gpu_variant(exported.run.path, write)
+        variants = (*variants, *for_gpus)
     return Verified(
         variants=time_variants(variants, scratch, samples.test[0]),
         seven_bits=seven_bits,
+        float16=float16,
         golden=artifact.file_entry(golden_path),
         assets=artifact.write_assets(scratch, reference.loaded.assets),
     )

@@ -118,6 +118,12 @@ class Manifest:
         return (*variants, self.golden, *self.assets.values())
 
     @property
+    def plain(self) -> Variant:
+        """Return the float variant, which every version of `convert` holds; else the last one."""
+        plain = (variant for variant in self.variants if variant.precision == "float")
+        return next(plain, self.variants[-1])
+
+    @property
     def seeded(self) -> bool:
         """Return True if the weights are untrained."""
         return self.weights.origin == "seeded"

@@ -130,7 +130,7 @@ def _float_graph_bytes(directory: Path) -> int | None:
     """Return the size of the newest version's float graph, which is that of its weights."""
     try:
         newest = versions(directory)[-1]
-        return sum(file.size_bytes for file in read_manifest(newest).variants[-1].files)
+        return sum(file.size_bytes for file in read_manifest(newest).plain.files)
     except (IndexError, SlipwayError):
         return None
 

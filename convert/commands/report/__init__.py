@@ -22,6 +22,7 @@ report.json, schema 1, UTF-8; a number that is not finite is null:
       inputs_source   "synthetic", or sha256 of their directory
       before, after   the float graph and the served variant: name, precision, size_bytes,
                       milliseconds (one input, one thread); equal if float is served
+      float16         the outcome of --variants fp16; "" if nobody asked for it
       seconds         duration of the conversion; null: not known
       converted_at    ISO 8601, UTC; null: not known
       float_nodes[]   nodes of the network that the served variant computes in float

@@ -56,8 +56,9 @@ class ModelFacts:
     inputs_source: str
     before: VariantFacts
     after: VariantFacts
-    variants: tuple[VariantFacts, ...]  # best first
+    variants: tuple[VariantFacts, ...]  # those for CPUs, best first
     seven_bits: str  # the outcome of the variant for CPUs without VNNI; "" if not recorded
+    float16: str  # the outcome of the variant for GPUs; "" if nobody asked for it
     similarity: SimilarityScale | None
     pairs: Mapping[str, Any]  # scores of the labelled pairs by kind; empty without a scale
     seconds: float | None
@@ -121,7 +122,8 @@ def gather(out: Path, refused: Iterable[Refused] = ()) -> Facts:
 
 def _model_facts(out: Path, manifest: Manifest) -> ModelFacts:
     served, conversion = manifest.variants[0], history.read_conversion(out, manifest)
-    variants = tuple(map(_variant_facts, manifest.variants))
+    on_cpus = [variant for variant in manifest.variants if not variant.providers]
+    variants = tuple(map(_variant_facts, on_cpus))
     verification = served.verification
     return ModelFacts(
         id=manifest.id,
@@ -145,6 +147,7 @@ def _model_facts(out: Path, manifest: Manifest) -> ModelFacts:
         after=variants[0],
         variants=variants,
         seven_bits=str(manifest.choice.get("seven_bits", "")),
+        float16=str(manifest.choice.get("float16", "")),
         similarity=manifest.spec.similarity,
         pairs=verification.get("similarity", {}),
         seconds=conversion.seconds if conversion else None,

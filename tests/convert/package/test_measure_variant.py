@@ -7,6 +7,7 @@ import pytest
 
 from convert.errors import VerificationError
 from convert.metrics import Outputs
+from convert.package.half_precision import write_float16
 from convert.package.measure_variant import (
     Criteria,
     VariantName,
@@ -86,6 +87,26 @@ def test_a_variant_records_its_measurements(tmp_path: Path) -> None:
     assert verification["judged"] is False
     assert verification["fidelity"]["top1_agreement"] == 1
     assert verification["golden"]["probabilities"] == {"mean_abs": 0.25, "max_abs": 0.25}
+
+
+def test_float16_is_for_gpus_and_its_speed_is_not_measured(tmp_path: Path) -> None:
+    write_float16(write_mean(tmp_path / "float.onnx"), tmp_path / "fp16.onnx")
+    tolerance = Tolerance(at_most={"probability_distance": 0.1})
+    half = measured("fp16", tmp_path / "fp16.onnx", tolerance=tolerance)
+    assert (half.precision, half.providers, half.cpu_features) == (
+        "float16",
+        ("tensorrt", "cuda"),
+        (),
+    )
+    assert half.verification["judged"] is True
+    plain = measured("float", tmp_path / "float.onnx", tolerance=tolerance)
+    first, second = time_variants([plain, half], tmp_path, SAMPLES[0])
+    assert first.verification["milliseconds"] > 0
+    assert "milliseconds" not in second.verification
+    assert second.verification["speed"] == "unverified: not measured on a GPU"
+    write_float16(write_mean(tmp_path / "off.onnx", offset=0.2), tmp_path / "off16.onnx")
+    with pytest.raises(VerificationError, match=r"fp16: probability_distance 0\.\d+ > 0\.1"):
+        measured("fp16", tmp_path / "off16.onnx", tolerance=tolerance)
 
 
 def test_variants_are_timed_together(tmp_path: Path) -> None:

@@ -15,10 +15,12 @@ from convert.package.measure_variant import (
     VariantName,
     cpu_features,
 )
-from convert.package.variants import write_variants
+from convert.package.variants import write_gpu_variant, write_variants
 from convert.quantize.choose import Choice
 from convert.quantize.saturation import saturating_layers
 from runtime.artifact.manifest import File, Variant
+from tests.convert.support import nets
+from tests.convert.support.parity import write_float_graph
 from tests.convert.support.quantized import write_int8
 
 
@@ -75,6 +77,21 @@ def test_float_alone_is_packaged_where_int8_does_not_qualify(tmp_path: Path) -> 
     choice = Choice(None, {}, (), "slower")
     variants, remark = write_variants(choice, tmp_path / "float.onnx", writer())
     assert ([variant.name for variant in variants], remark) == (["float"], "float serves")
+
+
+def test_a_variant_for_gpus_outside_the_tolerance_is_not_packaged(tmp_path: Path) -> None:
+    source = tmp_path / "float.onnx"
+    write_float_graph(nets.loaded(nets.convolutions(layers=1)), source)
+
+    def write(name: VariantName, path: Path) -> Variant:
+        assert (name, path.is_file()) == ("fp16", True)
+        raise VerificationError("fp16: mae 0.5000 > 0.1")
+
+    variants, remark = write_gpu_variant(source, write)
+    assert (variants, remark) == ((), "not packaged: fp16: mae 0.5000 > 0.1")
+    (half,), remark = write_gpu_variant(source, writer())
+    assert half.name == "fp16"
+    assert remark == "packaged; its speed is unverified: not measured on a GPU"
 
 
 def test_cpu_features_of_each_variant(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ def test_everything_that_decides_the_result_decides_the_fingerprint(
         key(labelled="sha256:1"),
         key(precision="int8"),
         key(search="thorough"),
+        key(variants=("fp16",)),
     }
     labels.write_text("right")
     others.add(key(labels=labels))
@@ -64,7 +65,7 @@ def test_everything_that_decides_the_result_decides_the_fingerprint(
     monkeypatch.setattr(module, "tool_versions", lambda: newer)
     others.add(key())
     assert first not in others
-    assert len(others) == 11
+    assert len(others) == 12
 
 
 def test_any_file_of_a_checkpoint_directory_decides(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def facts(**fields: Any) -> ModelFacts:
         parity=0.0,
         precision="int8", reason="", fidelity={"iou_mean": 0.99}, judged=True, inputs=1,
         inputs_source="synthetic", before=one, after=one, variants=(one,), seven_bits="",
-        similarity=None, pairs={}, seconds=None, converted_at=None,
+        float16="",        similarity=None, pairs={}, seconds=None, converted_at=None,
         float_nodes=("conv<1>", "relu"), float_reason="iou_mean 0.6 < 0.98", candidates=candidates,
     )  # fmt: skip
     return replace(plain, **fields)

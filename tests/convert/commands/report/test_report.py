@@ -190,6 +190,23 @@ def test_every_variant_is_listed_with_the_cpus_it_is_for(tmp_path: Path) -> None
     assert "Latency: float 5.00 ms; INT8 2.00 ms; INT8-7bit 2.50 ms" in labels
 
 
+def test_the_variant_for_gpus_is_a_remark_and_no_bar(tmp_path: Path) -> None:
+    half = replace(variant("fp16", 2_000_000, 0.0, 0.999), providers=("cuda",))
+    verification = {k: v for k, v in half.verification.items() if k != "milliseconds"}
+    both = (
+        variant("float", 4_000_000, 5.0, 1.0),
+        replace(half, precision="float16", verification=verification),
+    )
+    choice = {"precision": "float", "reason": "slower", "float16": "packaged; speed unverified"}
+    write(tmp_path, manifest(variants=both, choice=choice))
+    page, data = publish(tmp_path)
+    (model,) = data["models"]
+    assert [entry["name"] for entry in model["variants"]] == ["float"]
+    assert model["before"] == model["after"]
+    assert model["float16"] == "packaged; speed unverified"
+    assert "float16 for GPUs: packaged; speed unverified" in page.text
+
+
 def test_missing_variant_with_7_bit_weights_is_explained(tmp_path: Path) -> None:
     reason = "not packaged: int8-7bit: cosine_mean 0.9500 < 0.98"
     choice = {"precision": "int8", "reason": "INT8 of all operators", "seven_bits": reason}
