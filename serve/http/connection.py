@@ -233,6 +233,8 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
             return
         if self.registry.draining:
             self.cycle.keep_alive = False
+        if self.parser.get_http_version() == "1.0":
+            self.cycle.waiting_for_100_continue = False  # RFC 9110, 10.1.1
         self._body_left = body_bytes(self.headers)
         self._is_chunked = is_chunked(self.headers)
         self.cycle.more_body = bool(self._body_left) or self._is_chunked
@@ -346,6 +348,13 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
     def close(self) -> None:
         """Close once everything is written."""
         self._transport.close()
+
+    def give_way(self) -> None:
+        """Close for another connection, which cannot wait for a client that does not read."""
+        if self._transport.get_write_buffer_size():
+            self.abort()
+        else:
+            self.close()
 
     def abort(self) -> None:
         """Reset the connection: what is not written yet is lost."""

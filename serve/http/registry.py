@@ -48,6 +48,9 @@ class Peer(Protocol):
     def close(self) -> None:
         """Close once everything is written."""
 
+    def give_way(self) -> None:
+        """Close at once, between two requests, for another connection."""
+
     def abort(self) -> None:
         """Reset the connection at once."""
 
@@ -117,10 +120,11 @@ class Connections:
 
     def _make_room(self, newcomer: Peer) -> None:
         """Close the connections that are longest without a request; if none is, the newcomer."""
-        idle = sorted(self._in_phase(Phase.IDLE, Phase.HEAD), key=lambda peer: peer.since)
+        idle = self._in_phase(Phase.IDLE, Phase.HEAD)
+        idle = sorted(idle, key=lambda peer: (peer.unwritten > 0, peer.since))
         oldest = [peer for peer in idle if peer is not newcomer][:CLOSED_AT_ONCE]
         for peer in oldest:
-            peer.close()
+            peer.give_way()
             self.discard(peer)
         if not oldest:
             newcomer.turn_away()

@@ -49,7 +49,10 @@ class Running:
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """Answer with the head and the size of the body; /refuse reads none, /big answers a lot."""
+    """Answer with the head and the size of the body; /refuse reads none, /big answers a lot.
+
+    /some answers 10 kB.
+    """
     path = scope["path"]
     size, more = 0, path not in ("/refuse", "/abort")
     if path == "/hold":
@@ -64,6 +67,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     headers = {name.decode(): value.decode() for name, value in scope["headers"]}
     body = json.dumps({"path": path, "bytes": size, "headers": headers}).encode()
     body = b"x" * 8 * 2**20 if path == "/big" else body
+    body = b"x" * 10_000 if path == "/some" else body
     length = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": length})
     for first in range(0, len(body), 65536):
@@ -302,6 +306,11 @@ def test_expect_100_continue_is_answered_when_the_application_reads(server: Runn
         assert answer(connection)[0] == 200
 
 
+def test_expect_100_continue_is_ignored_in_http_1_0(server: Running) -> None:
+    request = b"POST / HTTP/1.0\r\nExpect: 100-continue\r\n" + LENGTH + b"\r\n" + BODY
+    assert ask(server, request)[0] == 200
+
+
 def test_trailers_are_no_headers(server: Running) -> None:
     chunks = CHUNKS[:-2] + b"Content-Type: image/png\r\n\r\n"
     _, _, content = ask(server, POST + CHUNKED + b"\r\n" + chunks)
@@ -449,6 +458,23 @@ def test_the_oldest_idle_connections_make_room(
         assert answer(idle[-1])[0] == 200
         assert until_closed(idle[0]) == 0
     assert caplog.text.count("the oldest idle ones are closed") == 1
+
+
+def test_clients_that_do_not_read_make_room_too(start: Serving) -> None:
+    server = start(connections=4, timeout_s=60)
+    with ExitStack() as stack:
+        clients = []
+        for _ in range(12):
+            silent = stack.enter_context(socket.socket())
+            silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
+            silent.connect(("127.0.0.1", server.port))
+            # every answer is written, and the last ones are more than the kernel keeps
+            silent.sendall(b"GET /some HTTP/1.1\r\nHost: x\r\n\r\n" * 12)
+            clients.append(silent)
+            time.sleep(0.05)
+        assert ask(server, GET)[0] == 200
+        with pytest.raises(ConnectionError):  # it does not wait for this client to read
+            until_closed(clients[0])
 
 
 def test_a_connection_too_many_is_told_when_to_come_again(start: Serving) -> None:
