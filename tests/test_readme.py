@@ -112,6 +112,7 @@ def test_every_shell_line_is_of_a_kind_that_is_run_here() -> None:
     kinds = (
         "make demo", "make test", "make serve", "curl ", ".venv-convert/bin/python -m convert ",
         ".venv/bin/python -m runtime ", ".venv/bin/python -m deploy.check ",
+        ".venv/bin/python -m serve --check",
     )  # fmt: skip
     for line, _ in shell_lines(*DOCUMENTS):
         assert line.startswith(kinds), line
@@ -148,6 +149,15 @@ def test_runtime_from_the_shell_and_from_python(demo: tuple[Path, int]) -> None:
     label, confidence = process.stdout.split()
     assert label == "neutral"
     assert float(confidence) == pytest.approx(0.87, abs=TOLERANCE)
+
+
+def test_check_before_the_server_starts(demo: tuple[Path, int]) -> None:
+    directory, _ = demo
+    lines = commands(".venv/bin/python -m serve --check")
+    assert lines
+    for line, _ in lines:
+        # port 8000 may be another program's here
+        assert "face_emotion_xception" in run(f"{line} --port 0", directory)
 
 
 def test_check_of_the_running_server(demo: tuple[Path, int]) -> None:
