@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             threads=cpu_count(),
             rounds=1 if options.quick else options.rounds,
             seconds=1.0 if options.quick else options.seconds,
+            protocol=options.protocol,
         )
     except SlipwayError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
@@ -73,6 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--clients", type=int, nargs="+", default=[1, 8, 32], help="clients at once (1 8 32)")
     add("--rounds", type=int, default=5, help="turns of loop and server (default: %(default)s)")
     add("--seconds", type=float, default=5.0, help="of each turn (default: %(default)s)")
+    add(
+        "--protocol",
+        choices=("v1", "v2"),
+        default="v1",
+        help="v2: a raw request of the Open Inference Protocol, with binary outputs",
+    )
     return parser
 
 

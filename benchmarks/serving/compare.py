@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.server import serving
@@ -13,6 +14,7 @@ from benchmarks.serving.load import Job, Load, run_load
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 WARM_UP_S = 1.0
+Protocol = Literal["v1", "v2"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +64,20 @@ def compare(
     threads: int,
     rounds: int,
     seconds: float,
+    protocol: Protocol = "v1",
 ) -> tuple[Comparison, ...]:
     """Compare the server with the bare loop, for each number of clients.
 
     Args:
         artifacts: the directory to serve.
-        model: id; the request is POST /v1/models/<model>.
+        model: id.
         file: body of every request.
         clients: numbers of clients at once.
         threads: of the bare loop.
         rounds: turns of loop and server; the result holds all.
         seconds: of each turn.
+        protocol: v1: POST /v1/models/<model>, whose answer is JSON of the task; v2: a raw request
+            of the Open Inference Protocol, whose answer has the outputs as bytes.
 
     Raises:
         BenchmarkError: the server does not start, or an answer is not 200.
@@ -80,16 +85,24 @@ def compare(
     artifact = artifacts / model
     results: dict[int, list[Round]] = {count: [] for count in clients}
     with serving(artifacts) as server:
-        url = f"http://127.0.0.1:{server.port}/v1/models/{model}"
-        run_load(Job(url, str(file), max(clients), WARM_UP_S))
+        path, headers = _request(model, protocol)
+        url = f"http://127.0.0.1:{server.port}{path}"
+        run_load(Job(url, str(file), max(clients), WARM_UP_S, headers))
         for _ in range(rounds):
             for count in clients:
                 bare = run_bare_loop(artifact, file, threads=threads, seconds=seconds)
                 before_s = cpu_seconds(server.pid)
-                load = run_load(Job(url, str(file), count, seconds))
+                load = run_load(Job(url, str(file), count, seconds, headers))
                 cpu_ms = (cpu_seconds(server.pid) - before_s) / load.requests * 1000
                 results[count].append(Round(bare, load, cpu_ms))
     return tuple(Comparison(model, count, tuple(results[count])) for count in clients)
+
+
+def _request(model: str, protocol: Protocol) -> tuple[str, dict[str, str]]:
+    """Return the path and the headers of the requests."""
+    if protocol == "v1":
+        return f"/v1/models/{model}", {}
+    return f"/v2/models/{model}/infer", {"Inference-Header-Content-Length": "0"}
 
 
 def cpu_seconds(pid: int) -> float:

@@ -50,24 +50,34 @@ def infer(
     """
     bounds = bounds or Bounds()
     request = parse_request(body, header_length, model.spec, most_media=most_media)
+    warnings: tuple[str, ...] = ()
     if request.media:
-        runs = yield from _run_media(model, request, bounds)
+        runs, warnings = yield from _run_media(model, request, bounds)
     else:
         _check_waveform(request.feeds, model.spec, bounds.audio_s)
         check_json_size(request, sizes_before_the_run(request, model.spec))
         runs = run_in_chunks(model, request.feeds, [output.name for output in request.outputs])
-    return Inference(encode_response(model, request, runs.outputs), runs)
+    return Inference(encode_response(model, request, runs.outputs, warnings), runs)
 
 
-def _run_media(model: Model, request: InferRequest, bounds: Bounds) -> Turns[Runs]:
-    """Decode, preprocess and run each medium alone: it gets the answer that it gets alone."""
+def _run_media(
+    model: Model, request: InferRequest, bounds: Bounds
+) -> Turns[tuple[Runs, tuple[str, ...]]]:
+    """Decode, preprocess and run each medium alone: it gets the answer that it gets alone.
+
+    Returns:
+        The runs, and the warnings about the media, each once.
+    """
     names = [output.name for output in request.outputs]
-    parts = []
+    parts: list[Runs] = []
+    warnings: dict[str, None] = {}
     for left, medium in zip(range(len(request.media) - 1, -1, -1), request.media, strict=True):
-        parts.append(run_in_chunks(model, model.prepare(medium, bounds=bounds).feeds, names))
+        prepared = model.prepare(medium, bounds=bounds)
+        warnings.update(dict.fromkeys(prepared.warnings))
+        parts.append(run_in_chunks(model, prepared.feeds, names))
         if left:
             yield left
-    return join(parts, names)
+    return join(parts, names), tuple(warnings)
 
 
 def _check_waveform(feeds: Mapping[str, Array], spec: Spec, max_audio_s: float) -> None:

@@ -37,8 +37,7 @@ async def load(request: Request[State]) -> Response:
 async def unload(request: Request[State]) -> Response:
     """Answer POST /v2/repository/models/{model}/unload: the model is no longer in memory."""
     repository, model_id = await _administered(request)
-    repository.withdraw(model_id)
-    await run_in_threadpool(release_free_memory)
+    await run_in_threadpool(_withdraw, repository, model_id)
     return json_response({})
 
 
@@ -50,6 +49,12 @@ def routes() -> list[Route]:
         Route(f"{path}/load", load, methods=post),
         Route(f"{path}/unload", unload, methods=post),
     ]
+
+
+def _withdraw(repository: ModelRepository, model_id: str) -> None:
+    """Drop a model in a thread: to free its memory may take a while."""
+    repository.withdraw(model_id)
+    release_free_memory()
 
 
 async def _administered(request: Request[State]) -> tuple[ModelRepository, str]:

@@ -1,7 +1,7 @@
 """Encode the outputs of a run as the answer to an infer request."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -23,7 +23,12 @@ from serve.repository.provenance import provenance_of
 MAX_JSON_NUMBERS = 2**20
 
 
-def encode_response(model: Model, request: InferRequest, outputs: Mapping[str, Array]) -> Response:
+def encode_response(
+    model: Model,
+    request: InferRequest,
+    outputs: Mapping[str, Array],
+    warnings: Sequence[str] = (),
+) -> Response:
     """Return the response: JSON, or JSON and then the bytes of the binary outputs, in order.
 
     Raises:
@@ -49,7 +54,7 @@ def encode_response(model: Model, request: InferRequest, outputs: Mapping[str, A
     envelope = {"model_name": model.spec.id, "model_version": str(model.manifest.version)}
     identity = {} if request.id is None else {"id": request.id}
     content = {**envelope, **identity, "outputs": entries}
-    headers = provenance_of(model).headers
+    headers = provenance_of(model, warnings).headers
     if not tail:
         return json_response(content, headers=headers)
     head = orjson.dumps(content)

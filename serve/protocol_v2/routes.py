@@ -135,7 +135,7 @@ async def model_infer(request: Request[State]) -> Response:
     except Exception:
         counters.fail(model_id, time.perf_counter() - start_s)
         raise
-    executions = ((run.rows, run.seconds) for run in inference.runs.executions)
+    executions = [(run.rows, run.seconds) for run in inference.runs.executions]
     counters.succeed(model_id, call.stopwatch, executions)
     inference.response.headers["Server-Timing"] = call.stopwatch.header()
     return inference.response

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,23 +48,26 @@ class Statistics:
         self._models: dict[str, ModelStatistics] = {}
 
     def succeed(
-        self, model: str, stopwatch: Stopwatch, executions: Iterable[tuple[int, float]]
+        self, model: str, stopwatch: Stopwatch, executions: Sequence[tuple[int, float]]
     ) -> None:
         """Count a request that was answered.
 
         Args:
             model: id.
             stopwatch: of the request.
-            executions: rows and seconds of each run that it took.
+            executions: rows and seconds of each run that it took; the seconds may hold the wait
+                for a slot.
         """
         entry = self._models.setdefault(model, ModelStatistics())
         entry.last_ms = time.time_ns() // 1_000_000
+        total_s = sum(seconds for _, seconds in executions)
+        share = stopwatch.run_s / total_s if total_s else 0.0
         for rows, seconds in executions:
             entry.rows += rows
             entry.executions += 1
             # the rest of the sizes are counted in the totals alone
             if rows in entry.batches or len(entry.batches) < MOST_BATCH_SIZES:
-                entry.batches.setdefault(rows, Duration()).add(seconds)
+                entry.batches.setdefault(rows, Duration()).add(seconds * share)
         durations = entry.durations
         durations["success"].add(stopwatch.queue_s + stopwatch.turns_s)
         durations["queue"].add(stopwatch.queue_s + stopwatch.slot_s)
