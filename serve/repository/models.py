@@ -107,7 +107,10 @@ class ModelRepository(Mapping[str, Model]):
 
     def _load(self, model_id: str) -> None:
         slot = self._slots[model_id]
-        load = slot.load
+        with self._lock:
+            if slot.state is not ModelState.LOADING:  # withdrawn while it waited for the loader
+                return
+            load = slot.load
         for version in slot.entry.versions:
             number = version.manifest.version
             if number in slot.refused:
@@ -121,8 +124,7 @@ class ModelRepository(Mapping[str, Model]):
             else:
                 self._succeed(slot, load, model)
                 return
-        if slot.load is load:
-            self._fail(slot)
+        self._fail(slot, load)
 
     def _succeed(self, slot: _Slot, load: Future[Model], model: Model) -> None:
         with self._lock:
@@ -137,8 +139,10 @@ class ModelRepository(Mapping[str, Model]):
             self.report(f"{slot.entry.id}/{number} is refused, {served} is served: {reason}")
         self.report(_loaded_line(model))
 
-    def _fail(self, slot: _Slot) -> None:
+    def _fail(self, slot: _Slot, load: Future[Model] | None = None) -> None:
         with self._lock:
+            if slot.load is not (load or slot.load):  # it was withdrawn meanwhile
+                return
             slot.state = ModelState.FAILED
         text = f"{slot.entry.id!r} is not served: {self._status(slot).problem}"
         self.report(f"model {text}")

@@ -1,0 +1,46 @@
+"""The counters of each model."""
+
+from serve.scheduling.statistics import MOST_BATCH_SIZES, Statistics
+from serve.scheduling.stopwatch import Stopwatch
+
+
+def stopwatch(queue_s: float, decode_s: float, run_s: float, encode_s: float) -> Stopwatch:
+    watch = Stopwatch()
+    watch.queue_s, watch.decode_s = queue_s, decode_s
+    watch.run_s, watch.encode_s = run_s, encode_s
+    return watch
+
+
+def test_a_model_that_nobody_asked_has_zeros() -> None:
+    entry = Statistics().to_json("m", "1")
+    assert (entry["name"], entry["version"], entry["inference_count"]) == ("m", "1", 0)
+    assert entry["inference_stats"]["success"] == {"count": 0, "ns": 0}
+
+
+def test_rows_runs_and_stages_add_up() -> None:
+    statistics = Statistics()
+    statistics.succeed("m", stopwatch(1, 2, 4, 8), [(3, 6.0), (1, 2.0)])
+    statistics.succeed("m", stopwatch(0, 0, 1, 0), [(3, 1.0)])
+    statistics.fail("m", 0.5)
+    entry = statistics.to_json("m", "1")
+    assert (entry["inference_count"], entry["execution_count"]) == (7, 3)
+    second = 1_000_000_000
+    expected = {
+        "success": (2, 16), "fail": (1, 0.5), "queue": (2, 1),
+        "compute_input": (2, 2), "compute_infer": (2, 5), "compute_output": (2, 8),
+    }  # fmt: skip
+    for name, (count, seconds) in expected.items():
+        stage = {"count": count, "ns": int(seconds * second)}
+        assert entry["inference_stats"][name] == stage, name
+    # the time of the runs by the stopwatch, which leaves out the wait for a slot
+    batches = {b["batch_size"]: b["compute_infer"] for b in entry["batch_stats"]}
+    assert batches == {1: {"count": 1, "ns": second}, 3: {"count": 2, "ns": 4 * second}}
+
+
+def test_batch_sizes_are_bounded() -> None:
+    statistics = Statistics()
+    for rows in range(2 * MOST_BATCH_SIZES):
+        statistics.succeed("m", stopwatch(0, 0, 1, 0), [(rows, 1.0)])
+    entry = statistics.to_json("m", "1")
+    assert len(entry["batch_stats"]) == MOST_BATCH_SIZES
+    assert entry["execution_count"] == 2 * MOST_BATCH_SIZES
