@@ -144,7 +144,7 @@ def test_deadlines_of_the_protocol(start: Starter, figures: Figures) -> None:
     questions(server.port, SLOW, [LONG])
     infer = (
         b'{"parameters":{"timeout":%d},"inputs":[{"name":"image","datatype":"UINT8",'
-        b'"shape":[1,8,8,1],"data":[' + b",".join([b"255"] * 64) + b"]}]}"
+        b'"shape":[1,8,8,1],"data":[' + b",".join([b"60"] * 64) + b"]}]}"
     )
     with ExitStack() as stack:
         for _ in range(4):  # both workers are busy for a second
@@ -166,7 +166,7 @@ def test_a_burst_of_one_model_does_not_starve_another(
     slow = questions(server.port, SLOW, greys(80, 84, 88))
     fast = questions(server.port, EMBED, colours(16))
     run_s = statistics.median(time_of(server, slow[0]) for _ in range(3))
-    idle = asyncio.run(load.arrivals(server.port, fast, rate=20, seconds=2, patience_s=30))
+    idle = asyncio.run(load.arrivals(server.port, fast, rate=20, seconds=1, patience_s=30))
     capacity = (os.cpu_count() or 1) / run_s
 
     async def both() -> tuple[Tally, Tally]:
