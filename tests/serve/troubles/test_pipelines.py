@@ -13,7 +13,7 @@ from tests.serve.troubles.support.table import Figures
 from tests.serve.troubles.support.wire import LIVE, Client, head
 
 GROWTH_MB = 16
-ATTACK_S = 20.0  # a server that delays the attacker alone does right: it need not serve all of it
+ATTACK_S = 8.0  # a server that delays the attacker alone does right: it need not serve all of it
 GET = head("GET", LIVE)
 CHUNKED = head("POST", "/v1/models/face_emotion_xception", "Transfer-Encoding: chunked")
 

@@ -31,5 +31,5 @@ TEST = Scale(
 )  # fmt: skip
 SOAK = Scale(
     soak=True, margin=1, flood_bytes=20 * MB, pipelined_bytes=8 * MB, chunked_bytes=8 * MB, many=20,
-    body_bytes=10 * MB, answer_readers=6, stops=12, rounds=60, impatient=64, load_s=20,
+    body_bytes=10 * MB, answer_readers=6, stops=8, rounds=60, impatient=64, load_s=20,
 )  # fmt: skip

@@ -67,6 +67,10 @@ class Figures:
         """Expect one value."""
         self._add(quantity, str(expected), str(value), value == expected)
 
+    def show(self, quantity: str, value: float, unit: str) -> None:
+        """Put a measurement without a bound into the table."""
+        self._add(quantity, "", f"{value:.3g} {unit}", True)
+
     def one_of(self, quantity: str, value: object, allowed: tuple[object, ...]) -> None:
         """Expect one of several values."""
         listed = " or ".join(map(str, allowed))
