@@ -179,6 +179,7 @@ def test_a_burst_of_one_model_does_not_starve_another(
     with trouble(server, figures):
         busy, others = asyncio.run(both())
     bound_s = shown_bound(figures, idle, run_s)
+    figures.show("longest run under this load", max(busy.runs_s, default=0), "s")
     figures.equal("others answered", others.right, int(20 * scale.load_s))
     figures.at_most("p99 of others", others.quantile_s(0.99), bound_s, "s")
     figures.at_least("answered of the burst", busy.right, 2)
@@ -264,6 +265,7 @@ def test_faces_beside_cut_outs(start: Starter, scale: Scale, figures: Figures, r
     with trouble(server, figures):
         busy, others = asyncio.run(both())
     bound_s = shown_bound(figures, idle, run_s)
+    figures.show("longest run under this load", max(busy.runs_s, default=0), "s")
     figures.at_most("face emotion p99", others.quantile_s(0.99), bound_s, "s")
     figures.equal("faces answered", others.right, int(5 * scale.load_s))
     figures.equal("wrong rows", busy.wrong + others.wrong, 0)

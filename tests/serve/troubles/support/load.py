@@ -1,6 +1,7 @@
 """Many clients at once, each asking for an answer that is known."""
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import Any
 
 from tests.serve.troubles.support.wire import HOST, Answer, Client, ask, post
 
+_RUN = re.compile(r"\brun;dur=([\d.]+)")  # milliseconds
 RAW = "Content-Type: application/octet-stream"
 
 
@@ -48,6 +50,7 @@ class Tally:
     lost: int = 0  # sent in full, then closed without an answer
     gave_up: int = 0  # the client left
     latencies_s: list[float] = field(default_factory=list)  # of the right ones
+    runs_s: list[float] = field(default_factory=list)  # of those, as Server-Timing tells
 
     def add(self, question: Question, answer: Answer | None, seconds: float) -> None:
         """Count one answer; None if the connection ended before it was complete."""
@@ -58,6 +61,8 @@ class Tally:
             self.right += right
             self.wrong += not right
             self.latencies_s.append(seconds)
+            timing = _RUN.search(answer.headers.get("server-timing", ""))
+            self.runs_s += [float(timing[1]) / 1000] if timing else []
         elif answer.status in (429, 503) and answer.headers.get("retry-after", "").isdigit():
             self.refused += 1
         else:
