@@ -10,9 +10,22 @@ def main() -> int:
     """Take the signals, then import the server, which lasts longer, and run it."""
     signals = Signals()
     signals.catch()
+    _open_closed_streams()
     from serve.lifecycle import command
 
     return command.main(None, signals)
+
+
+def _open_closed_streams() -> None:
+    """Open /dev/null in place of each standard stream that the parent process has closed.
+
+    Otherwise a model or a connection would get the descriptor, and what is meant for the log.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The port opens first; models load behind it; a bad directory costs itself alone."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -234,3 +235,29 @@ def test_check_of_an_empty_directory(tmp_path: Path) -> None:
     code, lines = checked("--artifacts", str(tmp_path))
     assert code == 1
     assert any(line.startswith("FAILED  artifacts") and "holds no model" in line for line in lines)
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_a_server_whose_standard_streams_are_closed_serves_and_ends(
+    tmp_path: Path, closed: str
+) -> None:
+    write_artifact(tmp_path, CLASSIFIER)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        ["sh", "-c", f'exec "$0" -m serve {closed}', sys.executable],
+        cwd=PROJECT,
+        env=environment(PORT=str(port), SLIPWAY_ARTIFACTS=str(tmp_path), SLIPWAY_GRACE="0"),
+    )
+    try:
+        connect = httpx.HTTPTransport(retries=8)  # 0.5 s, and twice as long each time
+        with httpx.Client(transport=connect) as client:
+            assert client.get(f"http://127.0.0.1:{port}/v2/health/live").status_code == 200
+            targets = [os.readlink(f"/proc/{process.pid}/fd/{number}") for number in range(3)]
+            assert targets[2] == os.devnull
+            assert not any(target.startswith(("socket:", "anon_inode:")) for target in targets)
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
