@@ -16,7 +16,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from runtime.engine.cancellation import Cancellation
-from runtime.engine.providers import CPU, PROVIDERS, Provider, registration
+from runtime.engine.providers import CPU, LONGEST_REASON, PROVIDERS, Provider, registration
 from runtime.engine.resources import cpu_count
 from runtime.errors import ArtifactError, ProviderError, one_line
 
@@ -65,7 +65,8 @@ class Session:
             )
         except OnnxruntimeError as error:
             if options.provider != CPU:
-                raise ProviderError(f"{path} is refused: {one_line(error)}") from error
+                text = one_line(error, most=100_000)[-LONGEST_REASON:]  # the reason comes last
+                raise ProviderError(f"{path} is refused: {text}") from error
             raise ArtifactError(f"{path} is refused by onnxruntime: {error}") from error
         self.provider = options.provider.name
         effective = self._session.get_providers()[0]

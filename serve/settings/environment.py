@@ -9,7 +9,8 @@ from serve.settings.kinds import SettingsError
 from serve.settings.table import TABLE, Settings
 
 PREFIX = "SLIPWAY_"
-OF_OTHERS = ("SLIPWAY_OFFLINE", "SLIPWAY_TEST_DATA")  # of the conversion, and of the tests
+# of the conversion, and of the tests
+OF_OTHERS = ("SLIPWAY_OFFLINE", "SLIPWAY_TEST_DATA", "SLIPWAY_OPENVINO_PYTHON")
 # Kubernetes sets these in every pod of a namespace with a service named "slipway"
 _OF_SERVICES = re.compile(r"SLIPWAY_SERVICE_(HOST|PORT\w*)|SLIPWAY_PORT(_\d+_(TCP|UDP)\w*)?")
 

@@ -21,6 +21,7 @@ class Server:
 
     process: subprocess.Popen[str]
     url: str
+    lines: tuple[str, ...] = ()  # of the log, until it was ready
 
 
 def environment(**environ: str) -> dict[str, str]:
@@ -33,10 +34,10 @@ def environment(**environ: str) -> dict[str, str]:
     return {**inherited, **environ}
 
 
-def start(*arguments: str, **environ: str) -> subprocess.Popen[str]:
+def start(*arguments: str, python: str = sys.executable, **environ: str) -> subprocess.Popen[str]:
     """Start a server with these settings and none of the settings of this environment."""
     return subprocess.Popen(
-        [sys.executable, "-m", "serve", *arguments],
+        [python, "-m", "serve", *arguments],
         cwd=PROJECT,
         env=environment(**environ),
         stderr=subprocess.PIPE,
@@ -46,16 +47,19 @@ def start(*arguments: str, **environ: str) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def serving(*arguments: str, until: str = "ready", **environ: str) -> Iterator[Server]:
+def serving(
+    *arguments: str, until: str = "ready", python: str = sys.executable, **environ: str
+) -> Iterator[Server]:
     """Run a server on a free port until the block ends; fail the test if it does not start.
 
     Args:
         arguments: of the command line.
         until: the block begins with the line of the log that begins so: "ready" when every model
             is loaded, "listening" when the port is open.
+        python: the interpreter.
         environ: the settings as variables.
     """
-    process = start(*arguments, "--port", "0", **environ)
+    process = start(*arguments, "--port", "0", python=python, **environ)
     last = f"serve: {until}"
     url = ""
     try:
@@ -66,7 +70,7 @@ def serving(*arguments: str, until: str = "ready", **environ: str) -> Iterator[S
             if match := re.search(r'listening on (http://127\.0\.0\.1:\d+)("})?$', line.rstrip()):
                 url = match[1]
             if last in line:
-                yield Server(process, url)
+                yield Server(process, url, tuple(lines))
                 break
         else:
             pytest.fail("".join(lines))

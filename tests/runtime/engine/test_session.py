@@ -123,6 +123,21 @@ def test_a_run_ends_when_its_work_is_cancelled_and_others_go_on() -> None:
     assert session.bound(Cancellation()).run(dark).keys() == session.run(dark).keys()
 
 
+class Unheard(Cancellation):
+    """A cancellation during a run that goes on to its end, as those of OpenVINO do."""
+
+    @contextmanager
+    def stopping(self, stop: Callable[[], None]) -> Iterator[None]:
+        yield
+        self.cancel()
+
+
+def test_a_run_that_could_not_be_stopped_gives_no_answer() -> None:
+    session = Session(GRAPH, SessionOptions(threads=1))
+    with pytest.raises(CancelledError):
+        session.bound(Unheard()).run(feeds(session))
+
+
 def test_an_error_of_a_run_that_was_not_cancelled_stays() -> None:
     session = Session(GRAPH, SessionOptions(threads=1)).bound(Cancellation())
     with pytest.raises(Exception, match="nothing_like_this") as error:

@@ -1,13 +1,20 @@
 """The provider of each model: the first that loads it and answers as verified."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from runtime import Model, load
 from runtime.artifact.golden import read_golden
 from runtime.engine.providers import CPU, Provider
+from runtime.engine.session import Feeds, Session, SessionOptions
 from runtime.errors import ArtifactError
+from serve.repository import load_version as load_version_module
 from serve.repository.load_version import load_version
 from serve.repository.opening import open_repository
 from serve.repository.scan import list_models
@@ -29,6 +36,40 @@ def test_a_provider_that_does_not_run_the_model_is_passed_over(tmp_path: Path) -
     assert note.startswith("not on azure: ")
     assert note.endswith("azure runs none of its operators")
     assert load_version(entry.versions[0], threads=1).notes == ()
+
+
+@dataclass(frozen=True)
+class Halving:
+    """A session whose provider computes half of each output."""
+
+    session: Session
+    provider: str = AZURE.name
+
+    def run(
+        self, feeds: Feeds, output_names: Sequence[str] | None = None
+    ) -> dict[str, NDArray[np.generic]]:
+        outputs = self.session.run(feeds, output_names)
+        return {n: (a.astype(np.float32) / 2).astype(a.dtype) for n, a in outputs.items()}
+
+
+def test_a_provider_that_answers_otherwise_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_halving(directory: Path, *, options: SessionOptions) -> Model:
+        model = load(directory, options=SessionOptions(threads=1))
+        if options.provider != AZURE:
+            return model
+        halving: Any = Halving(model.session)
+        return replace(model, session=halving)
+
+    monkeypatch.setattr(load_version_module, "load", load_halving)
+    write_artifact(tmp_path, CLASSIFIER)
+    (entry,) = list_models(tmp_path, allow_seeded=False).entries
+    model = load_version(entry.versions[0], threads=1, providers=(AZURE, CPU))
+    assert model.session.provider == "cpu"
+    (note,) = model.notes
+    assert note.startswith("not on azure: ")
+    assert "float: golden output probabilities differs" in note
 
 
 def test_wrong_answers_of_the_last_provider_refuse_the_version(tmp_path: Path) -> None:
