@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import serve
+from runtime.engine.resources import cpu_count
 from runtime.media.isolation.pool import IsolatedDecoders
 from serve.errors import EXCEPTION_HANDLERS, json_response
 from serve.http.budget import ByteBudget
@@ -18,6 +19,9 @@ from serve.http.log.requests import REQUEST_ID, RequestLog
 from serve.http.pieces import Pieces
 from serve.http.proxies import BasePath, TrustedProxies
 from serve.http.stop import Stop
+from serve.jobs.headers import IDEMPOTENCY_KEY, PREFER
+from serve.jobs.jobs import Jobs
+from serve.jobs.store import MemoryStore, StoreLimits
 from serve.protocol_v2 import routes as protocol
 from serve.protocol_v2.request import HEADER_LENGTH
 from serve.repository.loading import loading
@@ -26,15 +30,17 @@ from serve.repository.overview import describe_any, summarize
 from serve.repository.provenance import describe, provenance_of
 from serve.repository.task_models import lead_emotion_model
 from serve.routes import background, face_emotion, gait, predict, similarity, voice_emotion
+from serve.routes import jobs as job_routes
 from serve.routes.endpoint import model_endpoint, task_endpoint
 from serve.scheduling.deadlines import HEADER as TIMEOUT_HEADER
-from serve.scheduling.scheduler import Limits, Scheduler
+from serve.scheduling.scheduler import Limits, Scheduler, background_media
 from serve.scheduling.statistics import Statistics
 from serve.scheduling.switching import switching_threads_sooner
 from serve.settings import Settings
 from serve.state import State
 
 BODIES_IN_MEMORY = 8  # of the largest size; more if they are smaller
+JOBS_IN_MEMORY = 8  # with bodies or answers of that size; more if they are smaller
 PROVENANCE_HEADERS = (
     "X-Model",
     "X-Model-Version",
@@ -44,7 +50,16 @@ PROVENANCE_HEADERS = (
 )
 
 # that web pages of other origins may read
-EXPOSED_HEADERS = (*PROVENANCE_HEADERS, HEADER_LENGTH, "Retry-After", "Server-Timing", REQUEST_ID)
+EXPOSED_HEADERS = (
+    *PROVENANCE_HEADERS,
+    HEADER_LENGTH,
+    "Retry-After",
+    "Server-Timing",
+    "Location",
+    "Preference-Applied",
+    REQUEST_ID,
+)
+ALLOWED_HEADERS = ("Content-Type", HEADER_LENGTH, TIMEOUT_HEADER, PREFER, IDEMPOTENCY_KEY)
 
 
 def create_app(
@@ -70,18 +85,29 @@ def create_app(
         with (
             IsolatedDecoders(timeout_s=settings.decode_timeout_s) as decoders,
             switching_threads_sooner(),
+            IsolatedDecoders(
+                timeout_s=settings.job_timeout_s, workers=background_media(cpu_count())
+            ) as job_decoders,
             closing(Scheduler(limits_of(settings), first_s=first_run_s)) as scheduler,
             loading(repository, settings, fail=stop.fail),
         ):
-            yield State(
-                settings=settings,
-                repository=repository,
-                stop=stop,
-                scheduler=scheduler,
-                budget=budget,
-                decoders=decoders,
-                statistics=Statistics(),
-            )
+            store = MemoryStore(store_limits_of(settings))
+            jobs = Jobs(store, scheduler, stop, timeout_s=settings.job_timeout_s)
+            stop.is_busy = jobs.is_busy
+            try:
+                yield State(
+                    settings=settings,
+                    repository=repository,
+                    stop=stop,
+                    scheduler=scheduler,
+                    budget=budget,
+                    decoders=decoders,
+                    statistics=Statistics(),
+                    jobs=jobs,
+                    job_decoders=job_decoders,
+                )
+            finally:
+                await jobs.close()
 
     app = Starlette(
         routes=[*routes(settings), *protocol.routes()],
@@ -99,10 +125,19 @@ def limits_of(settings: Settings) -> Limits:
     return Limits(settings.queue_s, settings.queue, settings.timeout_s)
 
 
+def store_limits_of(settings: Settings) -> StoreLimits:
+    """Return the limits of the jobs that are stored."""
+    size_bytes = JOBS_IN_MEMORY * settings.max_upload_bytes
+    return StoreLimits(settings.jobs, size_bytes, settings.job_ttl_s)
+
+
 def routes(settings: Settings) -> list[Route]:
     """Return the routes of the tasks, the models and /health."""
     post = ["POST"]
     face = task_endpoint(face_emotion.face_emotion, form=face_emotion.FORM, lead=lead_emotion_model)
+    face_job = task_endpoint(
+        face_emotion.face_emotion, form=face_emotion.FORM, lead=lead_emotion_model, as_job=True
+    )
     voice = model_endpoint(
         voice_emotion.voice_emotion, form=voice_emotion.FORM, model_id=settings.voice_emotion_model
     )
@@ -125,12 +160,16 @@ def routes(settings: Settings) -> list[Route]:
         Route("/v1/models/{model}", any_model, methods=post),
         Route("/v1/face-emotion", face, methods=post),
         Route("/api/predict", face, methods=post),  # the path of earlier deployments
+        Route("/api/predict-async", face_job, methods=post),  # the path of earlier deployments
         Route("/v1/voice-emotion", voice, methods=post),
         Route("/v1/gait", walk, methods=post),
         Route("/predict", walk, methods=post),  # the path of earlier deployments
         Route("/v1/similarity", pair, methods=post),
         Route("/v1/background", cut_out, methods=post),
         Route("/api/remove-background", cut_out, methods=post),  # the path of earlier deployments
+        Route(job_routes.JOB_PATH, job_routes.show_job),
+        Route(job_routes.JOB_PATH, job_routes.cancel_job, methods=["DELETE"]),
+        Route(job_routes.RESULT_PATH, job_routes.job_result),
     ]
 
 
@@ -155,7 +194,7 @@ async def show_model(request: Request[State]) -> Response:
 
 def _allowed_headers(names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the request headers that pages of other origins may send; "*" alone means all."""
-    return ("*",) if "*" in names else ("Content-Type", HEADER_LENGTH, TIMEOUT_HEADER, *names)
+    return ("*",) if "*" in names else (*ALLOWED_HEADERS, *names)
 
 
 def _middleware(settings: Settings) -> list[Middleware]:
@@ -173,7 +212,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
         Middleware(
             BoundedCors,
             allow_origins=settings.cors_origins,
-            allow_methods=("GET", "POST"),
+            allow_methods=("GET", "POST", "DELETE"),
             allow_headers=_allowed_headers(settings.cors_headers),
             expose_headers=EXPOSED_HEADERS,
         ),

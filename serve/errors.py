@@ -22,6 +22,14 @@ class ForbiddenError(SlipwayError):
     """The client may not do this: HTTP 403."""
 
 
+class GoneError(SlipwayError):
+    """There was such a job, and there is no more: HTTP 410."""
+
+
+class UnprocessableError(SlipwayError):
+    """The request contradicts another one that has the same key: HTTP 422."""
+
+
 class UnsupportedMediaError(SlipwayError):
     """The body has an encoding or type that the server does not read: HTTP 415."""
 
@@ -50,7 +58,9 @@ STATUS: Mapping[type[SlipwayError], int] = {
     ForbiddenError: 403,
     NotFoundError: 404,
     RequestTimeoutError: 408,
+    GoneError: 410,
     UnsupportedMediaError: 415,
+    UnprocessableError: 422,
     OverloadedError: 429,
     UnavailableError: 503,
 }
@@ -90,12 +100,20 @@ def status_of(error: Exception) -> int | None:
     return next((code for kind, code in STATUS.items() if isinstance(error, kind)), None)
 
 
-async def answer_slipway_error(request: Request, error: Exception) -> Response:
-    """Respond with the message of an error that has a status; raise any other again."""
+def response_of(error: Exception) -> Response | None:
+    """Return the response for an error that has a status; None for any other."""
     status = status_of(error)
     if status is None:
-        raise error
+        return None
     return error_response(str(error), status=status, headers=_headers_of(error, status))
+
+
+async def answer_slipway_error(request: Request, error: Exception) -> Response:
+    """Respond with the message of an error that has a status; raise any other again."""
+    response = response_of(error)
+    if response is None:
+        raise error
+    return response
 
 
 def _headers_of(error: Exception, status: int) -> Mapping[str, str] | None:

@@ -5,6 +5,7 @@ from typing import TypedDict
 from runtime.media.isolation.pool import IsolatedDecoders
 from serve.http.budget import ByteBudget
 from serve.http.stop import Stop
+from serve.jobs.jobs import Jobs
 from serve.repository.models import ModelRepository
 from serve.scheduling.scheduler import Scheduler
 from serve.scheduling.statistics import Statistics
@@ -21,3 +22,5 @@ class State(TypedDict):
     budget: ByteBudget
     decoders: IsolatedDecoders
     statistics: Statistics
+    jobs: Jobs
+    job_decoders: IsolatedDecoders  # theirs may take longer, and take no place from others

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+Busy = Callable[[], bool]
+
 
 @dataclass(slots=True)
 class Stop:
@@ -11,6 +13,7 @@ class Stop:
 
     clock: Callable[[], float] = time.monotonic
     requested_s: float | None = None  # when, by the clock; None: the server goes on
+    is_busy: Busy = lambda: False  # whether jobs run that no connection waits for
     failure: str = ""  # why the server cannot go on; it ends with exit code 1
 
     @property

@@ -11,10 +11,12 @@ import uvicorn
 
 from serve.http.listener import has_waiting, let_nobody_in
 from serve.http.registry import Connections
+from serve.http.stop import Stop
 from serve.lifecycle.signals import AT_ONCE, Signals
 
 SETTLE_S = 0.5  # for the requests of the connections that were opened last
 ACCEPT_S = 2.0  # at most, until those are accepted: longer only if the event loop is held
+JOBS_MARGIN_S = 2.0  # before the deadline, when jobs are no longer waited for
 LAST_S = 3.0  # after the deadline, for 503 and for native code that cannot be stopped
 
 
@@ -68,8 +70,13 @@ class Server(uvicorn.Server):
             if not stop.failure:
                 self._report(f"ending: {self._grace_s} s of grace; a second signal ends at once")
             end_after(self._timeout_s - stop.elapsed_s + LAST_S)
-        is_over = stop.requested and (stop.failure or stop.elapsed_s >= self._grace_s)
-        return await super().on_tick(counter) or bool(is_over)
+        return await super().on_tick(counter) or (stop.requested and self._is_grace_over(stop))
+
+    def _is_grace_over(self, stop: Stop) -> bool:
+        """Return whether the port may be closed: no job runs whose answer a client will fetch."""
+        if stop.failure or stop.elapsed_s >= self._timeout_s - JOBS_MARGIN_S:
+            return True
+        return stop.elapsed_s >= self._grace_s and not stop.is_busy()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop to listen, answer what was accepted, cut the rest at the deadline."""

@@ -18,6 +18,7 @@ class RunSlots:
     slots: Slots
     times: ServiceTimes
     model: str  # whose clock the runs are charged to
+    background: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,9 @@ class Call:
         kind = f"run of {run_slots.model}"
         expected_s = run_slots.times.expected_s(kind)
         self.stopwatch.wait()
-        with run_slots.slots.held(run_slots.model, expected_s, self.cancellation):
+        with run_slots.slots.held(
+            run_slots.model, expected_s, self.cancellation, background=run_slots.background
+        ):
             self.stopwatch.ready()
             before_s = self.stopwatch.run_s
             yield

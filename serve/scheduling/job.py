@@ -41,6 +41,7 @@ class Job(Generic[T]):
         model: str,
         turn_s: float,
         check_turns: Callable[[int], None],
+        background: bool = False,
     ) -> None:
         """Queue the first turn.
 
@@ -53,6 +54,7 @@ class Job(Generic[T]):
             turn_s: seconds that one turn is expected to take.
             check_turns: called with the number of turns when it is known that there are several;
                 raises OverloadedError if they find no room.
+            background: whether other work comes first.
         """
         self._loop = asyncio.get_running_loop()
         self.result: asyncio.Future[T] = self._loop.create_future()
@@ -62,7 +64,7 @@ class Job(Generic[T]):
         self._check_turns = check_turns
         self._stop_error: Exception | None = None
         self._ended = 0  # turns that asked for another one
-        self._ticket = Ticket(model, turn_s, lambda: workers.put(self._run))
+        self._ticket = Ticket(model, turn_s, lambda: workers.put(self._run), background=background)
         slots.request(self._ticket)
 
     @property

@@ -29,6 +29,7 @@ SLACK = (
     2.0  # times the limits, for a request whose body is complete: it is refused in a pile-up only
 )
 CLOSE_S = 1.0  # for a thread that still runs when the server ends
+_NO_ARRIVAL = -1  # the number of work whose body is complete
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Place:
     number: int  # of its arrival
     timeout_s: float | None  # of the client, from now on
     since_s: float
+    background: bool = False  # nobody waits for it at a connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,9 @@ class Scheduler:
         self._first_s = first_s
         self._times = ServiceTimes()
         self._compute = _pool(count, "slipway")
-        self._media = _pool(count + MORE_MEDIA_THREADS, "slipway-media")
+        self._media = _pool(
+            count + MORE_MEDIA_THREADS, "slipway-media", background=background_media(count)
+        )
         self._jobs: set[Job[Any]] = set()
 
     @contextmanager
@@ -116,20 +120,35 @@ class Scheduler:
         finally:
             pool.arrivals.remove(model, number)
 
+    def background_place(
+        self, model: str, *, kind: str, timeout_s: float, media: bool = False
+    ) -> Place:
+        """Return the place of work that was accepted and that nobody waits for at a connection.
+
+        It has no bound but its own timeout. What others wait for comes first.
+
+        Args:
+            model: the id whose clock is charged.
+            kind: of work, whose time is measured.
+            timeout_s: until it starts, from now on.
+            media: whether it decodes a clip or sound.
+        """
+        return Place(model, kind, media, _NO_ARRIVAL, timeout_s, time.monotonic(), background=True)
+
     async def run(
         self,
         place: Place,
         work: Callable[[Call], Turns[T]],
         *,
-        receive: Receive,
+        receive: Receive | None = None,
         timeout_s: float | None = None,
     ) -> tuple[T, Call]:
         """Run the work of a request whose body is complete.
 
         Args:
-            place: from `admit`.
+            place: from `admit`, or `background_place`.
             work: makes the generator that worker threads run, turn by turn.
-            receive: tells that the client left; the work then ends.
+            receive: tells that the client left; the work then ends. None: nobody can leave.
             timeout_s: that the body asks for, from now on; None if it asks for none.
 
         Returns:
@@ -145,10 +164,11 @@ class Scheduler:
         pool = self._pool(place.media)
         pool.arrivals.remove(place.model, place.number)
         left_s = self._seconds_left(place, timeout_s)
-        self._check(pool, place.model, place.kind, left_s, slack=SLACK)
+        if not place.background:
+            self._check(pool, place.model, place.kind, left_s, slack=SLACK)
         job = self._start(pool, place, work)
         loop = asyncio.get_running_loop()
-        watch = loop.create_task(_watch(receive, job))
+        watch = loop.create_task(_watch(receive, job)) if receive else None
         late = DeadlineError(
             f"the request waited {left_s:.3g} s and did not start; try again later"
         )
@@ -160,7 +180,8 @@ class Scheduler:
             raise
         finally:
             timer.cancel()
-            watch.cancel()
+            if watch:
+                watch.cancel()
             self._forget(job)
         self._times.observe(place.kind, job.turn_s)
         return result, job.call
@@ -180,7 +201,7 @@ class Scheduler:
 
     def _seconds_left(self, place: Place, timeout_s: float | None) -> float:
         """Return the seconds that a request whose body is complete may wait."""
-        limits = [self._limits.timeout_s]
+        limits = [math.inf if place.background else self._limits.timeout_s]
         if place.timeout_s is not None:
             limits.append(place.timeout_s - (time.monotonic() - place.since_s))
         if timeout_s is not None:
@@ -219,11 +240,13 @@ class Scheduler:
             )
 
     def _start(self, pool: Pool, place: Place, work: Callable[[Call], Turns[T]]) -> Job[T]:
-        run_slots = RunSlots(self._compute.slots, self._times, place.model)
+        run_slots = RunSlots(self._compute.slots, self._times, place.model, place.background)
         call = Call(run_slots=run_slots if place.media else None)
         turn_s = self._expected_s(place.model, place.kind)
 
         def check_turns(turns: int) -> None:
+            if place.background:
+                return
             waiting_s = pool.slots.waiting_s(place.model)
             most_s = SLACK * self._limits.queue_s
             wait_s = (waiting_s + (turns - 1) * turn_s) / pool.slots.count
@@ -243,6 +266,7 @@ class Scheduler:
             model=place.model,
             turn_s=turn_s,
             check_turns=check_turns,
+            background=place.background,
         )
         self._jobs.add(job)
         return job
@@ -252,8 +276,14 @@ class Scheduler:
         job.forget()
 
 
-def _pool(count: int, name: str) -> Pool:
-    return Pool(Slots(count), Workers(count, name=name), Arrivals())
+def background_media(cpus: int) -> int:
+    """Return the clips and sounds of background work that are decoded at once."""
+    return max(1, cpus // 2)
+
+
+def _pool(count: int, name: str, *, background: int | None = None) -> Pool:
+    slots = Slots(count, background=background)
+    return Pool(slots, Workers(count, name=name), Arrivals())
 
 
 async def _watch(receive: Receive, job: Job[Any]) -> None:

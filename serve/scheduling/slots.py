@@ -17,14 +17,22 @@ class Slots:
     event loop, has to run in between.
     """
 
-    def __init__(self, count: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        count: int,
+        *,
+        background: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Begin with every slot free.
 
         Args:
             count: of slots.
+            background: slots that background work may have at once; None: all.
             clock: seconds that only grow.
         """
         self.count = count
+        self._most_background = count if background is None else background
         self._clock = clock
         self._lock = threading.Lock()
         self._queue = FairQueue()
@@ -59,14 +67,16 @@ class Slots:
         _announce(granted)
 
     @contextmanager
-    def held(self, model: str, turn_s: float, cancellation: Cancellation) -> Iterator[Ticket]:
+    def held(
+        self, model: str, turn_s: float, cancellation: Cancellation, *, background: bool = False
+    ) -> Iterator[Ticket]:
         """Wait for a slot in this thread, and hold it during the block.
 
         Raises:
             CancelledError: the work was cancelled while it waited.
         """
         wake = threading.Event()
-        ticket = Ticket(model, turn_s, wake.set)
+        ticket = Ticket(model, turn_s, wake.set, background=background)
         self.request(ticket)
         try:
             with cancellation.stopping(wake.set):
@@ -105,11 +115,15 @@ class Slots:
     def _grant(self) -> list[Ticket]:
         """Give the free slots to the tickets whose turn it is."""
         granted = []
-        while len(self._running) < self.count and (ticket := self._queue.pop()) is not None:
+        while len(self._running) < self.count and (ticket := self._next()) is not None:
             ticket.started_s = self._clock()
             self._running[ticket] = None
             granted.append(ticket)
         return granted
+
+    def _next(self) -> Ticket | None:
+        running = sum(ticket.background for ticket in self._running)
+        return self._queue.pop(background=running < self._most_background)
 
     def _next_free_s(self) -> float:
         """Return the seconds until the first slot is expected to be free.

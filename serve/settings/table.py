@@ -1,6 +1,6 @@
 """The table of settings: a field each, with its default, variable, kind and help."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
@@ -129,8 +129,8 @@ class Settings:
             _PLACE,
             "CORS_HEADERS",
             kinds.HEADER_NAMES,
-            "headers that those pages may send besides `Content-Type`, `X-Request-Timeout` and "
-            "`Inference-Header-Content-Length`",
+            "headers that those pages may send besides `Content-Type`, `X-Request-Timeout`, "
+            "`Prefer`, `Idempotency-Key` and `Inference-Header-Content-Length`",
         ),
     )
     max_upload_bytes: int = field(
@@ -222,6 +222,44 @@ class Settings:
             "SLIPWAY_DECODE_TIMEOUT",
             kinds.integer(1, 3600),
             "seconds to decode a clip or sound; a sound has one more for every ten of its own",
+        ),
+    )
+    jobs: int = field(
+        default=256,
+        metadata=row(
+            _LIMIT,
+            "SLIPWAY_JOBS",
+            kinds.integer(0, 4096),
+            "asynchronous requests at once, with those whose answers are kept; one client may have "
+            "as many as are free; 0: none, and `Prefer` is ignored",
+        ),
+    )
+    job_ttl_s: int = field(
+        default=600,
+        metadata=row(
+            _LIMIT,
+            "SLIPWAY_JOB_TTL",
+            kinds.integer(1, 86400),
+            "seconds for which the answer to an asynchronous request is kept",
+        ),
+    )
+    job_timeout_s: int = field(
+        default=600,
+        metadata=row(
+            _LIMIT,
+            "SLIPWAY_JOB_TIMEOUT",
+            kinds.integer(1, 86400),
+            "seconds within which an asynchronous request ends, from its acceptance on",
+        ),
+    )
+    job_media_s: int = field(
+        default=600,
+        metadata=row(
+            _LIMIT,
+            "SLIPWAY_JOB_MEDIA_SECONDS",
+            kinds.integer(1, 3600),
+            "length of a clip or recording in an asynchronous request, if that is more than the "
+            "limits above",
         ),
     )
     background_side_limit_px: int = field(
@@ -324,6 +362,15 @@ class Settings:
     def longest_run_s(self) -> float:
         """Return the longest sound of one run, in seconds."""
         return min(self.max_audio_s, LONGEST_RUN_S)
+
+    def for_jobs(self) -> "Settings":
+        """Return the settings with the limits of asynchronous requests."""
+        return replace(
+            self,
+            max_audio_s=max(self.max_audio_s, self.job_media_s),
+            max_video_s=max(self.max_video_s, self.job_media_s),
+            decode_timeout_s=self.job_timeout_s,
+        )
 
 
 TABLE: dict[str, Setting] = {entry.name: entry.metadata[KEY] for entry in fields(Settings)}

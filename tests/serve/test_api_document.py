@@ -40,7 +40,7 @@ from tests.support.images import png
 PATH = Path(__file__).parents[2] / "serve" / "API.md"
 DOCUMENT = PATH.read_text(encoding="utf-8")
 SECTION = re.compile(r"^## (.*)$", re.MULTILINE)
-ROUTE = re.compile(r"`?((?:GET|POST) /[\w/{}-]*)`?")
+ROUTE = re.compile(r"`?((?:GET|POST|DELETE) /[\w/{}-]*)`?")
 ROW = re.compile(r"^\| `.*\|$", re.MULTILINE)
 LONGEST_LINE = 120
 ROUTE_FORMS: Mapping[str, Form] = {

@@ -103,7 +103,7 @@ def test_an_unknown_route(client: httpx.Client, path: str) -> None:
     assert response.status_code == 404
     assert response.headers["content-type"] == "application/json"
     message = response.json()["error"]
-    assert message.startswith(f"no route {path}; known: /api/predict, /api/remove-background, ")
+    assert message.startswith(f"no route {path}; known: /api/predict, /api/predict-async, ")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Asynchronous requests: accepted at once, run in the background, kept until they are fetched."""

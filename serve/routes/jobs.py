@@ -1,0 +1,84 @@
+"""GET and DELETE /v1/jobs/{job}, and GET /v1/jobs/{job}/result."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serve.errors import error_response, json_response
+from serve.jobs.record import Answer, Record
+from serve.state import State
+
+JOB_PATH = "/v1/jobs/{job}"
+RESULT_PATH = "/v1/jobs/{job}/result"
+_FRESH = {"Cache-Control": "no-store"}
+
+
+async def show_job(request: Request[State]) -> Response:
+    """Answer GET: how far the job is."""
+    record = await request.state["jobs"].get(request.path_params["job"])
+    return job_response(request, record)
+
+
+async def job_result(request: Request[State]) -> Response:
+    """Answer GET: what the request would have got, had its client waited; 409 before its end."""
+    jobs = request.state["jobs"]
+    record = await jobs.get(request.path_params["job"])
+    if record.answer is None:
+        message = f"the job is {jobs.state(record)}; allowed: to fetch its result when it is done"
+        return error_response(message, status=409, headers=_waiting(request, record))
+    if request.method == "GET":
+        await jobs.mark_fetched(record.id)
+    return record.answer.response()
+
+
+async def cancel_job(request: Request[State]) -> Response:
+    """Answer DELETE: stop the job if it waits or runs, and forget it."""
+    await request.state["jobs"].cancel(request.path_params["job"])
+    return Response(status_code=204)
+
+
+def path_of(request: Request[State], job_id: str) -> str:
+    """Return the path of a job, as clients reach it."""
+    prefix: str = request.scope.get("root_path", "")
+    return prefix + JOB_PATH.format(job=job_id)
+
+
+def job_response(
+    request: Request[State],
+    record: Record,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return the response that tells how far a job is."""
+    content: dict[str, Any] = {
+        "id": record.id,
+        "state": request.state["jobs"].state(record),
+        "submitted": _time_text(record.submitted_s),
+        "result": f"{path_of(request, record.id)}/result",
+    }
+    more = {**_FRESH, **(headers or {})}
+    if record.answer is None:
+        return json_response(content, status=status, headers={**more, **_waiting(request, record)})
+    expires_s = (record.ended_s or 0.0) + request.state["settings"].job_ttl_s
+    content["expires"] = _time_text(expires_s)
+    if record.answer.status >= 400:
+        content |= {"error": _message_of(record.answer), "status": record.answer.status}
+    return json_response(content, status=status, headers=more)
+
+
+def _waiting(request: Request[State], record: Record) -> Mapping[str, str]:
+    return {**_FRESH, "Retry-After": str(request.state["jobs"].retry_after_s(record))}
+
+
+def _message_of(answer: Answer) -> str:
+    message: str = orjson.loads(answer.body)["error"]
+    return message
+
+
+def _time_text(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

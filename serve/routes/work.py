@@ -1,0 +1,101 @@
+"""How the body of a task request is parsed and answered, whoever waits for the answer."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from runtime import Model
+from runtime.artifact.manifest import Task
+from runtime.media.decoders import Decoders
+from runtime.media.images.decode import Photo, decode_photo
+from runtime.media.isolation.pool import IsolatedDecoders
+from runtime.predict.prepare import Bounds
+from serve.repository.models import ModelRepository
+from serve.routes.multi_file import answer_each
+from serve.routes.replies import ImageReply, JsonReply
+from serve.scheduling.call import Call
+from serve.scheduling.job import Turns
+from serve.settings import Settings
+from serve.uploads.bounds import bounds_of
+from serve.uploads.form import Form
+from serve.uploads.parse import Upload, parse_upload, read_query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestContext:
+    """The upload of one request, and the models, settings and decoders to answer it with.
+
+    The models belong to the request: their runs end when its client leaves.
+    """
+
+    upload: Upload
+    repository: Mapping[str, Model]
+    tasks: Mapping[str, Task]  # of the models, by id
+    settings: Settings
+    decoders: Decoders
+
+    def photo(self) -> Photo:
+        """Return the first file decoded.
+
+        Raises:
+            InputError: it is no image, or over a limit.
+        """
+        return decode_photo(self.upload.files[0], max_pixels=self.settings.max_pixels)
+
+    @property
+    def bounds(self) -> Bounds:
+        """Return the limits of the media that are decoded, and the decoders."""
+        return bounds_of(self.settings, self.decoders)
+
+
+Answer = Callable[[RequestContext], JsonReply | ImageReply]  # runs in a worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRequest:
+    """What the head of a request and its route tell; the body is still to come."""
+
+    model_id: str  # in whose queue it waits
+    path: str
+    query: bytes
+    content_type: str  # "" if the client sent none
+    form: Form
+    answer: Answer
+    repository: ModelRepository
+
+    @property
+    def kind(self) -> str:
+        """Return the kind of work, whose time is measured."""
+        return f"{self.path} {self.model_id}"
+
+    def work(
+        self, body: bytes, settings: Settings, decoders: IsolatedDecoders
+    ) -> Callable[[Call], Turns[Response]]:
+        """Return the work of the request, for the scheduler."""
+
+        def work(call: Call) -> Turns[Response]:
+            upload = parse_upload(
+                body,
+                content_type=self.content_type,
+                query=read_query(self.query),
+                form=self.form,
+                max_files=settings.max_files,
+            )
+            repository = call.bind_all(self.repository)
+
+            def answer_one(upload: Upload) -> JsonReply | ImageReply:
+                context = RequestContext(
+                    upload=upload,
+                    repository=repository,
+                    tasks=self.repository.tasks,
+                    settings=settings,
+                    decoders=decoders.stopped_by(call.cancellation),
+                )
+                return self.answer(context)
+
+            if isinstance(upload, Upload):
+                return answer_one(upload).response()
+            return (yield from answer_each(upload, answer=answer_one))
+
+        return work
