@@ -1,4 +1,4 @@
-"""Where jobs are kept: what a store does, and a store in memory."""
+"""Keep jobs: what a store does, and a store in memory."""
 
 import asyncio
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ RELEASE_S = 0.5  # after the last of them is gone
 
 
 class JobStore(Protocol):
-    """What jobs need of a store. Each call is one step: none sees half of another."""
+    """A store of jobs. Each call is one step: none sees half of another."""
 
     async def check_room(self, client: str, body_bytes: int, key: str | None) -> None:
         """Raise OverloadedError if `add` would."""

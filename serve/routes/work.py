@@ -1,4 +1,4 @@
-"""How the body of a task request is parsed and answered, whoever waits for the answer."""
+"""Parse and answer the body of a task request, whoever waits for the answer."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ Answer = Callable[[RequestContext], JsonReply | ImageReply]  # runs in a worker
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRequest:
-    """What the head of a request and its route tell; the body is still to come."""
+    """A request as its head and its route tell it; the body is still to come."""
 
     model_id: str  # in whose queue it waits
     path: str
