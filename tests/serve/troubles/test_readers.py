@@ -11,7 +11,7 @@ from tests.serve.troubles.support.table import Figures
 from tests.serve.troubles.support.wire import Client, ask, post
 
 TIMEOUT_S = 3
-HELD_MB = 128 + 32  # afterwards: the allocator keeps 128 MB of free heap for the next run
+HELD_MB = 48  # more than before, once the clients are gone
 KERNEL_BYTES = 512 * KB  # that the kernel keeps for one client
 ROW_BYTES = 16 * 16 * 3  # an image of background_u2netp; its alpha takes 1024 bytes, 4/3 of it
 RAW = "Inference-Header-Content-Length: 0"
