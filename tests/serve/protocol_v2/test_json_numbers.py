@@ -86,3 +86,28 @@ def test_nan_and_infinity_are_refused_in_json(value: float) -> None:
 
 def test_lists_are_row_major() -> None:
     assert orjson.dumps(to_json("y", np.array([[1, 2], [3, 4]], np.int64))) == b"[1,2,3,4]"
+
+
+def test_flags_are_true_false_0_and_1() -> None:
+    flags = TensorHeader(TensorSpec("flags", "bool", ("N",)), (4,))
+    assert from_json(flags, b"[true,false,1,0]").tolist() == [True, False, True, False]
+    for data in (b"[true,false,1,2]", b"[true,false,1,0.0]", b'["1",0,0,0]', b"[null,0,0,0]"):
+        with pytest.raises(InputError, match="'flags' has"):
+            from_json(flags, data)
+
+
+def test_half_precision_is_bounded_by_its_own_range() -> None:
+    halves = TensorHeader(TensorSpec("halves", "float16", ("N",)), (2,))
+    assert from_json(halves, b"[65504,-0.5]").tolist() == [65504, -0.5]
+    with pytest.raises(InputError, match="allowed: -65504 to 65504"):
+        from_json(halves, b"[70000,0]")
+    assert orjson.dumps(to_json("y", np.array([0.5, 2], np.float16))) == b"[0.5,2.0]"
+
+
+def test_strings_are_flat_or_nested_like_the_shape() -> None:
+    texts = TensorHeader(TensorSpec("texts", "string", ("N", 2)), (2, 2))
+    for data in (["", "a", "b", "c"], [["", "a"], ["b", "c"]]):
+        assert from_json(texts, data).tolist() == [["", "a"], ["b", "c"]]
+    for wrong in (["a"], ["a", "b", "c", 1], [["a", "b", "c", "d"], "e"], "abcd", b"[1,2,3,4]"):
+        with pytest.raises(InputError, match="'texts' has"):
+            from_json(texts, wrong)

@@ -88,3 +88,19 @@ def test_raw_bytes_of_no_whole_rows_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         header_of_raw(TensorSpec("x", "float32", shape), size)
+
+
+def test_a_bool_is_a_byte_of_0_or_1() -> None:
+    flags = TensorHeader(TensorSpec("flags", "bool", ("N",)), (3,))
+    assert from_bytes(flags, memoryview(b"\0\1\1")).tolist() == [False, True, True]
+    with pytest.raises(InputError, match="'flags' is BOOL; allowed: bytes of 0 and 1"):
+        from_bytes(flags, memoryview(b"\0\1\2"))
+
+
+def test_a_batch_may_have_no_rows_but_its_other_axes_are_bounded() -> None:
+    rows = TensorSpec("rows", "float32", ("N", "S"))
+    assert check_header(rows, datatype="FP32", shape=[0, 5]).size_bytes == 0
+    with pytest.raises(InputError, match="has shape"):
+        check_header(rows, datatype="FP32", shape=[0, 2**40])
+    with pytest.raises(InputError, match="has shape"):
+        check_header(rows, datatype="FP32", shape=[5, 0])

@@ -116,6 +116,20 @@ def test_a_model_that_is_withdrawn_before_its_load_begins_is_not_loaded(
     assert loader.count <= 2
 
 
+def test_a_load_that_waited_for_the_loader_finds_the_model_withdrawn(
+    repository: ModelRepository, loader: Loader
+) -> None:
+    loader.gate.clear()
+    repository.start()
+    assert loader.begun.acquire(timeout=20)
+    repository.withdraw(MODEL)
+    repository.reinstate(MODEL)  # waits for the loader, which is busy
+    repository.withdraw(MODEL)
+    loader.gate.set()
+    settle(repository)
+    assert (loader.count, repository.status(MODEL).state) == (1, ModelState.WITHDRAWN)
+
+
 def test_a_failed_model_is_tried_again(repository: ModelRepository, loader: Loader) -> None:
     loader.fails = True
     settle(repository)
