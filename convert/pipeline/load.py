@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convert.checkpoint.labels import read_labels_file
 from convert.errors import CheckpointError, LabelsError, RecipeError
@@ -32,14 +34,31 @@ class Reference:
     tolerance: Tolerance | None  # None: fidelity is reported, not judged (untrained weights)
     trial: str | None = None  # the result of trying scales on labelled images, in a sentence
 
-    def answer(self, samples: Samples) -> Outputs:
-        """Return the framework's answers, with the numerics by their numpy formulas."""
+    def answer(self, samples: Samples, *, rounded: bool = False) -> Outputs:
+        """Return the framework's answers, with the numerics by their numpy formulas.
+
+        Args:
+            samples: preprocessed, batch axis 1.
+            rounded: every float32 that the network takes becomes one of its two neighbours.
+        """
         answers = []
         for feeds in samples:
-            arrays = [feeds[tensor.name] for tensor in self.loaded.input.tensors]
-            outputs = self.loaded.network.forward(*self.loaded.input.apply(*arrays))
+            arrays = self.loaded.input.apply(
+                *(feeds[tensor.name] for tensor in self.loaded.input.tensors)
+            )
+            inputs = tuple(map(_neighbours, arrays)) if rounded else arrays
+            outputs = self.loaded.network.forward(*inputs)
             answers.append(self.loaded.head.apply(*outputs))
         return collate(answers)
+
+
+def _neighbours(array: NDArray[Any]) -> NDArray[Any]:
+    """Return float32 values one rounding up or down, at random; integers stay."""
+    if array.dtype != np.float32:
+        return array
+    signs = np.random.default_rng(0).choice(np.array([-np.inf, np.inf], np.float32), array.shape)
+    neighbours: NDArray[Any] = np.nextafter(array, signs)
+    return neighbours
 
 
 def load_reference(inputs: Inputs, recipe_file: RecipeFile) -> Reference:

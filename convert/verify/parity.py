@@ -5,9 +5,11 @@ Everything runs the packaged file through the session that serves it.
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from convert.errors import VerificationError
 from convert.metrics import Outputs, max_abs_difference
@@ -16,6 +18,8 @@ from convert.verify.op_types import op_types
 from runtime.engine.session import Feeds, Session, SessionOptions
 
 PARITY_TOLERANCE = 1e-4  # reference framework against float graph, max abs over all outputs
+# a network that answers otherwise by this after one rounding of its input amplifies rounding
+SENSITIVE = PARITY_TOLERANCE / 10
 # a batch may be summed in another order; beyond this a row depends on the other rows
 BATCH_TOLERANCE = 1e-5
 BATCH = 3
@@ -65,12 +69,16 @@ def run_samples(path: Path, samples: Sequence[Feeds]) -> Outputs:
     return collate([session.run(feeds) for feeds in samples])
 
 
-def check_parity(reference: Outputs, run: GraphRun) -> dict[str, float]:
+def check_parity(
+    reference: Outputs, run: GraphRun, rounded: Callable[[], Outputs] | None = None
+) -> dict[str, float]:
     """Compare the float graph with the reference framework, rows alone and in one batch.
 
     Args:
         reference: the framework's outputs for the samples that the graph ran on.
         run: the run of the float graph.
+        rounded: returns the framework's outputs for the same samples after one rounding of each
+            input value. It is called for a refusal only, to tell rounding from another network.
 
     Returns:
         The largest absolute difference of single samples and of the batch, under the keys
@@ -89,9 +97,30 @@ def check_parity(reference: Outputs, run: GraphRun) -> dict[str, float]:
         if not difference <= PARITY_TOLERANCE:
             raise VerificationError(
                 f"the float graph differs from the reference by {difference:.2e} at batch {size}; "
-                f"allowed: {PARITY_TOLERANCE:.0e}"
+                f"allowed: {PARITY_TOLERANCE:.0e}{_advice(reference, rounded)}"
             )
     return {"max_abs_difference_batch_1": alone, f"max_abs_difference_batch_{BATCH}": together}
+
+
+def _advice(reference: Outputs, rounded: Callable[[], Outputs] | None) -> str:
+    """Return what to do where the network itself amplifies rounding, or nothing."""
+    moved = _largest_change(reference, rounded()) if rounded else 0
+    if not moved >= SENSITIVE:
+        return ""
+    return (
+        ". The network amplifies rounding: one float32 rounding of each input value moves the "
+        f"reference itself by {moved:.0e}, and every layer rounds. Networks with untrained weights "
+        "do so, and others on samples unlike their training data. Convert trained weights, or pass "
+        "files like the training data: --calibration DIR"
+    )
+
+
+def _largest_change(before: Outputs, after: Outputs) -> float:
+    """Return the largest change of any output, relative to its largest value if that is above 1."""
+    return max(
+        float(np.abs(after[name] - array).max()) / max(1.0, float(np.abs(array).max()))
+        for name, array in before.items()
+    )
 
 
 def batch_invariant(path: Path, samples: Sequence[Feeds]) -> bool:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper, shape_inference
 
 from convert.errors import ConvertError
+from convert.export.graph.padding import keep_zero_padding
 from runtime.engine.session import OnnxruntimeError
 from runtime.errors import one_line
 
@@ -139,14 +140,15 @@ def scale_resizes(model: onnx.ModelProto) -> onnx.ModelProto:
 def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     """Fold constants and batch normalization with onnxruntime's basic optimizations.
 
-    Basic optimizations do not depend on the CPU, so the graph is the same everywhere.
+    Basic optimizations do not depend on the CPU, so the graph is the same everywhere. The one that
+    would change values is kept from it: see `keep_zero_padding`.
 
     Raises:
         ConvertError: onnxruntime does not load the graph.
     """
     with tempfile.TemporaryDirectory(prefix="slipway-") as directory:
         source, target = Path(directory, "in.onnx"), Path(directory, "out.onnx")
-        onnx.save(model, source)
+        onnx.save(keep_zero_padding(model), source)
         options = ort.SessionOptions()
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(target)

@@ -276,6 +276,8 @@ def _write_more_than_weights(folder: Path) -> None:
         "both": [layers.Rescaling(1 / 255), layers.Normalization(mean=0.5, variance=0.1)],
         "augmented": [layers.Rescaling(1 / 127.5, -1), layers.RandomFlip(), layers.RandomZoom(0.2)],
         "nearest": [layers.Resizing(24, 24, interpolation="nearest")],
+        # most values of this layer are negative, so that zeros around them are the largest
+        "padded": [layers.Conv2D(4, 3), layers.ZeroPadding2D(1), layers.MaxPooling2D(3, 2)],
         "gelu": [layers.Rescaling(1 / 255), layers.Conv2D(4, 3, activation="gelu")],
     }
     for name, front in fronts.items():

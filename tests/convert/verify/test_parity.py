@@ -35,6 +35,22 @@ def test_a_difference_over_the_tolerance_is_refused(tmp_path: Path) -> None:
         check_parity(means(PIXELS), run)
 
 
+@pytest.mark.parametrize(
+    ("scale", "moved", "says"),
+    [(1, 2e-5, True), (1, 5e-6, False), (300, 2e-5, False)],  # the last: pixels of 300
+)
+def test_a_refusal_says_whether_the_network_amplifies_rounding(
+    tmp_path: Path, scale: float, moved: float, says: bool
+) -> None:
+    run = run_graph(write_mean(tmp_path / "a.onnx", offset=2e-4), SAMPLES)
+    reference = {"probabilities": means(PIXELS)["probabilities"] * np.float32(scale)}
+    rounded = {"probabilities": reference["probabilities"] + np.float32(moved)}
+    with pytest.raises(VerificationError, match="allowed: 1e-04") as refusal:
+        check_parity(reference, run, lambda: rounded)
+    assert ("moves the reference itself by 2e-05" in str(refusal.value)) == says
+    assert ("--calibration DIR" in str(refusal.value)) == says
+
+
 def test_a_difference_in_a_batch_alone_is_refused(tmp_path: Path) -> None:
     # a row alone is its own mean: zero is right at batch 1 and wrong at batch 3
     run = run_graph(write_centred(tmp_path / "a.onnx"), SAMPLES)

@@ -38,7 +38,7 @@ def test_classifiers_load_and_export_equal(parity: dict[str, dict[str, Any]], na
 
 def test_values_that_layers_hold_outside_their_weights_are_exported(tmp_path: Path) -> None:
     reports = in_keras("exports", str(tmp_path))
-    assert len(reports) == 13  # six models, as .keras and as .h5, and one as .keras
+    assert len(reports) == 15  # seven models, as .keras and as .h5, and one as .keras
     for name, report in reports.items():
         assert report["inputs"] == 1, name
         # models without a rescaling layer compute on levels up to 255

