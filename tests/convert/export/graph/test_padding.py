@@ -15,7 +15,6 @@ from tests.convert.export.graph.test_surgery import model, picture, run, value
 PADS = {"pads": np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64)}
 ZERO = {"zero": np.zeros((), np.float32)}
 BELOW_ZERO = -np.abs(picture(2)) - 1
-POOL = {"kernel_shape": [3, 3], "strides": [2, 2]}
 
 
 def pad(*constants: str, **attributes: str) -> onnx.NodeProto:
@@ -23,27 +22,29 @@ def pad(*constants: str, **attributes: str) -> onnx.NodeProto:
 
 
 def pool(name: str = "padded") -> onnx.NodeProto:
-    return helper.make_node("MaxPool", [name], ["y"], **POOL)
+    return helper.make_node("MaxPool", [name], ["y"], kernel_shape=[3, 3], strides=[2, 2])
 
 
-def move(operator: str, source: str, target: str, perm: Sequence[int] = ()) -> onnx.NodeProto:
-    attributes = {"perm": list(perm)} if perm else {}
-    return helper.make_node(operator, [source], [target], **attributes)
+def transpose(source: str, target: str, perm: Sequence[int]) -> onnx.NodeProto:
+    return helper.make_node("Transpose", [source], [target], perm=list(perm))
 
 
 CONSTANT = helper.make_node(
     "Constant", [], ["zero"], value=numpy_helper.from_array(ZERO["zero"], "value")
 )
-GRAPHS = {
+GRAPHS: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray]]] = {
     "no value": ([pad(), pool()], PADS),
     "value": ([pad("zero", mode="constant"), pool()], PADS | ZERO),
     "value of a node": ([CONSTANT, pad("zero"), pool()], PADS),
-    "behind a node that goes": ([pad(), move("Identity", "padded", "i"), pool("i")], PADS),
+    "behind a node that goes": (
+        [pad(), helper.make_node("Identity", ["padded"], ["i"]), pool("i")],
+        PADS,
+    ),
     "between two layouts": (
         [
             pad(),
-            move("Transpose", "padded", "last", (0, 2, 3, 1)),
-            move("Transpose", "last", "first", (0, 3, 1, 2)),
+            transpose("padded", "last", (0, 2, 3, 1)),
+            transpose("last", "first", (0, 3, 1, 2)),
             pool("first"),
         ],
         PADS,
@@ -63,7 +64,8 @@ def as_it_is(graph: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_zeros_around_negative_values_stay_the_largest(name: str) -> None:
-    graph = model(*GRAPHS[name], inputs=[value("x", ["N", 3, 4, 4])])
+    nodes, constants = GRAPHS[name]
+    graph = model(nodes, constants, inputs=[value("x", ["N", 3, 4, 4])])
     expected = as_it_is(graph, BELOW_ZERO)
     assert (expected[:, :, 0] == 0).all()  # windows at the edge
     assert (expected[:, :, 1:, 1:] < 0).all()
