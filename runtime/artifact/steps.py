@@ -10,7 +10,12 @@ from typing import Literal
 
 from runtime.errors import ArtifactError
 
-Interpolation = Literal["nearest", "linear", "area", "cubic", "lanczos4", "linear_antialias"]
+# OpenCV's terms; then PIL's filters, which torchvision and timm use; linear_antialias is close to
+# pil_bilinear
+Interpolation = Literal[
+    "nearest", "linear", "area", "cubic", "lanczos4",
+    "pil_bilinear", "pil_bicubic", "linear_antialias",
+]  # fmt: skip
 Align = Literal["center", "top_left"]
 
 
@@ -21,7 +26,7 @@ class Resize:
     A step has either `height` and `width`, or `shortest_side`.
     """
 
-    interpolation: Interpolation  # OpenCV's terms; linear_antialias is torchvision's and PIL's
+    interpolation: Interpolation
     height: int | None = None  # px
     width: int | None = None  # px
     shortest_side: int | None = None  # px; the longer side is truncated as in torchvision

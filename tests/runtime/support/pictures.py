@@ -157,6 +157,12 @@ def grey(rows: list[list[int]]) -> NDArray[np.uint8]:
 
 
 def pillow_bilinear(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    return pillow_resized(image, height, width, Image.Resampling.BILINEAR)
+
+
+def pillow_resized(
+    image: NDArray[np.uint8], height: int, width: int, resampling: Image.Resampling
+) -> NDArray[np.uint8]:
     squeezed = image[:, :, 0] if image.shape[2] == 1 else image
-    resized = Image.fromarray(squeezed).resize((width, height), Image.Resampling.BILINEAR)
+    resized = Image.fromarray(squeezed).resize((width, height), resampling)
     return np.asarray(resized).reshape(height, width, image.shape[2])

@@ -146,8 +146,10 @@ def test_steps_run_in_order() -> None:
     assert np.abs(prepared.astype(int) - expected).max() <= 2
 
 
-@pytest.mark.parametrize("interpolation", ["linear", "linear_antialias"])
-@pytest.mark.parametrize("source", [(97, 131), (131, 97), (64, 90), (30, 70), (64, 70)])
+@pytest.mark.parametrize(
+    "interpolation", ["linear", "linear_antialias", "pil_bilinear", "pil_bicubic"]
+)
+@pytest.mark.parametrize("source", [(97, 131), (131, 97), (64, 90), (30, 70), (64, 70), (300, 90)])
 @pytest.mark.parametrize("crop", [(64, 64), (57, 50), (1, 64), (64, 3)])
 def test_a_crop_after_resizing_equals_the_middle_of_all(
     interpolation: Interpolation, source: tuple[int, int], crop: tuple[int, int]
@@ -169,7 +171,11 @@ def test_a_crop_of_more_than_was_resized_is_refused() -> None:
         preprocess(noise(16, 18), steps)
 
 
-def test_pixels_that_a_crop_cuts_off_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("interpolation", ["linear_antialias", "pil_bilinear", "pil_bicubic"])
+@pytest.mark.parametrize("source", [(100, 200), (300, 90)])
+def test_pixels_that_a_crop_cuts_off_are_not_computed(
+    interpolation: Interpolation, source: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows: list[int] = []
     weigh = resizing._weigh_rows
 
@@ -179,10 +185,10 @@ def test_pixels_that_a_crop_cuts_off_are_not_computed(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(resizing, "_weigh_rows", counting)
     steps: list[Step] = [
-        Resize("linear_antialias", height=64, width=80),
+        Resize(interpolation, height=64, width=80),
         CenterCrop(height=40, width=24),
     ]
-    preprocess(noise(100, 200), steps)
+    preprocess(noise(*source), steps)
     assert sorted(rows) == [24, 40]
 
 

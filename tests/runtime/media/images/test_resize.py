@@ -6,14 +6,37 @@ from typing import get_args
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from runtime.artifact.steps import Interpolation
 from runtime.errors import InputError
 from runtime.media.images import resize as resizing
 from runtime.media.images.resize import resize
-from tests.runtime.support.pictures import grey, noise, pillow_bilinear
+from tests.runtime.support.pictures import grey, noise, pillow_bilinear, pillow_resized
 
 INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
+PIL_FILTERS: dict[Interpolation, Image.Resampling] = {
+    "pil_bilinear": Image.Resampling.BILINEAR,
+    "pil_bicubic": Image.Resampling.BICUBIC,
+}
+SIZES = [  # of an image and of the result, (height, width)
+    ((48, 64), (24, 32)),
+    ((48, 64), (23, 31)),
+    ((48, 64), (47, 65)),
+    ((48, 64), (96, 128)),
+    ((48, 64), (101, 131)),
+    ((48, 64), (48, 17)),
+    ((48, 64), (17, 64)),
+    ((48, 64), (200, 5)),
+    ((48, 64), (1, 1)),
+    ((1, 1), (7, 5)),
+    ((3, 500), (64, 64)),
+    ((500, 3), (64, 64)),
+    ((731, 517), (224, 224)),
+    ((300, 400), (256, 341)),
+    ((20000, 2), (256, 256)),
+    ((1, 5000), (224, 224)),
+]
 
 
 @pytest.mark.parametrize(
@@ -24,6 +47,9 @@ INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
         ("area", [20, 120]),
         # triangle of width 4: 3/7 0 + 3/7 40 + 1/7 80, and 1/7 40 + 3/7 80 + 3/7 160
         ("linear_antialias", [29, 109]),
+        ("pil_bilinear", [29, 109]),
+        # 111/242, 111/242, 29/242 and -9/242 (a = -0.5): 18.3 + 9.6 - 6.0; edges not repeated
+        ("pil_bicubic", [22, 115]),
         # 19/32 and -3/32 (a = -0.75), edges repeated: 23.75 - 7.5 and 142.5 - 3.75 - 15
         ("cubic", [16, 124]),
         # 0.620, -0.166, 0.060, -0.013: 24.8 - 13.3 + 9.6 - 2.0 and 49.6 - 6.7 + 80.2
@@ -43,28 +69,8 @@ def test_antialias_doubles_by_hand() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(
-    ("source", "target"),
-    [
-        ((48, 64), (24, 32)),
-        ((48, 64), (23, 31)),
-        ((48, 64), (47, 65)),
-        ((48, 64), (96, 128)),
-        ((48, 64), (101, 131)),
-        ((48, 64), (48, 17)),
-        ((48, 64), (17, 64)),
-        ((48, 64), (200, 5)),
-        ((48, 64), (1, 1)),
-        ((1, 1), (7, 5)),
-        ((3, 500), (64, 64)),
-        ((500, 3), (64, 64)),
-        ((731, 517), (224, 224)),
-        ((300, 400), (256, 341)),
-        ((20000, 2), (256, 256)),
-        ((1, 5000), (224, 224)),
-    ],
-)
-def test_antialias_equals_pillow(
+@pytest.mark.parametrize(("source", "target"), SIZES)
+def test_antialias_is_close_to_pillow(
     source: tuple[int, int], target: tuple[int, int], channels: int
 ) -> None:
     image = noise(*source, channels)
@@ -73,6 +79,65 @@ def test_antialias_equals_pillow(
     assert resized.dtype == np.uint8
     # 1 level: Pillow rounds between its two passes, this does not
     assert np.abs(resized.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("interpolation", PIL_FILTERS)
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        *SIZES,
+        # rows lost against twice the columns lost: as many, one more, fewer; then one column more
+        ((164, 100), (64, 50)),
+        ((165, 100), (64, 50)),
+        ((163, 100), (64, 50)),
+        ((64, 50), (65, 51)),
+        ((64, 50), (63, 50)),
+        ((64, 50), (63, 51)),
+        ((64, 50), (100, 80)),
+        ((16384, 60), (8, 40)),  # most weights of BILINEAR are odd numbers of 2 ** -23
+    ],
+)
+def test_pil_filters_equal_pillow(
+    interpolation: Interpolation, source: tuple[int, int], target: tuple[int, int], channels: int
+) -> None:
+    image = noise(*source, channels)
+    resized = resize(image, height=target[0], width=target[1], interpolation=interpolation)
+    expected = pillow_resized(image, *target, PIL_FILTERS[interpolation])
+    assert resized.dtype == np.uint8
+    np.testing.assert_array_equal(resized, expected)
+
+
+@pytest.mark.parametrize("interpolation", PIL_FILTERS)
+def test_pil_filters_equal_pillow_for_any_size(interpolation: Interpolation) -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(100):
+        source, target = generator.integers(1, 200, 2), generator.integers(1, 200, 2)
+        image = noise(*source.tolist())
+        height, width = target.tolist()
+        resized = resize(image, height=height, width=width, interpolation=interpolation)
+        expected = pillow_resized(image, height, width, PIL_FILTERS[interpolation])
+        np.testing.assert_array_equal(resized, expected, err_msg=f"{source} to {target}")
+
+
+@pytest.mark.parametrize("interpolation", PIL_FILTERS)
+@pytest.mark.parametrize("limits", [(1, 1 << 16), (40, 1 << 16), (5000, 30), (1 << 18, 1 << 16)])
+@pytest.mark.parametrize(
+    ("source", "target"), [((64, 48), (101, 131)), ((731, 517), (224, 224)), ((2000, 2), (256, 25))]
+)
+def test_pil_filters_are_the_same_however_many_rows_they_take_at_a_time(
+    source: tuple[int, int],
+    target: tuple[int, int],
+    limits: tuple[int, int],
+    interpolation: Interpolation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = noise(*source)
+    monkeypatch.setattr(resizing, "_MAX_GATHERED", limits[0])
+    monkeypatch.setattr(resizing, "_MAX_WEIGHTS", limits[1])
+    resized = resize(image, height=target[0], width=target[1], interpolation=interpolation)
+    expected = pillow_resized(image, *target, PIL_FILTERS[interpolation])
+    np.testing.assert_array_equal(resized, expected)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -131,6 +196,7 @@ def weighed_rows(image: np.ndarray, target: int) -> np.ndarray:
     return result
 
 
+@pytest.mark.parametrize("interpolation", ["linear_antialias", *PIL_FILTERS])
 @pytest.mark.parametrize(
     ("source", "target", "most_mib"),
     [
@@ -138,25 +204,31 @@ def weighed_rows(image: np.ndarray, target: int) -> np.ndarray:
         ((2000, 3000, 3), (224, 224), 24),  # the image turned, and a pass in float
         ((1, 3_000_000, 3), (224, 224), 12),
         ((3_000_000, 1, 1), (224, 1), 4),
+        ((3_000_000, 1, 1), (224, 224), 4),
         ((1, 3_000_000, 1), (1, 224), 7),
     ],
 )
-def test_antialias_takes_little_memory(
-    source: tuple[int, int, int], target: tuple[int, int], most_mib: int
+def test_filters_take_little_memory(
+    source: tuple[int, int, int],
+    target: tuple[int, int],
+    most_mib: int,
+    interpolation: Interpolation,
 ) -> None:
     image = np.zeros(source, np.uint8)
     tracemalloc.start()
-    resize(image, height=target[0], width=target[1], interpolation="linear_antialias")
+    resize(image, height=target[0], width=target[1], interpolation=interpolation)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak / 2**20 <= most_mib
+    more_weights = 2 if interpolation == "pil_bicubic" else 0  # MiB: its filter reaches further
+    assert peak / 2**20 <= most_mib + more_weights
 
 
+@pytest.mark.parametrize("interpolation", ["linear_antialias", *PIL_FILTERS])
 @pytest.mark.parametrize("level", [0, 1, 128, 254, 255])
-def test_antialias_keeps_a_flat_image(level: int) -> None:
+def test_filters_keep_a_flat_image(level: int, interpolation: Interpolation) -> None:
     flat = np.full((97, 61, 3), level, np.uint8)
     for height, width in ((13, 17), (200, 199)):
-        resized = resize(flat, height=height, width=width, interpolation="linear_antialias")
+        resized = resize(flat, height=height, width=width, interpolation=interpolation)
         assert (resized == level).all()
 
 
