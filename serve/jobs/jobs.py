@@ -67,7 +67,7 @@ class Jobs:
         self._stop = stop
         self._ids = JobIds()
         self._running: dict[str, _Running] = {}
-        self._unfetched: dict[str, float] = {}  # id: the loop's time of its end, if that was late
+        self._unfetched: set[str] = set()  # ids of those that ended in the last FETCH_S
 
     async def check_room(self, client: str, body_bytes: int, key: str | None) -> None:
         """Raise OverloadedError or UnavailableError if a job would not be accepted."""
@@ -158,7 +158,7 @@ class Jobs:
 
     async def mark_fetched(self, job_id: str) -> None:
         """Note that the client has the answer of a job."""
-        self._unfetched.pop(job_id, None)
+        self._unfetched.discard(job_id)
         await self.store.mark_fetched(job_id)
 
     async def cancel(self, job_id: str) -> None:
@@ -171,7 +171,7 @@ class Jobs:
         running = self._running.get(job_id)
         if running and running.task:
             running.task.cancel()
-        self._unfetched.pop(job_id, None)
+        self._unfetched.discard(job_id)
         await self.store.remove(job_id)
 
     @property
@@ -181,7 +181,6 @@ class Jobs:
 
     def is_busy(self) -> bool:
         """Return whether a job waits or runs, or ended so lately that its client will still ask."""
-        self._forget_unfetched()
         return bool(self._running or self._unfetched)
 
     async def close(self) -> None:
@@ -234,13 +233,8 @@ class Jobs:
         except OverloadedError as error:
             full = _error_answer(UnavailableError(str(error)))
             await self.store.finish(job_id, full, now_s=time.time())
-        self._forget_unfetched()
-        self._unfetched[job_id] = asyncio.get_running_loop().time()
-
-    def _forget_unfetched(self) -> None:
-        latest_s = asyncio.get_running_loop().time() - FETCH_S
-        while self._unfetched and next(iter(self._unfetched.values())) < latest_s:
-            del self._unfetched[next(iter(self._unfetched))]
+        self._unfetched.add(job_id)
+        asyncio.get_running_loop().call_later(FETCH_S, self._unfetched.discard, job_id)
 
 
 def _error_answer(error: UnavailableError) -> Answer:

@@ -15,14 +15,16 @@ TIMEOUT_S = 5  # a broken queue fails a test after this instead of hanging it
 class Bench:
     """Slots, a clock that the test sets, and the names of the tickets in the order of grants."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, background: int | None = None) -> None:
         self.now_s = 0.0
-        self.slots = Slots(count, clock=lambda: self.now_s)
+        self.slots = Slots(count, background=background, clock=lambda: self.now_s)
         self.granted: list[str] = []
 
-    def request(self, model: str, turn_s: float, name: str = "", turns: int = 1) -> Ticket:
+    def request(
+        self, model: str, turn_s: float, name: str = "", turns: int = 1, background: bool = False
+    ) -> Ticket:
         label = name or model
-        ticket = Ticket(model, turn_s, lambda: self.granted.append(label), turns)
+        ticket = Ticket(model, turn_s, lambda: self.granted.append(label), turns, background)
         self.slots.request(ticket)
         return ticket
 
@@ -193,3 +195,46 @@ def test_a_thread_that_waits_can_be_cancelled() -> None:
     assert slots.waiting("b") == 0
     with slots.held("c", 0.1, Cancellation()):  # the slot is free again
         pass
+
+
+def test_background_work_of_a_busy_model_gets_a_ninth_of_the_time() -> None:
+    bench = Bench(1)
+    tickets = {}
+    for number in range(100):
+        tickets[f"job{number}"] = bench.request("face", 0.1, f"job{number}", background=True)
+        tickets[f"face{number}"] = bench.request("face", 0.1, f"face{number}")
+    for _ in range(90):
+        bench.work(tickets[bench.granted[-1]], 0.1)
+    jobs = sum(name.startswith("job") for name in bench.granted)
+    assert jobs == pytest.approx(10, abs=2)
+
+
+def test_a_request_after_a_burst_of_background_work_waits_for_the_turn_that_runs() -> None:
+    bench = Bench(1)
+    first = bench.request("face", 0.1, "job0", background=True)
+    for number in range(1, 50):
+        bench.request("face", 0.1, f"job{number}", background=True)
+    assert bench.slots.waiting("face") == 0
+    bench.request("face", 0.1, "face")
+    # at most the turn that runs, and an eighth of its own
+    assert bench.slots.expected_wait_s("face", 0.1) < 0.1 + 0.1 + 2 * 0.1
+    bench.work(first, 0.1)
+    assert bench.granted == ["job0", "face"]
+
+
+def test_background_work_leaves_slots_to_others() -> None:
+    bench = Bench(3, background=1)
+    first = bench.request("gait", 9.0, "job0", background=True)
+    bench.request("gait", 9.0, "job1", background=True)
+    assert bench.granted == ["job0"]
+    bench.request("gait", 1.0, "gait")
+    assert bench.granted == ["job0", "gait"]
+    bench.work(first, 9.0)
+    assert bench.granted == ["job0", "gait", "job1"]
+
+
+def test_background_work_has_all_of_the_time_that_nobody_else_wants() -> None:
+    bench = Bench(2)
+    for number in range(3):
+        bench.request("face", 0.1, f"job{number}", background=True)
+    assert bench.granted == ["job0", "job1"]
