@@ -258,6 +258,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         cycle = self.cycle
         if self._is_chunked:
             self._overhead.size_bytes -= len(body)
+            self._overhead.body_bytes += len(body)
         if cycle.response_complete:
             self._discard(len(body))
             return

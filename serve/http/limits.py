@@ -11,6 +11,7 @@ class Limits:
     keep_alive_s: float = 75  # between two requests
     connections: int = 1024  # open at once; the file descriptors may allow fewer
     head_bytes: int = 65536  # of a head; of trailers and chunk extensions together
+    chunk_overhead_bytes: int = 2**19  # around the chunks of a body, over the size of the body
     head_fields: int = 100  # of a head and its trailers
     read_bytes: int = 65536  # taken from the kernel at once
     unread_body_bytes: int = 32768  # that wait for the application; then the client waits

@@ -14,16 +14,28 @@ class Overhead:
     size_bytes: int = 0
     fields: int = 0  # of the head and of the trailers
     chunks: int = 0
+    body_bytes: int = 0  # of chunks
     has_begun: bool = False  # else these are empty lines before it
 
     def refuse(self, limits: Limits) -> Refusal | None:
         """Return why the message is refused; None within the limits."""
         if self.fields > limits.head_fields:
             return Refusal(431, f"{self.fields} header fields; allowed: {limits.head_fields}")
-        if self.size_bytes <= limits.head_bytes + CHUNK_BYTES * self.chunks:
+        # chunks of one byte cost six bytes and a call for each byte of body
+        allowed = min(
+            limits.head_bytes + CHUNK_BYTES * self.chunks,
+            limits.chunk_overhead_bytes + self.body_bytes,
+        )
+        if self.size_bytes <= allowed:
             return None
         if not self.has_begun:
             return Refusal(400, f"{self.size_bytes} bytes of empty lines; allowed: none")
+        if self.chunks:
+            return Refusal(
+                431,
+                f"{self.size_bytes} bytes around {self.body_bytes} bytes of body in "
+                f"{self.chunks} chunks; allowed: {allowed}; send larger chunks",
+            )
         return Refusal(
             431, f"{self.size_bytes} bytes of header fields; allowed: {limits.head_bytes}"
         )

@@ -80,12 +80,14 @@ def test_the_framing_of_a_body() -> None:
         (Overhead(11, 2, has_begun=True), 431),
         (Overhead(10, 3, has_begun=True), 431),
         (Overhead(11), 400),
-        (Overhead(10 + 5 * CHUNK_BYTES, chunks=5, has_begun=True), None),
-        (Overhead(11 + 5 * CHUNK_BYTES, chunks=5, has_begun=True), 431),
+        (Overhead(10 + 5 * CHUNK_BYTES, chunks=5, body_bytes=5000, has_begun=True), None),
+        (Overhead(11 + 5 * CHUNK_BYTES, chunks=5, body_bytes=5000, has_begun=True), 431),
+        (Overhead(25, chunks=5, body_bytes=5, has_begun=True), None),
+        (Overhead(26, chunks=5, body_bytes=5, has_begun=True), 431),
     ],
 )
 def test_what_is_no_body_is_limited(overhead: Overhead, status: int | None) -> None:
-    refusal = overhead.refuse(Limits(head_bytes=10, head_fields=2))
+    refusal = overhead.refuse(Limits(head_bytes=10, head_fields=2, chunk_overhead_bytes=20))
     assert (refusal and refusal.status) == status
 
 

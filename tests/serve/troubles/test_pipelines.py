@@ -8,7 +8,7 @@ import pytest
 
 from tests.serve.troubles.conftest import Starter
 from tests.serve.troubles.support.growth import PROBE_S, trouble
-from tests.serve.troubles.support.scale import MB, Scale
+from tests.serve.troubles.support.scale import Scale
 from tests.serve.troubles.support.table import Figures
 from tests.serve.troubles.support.wire import LIVE, Client, head
 
@@ -95,9 +95,7 @@ def test_at_once(
     data = content(scale)
     done = threading.Event()
     number = scale.many if connections == "many" else 1
-    # the bodies are the clients' own bytes, which the budget of all uploads counts
-    bodies_mb = number * len(data) / len(CHUNK) / MB if content is one_byte_chunks else 0
-    with trouble(server, figures, growth_mb=GROWTH_MB + bodies_mb) as measured:
+    with trouble(server, figures, growth_mb=GROWTH_MB) as measured:
         for _ in range(number):
             senders(server.port, data, reads=reads)
         done.wait(ATTACK_S if scale.soak and connections == "many" else 1.5)
