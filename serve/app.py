@@ -24,12 +24,14 @@ from serve.jobs.jobs import Jobs
 from serve.jobs.store import MemoryStore, StoreLimits
 from serve.protocol_v2 import routes as protocol
 from serve.protocol_v2.request import HEADER_LENGTH
+from serve.repository.eviction import evicting_idle
 from serve.repository.loading import loading
+from serve.repository.memory.budget import decoder_count
 from serve.repository.models import ModelRepository, wait_for_model
 from serve.repository.overview import describe_any, summarize
 from serve.repository.provenance import describe, provenance_of
 from serve.repository.task_models import lead_emotion_model
-from serve.routes import background, face_emotion, gait, predict, similarity, voice_emotion
+from serve.routes import background, face_emotion, gait, memory, predict, similarity, voice_emotion
 from serve.routes import jobs as job_routes
 from serve.routes.endpoint import model_endpoint, task_endpoint
 from serve.scheduling.deadlines import HEADER as TIMEOUT_HEADER
@@ -83,12 +85,26 @@ def create_app(
 
         budget = ByteBudget(BODIES_IN_MEMORY * settings.max_upload_bytes)
         with (
-            IsolatedDecoders(timeout_s=settings.decode_timeout_s) as decoders,
+            IsolatedDecoders(
+                timeout_s=settings.decode_timeout_s,
+                workers=settings.decoders or decoder_count(repository.memory.limits),
+                clip_room=repository.memory.clip_room,
+            ) as decoders,
             switching_threads_sooner(),
             IsolatedDecoders(
-                timeout_s=settings.job_timeout_s, workers=background_media(cpu_count())
+                timeout_s=settings.job_timeout_s,
+                workers=background_media(cpu_count()),
+                clip_room=repository.memory.clip_room,
             ) as job_decoders,
-            closing(Scheduler(limits_of(settings), first_s=first_run_s)) as scheduler,
+            closing(
+                Scheduler(
+                    limits_of(settings),
+                    first_s=first_run_s,
+                    run_room=repository.memory.run_room,
+                    cpus=settings.runs or None,
+                )
+            ) as scheduler,
+            evicting_idle(repository.eviction, settings.idle_s),
             loading(repository, settings, fail=stop.fail),
         ):
             store = MemoryStore(store_limits_of(settings))
@@ -158,6 +174,8 @@ def routes(settings: Settings) -> list[Route]:
         Route("/v1/models", list_models),
         Route("/v1/models/{model}", show_model),
         Route("/v1/models/{model}", any_model, methods=post),
+        Route("/v1/memory", memory.show_memory),
+        Route("/v1/memory/clear", memory.clear_memory, methods=post),
         Route("/v1/face-emotion", face, methods=post),
         Route("/api/predict", face, methods=post),  # the path of earlier deployments
         Route("/api/predict-async", face_job, methods=post),  # the path of earlier deployments

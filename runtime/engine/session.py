@@ -21,6 +21,7 @@ from runtime.engine.resources import cpu_count
 from runtime.errors import ArtifactError, ProviderError, one_line
 
 Feeds = Mapping[str, NDArray[np.generic]]
+Around = Callable[[Feeds], AbstractContextManager[None]]
 
 # What onnxruntime raises while it loads or runs a graph. Its fifteen exception classes (Fail,
 # InvalidGraph, NoSuchFile, ...) are direct children of Exception, and wrong feeds are a ValueError:
@@ -43,8 +44,9 @@ class Session:
     provider: str  # its name; onnxruntime was asked whether it is in effect
     operators_by_provider: Mapping[str, int]  # how many each runs; those of the CPU's session: 0
     first_run_s: float | None = None  # usually a warm-up, which takes longer than later runs
+    first_feed_bytes: int = 0  # the size of its inputs
     _cancellation: Cancellation | None = None
-    _around: Callable[[], AbstractContextManager[None]] = nullcontext
+    _around: Around = staticmethod(lambda feeds: nullcontext())
 
     def __init__(self, path: Path, options: SessionOptions | None = None) -> None:
         """Load an ONNX file.
@@ -85,7 +87,7 @@ class Session:
     def bound(
         self,
         cancellation: Cancellation,
-        around: Callable[[], AbstractContextManager[None]] = nullcontext,
+        around: Around = lambda feeds: nullcontext(),
     ) -> "Session":
         """Return this session for one piece of work; the loaded graph is shared.
 
@@ -93,7 +95,8 @@ class Session:
             cancellation: ends a run within some milliseconds, and refuses later ones. onnxruntime
                 stops between two operators; OpenVINO and TensorRT make one operator of many, so a
                 run of theirs may go on to its end.
-            around: makes a context that surrounds each run; the run begins when it is entered.
+            around: makes a context of the feeds that surrounds each run; the run begins when it is
+                entered.
         """
         session = copy.copy(self)
         session._cancellation = cancellation
@@ -116,7 +119,7 @@ class Session:
             CancelledError: the session is bound, and its work was cancelled before or meanwhile.
         """
         names = list(output_names or (output.name for output in self._session.get_outputs()))
-        with self._around():
+        with self._around(feeds):
             arrays = self._run(names, dict(feeds))
         return dict(zip(names, arrays, strict=True))
 
@@ -128,6 +131,7 @@ class Session:
             arrays: Sequence[NDArray[np.generic]] = self._session.run(names, feeds)
             if self.first_run_s is None:
                 self.first_run_s = time.perf_counter() - start_s
+                self.first_feed_bytes = feed_bytes(feeds)
             return arrays
         options = ort.RunOptions()  # of this run alone: one that was terminated stays so
         options.log_severity_level = 4  # a terminated run is no error
@@ -143,6 +147,11 @@ class Session:
                 raise
         self._cancellation.check()  # a provider may run the whole graph as one operator
         return arrays
+
+
+def feed_bytes(feeds: Feeds) -> int:
+    """Return the size of the inputs of a run."""
+    return sum(array.nbytes for array in feeds.values())
 
 
 def _operators_by_provider(session: ort.InferenceSession, provider: Provider) -> dict[str, int]:

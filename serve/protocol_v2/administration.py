@@ -1,41 +1,28 @@
 """Let only those change the repository who have the administrator's key."""
 
-import hmac
 from typing import Any
 
 import orjson
 from starlette.requests import Request
 
 from runtime.errors import InputError
-from serve.errors import ForbiddenError
+from serve.http.administrator import check_key
 from serve.http.body import receive_body
 from serve.protocol_v2.fields import object_of, parameters_of
 from serve.state import State
 
-SCHEME = "bearer "
 MOST_BYTES = 64 * 1024  # of a request
 OVERRIDES = ("file:", "config")  # begin parameters that bring a model or its configuration
 
 
-def check_key(request: Request[State]) -> None:
-    """Refuse a request without the key; the time that it takes does not tell how near one is.
+def check_administrator(request: Request[State]) -> None:
+    """Refuse a request without the administrator's key.
 
     Raises:
         ForbiddenError: the key is missing or wrong, or the server has none.
     """
     key = request.state["settings"].admin_key
-    if not key:
-        raise ForbiddenError(
-            "models are loaded and unloaded by an administrator, and this server has no key for "
-            "one; set SLIPWAY_ADMIN_KEY"
-        )
-    header = request.headers.get("authorization", "")
-    sent = header[len(SCHEME) :] if header.lower().startswith(SCHEME) else ""
-    if not hmac.compare_digest(sent.encode("latin-1", "replace"), key.encode()):
-        raise ForbiddenError(
-            "the key is missing or wrong; allowed: the header Authorization: Bearer KEY, with the "
-            "key of SLIPWAY_ADMIN_KEY"
-        )
+    check_key(request.headers.get("authorization", ""), key, what="models are loaded and unloaded")
 
 
 async def read_parameters(request: Request[State]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from runtime.engine.allocator import release_free_memory
 from serve.errors import json_response
-from serve.protocol_v2.administration import check_key, read_parameters
+from serve.protocol_v2.administration import check_administrator, read_parameters
 from serve.protocol_v2.fields import flag_of
 from serve.repository.models import ModelRepository, unknown_model
 from serve.repository.status import ModelState
@@ -59,7 +59,7 @@ def _withdraw(repository: ModelRepository, model_id: str) -> None:
 
 async def _administered(request: Request[State]) -> tuple[ModelRepository, str]:
     """Return the repository and the id of a model that the client may change."""
-    check_key(request)
+    check_administrator(request)
     await read_parameters(request)
     repository, model_id = request.state["repository"], request.path_params["model"]
     if model_id not in repository:

@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 import serve
 from runtime import Model
+from runtime.artifact.manifest import Task
 from serve.errors import STATUS_HEADERS, NotFoundError, json_response
 from serve.http.body import receive_body
 from serve.protocol_v2 import repository
@@ -57,11 +58,14 @@ async def ready(request: Request[State]) -> Response:
     state = request.state
     stop = state["stop"]
     missing = missing_models(state["repository"], state["settings"].must_serve)
-    if not missing and not stop.requested:
+    is_short = state["repository"].memory.is_short
+    if not missing and not stop.requested and not is_short:
         return json_response({"ready": True, "live": True})
     content: dict[str, Any] = {"ready": False, "live": True}
     if stop.requested:
         content["reason"] = stop.failure or "the server ends"
+    elif is_short:
+        content["reason"] = "memory is used up, and nothing can be unloaded"
     if missing:
         content["models"] = missing
     return json_response(content, status=503, headers=STATUS_HEADERS[503])
@@ -128,10 +132,10 @@ async def statistics(request: Request[State]) -> Response:
 
 async def model_infer(request: Request[State]) -> Response:
     """Answer POST /v2/models/{model}/infer: run the graph on the tensors of the body."""
-    model = await _find(request)
-    counters, model_id, start_s = request.state["statistics"], model.spec.id, time.perf_counter()
+    model_id, task = await _find_task(request)
+    counters, start_s = request.state["statistics"], time.perf_counter()
     try:
-        inference, call = await _infer(request, model)
+        inference, call = await _infer(request, model_id, task)
     except Exception:
         counters.fail(model_id, time.perf_counter() - start_s)
         raise
@@ -141,15 +145,17 @@ async def model_infer(request: Request[State]) -> Response:
     return inference.response
 
 
-async def _infer(request: Request[State], model: Model) -> tuple[Inference, Call]:
+async def _infer(request: Request[State], model_id: str, task: Task) -> tuple[Inference, Call]:
     state, settings = request.state, request.state["settings"]
     header_length = request.headers.get(HEADER_LENGTH)
     encoding = encoding_of(request.headers.get("content-encoding"))
-    limit_bytes, scheduler, model_id = settings.max_upload_bytes, state["scheduler"], model.spec.id
+    limit_bytes, scheduler = settings.max_upload_bytes, state["scheduler"]
+    version = request.path_params.get("version", "")
+    state["repository"].memory.check()
     with scheduler.admit(
         model_id,
         kind=f"infer {model_id}",
-        media=model.spec.task == "audio-classification",
+        media=task == "audio-classification",
         timeout_s=request_timeout(request.headers.get(HEADER)),
     ) as place:
         async with receive_body(
@@ -163,8 +169,10 @@ async def _infer(request: Request[State], model: Model) -> tuple[Inference, Call
             def work(call: Call) -> Turns[Inference]:
                 content = inflate(body, encoding, limit_bytes=limit_bytes) if encoding else body
                 decoders = state["decoders"].stopped_by(call.cancellation)
+                model = call.borrow(state["repository"], model_id)
+                _check_version(model, version)
                 inference = yield from infer(
-                    call.bind(model),
+                    model,
                     content,
                     header_length,
                     bounds=bounds_of(settings, decoders),
@@ -212,6 +220,12 @@ async def _find(request: Request[State]) -> Model:
     model = await wait_for_model(request.state["repository"], request.path_params["model"])
     _check_version(model, request.path_params.get("version", ""))
     return model
+
+
+async def _find_task(request: Request[State]) -> tuple[str, Task]:
+    """Return id and task of a model; not itself, which may be evicted while a request waits."""
+    spec = (await _find(request)).spec
+    return spec.id, spec.task
 
 
 def _check_version(model: Model, version: str) -> None:

@@ -1,15 +1,18 @@
 """Load a version and show that it answers as it did when it was converted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from runtime import Model, load
 from runtime.artifact.golden import read_golden
 from runtime.artifact.golden_check import check_outputs
+from runtime.engine.allocator import release_free_memory
 from runtime.engine.providers import CPU, Provider
 from runtime.engine.session import OnnxruntimeError, SessionOptions
 from runtime.errors import ArtifactError, ProviderError, one_line
 from serve.repository.scan import Version
+
+Load = Callable[[Version], Model]  # raises ArtifactError; UnavailableError if there is no room
 
 
 def load_version(
@@ -51,6 +54,7 @@ def _load(version: Version, options: SessionOptions) -> Model:
         ProviderError: a provider other than the CPU's does not run it, or answers otherwise.
     """
     model = load(version.directory, options=options)
+    release_free_memory()  # the first run would else seem to take less
     golden = read_golden(version.directory, version.manifest)
     error_type = ArtifactError if options.provider == CPU else ProviderError
     try:

@@ -2,36 +2,31 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as LoadTimeoutError
 from contextlib import suppress
-from dataclasses import dataclass, field
+from functools import partial
 
 from runtime import Model
 from runtime.artifact.manifest import Task
 from runtime.errors import ArtifactError, UnavailableError
 from serve.errors import NotFoundError
+from serve.repository.eviction import Eviction
+from serve.repository.load_version import Load
+from serve.repository.memory.keeper import MemoryKeeper
 from serve.repository.provenance import provenance_of
-from serve.repository.scan import Entry, Version, check_loadable, reason_of
+from serve.repository.scan import Entry, check_loadable, reason_of
+from serve.repository.slot import Slot
 from serve.repository.status import ModelState, ModelStatus
 from serve.text.messages import repr_truncated
 
-Load = Callable[[Version], Model]  # raises ArtifactError
 Report = Callable[[str], None]  # takes one line of the log
 
 
+_ATTEMPTS = 5  # to lend a model before it is evicted
 _ABSENT = (ModelState.FAILED, ModelState.WITHDRAWN)  # do not answer until an administrator acts
-
-
-@dataclass(slots=True)
-class _Slot:
-    """One model: what is known of it, and its load if that has begun."""
-
-    entry: Entry
-    state: ModelState
-    refused: dict[int, str]
-    load: Future[Model] = field(default_factory=Future)
 
 
 class ModelRepository(Mapping[str, Model]):
@@ -50,6 +45,7 @@ class ModelRepository(Mapping[str, Model]):
         is_lazy: Callable[[str], bool] = lambda _: False,
         wait_s: float = 30,
         report: Report = lambda _: None,
+        memory: MemoryKeeper | None = None,
     ) -> None:
         """List the models; load none before `start`.
 
@@ -59,6 +55,7 @@ class ModelRepository(Mapping[str, Model]):
             is_lazy: tells the ids that are loaded when a request first asks for them.
             wait_s: how long a look-up waits for a load.
             report: takes a line for each model that is loaded, and each version that is refused.
+            memory: makes room for loads by eviction; None: without limit.
         """
         self._load_version = load
         self._wait_s = wait_s
@@ -66,8 +63,11 @@ class ModelRepository(Mapping[str, Model]):
         self._lock = threading.Lock()
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="slipway-load")
         self._slots = {
-            entry.id: _Slot(entry, ModelState.LOADING, dict(entry.refused)) for entry in entries
+            entry.id: Slot(entry, ModelState.LOADING, dict(entry.refused)) for entry in entries
         }
+        self.eviction = Eviction(self._slots, self._lock, report)
+        self.memory = memory or MemoryKeeper()
+        self.memory.serve(self.eviction)
         for model_id, slot in self._slots.items():
             if not slot.entry.versions:
                 self._fail(slot)
@@ -79,15 +79,20 @@ class ModelRepository(Mapping[str, Model]):
     def start(self, first: Callable[[str], bool] = lambda _: False) -> Future[None]:
         """Begin to load the models that are not lazy: those that `first` tells, then the others.
 
-        Small ones come before large ones, so that most are ready soon.
+        Small ones come before large ones, so that most are ready soon. Meanwhile none is evicted:
+        one that finds no room is left for its first request.
 
         Returns:
-            A future that is done when each of them is loaded or refused.
+            A future that is done when each of them is loaded, refused or left.
         """
+        self.eviction.allowed = False
         eager = [slot.entry for slot in self._slots.values() if slot.state is ModelState.LOADING]
         for entry in sorted(eager, key=lambda entry: (not first(entry.id), entry.size_bytes)):
             self._loader.submit(self._load, entry.id)
-        return self._loader.submit(lambda: None)
+        return self._loader.submit(self._allow_eviction)
+
+    def _allow_eviction(self) -> None:
+        self.eviction.allowed = True
 
     def close(self) -> None:
         """End: nothing more is loaded, and those that wait for a load get an error."""
@@ -95,7 +100,7 @@ class ModelRepository(Mapping[str, Model]):
         for model_id, slot in self._slots.items():
             self._refuse(slot, f"model {model_id!r} is not loaded any more: the server ends")
 
-    def _mark_lazy(self, slot: _Slot) -> None:
+    def _mark_lazy(self, slot: Slot) -> None:
         for version in slot.entry.versions:
             try:
                 check_loadable(version)
@@ -117,6 +122,9 @@ class ModelRepository(Mapping[str, Model]):
                 continue
             try:
                 model = self._load_version(version)
+            except UnavailableError as error:  # no room: the version is in order
+                self._postpone(slot, load, error)
+                return
             except Exception as error:  # onnxruntime's exceptions share no base class
                 with self._lock:
                     if slot.load is load:
@@ -126,11 +134,11 @@ class ModelRepository(Mapping[str, Model]):
                 return
         self._fail(slot, load)
 
-    def _succeed(self, slot: _Slot, load: Future[Model], model: Model) -> None:
+    def _succeed(self, slot: Slot, load: Future[Model], model: Model) -> None:
         with self._lock:
             if slot.load is not load:  # it was withdrawn meanwhile
                 return
-            slot.state = ModelState.READY
+            slot.state, slot.used_s = ModelState.READY, time.monotonic()
             if not load.done():
                 load.set_result(model)
         status = self._status(slot)
@@ -139,7 +147,17 @@ class ModelRepository(Mapping[str, Model]):
             self.report(f"{slot.entry.id}/{number} is refused, {served} is served: {reason}")
         self.report(_loaded_line(model))
 
-    def _fail(self, slot: _Slot, load: Future[Model] | None = None) -> None:
+    def _postpone(self, slot: Slot, load: Future[Model], error: UnavailableError) -> None:
+        """Leave a model to its next request; those that wait for it get an error."""
+        with self._lock:
+            if slot.load is not load:
+                return
+            slot.state, slot.load = ModelState.UNLOADED, Future()
+            if not load.done():
+                load.set_exception(error)
+        self.report(f"model {slot.entry.id!r} is not loaded: {error}")
+
+    def _fail(self, slot: Slot, load: Future[Model] | None = None) -> None:
         with self._lock:
             if slot.load is not (load or slot.load):  # it was withdrawn meanwhile
                 return
@@ -148,7 +166,7 @@ class ModelRepository(Mapping[str, Model]):
         self.report(f"model {text}")
         self._refuse(slot, f"model {text}")
 
-    def _refuse(self, slot: _Slot, message: str) -> None:
+    def _refuse(self, slot: Slot, message: str) -> None:
         with self._lock:
             if not slot.load.done():
                 slot.load.set_exception(UnavailableError(message))
@@ -160,6 +178,7 @@ class ModelRepository(Mapping[str, Model]):
             begins = slot.state is ModelState.UNLOADED
             if begins:
                 slot.state = ModelState.LOADING
+            slot.used_s = time.monotonic()
             load = slot.load
         if begins:
             self._submit(model_id)
@@ -219,6 +238,26 @@ class ModelRepository(Mapping[str, Model]):
             return load.result(self._wait_s)
         except LoadTimeoutError:
             raise self._still_loading(model_id) from None
+
+    def lend(self, model_id: str) -> tuple[Model, Callable[[], None]]:
+        """Return a model like `[]`, and a function to call once when it is no longer used.
+
+        It is not evicted before.
+        """
+        slot = self._slots[model_id]
+        for _ in range(_ATTEMPTS):
+            load = self._begin(model_id)
+            model = self[model_id]
+            with self._lock:
+                if slot.load is load:
+                    slot.users += 1
+                    return model, partial(self._give_back, slot)
+        raise UnavailableError(f"model {model_id!r} is unloaded again and again; try again later")
+
+    def _give_back(self, slot: Slot) -> None:
+        with self._lock:
+            slot.users -= 1
+            slot.used_s = time.monotonic()
 
     async def wait_for(self, model_id: str) -> Model:
         """Return a model like `[]`, without blocking the event loop."""
@@ -280,13 +319,13 @@ class ModelRepository(Mapping[str, Model]):
         """
         return self._status(self._slots[model_id])
 
-    def _status(self, slot: _Slot) -> ModelStatus:
+    def _status(self, slot: Slot) -> ModelStatus:
         with self._lock:
             newest = self._newest_usable(slot)
             newer = {n: text for n, text in sorted(slot.refused.items()) if n > newest}
             return ModelStatus(slot.state, newer)
 
-    def _newest_usable(self, slot: _Slot) -> int:
+    def _newest_usable(self, slot: Slot) -> int:
         """Return the number of the version that is served, or would be; -1 if there is none."""
         numbers = (version.manifest.version for version in slot.entry.versions)
         return next((number for number in numbers if number not in slot.refused), -1)

@@ -4,6 +4,9 @@ from functools import partial
 
 from runtime.engine.providers import find_providers
 from serve.repository.load_version import load_version
+from serve.repository.measured_load import MeasuredLoad
+from serve.repository.memory.budget import find_limits
+from serve.repository.memory.keeper import MemoryKeeper
 from serve.repository.models import ModelRepository, Report
 from serve.repository.scan import list_models
 from serve.settings import Settings
@@ -23,10 +26,13 @@ def open_repository(settings: Settings, report: Report = lambda _: None) -> Mode
     providers = find_providers(settings.providers, disable_gpu=settings.disable_gpu)
     for sentence in (*listing.ignored, *providers.skipped):
         report(sentence)
+    load = partial(load_version, threads=settings.threads, providers=providers.usable)
+    memory = MemoryKeeper(find_limits(settings.memory_mib))
     return ModelRepository(
         listing.entries,
-        partial(load_version, threads=settings.threads, providers=providers.usable),
+        MeasuredLoad(load, memory),
         is_lazy=settings.lazy.__contains__,
         wait_s=settings.timeout_s,
         report=report,
+        memory=memory,
     )

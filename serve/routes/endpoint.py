@@ -44,6 +44,7 @@ def model_endpoint(
         name = model_id or request.path_params["model"]
         model = await wait_for_model(request.state["repository"], name)
         form_of_model = form if isinstance(form, Form) else form(model)
+        del model  # while the request waits, its model may be evicted
         return await _respond(
             request, form_of_model, lambda context: answer(context, context.repository[name]), name
         )
@@ -84,6 +85,7 @@ async def _respond(
     """Let the request in, receive the body, then parse and answer it in a worker."""
     state = request.state
     settings, scheduler = state["settings"], state["scheduler"]
+    state["repository"].memory.check()
     task = TaskRequest(
         model_id=model_id,
         path=request.scope["path"],

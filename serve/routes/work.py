@@ -82,7 +82,7 @@ class TaskRequest:
                 form=self.form,
                 max_files=settings.max_files,
             )
-            repository = call.bind_all(self.repository)
+            repository = call.borrow_any(self.repository)
 
             def answer_one(upload: Upload) -> JsonReply | ImageReply:
                 context = RequestContext(

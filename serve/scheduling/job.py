@@ -94,6 +94,7 @@ class Job(Generic[T]):
     def _close(self, error: Exception) -> None:
         """End a request that waits."""
         self._turns.close()
+        self.call.give_back()
         self._finish(error)
 
     def _run(self) -> None:
@@ -111,6 +112,8 @@ class Job(Generic[T]):
             stopped = isinstance(error, CancelledError) and self._stop_error
             finish = partial(self._finish, stopped or error)
         stopwatch.stop()
+        if finish is not None:
+            self.call.give_back()
         self._slots.release(self._ticket, turns=turns)  # with turns, another thread may go on
         if finish is not None:
             self._send(finish)

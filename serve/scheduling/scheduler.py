@@ -14,7 +14,7 @@ from runtime.engine.resources import cpu_count
 from runtime.errors import UnavailableError
 from serve.errors import DeadlineError, OverloadedError
 from serve.scheduling.arrivals import Arrivals
-from serve.scheduling.call import Call, RunSlots
+from serve.scheduling.call import Call, RunRoom, RunSlots, any_room
 from serve.scheduling.job import Job, Turns
 from serve.scheduling.service_times import ServiceTimes
 from serve.scheduling.slots import Slots
@@ -76,6 +76,7 @@ class Scheduler:
         limits: Limits,
         *,
         first_s: Callable[[str], float | None] = lambda _: None,
+        run_room: RunRoom = any_room,
         cpus: int | None = None,
     ) -> None:
         """Start the threads.
@@ -84,11 +85,13 @@ class Scheduler:
             limits: of the queues.
             first_s: returns how long the first request for a model is expected to take; None if
                 nothing is known.
+            run_room: makes room in memory for each run.
             cpus: slots; None for the CPUs that this process may use.
         """
         count = cpus or cpu_count()
         self._limits = limits
         self._first_s = first_s
+        self._run_room = run_room
         self._times = ServiceTimes()
         self._compute = _pool(count, "slipway")
         self._media = _pool(
@@ -241,7 +244,7 @@ class Scheduler:
 
     def _start(self, pool: Pool, place: Place, work: Callable[[Call], Turns[T]]) -> Job[T]:
         run_slots = RunSlots(self._compute.slots, self._times, place.model, place.background)
-        call = Call(run_slots=run_slots if place.media else None)
+        call = Call(run_slots=run_slots if place.media else None, run_room=self._run_room)
         turn_s = self._expected_s(place.model, place.kind)
 
         def check_turns(turns: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from serve.settings.kinds import SettingsError
+from serve.settings.profile import FRUGAL, is_frugal
 from serve.settings.table import TABLE, Settings
 
 PREFIX = "SLIPWAY_"
@@ -23,6 +24,10 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
     """
     values: dict[str, Any] = {}
     problems = []
+    try:
+        values.update(FRUGAL if is_frugal(environ) else {})
+    except SettingsError as error:
+        problems.append(str(error))
     for name, setting in TABLE.items():
         text = environ.get(setting.variable)
         if not text:

@@ -286,7 +286,44 @@ class Settings:
             _WORK,
             "SLIPWAY_THREADS",
             kinds.integer(1, 256),
-            "threads of one run; one run per CPU of the container goes in parallel",
+            "threads of one run",
+        ),
+    )
+    runs: int = field(
+        default=0,
+        metadata=row(
+            _WORK,
+            "SLIPWAY_RUNS",
+            kinds.integer(0, 256),
+            "runs that go in parallel; 0: one per CPU of the container",
+        ),
+    )
+    memory_mib: int = field(
+        default=0,
+        metadata=row(
+            _WORK,
+            "SLIPWAY_MEMORY_MIB",
+            kinds.integer(0, 2**24),
+            "MiB that the server and its decoders may take; 0: what the container's cgroup allows",
+        ),
+    )
+    idle_s: int = field(
+        default=0,
+        metadata=row(
+            _WORK,
+            "SLIPWAY_IDLE_SECONDS",
+            kinds.integer(0, 2**24),
+            "seconds after which a model that nobody asks for is unloaded; 0: never",
+        ),
+    )
+    decoders: int = field(
+        default=0,
+        metadata=row(
+            _WORK,
+            "SLIPWAY_DECODERS",
+            kinds.integer(0, 256),
+            "processes that decode clips and sounds; 0: two more than CPUs, fewer if memory is "
+            "limited",
         ),
     )
     providers: tuple[str, ...] = field(

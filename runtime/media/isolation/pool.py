@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
 from itertools import islice
 from typing import Any, Self
@@ -40,6 +40,12 @@ IDLE_S = 30.0  # after which an idle worker gives its memory back; a new one sta
 _SOUND_PACE = 10.0  # seconds of sound that allow another second of decoding
 _INVALID_REPLY = "the file cannot be decoded: the decoder process sent an invalid reply"
 
+ClipRoom = Callable[[Cancellation], AbstractContextManager[None]]
+
+
+def _any_room(cancellation: Cancellation) -> nullcontext[None]:
+    return nullcontext()
+
 
 class IsolatedDecoders:
     """Decoders in worker processes; the pool starts one when a request finds none idle.
@@ -57,6 +63,7 @@ class IsolatedDecoders:
         alarm_margin_s: float = ALARM_MARGIN_S,
         workers: int | None = None,
         idle_s: float = IDLE_S,
+        clip_room: ClipRoom = _any_room,
     ) -> None:
         """Create a pool without workers.
 
@@ -69,10 +76,12 @@ class IsolatedDecoders:
                 process was killed and cannot kill it.
             workers: the most processes at a time; None for HUNG_WORKERS more than CPUs.
             idle_s: seconds after which an idle worker ends.
+            clip_room: makes a context in which a worker has the memory to decode a clip.
         """
         self._timeout_s = timeout_s
         self._memory_bytes = memory_bytes
         self._cancellation = Cancellation()
+        self._clip_room = clip_room
         self._workers = Workers(
             partial(WorkerProcess, jobs=jobs, alarm_s=timeout_s + alarm_margin_s),
             most=workers or cpu_count() + HUNG_WORKERS,
@@ -132,7 +141,11 @@ class IsolatedDecoders:
             return video.sample_frames(data, count=count, steps=steps, limits=limits)
         arguments = to_json(ClipRequest(count, tuple(steps), limits))
         sampled = None
-        with closing(self.ask("clip", arguments, data, Budget(self._timeout_s))) as parts:
+        budget = Budget(self._timeout_s)
+        with (
+            self._clip_room(self._cancellation),
+            closing(self.ask("clip", arguments, data, budget)) as parts,
+        ):
             for part in parts:
                 if sampled is not None:
                     raise DecodeError(_INVALID_REPLY)

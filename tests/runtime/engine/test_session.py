@@ -11,7 +11,7 @@ import pytest
 
 from runtime.artifact.manifest import Spec, parse_spec
 from runtime.engine.cancellation import Cancellation
-from runtime.engine.session import Session, SessionOptions
+from runtime.engine.session import Feeds, Session, SessionOptions
 from runtime.errors import ArtifactError, CancelledError
 from tests.support.artifacts import DATA, SEGMENTATION, SLOW
 
@@ -81,7 +81,7 @@ def test_a_bound_session_answers_as_the_session_does() -> None:
     inputs, entered = feeds(session), list[str]()
 
     @contextmanager
-    def around() -> Iterator[None]:
+    def around(feeds: Feeds) -> Iterator[None]:
         entered.append("begin")
         yield
         entered.append("end")

@@ -4,6 +4,8 @@ import pytest
 
 from serve.settings import Settings, SettingsError, from_environment
 from serve.settings.environment import unknown_variables
+from serve.settings.kinds import Selection
+from serve.settings.profile import FRUGAL
 from serve.settings.table import TABLE
 
 
@@ -44,6 +46,10 @@ def test_every_variable_is_read() -> None:
         "CHUNK_SIZE": "4",
         "SLIPWAY_PROVIDERS": "CUDA, openvino",
         "DISABLE_GPU": "True",
+        "SLIPWAY_RUNS": "3",
+        "SLIPWAY_MEMORY_MIB": "512",
+        "SLIPWAY_IDLE_SECONDS": "600",
+        "SLIPWAY_DECODERS": "2",
     }
     assert from_environment(environ) == Settings(
         artifacts=Path("/models"),
@@ -57,6 +63,10 @@ def test_every_variable_is_read() -> None:
         allow_seeded=True,
         background_max_side_px=512,
         background_side_limit_px=2048,
+        runs=3,
+        memory_mib=512,
+        idle_s=600,
+        decoders=2,
         threads=2,
         max_pixels=1_000_000,
         queue=3,
@@ -164,3 +174,40 @@ def test_the_variables_of_a_kubernetes_service_named_slipway_are_no_typing_error
         "SLIPWAY_PORT_80_TCP_ADDR": "10.0.0.1",
     }
     assert unknown_variables(environ) == []
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"MEMORY_CONSTRAINED": "1"},
+        {"MEMORY_CONSTRAINED": "True"},
+        {"RAILWAY_ENVIRONMENT_NAME": "production"},
+    ],
+)
+def test_earlier_names_choose_the_frugal_profile(environ: dict[str, str]) -> None:
+    assert from_environment(environ) == Settings(**FRUGAL)
+    explicit = from_environment({**environ, "SLIPWAY_RUNS": "2", "SLIPWAY_LAZY": "none"})
+    assert explicit == Settings(**{**FRUGAL, "runs": 2, "lazy": Selection()})
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"RAILWAY_ENVIRONMENT_NAME": ""},
+        {"MEMORY_CONSTRAINED": "0"},
+        {"MEMORY_CONSTRAINED": "false", "RAILWAY_ENVIRONMENT_NAME": "production"},
+    ],
+)
+def test_without_them_the_profile_is_the_usual_one(environ: dict[str, str]) -> None:
+    assert from_environment(environ) == Settings()
+
+
+def test_an_ill_formed_choice_of_the_profile_is_named() -> None:
+    with pytest.raises(SettingsError, match="MEMORY_CONSTRAINED is 'yes'; allowed: 0 or 1"):
+        from_environment({"MEMORY_CONSTRAINED": "yes"})
+
+
+def test_the_frugal_profile_has_fields_and_other_values() -> None:
+    usual = Settings()
+    same = {name for name, value in FRUGAL.items() if getattr(usual, name) == value}
+    assert same == {"background_model"}

@@ -1,0 +1,36 @@
+"""Load versions within the memory that there is, and measure what each one costs."""
+
+from dataclasses import dataclass, replace
+
+from runtime import Model
+from serve.repository.load_version import Load
+from serve.repository.memory.keeper import MemoryKeeper
+from serve.repository.memory.measure import measured
+from serve.repository.scan import Version
+
+WAIT_S = 10.0  # for running requests to end, if they have the memory
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredLoad:
+    """Loads one version at a time."""
+
+    load: Load
+    memory: MemoryKeeper
+
+    def __call__(self, version: Version) -> Model:
+        """Make room, load a version, and put its cost into the ledger.
+
+        Raises:
+            ArtifactError: the version is refused.
+            UnavailableError: there is no room for it.
+        """
+        memory, model_id = self.memory, version.manifest.id
+        size_bytes = version.manifest.variants[0].files[0].size_bytes
+        need_bytes = memory.ledger.load_bytes(model_id, size_bytes)
+        with memory.room(need_bytes, f"loading {model_id}", wait_s=WAIT_S):
+            begun, others = memory.begun, memory.holders - 1
+            model, cost = measured(lambda: self.load(version))
+            alone = not others and memory.begun == begun
+            memory.ledger.record(model_id, replace(cost, alone=alone))
+        return model

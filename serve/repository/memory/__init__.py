@@ -1,0 +1,1 @@
+"""The memory of models and runs, and its limits."""

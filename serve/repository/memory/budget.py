@@ -1,0 +1,93 @@
+"""The memory that the server may take: of its cgroup, and of SLIPWAY_MEMORY_MIB."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from runtime.engine.memory import (
+    CgroupMemory,
+    anonymous_bytes,
+    child_processes,
+    memory_cgroup,
+)
+from runtime.engine.resources import cpu_count
+from runtime.media.isolation.pool import HUNG_WORKERS
+
+MIB = 2**20
+SETTING = "SLIPWAY_MEMORY_MIB"
+# of a limit, for what no estimate covers: sockets, the kernel's own memory, bodies, small requests
+RESERVE_SHARE = 16
+LEAST_RESERVE_BYTES = 16 * MIB
+CLIP_BYTES = 209 * MIB  # that a decoder takes for a clip of 4096 x 2304 px
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit, and how near it is."""
+
+    source: str
+    limit_bytes: int
+    read_used_bytes: Callable[[], int]
+
+    @property
+    def allowed_bytes(self) -> int:
+        """Return what may be planned with: the limit without the reserve."""
+        return self.limit_bytes - max(LEAST_RESERVE_BYTES, self.limit_bytes // RESERVE_SHARE)
+
+
+def decoder_count(limits: Sequence[Limit]) -> int | None:
+    """Return how many decoders may work at once: half of the memory is for them, at least one.
+
+    Returns:
+        None if nothing limits them.
+    """
+    least_bytes = min((limit.allowed_bytes for limit in limits), default=None)
+    if least_bytes is None:
+        return None
+    return max(1, min(cpu_count() + HUNG_WORKERS, least_bytes // 2 // CLIP_BYTES))
+
+
+def find_limits(setting_mib: int, cgroup: CgroupMemory | None = None) -> tuple[Limit, ...]:
+    """Return the limits of the server; empty: there is none.
+
+    The setting counts the server and its decoders, a cgroup everything that is in it.
+
+    Args:
+        setting_mib: SLIPWAY_MEMORY_MIB; 0 for none.
+        cgroup: of this process; None to find it.
+    """
+    cgroup = cgroup or memory_cgroup()
+    limits = []
+    if setting_mib:
+        limits.append(Limit(SETTING, setting_mib * MIB, _server_bytes))
+    if cgroup is not None and cgroup.limit_bytes is not None:
+        used = partial(_cgroup_bytes, cgroup)
+        limits.append(Limit(f"cgroup v{cgroup.version}", cgroup.limit_bytes, used))
+    return tuple(limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The memory of the server that comes from no file."""
+
+    server_bytes: int
+    decoder_bytes: int  # of its child processes
+
+    @property
+    def all_bytes(self) -> int:
+        """Return the sum."""
+        return self.server_bytes + self.decoder_bytes
+
+
+def read_usage() -> Usage:
+    """Return what the system tells now."""
+    return Usage(anonymous_bytes(), anonymous_bytes(child_processes()))
+
+
+def _server_bytes() -> int:
+    return read_usage().all_bytes
+
+
+def _cgroup_bytes(cgroup: CgroupMemory) -> int:
+    used_bytes = cgroup.used_bytes
+    return _server_bytes() if used_bytes is None else used_bytes

@@ -1,0 +1,257 @@
+"""Keep the memory of models and runs inside of its limits."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+from runtime.engine.allocator import release_free_memory
+from runtime.engine.cancellation import Cancellation
+from runtime.engine.session import Feeds, feed_bytes
+from runtime.errors import UnavailableError
+from serve.repository.memory.budget import CLIP_BYTES, MIB, Limit, Usage, read_usage
+from serve.repository.memory.ledger import Ledger
+
+PATIENCE_S = 0.5  # to wait for runs that end before a model is evicted, which costs its load
+RUN_WAIT_S = 10.0  # for room for a run
+_POLL_S = 0.05
+_LOOK_S = 0.1  # between two looks at whether memory is short
+HYSTERESIS = 0.1  # of the allowed memory must be free before the server is ready again
+
+
+class Resident(Protocol):
+    """The loaded models."""
+
+    def resident(self) -> Sequence[str]:
+        """Return the ids of the models in memory."""
+
+    def evictable(self) -> Sequence[str]:
+        """Return the ids of those that no running request uses, the least recently used first."""
+
+    def evict(self, model_id: str) -> bool:
+        """Unload a model unless it is in use; return whether its memory was given back."""
+
+
+class _Nothing:
+    """No models yet."""
+
+    def resident(self) -> Sequence[str]:
+        return ()
+
+    def evictable(self) -> Sequence[str]:
+        return ()
+
+    def evict(self, model_id: str) -> bool:
+        return False
+
+
+class MemoryKeeper:
+    """Makes room for loads and runs by eviction. Safe to use from several threads at once.
+
+    What the server takes is the larger of two figures: what the system tells, which lags behind
+    runs that have just begun; and the sum of the costs of the models and of the room that was
+    given. So it is with the decoders. The free heap of the server is of no use to them: the two are
+    added, and what others in the cgroup take.
+    """
+
+    def __init__(
+        self,
+        limits: Sequence[Limit] = (),
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        usage: Callable[[], Usage] = read_usage,
+        base_bytes: int | None = None,
+    ) -> None:
+        """Begin without models.
+
+        Args:
+            limits: none: everything has room.
+            clock: seconds that only grow.
+            usage: returns what the server and its decoders take.
+            base_bytes: memory of the process without models; None to measure it now.
+        """
+        self.limits = tuple(limits)
+        self.ledger = Ledger()
+        self._clock = clock
+        self._base_bytes = usage().server_bytes if base_bytes is None else base_bytes
+        self._read_usage = usage
+        self._models: Resident = _Nothing()
+        self._condition = threading.Condition()
+        self._given_bytes = 0  # to loads and runs
+        self._clip_bytes = 0  # to decoders
+        self._holders = 0
+        self.begun = 0  # pieces of work that were given room
+        self.refused = 0
+        self._is_short = False
+        self._looked_s = float("-inf")
+
+    def serve(self, models: Resident) -> None:
+        """Take the models that may be evicted."""
+        self._models = models
+
+    @property
+    def given_bytes(self) -> int:
+        """Return the room that loads, runs and decoders have now."""
+        return self._given_bytes + self._clip_bytes
+
+    @property
+    def holders(self) -> int:
+        """Return how many loads and runs have room now."""
+        return self._holders
+
+    @property
+    def free_bytes(self) -> int | None:
+        """Return what may still be taken, less than 0 if too much is; None without a limit."""
+        if not self.limits:
+            return None
+        kept = sum(map(self.ledger.kept_bytes, self._models.resident()))
+        usage = self._read_usage()
+        server = max(self._base_bytes + kept + self._given_bytes, usage.server_bytes)
+        taken = server + max(self._clip_bytes, usage.decoder_bytes)
+        return min(
+            limit.allowed_bytes - taken - max(0, limit.read_used_bytes() - usage.all_bytes)
+            for limit in self.limits
+        )
+
+    @contextmanager
+    def room(
+        self,
+        need_bytes: int,
+        purpose: str,
+        *,
+        wait_s: float = RUN_WAIT_S,
+        check: Callable[[], None] = lambda: None,
+        in_decoder: bool = False,
+    ) -> Iterator[None]:
+        """Hold memory for the block: give free heap back, wait for others, evict models.
+
+        Args:
+            need_bytes: that the block takes.
+            purpose: of the block, for the message.
+            wait_s: the longest wait for other blocks to end.
+            check: called while it waits; raises if nobody needs the result any more.
+            in_decoder: whether a decoder takes it, and not this process.
+
+        Raises:
+            UnavailableError: there is no room.
+        """
+        self._take(need_bytes, purpose, wait_s, check, in_decoder)
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._give(-need_bytes, in_decoder)
+                self._holders -= 1
+                self._condition.notify_all()
+
+    def run_room(
+        self, model_id: str, feeds: Feeds, cancellation: Cancellation
+    ) -> AbstractContextManager[None]:
+        """Return the context of one run, in which it has the memory that it needs."""
+        need_bytes = self.ledger.run_bytes(model_id, feed_bytes(feeds))
+        return self.room(need_bytes, f"a run of {model_id}", check=cancellation.check)
+
+    def clip_room(self, cancellation: Cancellation) -> AbstractContextManager[None]:
+        """Return the context in which a decoder has the memory for the largest clip."""
+        check = cancellation.check
+        return self.room(CLIP_BYTES, "decoding a clip", check=check, in_decoder=True)
+
+    @property
+    def is_short(self) -> bool:
+        """Return whether too much is taken and nothing can be evicted.
+
+        It stays so until a tenth of the allowed memory is free, or could be made free.
+        """
+        now_s = self._clock()
+        if self.limits and now_s - self._looked_s >= _LOOK_S:
+            self._looked_s = now_s
+            self._is_short = self._look()
+        return self._is_short
+
+    def check(self) -> None:
+        """Refuse a new request while memory is short.
+
+        Raises:
+            UnavailableError: it is.
+        """
+        if self.is_short:
+            self.refused += 1
+            raise UnavailableError(
+                f"the server's memory is used up: {self._figures()}; try again later"
+            )
+
+    def _look(self) -> bool:
+        free = self.free_bytes or 0
+        evictable = self._models.evictable()
+        if free < 0 and not evictable:
+            release_free_memory()
+            free = self.free_bytes or 0
+        if self._is_short:
+            could_be = free + sum(map(self.ledger.kept_bytes, evictable))
+            return could_be < HYSTERESIS * min(limit.allowed_bytes for limit in self.limits)
+        return free < 0 and not evictable
+
+    def _take(
+        self,
+        need_bytes: int,
+        purpose: str,
+        wait_s: float,
+        check: Callable[[], None],
+        in_decoder: bool,
+    ) -> None:
+        start_s = self._clock()
+        trimmed = False
+        while not self._try(need_bytes, in_decoder):
+            if not trimmed:
+                trimmed = release_free_memory() or True
+                continue
+            waited_s = self._clock() - start_s
+            others = self._holders
+            if (not others or waited_s >= PATIENCE_S) and self._evict(need_bytes):
+                continue
+            if not others or waited_s >= wait_s:
+                self.refused += 1
+                raise UnavailableError(
+                    f"{purpose} needs about {need_bytes / MIB:.0f} MiB: {self._figures()}; "
+                    "try again later"
+                )
+            with self._condition:
+                self._condition.wait(_POLL_S)
+            check()
+
+    def _try(self, need_bytes: int, in_decoder: bool) -> bool:
+        with self._condition:
+            free = self.free_bytes
+            if free is not None and free < need_bytes:
+                return False
+            self._give(need_bytes, in_decoder)
+            self._holders += 1
+            self.begun += 1
+            return True
+
+    def _give(self, size_bytes: int, in_decoder: bool) -> None:
+        if in_decoder:
+            self._clip_bytes += size_bytes
+        else:
+            self._given_bytes += size_bytes
+
+    def _evict(self, need_bytes: int) -> bool:
+        """Unload the model that was not used for longest.
+
+        Returns:
+            False if none may go, or all that may would not make room: others then have to end.
+        """
+        evictable = self._models.evictable()
+        could_be = (self.free_bytes or 0) + sum(map(self.ledger.kept_bytes, evictable))
+        if could_be < need_bytes and self._holders:
+            return False
+        return any(self._models.evict(model_id) for model_id in evictable)
+
+    def _figures(self) -> str:
+        free = max(0, self.free_bytes or 0)
+        limit = min(self.limits, key=lambda limit: limit.allowed_bytes)
+        return (
+            f"{free / MIB:.0f} MiB are free of {limit.allowed_bytes / MIB:.0f} "
+            f"({limit.source}), and nothing can be unloaded"
+        )
