@@ -39,6 +39,7 @@ def inflate(body: bytes, encoding: str, *, limit_bytes: int) -> bytes:
     except zlib.error as error:
         raise InputError(f"the body is not {encoding}: {error}") from None
     if len(data) > limit_bytes:
+        del data, inflater  # the traceback would keep them until the answer is sent
         raise TooLargeError(
             f"the request body inflates to more than {limit_bytes} bytes; allowed: {limit_bytes} "
             "bytes (MAX_UPLOAD_SIZE)"
