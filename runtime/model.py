@@ -1,6 +1,6 @@
 """A loaded artifact: decode and preprocess an input, run the graph, build the result."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -195,7 +195,7 @@ def load(
         raise ArtifactError(
             f"{paths[0]}: its spec differs from the one in {directory}/manifest.json"
         )
-    notes = _notes(manifest, selected, options.provider, session)
+    notes = choice_notes(manifest, selected, options.provider, session.operators_by_provider)
     return Model(manifest, spec, selected, session, load_assets(directory, manifest), notes)
 
 
@@ -233,10 +233,17 @@ def is_for(variant: Variant, provider: Provider) -> bool:
     return variant.precision != "int8" or not provider.on_gpu
 
 
-def _notes(
-    manifest: Manifest, variant: Variant, provider: Provider, session: Session
+def choice_notes(
+    manifest: Manifest, variant: Variant, provider: Provider, operators: Mapping[str, int]
 ) -> tuple[str, ...]:
-    """Return what an operator may want to change: an unused INT8 variant, operators on the CPU."""
+    """Return what whoever runs the server may want to change, as sentences.
+
+    Args:
+        manifest: lists the variants.
+        variant: runs.
+        provider: runs it.
+        operators: how many of the graph each provider runs, by its name.
+    """
     notes = []
     has_int8 = any(other.precision == "int8" for other in manifest.variants)
     if provider.on_gpu and variant.precision == "float" and has_int8:
@@ -244,7 +251,6 @@ def _notes(
             f"INT8 of this version is for CPUs and slow on a GPU: float runs on {provider.name}; "
             "convert with --variants fp16 for a faster one"
         )
-    operators = session.operators_by_provider
     if on_cpu := operators.get(CPU.name, 0):
         total = sum(operators.values())
         notes.append(f"{on_cpu} of {total} operators run on the CPU, not on {provider.name}")

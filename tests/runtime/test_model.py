@@ -15,7 +15,7 @@ from runtime.artifact.schema import to_json
 from runtime.engine.providers import CPU, CUDA, OPENVINO, TENSORRT
 from runtime.engine.session import Feeds, Session, SessionOptions
 from runtime.errors import ArtifactError, DecodeError, InputError, ModelOutputError, ProviderError
-from runtime.model import choose_variant
+from runtime.model import choice_notes, choose_variant
 from runtime.results import Alpha, Classification, Embedding
 from tests.runtime.support.drawings import plain
 from tests.support.artifacts import (
@@ -193,11 +193,29 @@ def test_each_provider_gets_its_best_variant(directory: Path) -> None:
     assert choose_variant(without, vnni, CUDA).name == "float"
     with pytest.raises(ProviderError, match=r"no variant is for cuda on this machine"):
         choose_variant(replace(manifest, variants=(int8,)), vnni, CUDA)
-    # INT8 that was made for a GPU
+    first = replace(manifest, variants=(fp16, plain))
+    assert choose_variant(first, vnni, CPU).name == "float"
+    # INT8 that was made for a GPU; the features of the CPU do not count there
     symmetric = replace(int8, name="int8-symmetric", providers=("tensorrt",))
     both = replace(manifest, variants=(int8, plain, symmetric))
-    assert choose_variant(both, vnni, TENSORRT).name == "int8-symmetric"
+    assert choose_variant(both, frozenset(), TENSORRT).name == "int8-symmetric"
     assert choose_variant(both, vnni, CUDA).name == "float"
+
+
+def test_an_operator_is_told_what_a_gpu_does_not_run(directory: Path) -> None:
+    plain = read_manifest(directory).variants[0]
+    int8 = replace(plain, name="int8", precision="int8")
+    fp16 = replace(plain, name="fp16", precision="float16", providers=("cuda",))
+    manifest = replace(read_manifest(directory), variants=(int8, plain, fp16))
+    (note,) = choice_notes(manifest, plain, CUDA, {"cuda": 9})
+    assert note.startswith("INT8 of this version is for CPUs and slow on a GPU: float runs on cuda")
+    assert choice_notes(manifest, fp16, CUDA, {"cuda": 9}) == ()
+    assert choice_notes(manifest, int8, OPENVINO, {"openvino": 9}) == ()
+    assert choice_notes(manifest, plain, CPU, {"cpu": 0}) == ()
+    only_float = replace(manifest, variants=(plain,))
+    assert choice_notes(only_float, plain, CUDA, {"cuda": 9, "cpu": 3}) == (
+        "3 of 12 operators run on the CPU, not on cuda",
+    )
 
 
 def test_a_manifest_of_before_has_no_providers(directory: Path) -> None:
