@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import onnxruntime as ort
 
+from runtime.engine.resources import cpu_count
 from runtime.errors import InputError
 
 START_S = 60.0  # a provider that has not started then is skipped; CUDA takes seconds
@@ -41,12 +42,15 @@ class Provider:
     package: str  # the build of onnxruntime that has it
     on_gpu: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
-    threads_option: str = ""  # name of the option that has the number of threads; "": none
+    has_streams: bool = False  # it runs as many requests in parallel as it has streams
 
     def options_for(self, threads: int) -> dict[str, str]:
-        """Return the provider's options for runs of a number of threads."""
-        own = {self.threads_option: str(threads)} if self.threads_option else {}
-        return {**self.options, **own}
+        """Return the provider's options for runs of a number of threads, one run per CPU."""
+        if not self.has_streams:
+            return dict(self.options)
+        streams = max(1, cpu_count() // threads)
+        of_all = {"num_streams": str(streams), "num_of_threads": str(streams * threads)}
+        return {**self.options, **of_all}
 
 
 CPU = Provider("cpu", "CPUExecutionProvider", "onnxruntime")
@@ -56,7 +60,7 @@ OPENVINO = Provider(
     "onnxruntime-openvino",
     # on its own OpenVINO rounds to bf16 where the CPU has it
     options={"device_type": "CPU", "precision": "FP32"},
-    threads_option="num_of_threads",
+    has_streams=True,
 )
 CUDA = Provider(
     "cuda",

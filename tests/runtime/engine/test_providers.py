@@ -10,6 +10,7 @@ import pytest
 
 from runtime.engine import providers
 from runtime.engine.providers import CPU, CUDA, OPENVINO, TENSORRT, Provider, find_providers
+from runtime.engine.resources import cpu_count
 from runtime.engine.session import Session, SessionOptions
 from runtime.errors import InputError, ProviderError
 from tests.support.artifacts import CLASSIFIER, DATA
@@ -115,13 +116,17 @@ def test_the_provider_of_a_session_is_the_one_in_effect() -> None:
 
 
 def test_each_provider_gets_its_own_options() -> None:
-    assert providers.registration(OPENVINO, 3) == [
-        (
-            "OpenVINOExecutionProvider",
-            {"device_type": "CPU", "precision": "FP32", "num_of_threads": "3"},
-        ),
-        ("CPUExecutionProvider", {}),
-    ]
+    for threads, streams in ((1, cpu_count()), (4 * cpu_count(), 1)):
+        options = {
+            "device_type": "CPU",
+            "precision": "FP32",
+            "num_streams": str(streams),
+            "num_of_threads": str(streams * threads),
+        }
+        assert providers.registration(OPENVINO, threads) == [
+            ("OpenVINOExecutionProvider", options),
+            ("CPUExecutionProvider", {}),
+        ]
     assert providers.registration(CPU, 3) == [("CPUExecutionProvider", {})]
     # CUDA's would run the rest of a graph, where it is installed
     assert [name for name, _ in providers.registration(TENSORRT, 1)] == [
