@@ -14,6 +14,7 @@ from convert.checkpoint.arch_names import config_beside
 from convert.checkpoint.settings import setting_values
 
 KEYS = ("pretrained_cfg", "default_cfg", "data_config")
+DEFAULT_CROP = 0.875  # timm's, of settings that name none
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,9 @@ class ImageSettings:
     scale: str | None = None  # "MEAN/STD", as `--input-scale` is read
     side: int | None = None  # px, of the square that the network sees
     resizing: str | None = None  # in words: "bicubic, of which 0.875 is cut out"
+    interpolation: str | None = None  # timm's name: "bicubic"
+    crop: float | None = None  # share of the side that the middle keeps; None: cropped otherwise
+    is_beside: bool = False  # they stand in a config.json, which tells how to run the network
 
 
 def image_settings(checkpoint: Any, *, path: Path) -> ImageSettings:
@@ -34,21 +38,25 @@ def image_settings(checkpoint: Any, *, path: Path) -> ImageSettings:
         checkpoint: the return value of `read_checkpoint`.
         path: its file.
     """
-    config = next(_configs(checkpoint, path), {})
+    config, is_beside = next(_configs(checkpoint, path), ({}, False))
     mean, std = (_channels(config.get(name)) for name in ("mean", "std"))
     is_scaled = mean is not None and std is not None and all(value > 0 for value in std)
     return ImageSettings(
         scale=f"{_text(mean)}/{_text(std)}" if is_scaled and mean and std else None,
         side=_side(config.get("input_size")),
         resizing=_resizing(config),
+        interpolation=_interpolation(config),
+        crop=_crop(config),
+        is_beside=is_beside,
     )
 
 
-def _configs(checkpoint: Any, path: Path) -> Iterator[Mapping[Any, Any]]:
-    for settings in (checkpoint, config_beside(path)):
+def _configs(checkpoint: Any, path: Path) -> Iterator[tuple[Mapping[Any, Any], bool]]:
+    """Yield timm's settings, and whether they stand in the config.json."""
+    for settings, is_beside in ((checkpoint, False), (config_beside(path), True)):
         for value in setting_values(settings, *KEYS):
             if isinstance(value, Mapping):
-                yield value
+                yield value, is_beside
 
 
 def _channels(value: Any) -> tuple[float, ...] | None:
@@ -71,8 +79,18 @@ def _side(value: Any) -> int | None:
 
 def _resizing(config: Mapping[Any, Any]) -> str | None:
     """Return interpolation and crop in words; None if the settings name neither."""
-    interpolation, share = config.get("interpolation"), config.get("crop_pct")
-    if not isinstance(interpolation, str):
+    words, share = _interpolation(config), config.get("crop_pct")
+    if words is None:
         return None
-    words = interpolation[:20]
     return f"{words}, and cuts out {share:g} of the side" if type(share) is float else words
+
+
+def _interpolation(config: Mapping[Any, Any]) -> str | None:
+    interpolation = config.get("interpolation")
+    return interpolation[:20] if isinstance(interpolation, str) else None
+
+
+def _crop(config: Mapping[Any, Any]) -> float | None:
+    share = config.get("crop_pct") or DEFAULT_CROP
+    is_share = type(share) in (int, float) and 0.1 <= share <= 1
+    return float(share) if is_share and config.get("crop_mode") in (None, "center") else None

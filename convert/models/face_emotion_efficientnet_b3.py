@@ -60,8 +60,8 @@ from convert.models.shared.torch_image_facts import (
     DEFAULT_SCALE,
     SCALE,
     SIZE,
-    resize_facts,
     scale_fact,
+    with_timms_resizing,
 )
 
 if TYPE_CHECKING:
@@ -112,10 +112,15 @@ def _load(
     labels = matching_labels(labels, class_count, path=path, layer="classifier")
     labels = labels or fer2013_labels(class_count)
     loaded = _loaded_model(module, height=height, width=width, labels=labels, scale=scale.value)
-    resizing = resize_facts(
-        settings, "resizes the whole picture, bilinear", is_timms=layout == TIMM
+    loaded = replace(loaded, assumptions=(fact, scale, resolution, *facts))
+    # in a checkpoint they may be those of the network that training began with
+    return with_timms_resizing(
+        loaded,
+        settings,
+        in_words="resizes the whole picture, bilinear",
+        is_timms=layout == TIMM,
+        follows=settings.is_beside,
     )
-    return replace(loaded, assumptions=(fact, scale, resolution, *facts, *resizing))
 
 
 def _layouts() -> tuple[Layout, ...]:
@@ -334,7 +339,7 @@ def _loaded_model(
         network=TorchNetwork(module, input_shape=(3, height, width)),
         input=ImageInput(height, width, 3, **parse_scale(scale).arguments(3)),
         head=Probabilities(softmax=True),
-        preprocess=(Resize(height=height, width=width, interpolation="linear_antialias"),),
+        preprocess=(Resize(height=height, width=width, interpolation="pil_bilinear"),),
         labels=labels,
     )
 

@@ -5,12 +5,20 @@ assumed with a warning.
 """
 
 import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from convert.authoring import Assumption, ImageSettings
+from convert.authoring import Assumption, CenterCrop, ImageSettings, Loaded, Resize
+from runtime.artifact.steps import Interpolation
 
 SCALE, SIZE, RESIZE = "input_scale", "input_size", "resize"  # names of facts, and of options
 DEFAULT_SCALE = "imagenet"  # of torchvision's and most of timm's weights
+PIL_FILTERS: Mapping[str, Interpolation] = {  # by timm's names
+    "bicubic": "pil_bicubic",
+    "bilinear": "pil_bilinear",
+}
 
 
 def scale_fact(
@@ -43,20 +51,34 @@ def scale_fact(
     )
 
 
-def resize_facts(settings: ImageSettings, ours: str, *, is_timms: bool) -> tuple[Assumption, ...]:
-    """Return the warning that timm resizes otherwise than the model, if it does.
+def with_timms_resizing(
+    loaded: Loaded, settings: ImageSettings, *, in_words: str, is_timms: bool, follows: bool = True
+) -> Loaded:
+    """Return a model that resizes as timm's settings say, or as it does, with a warning.
 
     Args:
+        loaded: the model.
         settings: of the file.
-        ours: how the model resizes, in words.
+        in_words: how the model resizes by itself.
         is_timms: the network has timm's names, and its settings may be lost.
+        follows: False: the settings may be those of another training, so warn.
     """
-    if settings.resizing is None and not is_timms:
-        return ()
+    if settings.interpolation is None and not is_timms:
+        return loaded
+    shape = loaded.input.tensors[0].shape
+    interpolation = PIL_FILTERS.get(settings.interpolation or "")
+    is_sides = shape[1] == shape[2] and settings.side in (None, shape[1])
+    if follows and is_sides and interpolation is not None and settings.crop is not None:
+        side = int(shape[1])
+        fact = Assumption(RESIZE, f"{interpolation} {settings.crop:g}", "file", "as timm resizes")
+        resized_px = math.floor(side / settings.crop)
+        steps = (Resize(interpolation, shortest_side=resized_px), CenterCrop(side, side))
+        return replace(loaded, preprocess=steps, assumptions=(*loaded.assumptions, fact))
     theirs = settings.resizing or "bicubic, and cuts out the middle"
     sentence = (
-        f"timm resizes photos for this network otherwise ({theirs}); the model {ours}. If training "
-        "resized as timm does, answers differ a little: write a recipe of your own "
+        f"timm resizes photos for this network otherwise ({theirs}); the model {in_words}. If "
+        "training resized as timm does, answers differ a little: write a recipe of your own "
         "(convert/README.md)"
     )
-    return (Assumption(RESIZE, "linear_antialias", "default", sentence),)
+    warning = Assumption(RESIZE, "pil_bilinear", "default", sentence)
+    return replace(loaded, assumptions=(*loaded.assumptions, warning))

@@ -35,7 +35,7 @@ from convert.authoring import (
     seed_torch,
     state_dict_in,
 )
-from convert.models.shared.torch_image_facts import DEFAULT_SCALE, resize_facts, scale_fact
+from convert.models.shared.torch_image_facts import DEFAULT_SCALE, scale_fact, with_timms_resizing
 
 # a torch.nn.Module without its classifier, and patterns of the weights that seeding damps
 Network = tuple[Any, tuple[str, ...]]
@@ -74,10 +74,9 @@ class TorchvisionEmbedding:
             state, head = self._without_head(backbone, module)
             facts += [_head_fact(head)] if head else []
         is_timms = backbone is not None and backbone.layout.name == "timm"
-        facts += resize_facts(settings, self._geometry(), is_timms=is_timms)
         load_strictly(module, state, path=path, ignore=(self.classifier_keys,))
-        loaded = self._loaded_model(module, scale.value)
-        return replace(loaded, assumptions=tuple(facts))
+        loaded = replace(self._loaded_model(module, scale.value), assumptions=tuple(facts))
+        return with_timms_resizing(loaded, settings, in_words=self._geometry(), is_timms=is_timms)
 
     def _geometry(self) -> str:
         """Return how photos become the network's size, in words."""
@@ -139,7 +138,7 @@ class TorchvisionEmbedding:
             input=ImageInput(side, side, 3, **parse_scale(scale).arguments(3)),
             head=UnitEmbedding(),
             preprocess=(
-                Resize(shortest_side=self.resized_px, interpolation="linear_antialias"),
+                Resize(shortest_side=self.resized_px, interpolation="pil_bilinear"),
                 CenterCrop(side, side),
             ),
         )

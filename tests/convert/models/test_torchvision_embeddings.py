@@ -292,7 +292,7 @@ def test_nan_and_truncated_weights_are_refused(state: dict[str, Any], tmp_path: 
 
 def test_preprocessing_equals_torchvisions() -> None:
     """Compare with the weight set's own: side 232, antialiased bilinear, center 224."""
-    steps = (Resize("linear_antialias", shortest_side=232), CenterCrop(224, 224))
+    steps = (Resize("pil_bilinear", shortest_side=232), CenterCrop(224, 224))
     for image in generate_images("scene", EVALUATION, 4):
         height, width = image.shape[:2]
         # torchvision: the longer side is cut to whole pixels
@@ -302,8 +302,7 @@ def test_preprocessing_equals_torchvisions() -> None:
         resized = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
         top, left = (round((side - 224) / 2.0) for side in size)
         by_torchvision = np.asarray(resized)[top : top + 224, left : left + 224]
-        pixels = preprocess(image, steps).astype(int)
-        assert np.abs(pixels - by_torchvision).max() <= 1  # level of 255: rounding
+        np.testing.assert_array_equal(preprocess(image, steps), by_torchvision)
 
 
 @pytest.mark.slow
@@ -311,7 +310,7 @@ def test_seeded_resnet50_is_alive_and_its_graph_equals_torch(tmp_path: Path) -> 
     assert RESNET.seed is not None
     loaded = RESNET.seed()
     assert loaded.preprocess == (
-        Resize("linear_antialias", shortest_side=232),
+        Resize("pil_bilinear", shortest_side=232),
         CenterCrop(224, 224),
     )
     images = generate_images("scene", EVALUATION, 3)
@@ -325,9 +324,7 @@ def test_seeded_resnet50_is_alive_and_its_graph_equals_torch(tmp_path: Path) -> 
 TIMMS = {"mean": (0.5, 0.5, 0.5), "std": [0.25, 0.5, 0.5], "interpolation": "bicubic"}
 
 
-def test_timms_settings_give_the_scale_and_warn_of_its_resizing(
-    mobilenet: Any, tmp_path: Path
-) -> None:
+def test_timms_settings_give_scale_and_resizing(mobilenet: Any, tmp_path: Path) -> None:
     state = in_timms(mobilenet.state_dict())
     saved = {"state_dict": state, "arch": "mobilenetv2_100", "pretrained_cfg": TIMMS}
     loaded = MOBILENET.load(write(saved, tmp_path / "weights.pth"))
@@ -336,11 +333,57 @@ def test_timms_settings_give_the_scale_and_warn_of_its_resizing(
     np.testing.assert_allclose(pixels[0, :, 0, 0], [2, 1, 1])  # (1 - mean) / std
     arch, scale, resizing = loaded.assumptions
     assert (arch.origin, scale.value, scale.origin) == ("file", "0.5,0.5,0.5/0.25,0.5,0.5", "file")
-    assert resizing.origin == "default"
-    assert "(bicubic); the model scales their shorter side to 256 px, bilinear" in resizing.sentence
+    assert (resizing.value, resizing.origin) == ("pil_bicubic 0.875", "file")
+    assert loaded.preprocess == (Resize("pil_bicubic", shortest_side=256), CenterCrop(224, 224))
     # without its settings, timm's names alone warn of it
     bare = MOBILENET.load(write(state, tmp_path / "weights.pth"))
     assert [fact.origin for fact in bare.assumptions] == ["default"] * 3
+
+
+@pytest.mark.parametrize(
+    ("resizing", "step"),
+    [
+        (
+            {"interpolation": "bilinear", "crop_pct": 0.95},
+            Resize("pil_bilinear", shortest_side=235),
+        ),
+        ({"interpolation": "bicubic", "crop_pct": 1}, Resize("pil_bicubic", shortest_side=224)),
+        ({"crop_pct": None, "input_size": [3, 224, 224]}, Resize("pil_bicubic", shortest_side=256)),
+        ({"crop_mode": "center"}, Resize("pil_bicubic", shortest_side=256)),
+    ],
+)
+def test_timms_resizing_is_followed(
+    mobilenet: Any, tmp_path: Path, resizing: dict[str, Any], step: Resize
+) -> None:
+    saved = {
+        "state_dict": in_timms(mobilenet.state_dict()),
+        "pretrained_cfg": {**TIMMS, **resizing},
+    }
+    loaded = MOBILENET.load(write(saved, tmp_path / "weights.pth"))
+    assert loaded.preprocess == (step, CenterCrop(224, 224))
+
+
+@pytest.mark.parametrize(
+    ("resizing", "words"),
+    [
+        ({"interpolation": "lanczos"}, "(lanczos)"),
+        ({"crop_mode": "squash", "crop_pct": 1.0}, "(bicubic, and cuts out 1 of the side)"),
+        ({"crop_pct": 1.5}, "(bicubic, and cuts out 1.5 of the side)"),
+        ({"input_size": [3, 160, 160]}, "(bicubic)"),
+    ],
+)
+def test_other_resizing_of_timm_warns(
+    mobilenet: Any, tmp_path: Path, resizing: dict[str, Any], words: str
+) -> None:
+    saved = {
+        "state_dict": in_timms(mobilenet.state_dict()),
+        "pretrained_cfg": {**TIMMS, **resizing},
+    }
+    loaded = MOBILENET.load(write(saved, tmp_path / "weights.pth"))
+    assert loaded.preprocess == (Resize("pil_bilinear", shortest_side=256), CenterCrop(224, 224))
+    fact = loaded.assumptions[-1]
+    assert (fact.value, fact.origin) == ("pil_bilinear", "default")
+    assert f"{words}; the model scales their shorter side to 256 px, bilinear" in fact.sentence
 
 
 def test_features_alone_convert(mobilenet: Any, tmp_path: Path) -> None:
