@@ -71,6 +71,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         self._is_replaying = False  # a head goes to a second parser
         self._body_left = 0  # of a body with Content-Length
         self._is_chunked = False
+        self._had_chunks = False  # whose trailers may have said `Connection: close` to the parser
         self._events = 0  # slices and chunks of this turn
         self._slice_bytes = SLICE_BYTES[1]
         self._discarded_bytes = 0
@@ -168,6 +169,9 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
     def _feed(self, data: bytes | memoryview) -> None:
         try:
             self.parser.feed_data(data)
+            if self._had_chunks:
+                self._had_chunks = False
+                self.parser = httptools.HttpRequestParser(self)
         except httptools.HttpParserUpgrade:
             # the protocol is not changed: the body follows as HTTP/1.1
             if self._refusal is None:
@@ -271,6 +275,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         if self._is_replaying or self._refusal is not None or self.parser.should_upgrade():
             return
         self._overhead = Overhead()
+        self._had_chunks = self._is_chunked
         super().on_message_complete()
         if self.cycle.response_complete:
             self.cycle.more_body = False

@@ -318,6 +318,16 @@ def test_trailers_are_no_headers(server: Running) -> None:
     assert set(content["headers"]) == {"host", "transfer-encoding"}
 
 
+def test_trailers_do_not_end_the_connection(server: Running) -> None:
+    """A proxy shares its connections: the next request may be another client's."""
+    chunks = CHUNKS[:-2] + b"Connection: close\r\n\r\n"
+    with server.connect() as connection:
+        for _ in range(2):
+            connection.sendall(POST + CHUNKED + b"\r\n" + chunks + GET)
+            assert answer(connection)[2]["bytes"] == len(BODY)
+            assert answer(connection)[0] == 200
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_pipelined_requests_are_answered_in_order_however_they_arrive(
     server: Running, size: int
