@@ -25,6 +25,12 @@ _DECODED_CHUNKS = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
 _READ_CHUNKS = frozenset((b"eXIf", b"iCCP", b"cICP"))
 _GREY, _PALETTE = 0, 3  # colour types
 _ALPHA_COLOUR_TYPES = (4, 6)  # grey and RGB with an alpha channel
+# Inflating is what costs: 10 MB of data can hold 10 GB that no pixel shows, 20 s of a CPU. Less
+# than 2 MiB is not worth the check, which takes half as long as the decoding of a photo.
+_UNCHECKED_BYTES = 2 * 2**20
+_SURPLUS_BYTES = 2**20  # that a careless encoder may leave behind the pixels
+_FED_BYTES = 4096  # inflated at once, to at most a thousand times as many
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _MAX_PROFILE_BYTES = 4 * 2**20  # unpacked; the profile of a display has a few kilobytes
 
 
@@ -42,6 +48,7 @@ def read_png(data: bytes, max_pixels: int) -> Still:
         elif name in _READ_CHUNKS:
             contents.setdefault(name, data[start + 8 : end - 4])
     assert size is not None  # _chunks raises if there is no chunk
+    _check_surplus(chunks, *size)
     return Still(
         "PNG",
         *size,
@@ -86,6 +93,31 @@ def _grey_opacity(chunks: Sequence[tuple[bytes, memoryview]], level: int) -> byt
 def _chunk(name: bytes, content: bytes) -> bytes:
     checksum = zlib.crc32(name + content)
     return struct.pack(">I4s", len(content), name) + content + struct.pack(">I", checksum)
+
+
+def _check_surplus(chunks: Sequence[tuple[bytes, memoryview]], height: int, width: int) -> None:
+    """Refuse data that inflates to far more than the pixels: a decoder would inflate all of it.
+
+    Raises:
+        DecodeError: more than the pixels and _SURPLUS_BYTES.
+    """
+    parts = [chunk[8:-4] for name, chunk in chunks if name == b"IDAT"]
+    if sum(map(len, parts)) <= _UNCHECKED_BYTES:
+        return
+    bits, colour_type = chunks[0][1][16:18]
+    row_bytes = width * _CHANNELS.get(colour_type, 4) * bits // 8 + 2  # with its filter
+    left_bytes = height * row_bytes * 2 + _SURPLUS_BYTES  # interlaced rows have more filters
+    unpacker = zlib.decompressobj()
+    try:
+        for part in parts:
+            for first in range(0, len(part), _FED_BYTES):
+                if unpacker.eof:
+                    return  # what follows is skipped
+                left_bytes -= len(unpacker.decompress(part[first : first + _FED_BYTES]))
+                if left_bytes < 0:
+                    raise DecodeError(f"PNG of {width} x {height} px holds data of far more pixels")
+    except zlib.error:
+        return  # the decoder says so
 
 
 def _colours(contents: Mapping[bytes, bytes]) -> ColourTags:

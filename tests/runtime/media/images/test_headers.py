@@ -2,6 +2,7 @@
 
 import struct
 import tracemalloc
+import zlib
 
 import pytest
 
@@ -15,8 +16,10 @@ from tests.runtime.support.pictures import (
     WIDTH,
     encode,
     exif_with_orientation,
+    noise,
     png_chunk,
     png_header,
+    raw_png,
     rgb,
     rgba,
 )
@@ -226,3 +229,23 @@ def test_an_end_marker_within_a_segment_hides_no_scans() -> None:
     data = PROGRESSIVE[:-2] + comment + SCAN * 200 + b"\xff\xd9"
     with pytest.raises(DecodeError, match="JPEG has more than 100 scans"):
         read_still(data, max_pixels=LIMIT)
+
+
+def test_png_data_that_inflates_to_more_than_the_pixels_is_refused() -> None:
+    packer = zlib.compressobj(9, wbits=-15)
+    zeros = packer.compress(bytes(2**24)) + packer.flush(zlib.Z_FULL_FLUSH)
+    data = b"\x78\xda" + zeros * (2**21 // len(zeros) + 1)
+    header, end = png_header(WIDTH, HEIGHT), png_chunk(b"IEND", b"")
+    parts = [data[first : first + 2**17] for first in range(0, len(data), 2**17)]
+    chunks = b"".join(png_chunk(b"IDAT", part) for part in parts)
+    with pytest.raises(DecodeError, match="PNG of 56 x 40 px holds data of far more pixels"):
+        read_still(header + chunks + end, max_pixels=LIMIT)
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("tail", [0, 2**22])
+def test_large_png_data_is_read(interlaced: bool, tail: int) -> None:
+    samples = noise(901, 903)
+    data = raw_png(samples, colour_type=2, bits=8, interlaced=interlaced)
+    data = data[:-12] + png_chunk(b"IDAT", bytes(tail)) + data[-12:]
+    assert (decode_image(data) == samples).all()
