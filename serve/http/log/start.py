@@ -66,5 +66,7 @@ def open_log(form: Form) -> LineWriter:
     logging.getLogger("uvicorn.error").setLevel(logging.INFO)  # the steps of start and end
     # the parser of forms warns of every ill-formed one, so that a client could fill the log
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+    # a warning for each piece of an answer that is written after its client left
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     REQUESTS.setLevel(logging.WARNING if form == "off" else logging.INFO)
     return writer

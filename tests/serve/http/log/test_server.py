@@ -124,3 +124,16 @@ def test_a_full_disk_does_not_stop_the_server(artifacts: Path) -> None:
         finally:
             process.terminate()
         assert process.wait(timeout=15) == 0
+
+
+def test_warnings_of_each_write_to_a_client_that_left_are_no_lines() -> None:
+    code = (
+        "import logging; from serve.http.log.start import open_log; log = open_log('text');"
+        "log_of = logging.getLogger('asyncio'); log_of.warning('socket.send() raised exception.');"
+        "log_of.error('accept failed'); log.drain(5)"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert "accept failed" in process.stderr
+    assert "socket.send()" not in process.stderr
