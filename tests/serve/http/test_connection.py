@@ -319,7 +319,7 @@ def test_trailers_are_no_headers(server: Running) -> None:
 
 
 def test_trailers_do_not_end_the_connection(server: Running) -> None:
-    """A proxy shares its connections: the next request may be another client's."""
+    # a proxy shares its connections: the next request may be another client's
     chunks = CHUNKS[:-2] + b"Connection: close\r\n\r\n"
     with server.connect() as connection:
         for _ in range(2):
