@@ -46,8 +46,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_under_load_no_answer_is_lost_or_mixed_up(root: Path) -> None:
     images = [solid(number + 1, 255 - number, (7 * number) % 251 + 1) for number in range(LOAD)]
     with running(Settings(artifacts=root, jobs=4096, queue_s=60)) as client:
-        known = [client.post(EMBED, content=image).content for image in images]
-        assert len(set(known)) == LOAD  # an answer tells which image it belongs to
+        expected = [client.post(EMBED, content=image).content for image in images]
+        assert len(set(expected)) == LOAD  # an answer tells which image it belongs to
 
         def at_once(number: int) -> bytes:
             response = client.post(EMBED, content=images[number])
@@ -63,8 +63,8 @@ def test_under_load_no_answer_is_lost_or_mixed_up(root: Path) -> None:
         with ThreadPoolExecutor(THREADS) as threads:
             pairs = [(threads.submit(later, n), threads.submit(at_once, n)) for n in range(LOAD)]
             for number, (asynchronous, synchronous) in enumerate(pairs):
-                assert synchronous.result(TIMEOUT_S) == known[number]
-                assert asynchronous.result(TIMEOUT_S) == known[number]
+                assert synchronous.result(TIMEOUT_S) == expected[number]
+                assert asynchronous.result(TIMEOUT_S) == expected[number]
 
 
 def vanish(url: httpx.URL, number: int) -> None:
