@@ -209,10 +209,9 @@ def test_an_ill_formed_key_is_refused(client: httpx.Client, key: str | bytes) ->
     assert f"{name} is" in response.json()["error"]
 
 
-def test_a_job_gives_way_to_those_that_wait_and_has_no_queue_limit(root: Path) -> None:
-    settings = Settings(artifacts=root, queue=0, queue_s=0)
-    with running(settings) as client:
-        locations = [accepted(submit(client, FACE, DARK)) for _ in range(40)]
+def test_the_bounds_of_the_queue_are_not_those_of_jobs(root: Path) -> None:
+    with running(Settings(artifacts=root, queue=0, queue_s=0)) as client:
+        locations = [accepted(submit(client, SLOW_PATH, BRIGHT)) for _ in range(5)]
         assert {ended(client, location)["state"] for location in locations} == {"done"}
 
 
@@ -237,13 +236,24 @@ def test_one_client_may_have_as_many_jobs_as_are_free(root: Path) -> None:
         assert client.get(locations[0]).status_code == 200
 
 
-def test_a_job_of_a_lost_deadline_fails(root: Path) -> None:
+def test_a_job_that_does_not_end_in_time_fails(root: Path) -> None:
     with running(Settings(artifacts=root, job_timeout_s=1)) as client:
-        locations = [accepted(submit(client, SLOW_PATH, BRIGHT)) for _ in range(8)]
-        jobs = [ended(client, location) for location in locations]
-        assert jobs[-1]["state"] == "failed"
-        assert jobs[-1]["status"] == 503
-        assert "SLIPWAY_JOB_TIMEOUT" in jobs[-1]["error"] or "did not start" in jobs[-1]["error"]
+        files = [("image", BRIGHT)] * 8  # about eight seconds
+        response = client.post(SLOW_PATH, files=files, headers=ASYNC)
+        job = ended(client, accepted(response))
+        assert (job["state"], job["status"]) == ("failed", 503)
+        assert job["error"] == "the job did not end within 1 s (SLIPWAY_JOB_TIMEOUT)"
+        assert ended(client, accepted(submit(client, SLOW_PATH, DARK)))["state"] == "done"
+
+
+def test_a_job_that_does_not_start_in_the_time_of_its_client_fails(client: httpx.Client) -> None:
+    locations = [accepted(submit(client, SLOW_PATH, BRIGHT)) for _ in range(6)]
+    response = submit(client, SLOW_PATH, DARK, {"X-Request-Timeout": "0.1"})
+    job = ended(client, accepted(response))
+    assert (job["state"], job["status"]) == ("failed", 503)
+    assert re.match(r"the request waited 0\.[01]\d* s and did not start", job["error"])
+    for location in locations:
+        client.delete(location)
 
 
 def test_an_answer_expires(root: Path) -> None:
