@@ -1,6 +1,7 @@
 """Measure the server as a process: the time until it is ready, and its memory in use."""
 
 import http.client
+import json
 import os
 import re
 import statistics
@@ -13,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from benchmarks.children import PROJECT
 from benchmarks.errors import BenchmarkError
@@ -109,8 +110,8 @@ class Server:
 
 
 @contextmanager
-def serving(artifacts: Path) -> Iterator[Server]:
-    """Run a server until the block ends.
+def serving(artifacts: Path, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Run a server until the block ends, with these settings and else the defaults.
 
     Raises:
         BenchmarkError: it ends, or is not ready within START_TIMEOUT_S; quotes its log.
@@ -120,7 +121,11 @@ def serving(artifacts: Path) -> Iterator[Server]:
     with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
         start = time.perf_counter()
         process = subprocess.Popen(
-            command, cwd=PROJECT, env=_environment(), stdout=subprocess.DEVNULL, stderr=log
+            command,
+            cwd=PROJECT,
+            env={**_environment(), **(settings or {})},
+            stdout=subprocess.DEVNULL,
+            stderr=log,
         )
         try:
             port = _wait(process, log, start)
@@ -179,12 +184,32 @@ def _ask(port: int, model: str, data: bytes) -> None:
         raise BenchmarkError(f"POST {path} answered {status}: {body[:300]!r}")
 
 
-def _request(port: int, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+def request_json(
+    port: int, method: str, path: str, *, headers: Mapping[str, str] | None = None
+) -> Any:
+    """Return the JSON of an answer.
+
+    Raises:
+        BenchmarkError: its status is not 200.
+    """
+    status, body = _request(port, method, path, headers=headers)
+    if status != 200:
+        raise BenchmarkError(f"{method} {path} answered {status}: {body[:300]!r}")
+    return json.loads(body)
+
+
+def _request(
+    port: int,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, bytes]:
     # urllib would send the request to the proxy that the environment names
     connection = http.client.HTTPConnection(HOST, port, timeout=REQUEST_TIMEOUT_S)
-    headers = {"Content-Type": "application/octet-stream"} if body is not None else {}
+    media_type = {"Content-Type": "application/octet-stream"} if body is not None else {}
     try:
-        connection.request(method, path, body, headers)
+        connection.request(method, path, body, {**media_type, **(headers or {})})
         response = connection.getresponse()
         return response.status, response.read()
     finally:

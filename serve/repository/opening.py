@@ -3,9 +3,10 @@
 from functools import partial
 
 from runtime.engine.providers import find_providers
+from runtime.engine.resources import cpu_count
 from serve.repository.load_version import load_version
 from serve.repository.measured_load import MeasuredLoad
-from serve.repository.memory.budget import find_limits
+from serve.repository.memory.budget import WORK_BYTES, find_limits
 from serve.repository.memory.keeper import MemoryKeeper
 from serve.repository.models import ModelRepository, Report
 from serve.repository.scan import list_models
@@ -27,7 +28,8 @@ def open_repository(settings: Settings, report: Report = lambda _: None) -> Mode
     for sentence in (*listing.ignored, *providers.skipped):
         report(sentence)
     load = partial(load_version, threads=settings.threads, providers=providers.usable)
-    memory = MemoryKeeper(find_limits(settings.memory_mib))
+    work_bytes = WORK_BYTES * (settings.runs or cpu_count())
+    memory = MemoryKeeper(find_limits(settings.memory_mib), work_bytes=work_bytes)
     return ModelRepository(
         listing.entries,
         MeasuredLoad(load, memory),

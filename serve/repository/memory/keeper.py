@@ -62,6 +62,7 @@ class MemoryKeeper:
         clock: Callable[[], float] = time.monotonic,
         usage: Callable[[], Usage] = read_usage,
         base_bytes: int | None = None,
+        work_bytes: int = 0,
     ) -> None:
         """Begin without models.
 
@@ -70,11 +71,13 @@ class MemoryKeeper:
             clock: seconds that only grow.
             usage: returns what the server and its decoders take.
             base_bytes: memory of the process without models; None to measure it now.
+            work_bytes: that all requests take at once, besides their runs.
         """
         self.limits = tuple(limits)
         self.ledger = Ledger()
         self._clock = clock
-        self._base_bytes = usage().server_bytes if base_bytes is None else base_bytes
+        base_bytes = usage().server_bytes if base_bytes is None else base_bytes
+        self._base_bytes = base_bytes + work_bytes
         self._read_usage = usage
         self._models: Resident = _Nothing()
         self._condition = threading.Condition()

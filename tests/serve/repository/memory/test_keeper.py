@@ -154,6 +154,14 @@ def test_free_heap_of_the_server_is_no_room_for_a_decoder_nor_is_what_others_tak
         assert keeper.free_bytes == 140 * MIB
 
 
+def test_work_outside_of_runs_has_its_memory() -> None:
+    limit = Limit("test", 320 * MIB, lambda: 0)
+    keeper = MemoryKeeper(
+        [limit], base_bytes=50 * MIB, work_bytes=48 * MIB, usage=lambda: Usage(0, 0)
+    )
+    assert keeper.free_bytes == 202 * MIB
+
+
 def test_the_nearest_limit_counts() -> None:
     limits = [Limit("one", 320 * MIB, lambda: 0), Limit("two", 160 * MIB, lambda: 0)]
     keeper = MemoryKeeper(limits, base_bytes=0, usage=lambda: Usage(0, 0))
