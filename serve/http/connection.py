@@ -355,6 +355,10 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         """Close once everything is written."""
         self._transport.close()
 
+    def is_answered(self) -> bool:
+        """Return whether the client took its last answer and only has to close."""
+        return self.phase is Phase.CLOSING and not self.wire.unwritten()
+
     def give_way(self) -> None:
         """Close for another connection, which cannot wait for a client that does not read."""
         if self._transport.get_write_buffer_size():

@@ -48,6 +48,9 @@ class Peer(Protocol):
     def close(self) -> None:
         """Close once everything is written."""
 
+    def is_answered(self) -> bool:
+        """Return whether the client took its last answer and only has to close."""
+
     def give_way(self) -> None:
         """Close at once, between two requests, for another connection."""
 
@@ -120,7 +123,8 @@ class Connections:
 
     def _make_room(self, newcomer: Peer) -> None:
         """Close the connections that are longest without a request; if none is, the newcomer."""
-        idle = self._in_phase(Phase.IDLE, Phase.HEAD)
+        answered = (peer for peer in self._in_phase(Phase.CLOSING) if peer.is_answered())
+        idle = [*self._in_phase(Phase.IDLE, Phase.HEAD), *answered]
         idle = sorted(idle, key=lambda peer: (peer.unwritten > 0, peer.since))
         oldest = [peer for peer in idle if peer is not newcomer][:CLOSED_AT_ONCE]
         for peer in oldest:

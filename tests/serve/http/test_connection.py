@@ -488,6 +488,17 @@ def test_clients_that_do_not_read_make_room_too(start: Serving) -> None:
             until_closed(clients[0])
 
 
+def test_clients_that_do_not_close_make_room_too(start: Serving) -> None:
+    server = start(connections=4, linger_s=60)
+    with ExitStack() as stack:
+        for _ in range(12):
+            connection = stack.enter_context(server.connect())
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert answer(connection)[0] == 200
+            time.sleep(0.1)  # until the kernel knows that the client has everything
+        assert ask(server, GET)[0] == 200
+
+
 def test_a_connection_too_many_is_told_when_to_come_again(start: Serving) -> None:
     server = start(connections=2)
     with ExitStack() as stack:
