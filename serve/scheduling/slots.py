@@ -1,5 +1,6 @@
 """Places to compute in, given to models in fair order."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +9,8 @@ from contextlib import contextmanager
 from runtime.engine.cancellation import Cancellation
 from serve.scheduling.fair_queue import FairQueue
 from serve.scheduling.ticket import Ticket
+
+QUIET_S = 1.0  # without a request that a client waits for, until background work has every slot
 
 
 class Slots:
@@ -28,11 +31,13 @@ class Slots:
 
         Args:
             count: of slots.
-            background: slots that background work may have at once; None: all.
+            background: slots that background work may have at once; None: all, but one less while
+                others send requests.
             clock: seconds that only grow.
         """
         self.count = count
         self._most_background = count if background is None else background
+        self._foreground_s = -math.inf  # when other work was last there
         self._clock = clock
         self._lock = threading.Lock()
         self._queue = FairQueue()
@@ -41,6 +46,7 @@ class Slots:
     def request(self, ticket: Ticket) -> None:
         """Grant a slot to a ticket: now, or when it is its turn."""
         with self._lock:
+            self._note(ticket)
             self._queue.push(ticket)
             granted = self._grant()
         _announce(granted)
@@ -59,6 +65,7 @@ class Slots:
         """
         with self._lock:
             del self._running[ticket]
+            self._note(ticket)
             self._queue.finish(ticket, self._clock() - ticket.started_s)
             ticket.turns = turns
             if turns:
@@ -121,9 +128,15 @@ class Slots:
             granted.append(ticket)
         return granted
 
+    def _note(self, ticket: Ticket) -> None:
+        if not ticket.background:
+            self._foreground_s = self._clock()
+
     def _next(self) -> Ticket | None:
         running = sum(ticket.background for ticket in self._running)
-        return self._queue.pop(background=running < self._most_background)
+        is_quiet = self._clock() - self._foreground_s >= QUIET_S
+        most = self._most_background if is_quiet else min(self._most_background, self.count - 1)
+        return self._queue.pop(background=running < max(1, most))
 
     def _next_free_s(self) -> float:
         """Return the seconds until the first slot is expected to be free.

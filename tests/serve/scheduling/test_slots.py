@@ -238,3 +238,17 @@ def test_background_work_has_all_of_the_time_that_nobody_else_wants() -> None:
     for number in range(3):
         bench.request("face", 0.1, f"job{number}", background=True)
     assert bench.granted == ["job0", "job1"]
+
+
+def test_background_work_leaves_one_slot_free_while_others_send_requests() -> None:
+    bench = Bench(2)
+    bench.work(bench.request("face", 0.1), 0.1)
+    jobs = [bench.request("cut-out", 0.4, f"job{n}", background=True) for n in range(4)]
+    assert bench.granted == ["face", "job0"]
+    face = bench.request("face", 0.1)
+    assert bench.granted == ["face", "job0", "face"]
+    bench.work(face, 0.1)
+    bench.work(jobs[0], 0.4)
+    assert bench.granted[3:] == ["job1"]
+    bench.work(jobs[1], 0.6)  # a second after the last request
+    assert bench.granted[4:] == ["job2", "job3"]
