@@ -26,6 +26,7 @@ from serve.repository.task_models import check_task_models, task_models
 from serve.settings import Settings, from_environment
 from serve.settings.command_line import parse_arguments
 from serve.settings.environment import unknown_variables
+from serve.settings.profile import is_frugal
 
 
 def main(arguments: Sequence[str] | None, signals: Signals) -> int:
@@ -67,6 +68,8 @@ def report(line: str) -> None:
 def _settings(environ: Mapping[str, str]) -> Settings:
     for warning in unknown_variables(environ):
         report(warning)
+    if is_frugal(environ):
+        report("the frugal profile is in effect; MEMORY_CONSTRAINED=0 keeps it off")
     return from_environment(environ)
 
 
@@ -74,6 +77,8 @@ def _serve(
     settings: Settings, repository: ModelRepository, listener: socket.socket, signals: Signals
 ) -> int:
     report(f"listening on {url_of(listener)}")
+    for limit in repository.memory.limits:
+        report(f"memory: {limit}")
     stop = signals.stop
     connections = Connections(limits_of(settings, connections=allowed_connections()))
     config = uvicorn.Config(

@@ -30,6 +30,11 @@ class Limit:
     limit_bytes: int
     read_used_bytes: Callable[[], int]
 
+    def __str__(self) -> str:
+        """Return the limit for the log."""
+        limit, allowed = self.limit_bytes / MIB, self.allowed_bytes / MIB
+        return f"{allowed:.0f} MiB may be taken of {limit:.0f} ({self.source})"
+
     @property
     def allowed_bytes(self) -> int:
         """Return what may be planned with: the limit without the reserve."""

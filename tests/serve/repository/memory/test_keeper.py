@@ -52,6 +52,8 @@ def keeper_of(
 
 def test_a_sixteenth_stays_in_reserve_and_16_mib_at_least() -> None:
     assert Limit("test", 512 * MIB, lambda: 0).allowed_bytes == 480 * MIB
+    text = str(Limit("cgroup v2", 512 * MIB, lambda: 0))
+    assert text == "480 MiB may be taken of 512 (cgroup v2)"
     assert Limit("test", 128 * MIB, lambda: 0).allowed_bytes == 112 * MIB
 
 
@@ -150,6 +152,8 @@ def test_free_heap_of_the_server_is_no_room_for_a_decoder_nor_is_what_others_tak
     assert keeper.free_bytes == 170 * MIB
     with keeper.room(50 * MIB, "a run"):
         assert keeper.free_bytes == 170 * MIB  # the run reuses the heap
+    with keeper.room(100 * MIB, "a run"):
+        assert keeper.free_bytes == 130 * MIB  # the decoders take theirs beside it
     with keeper.room(50 * MIB, "decoding", in_decoder=True):
         assert keeper.free_bytes == 140 * MIB
 
