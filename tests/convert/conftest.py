@@ -51,16 +51,6 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pretrained_u2netp(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Package U-2-Net p in float, which tests compare with upstream; INT8 would take minutes."""
-    directory = tmp_path_factory.mktemp("u2netp")
-    checkpoint = shared / "checkpoints/u2netp.pth"
-    arguments = ("--checkpoint", checkpoint, "--precision", "float", "--out", directory / "out")
-    succeed("background_u2netp", *arguments, directory=directory)
-    return directory / "out/background_u2netp"
-
-
-@pytest.fixture(scope="session")
 def quantized_u2netp(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Convert upstream's weights with every option at its default, once: the search takes long."""
     directory = tmp_path_factory.mktemp("quantized_u2netp")

