@@ -35,6 +35,7 @@ def test_health(client: httpx.Client) -> None:
         "version": 1,
         "variant": "float",
         "weights": "pretrained",
+        "provider": "cpu",
         "state": "ready",
     }
     assert len(answer["models"]) == 6
@@ -52,6 +53,7 @@ def test_a_model_describes_itself(client: httpx.Client) -> None:
         "version": 1,
         "variant": "float",
         "precision": "float",
+        "provider": "cpu",
         "weights": {"origin": "pretrained", "source": "made by hand"},
         "assumptions": [],
         "labels": ["dark", "grey", "bright"],
