@@ -1,6 +1,7 @@
 """Answer infer requests of the Open Inference Protocol: parse, run, encode."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from starlette.responses import Response
@@ -31,6 +32,7 @@ def infer(
     *,
     bounds: Bounds | None = None,
     most_media: int = 16,
+    room_for: Callable[[bytes], AbstractContextManager[object]] = nullcontext,
 ) -> Turns[Inference]:
     """Parse an infer request, run the model and encode the response. Each medium is a turn.
 
@@ -41,6 +43,7 @@ def infer(
             of JSON; None if all is JSON.
         bounds: the largest media decoded, and the longest waveform.
         most_media: encoded files or texts of a request.
+        room_for: makes room in memory to decode a medium.
 
     Raises:
         InputError: the request does not fit the model, or an output that it requests as JSON holds
@@ -52,7 +55,7 @@ def infer(
     request = parse_request(body, header_length, model.spec, most_media=most_media)
     warnings: tuple[str, ...] = ()
     if request.media:
-        runs, warnings = yield from _run_media(model, request, bounds)
+        runs, warnings = yield from _run_media(model, request, bounds, room_for)
     else:
         _check_waveform(request.feeds, model.spec, bounds.audio_s)
         check_json_size(request, sizes_before_the_run(request, model.spec))
@@ -61,7 +64,10 @@ def infer(
 
 
 def _run_media(
-    model: Model, request: InferRequest, bounds: Bounds
+    model: Model,
+    request: InferRequest,
+    bounds: Bounds,
+    room_for: Callable[[bytes], AbstractContextManager[object]],
 ) -> Turns[tuple[Runs, tuple[str, ...]]]:
     """Decode, preprocess and run each medium alone: it gets the answer that it gets alone.
 
@@ -72,7 +78,8 @@ def _run_media(
     parts: list[Runs] = []
     warnings: dict[str, None] = {}
     for left, medium in zip(range(len(request.media) - 1, -1, -1), request.media, strict=True):
-        prepared = model.prepare(medium, bounds=bounds)
+        with room_for(medium):
+            prepared = model.prepare(medium, bounds=bounds)
         warnings.update(dict.fromkeys(prepared.warnings))
         parts.append(run_in_chunks(model, prepared.feeds, names))
         if left:

@@ -20,6 +20,7 @@ from serve.protocol_v2.infer import Inference, infer
 from serve.protocol_v2.request import HEADER_LENGTH
 from serve.protocol_v2.tensors import metadata
 from serve.protocol_v2.timeout import body_timeout
+from serve.repository.memory.pictures import picture_room
 from serve.repository.models import unknown_model, wait_for_model
 from serve.repository.provenance import provenance_of
 from serve.repository.readiness import missing_models
@@ -29,6 +30,7 @@ from serve.scheduling.job import Turns
 from serve.state import State
 from serve.text.messages import repr_truncated
 from serve.uploads.bounds import bounds_of
+from serve.uploads.form import PIXEL_BYTES
 
 EXTENSIONS = (
     "binary_tensor_data",
@@ -177,6 +179,12 @@ async def _infer(request: Request[State], model_id: str, task: Task) -> tuple[In
                     header_length,
                     bounds=bounds_of(settings, decoders),
                     most_media=settings.max_files,
+                    room_for=lambda medium: picture_room(
+                        state["repository"].memory,
+                        [medium],
+                        call.cancellation,
+                        pixel_bytes=PIXEL_BYTES,
+                    ),
                 )
                 compress(inference.response, accepted(request.headers.get("accept-encoding")))
                 return inference

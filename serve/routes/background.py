@@ -29,7 +29,7 @@ from serve.uploads.form import Form
 from serve.uploads.options import Options, choice, flag
 
 OPTIONS = ("color", "format", "method", "max_side", "refine", "clean")
-FORM = Form(("image", "background"), OPTIONS, least=0)
+FORM = Form(("image", "background"), OPTIONS, least=0, pixel_bytes=19)
 FORMATS: Mapping[str, Format] = {**{word: word for word in get_args(Format)}, "jpg": "jpeg"}
 METHODS: Mapping[str, task.Method] = {word: word for word in get_args(task.Method)}
 

@@ -1,7 +1,7 @@
 """Parse and answer the body of a task request, whoever waits for the answer."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
@@ -11,6 +11,7 @@ from runtime.media.decoders import Decoders
 from runtime.media.images.decode import Photo, decode_photo
 from runtime.media.isolation.pool import IsolatedDecoders
 from runtime.predict.prepare import Bounds
+from serve.repository.memory.pictures import picture_room
 from serve.repository.models import ModelRepository
 from serve.routes.multi_file import answer_each
 from serve.routes.replies import ImageReply, JsonReply
@@ -82,17 +83,19 @@ class TaskRequest:
                 form=self.form,
                 max_files=settings.max_files,
             )
-            repository = call.borrow_any(self.repository)
+            memory, pixel_bytes = self.repository.memory, self.form.pixel_bytes
 
             def answer_one(upload: Upload) -> JsonReply | ImageReply:
-                context = RequestContext(
-                    upload=upload,
-                    repository=repository,
-                    tasks=self.repository.tasks,
-                    settings=settings,
-                    decoders=decoders.stopped_by(call.cancellation),
-                )
-                return self.answer(context)
+                files, cancellation = upload.files, call.cancellation
+                with picture_room(memory, files, cancellation, pixel_bytes=pixel_bytes) as room:
+                    context = RequestContext(
+                        upload=upload,
+                        repository=replace(call, run_room=room).borrow_any(self.repository),
+                        tasks=self.repository.tasks,
+                        settings=settings,
+                        decoders=decoders.stopped_by(cancellation),
+                    )
+                    return self.answer(context)
 
             if isinstance(upload, Upload):
                 return answer_one(upload).response()

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+PIXEL_BYTES = (
+    12  # that a request takes for each pixel of a picture, decoded from 16 bits with alpha
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Form:
@@ -13,6 +17,7 @@ class Form:
     is_text: bool = False  # JSON holds the text itself, not its base64
     least: int = 1  # fewest files in the last field; 0: the field is optional
     most: int = 1  # most files in the last field: multipart repeats it, JSON holds a list
+    pixel_bytes: int = PIXEL_BYTES  # of memory, for each pixel of the largest picture
     objects: bool = False  # JSON may hold an object in place of a file, passed on as its text
 
     @property

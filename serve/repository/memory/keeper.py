@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 from runtime.engine.allocator import release_free_memory
@@ -149,10 +149,19 @@ class MemoryKeeper:
                 self._condition.notify_all()
 
     def run_room(
-        self, model_id: str, feeds: Feeds, cancellation: Cancellation
+        self, model_id: str, feeds: Feeds, cancellation: Cancellation, *, held_bytes: int = 0
     ) -> AbstractContextManager[None]:
-        """Return the context of one run, in which it has the memory that it needs."""
-        need_bytes = self.ledger.run_bytes(model_id, feed_bytes(feeds))
+        """Return the context of one run, in which it has the memory that it needs.
+
+        Args:
+            model_id: the model.
+            feeds: its inputs.
+            cancellation: of the request.
+            held_bytes: that the request holds already, of which the run may take its part.
+        """
+        need_bytes = self.ledger.run_bytes(model_id, feed_bytes(feeds)) - held_bytes
+        if held_bytes and need_bytes <= 0:
+            return nullcontext()
         return self.room(need_bytes, f"a run of {model_id}", check=cancellation.check)
 
     def clip_room(self, cancellation: Cancellation) -> AbstractContextManager[None]:
