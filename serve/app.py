@@ -31,8 +31,9 @@ from serve.repository.models import ModelRepository, wait_for_model
 from serve.repository.overview import describe_any, summarize
 from serve.repository.provenance import describe, provenance_of
 from serve.repository.task_models import lead_emotion_model
-from serve.routes import background, face_emotion, gait, memory, predict, similarity, voice_emotion
+from serve.routes import background, face_emotion, gait, predict, similarity, voice_emotion
 from serve.routes import jobs as job_routes
+from serve.routes import memory as memory_routes
 from serve.routes.endpoint import model_endpoint, task_endpoint
 from serve.scheduling.deadlines import HEADER as TIMEOUT_HEADER
 from serve.scheduling.scheduler import Limits, Scheduler, background_media
@@ -174,8 +175,8 @@ def routes(settings: Settings) -> list[Route]:
         Route("/v1/models", list_models),
         Route("/v1/models/{model}", show_model),
         Route("/v1/models/{model}", any_model, methods=post),
-        Route("/v1/memory", memory.show_memory),
-        Route("/v1/memory/clear", memory.clear_memory, methods=post),
+        Route("/v1/memory", memory_routes.show_memory),
+        Route("/v1/memory/clear", memory_routes.clear_memory, methods=post),
         Route("/v1/face-emotion", face, methods=post),
         Route("/api/predict", face, methods=post),  # the path of earlier deployments
         Route("/api/predict-async", face_job, methods=post),  # the path of earlier deployments
