@@ -9,13 +9,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from convert.authoring import Assumption, CenterCrop, ImageSettings, Loaded, Resize
-from runtime.artifact.steps import Interpolation
 
 SCALE, SIZE, RESIZE = "input_scale", "input_size", "resize"  # names of facts, and of options
 DEFAULT_SCALE = "imagenet"  # of torchvision's and most of timm's weights
-PIL_FILTERS: Mapping[str, Interpolation] = {  # by timm's names
+PIL_FILTERS: Mapping[str, Literal["pil_bilinear", "pil_bicubic"]] = {  # by timm's names
     "bicubic": "pil_bicubic",
     "bilinear": "pil_bilinear",
 }
