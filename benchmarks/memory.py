@@ -72,8 +72,8 @@ def measure(server: Server, models: Sequence[str]) -> Report:
         _clear(server)
         evicted = read_state(server, f"{model} evicted")
         states += [loaded, evicted]
-        kept = loaded.anonymous_mb - before.anonymous_mb
-        evictions.append(Eviction(model, kept, loaded.anonymous_mb - evicted.anonymous_mb))
+        cost_mb = loaded.anonymous_mb - before.anonymous_mb
+        evictions.append(Eviction(model, cost_mb, loaded.anonymous_mb - evicted.anonymous_mb))
     for model in models:
         _load(server, model)
     states.append(read_state(server, "all loaded"))

@@ -24,8 +24,8 @@ def end_of_slice(data: bytes, start: int, tail: bytes, limit: int) -> int:
     for overlap in range(min(3, len(tail)), 0, -1):
         if END.startswith(tail[-overlap:]) and data.startswith(END[overlap:], start):
             return min(start + 4 - overlap, last)
-    found = data.find(END, start, last)
-    return last if found < 0 else found + 4
+    position = data.find(END, start, last)
+    return last if position < 0 else position + 4
 
 
 def refuse_head(version: str, headers: Sequence[Header]) -> Refusal | None:

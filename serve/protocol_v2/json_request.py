@@ -71,5 +71,5 @@ def _data(body: bytes, length: int) -> Iterator[Span]:
 
 
 def _find(body: bytes, mark: bytes, first: int, end: int) -> int:
-    found = body.find(mark, first, end)
-    return found if found >= 0 else end
+    position = body.find(mark, first, end)
+    return position if position >= 0 else end

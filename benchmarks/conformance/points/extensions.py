@@ -148,8 +148,8 @@ def classification(subject: Subject, parts: Parts) -> None:
             full = subject.run(model, tensors, parameters={"binary_data_output": True})
             scores, classes = full.outputs[name], full.outputs[name].shape[-1]
             count = min(2, classes)
-            wanted = {"name": name, "parameters": {"classification": count, "binary_data": binary}}
-            answer = subject.run(model, tensors, outputs=[wanted])
+            request = {"name": name, "parameters": {"classification": count, "binary_data": binary}}
+            answer = subject.run(model, tensors, outputs=[request])
             output = answer.outputs[name]
             expect(output.datatype == "BYTES", f"datatype is {output.datatype}")
             expect(output.shape == (2, count), f"shape is {list(output.shape)}")

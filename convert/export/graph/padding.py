@@ -21,8 +21,8 @@ def keep_zero_padding(model: onnx.ModelProto) -> onnx.ModelProto:
     Args:
         model: a graph of opset 11 or newer; in older ones the value is no input, and stays.
     """
-    kept = deepcopy(model)
-    graph = kept.graph
+    copy = deepcopy(model)
+    graph = copy.graph
     pads = [
         node for node in graph.node if _pads_with_zero(node, graph) and _meets_pool(node, graph)
     ]
@@ -33,7 +33,7 @@ def keep_zero_padding(model: onnx.ModelProto) -> onnx.ModelProto:
             name = f"{pad.output[0]}_negative_zero"
             graph.initializer.append(numpy_helper.from_array(np.array(-0.0, dtype), name))
             pad.input[2:3] = [name]
-    return kept
+    return copy
 
 
 def _pads_with_zero(node: onnx.NodeProto, graph: onnx.GraphProto) -> bool:

@@ -209,8 +209,8 @@ def test_an_idle_connection_is_closed_after_its_time_whatever_empty_lines_come(
     ],
 )
 def test_what_is_no_body_is_counted(server: Running, request_bytes: bytes, status: int) -> None:
-    found, headers, content = ask(server, request_bytes)
-    assert found == status
+    actual, headers, content = ask(server, request_bytes)
+    assert actual == status
     if status != 200:
         assert headers["connection"] == "close"
         assert "allowed" in content["error"]
@@ -246,8 +246,8 @@ def test_malformed_requests_are_refused_in_json(
 ) -> None:
     with server.connect() as connection:
         connection.sendall(request_bytes)
-        found, headers, content = answer(connection)
-        assert (found, headers["connection"]) == (status, "close")
+        actual, headers, content = answer(connection)
+        assert (actual, headers["connection"]) == (status, "close")
         assert headers["content-type"] == "application/json"
         assert content["error"]
         assert connection.recv(100) == b""

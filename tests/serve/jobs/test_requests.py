@@ -86,10 +86,10 @@ def test_every_task_route_answers_later_what_it_answers_at_once(
 
 def openly_posted(client: httpx.Client) -> set[str]:
     """Return the routes of tasks that take POST, from the list in a 404."""
-    known = client.get("/nothing").json()["error"].partition("known: ")[2].split(", ")
+    paths = client.get("/nothing").json()["error"].partition("known: ")[2].split(", ")
     return {
         path
-        for path in known
+        for path in paths
         if not path.startswith("/v2") and "POST" in client.put(path).headers.get("allow", "")
     }
 
