@@ -60,13 +60,20 @@ def run_in_chunks(model: Model, feeds: Mapping[str, Array], output_names: Sequen
     if rows == 0:
         return Runs(_without_rows(model.spec, feeds, output_names), ())
     size = rows_per_run(row_cost(feeds, rows))
-    return _joined(
-        [
-            _run(model, chunk, output_names, min(size, rows - first))
-            for first, chunk in _chunks(feeds, rows, size)
-        ],
-        output_names,
-    )
+    if rows <= size:
+        return _run(model, feeds, output_names, rows)
+    outputs: dict[str, Array] = {}
+    executions: list[Execution] = []
+    for first, chunk in _chunks(feeds, rows, size):
+        part = _run(model, chunk, output_names, min(size, rows - first))
+        executions += part.executions
+        # Copied at once: an output that stays in the place of freed tensors makes it too small for
+        # those of the next run, and the heap grows with each.
+        for name, array in part.outputs.items():
+            if not first:
+                outputs[name] = np.empty((rows, *array.shape[1:]), array.dtype)
+            outputs[name][first : first + size] = array
+    return Runs(outputs, tuple(executions))
 
 
 def join(parts: Sequence[Runs], output_names: Sequence[str]) -> Runs:
