@@ -1,19 +1,23 @@
-"""`python -m serve`: load the models, then serve until SIGTERM or SIGINT."""
+"""`python -m serve`: load the models, then serve until SIGTERM or SIGINT; or run a command."""
 
 import os
 import sys
 
+from serve.commands.table import command_help, find_command
 from serve.lifecycle.signals import Signals
 
 
 def main() -> int:
     """Take the signals, then import the server, which lasts longer, and run it."""
+    arguments = sys.argv[1:]
+    if (command_main := find_command(arguments)) is not None:
+        return command_main(arguments[1:])
     signals = Signals()
     signals.catch()
     _open_closed_streams()
     from serve.lifecycle import command
 
-    return command.main(None, signals)
+    return command.main(None, signals, command_help())
 
 
 def _open_closed_streams() -> None:

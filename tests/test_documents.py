@@ -17,10 +17,10 @@ LINK = re.compile(r"\]\((?!https?:)([^)#]+)?(#[^)]*)?\)")
 BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LINE_LENGTH = 120
 README_WORDS = 1400
-ARCHITECTURE_LINES = 120
+ARCHITECTURE_LINES = 140
 PACKAGES = ("convert", "runtime", "serve", "benchmarks", "deploy")
 # files and folders at the root of a package: what a newcomer sees first
-ROOTS = {"convert": (9, 14), "runtime": (7, 9), "serve": (6, 10)}
+ROOTS = {"convert": (9, 14), "runtime": (7, 9), "serve": (6, 16)}
 OF_TESTS_ALONE = {"support", "oracles", "troubles"}
 
 

@@ -29,14 +29,19 @@ from serve.settings.environment import unknown_variables
 from serve.settings.profile import is_frugal
 
 
-def main(arguments: Sequence[str] | None, signals: Signals) -> int:
+def main(arguments: Sequence[str] | None, signals: Signals, command_help: str = "") -> int:
     """Serve until SIGTERM or SIGINT.
+
+    Args:
+        arguments: of the command line; None for those of the process.
+        signals: caught already.
+        command_help: lines of --help about other commands.
 
     Returns:
         0 after a signal; 1 if a setting, the port or all artifacts are refused.
     """
     tune_allocator()
-    command_line = parse_arguments(arguments)
+    command_line = parse_arguments(arguments, command_help)
     environ = {**os.environ, **command_line.overrides}
     try:
         settings = _settings(environ)

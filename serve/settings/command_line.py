@@ -16,12 +16,18 @@ class CommandLine:
     check: bool = False  # check whether the server would serve, in place of serving
 
 
-def parse_arguments(arguments: Sequence[str] | None) -> CommandLine:
-    """Parse the arguments; None for those of the process. A wrong flag ends it with exit code 2."""
+def parse_arguments(arguments: Sequence[str] | None, command_help: str = "") -> CommandLine:
+    """Parse the arguments; None for those of the process. A wrong flag ends it with exit code 2.
+
+    Args:
+        arguments: of the command line.
+        command_help: lines of --help about other commands.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m serve",
         description="Serve the models of a directory over HTTP.",
-        epilog="Each flag overrides its variable in the environment.",
+        epilog=f"Each flag overrides its variable in the environment.\n\n{command_help}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--check",

@@ -1,0 +1,1 @@
+"""The commands of `python -m serve COMMAND`: a module each, with `main(arguments) -> exit code`."""
