@@ -156,7 +156,7 @@ def _task_bodies(manifest: Manifest, golden: Golden) -> Iterator[Body]:
     """Return the request bodies whose answers depend on this model's outputs alone."""
     first, task = golden.media[0], manifest.spec.task
     if task == "image-classification":  # this member alone, on the whole picture
-        return _first_sample(golden, task, weights=manifest.id, crop="none")
+        return _first_sample(golden, task, vote_weights=manifest.id, crop="none")
     if task == "image-segmentation":  # the mask without refinement
         return bodies({"image": first}, {"method": "model", "refine": "false", "clean": "false"})
     if task == "image-feature-extraction":

@@ -117,7 +117,7 @@ def _figure(task: str, number: int, path: Path, command: ReadyCommand, out: Path
     try:
         answer = command.answer(path)
         source = answer.provenance
-        by = f"by {source.model}/{source.version}, weights: {source.weights}"
+        by = f"by {source.model}/{source.version}, weights: {source.weights_origin}"
         text = "\n".join([*answer.lines, *answer.warnings, by])
         if answer.picture is None:
             return Figure(path, text, "")

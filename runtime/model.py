@@ -110,7 +110,7 @@ class Model:
             version=manifest.version,
             digest=manifest.digest,
             variant=self.variant.name,
-            weights=manifest.weights.origin,
+            weights_origin=manifest.weights.origin,
         )
 
     def require_task(self, task: Task) -> None:

@@ -139,11 +139,11 @@ class Provenance:
     version: int
     digest: str
     variant: str  # the file that ran: "int8", "int8-7bit" or "float"
-    weights: str  # "pretrained", "seeded" or "synthetic"
+    weights_origin: str  # "pretrained", "seeded" or "synthetic"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields by name."""
-        return asdict(self)
+        """Return the fields by name; the deprecated `weights` too."""
+        return {**asdict(self), "weights": self.weights_origin}
 
 
 def is_finite(result: Result) -> bool:

@@ -16,7 +16,8 @@ def summarize(repository: ModelRepository, model_id: str) -> dict[str, Any]:
     return {
         "version": provenance.version,
         "variant": provenance.variant,
-        "weights": provenance.weights,
+        "weights_origin": provenance.weights_origin,
+        "weights": provenance.weights_origin,  # deprecated: the former name
         "provider": model.session.provider,
         **content,
     }

@@ -1,7 +1,7 @@
 """The provenance of each answer, and the description of each model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from starlette.responses import Response
@@ -30,15 +30,20 @@ class AnswerProvenance(Provenance):
             "X-Model": self.model,
             "X-Model-Version": str(self.version),
             "X-Model-Digest": self.digest,
-            "X-Model-Weights": self.weights,
+            "X-Model-Weights": self.weights_origin,
         }
         return {**headers, "X-Warnings": "; ".join(self.warnings)} if self.warnings else headers
+
+    @classmethod
+    def of(cls, provenance: Provenance, warnings: Sequence[str] = ()) -> "AnswerProvenance":
+        """Return a provenance with the warnings about its answer."""
+        return cls(**asdict(provenance), warnings=tuple(warnings))
 
 
 def provenance_of(model: Model, warnings: Sequence[str] = ()) -> AnswerProvenance:
     """Return the provenance of one model's answer; `warnings` are those about the result."""
     all_warnings = (*_weights_warnings(model.manifest), *warnings)
-    return AnswerProvenance(**model.provenance.to_json(), warnings=all_warnings)
+    return AnswerProvenance.of(model.provenance, all_warnings)
 
 
 def joint_provenance(
@@ -48,7 +53,7 @@ def joint_provenance(
 
     Args:
         lead: the model whose name, version and digest the answer has.
-        models: all that took part, the lead among them. `weights` is the origin of the least
+        models: all that took part, the lead among them. `weights_origin` is that of the least
             trained; each warning about weights begins with the model's id.
         warnings: those about the result.
     """
@@ -61,12 +66,12 @@ def joint_provenance(
         for model in models
         for warning in _weights_warnings(model.manifest)
     ]
-    return replace(provenance_of(lead), weights=worst, warnings=(*about_weights, *warnings))
+    return replace(provenance_of(lead), weights_origin=worst, warnings=(*about_weights, *warnings))
 
 
 def json_answer(provenance: AnswerProvenance, result: Mapping[str, Any]) -> Response:
     """Return the JSON response of a model's answer: provenance, warnings and `result`."""
-    return json_response({**to_json(provenance), "result": result}, headers=provenance.headers)
+    return json_response({**provenance.to_json(), "result": result}, headers=provenance.headers)
 
 
 def describe(model: Model) -> dict[str, Any]:
@@ -85,6 +90,9 @@ def describe(model: Model) -> dict[str, Any]:
         "variant": model.variant.name,
         "precision": model.variant.precision,
         "provider": model.session.provider,
+        "weights_origin": manifest.weights.origin,
+        "weights_source": manifest.weights.source,
+        # deprecated: the former name
         "weights": {"origin": manifest.weights.origin, "source": manifest.weights.source},
         "assumptions": to_json(manifest.assumptions),
         "labels": spec.labels,

@@ -68,7 +68,7 @@ def _provenance(
     cut_out: task.CutOut, model: Model | None, warnings: tuple[str, ...]
 ) -> AnswerProvenance:
     if cut_out.method == "grabcut" or model is None:
-        return AnswerProvenance(**cut_out.provenance.to_json(), warnings=warnings)
+        return AnswerProvenance.of(cut_out.provenance, warnings)
     return provenance_of(model, warnings)
 
 

@@ -16,9 +16,10 @@ from serve.repository.task_models import default_ensemble, find_detector
 from serve.routes.endpoint import JsonReply, RequestContext
 from serve.text.messages import truncate
 from serve.uploads.form import Form
-from serve.uploads.options import Options, choice, flag, number, without_blanks
+from serve.uploads.options import Options, choice, flag, number, one_of, without_blanks
 
-OPTIONS = ("faces", "crop", "margin", "tta", "weights", "early_exit")
+VOTE_WEIGHTS = ("vote_weights", "weights")  # two names of one option; the second is deprecated
+OPTIONS = ("faces", "crop", "margin", "tta", *VOTE_WEIGHTS, "early_exit")
 FORM = Form(("image",), OPTIONS)
 FACES: Mapping[str, task.Faces] = {word: word for word in get_args(task.Faces)}
 CROPS: Mapping[str, task.Crop] = {word: word for word in get_args(task.Crop)}
@@ -34,7 +35,7 @@ def face_emotion(context: RequestContext) -> JsonReply:
     """Answer with the weighted vote of the served emotion models."""
     options = without_blanks(context.upload.options)
     task_options = _task_options(options)
-    ensemble = _ensemble(context, options.get("weights"))
+    ensemble = _ensemble(context, one_of(options, VOTE_WEIGHTS))
     detector = find_detector(context.repository, context.settings)
     result = task.face_emotion(context.photo(), ensemble, detector=detector, options=task_options)
     warnings = (*result.warnings, *((NO_DETECTOR,) if result.lacks_detector else ()))
@@ -43,7 +44,7 @@ def face_emotion(context: RequestContext) -> JsonReply:
 
 
 def _ensemble(context: RequestContext, text: str | None) -> Ensemble:
-    """Return the models of the option `weights`, or those of the settings.
+    """Return the models of the option `vote_weights`, or those of the settings.
 
     Raises:
         InputError: the option is ill-formed, or names a model that is not served or cannot vote.
@@ -55,7 +56,7 @@ def _ensemble(context: RequestContext, text: str | None) -> Ensemble:
     unknown = [name for name, _ in weights if name not in context.repository]
     if unknown:
         ids = ", ".join(context.repository)
-        raise InputError(f"weights name {truncate(', '.join(unknown))}; served are: {ids}")
+        raise InputError(f"vote_weights name {truncate(', '.join(unknown))}; served are: {ids}")
     return build_ensemble(weights, context.repository)
 
 

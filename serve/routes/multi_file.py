@@ -8,7 +8,6 @@ from typing import Any
 
 from starlette.responses import Response
 
-from runtime.artifact.schema import to_json
 from runtime.errors import CancelledError, InputError, TooLargeError
 from serve.errors import INTERNAL, json_response, status_of
 from serve.repository.provenance import AnswerProvenance
@@ -81,7 +80,7 @@ def _reply_answer(reply: JsonReply | ImageReply, room_bytes: int) -> FileAnswer:
         TooLargeError: the image is larger than the room that the others leave.
     """
     if isinstance(reply, JsonReply):
-        return FileAnswer(reply.provenance, {**to_json(reply.provenance), "result": reply.result})
+        return FileAnswer(reply.provenance, {**reply.provenance.to_json(), "result": reply.result})
     size = len(reply.data)
     if size > room_bytes:
         raise TooLargeError(
@@ -90,7 +89,7 @@ def _reply_answer(reply: JsonReply | ImageReply, room_bytes: int) -> FileAnswer:
         )
     encoded = base64.b64encode(reply.data).decode()
     result = {"media_type": reply.media_type, "image": encoded}
-    return FileAnswer(reply.provenance, {**to_json(reply.provenance), "result": result}, size)
+    return FileAnswer(reply.provenance, {**reply.provenance.to_json(), "result": result}, size)
 
 
 def _join_provenance(provenances: Sequence[AnswerProvenance]) -> AnswerProvenance | None:

@@ -282,5 +282,6 @@ def test_provenance_identifies_model_version_and_variant(classifier: runtime.Mod
         "version": manifest.version,
         "digest": manifest.digest,
         "variant": "float",
+        "weights_origin": "pretrained",
         "weights": "pretrained",
     }

@@ -34,6 +34,7 @@ def test_health(client: httpx.Client) -> None:
     assert answer["models"]["background_u2netp"] == {
         "version": 1,
         "variant": "float",
+        "weights_origin": "pretrained",
         "weights": "pretrained",
         "provider": "cpu",
         "state": "ready",
@@ -54,6 +55,8 @@ def test_a_model_describes_itself(client: httpx.Client) -> None:
         "variant": "float",
         "precision": "float",
         "provider": "cpu",
+        "weights_origin": "pretrained",
+        "weights_source": "made by hand",
         "weights": {"origin": "pretrained", "source": "made by hand"},
         "assumptions": [],
         "labels": ["dark", "grey", "bright"],

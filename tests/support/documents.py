@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -34,3 +35,16 @@ def shell_lines(*documents: Path) -> Iterator[tuple[str, str | None]]:
             *lines, last = block.text.replace("\\\n", "").strip().splitlines()  # joins \ lines
             yield from ((line, None) for line in lines)
             yield last, block.output
+
+
+def without_deprecated(answer: Any) -> Any:
+    """Return an answer without `weights` beside `weights_origin`, which the documents leave out."""
+    if isinstance(answer, list):
+        return [without_deprecated(entry) for entry in answer]
+    if not isinstance(answer, dict):
+        return answer
+    return {
+        name: without_deprecated(value)
+        for name, value in answer.items()
+        if name != "weights" or "weights_origin" not in answer
+    }

@@ -67,10 +67,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     members = ", ".join(f"{name}:{weight}" for name, weight in defaults.FACE_EMOTION_WEIGHTS)
     add(
-        "--weights",
+        "--vote-weights",
+        "--weights",  # deprecated: the former name
         metavar="ID:WEIGHT,...",
         help="models that vote, with their weights; an id alone weighs 1 (default: those present "
-        f"of {members}; if none is, {defaults.FACE_EMOTION_MODEL} alone)",
+        f"of {members}; if none is, {defaults.FACE_EMOTION_MODEL} alone); --weights is the old "
+        "name, until the next release",
     )
     add(
         "--detector",
@@ -87,7 +89,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _prepare(options: argparse.Namespace, bounds: Bounds) -> ReadyCommand:
     repository = ModelRepository(options.artifacts)
-    ensemble = _ensemble(repository, options.weights)
+    ensemble = _ensemble(repository, options.vote_weights)
     task_options = Options(
         options.faces, options.crop, options.margin, options.tta, not options.ask_all
     )

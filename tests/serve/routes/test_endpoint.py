@@ -40,6 +40,7 @@ def test_classification(client: httpx.Client, path: str, form: str) -> None:
         "version": 1,
         "digest": digest,
         "variant": "float",
+        "weights_origin": "pretrained",
         "weights": "pretrained",
         "warnings": [NO_DETECTOR] if path == FACE else [],
     }

@@ -70,7 +70,11 @@ def client(artifact_root: Path) -> Iterator[httpx.Client]:
 
 def test_the_members_vote(client: httpx.Client) -> None:
     answer = client.post(ROUTE, content=picture((1, 2)), params={"early_exit": "false"}).json()
-    assert (answer["model"], answer["weights"], answer["warnings"]) == (BOXES, "pretrained", [])
+    assert (answer["model"], answer["weights_origin"], answer["warnings"]) == (
+        BOXES,
+        "pretrained",
+        [],
+    )
     result = answer["result"]
     assert set(result) == {
         "label", "confidence", "probabilities", "face_found", "found_by", "faces_found", "faces",
@@ -102,19 +106,30 @@ def test_the_three_forms_get_one_answer(client: httpx.Client) -> None:
 
 def test_weights_of_a_request(client: httpx.Client) -> None:
     image = picture((1, 2))
-    alone = client.post(ROUTE, content=image, params={"weights": f"{ALONE}:0.3"}).json()
+    alone = client.post(ROUTE, content=image, params={"vote_weights": f"{ALONE}:0.3"}).json()
     assert alone["model"] == ALONE
     assert alone["result"]["label"] in ("dark", "grey", "bright")
-    pair = client.post(ROUTE, content=image, params={"weights": f"{FIRST}:1,{SECOND}:3"}).json()
+    pair = client.post(
+        ROUTE, content=image, params={"vote_weights": f"{FIRST}:1,{SECOND}:3"}
+    ).json()
     assert pair["model"] == SECOND
     members = pair["result"]["faces"][0]["members"]
     assert [(member["model"], member["weight"]) for member in members] == [(SECOND, 3), (FIRST, 1)]
 
 
+def test_the_former_name_of_the_option_still_works(client: httpx.Client) -> None:
+    image, text = picture((1, 2)), f"{FIRST}:1,{SECOND}:3"
+    answer = client.post(ROUTE, content=image, params={"weights": text})
+    assert answer.json() == client.post(ROUTE, content=image, params={"vote_weights": text}).json()
+    both = client.post(ROUTE, content=image, params={"weights": FIRST, "vote_weights": SECOND})
+    assert both.status_code == 400
+    assert both.json() == {"error": "vote_weights and weights differ; allowed: one of them"}
+
+
 def test_the_answer_says_why_an_embedding_has_no_vote(client: httpx.Client) -> None:
     pair = "image_embedding_mobilenetv2"
     answer = client.post(
-        ROUTE, content=picture((1, 2)), params={"weights": f"{FIRST}:0.8,{pair}:0.2"}
+        ROUTE, content=picture((1, 2)), params={"vote_weights": f"{FIRST}:0.8,{pair}:0.2"}
     )
     assert answer.json()["result"]["left_out"] == {
         pair: "returns embeddings only: its checkpoint has no class centres"
@@ -131,11 +146,11 @@ def test_the_answer_says_why_an_embedding_has_no_vote(client: httpx.Client) -> N
         ({"margin": "inf"}, "margin is 'inf'; allowed: a number"),
         ({"margin": "1.5"}, "margin is 1.5; allowed: 0 to 1"),
         ({"early_exit": "perhaps"}, "early_exit is 'perhaps'; allowed: true, false"),
-        ({"weights": "one;two"}, "weights are 'one;two'; allowed: model:weight"),
-        ({"weights": "nobody:1"}, "weights name nobody; served are: "),
-        ({"weights": FINDER}, f"{FINDER} detects no emotions: its labels are others"),
-        ({"weights": f"{FIRST},{ALONE}"}, "allowed: members with the same labels"),
-        ({"size": "3"}, "allowed: image, faces, crop, margin, tta, weights, early_exit"),
+        ({"vote_weights": "one;two"}, "weights are 'one;two'; allowed: model:weight"),
+        ({"vote_weights": "nobody:1"}, "vote_weights name nobody; served are: "),
+        ({"vote_weights": FINDER}, f"{FINDER} detects no emotions: its labels are others"),
+        ({"vote_weights": f"{FIRST},{ALONE}"}, "allowed: members with the same labels"),
+        ({"size": "3"}, "tta, vote_weights, weights, early_exit"),
     ],
 )
 def test_bad_options(client: httpx.Client, options: dict[str, str], message: str) -> None:
@@ -145,7 +160,7 @@ def test_bad_options(client: httpx.Client, options: dict[str, str], message: str
 
 
 def test_long_options_are_not_repeated_in_full(client: httpx.Client) -> None:
-    for name in ("faces", "weights", "margin"):
+    for name in ("faces", "vote_weights", "margin"):
         image = base64.b64encode(picture()).decode()
         response = client.post(ROUTE, json={"image": image, name: "x" * 100_000})
         assert response.status_code == 413
@@ -196,10 +211,10 @@ def test_the_warnings_of_all_models_are_in_the_answer(
     response = client.post(ROUTE, content=picture((1, 1)), params=params)
     assert response.json()["warnings"] == [f"{name}: {SEEDED_WARNING}"]
     assert response.headers["x-warnings"] == f"{name}: {SEEDED_WARNING}"
-    assert response.json()["weights"] == response.headers["x-model-weights"] == "seeded"
-    others = {"weights": FIRST, "crop": "none"}
+    assert response.json()["weights_origin"] == response.headers["x-model-weights"] == "seeded"
+    others = {"vote_weights": FIRST, "crop": "none"}
     spared = client.post(ROUTE, content=picture((1, 1)), params=others).json()
-    assert (spared["weights"], spared["warnings"]) == ("pretrained", [])
+    assert (spared["weights_origin"], spared["warnings"]) == ("pretrained", [])
 
 
 def test_a_setting_holds_the_weights(artifact_root: Path, serve: Serve) -> None:

@@ -18,6 +18,7 @@ from tests.runtime.support.command_line import command_line, read_image
             "background_u2netp is for image-segmentation; allowed",
         ),
         (("--detector", "absent"), "has no absent: it holds background_u2netp, "),
+        (("--vote-weights", "absent:1"), "has no absent: it holds background_u2netp, "),
         (("--weights", "absent:1"), "has no absent: it holds background_u2netp, "),
         (("--margin", "2"), "margin is 2; allowed: 0 to 1, of the face's side"),
     ],
