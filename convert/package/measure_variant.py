@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,11 +14,12 @@ from convert.quantize.saturation import saturating_layers
 from convert.recipe import MediaKind, Tolerance
 from convert.samples.golden import GoldenSamples
 from convert.samples.sets import SampleSets
+from convert.verify.batch_times import batch_times_ms
 from convert.verify.latency import medians_ms
 from convert.verify.op_types import op_types
 from convert.verify.parity import GraphRun, integer_operators, rows_are_independent, run_samples
 from runtime.artifact.golden_limits import measure_difference
-from runtime.artifact.manifest import Spec, Variant
+from runtime.artifact.manifest import BATCH_MILLISECONDS, Spec, Variant
 from runtime.engine.session import Feeds
 
 VariantName = Literal["int8", "int8-7bit", "float", "fp16"]
@@ -126,7 +127,8 @@ def time_variants(
 ) -> tuple[Variant, ...]:
     """Return the variants with `milliseconds` at one thread, all of them timed in turns.
 
-    Those for GPUs are not timed: a CPU tells nothing of their speed.
+    Those with independent rows also have the time by batch size. Those for GPUs are not timed: a
+    CPU tells nothing of their speed.
 
     Args:
         variants: of one version.
@@ -137,9 +139,14 @@ def time_variants(
     times = iter(medians_ms(paths, feeds, threads=1))
     timed = []
     for variant in variants:
-        speed: Mapping[str, float | str] = UNVERIFIED_SPEED
+        speed: Mapping[str, Any] = UNVERIFIED_SPEED
         if not variant.providers:
             speed = {"milliseconds": round(next(times), 3)}
+            if variant.batch_invariant:
+                path = directory / variant.files[0].name
+                times_ms = batch_times_ms(path, feeds)
+                recorded = {str(rows): round(ms, 4) for rows, ms in times_ms.items()}
+                speed = {**speed, BATCH_MILLISECONDS: recorded}
         timed.append(replace(variant, verification={**variant.verification, **speed}))
     return tuple(timed)
 

@@ -36,6 +36,7 @@ from runtime.errors import ArtifactError
 MANIFEST = "manifest.json"
 VERSION = re.compile(r"[1-9][0-9]*")
 
+BATCH_MILLISECONDS = "batch_milliseconds"  # in `verification`: of a run, by its rows
 VOCABULARY, CONDITIONS = "vocabulary", "conditions"  # the roles of assets
 Origin = Literal["pretrained", "seeded", "synthetic"]
 FactOrigin = Literal["file", "option", "default"]
@@ -66,6 +67,19 @@ class Variant:
     def runs_on(self, features: frozenset[str]) -> bool:
         """Check whether a CPU with these instruction sets is one that the variant is for."""
         return not self.cpu_features or bool(features.intersection(self.cpu_features))
+
+    @property
+    def batch_times_ms(self) -> dict[int, float]:
+        """Return the milliseconds of a run by its rows, ascending; empty if not measured."""
+        recorded = self.verification.get(BATCH_MILLISECONDS, {})
+        if not isinstance(recorded, Mapping):
+            return {}
+        times = (
+            (int(rows), float(ms))
+            for rows, ms in recorded.items()
+            if str(rows).isdecimal() and isinstance(ms, int | float) and ms > 0
+        )
+        return dict(sorted(times))
 
 
 @dataclass(frozen=True, slots=True)

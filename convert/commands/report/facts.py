@@ -31,6 +31,7 @@ class VariantFacts:
     milliseconds: float
     cpu_features: tuple[str, ...] = ()  # a CPU needs one of them; empty: any CPU
     fidelity: Mapping[str, float] = field(default_factory=dict)
+    batch_milliseconds: Mapping[str, float] = field(default_factory=dict)  # of a run, by its rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,4 +193,5 @@ def _variant_facts(variant: Variant) -> VariantFacts:
         float(variant.verification["milliseconds"]),
         variant.cpu_features,
         {name: float(value) for name, value in variant.verification["fidelity"].items()},
+        {str(rows): ms for rows, ms in variant.batch_times_ms.items()},
     )

@@ -56,6 +56,7 @@ def render(facts: Facts) -> str:
         milliseconds=milliseconds,
         plot_of=plot_of,
         variant_name=variant_name,
+        batch_costs=batch_costs,
     )
     return html.lstrip()  # the lines between the macros
 
@@ -73,6 +74,15 @@ def milliseconds(value: float) -> str:
 def variant_name(variant: VariantFacts) -> str:
     """Return a variant's name with INT8 in capitals."""
     return variant.name.replace("int8", "INT8")
+
+
+def batch_costs(variant: VariantFacts) -> list[tuple[str, float]]:
+    """Return the time of a row in a batch, as a share of its time alone, by rows of the batch."""
+    times_ms = variant.batch_milliseconds
+    alone_ms = times_ms.get("1")
+    if not alone_ms:
+        return []
+    return [(n, ms / int(n) / alone_ms) for n, ms in times_ms.items() if n != "1"]
 
 
 def _three_digits(value: float) -> str:

@@ -11,8 +11,10 @@ from convert.commands.verify.check import Check, pass_or_fail
 from convert.metrics import measure
 from convert.recipe import Tolerance
 from convert.samples.sets import Samples
+from convert.verify.batch_times import SIZES, batch_times_ms
 from convert.verify.latency import medians_ms
 from convert.verify.parity import BATCH_TOLERANCE, batch_invariant, integer_operators, run_samples
+from runtime.artifact.batch_times import cheapest_rows
 from runtime.artifact.golden import Golden
 from runtime.artifact.golden_check import check_outputs
 from runtime.engine.session import Feeds
@@ -95,6 +97,18 @@ def check_speed(directory: Path, model: Model, plain: Model, feeds: Feeds) -> It
     text = f"{float_ms / served_ms:.2f} x float: {served_ms:.2f} ms, float {float_ms:.2f} ms"
     problem = "" if served_ms <= float_ms else f"slower than float on this machine, {text}"
     yield pass_or_fail("speed", problem, text, model.variant.name)
+
+
+def tell_batch_times(directory: Path, model: Model, feeds: Feeds) -> Iterator[Check]:
+    """Tell what a row costs in a batch on this machine, and whether a server joins requests."""
+    if not model.variant.batch_invariant:
+        return
+    times_ms = batch_times_ms(_path(directory, model), feeds)
+    shares = (f"{ms / rows / times_ms[1]:.2f} in {rows}" for rows, ms in times_ms.items())
+    recorded = cheapest_rows(model.variant.batch_times_ms, max(SIZES))
+    joins = f"a server joins up to {recorded} rows" if recorded > 1 else "a server runs rows alone"
+    text = f"a row costs, of what it costs alone: {', '.join(shares)}; by the manifest {joins}"
+    yield Check("batch times", "told", text, model.variant.name)
 
 
 def _reason_to_report_only(model: Model, metrics: Mapping[str, float], *, synthetic: bool) -> str:

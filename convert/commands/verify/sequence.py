@@ -77,6 +77,8 @@ def _measurements(
             )
         for check_name, results in checks.items():
             yield from _guard(check_name, model, results)
+    batch_times = measures.tell_batch_times(directory, served, samples[0])
+    yield from _guard("batch times", served, batch_times)
     if plain is None:
         yield Check("fidelity, speed", "told", "there is no float variant to compare with")
         return

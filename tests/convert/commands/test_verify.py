@@ -19,7 +19,7 @@ from convert.commands.verify import verify_artifact
 from convert.commands.verify.measures import SYNTHETIC
 from convert.commands.verify.sequence import selection_reason
 from convert.errors import CalibrationError
-from convert.verify import latency
+from convert.verify import batch_times, latency
 from runtime.artifact.manifest import read_manifest
 from runtime.artifact.schema import to_json
 from runtime.engine.resources import cpu_features
@@ -34,7 +34,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latency, "SECONDS", 0.01)  # no test here is about speed
+    for module in (latency, batch_times):  # no test here is about speed
+        monkeypatch.setattr(module, "SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -59,6 +60,18 @@ def test_intact_artifact_passes(directory: Path) -> None:
     assert {("files", ""), ("spec", ""), ("golden media", "")} <= checks
     (speed,) = [check for check in report.checks if check.name == "speed"]
     assert " x float" in speed.text
+    (batches,) = [check for check in report.checks if check.name == "batch times"]
+    assert "a row costs, of what it costs alone: 1.00 in 1, " in batches.text
+    assert "; by the manifest a server " in batches.text
+
+
+def test_the_recorded_batch_is_told(directory: Path) -> None:
+    content = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    for variant in content["variants"]:
+        variant["verification"]["batch_milliseconds"] = {"1": 2.0, "2": 2.0, "4": 2.0}
+    edit_manifest(directory, content)
+    (check,) = [c for c in verify_artifact(directory).checks if c.name == "batch times"]
+    assert check.text.endswith("a server joins up to 4 rows")
 
 
 @pytest.mark.parametrize("name", ["int8.onnx", "int8-7bit.onnx", "float.onnx", "golden.npz"])

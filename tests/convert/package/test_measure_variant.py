@@ -1,5 +1,6 @@
 """The measurements of a variant in the manifest, and the variants that are refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,7 @@ def test_float16_is_for_gpus_and_its_speed_is_not_measured(tmp_path: Path) -> No
     first, second = time_variants([plain, half], tmp_path, SAMPLES[0])
     assert first.verification["milliseconds"] > 0
     assert "milliseconds" not in second.verification
+    assert not second.batch_times_ms
     assert second.verification["speed"] == "unverified: not measured on a GPU"
     write_float16(write_mean(tmp_path / "off.onnx", offset=0.2), tmp_path / "off16.onnx")
     with pytest.raises(VerificationError, match=r"fp16: probability_distance 0\.\d+ > 0\.1"):
@@ -114,4 +116,14 @@ def test_variants_are_timed_together(tmp_path: Path) -> None:
     variants = [measured("float", path) for path in paths]
     timed = time_variants(variants, tmp_path, SAMPLES[0])
     assert all(variant.verification["milliseconds"] > 0 for variant in timed)
+    recorded = timed[0].verification["batch_milliseconds"]
+    assert list(recorded) == ["1", "2", "4", "8", "16", "32"]
+    assert timed[0].batch_times_ms == {int(rows): ms for rows, ms in recorded.items()}
     assert [variant.files for variant in timed] == [variant.files for variant in variants]
+
+
+def test_rows_that_depend_on_their_batch_are_not_timed_in_one(tmp_path: Path) -> None:
+    path = write_mean(tmp_path / "a.onnx")
+    variant = replace(measured("float", path), batch_invariant=False)
+    (timed,) = time_variants([variant], tmp_path, SAMPLES[0])
+    assert "batch_milliseconds" not in timed.verification

@@ -175,7 +175,7 @@ def test_every_variant_is_listed_with_the_cpus_it_is_for(tmp_path: Path) -> None
     assert model["variants"][0] == model["after"]
     assert model["variants"][1] == {
         "name": "int8-7bit", "precision": "int8", "size_bytes": 1_100_000, "milliseconds": 2.5,
-        "cpu_features": ["avx2"], "fidelity": {"cosine_mean": 0.985},
+        "cpu_features": ["avx2"], "fidelity": {"cosine_mean": 0.985}, "batch_milliseconds": {},
     }  # fmt: skip
     assert model["seven_bits"] == "packaged"
     for text in (
@@ -188,6 +188,16 @@ def test_every_variant_is_listed_with_the_cpus_it_is_for(tmp_path: Path) -> None
     labels = [attributes.get("aria-label") for tag, attributes in page.elements if tag == "svg"]
     assert "Size: float 4.00 MB; INT8 1.00 MB; INT8-7bit 1.10 MB" in labels
     assert "Latency: float 5.00 ms; INT8 2.00 ms; INT8-7bit 2.50 ms" in labels
+
+
+def test_the_cost_of_a_row_in_a_batch_is_shown(tmp_path: Path) -> None:
+    plain = variant("float", 4_000_000, 5.0, 1.0)
+    times = {"batch_milliseconds": {"1": 5.0, "2": 8.0, "16": 40.0}}
+    timed = replace(plain, verification={**plain.verification, **times})
+    write(tmp_path, manifest(variants=(timed,)))
+    page, data = publish(tmp_path)
+    assert "a row in a batch costs, of what it costs alone: 0.80 in 2, 0.50 in 16" in page.text
+    assert data["models"][0]["after"]["batch_milliseconds"] == times["batch_milliseconds"]
 
 
 def test_the_variant_for_gpus_is_a_remark_and_no_bar(tmp_path: Path) -> None:
