@@ -1,4 +1,4 @@
-"""How many rows pay in one run, by the times that the conversion measured."""
+"""The number of rows that pay in one run, by the times that the conversion measured."""
 
 from collections.abc import Mapping
 

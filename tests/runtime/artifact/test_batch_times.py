@@ -1,4 +1,4 @@
-"""How many rows pay in one run."""
+"""The number of rows that pay in one run."""
 
 from collections.abc import Mapping
 from typing import Any
