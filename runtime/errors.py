@@ -43,6 +43,11 @@ class ModelOutputError(SlipwayError, ArithmeticError):
 class UnavailableError(SlipwayError):
     """A process or another resource is missing for now: HTTP 503, exit code 1."""
 
+    def __init__(self, message: str, *, reason: str = "unavailable") -> None:
+        """Say what is missing in one word, for the metrics; it is no text of a client."""
+        super().__init__(message)
+        self.reason = reason
+
 
 class CancelledError(SlipwayError):
     """The work was stopped before its end, because nobody waits for its result."""

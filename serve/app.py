@@ -16,6 +16,7 @@ from serve.errors import EXCEPTION_HANDLERS, json_response
 from serve.http.budget import ByteBudget
 from serve.http.cors import BoundedCors
 from serve.http.log.requests import REQUEST_ID, RequestLog
+from serve.http.log.trace import TRACEPARENT, TRACERESPONSE
 from serve.http.pieces import Pieces
 from serve.http.proxies import BasePath, TrustedProxies
 from serve.http.stop import Stop
@@ -61,8 +62,16 @@ EXPOSED_HEADERS = (
     "Location",
     "Preference-Applied",
     REQUEST_ID,
+    TRACERESPONSE,
 )
-ALLOWED_HEADERS = ("Content-Type", HEADER_LENGTH, TIMEOUT_HEADER, PREFER, IDEMPOTENCY_KEY)
+ALLOWED_HEADERS = (
+    "Content-Type",
+    HEADER_LENGTH,
+    TIMEOUT_HEADER,
+    PREFER,
+    IDEMPOTENCY_KEY,
+    TRACEPARENT,
+)
 
 
 def create_app(

@@ -41,14 +41,19 @@ class RequestTimeoutError(SlipwayError):
 class OverloadedError(SlipwayError):
     """The server has more to do than it can in time; it did not accept the request: HTTP 429."""
 
-    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
-        """Say after how many seconds the client may try again."""
+    def __init__(self, message: str, *, reason: str, retry_after_s: int = 1) -> None:
+        """Say in one word what is full, and after how many seconds the client may try again."""
         super().__init__(message)
+        self.reason = reason
         self.retry_after_s = max(1, retry_after_s)
 
 
 class DeadlineError(UnavailableError):
     """An accepted request did not start within its deadline: HTTP 503."""
+
+    def __init__(self, message: str) -> None:
+        """Give the reason `deadline`."""
+        super().__init__(message, reason="deadline")
 
 
 # the first class that fits an error decides, so a subclass comes before its base
@@ -65,6 +70,26 @@ STATUS: Mapping[type[SlipwayError], int] = {
     UnavailableError: 503,
 }
 INTERNAL = "internal error"
+REASON = "slipway.reason"  # in the scope of a request: why it was refused, in one word
+REASONS: Mapping[int, str] = {  # of errors that say no other
+    400: "invalid",
+    403: "forbidden",
+    404: "not_found",
+    405: "method",
+    408: "slow_body",
+    409: "not_ended",
+    410: "gone",
+    413: "too_large",
+    415: "encoding",
+    417: "expectation",
+    422: "idempotency_key",
+    429: "overload",
+    431: "head_too_large",
+    500: "fault",
+    501: "not_implemented",
+    503: "unavailable",
+    505: "http_version",
+}
 STATUS_HEADERS: Mapping[int, Mapping[str, str]] = {
     408: {"Connection": "close"},
     503: {"Retry-After": "1"},  # seconds
@@ -113,6 +138,7 @@ async def answer_slipway_error(request: Request, error: Exception) -> Response:
     response = response_of(error)
     if response is None:
         raise error
+    request.scope[REASON] = getattr(error, "reason", "")
     return response
 
 

@@ -1,6 +1,7 @@
 """Decode and preprocess media to the feeds of a graph: one function per task."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,6 +39,7 @@ class Bounds:
     video: VideoLimits = field(default_factory=VideoLimits)
     recording_s: float = 3600.0  # of a sound that is split into windows
     decoders: Decoders = field(default_factory=InProcessDecoders)  # the server isolates them
+    decoding: Callable[[], AbstractContextManager[None]] = nullcontext  # around what reads a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,8 @@ def load_image(
 
 
 def _image(media: Media, context: MediaContext) -> Prepared:
-    photo = load_image(media, max_pixels=context.bounds.pixels)
+    with context.bounds.decoding():
+        photo = load_image(media, max_pixels=context.bounds.pixels)
     array = preprocess(photo.pixels, context.spec.preprocess)
     height, width = photo.pixels.shape[:2]
     feeds = {context.spec.inputs[0].name: array[np.newaxis]}
@@ -129,7 +132,8 @@ def _audio(media: Media, context: MediaContext) -> Prepared:
     if isinstance(media, bytes):
         decode, longest = context.bounds.decoders.stream_audio, context.bounds.audio_s
         blocks = decode(media, sampling_rate=rate, max_seconds=longest, warn=warnings.append)
-        waveform = concatenate(blocks)
+        with context.bounds.decoding():
+            waveform = concatenate(blocks)
     else:
         allowed = f"float32 (S,) at {rate} Hz, in [-1, 1]"
         if not isinstance(media, np.ndarray) or media.dtype != np.float32 or media.ndim != 1:
@@ -151,7 +155,8 @@ def _video(media: Media, context: MediaContext) -> Prepared:
     if isinstance(media, bytes):
         limits = context.bounds.video
         sample_frames = context.bounds.decoders.sample_frames
-        sample = sample_frames(media, count=step.count, steps=spec.preprocess, limits=limits)
+        with context.bounds.decoding():
+            sample = sample_frames(media, count=step.count, steps=spec.preprocess, limits=limits)
     else:
         clip = _uint8(media, "clip", "(n, H, W, 3)", 4)
         sample = sample_array(clip, count=step.count, steps=spec.preprocess)

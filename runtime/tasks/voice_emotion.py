@@ -1,6 +1,6 @@
 """The emotion of a voice: classify a recording of any length window by window."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -157,14 +157,28 @@ def _blocks(
     """Yield the recording block by block; add the warnings about its file to the list."""
     if isinstance(sound, bytes):
         decode = bounds.decoders.stream_audio
-        yield from decode(
-            sound, sampling_rate=rate, max_seconds=bounds.recording_s, warn=warnings.append
+        yield from _timed(
+            decode(sound, sampling_rate=rate, max_seconds=bounds.recording_s, warn=warnings.append),
+            bounds,
         )
         return
     if sound.dtype != np.float32 or sound.ndim != 1:
         kind = f"{sound.dtype} {sound.shape}"
         raise InputError(f"waveform is {kind}; allowed: float32 (S,) at {rate} Hz, in [-1, 1]")
     yield check_waveform(sound, rate)
+
+
+def _timed(blocks: Iterator[Waveform], bounds: Bounds) -> Iterator[Waveform]:
+    """Yield the blocks; the decoder works within `bounds.decoding`.
+
+    The blocks have no other reference: the decoder ends when this generator is closed.
+    """
+    while True:
+        with bounds.decoding():
+            block = next(blocks, None)
+        if block is None:
+            return
+        yield block
 
 
 def _classify(model: Model, cut: AudioWindow, rate: int) -> Window:

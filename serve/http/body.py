@@ -88,7 +88,8 @@ def _ended(account: Account, timeout_s: float) -> SlipwayError:
     if account.is_lost:
         return OverloadedError(
             f"{account.size_bytes} bytes of the request body arrived, then too few, and others "
-            "need the memory; allowed: one that arrives without pause; try again later"
+            "need the memory; allowed: one that arrives without pause; try again later",
+            reason="bytes",
         )
     return RequestTimeoutError(
         f"{account.size_bytes} bytes of the request body arrived; allowed: {timeout_s} s for the "

@@ -93,7 +93,8 @@ class ByteBudget:
         if account.is_lost or not self._has_room(account, size_bytes):
             raise OverloadedError(
                 f"bodies and answers of {self.used_bytes} bytes are in memory; "
-                f"allowed at once: {self._limit_bytes} bytes; try again later"
+                f"allowed at once: {self._limit_bytes} bytes; try again later",
+                reason="bytes",
             )
         account.size_bytes += size_bytes
         self._peak_bytes = max(self._peak_bytes, self.used_bytes)

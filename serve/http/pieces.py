@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.errors import OverloadedError, error_response
+from serve.errors import REASON, OverloadedError, error_response
 from serve.http.budget import ByteBudget, client_of, end_now
 from serve.http.connection import ABORT
 
@@ -56,6 +56,7 @@ async def _send_large(scope: Scope, receive: Receive, send: Send, messages: list
         except OverloadedError as error:
             if len(messages) == 1:
                 raise
+            scope[REASON] = error.reason
             response = error_response(str(error), status=503, headers={"Retry-After": "1"})
             await response(scope, receive, send)
             return
@@ -82,6 +83,8 @@ def _abort_of(scope: Scope) -> Callable[[], None]:
     """Return what resets the connection; under a server without this, an error closes it."""
     extension = scope.get("extensions", {}).get(ABORT)
     if extension is None:
-        raise OverloadedError("the client does not read its answer, and others need the memory")
+        raise OverloadedError(
+            "the client does not read its answer, and others need the memory", reason="bytes"
+        )
     abort: Callable[[], None] = extension["abort"]
     return abort

@@ -72,7 +72,9 @@ class Jobs:
     async def check_room(self, client: str, body_bytes: int, key: str | None) -> None:
         """Raise OverloadedError or UnavailableError if a job would not be accepted."""
         if self._stop.requested:
-            raise UnavailableError("the server ends and accepts no more jobs; try again later")
+            raise UnavailableError(
+                "the server ends and accepts no more jobs; try again later", reason="ending"
+            )
         await self.store.check_room(client, body_bytes, key)
 
     async def submit(
@@ -231,7 +233,7 @@ class Jobs:
         try:
             await self.store.finish(job_id, answer, now_s=time.time())
         except OverloadedError as error:
-            full = _error_answer(UnavailableError(str(error)))
+            full = _error_answer(UnavailableError(str(error), reason=error.reason))
             await self.store.finish(job_id, full, now_s=time.time())
         self._unfetched.add(job_id)
         asyncio.get_running_loop().call_later(FETCH_S, self._unfetched.discard, job_id)

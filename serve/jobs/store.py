@@ -94,6 +94,7 @@ class MemoryStore:
                     f"{len(self)} jobs of {self.used_bytes} bytes are stored, {own} of this "
                     f"client; allowed: {self._limits.jobs} of {self._limits.size_bytes} bytes, and "
                     "for one client as much as is free; fetch or delete some, or try again later",
+                    reason="jobs",
                     retry_after_s=RETRY_S,
                 )
 
@@ -130,7 +131,8 @@ class MemoryStore:
             if not self._evict():
                 raise OverloadedError(
                     f"the answer has {answer.size_bytes} bytes, and jobs of {self.used_bytes} "
-                    f"bytes are stored; allowed: {self._limits.size_bytes} bytes; try again later"
+                    f"bytes are stored; allowed: {self._limits.size_bytes} bytes; try again later",
+                    reason="jobs",
                 )
         entry.record = ended
         loop = asyncio.get_running_loop()

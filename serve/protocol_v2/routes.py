@@ -12,6 +12,7 @@ from runtime import Model
 from runtime.artifact.manifest import Task
 from serve.errors import STATUS_HEADERS, NotFoundError, json_response
 from serve.http.body import receive_body
+from serve.http.log.notes import note_model, note_stages
 from serve.protocol_v2 import repository
 from serve.protocol_v2.compression import ENCODINGS, accepted, compress, encoding_of, inflate
 from serve.protocol_v2.config import model_config
@@ -134,7 +135,8 @@ async def statistics(request: Request[State]) -> Response:
 
 async def model_infer(request: Request[State]) -> Response:
     """Answer POST /v2/models/{model}/infer: run the graph on the tensors of the body."""
-    model_id, task = await _find_task(request)
+    model_id, task, version = await _find_task(request)
+    note_model(request.scope, model_id, version)
     counters, start_s = request.state["statistics"], time.perf_counter()
     try:
         inference, call = await _infer(request, model_id, task)
@@ -143,6 +145,7 @@ async def model_infer(request: Request[State]) -> Response:
         raise
     executions = [(run.rows, run.seconds) for run in inference.runs.executions]
     counters.succeed(model_id, call.stopwatch, executions)
+    note_stages(request.scope, call.stopwatch.stages_s)
     inference.response.headers["Server-Timing"] = call.stopwatch.header()
     return inference.response
 
@@ -177,7 +180,7 @@ async def _infer(request: Request[State], model_id: str, task: Task) -> tuple[In
                     model,
                     content,
                     header_length,
-                    bounds=bounds_of(settings, decoders),
+                    bounds=bounds_of(settings, decoders, call.stopwatch.decoding),
                     most_media=settings.max_files,
                     room_for=lambda medium: picture_room(
                         state["repository"].memory,
@@ -230,10 +233,10 @@ async def _find(request: Request[State]) -> Model:
     return model
 
 
-async def _find_task(request: Request[State]) -> tuple[str, Task]:
-    """Return id and task of a model; not itself, which may be evicted while a request waits."""
-    spec = (await _find(request)).spec
-    return spec.id, spec.task
+async def _find_task(request: Request[State]) -> tuple[str, Task, int]:
+    """Return id, task and version of a model; not itself, which may be evicted meanwhile."""
+    model = await _find(request)
+    return model.spec.id, model.spec.task, model.manifest.version
 
 
 def _check_version(model: Model, version: str) -> None:

@@ -169,7 +169,7 @@ class ModelRepository(Mapping[str, Model]):
     def _refuse(self, slot: Slot, message: str) -> None:
         with self._lock:
             if not slot.load.done():
-                slot.load.set_exception(UnavailableError(message))
+                slot.load.set_exception(UnavailableError(message, reason="model"))
 
     def _begin(self, model_id: str) -> Future[Model]:
         """Return the load of a model; begin it if nobody has."""
@@ -199,7 +199,9 @@ class ModelRepository(Mapping[str, Model]):
             KeyError: there is no such model.
         """
         slot = self._slots[model_id]
-        error = UnavailableError(f"model {model_id!r} was unloaded, through /v2/repository")
+        error = UnavailableError(
+            f"model {model_id!r} was unloaded, through /v2/repository", reason="model"
+        )
         with self._lock:
             if slot.state is ModelState.WITHDRAWN:
                 return
@@ -252,7 +254,9 @@ class ModelRepository(Mapping[str, Model]):
                 if slot.load is load:
                     slot.users += 1
                     return model, partial(self._give_back, slot)
-        raise UnavailableError(f"model {model_id!r} is unloaded again and again; try again later")
+        raise UnavailableError(
+            f"model {model_id!r} is unloaded again and again; try again later", reason="memory"
+        )
 
     def _give_back(self, slot: Slot) -> None:
         with self._lock:
@@ -272,7 +276,9 @@ class ModelRepository(Mapping[str, Model]):
             raise self._still_loading(model_id) from None
 
     def _still_loading(self, model_id: str) -> UnavailableError:
-        return UnavailableError(f"model {model_id!r} is still loading; try again later")
+        return UnavailableError(
+            f"model {model_id!r} is still loading; try again later", reason="loading"
+        )
 
     def __contains__(self, model_id: object) -> bool:
         """Return True for every model of the directory, also for one that is refused."""

@@ -46,7 +46,7 @@ def background(context: RequestContext) -> ImageReply:
         )
     task_options = _task_options(options, context.settings)
     model = _model(context, task_options.method)
-    cut_out = task.background(context.upload.files[0], model, task_options)
+    cut_out = task.background(context.photo(with_alpha=True), model, task_options)
     data = cut_out.encode(backdrop=backdrop, form=file_format)
     warnings = (*cut_out.warnings, *backdrop_warnings)
     return ImageReply(_provenance(cut_out, model, warnings), data, MEDIA_TYPES[file_format])
@@ -100,7 +100,7 @@ def _backdrop(context: RequestContext, colour: Colour | None) -> tuple[Backdrop,
         return colour, ()
     if colour is not None:
         raise InputError("color and the file background are both given; allowed: one of them")
-    with error_context("background"):
+    with error_context("background"), context.decoding():
         photo = decode_photo(
             context.upload.files[1], max_pixels=context.settings.max_pixels, with_alpha=True
         )

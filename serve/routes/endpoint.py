@@ -9,6 +9,7 @@ from starlette.responses import Response
 from runtime import Model
 from runtime.errors import UnavailableError
 from serve.http.body import receive_body
+from serve.http.log.notes import note_model, note_stages
 from serve.jobs.headers import prefers_async
 from serve.repository.models import ModelRepository, wait_for_model
 from serve.routes.acceptance import accept_job
@@ -85,6 +86,8 @@ async def _respond(
     """Let the request in, receive the body, then parse and answer it in a worker."""
     state = request.state
     settings, scheduler = state["settings"], state["scheduler"]
+    if model_id in state["repository"]:
+        note_model(request.scope, model_id)
     state["repository"].memory.check()
     task = TaskRequest(
         model_id=model_id,
@@ -104,6 +107,7 @@ async def _respond(
         async with _body(request, task) as body:
             work = task.work(body, settings, state["decoders"])
             response, call = await scheduler.run(place, work, receive=request.receive)
+    note_stages(request.scope, call.stopwatch.stages_s)
     response.headers["Server-Timing"] = call.stopwatch.header()
     return response
 

@@ -1,6 +1,7 @@
 """Parse and answer the body of a task request, whoever waits for the answer."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from starlette.responses import Response
@@ -35,19 +36,23 @@ class RequestContext:
     tasks: Mapping[str, Task]  # of the models, by id
     settings: Settings
     decoders: Decoders
+    decoding: Callable[[], AbstractContextManager[None]] = nullcontext  # times what reads a file
 
-    def photo(self) -> Photo:
-        """Return the first file decoded.
+    def photo(self, *, with_alpha: bool = False) -> Photo:
+        """Return the first file decoded, with its opacity if asked for.
 
         Raises:
             InputError: it is no image, or over a limit.
         """
-        return decode_photo(self.upload.files[0], max_pixels=self.settings.max_pixels)
+        with self.decoding():
+            return decode_photo(
+                self.upload.files[0], max_pixels=self.settings.max_pixels, with_alpha=with_alpha
+            )
 
     @property
     def bounds(self) -> Bounds:
         """Return the limits of the media that are decoded, and the decoders."""
-        return bounds_of(self.settings, self.decoders)
+        return bounds_of(self.settings, self.decoders, self.decoding)
 
 
 Answer = Callable[[RequestContext], JsonReply | ImageReply]  # runs in a worker
@@ -94,6 +99,7 @@ class TaskRequest:
                         tasks=self.repository.tasks,
                         settings=settings,
                         decoders=decoders.stopped_by(cancellation),
+                        decoding=call.stopwatch.decoding,
                     )
                     return self.answer(context)
 

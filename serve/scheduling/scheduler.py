@@ -192,7 +192,9 @@ class Scheduler:
     def close(self) -> None:
         """End the threads; one that still runs ends with the process."""
         for job in self._jobs:
-            job.stop(UnavailableError("the server ended; the request was not finished"))
+            job.stop(
+                UnavailableError("the server ended; the request was not finished", reason="ending")
+            )
         for pool in (self._compute, self._media):
             pool.workers.close(CLOSE_S)
 
@@ -233,12 +235,14 @@ class Scheduler:
             raise OverloadedError(
                 f"{waiting} requests wait for {model}, and another would start in about "
                 f"{wait_s:.3g} s; allowed: {most_s:.3g} s; try again later",
+                reason="queue",
                 retry_after_s=math.ceil(wait_s),
             )
         if wait_s and waiting >= slack * limits.queue_requests:
             raise OverloadedError(
                 f"every CPU is busy, and {waiting} requests wait for {model}; allowed to wait: "
                 f"{limits.queue_requests}; try again later",
+                reason="queue",
                 retry_after_s=math.ceil(wait_s),
             )
 
@@ -258,6 +262,7 @@ class Scheduler:
                     f"the request has {turns} files, others wait for {place.model}, and the last "
                     f"would start in about {wait_s:.3g} s; allowed: {most_s:.3g} s; send fewer "
                     "files, or try again later",
+                    reason="queue",
                     retry_after_s=math.ceil(wait_s),
                 )
 

@@ -71,7 +71,7 @@ class Statistics:
         durations = entry.durations
         durations["success"].add(stopwatch.queue_s + stopwatch.turns_s)
         durations["queue"].add(stopwatch.queue_s + stopwatch.slot_s)
-        durations["compute_input"].add(stopwatch.decode_s)
+        durations["compute_input"].add(stopwatch.decode_s + stopwatch.preprocess_s)
         durations["compute_infer"].add(stopwatch.run_s)
         durations["compute_output"].add(stopwatch.encode_s)
 

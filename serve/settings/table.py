@@ -130,7 +130,7 @@ class Settings:
             "CORS_HEADERS",
             kinds.HEADER_NAMES,
             "headers that those pages may send besides `Content-Type`, `X-Request-Timeout`, "
-            "`Prefer`, `Idempotency-Key` and `Inference-Header-Content-Length`",
+            "`Prefer`, `Idempotency-Key`, `traceparent` and `Inference-Header-Content-Length`",
         ),
     )
     max_upload_bytes: int = field(

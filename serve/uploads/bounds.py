@@ -1,5 +1,8 @@
 """The largest media that are decoded, as the settings say."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
 from runtime.media.decoders import Decoders
 from runtime.media.video.sample import VideoLimits
 from runtime.predict.prepare import Bounds
@@ -8,8 +11,12 @@ from serve.settings import Settings
 FRAMES_PER_SECOND = 60  # of a clip, at most; the newest phones record no more
 
 
-def bounds_of(settings: Settings, decoders: Decoders) -> Bounds:
-    """Return the limits of the media that are decoded, and the decoders."""
+def bounds_of(
+    settings: Settings,
+    decoders: Decoders,
+    decoding: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Bounds:
+    """Return the limits of the media that are decoded, and the decoders; `decoding` times them."""
     video = VideoLimits(
         frames=FRAMES_PER_SECOND * settings.max_video_s,
         seconds=settings.max_video_s,
@@ -23,4 +30,5 @@ def bounds_of(settings: Settings, decoders: Decoders) -> Bounds:
         video=video,
         recording_s=settings.max_audio_s,
         decoders=decoders,
+        decoding=decoding,
     )

@@ -191,7 +191,8 @@ class IsolatedDecoders:
             except WorkerLostError as error:
                 self._cancellation.check()
                 raise UnavailableError(
-                    f"the file was not decoded, in two attempts: {error}; try again later"
+                    f"the file was not decoded, in two attempts: {error}; try again later",
+                    reason="decoder",
                 ) from None
 
     def _ask_worker(

@@ -38,7 +38,8 @@ class Workers:
             if time.monotonic() > end:
                 raise UnavailableError(
                     f"{self._most} decoder processes are at work, and no more are allowed; "
-                    "try again later"
+                    "try again later",
+                    reason="decoder",
                 )
         try:
             yield

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 import orjson
 
+from serve.http.log.trace import Trace
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRecord:
@@ -22,7 +24,9 @@ class RequestRecord:
     bytes_in: int
     bytes_out: int
     total_ms: float
-    stages_ms: Mapping[str, float]  # as Server-Timing has them
+    stages_ms: Mapping[str, float]  # receive, queue, decode, preprocess, run, postprocess, write
+    trace: Trace | None = None  # that the client began
+    reason: str = ""  # why the request was refused, in one word
     model: str = ""
     version: str = ""
     left: bool = False  # the client left before the end of the answer
@@ -38,8 +42,10 @@ class RequestRecord:
             *(f"{name}={value:.1f}ms" for name, value in self.stages_ms.items()),
             f"in={self.bytes_in}",
             f"out={self.bytes_out}",
-            *([f"model={self.model}/{self.version}"] if self.model else []),
+            *([f"model={self.model}/{self.version}".rstrip("/")] if self.model else []),
+            *([f"reason={self.reason}"] if self.reason else []),
             f"id={self.request_id}",
+            *([f"trace={self.trace.id}"] if self.trace else []),
             *(["left"] if self.left else []),
         ]
         return " ".join(words)
@@ -49,9 +55,13 @@ class RequestRecord:
         content = {
             "time": timestamp(self.time_s),
             "request_id": self.request_id,
+            "trace_id": self.trace.id if self.trace else None,
+            "parent_id": self.trace.parent if self.trace else None,
+            "span_id": self.trace.span if self.trace else None,
             "method": self.method,
             "route": self.route,
             "status": self.status,
+            "reason": self.reason or None,
             "model": self.model or None,
             "version": self.version or None,
             "bytes_in": self.bytes_in,

@@ -1,4 +1,4 @@
-"""Give each request an id, log a line when it ends, and answer faults of the server."""
+"""Give each request an id, record it when it ends, and answer faults of the server."""
 
 import dataclasses
 import logging
@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.errors import INTERNAL, error_response
+from serve.errors import INTERNAL, REASON, REASONS, error_response
 from serve.http.log.handler import log_request
+from serve.http.log.notes import model_of, stages_of
 from serve.http.log.record import RequestRecord
+from serve.http.log.trace import TRACERESPONSE_FIELD, Trace, trace_of
 
 REQUEST_ID = "X-Request-Id"
 REQUEST_ID_FIELD = REQUEST_ID.lower().encode()
@@ -21,7 +23,6 @@ UNKNOWN = "unknown"
 _ALLOWED_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _ID_BYTES = 8
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-_STAGE = re.compile(r"([a-z]{1,16});dur=([0-9]{1,9}(?:\.[0-9]{1,6})?)")
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +32,12 @@ class _Exchange:
     """A request and its answer, as they pass between a client and the application."""
 
     request_id: str
+    trace: Trace | None = None
     start_s: float = dataclasses.field(default_factory=time.perf_counter)
     bytes_in: int = 0
     bytes_out: int = 0
+    receive_s: float = 0.0  # of waiting for parts of the body
+    write_s: float = 0.0  # of handing over parts of the answer, as the client takes them
     status: int | None = None
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     is_complete: bool = False
@@ -41,8 +45,10 @@ class _Exchange:
 
     def receiver(self, receive: Receive) -> Receive:
         async def relay() -> Message:
+            begin_s = time.perf_counter()
             message = await receive()
             if message["type"] == "http.request":
+                self.receive_s += time.perf_counter() - begin_s
                 self.bytes_in += len(message.get("body", b""))
             elif not self.is_complete:
                 self.left = True
@@ -52,15 +58,19 @@ class _Exchange:
 
     def sender(self, send: Send) -> Send:
         async def relay(message: Message) -> None:
+            begin_s = time.perf_counter()
             if message["type"] == "http.response.start":
                 self.status = message["status"]
                 self.headers = Headers(raw=message["headers"])
-                field = (REQUEST_ID_FIELD, self.request_id.encode())
-                message["headers"] = [*message["headers"], field]
+                fields = [(REQUEST_ID_FIELD, self.request_id.encode())]
+                if self.trace is not None:
+                    fields.append((TRACERESPONSE_FIELD, self.trace.response()))
+                message["headers"] = [*message["headers"], *fields]
             elif message["type"] == "http.response.body":
                 self.bytes_out += len(message.get("body", b""))
                 self.is_complete = not message.get("more_body", False)
             await send(message)
+            self.write_s += time.perf_counter() - begin_s
 
         return relay
 
@@ -68,17 +78,18 @@ class _Exchange:
 class RequestLog:
     """The outermost layer of the application."""
 
-    def __init__(self, app: ASGIApp, log: Callable[[RequestRecord], None] = log_request) -> None:
-        """Call `log` when a request ends."""
+    def __init__(self, app: ASGIApp, end: Callable[[RequestRecord], None] = log_request) -> None:
+        """Call `end` when a request ends."""
         self.app = app
-        self._log = log
+        self._end = end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, with the id that the client sent or a new one."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(request_id_of(Headers(scope=scope)))
+        headers = Headers(scope=scope)
+        exchange = _Exchange(request_id_of(headers), trace_of(headers))
         counted_send = exchange.sender(send)
         try:
             await self.app(scope, exchange.receiver(receive), counted_send)
@@ -88,7 +99,7 @@ class RequestLog:
             _log.error("request %s was not answered", exchange.request_id, exc_info=error)
             await error_response(INTERNAL, status=500)(scope, receive, counted_send)
         finally:
-            self._log(_record_of(scope, exchange))
+            self._end(_record_of(scope, exchange))
 
 
 def request_id_of(headers: Headers) -> str:
@@ -120,23 +131,29 @@ def log_refusal(status: int, request_id: str) -> None:
 
 
 def _record_of(scope: Scope, exchange: _Exchange) -> RequestRecord:
-    method = scope["method"]
+    method, headers, model = scope["method"], exchange.headers, model_of(scope)
     return RequestRecord(
         time_s=time.time(),
         request_id=exchange.request_id,
+        trace=exchange.trace,
         method=method if method in _METHODS else UNKNOWN,
         route=getattr(scope.get("route"), "path", UNKNOWN),
         status=exchange.status,
+        reason=scope.get(REASON) or REASONS.get(exchange.status or 0, ""),
         bytes_in=exchange.bytes_in,
         bytes_out=exchange.bytes_out,
         total_ms=1000 * (time.perf_counter() - exchange.start_s),
-        stages_ms=stages_of(exchange.headers.get("server-timing", "")),
-        model=exchange.headers.get("x-model", ""),
-        version=exchange.headers.get("x-model-version", ""),
+        stages_ms=_stages_ms(scope, exchange),
+        model=headers.get("x-model") or model.id,
+        version=headers.get("x-model-version") or model.version,
         left=exchange.left,
     )
 
 
-def stages_of(header: str) -> dict[str, float]:
-    """Return the milliseconds by stage of the header Server-Timing."""
-    return {name: float(duration) for name, duration in _STAGE.findall(header)}
+def _stages_ms(scope: Scope, exchange: _Exchange) -> dict[str, float]:
+    """Return the milliseconds by stage of a request that computed; empty for any other."""
+    stages_s = stages_of(scope)
+    if not stages_s:
+        return {}
+    all_s = {"receive": exchange.receive_s, **stages_s, "write": exchange.write_s}
+    return {name: round(1000 * seconds, 3) for name, seconds in all_s.items()}

@@ -190,7 +190,8 @@ class MemoryKeeper:
         if self.is_short:
             self.refused += 1
             raise UnavailableError(
-                f"the server's memory is used up: {self._figures()}; try again later"
+                f"the server's memory is used up: {self._figures()}; try again later",
+                reason="memory",
             )
 
     def _look(self) -> bool:
@@ -226,7 +227,8 @@ class MemoryKeeper:
                 self.refused += 1
                 raise UnavailableError(
                     f"{purpose} needs about {need_bytes / MIB:.0f} MiB: {self._figures()}; "
-                    "try again later"
+                    "try again later",
+                    reason="memory",
                 )
             with self._condition:
                 self._condition.wait(_POLL_S)

@@ -80,14 +80,14 @@ def test_a_deadline_ends_what_waits_for_its_first_turn_alone() -> None:
         log: list[str] = []
         slots = Slots(1)
         job, workers = started(files(log, 2), slots=slots)
-        job.expire(DeadlineError())  # it has its slot
+        job.expire(DeadlineError("late"))  # it has its slot
         workers.run()
         waiting, _ = started(files(log, 1), slots=slots)
-        waiting.expire(DeadlineError())
+        waiting.expire(DeadlineError("late"))
         with pytest.raises(DeadlineError):
             await waiting.result
         workers.run()
-        job.expire(DeadlineError())  # it waits for its second file
+        job.expire(DeadlineError("late"))  # it waits for its second file
         workers.run()
         assert await job.result == "files"
         assert log == ["file"] * 2

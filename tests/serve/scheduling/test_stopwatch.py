@@ -44,6 +44,26 @@ def test_a_turn_without_a_run_is_decoding() -> None:
     assert stages(stopwatch) == {"queue": 0, "decode": 500, "run": 0, "encode": 0}
 
 
+def test_between_reading_a_file_and_a_run_is_preprocessing() -> None:
+    clock = Clock()
+    stopwatch = Stopwatch(clock)
+    stopwatch.start()
+    clock.now_s += 0.001  # the form
+    with stopwatch.decoding():
+        clock.now_s += 0.020
+    clock.now_s += 0.005
+    with stopwatch.running():
+        clock.now_s += 0.100
+    clock.now_s += 0.003
+    stopwatch.stop()
+    milliseconds = {name: round(1000 * s, 6) for name, s in stopwatch.stages_s.items()}
+    assert milliseconds == {
+        "queue": 0, "decode": 21, "preprocess": 5, "run": 100, "postprocess": 3
+    }  # fmt: skip
+    assert stages(stopwatch) == {"queue": 0, "decode": 26, "run": 100, "encode": 3}
+    assert stopwatch.turns_s == pytest.approx(0.129)
+
+
 def test_the_wait_for_a_slot_is_waiting_and_keeps_the_thread() -> None:
     clock = Clock()
     stopwatch = Stopwatch(clock)

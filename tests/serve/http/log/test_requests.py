@@ -1,22 +1,30 @@
 import asyncio
+import json
 import logging
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterable
 
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime.errors import ModelOutputError
+from serve.errors import REASON
 from serve.http.log.faults import format_fault
 from serve.http.log.handler import LogHandler
+from serve.http.log.notes import note_model, note_stages
 from serve.http.log.record import RequestRecord
-from serve.http.log.requests import RequestLog, stages_of
+from serve.http.log.requests import RequestLog
 
 SECRET = "s3cret-of-a-client"
 
 
 def call(
-    app: ASGIApp, *, headers: Iterable[tuple[str, str]] = (), messages: Iterable[Message] = ()
+    app: ASGIApp,
+    *,
+    headers: Iterable[tuple[str, str]] = (),
+    messages: Iterable[Message] = (),
+    last: Callable[[], Awaitable[Message]] | None = None,
 ) -> tuple[list[Message], RequestRecord]:
     """Return what the application answers, and the record of the request."""
     answers: list[Message] = []
@@ -24,7 +32,9 @@ def call(
     incoming = iter(messages)
 
     async def receive() -> Message:
-        return next(incoming, {"type": "http.disconnect"})
+        for message in incoming:
+            return message
+        return await last() if last else {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
         answers.append(message)
@@ -53,10 +63,8 @@ def answering(headers: Iterable[tuple[str, str]] = ()) -> ASGIApp:
     return app
 
 
-def test_a_record_counts_bytes_and_takes_stages_and_model_from_the_answer() -> None:
-    app = answering(
-        [("x-model", "m"), ("x-model-version", "3"), ("server-timing", "queue;dur=0.5, run;dur=2")]
-    )
+def test_a_record_counts_bytes_and_takes_the_model_from_the_answer() -> None:
+    app = answering([("x-model", "m"), ("x-model-version", "3")])
     body: list[Message] = [
         {"type": "http.request", "body": b"1234", "more_body": True},
         {"type": "http.request", "body": b"56"},
@@ -64,7 +72,7 @@ def test_a_record_counts_bytes_and_takes_stages_and_model_from_the_answer() -> N
     _, record = call(app, messages=body)
     assert (record.bytes_in, record.bytes_out, record.status) == (6, 5, 200)
     assert (record.model, record.version, record.left) == ("m", "3", False)
-    assert record.stages_ms == {"queue": 0.5, "run": 2.0}
+    assert record.stages_ms == {}
     assert record.route == "unknown"
     assert SECRET not in record.text() + record.json()
 
@@ -108,9 +116,9 @@ def test_a_fault_is_answered_and_told_without_its_message(
     assert (b"x-request-id", b"abc") in answers[0]["headers"]
     assert answers[1]["body"] == b'{"error":"internal error"}'
     lines: list[str] = []
-    for json in (False, True):
+    for is_json in (False, True):
         for fault in caplog.records:
-            LogHandler(lines.append, json=json).emit(fault)
+            LogHandler(lines.append, json=is_json).emit(fault)
     assert len(lines) == 2
     for line in lines:
         assert "request abc was not answered" in line
@@ -163,9 +171,89 @@ def test_a_long_chain_is_cut_and_a_circle_ends() -> None:
     assert format_fault(first).count("ValueError") == 2
 
 
-def test_stages() -> None:
-    assert stages_of("") == {}
-    assert stages_of("queue;dur=0.100, decode;dur=12") == {"queue": 0.1, "decode": 12.0}
+def test_notes_of_the_handlers_are_in_the_record() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        note_model(scope, "m", 7)
+        note_stages(scope, {"queue": 0.0005, "run": 0.002})
+        scope[REASON] = "queue"
+        await answering()(scope, receive, send)
+
+    _, record = call(app)
+    stages = dict(record.stages_ms)
+    assert stages.pop("receive") >= 0
+    assert stages.pop("write") >= 0
+    assert stages == {"queue": 0.5, "run": 2.0}
+    assert (record.model, record.version, record.reason) == ("m", "7", "queue")
+    assert " model=m/7 reason=queue id=" in record.text()
+
+
+def test_waiting_for_the_client_to_leave_is_no_receiving() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        note_stages(scope, {"run": 1.0})
+        await receive()
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    waited_s = 0.03
+
+    async def slow_to_leave() -> Message:
+        await asyncio.sleep(waited_s)
+        return {"type": "http.disconnect"}
+
+    _, record = call(app, messages=[{"type": "http.request", "body": b"1"}], last=slow_to_leave)
+    assert record.stages_ms["receive"] < 1000 * waited_s
+
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+@pytest.mark.parametrize(
+    ("text", "flags"),
+    [
+        (f"00-{TRACE}-{SPAN}-01", "01"),
+        (f"00-{TRACE}-{SPAN}-00", "00"),
+        (f"cc-{TRACE}-{SPAN}-03", "01"),
+        (f"cc-{TRACE}-{SPAN}-01-what-the-future-will-be", "01"),
+    ],
+)
+def test_a_trace_is_in_the_record_and_answered_with_a_span_of_its_own(
+    text: str, flags: str
+) -> None:
+    answers, record = call(answering(), headers=[("traceparent", text)])
+    assert record.trace is not None
+    assert (record.trace.id, record.trace.parent) == (TRACE, SPAN)
+    span = record.trace.span
+    assert re.fullmatch("[0-9a-f]{16}", span)
+    assert span != SPAN
+    response = dict(answers[0]["headers"])[b"traceresponse"].decode()
+    assert response == f"00-{TRACE}-{span}-{flags}"
+    assert f"trace={TRACE}" in record.text()
+    line = json.loads(record.json())
+    assert (line["trace_id"], line["parent_id"], line["span_id"]) == (TRACE, SPAN, span)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [("traceparent", "")],
+        [("traceparent", f"00-{TRACE}-{SPAN}-01-more")],  # version 00 has four fields
+        [("traceparent", f"ff-{TRACE}-{SPAN}-01")],
+        [("traceparent", f"00-{TRACE.upper()}-{SPAN}-01")],
+        [("traceparent", f"00-{'0' * 32}-{SPAN}-01")],
+        [("traceparent", f"00-{TRACE}-{'0' * 16}-01")],
+        [("traceparent", f"00-{TRACE}-{SPAN}")],
+        [("traceparent", f"00-{TRACE}-{SPAN}-01\n")],
+        [("traceparent", f"cc-{TRACE}-{SPAN}-01-{'a' * 300}")],
+        [("traceparent", f"00-{TRACE}-{SPAN}-01"), ("traceparent", f"00-{TRACE}-{SPAN}-01")],
+    ],
+)
+def test_an_invalid_trace_is_ignored(headers: list[tuple[str, str]]) -> None:
+    answers, record = call(answering(), headers=headers)
+    assert record.trace is None
+    assert [name for name, _ in answers[0]["headers"]] == [b"x-request-id"]
+    assert json.loads(record.json())["trace_id"] is None
 
 
 def test_scopes_other_than_http_pass() -> None:
