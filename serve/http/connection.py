@@ -81,6 +81,11 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         self._delivery: Delivery | None = None  # while the client has bytes to take
 
     @property
+    def sent_bytes(self) -> int:
+        """Return the bytes of the answers so far, with their heads."""
+        return self.wire.written_bytes
+
+    @property
     def unread(self) -> int:
         """Return the bytes received that the application has not taken."""
         if self.phase is Phase.HEAD:
@@ -114,6 +119,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         if self.phase is Phase.CLOSING:
             self._discard(nbytes)
             return
+        self.registry.received_bytes += nbytes
         self._inbox.add(bytes(self.registry.buffer[:nbytes]))
         self.advance()
 
@@ -314,6 +320,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
             headers = [*self.server_state.default_headers, (REQUEST_ID_FIELD, request_id.encode())]
             self.wire.write(encode_refusal(refusal, headers))
             if phase is not Phase.REQUEST:  # else the application logs it
+                self.registry.refusals[refusal.status] += 1
                 log_refusal(refusal.status, request_id)
         self._linger()
 
@@ -348,6 +355,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         self._enter(Phase.CLOSING)
         limit = self.limits.connections
         busy = Refusal(503, f"{limit} requests are in progress; allowed: {limit}", retry_s=1)
+        self.registry.refusals[busy.status] += 1
         self.wire.write(encode_refusal(busy, self.server_state.default_headers))
         self.close()
 

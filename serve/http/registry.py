@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Protocol
@@ -35,6 +36,10 @@ class Peer(Protocol):
     @property
     def unread(self) -> int:
         """Return the bytes received that the application has not taken."""
+
+    @property
+    def sent_bytes(self) -> int:
+        """Return the bytes of the answers so far."""
 
     def sweep(self, now: float) -> None:
         """End the connection if a deadline is over; measure `unwritten`."""
@@ -70,6 +75,10 @@ class Connections:
         self.limits = limits
         self.buffer = memoryview(bytearray(limits.read_bytes))  # shared: each read is copied out
         self.draining = False
+        self.opened = 0  # connections so far
+        self.received_bytes = 0  # of all connections so far
+        self.refusals: Counter[int] = Counter()  # answers of the connections themselves, by status
+        self._sent_bytes = 0  # of the connections that are gone
         self._peers: dict[Peer, None] = {}  # in the order of arrival
         self._sweeper: asyncio.TimerHandle | None = None
         self._crowded = False
@@ -78,6 +87,16 @@ class Connections:
     def in_progress(self) -> int:
         """Return the number of connections with a request that is not answered in full."""
         return sum(peer.phase not in (Phase.HEAD, Phase.IDLE) for peer in self._peers)
+
+    @property
+    def sent_bytes(self) -> int:
+        """Return the bytes of all answers so far, with their heads."""
+        return self._sent_bytes + sum(peer.sent_bytes for peer in self._peers)
+
+    def phases(self) -> dict[str, int]:
+        """Return the number of open connections by phase."""
+        counts = Counter(peer.phase for peer in self._peers)
+        return {phase.value: counts[phase] for phase in Phase}
 
     @property
     def unwritten_bytes(self) -> int:
@@ -108,6 +127,7 @@ class Connections:
     def add(self, peer: Peer) -> None:
         """Take a new connection; the oldest idle ones are closed if there are too many."""
         self._peers[peer] = None
+        self.opened += 1
         if self._sweeper is None:
             self._schedule()
         if len(self._peers) > self.limits.connections:
@@ -115,7 +135,9 @@ class Connections:
 
     def discard(self, peer: Peer) -> None:
         """Forget a connection that is lost."""
-        self._peers.pop(peer, None)
+        if peer in self._peers:
+            del self._peers[peer]
+            self._sent_bytes += peer.sent_bytes
         if not self._peers and self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -67,6 +68,7 @@ class Jobs:
         self._stop = stop
         self._ids = JobIds()
         self._running: dict[str, _Running] = {}
+        self.ended: Counter[str] = Counter()  # by state: done, failed, cancelled
         self._unfetched: set[str] = set()  # ids of those that ended in the last FETCH_S
 
     async def check_room(self, client: str, body_bytes: int, key: str | None) -> None:
@@ -181,6 +183,11 @@ class Jobs:
         """Return the number of jobs that wait or run."""
         return len(self._running)
 
+    @property
+    def running(self) -> int:
+        """Return the number of jobs whose work has begun."""
+        return sum(running.has_begun for running in self._running.values())
+
     def is_busy(self) -> bool:
         """Return whether a job waits or runs, or ended so lately that its client will still ask."""
         return bool(self._running or self._unfetched)
@@ -209,6 +216,7 @@ class Jobs:
         finally:
             self._running.pop(job_id, None)
             if not has_answer:
+                self.ended["cancelled"] += 1
                 await self.store.remove(job_id)
 
     async def _answer(self, job_id: str, place: Place, work: Work) -> Answer:
@@ -235,6 +243,7 @@ class Jobs:
         except OverloadedError as error:
             full = _error_answer(UnavailableError(str(error), reason=error.reason))
             await self.store.finish(job_id, full, now_s=time.time())
+        self.ended["failed" if answer.status >= 400 else "done"] += 1
         self._unfetched.add(job_id)
         asyncio.get_running_loop().call_later(FETCH_S, self._unfetched.discard, job_id)
 

@@ -65,6 +65,7 @@ class Eviction:
                 return False
             slot.state, slot.load = ModelState.UNLOADED, Future()
             self.count += 1
+            slot.evictions += 1
         # onnxruntime's memory is freed with the last reference, and stays in glibc's heap
         gc.collect()
         release_free_memory()

@@ -139,6 +139,7 @@ class ModelRepository(Mapping[str, Model]):
             if slot.load is not load:  # it was withdrawn meanwhile
                 return
             slot.state, slot.used_s = ModelState.READY, time.monotonic()
+            slot.loads += 1
             if not load.done():
                 load.set_result(model)
         status = self._status(slot)

@@ -18,3 +18,5 @@ class Slot:
     load: Future[Model] = field(default_factory=Future)
     users: int = 0  # running requests that have the model
     used_s: float = 0.0  # when it was last asked for, on the monotonic clock
+    loads: int = 0  # that ended well, since the start
+    evictions: int = 0  # since the start

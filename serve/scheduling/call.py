@@ -56,6 +56,7 @@ class Call:
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
     run_slots: RunSlots | None = None  # None: the whole request has a slot
     run_room: RunRoom = any_room
+    running: Callable[[str, Feeds], None] = lambda model_id, feeds: None  # called before each run
     loans: ExitStack = field(default_factory=ExitStack)  # of the models that the request has
 
     def bind(self, model: Model) -> Model:
@@ -85,6 +86,7 @@ class Call:
             self.run_room(model_id, feeds, self.cancellation),
             self.stopwatch.running(),
         ):
+            self.running(model_id, feeds)
             yield
 
     @contextmanager

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect
 
 from runtime.engine.resources import cpu_count
+from runtime.engine.session import Feeds
 from runtime.errors import UnavailableError
 from serve.errors import DeadlineError, OverloadedError
 from serve.scheduling.arrivals import Arrivals
@@ -18,6 +19,7 @@ from serve.scheduling.call import Call, RunRoom, RunSlots, any_room
 from serve.scheduling.job import Job, Turns
 from serve.scheduling.service_times import ServiceTimes
 from serve.scheduling.slots import Slots
+from serve.scheduling.stopwatch import Stopwatch
 from serve.scheduling.workers import Workers
 
 T = TypeVar("T")
@@ -78,6 +80,8 @@ class Scheduler:
         first_s: Callable[[str], float | None] = lambda _: None,
         run_room: RunRoom = any_room,
         cpus: int | None = None,
+        ended: Callable[[str, Stopwatch], None] = lambda model, stopwatch: None,
+        running: Callable[[str, Feeds], None] = lambda model, feeds: None,
     ) -> None:
         """Start the threads.
 
@@ -87,11 +91,14 @@ class Scheduler:
                 nothing is known.
             run_room: makes room in memory for each run.
             cpus: slots; None for the CPUs that this process may use.
+            ended: called with the model and the stopwatch of each request that ended well.
+            running: called in worker threads with the model and the feeds of each run.
         """
         count = cpus or cpu_count()
         self._limits = limits
         self._first_s = first_s
         self._run_room = run_room
+        self._ended, self._running = ended, running
         self._times = ServiceTimes()
         self._compute = _pool(count, "slipway")
         self._media = _pool(
@@ -187,7 +194,18 @@ class Scheduler:
                 watch.cancel()
             self._forget(job)
         self._times.observe(place.kind, job.turn_s)
+        self._ended(place.model, job.call.stopwatch)
         return result, job.call
+
+    def waiting(self, model: str) -> tuple[int, float]:
+        """Return the requests that wait for a model, and the seconds of work in them; no jobs."""
+        slots = (self._compute.slots, self._media.slots)
+        return sum(s.waiting(model) for s in slots), sum(s.waiting_s(model) for s in slots)
+
+    @property
+    def running(self) -> tuple[int, int]:
+        """Return the slots that are taken, and how many there are."""
+        return self._compute.slots.running, self._compute.slots.count
 
     def close(self) -> None:
         """End the threads; one that still runs ends with the process."""
@@ -248,7 +266,11 @@ class Scheduler:
 
     def _start(self, pool: Pool, place: Place, work: Callable[[Call], Turns[T]]) -> Job[T]:
         run_slots = RunSlots(self._compute.slots, self._times, place.model, place.background)
-        call = Call(run_slots=run_slots if place.media else None, run_room=self._run_room)
+        call = Call(
+            run_slots=run_slots if place.media else None,
+            run_room=self._run_room,
+            running=self._running,
+        )
         turn_s = self._expected_s(place.model, place.kind)
 
         def check_turns(turns: int) -> None:

@@ -119,6 +119,11 @@ class Slots:
         with self._lock:
             return self._queue.waiting_s(model)
 
+    @property
+    def running(self) -> int:
+        """Return the number of slots that are taken."""
+        return len(self._running)
+
     def _grant(self) -> list[Ticket]:
         """Give the free slots to the tickets whose turn it is."""
         granted = []

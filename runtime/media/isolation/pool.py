@@ -213,6 +213,16 @@ class IsolatedDecoders:
                 raise DecodeError(f"the file cannot be decoded: {error}") from None
         _check_end(reply)
 
+    @property
+    def started(self) -> int:
+        """Return how many processes were started so far."""
+        return self._workers.started
+
+    @property
+    def killed(self) -> int:
+        """Return how many of them ended over a file, with their request, or from outside."""
+        return self._workers.killed
+
     def close(self) -> None:
         """Kill the idle workers now, and each busy one as soon as its request ends."""
         self._workers.close()

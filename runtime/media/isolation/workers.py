@@ -23,6 +23,8 @@ class Workers:
         self._timer: threading.Timer | None = None  # runs while a worker is idle
         self._lock = threading.Lock()
         self._closed = False
+        self.started = 0  # processes so far
+        self.killed = 0  # of them, over a file or from outside
 
     @contextmanager
     def place(self, cancellation: Cancellation, *, wait_s: float) -> Iterator[None]:
@@ -64,13 +66,15 @@ class Workers:
         """
         if fresh:
             self._end_idle(0.0)
-        worker = self._pop_idle() or self._start()
+        worker = self._pop_idle() or self._start_one()
         try:
             with cancellation.stopping(worker.stop):
                 worker.wait_until_ready()
                 yield worker
         except BaseException:
             worker.kill()
+            with self._lock:
+                self.killed += 1
             raise
         self._take_back(worker)
 
@@ -79,6 +83,11 @@ class Workers:
         with self._lock:
             self._closed = True
         self._end_idle(0.0)
+
+    def _start_one(self) -> WorkerProcess:
+        with self._lock:
+            self.started += 1
+        return self._start()
 
     def _take_back(self, worker: WorkerProcess) -> None:
         with self._lock:
