@@ -45,7 +45,8 @@ def compare_detections(
         source_width=width,
     )
     try:
-        expected = postprocess(tensors.tensors(), context).to_json()["detections"]
+        result: dict[str, Any] = dict(postprocess(tensors.tensors(), context).to_json())
+        expected = result["detections"]
         actual = reply.json()["result"]["detections"]
         labels, expected_labels = ([item["label"] for item in d] for d in (actual, expected))
         if labels != expected_labels:

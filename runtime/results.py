@@ -3,8 +3,8 @@
 `to_json` returns plain Python values, as the server and `--json` answer them.
 """
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Annotated, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,80 @@ from numpy.typing import NDArray
 SILENT = "the sound is silent: the answer of the model means nothing"
 SYNTHETIC_TRAINING = "trained on synthetic data, not a medical device"  # weights of that origin
 DEGENERATE = "the mask is nearly constant: the model found no foreground"
+
+
+class ClassificationJson(TypedDict):
+    """The class of one input, and the probability of each."""
+
+    label: Annotated[str, "the most probable class"]
+    confidence: Annotated[float, "its probability, 0 to 1"]
+    probabilities: Annotated[dict[str, float], "by class, the most probable first"]
+
+
+class OptionalClassificationJson(TypedDict):
+    """The class of one input; null, and no probabilities, if there is nothing to classify."""
+
+    label: str | None
+    confidence: float | None
+    probabilities: dict[str, float]
+
+
+class EmbeddingJson(TypedDict):
+    """An embedding, which compares with those of the same digest."""
+
+    model: str
+    version: int
+    digest: str
+    dimensions: int
+    embedding: Annotated[list[float], "a vector of length 1"]
+
+
+class AlphaJson(TypedDict):
+    """The mask of the foreground in numbers; `/v1/background` answers the picture."""
+
+    height: int
+    width: int
+    foreground_fraction: float
+    raw_minimum: float
+    raw_maximum: float
+    degenerate: Annotated[bool, "the mask is nearly constant: the model found no foreground"]
+
+
+class BoxJson(TypedDict):
+    """A rectangle in px of the upright picture."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+class DetectionJson(TypedDict):
+    """A box that was found."""
+
+    label: str
+    score: Annotated[float, "0 to 1"]
+    box: BoxJson
+    keypoints: NotRequired[Annotated[list[list[float]], "x and y of each point, in px"]]
+
+
+class DetectionsJson(TypedDict):
+    """The boxes in one image, best first."""
+
+    detections: list[DetectionJson]
+
+
+class ProvenanceJson(TypedDict):
+    """The artifact that computed an answer."""
+
+    model: str
+    version: int
+    digest: Annotated[str, "embeddings compare only if their digests are equal"]
+    variant: Annotated[str, "the file that ran: int8, int8-7bit, float or fp16"]
+    weights_origin: Annotated[
+        str, "pretrained; seeded: untrained, the result means nothing; synthetic; none: no model"
+    ]
+    weights: Annotated[str, "deprecated: the former name of weights_origin"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +107,7 @@ class Classification:
         """Return the probability of the most probable class, in [0, 1]."""
         return float(self.probabilities.max())
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ClassificationJson:
         """Return `label`, `confidence` and `probabilities` by label, most probable first."""
         order = np.argsort(-self.probabilities, kind="stable")
         return {
@@ -43,11 +117,16 @@ class Classification:
         }
 
 
-def classification_json(result: Classification | None) -> dict[str, Any]:
+def classification_json(result: Classification | None) -> OptionalClassificationJson:
     """Return the JSON of a classification; for None the label is null and no class is listed."""
     if result is None:
         return {"label": None, "confidence": None, "probabilities": {}}
-    return result.to_json()
+    content = result.to_json()
+    return {
+        "label": content["label"],
+        "confidence": content["confidence"],
+        "probabilities": content["probabilities"],
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +142,7 @@ class Embedding:
     values: NDArray[np.float32]  # (D,), L2 norm 1
     media_warnings: tuple[str, ...] = ()  # about the file that was embedded
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> EmbeddingJson:
         """Return `model`, `version`, `digest`, `dimensions` and `embedding`, a list of D floats."""
         return {
             "model": self.model,
@@ -88,7 +167,7 @@ class Alpha:
         """Return True if the network's mask is nearly constant: stretched, it is noise."""
         return self.raw_maximum - self.raw_minimum < 0.1
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> AlphaJson:
         """Return the size and a summary; the pixels are sent as an image."""
         height, width = self.values.shape
         return {
@@ -112,20 +191,22 @@ class Detections:
     keypoints: NDArray[np.float32] | None  # (M, P, 2) x, y in source px; may lie outside the image
     media_warnings: tuple[str, ...] = ()  # about the file of the image
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> DetectionsJson:
         """Return `detections`: a list of `label`, `score`, `box` and, if present, `keypoints`."""
-        detections = [
-            {
-                "label": self.labels[kind],
-                "score": float(score),
-                "box": dict(zip(("x1", "y1", "x2", "y2"), box.tolist(), strict=True)),
-            }
+        detections: list[DetectionJson] = [
+            {"label": self.labels[kind], "score": float(score), "box": box_json(box)}
             for kind, score, box in zip(self.classes, self.scores, self.boxes_xyxy, strict=True)
         ]
         if self.keypoints is not None:
             for detection, points in zip(detections, self.keypoints, strict=True):
                 detection["keypoints"] = points.tolist()
         return {"detections": detections}
+
+
+def box_json(box_xyxy: NDArray[np.float32]) -> BoxJson:
+    """Return the corners of a box, (4,) px, by name."""
+    x1, y1, x2, y2 = box_xyxy.tolist()
+    return {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
 
 
 Result = Classification | Embedding | Alpha | Detections
@@ -141,9 +222,16 @@ class Provenance:
     variant: str  # the file that ran: "int8", "int8-7bit" or "float"
     weights_origin: str  # "pretrained", "seeded" or "synthetic"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ProvenanceJson:
         """Return the fields by name; the deprecated `weights` too."""
-        return {**asdict(self), "weights": self.weights_origin}
+        return {
+            "model": self.model,
+            "version": self.version,
+            "digest": self.digest,
+            "variant": self.variant,
+            "weights_origin": self.weights_origin,
+            "weights": self.weights_origin,
+        }
 
 
 def is_finite(result: Result) -> bool:

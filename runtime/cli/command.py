@@ -1,7 +1,7 @@
 """The parts of a command: its options, its answer to one file, and formats that commands share."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ class Answer:
     """The answer to one file, as JSON, as text and as a picture."""
 
     provenance: Provenance
-    result: dict[str, Any]  # equals the `result` of the server's answer
+    result: Mapping[str, Any]  # equals the `result` of the server's answer
     lines: tuple[str, ...]  # for people: the first follows the file's name
     warnings: tuple[str, ...] = ()
     picture: Callable[[], Image] | None = None  # None: the answer cannot be drawn

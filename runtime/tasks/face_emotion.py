@@ -7,7 +7,7 @@ and the result says so.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 import numpy as np
 
@@ -16,12 +16,33 @@ from runtime.errors import InputError
 from runtime.media.images.decode import Photo
 from runtime.model import Model
 from runtime.predict.prepare import load_image
-from runtime.results import Classification, classification_json
+from runtime.results import (
+    BoxJson,
+    Classification,
+    OptionalClassificationJson,
+    ProvenanceJson,
+    box_json,
+    classification_json,
+)
 from runtime.tasks.augmentation import VIEWS, Tta
 from runtime.tasks.ensemble import Ensemble
-from runtime.tasks.faces import FaceBoxes, Rectangle, detect_faces, order_by_area, square_around
+from runtime.tasks.faces import (
+    FaceBoxes,
+    Rectangle,
+    RectangleJson,
+    detect_faces,
+    order_by_area,
+    square_around,
+)
 from runtime.tasks.soft_voting import weighted_mean
-from runtime.tasks.votes import FaceRegion, ImageFaces, MemberVote, collect_votes, votes_cast
+from runtime.tasks.votes import (
+    FaceRegion,
+    ImageFaces,
+    MemberVote,
+    Status,
+    collect_votes,
+    votes_cast,
+)
 
 Faces = Literal["largest", "all"]
 Crop = Literal["auto", "none"]
@@ -32,6 +53,40 @@ MOST_FACES = 64
 # YuNet's box in the median, and up to 1.2 times. Of 173 faces mini-XCEPTION gets 106 right with
 # this margin, 107 on CK+'s own crops, and 101 with half the margin.
 MARGIN = 0.1
+MARGINS = (0.0, 1.0)
+
+
+class MemberJson(TypedDict):
+    """The vote of a model on a face; without a vote the class is absent."""
+
+    model: str
+    status: Status
+    weight: float
+    share: Annotated[float, "of the weights of all votes on this face"]
+    label: NotRequired[str]
+    confidence: NotRequired[float]
+    probabilities: NotRequired[dict[str, float]]
+
+
+class FaceJson(OptionalClassificationJson):
+    """A face, its emotion and the votes on it."""
+
+    box: Annotated[BoxJson | None, "of the detector; null: the whole picture"]
+    score: float | None
+    crop: Annotated[RectangleJson, "the part that classifiers see"]
+    members: list[MemberJson]
+
+
+class FaceEmotionJson(OptionalClassificationJson):
+    """The emotion of the largest face, and of all that were asked for."""
+
+    face_found: Annotated[bool, "false: the whole picture was classified"]
+    found_by: str | None
+    faces_found: int
+    faces: list[FaceJson]
+    models: list[ProvenanceJson]
+    left_out: Annotated[dict[str, str], "why a named model has no vote, by its id"]
+    tta: Tta
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +105,7 @@ class Options:
         Raises:
             InputError: naming the option and the range allowed.
         """
-        if not 0 <= self.margin <= 1:
+        if not MARGINS[0] <= self.margin <= MARGINS[1]:
             raise InputError(f"margin is {self.margin:g}; allowed: 0 to 1, of the face's side")
 
 
@@ -62,14 +117,12 @@ class FaceResult:
     emotion: Classification | None  # None: every member abstained
     votes: tuple[MemberVote, ...]  # one per member of the ensemble, in its order
 
-    def to_json(self, labels: tuple[str, ...]) -> dict[str, Any]:
+    def to_json(self, labels: tuple[str, ...]) -> FaceJson:
         """Return `box`, `score`, `crop`, the fields of the emotion, and `members`."""
         box = self.region.box_xyxy
-        names = ("x1", "y1", "x2", "y2")
-        corners = None if box is None else dict(zip(names, box.tolist(), strict=True))
         total = sum(vote.weight for vote in votes_cast(self.votes))
         return {
-            "box": corners,
+            "box": None if box is None else box_json(box),
             "score": self.region.score,
             "crop": self.region.crop.to_json(),
             **classification_json(self.emotion),
@@ -107,7 +160,7 @@ class FaceEmotion:
             f"{MOST_FACES} of {self.faces_found} faces are answered, the largest",
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> FaceEmotionJson:
         """Return the emotion of the largest face, then all `faces` and the `models` that ran."""
         return {
             **classification_json(self.faces[0].emotion),
@@ -218,9 +271,9 @@ def _models_used(
     return tuple(model for model_id, model in models.items() if model_id in used)
 
 
-def _member_json(member: MemberVote, total: float, labels: tuple[str, ...]) -> dict[str, Any]:
+def _member_json(member: MemberVote, total: float, labels: tuple[str, ...]) -> MemberJson:
     vote = member.vote
-    fields = {
+    fields: MemberJson = {
         "model": member.model,
         "status": member.status,
         "weight": member.weight,

@@ -1,6 +1,7 @@
 """Faces of an image: a detector's boxes, and the square that a classifier sees of each."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,15 @@ class FaceBoxes:
     class_scores: Floats  # (M, K)
 
 
+class RectangleJson(TypedDict):
+    """A part of a picture in whole px; `x2` and `y2` are the first px outside."""
+
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+
+
 @dataclass(frozen=True, slots=True)
 class Rectangle:
     """A part of an image in whole px; `right` and `bottom` are the first px outside."""
@@ -39,7 +49,7 @@ class Rectangle:
         """Return this part of an (H, W, 3) image, as a view."""
         return image[self.top : self.bottom, self.left : self.right]
 
-    def to_json(self) -> dict[str, int]:
+    def to_json(self) -> RectangleJson:
         """Return the corners in px of the image."""
         return {"x1": self.left, "y1": self.top, "x2": self.right, "y2": self.bottom}
 

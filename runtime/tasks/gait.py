@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,47 @@ from runtime.errors import InputError
 from runtime.media.video.sample import SampledFrames
 from runtime.model import Model
 from runtime.predict.prepare import Bounds, Condition
-from runtime.results import Classification, Embedding
+from runtime.results import Classification, ClassificationJson, Embedding
 
 _PROBES = 2  # conditions that a text model embeds, to check that its embeddings fit the video model
+
+
+ReadAs = Literal["nothing", "name", "text"]
+
+
+class TextModelJson(TypedDict):
+    """The model that embedded a condition."""
+
+    model: str
+    version: int
+    digest: str
+
+
+class ConditionJson(TypedDict):
+    """A person's condition, as the client wrote it and as the model took it."""
+
+    given: str | None
+    read_as: ReadAs
+    name: Annotated[str | None, "of the condition that the model knows"]
+    text_model: Annotated[TextModelJson | None, "that embedded free text"]
+
+
+class FramesJson(TypedDict):
+    """The frames of a clip that the model received."""
+
+    indices: list[int]
+    times_s: Annotated[list[float], "seconds from the first frame"]
+    clip_frames: int
+    sought: Annotated[bool, "the decoder skipped the frames between them"]
+
+
+class GaitJson(ClassificationJson):
+    """How a person walks."""
+
+    predicted_class: Annotated[str, "as `label`"]
+    condition: str | None
+    condition_read: ConditionJson
+    frames: FramesJson
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +60,20 @@ class ConditionReading:
     """A person's condition, as the caller wrote it and as the model took it."""
 
     text: str | None = None  # of the caller; None: no condition
-    read_as: Literal["nothing", "name", "text"] = "nothing"
+    read_as: ReadAs = "nothing"
     name: str | None = None  # of the known condition, if it is one
     text_model: Model | None = None  # that embedded the text, if it is no known condition
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ConditionJson:
         """Return `given`, `read_as`, `name`, and `model`, `version`, `digest` of `text_model`."""
         manifest = self.text_model.manifest if self.text_model else None
-        model = manifest and {
-            "model": manifest.id,
-            "version": manifest.version,
-            "digest": manifest.digest,
-        }
+        model: TextModelJson | None = None
+        if manifest is not None:
+            model = {
+                "model": manifest.id,
+                "version": manifest.version,
+                "digest": manifest.digest,
+            }
         return {
             "given": self.text,
             "read_as": self.read_as,
@@ -50,7 +90,7 @@ class Gait:
     condition: ConditionReading
     frames: SampledFrames  # the model's input, at its size
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> GaitJson:
         """Return `predicted_class`, the fields of a classification, `condition` and `frames`.
 
         `condition` is the known name or the caller's text, null without a condition;

@@ -6,7 +6,7 @@ Embeddings that the caller kept from earlier answers take the place of images.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from runtime.errors import InputError, TooLargeError
 from runtime.media.images.decode import Photo
 from runtime.model import Model
 from runtime.predict.prepare import Bounds
-from runtime.results import Embedding
+from runtime.results import Embedding, EmbeddingJson
 
 UNCALIBRATED = "the model has no similarity scale: compare cosines with each other, not a limit"
 # Limits of an embedding that a caller sends back. JSON keeps float32 exactly.
@@ -28,6 +28,37 @@ _MOST_BYTES = 32 * _MOST_NUMBERS  # of its JSON
 _MOST_MARKS = {b"{": 64, b"[": 64, b'"': 4096, b",": _MOST_NUMBERS + 4096}
 
 
+class ComparisonJson(TypedDict):
+    """The similarity of two images."""
+
+    cosine: Annotated[float, "-1 to 1"]
+    score: Annotated[float | None, "0 to 1; null: the model was converted without labelled pairs"]
+
+
+class ComparisonErrorJson(TypedDict):
+    """The reason why an image cannot be compared."""
+
+    error: str
+    status: int | None
+
+
+class EmbeddingsJson(TypedDict):
+    """The embeddings of all images; null for one that cannot be compared."""
+
+    first: EmbeddingJson
+    others: list[EmbeddingJson | None]
+
+
+class SimilarityJson(ComparisonJson):
+    """The similarity of one image to the others, the best of them first of all."""
+
+    calibration: Annotated[str, "the digest of the labelled pairs, or uncalibrated"]
+    note: NotRequired[str]
+    best: NotRequired[Annotated[int, "index of the most similar, if there are several"]]
+    compared: NotRequired[list[ComparisonJson | ComparisonErrorJson]]
+    embeddings: NotRequired[EmbeddingsJson]
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """The similarity of two images."""
@@ -35,7 +66,7 @@ class Comparison:
     cosine: float  # in [-1, 1]
     score: float | None  # in [0, 1]; None where the model is not calibrated
 
-    def to_json(self) -> dict[str, float | None]:
+    def to_json(self) -> ComparisonJson:
         """Return `cosine` and `score`."""
         return {"cosine": self.cosine, "score": self.score}
 
@@ -60,7 +91,7 @@ class Similarity:
         """Return the index of the most similar of the others."""
         return int(np.argmax([comparison.cosine for comparison in self.compared]))
 
-    def to_json(self, *, embeddings: bool = False) -> dict[str, Any]:
+    def to_json(self, *, embeddings: bool = False) -> SimilarityJson:
         """Return `score`, `cosine` and `calibration`, of the best if there are several others.
 
         With several others, `best` is the index of the most similar one and `compared` lists the
@@ -69,12 +100,19 @@ class Similarity:
         Args:
             embeddings: add the embedding of the first image and a list of the others'.
         """
-        answer: dict[str, Any] = {**self.compared[self.best].to_json(), **_calibration(self.scale)}
+        best = self.compared[self.best]
+        answer: SimilarityJson = {
+            "cosine": best.cosine,
+            "score": best.score,
+            "calibration": "uncalibrated" if self.scale is None else self.scale.pairs,
+        }
+        if self.scale is None:
+            answer["note"] = UNCALIBRATED
         if len(self.compared) > 1:
             answer["best"] = self.best
             answer["compared"] = [comparison.to_json() for comparison in self.compared]
         if embeddings:
-            others = [embedding.to_json() for embedding in self.others]
+            others: list[EmbeddingJson | None] = [one.to_json() for one in self.others]
             answer["embeddings"] = {"first": self.first.to_json(), "others": others}
         return answer
 
@@ -209,9 +247,3 @@ def _check_embedding(embedding: Embedding, model: Model) -> Embedding:
 def _format_source(embedding: Embedding) -> str:
     digest = embedding.digest[:64]  # a caller may send any length
     return f"{embedding.model[:64]}, version {str(embedding.version)[:64]}, digest {digest}"
-
-
-def _calibration(scale: SimilarityScale | None) -> dict[str, str]:
-    if scale is None:
-        return {"calibration": "uncalibrated", "note": UNCALIBRATED}
-    return {"calibration": scale.pairs}

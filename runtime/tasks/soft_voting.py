@@ -18,7 +18,7 @@ ALLOWED = "model:weight of each member, separated by commas, as in one:0.6,other
 _ROUNDING = 1e-6
 _LONGEST_QUOTE = 80  # characters of an option that a message repeats
 _MOST_MEMBERS = 16
-_LONGEST_TEXT = 2048  # characters of 16 members, with blanks
+LONGEST_TEXT = 2048  # characters of 16 members, with blanks
 _ENTRY = re.compile(r"\s*([a-z][a-z0-9_-]{0,63})\s*(?::\s*([0-9]{1,4}(?:\.[0-9]{1,9})?)\s*)?")
 
 
@@ -86,8 +86,8 @@ def parse_weights(text: str) -> Weights:
         InputError: the text has another form, names a member twice or has more than 16 members.
         TooLargeError: it is longer than 16 members need.
     """
-    if len(text) > _LONGEST_TEXT:
-        raise TooLargeError(f"weights have {len(text)} characters; allowed: {_LONGEST_TEXT}")
+    if len(text) > LONGEST_TEXT:
+        raise TooLargeError(f"weights have {len(text)} characters; allowed: {LONGEST_TEXT}")
     entries = [_ENTRY.fullmatch(entry) for entry in text.split(",")]
     weights = [(match[1], float(match[2] or 1)) for match in entries if match]
     quote = repr(text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}...")

@@ -3,7 +3,6 @@
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,10 +14,30 @@ from runtime.media.audio.silence import is_silent
 from runtime.media.audio.windows import AudioWindow, cut_windows
 from runtime.model import Model
 from runtime.predict.prepare import LONGEST_RUN_S, Bounds, Prepared
-from runtime.results import Classification, classification_json
+from runtime.results import (
+    Classification,
+    OptionalClassificationJson,
+    classification_json,
+)
 
 WINDOW_S = (1.0, LONGEST_RUN_S)  # a shorter window holds too little speech
 _SHORTEST_S = 1.0  # of the last window
+
+
+class WindowJson(OptionalClassificationJson):
+    """The emotion in one window of a recording, in seconds."""
+
+    start_s: float
+    end_s: float
+    silent: bool
+
+
+class VoiceEmotionJson(OptionalClassificationJson):
+    """The emotion of a recording; silence has none."""
+
+    silent: bool
+    duration_s: float
+    windows: list[WindowJson]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +75,14 @@ class Window:
         """Return the length in seconds."""
         return self.end_s - self.start_s
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> WindowJson:
         """Return `start_s`, `end_s`, `silent`, and the fields of a classification."""
-        times = {"start_s": self.start_s, "end_s": self.end_s}
-        return {**times, "silent": self.emotion is None, **classification_json(self.emotion)}
+        return {
+            "start_s": self.start_s,
+            "end_s": self.end_s,
+            "silent": self.emotion is None,
+            **classification_json(self.emotion),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +111,7 @@ class VoiceEmotion:
         mean = np.average(np.stack(rows), axis=0, weights=weights).astype(np.float32)
         return Classification(self.labels, mean)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> VoiceEmotionJson:
         """Return the overall classification, `silent`, `duration_s` and `windows`.
 
         A silent recording has a null label.

@@ -2,19 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 from starlette.responses import Response
 
 from runtime import Model
 from runtime.artifact.manifest import Manifest
 from runtime.artifact.schema import to_json
-from runtime.results import SYNTHETIC_TRAINING, Provenance
+from runtime.results import SYNTHETIC_TRAINING, Provenance, ProvenanceJson
 from serve.errors import json_response
 
 SEEDED_WARNING = "weights are seeded: untrained, the result means nothing"
 SYNTHETIC_WARNING = f"weights are synthetic: {SYNTHETIC_TRAINING}"
 SYNTHETIC = "verified on synthetic inputs only"
+
+
+class AnswerJson(ProvenanceJson):
+    """What each answer has beside its result."""
+
+    warnings: Annotated[list[str], "sentences about the weights, the result, or the file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,10 @@ class AnswerProvenance(Provenance):
             "X-Model-Weights": self.weights_origin,
         }
         return {**headers, "X-Warnings": "; ".join(self.warnings)} if self.warnings else headers
+
+    def to_json(self) -> AnswerJson:
+        """Return the fields by name, and the warnings."""
+        return {**Provenance.to_json(self), "warnings": list(self.warnings)}
 
     @classmethod
     def of(cls, provenance: Provenance, warnings: Sequence[str] = ()) -> "AnswerProvenance":

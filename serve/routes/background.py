@@ -3,7 +3,6 @@
 Its files, options and answer: serve/API.md.
 """
 
-from collections.abc import Mapping
 from typing import get_args
 
 from runtime import Model
@@ -23,21 +22,53 @@ from serve.repository.models import find_model
 from serve.repository.provenance import AnswerProvenance, provenance_of
 from serve.routes.endpoint import ImageReply, RequestContext
 from serve.settings import Settings
-from serve.text.integers import parse_integer
 from serve.text.messages import repr_truncated
 from serve.uploads.form import Form
-from serve.uploads.options import Options, choice, flag
+from serve.uploads.options import Choice, Integer, Options, Text, flag
 
-OPTIONS = ("color", "format", "method", "max_side", "refine", "clean")
+COLOR = Text(
+    name="color",
+    example="3366ff",
+    help="`#rrggbb` or `#rgb` behind the foreground; without it and without a picture, "
+    "transparency",
+)
+FORMAT: Choice[Format] = Choice(
+    name="format",
+    values={**{word: word for word in get_args(Format)}, "jpg": "jpeg"},
+    default="png",
+    help="`webp`; `jpeg` with a colour or picture behind",
+)
+METHOD: Choice[task.Method] = Choice(
+    name="method",
+    values={word: word for word in get_args(task.Method)},
+    default="auto",
+    help="`model`; `grabcut`; `auto` uses GrabCut if the model is absent or its mask nearly "
+    "constant",
+)
+MAX_SIDE = Integer(
+    name="max_side",
+    default=lambda settings: settings.background_max_side_px,
+    least=task.SIDES_PX[0],
+    most=lambda settings: settings.background_side_limit_px,
+    unit="px",
+    help="longer side, in px, of the image that edges and colours are fitted in",
+)
+REFINE = flag(
+    "refine", default=True, help="`false`: scale the mask up without fitting its edges to the image"
+)
+CLEAN = flag(
+    "clean",
+    default=True,
+    help="`false`: half-transparent pixels keep the colour of the old background",
+)
+OPTIONS = (COLOR, FORMAT, METHOD, MAX_SIDE, REFINE, CLEAN)
 FORM = Form(("image", "background"), OPTIONS, least=0, pixel_bytes=19)
-FORMATS: Mapping[str, Format] = {**{word: word for word in get_args(Format)}, "jpg": "jpeg"}
-METHODS: Mapping[str, task.Method] = {word: word for word in get_args(task.Method)}
 
 
 def background(context: RequestContext) -> ImageReply:
     """Answer with the image cut out by the route's model, or by GrabCut in its place."""
     options = context.upload.options
-    file_format = choice(options, "format", FORMATS, "png")
+    file_format = FORMAT.read(options)
     backdrop, backdrop_warnings = _backdrop(context, _colour(options))
     if file_format == "jpeg" and is_transparent(backdrop):
         raise InputError(
@@ -74,10 +105,10 @@ def _provenance(
 
 def _task_options(options: Options, settings: Settings) -> task.Options:
     return task.Options(
-        method=choice(options, "method", METHODS, "auto"),
-        max_side_px=_max_side(options, settings),
-        refine=flag(options, "refine", default=True),
-        clean=flag(options, "clean", default=True),
+        method=METHOD.read(options),
+        max_side_px=MAX_SIDE.read(options, settings),
+        refine=REFINE.read(options),
+        clean=CLEAN.read(options),
         max_pixels=settings.max_pixels,
     )
 
@@ -105,14 +136,3 @@ def _backdrop(context: RequestContext, colour: Colour | None) -> tuple[Backdrop,
             context.upload.files[1], max_pixels=context.settings.max_pixels, with_alpha=True
         )
     return task.backdrop_of(photo), tuple(f"background: {text}" for text in photo.warnings)
-
-
-def _max_side(options: Options, settings: Settings) -> int:
-    if "max_side" not in options:
-        return settings.background_max_side_px
-    most = settings.background_side_limit_px
-    side = parse_integer(options["max_side"], task.SIDES_PX[0], most)
-    if side is None:
-        value = repr_truncated(options["max_side"])
-        raise InputError(f"max_side is {value}; allowed: {task.SIDES_PX[0]} to {most} px")
-    return side

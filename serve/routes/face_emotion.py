@@ -3,27 +3,60 @@
 Its files, options and answer: serve/API.md.
 """
 
-from collections.abc import Mapping
 from typing import get_args
 
 from runtime.errors import InputError
 from runtime.tasks import face_emotion as task
 from runtime.tasks.augmentation import Tta
 from runtime.tasks.ensemble import Ensemble, build_ensemble
-from runtime.tasks.soft_voting import parse_weights
+from runtime.tasks.soft_voting import LONGEST_TEXT, parse_weights
 from serve.repository.provenance import joint_provenance
 from serve.repository.task_models import default_ensemble, find_detector
 from serve.routes.endpoint import JsonReply, RequestContext
 from serve.text.messages import truncate
 from serve.uploads.form import Form
-from serve.uploads.options import Options, choice, flag, number, one_of, without_blanks
+from serve.uploads.options import Choice, Number, Options, Text, flag, without_blanks
 
-VOTE_WEIGHTS = ("vote_weights", "weights")  # two names of one option; the second is deprecated
-OPTIONS = ("faces", "crop", "margin", "tta", *VOTE_WEIGHTS, "early_exit")
-FORM = Form(("image",), OPTIONS)
-FACES: Mapping[str, task.Faces] = {word: word for word in get_args(task.Faces)}
-CROPS: Mapping[str, task.Crop] = {word: word for word in get_args(task.Crop)}
-TTAS: Mapping[str, Tta] = {word: word for word in get_args(Tta)}
+DEFAULT = task.Options()
+FACES: Choice[task.Faces] = Choice(
+    name="faces",
+    values={word: word for word in get_args(task.Faces)},
+    default=DEFAULT.faces,
+    help=f"`all`: up to {task.MOST_FACES} faces, the largest first",
+)
+CROP: Choice[task.Crop] = Choice(
+    name="crop",
+    values={word: word for word in get_args(task.Crop)},
+    default=DEFAULT.crop,
+    help="`none`: the picture is a face; no face is looked for",
+)
+MARGIN = Number(
+    name="margin",
+    default=DEFAULT.margin,
+    least=task.MARGINS[0],
+    most=task.MARGINS[1],
+    help="border around a face, as a share of its longer side, 0 to 1",
+)
+TTA: Choice[Tta] = Choice(
+    name="tta",
+    values={word: word for word in get_args(Tta)},
+    default=DEFAULT.tta,
+    help="test-time augmentation, the mean over views: `flip`; `full` also turned, darker and "
+    "brighter",
+)
+VOTE_WEIGHTS = Text(
+    name="vote_weights",
+    deprecated=("weights",),
+    longest=LONGEST_TEXT,
+    example="face_emotion_xception:1",
+    help="the voting models: `model:weight,model:weight`",
+)
+EARLY_EXIT = flag(
+    "early_exit",
+    default=DEFAULT.early_exit,
+    help="`false`: run also the models that can no longer change the top label",
+)
+FORM = Form(("image",), (FACES, CROP, MARGIN, TTA, VOTE_WEIGHTS, EARLY_EXIT))
 
 NO_DETECTOR = (
     "no face detector is served, so no face was looked for: the whole picture is judged as one "
@@ -35,7 +68,7 @@ def face_emotion(context: RequestContext) -> JsonReply:
     """Answer with the weighted vote of the served emotion models."""
     options = without_blanks(context.upload.options)
     task_options = _task_options(options)
-    ensemble = _ensemble(context, one_of(options, VOTE_WEIGHTS))
+    ensemble = _ensemble(context, VOTE_WEIGHTS.read(options))
     detector = find_detector(context.repository, context.settings)
     result = task.face_emotion(context.photo(), ensemble, detector=detector, options=task_options)
     warnings = (*result.warnings, *((NO_DETECTOR,) if result.lacks_detector else ()))
@@ -61,11 +94,10 @@ def _ensemble(context: RequestContext, text: str | None) -> Ensemble:
 
 
 def _task_options(options: Options) -> task.Options:
-    default = task.Options()
     return task.Options(
-        faces=choice(options, "faces", FACES, default.faces),
-        crop=choice(options, "crop", CROPS, default.crop),
-        margin=number(options, "margin", default.margin),
-        tta=choice(options, "tta", TTAS, default.tta),
-        early_exit=flag(options, "early_exit", default=default.early_exit),
+        faces=FACES.read(options),
+        crop=CROP.read(options),
+        margin=MARGIN.read(options),
+        tta=TTA.read(options),
+        early_exit=EARLY_EXIT.read(options),
     )

@@ -12,9 +12,8 @@ from serve.repository.provenance import joint_provenance
 from serve.routes.endpoint import JsonReply, RequestContext
 from serve.routes.predict import CONDITION
 from serve.uploads.form import Form
-from serve.uploads.options import one_of
 
-FORM = Form(("video",), CONDITION, noun="video")
+FORM = Form(("video",), (CONDITION,), noun="video")
 
 
 def gait(context: RequestContext, model: Model) -> JsonReply:
@@ -22,7 +21,7 @@ def gait(context: RequestContext, model: Model) -> JsonReply:
     result = task.gait(
         context.upload.files[0],
         model,
-        condition=one_of(context.upload.options, CONDITION),
+        condition=CONDITION.read(context.upload.options),
         text_models=_text_models(context),
         bounds=context.bounds,
     )

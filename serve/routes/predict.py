@@ -1,8 +1,10 @@
 """POST /v1/models/{model}: the result of any model for one image, sound, clip or text."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from runtime import Model
+from runtime.artifact.conditions import LONGEST_TEXT
 from runtime.artifact.manifest import Task
 from runtime.cutout.compose import limit_side
 from runtime.media.images.decode import Photo
@@ -10,13 +12,19 @@ from runtime.results import Alpha, warnings_of
 from serve.repository.provenance import provenance_of
 from serve.routes.endpoint import JsonReply, RequestContext
 from serve.uploads.form import Form
-from serve.uploads.options import one_of
+from serve.uploads.options import Text
 
-CONDITION = ("condition", "clinical_condition")  # two names of one option; the second is the older
+CONDITION = Text(
+    name="condition",
+    other_names=("clinical_condition",),  # of earlier deployments
+    longest=LONGEST_TEXT,
+    example="stroke",
+    help="of the person: a name that the model knows; or free text",
+)
 IMAGE = Form(("image",))
 FORMS: Mapping[Task, Form] = {  # of the tasks that take no image
     "audio-classification": Form(("audio",), noun="sound"),
-    "video-classification": Form(("video",), CONDITION, noun="video"),
+    "video-classification": Form(("video",), (CONDITION,), noun="video"),
     "sentence-similarity": Form(("text",), noun="text", is_text=True),
 }
 
@@ -36,7 +44,7 @@ def predict(context: RequestContext, model: Model) -> JsonReply:
         small = limit_side(photo.pixels, context.settings.background_max_side_px)
         photo = Photo(small, warnings=photo.warnings)
     result = model.predict(photo)
-    content = result.to_json()
+    content: Mapping[str, Any] = result.to_json()
     if isinstance(result, Alpha):
         # the mask is that of the reduced image; at the photo's size it would take 4 B a pixel
         content = {**content, "height": height, "width": width}
@@ -45,9 +53,9 @@ def predict(context: RequestContext, model: Model) -> JsonReply:
 
 def _predict_other_media(context: RequestContext, model: Model) -> JsonReply:
     """Answer for a sound, a clip or a text; for a clip with the condition that was used."""
-    condition = one_of(context.upload.options, CONDITION)
+    condition = CONDITION.read(context.upload.options)
     result = model.predict(context.upload.files[0], condition=condition, bounds=context.bounds)
-    content = result.to_json()
+    content: Mapping[str, Any] = result.to_json()
     if model.spec.task == "video-classification":
         conditions = model.assets.conditions
         name = conditions.find(condition) if conditions and condition else None

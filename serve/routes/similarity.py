@@ -4,12 +4,12 @@ Its files, options and answer: serve/API.md.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from runtime import Model
 from runtime.errors import InputError
 from runtime.results import Embedding
 from runtime.tasks import similarity as task
+from runtime.tasks.similarity import SimilarityJson
 from serve.errors import error_context, status_of
 from serve.repository.provenance import provenance_of
 from serve.routes.endpoint import JsonReply, RequestContext
@@ -17,12 +17,15 @@ from serve.uploads.form import Form
 from serve.uploads.options import flag, without_blanks
 
 MOST = 32  # images that one request compares with the first
-FORM = Form(("image_a", "image_b"), ("embeddings",), most=MOST, objects=True)
+EMBEDDINGS = flag(
+    "embeddings", default=False, help="`true`: add the embeddings of all images to the answer"
+)
+FORM = Form(("image_a", "image_b"), (EMBEDDINGS,), most=MOST, objects=True)
 
 
 def similarity(context: RequestContext, model: Model) -> JsonReply:
     """Answer with the cosine of the images' embeddings, and the score if it is calibrated."""
-    embeddings = flag(without_blanks(context.upload.options), "embeddings", default=False)
+    embeddings = EMBEDDINGS.read(without_blanks(context.upload.options))
     first, *others = context.upload.files
     with error_context("image_a"):
         first_embedding = task.embed(first, model, bounds=context.bounds)
@@ -44,7 +47,7 @@ def _compare_many(
     others: Sequence[bytes],
     *,
     embeddings: bool,
-) -> tuple[dict[str, Any], tuple[str, ...]]:
+) -> tuple[SimilarityJson, tuple[str, ...]]:
     """Return the result for several images, and the warnings about their files.
 
     An image that cannot be compared appears as its error.

@@ -8,10 +8,26 @@ from runtime.tasks import voice_emotion as task
 from serve.repository.provenance import provenance_of
 from serve.routes.endpoint import JsonReply, RequestContext
 from serve.uploads.form import Form
-from serve.uploads.options import Options, number, without_blanks
+from serve.uploads.options import Number, Options, without_blanks
 
-OPTIONS = ("window_s", "overlap_s")
-FORM = Form(("audio",), OPTIONS, noun="sound")
+DEFAULT = task.Options()
+WINDOW = Number(
+    name="window_s",
+    default=DEFAULT.window_s,
+    least=task.WINDOW_S[0],
+    most=task.WINDOW_S[1],
+    unit="seconds",
+    help="length of a window in seconds, 1 to 30",
+)
+OVERLAP = Number(
+    name="overlap_s",
+    default=DEFAULT.overlap_s,
+    least=0.0,
+    most=task.WINDOW_S[1] / 2,
+    unit="seconds",
+    help="overlap with the window before, in seconds, at most half of a window",
+)
+FORM = Form(("audio",), (WINDOW, OVERLAP), noun="sound")
 SILENT = "the sound is silent: it gets no emotion"
 
 
@@ -26,8 +42,4 @@ def voice_emotion(context: RequestContext, model: Model) -> JsonReply:
 
 
 def _task_options(options: Options) -> task.Options:
-    default = task.Options()
-    return task.Options(
-        window_s=number(options, "window_s", default.window_s, unit="seconds"),
-        overlap_s=number(options, "overlap_s", default.overlap_s, unit="seconds"),
-    )
+    return task.Options(window_s=WINDOW.read(options), overlap_s=OVERLAP.read(options))

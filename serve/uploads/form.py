@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from serve.uploads.options import Option, names_of
+
 PIXEL_BYTES = (
     12  # that a request takes for each pixel of a picture, decoded from 16 bits with alpha
 )
@@ -12,13 +14,18 @@ class Form:
     """The files and options that a route takes."""
 
     files: tuple[str, ...]  # field names, one or two; each is one file, but see `least` and `most`
-    options: tuple[str, ...] = ()  # text fields; each may also be a query parameter
+    options: tuple[Option, ...] = ()  # text fields; each may also be a query parameter
     noun: str = "image"  # what messages call a file
     is_text: bool = False  # JSON holds the text itself, not its base64
     least: int = 1  # fewest files in the last field; 0: the field is optional
     most: int = 1  # most files in the last field: multipart repeats it, JSON holds a list
     pixel_bytes: int = PIXEL_BYTES  # of memory, for each pixel of the largest picture
     objects: bool = False  # JSON may hold an object in place of a file, passed on as its text
+
+    @property
+    def option_names(self) -> tuple[str, ...]:
+        """Return the names of all options, second and former names too."""
+        return tuple(name for option in self.options for name in names_of(option))
 
     @property
     def is_recording(self) -> bool:

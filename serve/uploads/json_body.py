@@ -47,7 +47,7 @@ def read_json(body: bytes, form: Form, *, max_files: int) -> Parsed:
     options = [
         (name, _option_text(name, value, content))
         for name, value in values.items()
-        if name not in form.files and (value is not None or name not in form.options)
+        if name not in form.files and (value is not None or name not in form.option_names)
     ]
     missing = next((n for n in form.files if n not in values and form.requires(n)), None)
     if missing:

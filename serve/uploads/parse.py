@@ -157,8 +157,8 @@ def _check_options(pairs: Sequence[tuple[str, str]], form: Form) -> dict[str, st
     options: dict[str, str] = {}
     for name, value in pairs:
         check_option(name, len(value))
-        if name not in form.options:
-            allowed = ", ".join((*form.files, *form.options))
+        if name not in form.option_names:
+            allowed = ", ".join((*form.files, *form.option_names))
             raise InputError(f"field {repr_truncated(name)} is unknown; allowed: {allowed}")
         if name in options:
             raise InputError(f"field {repr_truncated(name)} is given twice; allowed: once")

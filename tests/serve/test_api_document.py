@@ -270,7 +270,7 @@ def test_the_document_lists_the_routes_of_the_application(settings: Settings) ->
 def test_documented_files_and_options_equal_those_of_the_route(route: str) -> None:
     names = [name for cells in rows(route) for name in cells[0].split("`")[1::2]]
     form = ROUTE_FORMS[route]
-    assert names == [*form.files, *form.options]
+    assert names == [*form.files, *form.option_names]
 
 
 @pytest.mark.parametrize("route", ROUTE_FORMS)

@@ -217,7 +217,7 @@ def test_accuracy_of_a_variant_against_float(tmp_path: Path, evaluate: Evaluate)
     cases = tmp_path / "cases"
     for seed in range(6):
         path = write_image(tmp_path / "images" / f"{seed}.png", seed)
-        label = model.predict(path.read_bytes()).to_json()["label"]
+        label = dict[str, Any](model.predict(path.read_bytes()).to_json())["label"]
         target = cases / label.upper() / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)

@@ -99,7 +99,7 @@ def test_recipe_outside_the_repository_converts_with_its_checkpoint(packaged: Pa
     assert manifest.weights.source == "weights.pth"
     assert manifest.spec.labels == ("left", "middle", "right")
     result = runtime.load(packaged / ID).predict(np.full((9, 9, 3), 200, np.uint8))
-    assert result.to_json()["label"] in manifest.spec.labels
+    assert dict[str, Any](result.to_json())["label"] in manifest.spec.labels
 
 
 def test_same_inputs_again_change_nothing(
@@ -407,7 +407,7 @@ def test_recipe_outside_the_repository_is_served(tiny_recipe: Path, tmp_path: Pa
     assert answer.headers["x-model-weights"] == "seeded"
     result = answer.json()["result"]
     assert set(result["probabilities"]) == {"left", "middle", "right"}
-    direct = runtime.load(out / ID).predict(data.tobytes()).to_json()
+    direct: dict[str, Any] = dict(runtime.load(out / ID).predict(data.tobytes()).to_json())
     assert result["label"] == direct["label"]
     assert result["confidence"] == pytest.approx(direct["confidence"], abs=1e-5)
 

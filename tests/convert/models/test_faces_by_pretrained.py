@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def test_crops_are_inside_the_photo_and_contain_their_faces(
         alone = panel.members[0].model.predict(np.ascontiguousarray(crop.cut(image)))
         assert face.emotion is not None
         assert face.emotion.to_json()["probabilities"] == pytest.approx(
-            alone.to_json()["probabilities"], abs=1e-6
+            dict[str, Any](alone.to_json())["probabilities"], abs=1e-6
         )
     assert areas == sorted(areas, reverse=True)
 

@@ -1,5 +1,7 @@
 """Detections of a whole model: in px of the source, as JSON, and without keypoints."""
 
+from typing import Any
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -47,7 +49,8 @@ def test_detections_are_in_pixels_of_the_source(detector: runtime.Model) -> None
 
 def test_detections_are_converted_to_json(detector: runtime.Model) -> None:
     image = two_objects(height=16, width=16)
-    first, second = detector.predict(image).to_json()["detections"]
+    content: dict[str, Any] = dict(detector.predict(image).to_json())
+    first, second = content["detections"]
     assert first == {
         "label": "red",
         "score": 1.0,
@@ -63,9 +66,11 @@ def test_a_rotated_photo_is_turned_upright(detector: runtime.Model) -> None:
     # orientation 6: viewers turn the image clockwise by a quarter
     stored = PIL.Image.fromarray(np.rot90(upright))
     data = encode(stored, "PNG", exif=exif_with_orientation(6))
-    from_file, from_pixels = detector.predict(data), detector.predict(upright)
-    assert from_file.to_json() == from_pixels.to_json()
-    assert len(from_pixels.to_json()["detections"]) == 2
+    from_file, from_pixels = (
+        dict[str, Any](detector.predict(image).to_json()) for image in (data, upright)
+    )
+    assert from_file == from_pixels
+    assert len(from_pixels["detections"]) == 2
 
 
 def test_a_detector_without_keypoints_has_none_in_its_answer(detector: runtime.Model) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -93,7 +94,7 @@ def test_without_a_detector_a_model_classifies_the_whole_image(models: Models) -
     alone = models["face_emotion_xception"]
     ensemble = build_ensemble((("face_emotion_xception", 1.0),), models)
     result = face_emotion(image, ensemble)
-    content, plain = result.to_json(), alone.predict(image).to_json()
+    content, plain = result.to_json(), dict[str, Any](alone.predict(image).to_json())
     assert content["label"] == plain["label"]
     assert content["confidence"] == pytest.approx(plain["confidence"], abs=1e-7)
     assert content["probabilities"] == pytest.approx(plain["probabilities"], abs=1e-7)

@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_rounding_does_not_put_a_cosine_beyond_one() -> None:
 
 
 def test_one_image_is_compared_with_many(scaled: Model) -> None:
-    answer = similarity(RED, [GREEN, RED, YELLOW], scaled).to_json()
+    answer: dict[str, Any] = dict(similarity(RED, [GREEN, RED, YELLOW], scaled).to_json())
     assert answer["best"] == 1
     assert answer["cosine"] == pytest.approx(1, abs=1e-6)
     assert [entry["cosine"] for entry in answer["compared"]] == pytest.approx(

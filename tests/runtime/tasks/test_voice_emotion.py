@@ -1,6 +1,7 @@
 """The emotion of recordings: windows, silence, and refused input."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def expected_probabilities(level: float) -> np.ndarray:
 
 def test_a_short_recording_is_one_window_with_the_answer_of_the_model(model: Model) -> None:
     data = sound(tone(seconds=3), subtype="PCM_16")
-    result = voice_emotion(model, data).to_json()
+    result: dict[str, Any] = dict(voice_emotion(model, data).to_json())
     assert [(w["start_s"], w["end_s"]) for w in result["windows"]] == [(0, 3)]
     alone = model.predict(data).to_json()
     assert {name: result[name] for name in alone} == alone
@@ -70,7 +71,7 @@ def test_silence_has_no_emotion(model: Model, level: float) -> None:
     noise = 0.2 + level * generator.uniform(-1, 1, 3 * RATE)
     result = voice_emotion(model, noise.astype(np.float32)).to_json()
     assert result["silent"]
-    assert result["label"] is result["confidence"] is None
+    assert (result["label"], result["confidence"]) == (None, None)
     assert result["probabilities"] == {}
     assert result["windows"][0]["silent"]
 

@@ -15,6 +15,7 @@ from serve.routes import multi_file
 from serve.routes.replies import JsonReply
 from serve.settings import Settings
 from serve.uploads.form import Form
+from serve.uploads.options import Text
 from serve.uploads.parse import Upload, parse_upload
 from tests.runtime.support.recordings import shades, sound, tone, video
 from tests.serve.support.requests import MULTI_FILE_FORMS, post
@@ -225,7 +226,7 @@ def test_the_header_of_a_batch_says_that_weights_are_seeded(tmp_path: Path) -> N
 
 
 def test_a_second_field_goes_with_each_of_the_first() -> None:
-    form = Form(("image", "background"), ("color",), least=0)
+    form = Form(("image", "background"), (Text(name="color", example="", help=""),), least=0)
     encoded = [base64.b64encode(data).decode() for data in (DARK, BRIGHT, b"behind")]
     body = f'{{"image": ["{encoded[0]}", "{encoded[1]}"], "background": "{encoded[2]}"}}'
     answers = parse_upload(

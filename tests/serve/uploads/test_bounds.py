@@ -8,6 +8,7 @@ from runtime.errors import InputError, TooLargeError
 from serve.errors import UnsupportedMediaError
 from serve.uploads.base64_text import from_base64
 from serve.uploads.form import Form
+from serve.uploads.options import Text
 from serve.uploads.parse import MAX_QUERY_FIELDS, parse_upload, read_query
 from tests.support.memory import peak_bytes
 
@@ -15,7 +16,8 @@ SIZE = 2**20  # of a hostile body; a real one may have fourteen times as much
 MOST_COPIES = 4  # of the body, in memory at once
 MULTIPART = "multipart/form-data; boundary=xx"
 JSON = "application/json"
-ONE = Form(("image",), ("tta", "weights"))
+OPTIONS = tuple(Text(name=name, example="", help="") for name in ("tta", "weights"))
+ONE = Form(("image",), OPTIONS)
 MANY = Form(("image_a", "image_b"), most=3, objects=True)
 TEXT = Form(("text",), noun="text", is_text=True)
 EMOJI = "\N{GRINNING FACE}".encode()
@@ -122,7 +124,7 @@ def test_errors_of_base64_are_found_in_every_block(head: int, tail: bytes) -> No
 
 def test_long_options_texts_and_nested_objects() -> None:
     condition = "é" * 2000
-    form = Form(("video",), ("condition",))
+    form = Form(("video",), (Text(name="condition", example="", help=""),))
     body = f'{{"video":"AAAA","condition":"{condition}"}}'.encode()
     upload = parse_upload(body, content_type=JSON, query=(), form=form, max_files=1)
     assert not isinstance(upload, tuple)

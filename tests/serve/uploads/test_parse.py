@@ -6,9 +6,14 @@ import pytest
 from runtime.errors import InputError, TooLargeError
 from serve.errors import UnsupportedMediaError
 from serve.uploads.form import Form
+from serve.uploads.options import Text
 from serve.uploads.parse import Query, Upload, is_json, parse_upload
 
-ONE = Form(files=("image",), options=("color", "format"))
+OPTIONS = tuple(Text(name=name, example="", help="") for name in ("color", "format"))
+ONE = Form(
+    files=("image",),
+    options=OPTIONS,
+)
 TWO = Form(files=("image_a", "image_b"))
 MANY = Form(files=("image_a", "image_b"), most=3, objects=True)
 ANY = Form(files=("image",), least=0, most=2)
