@@ -47,7 +47,7 @@ class FramesJson(TypedDict):
 
 
 class GaitJson(ClassificationJson):
-    """How a person walks."""
+    """The walk of a person, classified."""
 
     predicted_class: Annotated[str, "as `label`"]
     condition: str | None

@@ -18,7 +18,7 @@ SYNTHETIC = "verified on synthetic inputs only"
 
 
 class AnswerJson(ProvenanceJson):
-    """What each answer has beside its result."""
+    """The fields that each answer has beside its result."""
 
     warnings: Annotated[list[str], "sentences about the weights, the result, or the file"]
 
