@@ -31,7 +31,7 @@ python-version:
 
 # Exactly what the image holds, then the checkers. A stamp per environment: a second run installs nothing.
 $(VENV)/.installed: requirements/deploy.txt requirements/test.txt | python-version
-	@echo "creating $(VENV): the deployed packages and the test tools, about 0.6 GB on disk"
+	@echo "creating $(VENV): the deployed packages and the test tools, about 0.7 GB on disk"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(VENV)/bin/pip install $(PIP_FLAGS) --require-hashes -r requirements/deploy.txt
 	@$(VENV)/bin/pip install $(PIP_FLAGS) -r requirements/test.txt

@@ -23,6 +23,7 @@ from serve.http.stop import Stop
 from serve.jobs.headers import IDEMPOTENCY_KEY, PREFER
 from serve.jobs.jobs import Jobs
 from serve.jobs.store import MemoryStore, StoreLimits
+from serve.page.routes import page_routes
 from serve.protocol_v2 import routes as protocol
 from serve.protocol_v2.request import HEADER_LENGTH
 from serve.repository.eviction import evicting_idle
@@ -136,7 +137,7 @@ def create_app(
                 await jobs.close()
 
     app = Starlette(
-        routes=[*routes(settings), *protocol.routes()],
+        routes=[*routes(settings), *protocol.routes(), *page_routes(settings)],
         middleware=_middleware(settings),
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,

@@ -91,6 +91,10 @@ class Settings:
             "a line for each request; faults are logged always",
         ),
     )
+    page: bool = field(
+        default=True,
+        metadata=row(_PLACE, "SLIPWAY_PAGE", kinds.FLAG, "0: no page at `/`"),
+    )
     base_path: str = field(
         default="",
         metadata=row(

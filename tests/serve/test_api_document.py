@@ -258,7 +258,7 @@ def test_other_examples(client: httpx.Client, media: Mapping[str, bytes], exampl
 def test_the_document_lists_the_routes_of_the_application(settings: Settings) -> None:
     app = create_app(settings, open_repository(settings))
     served = {
-        f"{method} {route.path.rstrip('/')}"
+        f"{method} {route.path.rstrip('/') or '/'}"
         for route in app.routes
         if isinstance(route, Route)
         for method in (route.methods or set()) - {"HEAD"}
