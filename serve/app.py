@@ -43,6 +43,8 @@ from serve.scheduling.statistics import Statistics
 from serve.scheduling.switching import switching_threads_sooner
 from serve.settings import Settings
 from serve.state import State
+from serve.workers.sharing import at_every_worker, at_worker, of_every_worker
+from serve.workers.siblings import FromSiblings, Siblings
 
 BODIES_IN_MEMORY = 8  # of the largest size; more if they are smaller
 JOBS_IN_MEMORY = 8  # with bodies or answers of that size; more if they are smaller
@@ -76,7 +78,10 @@ ALLOWED_HEADERS = (
 
 
 def create_app(
-    settings: Settings, repository: ModelRepository, stop: Stop | None = None
+    settings: Settings,
+    repository: ModelRepository,
+    stop: Stop | None = None,
+    siblings: Siblings | None = None,
 ) -> Starlette:
     """Return the server's ASGI application.
 
@@ -84,8 +89,10 @@ def create_app(
         settings: of the server.
         repository: not started; the application's lifespan loads its models and closes it.
         stop: set when the server shall end; None: never.
+        siblings: the other workers; None: there is none.
     """
-    stop = stop or Stop()
+    stop, siblings = stop or Stop(), siblings or Siblings()
+    cpus = settings.runs or cpu_count()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
@@ -94,17 +101,17 @@ def create_app(
             model = repository.loaded(model_id)
             return model.session.first_run_s if model else None
 
-        budget = ByteBudget(BODIES_IN_MEMORY * settings.max_upload_bytes)
+        budget = ByteBudget(BODIES_IN_MEMORY * settings.max_upload_bytes // settings.workers)
         with (
             IsolatedDecoders(
                 timeout_s=settings.decode_timeout_s,
-                workers=settings.decoders or decoder_count(repository.memory.limits),
+                workers=settings.decoders or decoder_count(repository.memory.limits, cpus),
                 clip_room=repository.memory.clip_room,
             ) as decoders,
             switching_threads_sooner(),
             IsolatedDecoders(
                 timeout_s=settings.job_timeout_s,
-                workers=background_media(cpu_count()),
+                workers=background_media(cpus),
                 clip_room=repository.memory.clip_room,
             ) as job_decoders,
             closing(
@@ -112,14 +119,16 @@ def create_app(
                     limits_of(settings),
                     first_s=first_run_s,
                     run_room=repository.memory.run_room,
-                    cpus=settings.runs or None,
+                    cpus=cpus,
                 )
             ) as scheduler,
             evicting_idle(repository.eviction, settings.idle_s),
             loading(repository, settings, fail=stop.fail),
         ):
             store = MemoryStore(store_limits_of(settings))
-            jobs = Jobs(store, scheduler, stop, timeout_s=settings.job_timeout_s)
+            jobs = Jobs(
+                store, scheduler, stop, timeout_s=settings.job_timeout_s, worker=siblings.own
+            )
             stop.is_busy = jobs.is_busy
             try:
                 yield State(
@@ -132,6 +141,7 @@ def create_app(
                     statistics=Statistics(),
                     jobs=jobs,
                     job_decoders=job_decoders,
+                    siblings=siblings,
                 )
             finally:
                 await jobs.close()
@@ -154,7 +164,7 @@ def limits_of(settings: Settings) -> Limits:
 
 def store_limits_of(settings: Settings) -> StoreLimits:
     """Return the limits of the jobs that are stored."""
-    size_bytes = JOBS_IN_MEMORY * settings.max_upload_bytes
+    size_bytes = JOBS_IN_MEMORY * settings.max_upload_bytes // settings.workers
     return StoreLimits(settings.jobs, size_bytes, settings.job_ttl_s)
 
 
@@ -185,8 +195,8 @@ def routes(settings: Settings) -> list[Route]:
         Route("/v1/models", list_models),
         Route("/v1/models/{model}", show_model),
         Route("/v1/models/{model}", any_model, methods=post),
-        Route("/v1/memory", memory_routes.show_memory),
-        Route("/v1/memory/clear", memory_routes.clear_memory, methods=post),
+        Route("/v1/memory", of_every_worker(memory_routes.show_memory, memory_routes.merge)),
+        Route("/v1/memory/clear", at_every_worker(memory_routes.clear_memory), methods=post),
         Route("/v1/face-emotion", face, methods=post),
         Route("/api/predict", face, methods=post),  # the path of earlier deployments
         Route("/api/predict-async", face_job, methods=post),  # the path of earlier deployments
@@ -196,9 +206,13 @@ def routes(settings: Settings) -> list[Route]:
         Route("/v1/similarity", pair, methods=post),
         Route("/v1/background", cut_out, methods=post),
         Route("/api/remove-background", cut_out, methods=post),  # the path of earlier deployments
-        Route(job_routes.JOB_PATH, job_routes.show_job),
-        Route(job_routes.JOB_PATH, job_routes.cancel_job, methods=["DELETE"]),
-        Route(job_routes.RESULT_PATH, job_routes.job_result),
+        Route(job_routes.JOB_PATH, at_worker(job_routes.show_job, job_routes.worker)),
+        Route(
+            job_routes.JOB_PATH,
+            at_worker(job_routes.cancel_job, job_routes.worker),
+            methods=["DELETE"],
+        ),
+        Route(job_routes.RESULT_PATH, at_worker(job_routes.job_result, job_routes.worker)),
     ]
 
 
@@ -229,6 +243,7 @@ def _allowed_headers(names: tuple[str, ...]) -> tuple[str, ...]:
 def _middleware(settings: Settings) -> list[Middleware]:
     """Return the layers around the routes, from the outermost."""
     outer = [
+        *([Middleware(FromSiblings)] if settings.workers > 1 else []),
         Middleware(RequestLog),
         Middleware(TrustedProxies, settings.trusted_proxies, with_prefix=not settings.base_path),
         Middleware(BasePath, settings.base_path),

@@ -10,6 +10,7 @@ from serve.repository.models import ModelRepository
 from serve.scheduling.scheduler import Scheduler
 from serve.scheduling.statistics import Statistics
 from serve.settings import Settings
+from serve.workers.siblings import Siblings
 
 
 class State(TypedDict):
@@ -23,4 +24,5 @@ class State(TypedDict):
     decoders: IsolatedDecoders
     statistics: Statistics
     jobs: Jobs
+    siblings: Siblings  # the other workers
     job_decoders: IsolatedDecoders  # theirs may take longer, and take no place from others

@@ -1,6 +1,7 @@
 """uvicorn with the connections of this package."""
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -15,8 +16,13 @@ BACKLOG = 32  # connections accepted in one turn of the event loop, before any c
 
 def limits_of(settings: Settings, *, connections: int = MAX_CONNECTIONS) -> Limits:
     """Return the limits that the settings ask for."""
-    return Limits(
+    limits = Limits(
         timeout_s=settings.timeout_s, keep_alive_s=settings.keep_alive_s, connections=connections
+    )
+    return replace(
+        limits,
+        unfinished_head_bytes=limits.unfinished_head_bytes // settings.workers,
+        unread_answer_bytes=limits.unread_answer_bytes // settings.workers,
     )
 
 

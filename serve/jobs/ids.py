@@ -9,7 +9,8 @@ from typing import Literal
 Origin = Literal["this process", "another process", "nobody"]
 
 _ID = re.compile(r"([0-9a-f]{12})-([0-9a-f]{32})([0-9a-f]{16})")
-_PROCESS_BYTES = 6
+_WORKER = "02x"  # the form of its number, with which the name of a process begins
+_PROCESS_BYTES = 5  # of the rest
 _RANDOM_BYTES = 16
 _SIGNATURE_DIGITS = 16
 
@@ -20,9 +21,13 @@ class JobIds:
     The signature tells a job that is gone from one that never was, without a list of those gone.
     """
 
-    def __init__(self) -> None:
-        """Choose a random name for the process, and a secret for the signatures."""
-        self._process = secrets.token_hex(_PROCESS_BYTES)
+    def __init__(self, worker: int = 0) -> None:
+        """Choose a random name for the process, and a secret for the signatures.
+
+        Args:
+            worker: number of the process among those of the server, 0 to 255.
+        """
+        self._process = format(worker, _WORKER) + secrets.token_hex(_PROCESS_BYTES)
         self._secret = secrets.token_bytes()
 
     def new(self) -> str:
@@ -44,3 +49,8 @@ class JobIds:
     def _sign(self, random: str) -> str:
         digest = hmac.digest(self._secret, random.encode(), hashlib.sha256)
         return digest.hex()[:_SIGNATURE_DIGITS]
+
+
+def worker_of(job_id: str) -> int | None:
+    """Return the number of the worker that an id names; None if it has another form."""
+    return int(job_id[:2], 16) if _ID.fullmatch(job_id) else None

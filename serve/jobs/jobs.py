@@ -52,7 +52,13 @@ class Jobs:
     """The jobs of this process. Use it on the event loop only."""
 
     def __init__(
-        self, store: JobStore, scheduler: Scheduler, stop: Stop, *, timeout_s: float
+        self,
+        store: JobStore,
+        scheduler: Scheduler,
+        stop: Stop,
+        *,
+        timeout_s: float,
+        worker: int = 0,
     ) -> None:
         """Begin without jobs.
 
@@ -61,12 +67,13 @@ class Jobs:
             scheduler: runs them.
             stop: set when the server ends; jobs are then no longer accepted.
             timeout_s: within which an accepted job ends.
+            worker: number of this process among those of the server; the ids tell it.
         """
         self.store = store
         self.timeout_s = timeout_s
         self._scheduler = scheduler
         self._stop = stop
-        self._ids = JobIds()
+        self._ids = JobIds(worker)
         self._running: dict[str, _Running] = {}
         self.ended: Counter[str] = Counter()  # by state: done, failed, cancelled
         self._unfetched: set[str] = set()  # ids of those that ended in the last FETCH_S

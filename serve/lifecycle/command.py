@@ -1,29 +1,23 @@
 """`python -m serve`: check the settings, open the port, load the models, serve until a signal."""
 
 import os
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 
 import cv2
-import uvicorn
 
 from runtime.engine.allocator import tune_allocator
 from runtime.errors import ArtifactError, SlipwayError
-from serve.app import create_app
-from serve.http.cutting import AnsweringCuts
-from serve.http.listener import allowed_connections, listen, url_of
+from serve.http.listener import listen, url_of
 from serve.http.log.start import open_log
-from serve.http.registry import Connections
-from serve.http.server import BACKLOG, limits_of, protocol_of
 from serve.lifecycle.check import check
-from serve.lifecycle.server import Server
+from serve.lifecycle.process import serve
 from serve.lifecycle.signals import Signals
+from serve.lifecycle.workers import patient_report, serve_with_workers
 from serve.repository.loading import NOTHING_TO_SERVE
-from serve.repository.models import ModelRepository
 from serve.repository.opening import open_repository
 from serve.repository.task_models import check_task_models, task_models
-from serve.settings import Settings, from_environment
+from serve.settings import Settings, SettingsError, from_environment
 from serve.settings.command_line import parse_arguments
 from serve.settings.environment import unknown_variables
 from serve.settings.profile import is_frugal
@@ -50,8 +44,10 @@ def main(arguments: Sequence[str] | None, signals: Signals, command_help: str = 
         if command_line.check:
             signals.release()
             return check(settings)
-        open_log(settings.log)
-        repository = open_repository(settings, report)
+        if settings.workers == 1:
+            open_log(settings.log)
+        say = report if settings.workers == 1 else patient_report(settings.log)
+        repository = open_repository(settings, say)
         if not len(repository):
             raise ArtifactError(NOTHING_TO_SERVE)
         check_task_models(repository.tasks, task_models(settings))
@@ -62,7 +58,10 @@ def main(arguments: Sequence[str] | None, signals: Signals, command_help: str = 
         return 1
     if signals.stop.requested:
         return 0
-    return _serve(settings, repository, listener, signals)
+    say(f"listening on {url_of(listener)}")
+    if settings.workers > 1:
+        return serve_with_workers(settings, listener, signals, say)
+    return serve(settings, repository, [listener], signals, say)
 
 
 def report(line: str) -> None:
@@ -75,36 +74,7 @@ def _settings(environ: Mapping[str, str]) -> Settings:
         report(warning)
     if is_frugal(environ):
         report("the frugal profile is in effect; MEMORY_CONSTRAINED=0 keeps it off")
-    return from_environment(environ)
-
-
-def _serve(
-    settings: Settings, repository: ModelRepository, listener: socket.socket, signals: Signals
-) -> int:
-    report(f"listening on {url_of(listener)}")
-    for limit in repository.memory.limits:
-        report(f"memory: {limit}")
-    stop = signals.stop
-    connections = Connections(limits_of(settings, connections=allowed_connections()))
-    config = uvicorn.Config(
-        AnsweringCuts(create_app(settings, repository, stop), stop),
-        http=protocol_of(connections),
-        backlog=BACKLOG,
-        loop="asyncio",
-        ws="none",
-        lifespan="on",
-        server_header=False,
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,  # uvicorn believes any client of this machine
-    )
-    server = Server(
-        config,
-        signals,
-        connections,
-        grace_s=settings.grace_s,
-        timeout_s=settings.stop_timeout_s,
-        report=report,
-    )
-    server.run(sockets=[listener])
-    return 1 if stop.failure else 0
+    settings = from_environment(environ)
+    if settings.workers > 1 and sys.platform != "linux":
+        raise SettingsError(f"WORKERS is {settings.workers}; allowed on this system: 1")
+    return settings

@@ -13,6 +13,7 @@ from serve.http.listener import has_waiting, let_nobody_in
 from serve.http.registry import Connections
 from serve.http.stop import Stop
 from serve.lifecycle.signals import AT_ONCE, Signals
+from serve.workers.board import Row
 
 SETTLE_S = 0.5  # for the requests of the connections that were opened last
 ACCEPT_S = 2.0  # at most, until those are accepted: longer only if the event loop is held
@@ -32,6 +33,7 @@ class Server(uvicorn.Server):
         grace_s: float,
         timeout_s: float,
         report: Callable[[str], None],
+        row: Row | None = None,
     ) -> None:
         """Make a server that is not started.
 
@@ -43,6 +45,7 @@ class Server(uvicorn.Server):
                 that clients and load balancers have the time to go elsewhere.
             timeout_s: after the flag, within which the server ends.
             report: takes one line of the log.
+            row: of this worker, where several serve the port; None for a server of one process.
         """
         super().__init__(config)
         self._signals = signals
@@ -50,6 +53,7 @@ class Server(uvicorn.Server):
         self._grace_s = min(grace_s, timeout_s)
         self._timeout_s = timeout_s
         self._report = report
+        self._row = row
         self._hangups = 0
         self._announced = False
 
@@ -64,6 +68,10 @@ class Server(uvicorn.Server):
             self._hangups = self._signals.hangups
             self._report("SIGHUP: nothing is read again; a restart loads other versions")
         stop = self._signals.stop
+        if self._row is not None:
+            self._row.set_busy(stop.is_busy())
+            if self._row.board.is_ending():
+                stop.request()
         if stop.requested and not self._announced:
             self._announced = True
             self._connections.drain()
@@ -76,11 +84,14 @@ class Server(uvicorn.Server):
         """Return whether the port may be closed: no job runs whose answer a client will fetch."""
         if stop.failure or stop.elapsed_s >= self._timeout_s - JOBS_MARGIN_S:
             return True
-        return stop.elapsed_s >= self._grace_s and not stop.is_busy()
+        is_busy = stop.is_busy() if self._row is None else self._row.board.is_busy()
+        return stop.elapsed_s >= self._grace_s and not is_busy
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop to listen, answer what was accepted, cut the rest at the deadline."""
-        listeners = sockets or []
+        # where one of several workers ends, what it does not accept is the others'
+        is_alone = self._row is not None and not self._row.board.is_ending()
+        listeners = [] if is_alone else sockets or []
         for listener in listeners:
             let_nobody_in(listener)
         # a connection that was opened last may not have sent its request yet

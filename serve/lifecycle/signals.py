@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
 
@@ -16,6 +17,7 @@ class Signals:
 
     stop: Stop = field(default_factory=Stop)
     hangups: int = 0  # SIGHUP, which does not end the server
+    at_once: Callable[[], None] = lambda: None  # called before a second signal ends the process
 
     def catch(self) -> None:
         """Take SIGTERM, SIGINT and SIGHUP from now on.
@@ -33,6 +35,7 @@ class Signals:
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         if self.stop.requested:
+            self.at_once()
             os._exit(AT_ONCE)
         self.stop.request()
 

@@ -14,6 +14,7 @@ from serve.protocol_v2.fields import flag_of
 from serve.repository.models import ModelRepository, unknown_model
 from serve.repository.status import ModelState
 from serve.state import State
+from serve.workers.sharing import at_every_worker
 
 _STATES = {ModelState.READY: "READY", ModelState.LOADING: "LOADING"}  # any other: UNAVAILABLE
 
@@ -46,8 +47,8 @@ def routes() -> list[Route]:
     path, post = "/v2/repository/models/{model}", ["POST"]
     return [
         Route("/v2/repository/index", index, methods=post),
-        Route(f"{path}/load", load, methods=post),
-        Route(f"{path}/unload", unload, methods=post),
+        Route(f"{path}/load", at_every_worker(load), methods=post),
+        Route(f"{path}/unload", at_every_worker(unload), methods=post),
     ]
 
 

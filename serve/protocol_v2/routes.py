@@ -1,6 +1,7 @@
 """The routes of the Open Inference Protocol, version 2 (REST)."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -28,10 +29,12 @@ from serve.repository.readiness import missing_models
 from serve.scheduling.call import Call
 from serve.scheduling.deadlines import HEADER, request_timeout
 from serve.scheduling.job import Turns
+from serve.scheduling.statistics import add_up
 from serve.state import State
 from serve.text.messages import repr_truncated
 from serve.uploads.bounds import bounds_of
 from serve.uploads.form import PIXEL_BYTES
+from serve.workers.sharing import of_every_worker
 
 EXTENSIONS = (
     "binary_tensor_data",
@@ -204,7 +207,7 @@ def routes() -> list[Route]:
         Route("/v2/", server_metadata),
         Route("/v2/health/live", live),
         Route("/v2/health/ready", ready),
-        Route("/v2/models/stats", statistics),
+        Route("/v2/models/stats", of_every_worker(statistics, _merge_statistics)),
         *_model_routes("/v2/models/{model}"),
         *_model_routes("/v2/models/{model}/versions/{version}"),
         *repository.routes(),
@@ -216,9 +219,15 @@ def _model_routes(path: str) -> list[Route]:
         Route(path, model_metadata),
         Route(f"{path}/ready", model_ready),
         Route(f"{path}/config", config),
-        Route(f"{path}/stats", model_statistics),
+        Route(f"{path}/stats", of_every_worker(model_statistics, _merge_statistics)),
         Route(f"{path}/infer", model_infer, methods=["POST"]),
     ]
+
+
+def _merge_statistics(contents: Sequence[Any]) -> dict[str, Any]:
+    """Return the counters of several workers as those of one server."""
+    entries = zip(*(content["model_stats"] for content in contents), strict=True)
+    return {"model_stats": [add_up(entry) for entry in entries]}
 
 
 def _statistics(request: Request[State], model_id: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from serve.repository.readiness import missing_models
 from serve.repository.task_models import check_ensemble
 from serve.settings import Settings
 
+READY = "ready"  # the line of the log when all that must serve can
 NOTHING_TO_SERVE = "no model can be served; the lines above say why"
 
 
@@ -53,5 +54,5 @@ def _finish(repository: ModelRepository, settings: Settings) -> str:
     for model_id, reason in missing.items():
         repository.report(f"not ready: {model_id}: {reason}")
     if not missing:
-        repository.report("ready")
+        repository.report(READY)
     return ""

@@ -29,7 +29,9 @@ def open_repository(settings: Settings, report: Report = lambda _: None) -> Mode
         report(sentence)
     load = partial(load_version, threads=settings.threads, providers=providers.usable)
     work_bytes = WORK_BYTES * (settings.runs or cpu_count())
-    memory = MemoryKeeper(find_limits(settings.memory_mib), work_bytes=work_bytes)
+    memory = MemoryKeeper(
+        find_limits(settings.memory_mib, workers=settings.workers), work_bytes=work_bytes
+    )
     return ModelRepository(
         listing.entries,
         MeasuredLoad(load, memory),

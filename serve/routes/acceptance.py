@@ -15,6 +15,7 @@ from serve.routes.jobs import job_response, path_of
 from serve.routes.work import TaskRequest
 from serve.scheduling.deadlines import HEADER, request_timeout
 from serve.state import State
+from serve.workers.siblings import is_passed_on
 
 MAX_LENGTH_DIGITS = 10  # of a Content-Length that is believed before the body is received
 
@@ -35,6 +36,11 @@ async def accept_job(request: Request[State], task: TaskRequest, receive: Body) 
     """
     jobs, client = request.state["jobs"], client_of(request.scope)
     key = idempotency_key(request.headers)
+    siblings = request.state["siblings"]
+    # whichever worker is asked: the one that keeps the key alone knows whether it is used
+    if key is not None and not is_passed_on(request) and siblings.keeper_of(key) != siblings.own:
+        async with receive() as body:
+            return await siblings.ask(siblings.keeper_of(key), request, body)
     timeout_s = request_timeout(request.headers.get(HEADER))
     await jobs.check_room(client, _announced_bytes(request), key)
     async with receive() as body:

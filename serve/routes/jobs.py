@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serve.errors import error_response, json_response
+from serve.jobs.ids import worker_of
 from serve.jobs.record import Answer, Record
 from serve.state import State
 
@@ -39,6 +40,11 @@ async def cancel_job(request: Request[State]) -> Response:
     """Answer DELETE: stop the job if it waits or runs, and forget it."""
     await request.state["jobs"].cancel(request.path_params["job"])
     return Response(status_code=204)
+
+
+def worker(request: Request[State]) -> int | None:
+    """Return the number of the worker that has the job of the path; None if no id names one."""
+    return worker_of(request.path_params["job"])
 
 
 def path_of(request: Request[State], job_id: str) -> str:

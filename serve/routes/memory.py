@@ -4,6 +4,7 @@ Their fields: serve/API.md.
 """
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -39,6 +40,17 @@ async def clear_memory(request: Request[State]) -> Response:
     check_key(authorization, key, what="memory is cleared")
     content = await run_in_threadpool(_clear, state["repository"])
     return json_response(content)
+
+
+def merge(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the figures of several workers: a list, and what they come to."""
+    names = ("refusals", "evictions", "given_bytes")
+    return {
+        "workers": list(figures),
+        **{name: sum(one[name] for one in figures) for name in names},
+        "short": all(one["short"] for one in figures),
+        "cgroup": figures[0]["cgroup"],
+    }
 
 
 def _clear(repository: ModelRepository) -> dict[str, Any]:

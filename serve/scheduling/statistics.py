@@ -9,6 +9,7 @@ from typing import Any
 from serve.scheduling.stopwatch import Stopwatch
 
 _NS = 1_000_000_000
+_NOT_ADDED = frozenset(("name", "version", "last_inference", "batch_size"))
 MOST_BATCH_SIZES = 64  # that are counted apart; a client chooses them
 
 
@@ -107,6 +108,29 @@ class Statistics:
             ],
             "memory_usage": [],
         }
+
+
+def add_up(entries: Sequence[Any]) -> Any:
+    """Return the sum of the JSON of several workers: of an entry, or a part of it.
+
+    Numbers are added, except the time of the last request. A worker that has not loaded the model
+    has no version of it. Lists are of batch sizes.
+    """
+    first = entries[0]
+    if isinstance(first, dict):
+        return {
+            name: max(entry[name] for entry in entries)
+            if name in _NOT_ADDED
+            else add_up([entry[name] for entry in entries])
+            for name in first
+        }
+    if isinstance(first, list):
+        rows: defaultdict[int, list[Any]] = defaultdict(list)
+        for entry in entries:
+            for row in entry:
+                rows[row["batch_size"]].append(row)
+        return [add_up(rows[size]) for size in sorted(rows)]
+    return sum(entries)
 
 
 def _duration(durations: Mapping[str, Duration], name: str) -> dict[str, int]:

@@ -24,8 +24,10 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
     """
     values: dict[str, Any] = {}
     problems = []
+    frugal = False
     try:
-        values.update(FRUGAL if is_frugal(environ) else {})
+        frugal = is_frugal(environ)
+        values.update(FRUGAL if frugal else {})
     except SettingsError as error:
         problems.append(str(error))
     for name, setting in TABLE.items():
@@ -38,6 +40,8 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
             problems.append(str(error))
     if problems:
         raise SettingsError("\n".join(problems))
+    if frugal:
+        values["workers"] = 1  # whatever is set: each worker has its own models
     if "face_emotion_model" in values:  # named alone, it answers alone
         values.setdefault("face_emotion_weights", ())
     return Settings(**values)

@@ -284,6 +284,16 @@ class Settings:
             "longer side in px of the reduced image that the edges of a cut-out are fitted in",
         ),
     )
+    workers: int = field(
+        default=1,
+        metadata=row(
+            _WORK,
+            "WORKERS",
+            kinds.integer(1, 64),
+            "processes that serve, each with its own copy of the models and its share of CPUs and "
+            "memory; more than 1 on Linux only",
+        ),
+    )
     threads: int = field(
         default=1,
         metadata=row(
@@ -403,6 +413,27 @@ class Settings:
     def longest_run_s(self) -> float:
         """Return the longest sound of one run, in seconds."""
         return min(self.max_audio_s, LONGEST_RUN_S)
+
+    def for_worker(self, worker: int, *, cpus: int) -> "Settings":
+        """Return the settings of one of the workers: its share of what the server may take.
+
+        Args:
+            worker: its number, from 0.
+            cpus: of the server.
+        """
+        return replace(
+            self,
+            runs=self._share(self.runs or cpus, worker),
+            decoders=self._share(self.decoders, worker),
+            queue=self._share(self.queue, worker),
+            jobs=self._share(self.jobs, worker),
+            memory_mib=self._share(self.memory_mib, worker),
+        )
+
+    def _share(self, total: int, worker: int) -> int:
+        """Return a worker's part of a number; at least 1, but of 0 it is 0."""
+        part, rest = divmod(total, self.workers)
+        return max(part + (worker < rest), min(total, 1))
 
     def for_jobs(self) -> "Settings":
         """Return the settings with the limits of asynchronous requests."""

@@ -10,7 +10,6 @@ from runtime.engine.memory import (
     child_processes,
     memory_cgroup,
 )
-from runtime.engine.resources import cpu_count
 from runtime.media.isolation.pool import HUNG_WORKERS
 
 MIB = 2**20
@@ -41,26 +40,25 @@ class Limit:
         return self.limit_bytes - max(LEAST_RESERVE_BYTES, self.limit_bytes // RESERVE_SHARE)
 
 
-def decoder_count(limits: Sequence[Limit]) -> int | None:
-    """Return how many decoders may work at once: half of the memory is for them, at least one.
-
-    Returns:
-        None if nothing limits them.
-    """
+def decoder_count(limits: Sequence[Limit], cpus: int) -> int:
+    """Return how many decoders may work at once: half of the memory is for them, at least one."""
+    most = cpus + HUNG_WORKERS
     least_bytes = min((limit.allowed_bytes for limit in limits), default=None)
-    if least_bytes is None:
-        return None
-    return max(1, min(cpu_count() + HUNG_WORKERS, least_bytes // 2 // CLIP_BYTES))
+    return most if least_bytes is None else max(1, min(most, least_bytes // 2 // CLIP_BYTES))
 
 
-def find_limits(setting_mib: int, cgroup: CgroupMemory | None = None) -> tuple[Limit, ...]:
-    """Return the limits of the server; empty: there is none.
+def find_limits(
+    setting_mib: int, cgroup: CgroupMemory | None = None, *, workers: int = 1
+) -> tuple[Limit, ...]:
+    """Return the limits of the server, or of one of its workers; empty: there is none.
 
-    The setting counts the server and its decoders, a cgroup everything that is in it.
+    The setting counts the server and its decoders, a cgroup everything that is in it. A worker has
+    its share of both, and leaves the cgroup as it is when others have taken more than theirs.
 
     Args:
-        setting_mib: SLIPWAY_MEMORY_MIB; 0 for none.
+        setting_mib: SLIPWAY_MEMORY_MIB, or a worker's share of it; 0 for none.
         cgroup: of this process; None to find it.
+        workers: that share the cgroup.
     """
     cgroup = cgroup or memory_cgroup()
     limits = []
@@ -68,7 +66,11 @@ def find_limits(setting_mib: int, cgroup: CgroupMemory | None = None) -> tuple[L
         limits.append(Limit(SETTING, setting_mib * MIB, _server_bytes))
     if cgroup is not None and cgroup.limit_bytes is not None:
         used = partial(_cgroup_bytes, cgroup)
-        limits.append(Limit(f"cgroup v{cgroup.version}", cgroup.limit_bytes, used))
+        source = f"cgroup v{cgroup.version}"
+        limits.append(Limit(source, cgroup.limit_bytes, used))
+        if workers > 1:
+            share_bytes = cgroup.limit_bytes // workers
+            limits.append(Limit(f"a worker's share of {source}", share_bytes, _server_bytes))
     return tuple(limits)
 
 

@@ -94,6 +94,11 @@ class MemoryKeeper:
         self._models = models
 
     @property
+    def base_bytes(self) -> int:
+        """Return what the process takes without models, and its requests outside of runs."""
+        return self._base_bytes
+
+    @property
     def given_bytes(self) -> int:
         """Return the room that loads, runs and decoders have now."""
         return self._given_bytes + self._clip_bytes

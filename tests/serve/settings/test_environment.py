@@ -50,6 +50,7 @@ def test_every_variable_is_read() -> None:
         "SLIPWAY_MEMORY_MIB": "512",
         "SLIPWAY_IDLE_SECONDS": "600",
         "SLIPWAY_DECODERS": "2",
+        "WORKERS": "4",
     }
     assert from_environment(environ) == Settings(
         artifacts=Path("/models"),
@@ -67,6 +68,7 @@ def test_every_variable_is_read() -> None:
         memory_mib=512,
         idle_s=600,
         decoders=2,
+        workers=4,
         threads=2,
         max_pixels=1_000_000,
         queue=3,
@@ -211,3 +213,24 @@ def test_the_frugal_profile_has_fields_and_other_values() -> None:
     usual = Settings()
     same = {name for name, value in FRUGAL.items() if getattr(usual, name) == value}
     assert same == {"background_model"}
+
+
+@pytest.mark.parametrize("text", ["0", "65", "two", "-1"])
+def test_a_wrong_number_of_workers_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"^WORKERS is .*; allowed: an integer, 1 to 64$"):
+        from_environment({"WORKERS": text})
+
+
+def test_the_frugal_profile_has_one_worker_whatever_is_set() -> None:
+    assert from_environment({"MEMORY_CONSTRAINED": "1", "WORKERS": "4"}).workers == 1
+
+
+def test_workers_share_what_the_server_may_take() -> None:
+    settings = Settings(workers=3, queue=512, jobs=2, decoders=0, memory_mib=1000)
+    shares = [settings.for_worker(number, cpus=4) for number in range(3)]
+    assert [share.runs for share in shares] == [2, 1, 1]
+    assert sum(share.queue for share in shares) == 512
+    assert [share.jobs for share in shares] == [1, 1, 1]  # a share is at least 1
+    assert [share.decoders for share in shares] == [0, 0, 0]  # as many as there are CPUs
+    assert sum(share.memory_mib for share in shares) == 1000
+    assert [share.max_upload_bytes for share in shares] == [settings.max_upload_bytes] * 3
