@@ -18,6 +18,7 @@ from runtime.artifact.manifest import (
     verify_file,
     versions,
 )
+from runtime.artifact.onnx_file import check_data_files
 from runtime.engine.providers import CPU, Provider
 from runtime.engine.resources import cpu_features
 from runtime.engine.session import Feeds, Session, SessionOptions
@@ -186,6 +187,7 @@ def load(
     else:
         selected = _find_variant(manifest, variant)
     paths = [verify_file(directory, file) for file in selected.files]
+    check_data_files(paths[0], selected.files[1:])
     session = Session(paths[0], options)
     text = session.metadata.get("spec")
     if text is None:

@@ -118,6 +118,16 @@ def find_existing(out: Path, model_id: str, digest: str) -> Manifest | None:
     return manifest if manifest.digest == digest else None
 
 
+def same_layout(one: Manifest, other: Manifest) -> bool:
+    """Return whether the variants of two versions consist of files of the same names.
+
+    Of equal digests, the version with other files has the weights elsewhere: it gives the same
+    answers with more or less memory.
+    """
+    names = [[[file.name for file in v.files] for v in m.variants] for m in (one, other)]
+    return names[0] == names[1]
+
+
 def next_version(out: Path, model_id: str) -> int:
     """Return the number after the highest in use; incomplete versions count too."""
     directory = out / model_id

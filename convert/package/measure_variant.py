@@ -10,6 +10,7 @@ import numpy as np
 from convert.errors import VerificationError
 from convert.metrics import Fidelity, Outputs, measure
 from convert.package.artifact import file_entry
+from convert.package.mapped_weights import Layout, data_path
 from convert.quantize.saturation import saturating_layers
 from convert.recipe import MediaKind, Tolerance
 from convert.samples.golden import GoldenSamples
@@ -73,14 +74,21 @@ def cpu_features(name: VariantName, path: Path, saturating: Sequence[str]) -> tu
     return (*EXACT_CPU_FEATURES, *SEVEN_BIT_CPU_FEATURES)
 
 
-def measure_variant(name: VariantName, path: Path, run: GraphRun, criteria: Criteria) -> Variant:
+def measure_variant(
+    name: VariantName,
+    path: Path,
+    run: GraphRun,
+    criteria: Criteria,
+    layout: Layout | None = None,
+) -> Variant:
     """Measure one file as it will serve: on the CPU's provider, also a file for GPUs.
 
     Args:
         name: of the variant.
-        path: the ONNX file, spec inside.
+        path: the ONNX file, spec inside; its weights may be in `data_path`.
         run: of its graph on the test samples.
         criteria: to verify it by.
+        layout: the measurements that decided where its weights are; None if there are none.
 
     Raises:
         VerificationError: it is outside the tolerance, it is INT8 without integer operators, or it
@@ -102,7 +110,7 @@ def measure_variant(name: VariantName, path: Path, run: GraphRun, criteria: Crit
     return Variant(
         name=name,
         precision=PRECISIONS[name],
-        files=(file_entry(path),),
+        files=tuple(file_entry(file) for file in (path, data_path(path)) if file.exists()),
         cpu_features=cpu_features(name, path, saturating),
         verification={
             "inputs": len(criteria.samples.test),
@@ -116,6 +124,7 @@ def measure_variant(name: VariantName, path: Path, run: GraphRun, criteria: Crit
             "fidelity": dict(fidelity.metrics),
             "golden": _golden_differences(golden.outputs, run_samples(path, golden.samples)),
             "integer_operators": dict(operators),
+            **({"memory": layout.to_json()} if layout else {}),
         },
         batch_invariant=rows_are_independent(run),
         providers=FLOAT16_PROVIDERS if name == "fp16" else (),

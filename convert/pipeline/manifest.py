@@ -21,6 +21,7 @@ from runtime.artifact.manifest import (
 )
 
 ONNXRUNTIME_MINIMUM = "1.18.0"  # the first to read convert.export.graph.surgery.IR_VERSION
+ONNXRUNTIME_PACKED = "1.21.0"  # the first to read weights that are packed in a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Verified:
     """The files of one version, each measured as it will serve."""
 
     variants: tuple[Variant, ...]  # best first
+    contents: tuple[str, ...]  # by variant, the SHA-256 of its graph and weights in one file
     seven_bits: str  # why the variant with 7-bit weights is packaged, or why not
     float16: str  # why the variant for GPUs is packaged, or why not; "" if nobody asked for it
     golden: File
@@ -72,7 +74,7 @@ def build_manifest(
         "origin": weights.origin,
         "choice": choice.settings,
         "calibration": reference.samples.source,
-        "files": [file.sha256 for variant in verified.variants for file in variant.files],
+        "files": verified.contents,  # the answers do not depend on where the weights are
         "assets": {role: file.sha256 for role, file in verified.assets.items()},
     }
     assumptions = reference.loaded.assumptions
@@ -103,7 +105,15 @@ def build_manifest(
         candidates=choice.candidates,
         parity=exported.parity,
         tools=tool_versions(),
-        onnxruntime_minimum=choice.settings.get("onnxruntime_minimum", ONNXRUNTIME_MINIMUM),
+        onnxruntime_minimum=_onnxruntime_minimum(choice, verified),
         assets=verified.assets,
         assumptions=assumptions,
     )
+
+
+def _onnxruntime_minimum(choice: Choice, verified: Verified) -> str:
+    """Return the oldest onnxruntime that reads every variant."""
+    if any(len(variant.files) > 1 for variant in verified.variants):
+        return ONNXRUNTIME_PACKED
+    minimum: str = choice.settings.get("onnxruntime_minimum", ONNXRUNTIME_MINIMUM)
+    return minimum

@@ -69,7 +69,7 @@ def run_stages(inputs: Inputs, recipe_file: RecipeFile, report: Report) -> Outco
 def _run(
     inputs: Inputs, recipe_file: RecipeFile, scratch: Path, report: Report
 ) -> tuple[Manifest, Status]:
-    """Run every stage; publish a version unless the newest one has the same digest.
+    """Run every stage; publish a version unless the newest has the same digest and layout.
 
     Returns:
         The manifest of the new version and "packaged"; or that of the newest and "unchanged".
@@ -105,7 +105,7 @@ def _run(
         report(similarity.summary(variants[0]))
     manifest = build_manifest(inputs, spec, reference, exported, choice, verified)
     before = artifact.find_existing(inputs.out, manifest.id, manifest.digest)
-    if before is not None:
+    if before is not None and artifact.same_layout(before, manifest):
         return before, "unchanged"
     report("package")
     artifact.publish(scratch, inputs.out, manifest)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from convert.package import artifact
+from convert.package.mapped_weights import map_weights
 from convert.package.measure_variant import Criteria, VariantName, measure_variant, time_variants
 from convert.package.variants import write_gpu_variant, write_variants
 from convert.pipeline.export import Exported
@@ -45,11 +46,16 @@ def verify(
         spec, samples, exported.reference, golden_set, reference.tolerance, recipe.media
     )
 
+    contents = dict[str, str]()
+
     def write(name: VariantName, source: Path) -> Variant:
         path = scratch / f"{name}.onnx"
         artifact.write_variant(source, path, spec)
+        contents[name] = artifact.file_entry(path).sha256
+        # a GPU gets a copy of the weights
+        layout = map_weights(path, samples.test[0]) if name != "fp16" else None
         run = exported.run if name == "float" else run_graph(path, samples.test)
-        return measure_variant(name, path, run, criteria)
+        return measure_variant(name, path, run, criteria, layout)
 
     variants, seven_bits = write_variants(choice, exported.run.path, write)
     float16 = ""
@@ -58,6 +64,7 @@ def verify(
         variants = (*variants, *for_gpus)
     return Verified(
         variants=time_variants(variants, scratch, samples.test[0]),
+        contents=tuple(contents[variant.name] for variant in variants),
         seven_bits=seven_bits,
         float16=float16,
         golden=artifact.file_entry(golden_path),

@@ -9,8 +9,8 @@ from convert.metrics import Fidelity
 from convert.quantize.config_fields import config_fields, describe_config
 from convert.quantize.search.float_layers import Trial
 from convert.verify.latency import medians_ms
+from convert.verify.load_cost import peak_bytes
 from convert.verify.parity import integer_operators
-from convert.verify.peak_memory import peak_bytes
 from runtime.engine.session import Feeds
 
 # A graph must be this much faster than the one that it would replace: less is within the noise

@@ -28,6 +28,11 @@ Around = Callable[[Feeds], AbstractContextManager[None]]
 # a narrower class to catch does not exist.
 OnnxruntimeError = Exception
 
+_SAVE_PACKED = {
+    "session.save_external_prepacked_constant_initializers": "1",
+    "session.optimized_model_external_initializers_min_size_in_bytes": "1024",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
@@ -36,6 +41,7 @@ class SessionOptions:
     threads: int = 0  # within one operator; 0: the CPUs of the container's quota
     provider: Provider = CPU  # runs the graph; the CPU's runs the operators that it does not have
     optimized_path: Path | None = None  # file for the optimised graph; for verification only
+    packed_path: Path | None = None  # the same with its weights, and these as packed, in files
 
 
 class Session:
@@ -187,6 +193,12 @@ def _session_options(options: SessionOptions, threads: int) -> ort.SessionOption
     )
     if options.provider != CPU:
         session_options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    if options.optimized_path is not None:
-        session_options.optimized_model_filepath = str(options.optimized_path)
+    path = options.packed_path or options.optimized_path
+    if path is not None:
+        session_options.optimized_model_filepath = str(path)
+    if options.packed_path is not None:
+        for name, value in _SAVE_PACKED.items():
+            session_options.add_session_config_entry(name, value)
+        name = "session.optimized_model_external_initializers_file_name"
+        session_options.add_session_config_entry(name, f"{options.packed_path.name}.data")
     return session_options

@@ -26,8 +26,9 @@ class MeasuredLoad:
             UnavailableError: there is no room for it.
         """
         memory, model_id = self.memory, version.manifest.id
-        size_bytes = version.manifest.variants[0].files[0].size_bytes
-        need_bytes = memory.ledger.load_bytes(model_id, size_bytes)
+        graph, *data = version.manifest.variants[0].files
+        mapped_bytes = sum(file.size_bytes for file in data)
+        need_bytes = memory.ledger.load_bytes(model_id, graph.size_bytes, mapped_bytes)
         with memory.room(need_bytes, f"loading {model_id}", wait_s=WAIT_S):
             begun, others = memory.begun, memory.holders - 1
             model, cost = measured(lambda: self.load(version))

@@ -29,10 +29,10 @@ class Entry:
 
     @property
     def size_bytes(self) -> int:
-        """Return the size of the newest version's best ONNX file; 0 without a version."""
+        """Return the size of the newest version's best variant; 0 without a version."""
         if not self.versions:
             return 0
-        return self.versions[0].manifest.variants[0].files[0].size_bytes
+        return sum(file.size_bytes for file in self.versions[0].manifest.variants[0].files)
 
 
 @dataclass(frozen=True, slots=True)

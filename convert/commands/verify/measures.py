@@ -13,6 +13,7 @@ from convert.recipe import Tolerance
 from convert.samples.sets import Samples
 from convert.verify.batch_times import SIZES, batch_times_ms
 from convert.verify.latency import medians_ms
+from convert.verify.load_cost import measure_load
 from convert.verify.parity import BATCH_TOLERANCE, batch_invariant, integer_operators, run_samples
 from runtime.artifact.batch_times import cheapest_rows
 from runtime.artifact.golden import Golden
@@ -20,6 +21,7 @@ from runtime.artifact.golden_check import check_outputs
 from runtime.engine.session import Feeds
 from runtime.model import Model
 
+MEGABYTE = 1e6
 SYNTHETIC = "synthetic"  # `calibration` of a manifest: on synthetic samples
 
 
@@ -48,6 +50,19 @@ def check_integer_operators(directory: Path, model: Model) -> Iterator[Check]:
     problem = "" if count else "onnxruntime computes all of it in float"
     text = f"{count} after optimisation"
     yield pass_or_fail("integer operators", problem, text, model.variant.name)
+
+
+def check_memory(directory: Path, model: Model, feeds: Feeds) -> Iterator[Check]:
+    """Tell what mapped weights keep in memory here; of a variant in one file, nothing."""
+    recorded = model.variant.verification.get("memory", {})
+    if len(model.variant.files) == 1 or "one_file" not in recorded:
+        return
+    here = measure_load(_path(directory, model), feeds).kept_bytes / MEGABYTE
+    one_file = recorded["one_file"]["kept_bytes"] / MEGABYTE
+    text = f"mapped weights keep {here:.0f} MB; in one file {one_file:.0f} MB at conversion"
+    if here > one_file / 2:
+        text += ": this CPU packs them otherwise, they are mapped where a like CPU converts them"
+    yield Check("memory", "told", text, model.variant.name)
 
 
 def check_batches(directory: Path, model: Model, samples: Samples) -> Iterator[Check]:

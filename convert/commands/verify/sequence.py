@@ -70,6 +70,7 @@ def _measurements(
             "golden outputs": measures.check_golden_outputs(directory, golden, model),
             "integer operators": measures.check_integer_operators(directory, model),
             "batches": measures.check_batches(directory, model, samples),
+            "memory": measures.check_memory(directory, model, samples[0]),
         }
         if plain is not None and model is not plain:
             checks["fidelity"] = measures.check_fidelity(

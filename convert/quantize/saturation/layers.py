@@ -1,5 +1,6 @@
 """Layers of a quantized file that multiply UINT8 activations by INT8 weights."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,11 @@ class IntegerLayer:
 
 def saturating_layers(path: Path) -> list[str]:
     """Return the names of the layers whose products may saturate on x86 CPUs without VNNI."""
-    return [layer.name for layer in integer_layers(onnx.load(path)) if layer.may_saturate]
+    with warnings.catch_warnings():
+        # onnx does not know the packed forms of weights (convert/package/mapped_weights.py)
+        warnings.filterwarnings("ignore", "Ignoring unknown external data key")
+        model = onnx.load(path)
+    return [layer.name for layer in integer_layers(model) if layer.may_saturate]
 
 
 def integer_layers(model: onnx.ModelProto) -> Iterator[IntegerLayer]:

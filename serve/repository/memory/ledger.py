@@ -59,11 +59,18 @@ class Ledger:
         cost = self._costs.get(model_id)
         return cost.kept_bytes if cost else 0
 
-    def load_bytes(self, model_id: str, size_bytes: int) -> int:
-        """Return the memory to load a model in: measured, else estimated from its file."""
+    def load_bytes(self, model_id: str, size_bytes: int, mapped_bytes: int = 0) -> int:
+        """Return the memory to load a model in: measured, else estimated from its files.
+
+        Args:
+            model_id: the model.
+            size_bytes: of the ONNX file.
+            mapped_bytes: of the file of its weights, plain and packed. Where this CPU packs them
+                otherwise they are not mapped, and half of it is taken.
+        """
         cost = self._costs.get(model_id)
         if cost is None:
-            return _FIRST_TIMES_SIZE * size_bytes + _FIRST_BYTES
+            return _FIRST_TIMES_SIZE * size_bytes + mapped_bytes // 2 + _FIRST_BYTES
         return cost.load_peak_bytes
 
     def run_bytes(self, model_id: str, feed_bytes: int) -> int:

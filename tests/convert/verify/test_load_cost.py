@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from convert.errors import VerificationError
-from convert.verify.peak_memory import peak_bytes
+from convert.verify.load_cost import peak_bytes
 from tests.convert.support import nets
 from tests.convert.support.parity import write_float_graph
 
