@@ -5,14 +5,11 @@ from contextlib import asynccontextmanager, closing
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
-import serve
 from runtime.engine.resources import cpu_count
 from runtime.media.isolation.pool import IsolatedDecoders
-from serve.errors import EXCEPTION_HANDLERS, json_response
+from serve.errors import EXCEPTION_HANDLERS
 from serve.http.budget import ByteBudget
 from serve.http.cors import BoundedCors
 from serve.http.log.requests import REQUEST_ID, RequestLog
@@ -29,14 +26,13 @@ from serve.protocol_v2.request import HEADER_LENGTH
 from serve.repository.eviction import evicting_idle
 from serve.repository.loading import loading
 from serve.repository.memory.budget import decoder_count
-from serve.repository.models import ModelRepository, wait_for_model
-from serve.repository.overview import describe_any, summarize
-from serve.repository.provenance import describe, provenance_of
+from serve.repository.models import ModelRepository
 from serve.repository.task_models import lead_emotion_model
 from serve.routes import background, face_emotion, gait, predict, similarity, voice_emotion
 from serve.routes import jobs as job_routes
 from serve.routes import memory as memory_routes
 from serve.routes.endpoint import model_endpoint, task_endpoint
+from serve.routes.models import health, list_models, show_model
 from serve.scheduling.deadlines import HEADER as TIMEOUT_HEADER
 from serve.scheduling.scheduler import Limits, Scheduler, background_media
 from serve.scheduling.statistics import Statistics
@@ -214,25 +210,6 @@ def routes(settings: Settings) -> list[Route]:
         ),
         Route(job_routes.RESULT_PATH, at_worker(job_routes.job_result, job_routes.worker)),
     ]
-
-
-async def health(request: Request[State]) -> Response:
-    """Answer GET /health: the process runs, and serves these models."""
-    repository = request.state["repository"]
-    models = {name: summarize(repository, name) for name in repository.ids}
-    return json_response({"status": "ok", "version": serve.__version__, "models": models})
-
-
-async def list_models(request: Request[State]) -> Response:
-    """Answer GET /v1/models: the description of every model; of one not loaded, its state."""
-    repository = request.state["repository"]
-    return json_response({"models": [describe_any(repository, name) for name in repository.ids]})
-
-
-async def show_model(request: Request[State]) -> Response:
-    """Answer GET /v1/models/{model}: the description of one model."""
-    model = await wait_for_model(request.state["repository"], request.path_params["model"])
-    return json_response(describe(model), headers=provenance_of(model).headers)
 
 
 def _allowed_headers(names: tuple[str, ...]) -> tuple[str, ...]:

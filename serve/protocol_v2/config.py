@@ -1,7 +1,7 @@
 """The configuration of a model in the form of Triton, as perf_analyzer reads it."""
 
 import math
-from typing import Any
+from typing import TypedDict
 
 from runtime import Model
 from runtime.artifact.manifest import TensorSpec
@@ -12,7 +12,57 @@ from serve.protocol_v2.tensors import metadata
 MOST_ROWS = 1024  # that a configuration names; a request may have more
 
 
-def model_config(model: Model, *, body_bytes: int) -> dict[str, Any]:
+class SpecificJson(TypedDict):
+    """The versions of a policy."""
+
+    versions: list[int]
+
+
+class VersionPolicyJson(TypedDict):
+    """The versions that are served."""
+
+    specific: SpecificJson
+
+
+class ConfigTensorJson(TypedDict):
+    """An input or output, without the axis of the batch."""
+
+    name: str
+    data_type: str
+    dims: list[int]
+
+
+class InstanceGroupJson(TypedDict):
+    """What runs the model."""
+
+    name: str
+    kind: str
+    count: int
+
+
+class TransactionPolicyJson(TypedDict):
+    """An answer for each request."""
+
+    decoupled: bool
+
+
+class ConfigJson(TypedDict):
+    """The configuration of a model in the form of Triton."""
+
+    name: str
+    platform: str
+    backend: str
+    version_policy: VersionPolicyJson
+    max_batch_size: int
+    input: list[ConfigTensorJson]
+    output: list[ConfigTensorJson]
+    instance_group: list[InstanceGroupJson]
+    default_model_filename: str
+    parameters: dict[str, str]
+    model_transaction_policy: TransactionPolicyJson
+
+
+def model_config(model: Model, *, body_bytes: int) -> ConfigJson:
     """Return the configuration; `max_batch_size` is 0 if a tensor does not begin with rows.
 
     Args:
@@ -39,7 +89,7 @@ def model_config(model: Model, *, body_bytes: int) -> dict[str, Any]:
     }
 
 
-def _entry(tensor: TensorSpec, *, has_rows: bool) -> dict[str, Any]:
+def _entry(tensor: TensorSpec, *, has_rows: bool) -> ConfigTensorJson:
     datatype = "STRING" if tensor.dtype == "string" else DATATYPES[tensor.dtype]
     dims = metadata(tensor)["shape"][1 if has_rows else 0 :]
     return {"name": tensor.name, "data_type": f"TYPE_{datatype}", "dims": dims}

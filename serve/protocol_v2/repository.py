@@ -1,6 +1,7 @@
 """The routes of the extension `model_repository`: index, load and unload."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Literal, TypedDict
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -16,7 +17,20 @@ from serve.repository.status import ModelState
 from serve.state import State
 from serve.workers.sharing import at_every_worker
 
-_STATES = {ModelState.READY: "READY", ModelState.LOADING: "LOADING"}  # any other: UNAVAILABLE
+IndexState = Literal["READY", "LOADING", "UNAVAILABLE"]
+_STATES: Mapping[ModelState, IndexState] = {
+    ModelState.READY: "READY",
+    ModelState.LOADING: "LOADING",
+}  # any other: UNAVAILABLE
+
+
+class IndexJson(TypedDict):
+    """A model of the directory and its state."""
+
+    name: str
+    version: str
+    state: IndexState
+    reason: str
 
 
 async def index(request: Request[State]) -> Response:
@@ -68,7 +82,7 @@ async def _administered(request: Request[State]) -> tuple[ModelRepository, str]:
     return repository, model_id
 
 
-def _entry(repository: ModelRepository, model_id: str) -> dict[str, Any]:
+def _entry(repository: ModelRepository, model_id: str) -> IndexJson:
     status, model = repository.status(model_id), repository.loaded(model_id)
     version = str(model.manifest.version) if model else ""
     state = _STATES.get(status.state, "UNAVAILABLE")

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,16 +20,17 @@ from serve.protocol_v2.config import model_config
 from serve.protocol_v2.encodings import EXTENSION, medium_of
 from serve.protocol_v2.infer import Inference, infer
 from serve.protocol_v2.request import HEADER_LENGTH
-from serve.protocol_v2.tensors import metadata
+from serve.protocol_v2.tensors import TensorJson, metadata
 from serve.protocol_v2.timeout import body_timeout
 from serve.repository.memory.pictures import picture_room
 from serve.repository.models import unknown_model, wait_for_model
 from serve.repository.provenance import provenance_of
 from serve.repository.readiness import missing_models
+from serve.repository.status import RefusedJson
 from serve.scheduling.call import Call
 from serve.scheduling.deadlines import HEADER, request_timeout
 from serve.scheduling.job import Turns
-from serve.scheduling.statistics import add_up
+from serve.scheduling.statistics import StatisticsJson, add_up
 from serve.state import State
 from serve.text.messages import repr_truncated
 from serve.uploads.bounds import bounds_of
@@ -47,11 +48,61 @@ EXTENSIONS = (
 )
 
 
+class ServerJson(TypedDict):
+    """The server and the extensions of the protocol that it has."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class LiveJson(TypedDict):
+    """The process runs."""
+
+    live: bool
+
+
+class ReadyJson(LiveJson):
+    """Whether every model that must serve can."""
+
+    ready: bool
+    reason: NotRequired[str]
+    models: NotRequired[Annotated[dict[str, str], "why a model cannot, by its id"]]
+
+
+class ModelReadyJson(RefusedJson):
+    """Whether a model can answer."""
+
+    name: str
+    ready: bool
+    reason: NotRequired[str]
+
+
+class MetadataJson(TypedDict):
+    """The inputs and outputs of a model."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorJson]
+    outputs: list[TensorJson]
+    parameters: NotRequired[Annotated[dict[str, str], "what it takes as encoded files or texts"]]
+
+
+class StatisticsAnswerJson(TypedDict):
+    """The counters of models."""
+
+    model_stats: list[StatisticsJson]
+
+
 async def server_metadata(request: Request[State]) -> Response:
     """Answer GET /v2: name and version of the server, and its extensions."""
-    return json_response(
-        {"name": "slipway", "version": serve.__version__, "extensions": EXTENSIONS}
-    )
+    content: ServerJson = {
+        "name": "slipway",
+        "version": serve.__version__,
+        "extensions": list(EXTENSIONS),
+    }
+    return json_response(content)
 
 
 async def live(request: Request[State]) -> Response:
@@ -67,7 +118,7 @@ async def ready(request: Request[State]) -> Response:
     is_short = state["repository"].memory.is_short
     if not missing and not stop.requested and not is_short:
         return json_response({"ready": True, "live": True})
-    content: dict[str, Any] = {"ready": False, "live": True}
+    content: ReadyJson = {"ready": False, "live": True}
     if stop.requested:
         content["reason"] = stop.failure or "the server ends"
     elif is_short:
@@ -80,7 +131,7 @@ async def ready(request: Request[State]) -> Response:
 async def model_metadata(request: Request[State]) -> Response:
     """Answer GET /v2/models/{model}: the inputs and outputs of a model."""
     model = await _find(request)
-    content: dict[str, Any] = {
+    content: MetadataJson = {
         "name": model.spec.id,
         "versions": [str(model.manifest.version)],
         "platform": "onnx_onnxv1",
@@ -105,7 +156,10 @@ async def model_ready(request: Request[State]) -> Response:
     if model is not None and version not in refused:
         _check_version(model, version)
     problem = status.problem or refused.get(version, "")
-    content = {"name": model_id, "ready": not problem, **status.refused_json()}
+    content: ModelReadyJson = {"name": model_id, "ready": not problem}
+    refused_json = status.refused_json()
+    if "refused" in refused_json:
+        content["refused"] = refused_json["refused"]
     if not problem:
         return json_response(content)
     content["reason"] = problem
@@ -230,7 +284,7 @@ def _merge_statistics(contents: Sequence[Any]) -> dict[str, Any]:
     return {"model_stats": [add_up(entry) for entry in entries]}
 
 
-def _statistics(request: Request[State], model_id: str) -> dict[str, Any]:
+def _statistics(request: Request[State], model_id: str) -> StatisticsJson:
     model = request.state["repository"].loaded(model_id)
     version = str(model.manifest.version) if model else ""
     return request.state["statistics"].to_json(model_id, version)

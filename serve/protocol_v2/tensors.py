@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,14 @@ from serve.text.messages import repr_truncated
 
 Array = NDArray[np.generic]
 LARGEST_ROW = 2**31  # elements, of a tensor without rows: no bytes bound them
+
+
+class TensorJson(TypedDict):
+    """An input or output of a model."""
+
+    name: str
+    datatype: str
+    shape: Annotated[list[int], "-1: any size"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,7 @@ class TensorHeader:
         return None if self.is_text else self.count * self.dtype.itemsize
 
 
-def metadata(tensor: TensorSpec) -> dict[str, Any]:
+def metadata(tensor: TensorSpec) -> TensorJson:
     """Return the entry of a tensor in the model's metadata; an axis of any size is -1."""
     shape = [-1 if isinstance(axis, str) else axis for axis in tensor.shape]
     return {"name": tensor.name, "datatype": DATATYPES[tensor.dtype], "shape": shape}

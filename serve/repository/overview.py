@@ -1,17 +1,34 @@
 """All models of the directory in a few words, whatever state they are in."""
 
-from typing import Any
+from typing import Annotated, NotRequired
 
 from serve.repository.models import ModelRepository
-from serve.repository.provenance import describe
+from serve.repository.provenance import ModelJson, describe
+from serve.repository.status import StatusJson
 
 
-def summarize(repository: ModelRepository, model_id: str) -> dict[str, Any]:
+class SummaryJson(StatusJson):
+    """The state of a model and, if it is loaded, what answers."""
+
+    version: NotRequired[int]
+    variant: NotRequired[str]
+    weights_origin: NotRequired[str]
+    weights: NotRequired[Annotated[str, "deprecated: the former name of weights_origin"]]
+    provider: NotRequired[str]
+
+
+class AbsentModelJson(StatusJson):
+    """A model that is not loaded, and why."""
+
+    id: str
+
+
+def summarize(repository: ModelRepository, model_id: str) -> SummaryJson | StatusJson:
     """Return the entry of a model in /health: its state and, if it is loaded, what answers."""
-    content = repository.status(model_id).to_json()
+    status = repository.status(model_id).to_json()
     model = repository.loaded(model_id)
     if model is None:
-        return content
+        return status
     provenance = model.provenance
     return {
         "version": provenance.version,
@@ -19,11 +36,11 @@ def summarize(repository: ModelRepository, model_id: str) -> dict[str, Any]:
         "weights_origin": provenance.weights_origin,
         "weights": provenance.weights_origin,  # deprecated: the former name
         "provider": model.session.provider,
-        **content,
+        **status,
     }
 
 
-def describe_any(repository: ModelRepository, model_id: str) -> dict[str, Any]:
+def describe_any(repository: ModelRepository, model_id: str) -> ModelJson | AbsentModelJson:
     """Return the entry of a model in /v1/models: its description or, if it is not loaded, why."""
     model = repository.loaded(model_id)
     if model is None:

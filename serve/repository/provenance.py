@@ -2,19 +2,55 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from starlette.responses import Response
 
 from runtime import Model
-from runtime.artifact.manifest import Manifest
+from runtime.artifact.manifest import Assumption, Manifest, Origin, Task, TensorSpec
 from runtime.artifact.schema import to_json
+from runtime.artifact.spec import NmsConfig, SimilarityScale
+from runtime.artifact.steps import Step
 from runtime.results import SYNTHETIC_TRAINING, Provenance, ProvenanceJson
 from serve.errors import json_response
 
 SEEDED_WARNING = "weights are seeded: untrained, the result means nothing"
 SYNTHETIC_WARNING = f"weights are synthetic: {SYNTHETIC_TRAINING}"
 SYNTHETIC = "verified on synthetic inputs only"
+
+
+class WeightsJson(TypedDict):
+    """The weights of a model."""
+
+    origin: Origin
+    source: str
+
+
+class ModelJson(TypedDict):
+    """The description of a model."""
+
+    id: str
+    task: Task
+    description: str
+    version: int
+    digest: str
+    variant: str
+    precision: str
+    provider: Annotated[str, "the execution provider of onnxruntime that runs the model"]
+    weights_origin: Origin
+    weights_source: str
+    weights: Annotated[WeightsJson, "deprecated: see weights_origin and weights_source"]
+    assumptions: Annotated[list[Assumption], "facts that the weights alone do not tell"]
+    labels: list[str]
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+    preprocess: Annotated[list[Step], "what a client of /v2 does before it sends a tensor"]
+    licence: str
+    calibration: str
+    warnings: list[str]
+    suppression: NotRequired[Annotated[NmsConfig, "of a detector"]]
+    similarity: NotRequired[Annotated[SimilarityScale, "of a calibrated image embedding"]]
+    conditions: NotRequired[Annotated[list[str], "that the model knows by name"]]
 
 
 class AnswerJson(ProvenanceJson):
@@ -84,14 +120,10 @@ def json_answer(provenance: AnswerProvenance, result: Mapping[str, Any]) -> Resp
     return json_response({**provenance.to_json(), "result": result}, headers=provenance.headers)
 
 
-def describe(model: Model) -> dict[str, Any]:
+def describe(model: Model) -> ModelJson:
     """Return the description of a model, as GET /v1/models/{model} answers it."""
     manifest, spec = model.manifest, model.spec
-    nms = {"suppression": to_json(spec.suppression)} if spec.suppression else {}
-    scale = {"similarity": to_json(spec.similarity)} if spec.similarity else {}
-    names = model.assets.conditions
-    conditions = {"conditions": names.names} if names else {}
-    return {
+    content: ModelJson = {
         "id": spec.id,
         "task": spec.task,
         "description": spec.description,
@@ -105,17 +137,21 @@ def describe(model: Model) -> dict[str, Any]:
         # deprecated: the former name
         "weights": {"origin": manifest.weights.origin, "source": manifest.weights.source},
         "assumptions": to_json(manifest.assumptions),
-        "labels": spec.labels,
+        "labels": list(spec.labels),
         "inputs": to_json(spec.inputs),
         "outputs": to_json(spec.outputs),
         "preprocess": [_without_nulls(to_json(step)) for step in spec.preprocess],
-        **nms,
-        **scale,
-        **conditions,
         "licence": spec.licence,
         "calibration": _calibration(manifest),
-        "warnings": (*_weights_warnings(manifest), *model.notes),
+        "warnings": [*_weights_warnings(manifest), *model.notes],
     }
+    if spec.suppression:
+        content["suppression"] = spec.suppression
+    if spec.similarity:
+        content["similarity"] = spec.similarity
+    if model.assets.conditions:
+        content["conditions"] = list(model.assets.conditions.names)
+    return content
 
 
 def _weights_warnings(manifest: Manifest) -> tuple[str, ...]:
@@ -129,5 +165,5 @@ def _calibration(manifest: Manifest) -> str:
     return f"verified on the media whose digest is {manifest.calibration}"
 
 
-def _without_nulls(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _without_nulls(fields: Mapping[str, Any]) -> Any:
     return {name: value for name, value in fields.items() if value is not None}

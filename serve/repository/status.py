@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import NotRequired, TypedDict
 
 
 class ModelState(StrEnum):
@@ -14,6 +14,19 @@ class ModelState(StrEnum):
     READY = "ready"
     FAILED = "failed"  # every version was refused
     WITHDRAWN = "withdrawn"  # an administrator unloaded it; no request loads it
+
+
+class RefusedJson(TypedDict):
+    """The versions that were refused, if any."""
+
+    refused: NotRequired[dict[str, str]]
+
+
+class StatusJson(RefusedJson):
+    """The state of a model; the reason of a failure."""
+
+    state: ModelState
+    reason: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +46,17 @@ class ModelStatus:
             return "it was unloaded, through /v2/repository"
         return "loading" if self.state is ModelState.LOADING else ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> StatusJson:
         """Return `state`; the `reason` of a failure; `refused` if there are such versions."""
-        content: dict[str, Any] = {"state": self.state.value}
+        content: StatusJson = {"state": self.state}
         if self.state is ModelState.FAILED:
             content["reason"] = self.problem
-        return {**content, **self.refused_json()}
+        refused = self.refused_json()
+        if "refused" in refused:
+            content["refused"] = refused["refused"]
+        return content
 
-    def refused_json(self) -> dict[str, Any]:
+    def refused_json(self) -> RefusedJson:
         """Return `refused`: the reasons by version; nothing if no version is refused."""
         refused = {str(number): text for number, text in self.refused.items() if number}
         return {"refused": refused} if refused else {}

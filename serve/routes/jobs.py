@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, NotRequired, TypedDict
 
 import orjson
 from starlette.requests import Request
@@ -10,12 +10,25 @@ from starlette.responses import Response
 
 from serve.errors import error_response, json_response
 from serve.jobs.ids import worker_of
+from serve.jobs.jobs import JobState
 from serve.jobs.record import Answer, Record
 from serve.state import State
 
 JOB_PATH = "/v1/jobs/{job}"
 RESULT_PATH = "/v1/jobs/{job}/result"
 _FRESH = {"Cache-Control": "no-store"}
+
+
+class JobJson(TypedDict):
+    """A job: how far it is and, at its end, until when it is kept."""
+
+    id: Annotated[str, "a secret: who has it can read the answer"]
+    state: JobState
+    submitted: str
+    result: Annotated[str, "the address of the answer"]
+    expires: NotRequired[str]
+    error: NotRequired[Annotated[str, "of a job that failed"]]
+    status: NotRequired[Annotated[int, "that the request would have got"]]
 
 
 async def show_job(request: Request[State]) -> Response:
@@ -61,7 +74,7 @@ def job_response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return the response that tells how far a job is."""
-    content: dict[str, Any] = {
+    content: JobJson = {
         "id": record.id,
         "state": request.state["jobs"].state(record),
         "submitted": _time_text(record.submitted_s),
@@ -73,7 +86,8 @@ def job_response(
     expires_s = (record.ended_s or 0.0) + request.state["settings"].job_ttl_s
     content["expires"] = _time_text(expires_s)
     if record.answer.status >= 400:
-        content |= {"error": _message_of(record.answer), "status": record.answer.status}
+        content["error"] = _message_of(record.answer)
+        content["status"] = record.answer.status
     return json_response(content, status=status, headers=more)
 
 

@@ -5,15 +5,15 @@ Their fields: serve/API.md.
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from runtime.artifact.schema import to_json
 from runtime.engine.allocator import release_free_memory
 from runtime.engine.memory import (
+    ProcessMemory,
     anonymous_bytes,
     child_processes,
     memory_cgroup,
@@ -22,8 +22,71 @@ from runtime.engine.memory import (
 from serve.errors import json_response
 from serve.http.administrator import check_key
 from serve.repository.memory.keeper import MemoryKeeper
+from serve.repository.memory.ledger import CostJson
 from serve.repository.models import ModelRepository
+from serve.repository.status import ModelState
 from serve.state import State
+
+
+class LimitJson(TypedDict):
+    """A limit of memory."""
+
+    source: Annotated[str, "cgroup v1, cgroup v2 or SLIPWAY_MEMORY_MIB"]
+    limit_bytes: int
+    allowed_bytes: int
+    used_bytes: int
+
+
+class ModelMemoryJson(TypedDict):
+    """The memory of a model."""
+
+    state: ModelState
+    users: Annotated[int, "running requests"]
+    idle_s: Annotated[float | None, "since the last request"]
+    cost: Annotated[CostJson | None, "as it was measured when the model was loaded; null before"]
+
+
+class DecodersJson(TypedDict):
+    """The memory of the processes that decode clips and sounds."""
+
+    processes: int
+    anonymous_bytes: int
+
+
+class CgroupJson(TypedDict):
+    """The memory of the container's cgroup."""
+
+    version: int
+    limit_bytes: int | None
+    used_bytes: Annotated[int | None, "without page cache"]
+    oom_kills: int | None
+
+
+class BudgetJson(TypedDict):
+    """The limits of memory, and what they leave."""
+
+    limits: list[LimitJson]
+    free_bytes: Annotated[int | None, "less than 0 if too much is taken; null without a limit"]
+    given_bytes: Annotated[int, "room that loads, runs and decoders have now"]
+    short: Annotated[bool, "memory is used up, and nothing can be unloaded"]
+    refusals: int
+
+
+class MemoryJson(BudgetJson):
+    """What takes memory, in bytes, and how much there is."""
+
+    evictions: int
+    models: dict[str, ModelMemoryJson]
+    process: ProcessMemory | None
+    decoders: DecodersJson
+    cgroup: CgroupJson | None
+
+
+class ClearedJson(TypedDict):
+    """What was unloaded."""
+
+    unloaded: list[str]
+    freed_bytes: int
 
 
 async def show_memory(request: Request[State]) -> Response:
@@ -53,20 +116,20 @@ def merge(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _clear(repository: ModelRepository) -> dict[str, Any]:
+def _clear(repository: ModelRepository) -> ClearedJson:
     before = anonymous_bytes()
     unloaded = repository.eviction.evict_all()
     release_free_memory()
-    return {"unloaded": unloaded, "freed_bytes": max(0, before - anonymous_bytes())}
+    return {"unloaded": list(unloaded), "freed_bytes": max(0, before - anonymous_bytes())}
 
 
-def _figures(repository: ModelRepository) -> dict[str, Any]:
+def _figures(repository: ModelRepository) -> MemoryJson:
     process, decoders, cgroup = process_memory(), child_processes(), memory_cgroup()
     return {
         **_budget(repository.memory),
         "evictions": repository.eviction.count,
         "models": {name: _model(repository, name) for name in repository.ids},
-        "process": to_json(process) if process else None,
+        "process": process,
         "decoders": {"processes": len(decoders), "anonymous_bytes": anonymous_bytes(decoders)},
         "cgroup": None
         if cgroup is None
@@ -79,7 +142,7 @@ def _figures(repository: ModelRepository) -> dict[str, Any]:
     }
 
 
-def _budget(memory: MemoryKeeper) -> dict[str, Any]:
+def _budget(memory: MemoryKeeper) -> BudgetJson:
     return {
         "limits": [
             {
@@ -97,11 +160,11 @@ def _budget(memory: MemoryKeeper) -> dict[str, Any]:
     }
 
 
-def _model(repository: ModelRepository, model_id: str) -> dict[str, Any]:
+def _model(repository: ModelRepository, model_id: str) -> ModelMemoryJson:
     usage = repository.eviction.usage(model_id)
     cost = repository.memory.ledger.cost(model_id)
     return {
-        "state": repository.status(model_id).state.value,
+        "state": repository.status(model_id).state,
         "users": usage.users,
         "idle_s": round(time.monotonic() - usage.used_s, 1) if usage.used_s else None,
         "cost": cost.to_json() if cost else None,

@@ -4,13 +4,56 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 from serve.scheduling.stopwatch import Stopwatch
 
 _NS = 1_000_000_000
 _NOT_ADDED = frozenset(("name", "version", "last_inference", "batch_size"))
 MOST_BATCH_SIZES = 64  # that are counted apart; a client chooses them
+
+
+class DurationJson(TypedDict):
+    """The number of times that something happened, and how long it took."""
+
+    count: int
+    ns: Annotated[int, "nanoseconds"]
+
+
+class InferenceJson(TypedDict):
+    """The requests of a model, and the time of their stages."""
+
+    success: DurationJson
+    fail: DurationJson
+    queue: DurationJson
+    compute_input: DurationJson
+    compute_infer: DurationJson
+    compute_output: DurationJson
+    cache_hit: DurationJson
+    cache_miss: DurationJson
+
+
+class BatchJson(TypedDict):
+    """The runs of one size."""
+
+    batch_size: int
+    compute_input: DurationJson
+    compute_infer: DurationJson
+    compute_output: DurationJson
+
+
+class StatisticsJson(TypedDict):
+    """The counters of a model in the form of Triton."""
+
+    name: str
+    version: str
+    last_inference: Annotated[int, "milliseconds since 1970"]
+    inference_count: Annotated[int, "rows"]
+    execution_count: Annotated[int, "runs of the graph"]
+    inference_stats: InferenceJson
+    response_stats: dict[str, Any]
+    batch_stats: list[BatchJson]
+    memory_usage: list[Any]
 
 
 @dataclass(slots=True)
@@ -25,7 +68,7 @@ class Duration:
         self.count += count
         self.seconds += seconds
 
-    def to_json(self) -> dict[str, int]:
+    def to_json(self) -> DurationJson:
         """Return the count and the nanoseconds."""
         return {"count": self.count, "ns": round(self.seconds * _NS)}
 
@@ -80,10 +123,9 @@ class Statistics:
         """Count a request that got an error after some seconds."""
         self._models.setdefault(model, ModelStatistics()).durations["fail"].add(seconds)
 
-    def to_json(self, model: str, version: str) -> dict[str, Any]:
+    def to_json(self, model: str, version: str) -> StatisticsJson:
         """Return the entry of a model in the form of Triton; times are in nanoseconds."""
         entry = self._models.get(model, ModelStatistics())
-        stages = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output")
         none = Duration().to_json()
         return {
             "name": model,
@@ -92,7 +134,12 @@ class Statistics:
             "inference_count": entry.rows,
             "execution_count": entry.executions,
             "inference_stats": {
-                **{name: _duration(entry.durations, name) for name in stages},
+                "success": _duration(entry.durations, "success"),
+                "fail": _duration(entry.durations, "fail"),
+                "queue": _duration(entry.durations, "queue"),
+                "compute_input": _duration(entry.durations, "compute_input"),
+                "compute_infer": _duration(entry.durations, "compute_infer"),
+                "compute_output": _duration(entry.durations, "compute_output"),
                 "cache_hit": none,
                 "cache_miss": none,
             },
@@ -133,5 +180,5 @@ def add_up(entries: Sequence[Any]) -> Any:
     return sum(entries)
 
 
-def _duration(durations: Mapping[str, Duration], name: str) -> dict[str, int]:
+def _duration(durations: Mapping[str, Duration], name: str) -> DurationJson:
     return durations.get(name, Duration()).to_json()

@@ -1,12 +1,23 @@
 """The cost of each model in memory, as it was measured when it was loaded."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from serve.repository.memory.budget import MIB
 
 # before the first load of a model: weights, a copy while they are packed, one run
 _FIRST_TIMES_SIZE, _FIRST_BYTES = 2, 96 * MIB
+
+
+class CostJson(TypedDict):
+    """The memory that a model takes, as it was measured when it was loaded."""
+
+    kept_bytes: int
+    kept_pss_bytes: int
+    load_peak_bytes: int
+    run_peak_bytes: int
+    load_s: float
+    measured_alone: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +36,7 @@ class Cost:
     seconds: float
     alone: bool
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> CostJson:
         """Return the fields for GET /v1/memory."""
         return {
             "kept_bytes": self.kept_bytes,

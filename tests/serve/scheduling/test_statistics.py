@@ -1,5 +1,7 @@
 """The counters of each model."""
 
+from typing import Any
+
 from serve.scheduling.statistics import MOST_BATCH_SIZES, Statistics
 from serve.scheduling.stopwatch import Stopwatch
 
@@ -31,7 +33,7 @@ def test_rows_runs_and_stages_add_up() -> None:
     }  # fmt: skip
     for name, (count, seconds) in expected.items():
         stage = {"count": count, "ns": int(seconds * second)}
-        assert entry["inference_stats"][name] == stage, name
+        assert dict[str, Any](entry["inference_stats"])[name] == stage, name
     # the time of the runs by the stopwatch, which leaves out the wait for a slot
     batches = {b["batch_size"]: b["compute_infer"] for b in entry["batch_stats"]}
     assert batches == {1: {"count": 1, "ns": second}, 3: {"count": 2, "ns": 4 * second}}
