@@ -63,7 +63,7 @@ class LiveJson(TypedDict):
 
 
 class ReadyJson(LiveJson):
-    """Whether every model that must serve can."""
+    """The readiness of the server: every model that must serve can."""
 
     ready: bool
     reason: NotRequired[str]
@@ -71,7 +71,7 @@ class ReadyJson(LiveJson):
 
 
 class ModelReadyJson(RefusedJson):
-    """Whether a model can answer."""
+    """The readiness of a model."""
 
     name: str
     ready: bool

@@ -73,7 +73,7 @@ class BudgetJson(TypedDict):
 
 
 class MemoryJson(BudgetJson):
-    """What takes memory, in bytes, and how much there is."""
+    """The memory that is taken, in bytes, and how much there is."""
 
     evictions: int
     models: dict[str, ModelMemoryJson]
@@ -83,7 +83,7 @@ class MemoryJson(BudgetJson):
 
 
 class ClearedJson(TypedDict):
-    """What was unloaded."""
+    """The models that were unloaded."""
 
     unloaded: list[str]
     freed_bytes: int
