@@ -33,7 +33,7 @@ class ConfigTensorJson(TypedDict):
 
 
 class InstanceGroupJson(TypedDict):
-    """What runs the model."""
+    """The processor that runs the model."""
 
     name: str
     kind: str
