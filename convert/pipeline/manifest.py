@@ -113,7 +113,7 @@ def build_manifest(
 
 def _onnxruntime_minimum(choice: Choice, verified: Verified) -> str:
     """Return the oldest onnxruntime that reads every variant."""
+    minima = [choice.settings.get("onnxruntime_minimum", ONNXRUNTIME_MINIMUM)]
     if any(len(variant.files) > 1 for variant in verified.variants):
-        return ONNXRUNTIME_PACKED
-    minimum: str = choice.settings.get("onnxruntime_minimum", ONNXRUNTIME_MINIMUM)
-    return minimum
+        minima.append(ONNXRUNTIME_PACKED)
+    return max(minima, key=lambda version: [int(part) for part in version.split(".")])

@@ -1,4 +1,4 @@
-"""Every model in turn within 512 MiB: nothing is killed, nothing lost, no answer is wrong.
+"""Every model in turn within 512 MiB, beside all troubles: nothing is killed, lost or wrong.
 
 With SLIPWAY_ARTIFACTS the models of that directory, as `make soak` names it; else the tiny ones.
 """
@@ -15,6 +15,7 @@ import pytest
 from runtime.artifact.golden import read_golden
 from serve.repository.scan import list_models
 from tests.serve.troubles.support import wire
+from tests.serve.troubles.support.beside import troubles_beside
 from tests.serve.troubles.support.cgroup import Cgroup
 from tests.serve.troubles.support.load import RAW, Question, closed_loop, result_of
 from tests.serve.troubles.support.media import photos
@@ -70,15 +71,21 @@ def test_every_model_in_turn(
     # the setting is so low that models of a real size are loaded and unloaded all the time
     setting = {} if limit == "cgroup" else {"SLIPWAY_MEMORY_MIB": str(LOW_MIB)}
     most_bytes = MOST_BYTES if limit == "cgroup" else LOW_MIB * 2**20
-    seconds = scale.memory_s if limit == "cgroup" else scale.memory_s / 10
+    seconds = scale.memory_s if limit == "cgroup" else scale.memory_s / 5
     settings = {"SLIPWAY_ALLOW_SEEDED": "1", **setting}
     killed = cgroup.oom_kills if cgroup else 0
     with started(artifacts, tmp_path / "log", cgroup=cgroup, settings=settings) as server:
         catalogue = right_answers(server.port, requests(artifacts, tmp_path))
-        tally = asyncio.run(closed_loop(server.port, catalogue, clients=CLIENTS, seconds=seconds))
+        with troubles_beside(server, scale) as beside:
+            tally = asyncio.run(
+                closed_loop(server.port, catalogue, clients=CLIENTS, seconds=seconds)
+            )
         figures.at_most(
             "memory of all processes", server.samples.highest_mb, most_bytes / 1e6, "MB"
         )
+        figures.at_most("with queues of sockets", beside.highest_mb, most_bytes / 1e6, "MB")
+        figures.equal("troubles that failed", beside.failures, [])
+        figures.show("troubles beside", beside.rounds.total(), "rounds")
         answer = wire.get(server.port, "/v1/memory")
         assert answer is not None
         content = json.loads(answer.body)

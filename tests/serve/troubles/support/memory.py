@@ -52,6 +52,7 @@ class Samples:
     """The highest memory that was sampled so far, of all processes together."""
 
     highest_mb: float = 0.0
+    last_mb: float = 0.0
     _ended: threading.Event = field(default_factory=threading.Event)
 
 
@@ -63,6 +64,7 @@ def sampled(pid: int, cgroup: Cgroup | None) -> Iterator[Samples]:
     def sample() -> None:
         while not samples._ended.wait(PERIOD_S):
             value = pss_mb(pid) if cgroup is None else cgroup.anonymous_bytes / MEGABYTE
+            samples.last_mb = value
             samples.highest_mb = max(samples.highest_mb, value)
 
     thread = threading.Thread(target=sample, daemon=True)
