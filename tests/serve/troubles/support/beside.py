@@ -106,7 +106,7 @@ def _seconds(scale: Scale) -> float:
 
 
 class Beside:
-    """What went on beside the requests of a test."""
+    """Count the troubles that went on beside the requests of a test."""
 
     def __init__(self) -> None:
         """Begin without any."""
