@@ -12,14 +12,21 @@ from runtime.media.isolation.pool import IsolatedDecoders
 from serve.errors import EXCEPTION_HANDLERS
 from serve.http.budget import ByteBudget
 from serve.http.cors import BoundedCors
+from serve.http.log.handler import log_request
+from serve.http.log.record import RequestRecord
 from serve.http.log.requests import REQUEST_ID, RequestLog
 from serve.http.log.trace import TRACEPARENT, TRACERESPONSE
 from serve.http.pieces import Pieces
 from serve.http.proxies import BasePath, TrustedProxies
+from serve.http.registry import Connections
 from serve.http.stop import Stop
 from serve.jobs.headers import IDEMPOTENCY_KEY, PREFER
 from serve.jobs.jobs import Jobs
 from serve.jobs.store import MemoryStore, StoreLimits
+from serve.metrics.live import Live
+from serve.metrics.metrics import Metrics
+from serve.metrics.port import PATH as METRICS_PATH
+from serve.metrics.port import MetricsPort
 from serve.page.routes import page_routes
 from serve.protocol_v2 import routes as protocol
 from serve.protocol_v2.request import HEADER_LENGTH
@@ -27,10 +34,12 @@ from serve.repository.eviction import evicting_idle
 from serve.repository.loading import loading
 from serve.repository.memory.budget import decoder_count
 from serve.repository.models import ModelRepository
+from serve.repository.readiness import unreadiness
 from serve.repository.task_models import lead_emotion_model
 from serve.routes import background, face_emotion, gait, predict, similarity, voice_emotion
 from serve.routes import jobs as job_routes
 from serve.routes import memory as memory_routes
+from serve.routes import metrics as metrics_routes
 from serve.routes.endpoint import model_endpoint, task_endpoint
 from serve.routes.models import health, list_models, show_model
 from serve.scheduling.deadlines import HEADER as TIMEOUT_HEADER
@@ -78,6 +87,7 @@ def create_app(
     repository: ModelRepository,
     stop: Stop | None = None,
     siblings: Siblings | None = None,
+    connections: Connections | None = None,
 ) -> Starlette:
     """Return the server's ASGI application.
 
@@ -86,9 +96,11 @@ def create_app(
         repository: not started; the application's lifespan loads its models and closes it.
         stop: set when the server shall end; None: never.
         siblings: the other workers; None: there is none.
+        connections: of the server, for its metrics; None: another ASGI server has them.
     """
     stop, siblings = stop or Stop(), siblings or Siblings()
     cpus = settings.runs or cpu_count()
+    metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
@@ -116,6 +128,8 @@ def create_app(
                     first_s=first_run_s,
                     run_room=repository.memory.run_room,
                     cpus=cpus,
+                    ended=metrics.count_work,
+                    running=metrics.count_run,
                 )
             ) as scheduler,
             evicting_idle(repository.eviction, settings.idle_s),
@@ -126,6 +140,19 @@ def create_app(
                 store, scheduler, stop, timeout_s=settings.job_timeout_s, worker=siblings.own
             )
             stop.is_busy = jobs.is_busy
+            metrics.watch(
+                Live(
+                    repository=repository,
+                    scheduler=scheduler,
+                    jobs=jobs,
+                    decoders=(decoders, job_decoders),
+                    budget=budget,
+                    is_ready=lambda: (
+                        not unreadiness(repository, settings.must_serve, ending=stop.reason)
+                    ),
+                    connections=connections,
+                )
+            )
             try:
                 yield State(
                     settings=settings,
@@ -136,6 +163,7 @@ def create_app(
                     decoders=decoders,
                     statistics=Statistics(),
                     jobs=jobs,
+                    metrics=metrics,
                     job_decoders=job_decoders,
                     siblings=siblings,
                 )
@@ -144,7 +172,7 @@ def create_app(
 
     app = Starlette(
         routes=[*routes(settings), *protocol.routes(), *page_routes(settings)],
-        middleware=_middleware(settings),
+        middleware=_middleware(settings, metrics),
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,
     )
@@ -188,6 +216,7 @@ def routes(settings: Settings) -> list[Route]:
         Route("/health", health),
         Route("/health/live", protocol.live),
         Route("/health/ready", protocol.ready),
+        Route(METRICS_PATH, metrics_routes.show_metrics),
         Route("/v1/models", list_models),
         Route("/v1/models/{model}", show_model),
         Route("/v1/models/{model}", any_model, methods=post),
@@ -217,13 +246,19 @@ def _allowed_headers(names: tuple[str, ...]) -> tuple[str, ...]:
     return ("*",) if "*" in names else (*ALLOWED_HEADERS, *names)
 
 
-def _middleware(settings: Settings) -> list[Middleware]:
+def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
     """Return the layers around the routes, from the outermost."""
+
+    def end(record: RequestRecord) -> None:
+        metrics.count_request(record)
+        log_request(record)
+
     outer = [
         *([Middleware(FromSiblings)] if settings.workers > 1 else []),
-        Middleware(RequestLog),
+        Middleware(RequestLog, end),
         Middleware(TrustedProxies, settings.trusted_proxies, with_prefix=not settings.base_path),
         Middleware(BasePath, settings.base_path),
+        Middleware(MetricsPort, settings.metrics_port),
     ]
     pieces = Middleware(Pieces)
     if not settings.cors_origins:

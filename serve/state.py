@@ -6,6 +6,7 @@ from runtime.media.isolation.pool import IsolatedDecoders
 from serve.http.budget import ByteBudget
 from serve.http.stop import Stop
 from serve.jobs.jobs import Jobs
+from serve.metrics.metrics import Metrics
 from serve.repository.models import ModelRepository
 from serve.scheduling.scheduler import Scheduler
 from serve.scheduling.statistics import Statistics
@@ -24,5 +25,6 @@ class State(TypedDict):
     decoders: IsolatedDecoders
     statistics: Statistics
     jobs: Jobs
+    metrics: Metrics
     siblings: Siblings  # the other workers
     job_decoders: IsolatedDecoders  # theirs may take longer, and take no place from others

@@ -15,8 +15,13 @@ Network = IPv4Network | IPv6Network
 MAX_FORWARDED_BYTES = 4096  # of X-Forwarded-For; a longer one names nobody
 SCHEMES = ("http", "https")
 PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]{1,64}){1,8}")
-# What probes the process itself asks for: they know no proxy and no path of its.
-PROBES = frozenset(("/health", "/v2/health/live", "/v2/health/ready"))
+# What probes and Prometheus ask the process itself for: they know no proxy and no path of its.
+PROBES = frozenset(
+    (
+        *("/health", "/health/live", "/health/ready"),
+        *("/v2/health/live", "/v2/health/ready", "/metrics"),
+    )
+)
 
 
 class BasePath:

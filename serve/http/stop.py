@@ -22,6 +22,11 @@ class Stop:
         return self.requested_s is not None
 
     @property
+    def reason(self) -> str:
+        """Return why the server ends; "" if it does not."""
+        return (self.failure or "the server ends") if self.requested else ""
+
+    @property
     def elapsed_s(self) -> float:
         """Return the seconds since the request to end; 0 without one."""
         return 0.0 if self.requested_s is None else self.clock() - self.requested_s

@@ -43,11 +43,15 @@ def check(settings: Settings) -> int:
 
 def _lines(settings: Settings) -> Iterator[Line]:
     yield Line("settings", "well formed")
-    try:
-        with listen(settings.host, settings.port) as listener:
-            yield Line("port", url_of(listener))
-    except SlipwayError as error:
-        yield Line("port", str(error), "FAILED")
+    ports = {"port": settings.port, "metrics port": settings.metrics_port}
+    if not settings.metrics_port:
+        del ports["metrics port"]
+    for name, port in ports.items():
+        try:
+            with listen(settings.host, port) as listener:
+                yield Line(name, url_of(listener))
+        except SlipwayError as error:
+            yield Line(name, str(error), "FAILED")
     notes: list[str] = []
     try:
         repository = open_repository(settings, notes.append)

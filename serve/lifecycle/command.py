@@ -1,6 +1,7 @@
 """`python -m serve`: check the settings, open the port, load the models, serve until a signal."""
 
 import os
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -14,6 +15,7 @@ from serve.lifecycle.check import check
 from serve.lifecycle.process import serve
 from serve.lifecycle.signals import Signals
 from serve.lifecycle.workers import patient_report, serve_with_workers
+from serve.metrics.port import PATH as METRICS_PATH
 from serve.repository.loading import NOTHING_TO_SERVE
 from serve.repository.opening import open_repository
 from serve.repository.task_models import check_task_models, task_models
@@ -51,17 +53,21 @@ def main(arguments: Sequence[str] | None, signals: Signals, command_help: str = 
         if not len(repository):
             raise ArtifactError(NOTHING_TO_SERVE)
         check_task_models(repository.tasks, task_models(settings))
-        listener = listen(settings.host, settings.port)
+        listeners: list[socket.socket] = [listen(settings.host, settings.port)]
+        if settings.metrics_port:
+            listeners.append(listen(settings.host, settings.metrics_port))
     except SlipwayError as error:
         for line in str(error).splitlines():
             report(line)
         return 1
     if signals.stop.requested:
         return 0
-    say(f"listening on {url_of(listener)}")
+    say(f"listening on {url_of(listeners[0])}")
+    for listener in listeners[1:]:
+        say(f"metrics on {url_of(listener)}{METRICS_PATH}")
     if settings.workers > 1:
-        return serve_with_workers(settings, listener, signals, say)
-    return serve(settings, repository, [listener], signals, say)
+        return serve_with_workers(settings, listeners, signals, say)
+    return serve(settings, repository, listeners, signals, say)
 
 
 def report(line: str) -> None:

@@ -47,7 +47,7 @@ def serve(
     stop = signals.stop
     connections = Connections(limits_of(settings, connections=allowed_connections()))
     config = uvicorn.Config(
-        AnsweringCuts(create_app(settings, repository, stop, siblings), stop),
+        AnsweringCuts(create_app(settings, repository, stop, siblings, connections), stop),
         http=protocol_of(connections),
         backlog=BACKLOG,
         loop="asyncio",

@@ -31,13 +31,13 @@ WRITE_S = 0.1  # for a pipe to have room for them
 
 
 def serve_with_workers(
-    settings: Settings, listener: socket.socket, signals: Signals, report: Report
+    settings: Settings, listeners: Sequence[socket.socket], signals: Signals, report: Report
 ) -> int:
     """Fork the workers and supervise them until a signal.
 
     Args:
         settings: of the server.
-        listener: that the workers accept from.
+        listeners: that the workers accept from: first the port, then that of the metrics.
         signals: caught already.
         report: takes one line of the log.
 
@@ -64,10 +64,15 @@ def serve_with_workers(
             log(
                 f"memory: too little for clips, which take {CLIP_BYTES / MIB:.0f} MiB; they get 503"
             )
-        ends: list[socket.socket] = [FairListener(listener, row), internals[number]]
+        port, *others = listeners
+        ends = [FairListener(port, row), internals[number], *others]
         siblings = Siblings(number, addresses)
         failed = serve(own_settings, repository, ends, signals, log, row=row, siblings=siblings)
         return REFUSED if failed else 0
+
+    def close() -> None:
+        for listener in listeners:
+            listener.close()
 
     def tell_ready(pids: Sequence[int]) -> None:
         memories = [memory for pid in pids if (memory := process_memory(pid))]
@@ -84,7 +89,7 @@ def serve_with_workers(
         signals,
         timeout_s=settings.stop_timeout_s,
         report=report,
-        close=listener.close,
+        close=close,
         on_ready=tell_ready,
     )
     return supervisor.run()

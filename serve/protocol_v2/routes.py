@@ -25,7 +25,7 @@ from serve.protocol_v2.timeout import body_timeout
 from serve.repository.memory.pictures import picture_room
 from serve.repository.models import unknown_model, wait_for_model
 from serve.repository.provenance import provenance_of
-from serve.repository.readiness import missing_models
+from serve.repository.readiness import unreadiness
 from serve.repository.status import RefusedJson
 from serve.scheduling.call import Call
 from serve.scheduling.deadlines import HEADER, request_timeout
@@ -113,18 +113,12 @@ async def live(request: Request[State]) -> Response:
 async def ready(request: Request[State]) -> Response:
     """Answer GET /v2/health/ready: 200 if every model that must serve can, else 503 and why."""
     state = request.state
-    stop = state["stop"]
-    missing = missing_models(state["repository"], state["settings"].must_serve)
-    is_short = state["repository"].memory.is_short
-    if not missing and not stop.requested and not is_short:
+    problems = unreadiness(
+        state["repository"], state["settings"].must_serve, ending=state["stop"].reason
+    )
+    if not problems:
         return json_response({"ready": True, "live": True})
-    content: ReadyJson = {"ready": False, "live": True}
-    if stop.requested:
-        content["reason"] = stop.failure or "the server ends"
-    elif is_short:
-        content["reason"] = "memory is used up, and nothing can be unloaded"
-    if missing:
-        content["models"] = missing
+    content: ReadyJson = {"ready": False, "live": True, **problems}
     return json_response(content, status=503, headers=STATUS_HEADERS[503])
 
 

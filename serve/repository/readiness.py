@@ -1,8 +1,37 @@
-"""The models that must serve, and why one of them cannot."""
+"""The reasons why the server is not ready: its models that must serve, its memory, its end."""
+
+from typing import TypedDict
 
 from serve.repository.models import ModelRepository
 from serve.repository.status import ModelState
 from serve.settings.kinds import Selection
+
+
+class Unreadiness(TypedDict, total=False):
+    """The reasons why the server is not ready."""
+
+    reason: str  # a sentence: it ends, or its memory is used up
+    models: dict[str, str]  # of each model that must serve and cannot, by id
+
+
+def unreadiness(
+    repository: ModelRepository, must_serve: Selection, *, ending: str = ""
+) -> Unreadiness:
+    """Return why the server is not ready; empty if it is.
+
+    Args:
+        repository: of the models.
+        must_serve: the models without which it is not ready.
+        ending: why the server ends; "" if it does not.
+    """
+    missing = missing_models(repository, must_serve)
+    reason = "; ".join(text for text in (ending, repository.memory.shortage) if text)
+    content: Unreadiness = {}
+    if reason:
+        content["reason"] = reason
+    if missing:
+        content["models"] = missing
+    return content
 
 
 def missing_models(repository: ModelRepository, must_serve: Selection) -> dict[str, str]:

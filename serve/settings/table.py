@@ -40,6 +40,15 @@ class Settings:
         default=8000,
         metadata=row(_PLACE, "PORT", kinds.integer(0, 65535), "port to listen on; 0: a free one"),
     )
+    metrics_port: int = field(
+        default=0,
+        metadata=row(
+            _PLACE,
+            "SLIPWAY_METRICS_PORT",
+            kinds.integer(0, 65535),
+            "port of `/metrics` alone, which then is on no other; 0: `/metrics` is on `PORT`",
+        ),
+    )
     allow_seeded: bool = field(
         default=False,
         metadata=row(_PLACE, "SLIPWAY_ALLOW_SEEDED", kinds.FLAG, "1: serve untrained weights"),

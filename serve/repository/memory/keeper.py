@@ -186,6 +186,11 @@ class MemoryKeeper:
             self._is_short = self._look()
         return self._is_short
 
+    @property
+    def shortage(self) -> str:
+        """Return why the server is not ready: the figures of the memory; "" if it is not short."""
+        return f"memory is used up: {self._figures()}" if self.is_short else ""
+
     def check(self) -> None:
         """Refuse a new request while memory is short.
 

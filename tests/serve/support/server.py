@@ -21,10 +21,11 @@ from serve.settings import Settings
 def running(settings: Settings) -> Iterator[httpx.Client]:
     """Serve `settings.artifacts` until the block ends; each model is then loaded or refused."""
     repository = open_repository(settings)
+    connections = Connections(limits_of(settings))
     config = uvicorn.Config(
-        create_app(settings, repository),
+        create_app(settings, repository, connections=connections),
         port=0,
-        http=protocol_of(Connections(limits_of(settings))),
+        http=protocol_of(connections),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -19,6 +19,7 @@ from tests.support.server_process import PROJECT, serving
 
 SECRET = "s3cret"
 FACE, GAIT, INFER = "/v1/face-emotion", "/v1/gait", "/v2/models/face_emotion_xception/infer"
+JOB = {"Prefer": f"respond-async, {SECRET}={SECRET}", "Idempotency-Key": SECRET}
 FORM_DATA = "multipart/form-data; boundary=x"  # whose parser would warn of its content
 
 
@@ -65,6 +66,13 @@ def plant(url: str) -> list[httpx.Response]:
             client.post("/v1/models/clinical_text_minilm", content=SECRET),
             client.post(INFER, json={"id": SECRET, "inputs": [{"name": SECRET}]}),
             client.post(INFER, content=SECRET, headers={"Inference-Header-Content-Length": SECRET}),
+            client.get("/health", headers={"traceparent": SECRET, "tracestate": f"a={SECRET}"}),
+            client.post(FACE, content=image, headers={"X-Request-Timeout": SECRET}),
+            client.post(FACE, content=image, headers={"X-API-Key": SECRET, "Origin": SECRET}),
+            client.post(f"/v2/repository/models/{SECRET}/load", json={SECRET: SECRET}),
+            client.get(f"/v1/jobs/{SECRET}"),
+            client.post(f"{FACE}?tta={SECRET}", content=image, headers=JOB),
+            client.post(FACE, files={"image": (SECRET, image)}, headers=JOB),
         ]
     address = httpx.URL(url)
     for head in (f"{SECRET} / HTTP/1.1\r\n\r\n", f"GET /{quote(SECRET)} HTTP/9\r\n\r\n"):
@@ -78,15 +86,16 @@ def plant(url: str) -> list[httpx.Response]:
 def test_no_query_header_option_file_name_payload_or_condition(artifacts: Path, form: str) -> None:
     with serving("--artifacts", str(artifacts), SLIPWAY_LOG=form) as server:
         answers = plant(server.url)
+        assert SECRET not in httpx.get(f"{server.url}/metrics").text
         server.process.send_signal(signal.SIGTERM)
         _, log = server.process.communicate(timeout=30)
     assert SECRET not in log
     assert "warning" not in log
-    lines = [line for line in log.splitlines() if "/v" in line or "unknown" in line]
+    lines = [line for line in log.splitlines() if "request_id" in line or " id=" in line]
     if form == "off":
         assert not lines
         return
-    assert len(lines) == len(answers) + 2  # a line too for what is no request
+    assert len(lines) == len(answers) + 3  # a line too for /metrics, and for what is no request
     ids = [answer.headers["x-request-id"] for answer in answers]
     assert all(any(one in line for line in lines) for one in ids)
     if form == "json":

@@ -1,0 +1,200 @@
+"""Figures that are read when they are asked for: models, memory, queues, jobs, connections."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+import serve
+from runtime.media.isolation.pool import IsolatedDecoders
+from serve.http.budget import ByteBudget
+from serve.http.registry import Connections
+from serve.jobs.jobs import Jobs
+from serve.repository.models import ModelRepository
+from serve.repository.status import ModelState
+from serve.scheduling.scheduler import Scheduler
+
+MODEL = "model"
+Rows = Iterable[tuple[tuple[str, ...], float]]  # values of the labels, and the figure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Live(Collector):
+    """The parts of the server that are looked at."""
+
+    repository: ModelRepository
+    scheduler: Scheduler
+    jobs: Jobs
+    decoders: tuple[IsolatedDecoders, ...]
+    budget: ByteBudget
+    is_ready: Callable[[], bool]
+    connections: Connections | None  # None: another ASGI server has them
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: the names do not change, and to read the figures takes time."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the figures of now."""
+        info = gauge("slipway_build_info", "The version of the server", "version")
+        yield filled(info, [((serve.__version__,), 1)])
+        ready = gauge("slipway_ready", "1 if the server is ready, as /health/ready tells")
+        yield filled(ready, [((), self.is_ready())])
+        yield from self._models()
+        yield from self._memory()
+        yield from self._work()
+        yield from self._decoders()
+        if self.connections is not None:
+            yield from _connections(self.connections)
+
+    def _models(self) -> Iterator[Metric]:
+        repository, eviction = self.repository, self.repository.eviction
+        ids = repository.ids
+        states = {model_id: repository.status(model_id).state for model_id in ids}
+        slots = {model_id: eviction.usage(model_id) for model_id in ids}
+        kept = repository.memory.ledger.kept_bytes
+        state = gauge("slipway_model_state", "1 for the state of each model", MODEL, "state")
+        yield filled(state, [((i, one.value), one is states[i]) for i in ids for one in ModelState])
+        yield filled(
+            gauge(
+                "slipway_model_info",
+                "The version of each loaded model, with its file and provider",
+                *(MODEL, "version", "variant", "weights_origin", "provider"),
+            ),
+            self._loaded(),
+        )
+        yield filled(
+            gauge("slipway_model_memory_bytes", "Memory that each loaded model keeps", MODEL),
+            [((i,), kept(i) if states[i] is ModelState.READY else 0) for i in ids],
+        )
+        yield filled(
+            gauge("slipway_model_users", "Running requests that have the model", MODEL),
+            [((i,), slots[i].users) for i in ids],
+        )
+        yield filled(
+            counter("slipway_model_loads", "Loads of a model that ended well", MODEL),
+            [((i,), slots[i].loads) for i in ids],
+        )
+        yield filled(
+            counter("slipway_model_evictions", "Times that a model was unloaded for room", MODEL),
+            [((i,), slots[i].evictions) for i in ids],
+        )
+        yield filled(
+            gauge("slipway_model_refused_versions", "Newer versions that cannot be served", MODEL),
+            [((i,), len(repository.status(i).refused)) for i in ids],
+        )
+
+    def _loaded(self) -> Iterator[tuple[tuple[str, ...], float]]:
+        for model_id in self.repository.ids:
+            model = self.repository.loaded(model_id)
+            if model is not None:
+                p = model.provenance
+                values = (
+                    model_id,
+                    str(p.version),
+                    p.variant,
+                    p.weights_origin,
+                    model.session.provider,
+                )
+                yield values, 1
+
+    def _memory(self) -> Iterator[Metric]:
+        memory = self.repository.memory
+        limits = memory.limits
+        source = "source"
+        yield filled(
+            gauge("slipway_memory_allowed_bytes", "Memory that may be planned with", source),
+            [((limit.source,), limit.allowed_bytes) for limit in limits],
+        )
+        yield filled(
+            gauge("slipway_memory_used_bytes", "Memory that counts against the limit", source),
+            [((limit.source,), limit.read_used_bytes()) for limit in limits],
+        )
+        free = memory.free_bytes
+        yield filled(
+            gauge("slipway_memory_free_bytes", "Memory that may still be taken; absent: no limit"),
+            [] if free is None else [((), free)],
+        )
+        yield filled(
+            gauge("slipway_memory_given_bytes", "Room that loads, runs and decoders have now"),
+            [((), memory.given_bytes)],
+        )
+        yield filled(
+            gauge("slipway_memory_short", "1 if memory is used up and nothing can be unloaded"),
+            [((), memory.is_short)],
+        )
+        yield filled(
+            gauge("slipway_body_bytes", "Bodies and answers in memory"),
+            [((), self.budget.used_bytes)],
+        )
+
+    def _work(self) -> Iterator[Metric]:
+        waiting = {model_id: self.scheduler.waiting(model_id) for model_id in self.repository.ids}
+        yield filled(
+            gauge("slipway_queue_requests", "Requests that wait for a CPU", MODEL),
+            [((i,), requests) for i, (requests, _) in waiting.items()],
+        )
+        yield filled(
+            gauge("slipway_queue_work_seconds", "Seconds of work that wait for a CPU", MODEL),
+            [((i,), seconds) for i, (_, seconds) in waiting.items()],
+        )
+        running, slots = self.scheduler.running
+        yield filled(gauge("slipway_slots_taken", "Slots that are computing"), [((), running)])
+        yield filled(gauge("slipway_slots", "Slots to compute in"), [((), slots)])
+        jobs = self.jobs
+        yield filled(
+            gauge("slipway_jobs", "Jobs that have not ended", "state"),
+            [(("queued",), jobs.count - jobs.running), (("running",), jobs.running)],
+        )
+        states = ("done", "failed", "cancelled")
+        yield filled(
+            counter("slipway_jobs_ended", "Jobs that ended", "state"),
+            [((state,), jobs.ended[state]) for state in states],
+        )
+
+    def _decoders(self) -> Iterator[Metric]:
+        yield filled(
+            counter("slipway_decoders_started", "Decoder processes that were started"),
+            [((), sum(decoders.started for decoders in self.decoders))],
+        )
+        yield filled(
+            counter("slipway_decoders_killed", "Of them, ended by a file, a limit or from outside"),
+            [((), sum(decoders.killed for decoders in self.decoders))],
+        )
+
+
+def _connections(connections: Connections) -> Iterator[Metric]:
+    yield filled(
+        gauge("slipway_connections", "Open connections", "phase"),
+        [((phase,), count) for phase, count in connections.phases().items()],
+    )
+    yield filled(
+        counter("slipway_connections_opened", "Connections so far"), [((), connections.opened)]
+    )
+    yield filled(
+        counter("slipway_connection_refusals", "Heads that were refused", "status"),
+        [((str(status),), count) for status, count in connections.refusals.items()],
+    )
+    yield filled(
+        counter("slipway_network_bytes", "Bytes with the heads", "direction"),
+        [(("received",), connections.received_bytes), (("sent",), connections.sent_bytes)],
+    )
+
+
+def gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    """Return an empty family of figures that rise and fall."""
+    return GaugeMetricFamily(name, text, labels=labels)
+
+
+def counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
+    """Return an empty family of counters; the name gets the suffix _total."""
+    return CounterMetricFamily(name, text, labels=labels)
+
+
+def filled(family: GaugeMetricFamily | CounterMetricFamily, rows: Rows) -> Metric:
+    """Return the family with its figures."""
+    for values, figure in rows:
+        family.add_metric(values, float(figure))
+    return family

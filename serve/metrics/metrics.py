@@ -1,0 +1,56 @@
+"""All metrics of one process, and their text for Prometheus."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+from starlette.concurrency import run_in_threadpool
+
+from runtime.engine.session import Feeds
+from serve.http.log.record import RequestRecord
+from serve.metrics.instruments import Instruments
+from serve.scheduling.stopwatch import Stopwatch
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+FRESH_S = 0.25  # for which a text is given out again: the figures cost milliseconds to read
+
+
+class Metrics:
+    """The metrics of one process; a registry of its own, so that two servers share nothing."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin at zero."""
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.instruments = Instruments(self.registry)
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._text = b""
+        self._made_s = float("-inf")
+
+    def watch(self, live: Collector) -> None:
+        """Add the figures that are read when they are asked for."""
+        self.registry.register(live)
+
+    def count_request(self, record: RequestRecord) -> None:
+        """Count a request that ended."""
+        self.instruments.request(record)
+
+    def count_work(self, model: str, stopwatch: Stopwatch) -> None:
+        """Count the stages of a request or job that ended well."""
+        self.instruments.work(model, stopwatch.stages_s)
+
+    def count_run(self, model: str, feeds: Feeds) -> None:
+        """Count one run of a graph and its rows."""
+        self.instruments.run(model, next(iter(feeds.values())).shape[0])
+
+    async def text(self) -> bytes:
+        """Return the text for Prometheus, at most a quarter of a second old."""
+        async with self._lock:
+            if self._clock() - self._made_s >= FRESH_S:
+                self._text = await run_in_threadpool(generate_latest, self.registry)
+                self._made_s = self._clock()
+            return self._text
