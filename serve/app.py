@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from runtime.engine.resources import cpu_count
 from runtime.media.isolation.pool import IsolatedDecoders
+from serve.cache.results import ResultCache
 from serve.errors import EXCEPTION_HANDLERS
 from serve.http.budget import ByteBudget
 from serve.http.cors import BoundedCors
@@ -69,6 +70,8 @@ EXPOSED_HEADERS = (
     "Server-Timing",
     "Location",
     "Preference-Applied",
+    "Age",
+    "X-Cache",
     REQUEST_ID,
     TRACERESPONSE,
 )
@@ -140,6 +143,8 @@ def create_app(
                 store, scheduler, stop, timeout_s=settings.job_timeout_s, worker=siblings.own
             )
             stop.is_busy = jobs.is_busy
+            cache = ResultCache(settings)
+            cache.open(repository.memory)
             metrics.watch(
                 Live(
                     repository=repository,
@@ -164,11 +169,13 @@ def create_app(
                     statistics=Statistics(),
                     jobs=jobs,
                     metrics=metrics,
+                    cache=cache,
                     job_decoders=job_decoders,
                     siblings=siblings,
                 )
             finally:
                 await jobs.close()
+                await cache.close()
 
     app = Starlette(
         routes=[*routes(settings), *protocol.routes(), *page_routes(settings)],
@@ -195,14 +202,21 @@ def store_limits_of(settings: Settings) -> StoreLimits:
 def routes(settings: Settings) -> list[Route]:
     """Return the routes of the tasks, the models and /health."""
     post = ["POST"]
-    face = task_endpoint(face_emotion.face_emotion, form=face_emotion.FORM, lead=lead_emotion_model)
-    face_job = task_endpoint(
-        face_emotion.face_emotion, form=face_emotion.FORM, lead=lead_emotion_model, as_job=True
+    face, face_job = (
+        task_endpoint(
+            face_emotion.face_emotion,
+            form=face_emotion.FORM,
+            lead=lead_emotion_model,
+            task="image-classification",
+            by_all=True,
+            as_job=as_job,
+        )
+        for as_job in (False, True)
     )
     voice = model_endpoint(
         voice_emotion.voice_emotion, form=voice_emotion.FORM, model_id=settings.voice_emotion_model
     )
-    walk = model_endpoint(gait.gait, form=gait.FORM, model_id=settings.gait_model)
+    walk = model_endpoint(gait.gait, form=gait.FORM, model_id=settings.gait_model, by_all=True)
     pair = model_endpoint(
         similarity.similarity, form=similarity.FORM, model_id=settings.similarity_model
     )
@@ -210,6 +224,7 @@ def routes(settings: Settings) -> list[Route]:
         background.background,
         form=background.FORM,
         lead=lambda settings, _: settings.background_model,
+        task="image-segmentation",
     )
     any_model = model_endpoint(predict.predict, form=predict.form_of)
     return [

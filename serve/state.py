@@ -3,6 +3,7 @@
 from typing import TypedDict
 
 from runtime.media.isolation.pool import IsolatedDecoders
+from serve.cache.results import ResultCache
 from serve.http.budget import ByteBudget
 from serve.http.stop import Stop
 from serve.jobs.jobs import Jobs
@@ -27,4 +28,5 @@ class State(TypedDict):
     jobs: Jobs
     metrics: Metrics
     siblings: Siblings  # the other workers
+    cache: ResultCache
     job_decoders: IsolatedDecoders  # theirs may take longer, and take no place from others

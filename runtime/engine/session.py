@@ -21,7 +21,10 @@ from runtime.engine.resources import cpu_count
 from runtime.errors import ArtifactError, ProviderError, one_line
 
 Feeds = Mapping[str, NDArray[np.generic]]
+Outputs = dict[str, NDArray[np.generic]]
 Around = Callable[[Feeds], AbstractContextManager[None]]
+# returns the outputs of these names: those of the function, which runs the graph, or equal ones
+Recall = Callable[[Feeds, Sequence[str], Callable[[], Outputs]], Outputs]
 
 # What onnxruntime raises while it loads or runs a graph. Its fifteen exception classes (Fail,
 # InvalidGraph, NoSuchFile, ...) are direct children of Exception, and wrong feeds are a ValueError:
@@ -53,6 +56,7 @@ class Session:
     first_feed_bytes: int = 0  # the size of its inputs
     _cancellation: Cancellation | None = None
     _around: Around = staticmethod(lambda feeds: nullcontext())
+    _recall: Recall = staticmethod(lambda feeds, names, run: run())
 
     def __init__(self, path: Path, options: SessionOptions | None = None) -> None:
         """Load an ONNX file.
@@ -94,6 +98,7 @@ class Session:
         self,
         cancellation: Cancellation,
         around: Around = lambda feeds: nullcontext(),
+        recall: Recall | None = None,
     ) -> "Session":
         """Return this session for one piece of work; the loaded graph is shared.
 
@@ -103,15 +108,15 @@ class Session:
                 run of theirs may go on to its end.
             around: makes a context of the feeds that surrounds each run; the run begins when it is
                 entered.
+            recall: decides for each run whether outputs that are known take its place; None: never.
         """
         session = copy.copy(self)
         session._cancellation = cancellation
         session._around = around
+        session._recall = recall or self._recall
         return session
 
-    def run(
-        self, feeds: Feeds, output_names: Sequence[str] | None = None
-    ) -> dict[str, NDArray[np.generic]]:
+    def run(self, feeds: Feeds, output_names: Sequence[str] | None = None) -> Outputs:
         """Run the graph once.
 
         Args:
@@ -125,9 +130,13 @@ class Session:
             CancelledError: the session is bound, and its work was cancelled before or meanwhile.
         """
         names = list(output_names or (output.name for output in self._session.get_outputs()))
-        with self._around(feeds):
-            arrays = self._run(names, dict(feeds))
-        return dict(zip(names, arrays, strict=True))
+
+        def run() -> Outputs:
+            with self._around(feeds):
+                arrays = self._run(names, dict(feeds))
+            return dict(zip(names, arrays, strict=True))
+
+        return self._recall(feeds, names, run)
 
     def _run(
         self, names: Sequence[str], feeds: dict[str, NDArray[np.generic]]

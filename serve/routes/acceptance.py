@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -58,6 +59,7 @@ async def _submit(
     timeout_s: float | None,
 ) -> Record:
     state, fingerprint = request.state, None
+    settings = state["settings"].for_jobs()
     if key is not None:
         fingerprint = await asyncio.to_thread(
             fingerprint_of, task.path, task.query, task.content_type, body
@@ -71,7 +73,7 @@ async def _submit(
     )
     return await jobs.submit(
         place,
-        task.work(body, state["settings"].for_jobs(), state["job_decoders"]),
+        task.work(partial(task.parse, body, settings), settings, state["job_decoders"]),
         client=client_of(request.scope),
         body_bytes=len(body) + len(task.query) + len(task.content_type),
         key=key,

@@ -2,17 +2,20 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from runtime import Model
+from runtime.artifact.manifest import Task
 from runtime.errors import UnavailableError
 from serve.http.body import receive_body
 from serve.http.log.notes import note_model, note_stages
 from serve.jobs.headers import prefers_async
 from serve.repository.models import ModelRepository, wait_for_model
 from serve.routes.acceptance import accept_job
+from serve.routes.cached import answer_cached
 from serve.routes.replies import ImageReply as ImageReply  # the routes import these from here
 from serve.routes.replies import JsonReply as JsonReply
 from serve.routes.work import Answer, TaskRequest
@@ -31,7 +34,11 @@ Endpoint = Callable[[Request[State]], Awaitable[Response]]
 
 
 def model_endpoint(
-    answer: ModelAnswer, *, form: Form | Callable[[Model], Form], model_id: str | None = None
+    answer: ModelAnswer,
+    *,
+    form: Form | Callable[[Model], Form],
+    model_id: str | None = None,
+    by_all: bool = False,
 ) -> Endpoint:
     """Return an endpoint that one model answers; if that is not served, it responds 404.
 
@@ -39,15 +46,22 @@ def model_endpoint(
         answer: makes the reply.
         form: the files and options that the route takes, or a function of the model.
         model_id: the model; None for the one that the path names.
+        by_all: whether other models may take part.
     """
 
     async def respond(request: Request[State]) -> Response:
         name = model_id or request.path_params["model"]
         model = await wait_for_model(request.state["repository"], name)
         form_of_model = form if isinstance(form, Form) else form(model)
+        task: Task = model.spec.task
         del model  # while the request waits, its model may be evicted
         return await _respond(
-            request, form_of_model, lambda context: answer(context, context.repository[name]), name
+            request,
+            form_of_model,
+            lambda context: answer(context, context.repository[name]),
+            name,
+            task,
+            by_all=by_all,
         )
 
     return respond
@@ -58,6 +72,8 @@ def task_endpoint(
     *,
     form: Form,
     lead: Callable[[Settings, ModelRepository], str],
+    task: Task,
+    by_all: bool = False,
     as_job: bool = False,
 ) -> Endpoint:
     """Return an endpoint whose task chooses its models among those served, or needs none.
@@ -66,6 +82,8 @@ def task_endpoint(
         answer: makes the reply.
         form: the files and options that the route takes.
         lead: returns the id of the model in whose queue a request waits.
+        task: of the models; it decides whether answers are stored.
+        by_all: whether other models than the lead may take part.
         as_job: whether every request is a job, as if the client preferred that.
     """
 
@@ -75,13 +93,20 @@ def task_endpoint(
         if model_id in repository:
             with suppress(UnavailableError):  # the task may do without it
                 await repository.wait_for(model_id)
-        return await _respond(request, form, answer, model_id, as_job=as_job)
+        return await _respond(request, form, answer, model_id, task, by_all=by_all, as_job=as_job)
 
     return respond
 
 
 async def _respond(
-    request: Request[State], form: Form, answer: Answer, model_id: str, *, as_job: bool = False
+    request: Request[State],
+    form: Form,
+    answer: Answer,
+    model_id: str,
+    task_name: Task,
+    *,
+    by_all: bool,
+    as_job: bool = False,
 ) -> Response:
     """Let the request in, receive the body, then parse and answer it in a worker."""
     state = request.state
@@ -97,6 +122,8 @@ async def _respond(
         form=form,
         answer=answer,
         repository=state["repository"],
+        task=task_name,
+        by_all=by_all,
     )
     if settings.jobs and (as_job or prefers_async(request.headers)):
         return await accept_job(request, task, lambda: _body(request, task))
@@ -105,7 +132,9 @@ async def _respond(
         model_id, kind=task.kind, media=form.is_recording, timeout_s=timeout_s
     ) as place:
         async with _body(request, task) as body:
-            work = task.work(body, settings, state["decoders"])
+            if state["cache"].covers(task.task):
+                return await answer_cached(request, task, place, body)
+            work = task.work(partial(task.parse, body, settings), settings, state["decoders"])
             response, call = await scheduler.run(place, work, receive=request.receive)
     note_stages(request.scope, call.stopwatch.stages_s)
     response.headers["Server-Timing"] = call.stopwatch.header()

@@ -96,7 +96,7 @@ async def show_memory(request: Request[State]) -> Response:
 
 
 async def clear_memory(request: Request[State]) -> Response:
-    """Answer POST /v1/memory/clear: unload what no request uses, give free heap back."""
+    """Answer POST /v1/memory/clear: drop stored answers and unused models, give heap back."""
     state = request.state
     key = state["settings"].admin_key
     authorization = request.headers.get("authorization", "")
@@ -107,7 +107,7 @@ async def clear_memory(request: Request[State]) -> Response:
 
 def merge(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the figures of several workers: a list, and what they come to."""
-    names = ("refusals", "evictions", "given_bytes")
+    names = ("refusals", "evictions", "given_bytes", "cache_bytes")
     return {
         "workers": list(figures),
         **{name: sum(one[name] for one in figures) for name in names},
@@ -118,6 +118,7 @@ def merge(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _clear(repository: ModelRepository) -> ClearedJson:
     before = anonymous_bytes()
+    repository.memory.clear_spare()
     unloaded = repository.eviction.evict_all()
     release_free_memory()
     return {"unloaded": list(unloaded), "freed_bytes": max(0, before - anonymous_bytes())}
@@ -155,6 +156,7 @@ def _budget(memory: MemoryKeeper) -> BudgetJson:
         ],
         "free_bytes": memory.free_bytes,
         "given_bytes": memory.given_bytes,
+        "cache_bytes": memory.spare_bytes,
         "short": memory.is_short,
         "refusals": memory.refused,
     }

@@ -8,10 +8,12 @@ from starlette.responses import Response
 
 from runtime import Model
 from runtime.artifact.manifest import Task
+from runtime.errors import InputError
 from runtime.media.decoders import Decoders
 from runtime.media.images.decode import Photo, decode_photo
 from runtime.media.isolation.pool import IsolatedDecoders
 from runtime.predict.prepare import Bounds
+from serve.cache.runs import Runs
 from serve.repository.memory.pictures import picture_room
 from serve.repository.models import ModelRepository
 from serve.routes.multi_file import answer_each
@@ -55,6 +57,7 @@ class RequestContext:
         return bounds_of(self.settings, self.decoders, self.decoding)
 
 
+Uploads = Upload | tuple[Upload | InputError, ...]
 Answer = Callable[[RequestContext], JsonReply | ImageReply]  # runs in a worker
 
 
@@ -69,25 +72,47 @@ class TaskRequest:
     form: Form
     answer: Answer
     repository: ModelRepository
+    task: Task  # whose setting decides whether the answer is stored
+    by_all: bool = False  # whether any of the models may take part, not only `model_id`
 
     @property
     def kind(self) -> str:
         """Return the kind of work, whose time is measured."""
         return f"{self.path} {self.model_id}"
 
+    def parse(self, body: bytes, settings: Settings) -> Uploads:
+        """Return the files and options of a body.
+
+        Raises:
+            InputError: as `parse_upload`.
+        """
+        return parse_upload(
+            body,
+            content_type=self.content_type,
+            query=read_query(self.query),
+            form=self.form,
+            max_files=settings.max_files,
+        )
+
     def work(
-        self, body: bytes, settings: Settings, decoders: IsolatedDecoders
+        self,
+        uploads: Callable[[], Uploads],
+        settings: Settings,
+        decoders: IsolatedDecoders,
+        runs: Runs | None = None,
     ) -> Callable[[Call], Turns[Response]]:
-        """Return the work of the request, for the scheduler."""
+        """Return the work of the request, for the scheduler.
+
+        Args:
+            uploads: returns the files and options; called in a worker.
+            settings: with the limits of the request.
+            decoders: of clips and sounds.
+            runs: the runs that are stored, or are to be; None: none.
+        """
 
         def work(call: Call) -> Turns[Response]:
-            upload = parse_upload(
-                body,
-                content_type=self.content_type,
-                query=read_query(self.query),
-                form=self.form,
-                max_files=settings.max_files,
-            )
+            upload = uploads()
+            recall = runs.recall if runs else None
             memory, pixel_bytes = self.repository.memory, self.form.pixel_bytes
 
             def answer_one(upload: Upload) -> JsonReply | ImageReply:
@@ -95,7 +120,9 @@ class TaskRequest:
                 with picture_room(memory, files, cancellation, pixel_bytes=pixel_bytes) as room:
                     context = RequestContext(
                         upload=upload,
-                        repository=replace(call, run_room=room).borrow_any(self.repository),
+                        repository=replace(call, run_room=room, recall=recall).borrow_any(
+                            self.repository
+                        ),
                         tasks=self.repository.tasks,
                         settings=settings,
                         decoders=decoders.stopped_by(cancellation),
@@ -105,6 +132,8 @@ class TaskRequest:
 
             if isinstance(upload, Upload):
                 return answer_one(upload).response()
+            if runs:
+                runs.is_batch = True
             return (yield from answer_each(upload, answer=answer_one))
 
         return work

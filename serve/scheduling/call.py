@@ -8,7 +8,7 @@ from typing import Protocol
 
 from runtime import Model
 from runtime.engine.cancellation import Cancellation
-from runtime.engine.session import Feeds
+from runtime.engine.session import Feeds, Recall
 from serve.scheduling.service_times import ServiceTimes
 from serve.scheduling.slots import Slots
 from serve.scheduling.stopwatch import Stopwatch
@@ -57,12 +57,14 @@ class Call:
     run_slots: RunSlots | None = None  # None: the whole request has a slot
     run_room: RunRoom = any_room
     running: Callable[[str, Feeds], None] = lambda model_id, feeds: None  # called before each run
+    recall: Callable[[Model], Recall] | None = None  # outputs of runs that are known; None: none
     loans: ExitStack = field(default_factory=ExitStack)  # of the models that the request has
 
     def bind(self, model: Model) -> Model:
         """Return a model whose runs belong to this request."""
         around = partial(self._around, model.spec.id)
-        return replace(model, session=model.session.bound(self.cancellation, around))
+        recall = self.recall(model) if self.recall else None
+        return replace(model, session=model.session.bound(self.cancellation, around, recall))
 
     def borrow(self, models: Lender, model_id: str) -> Model:
         """Return a model, bound, that stays loaded until `give_back`."""

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
-from runtime.artifact.manifest import MODEL_ID
+from runtime.artifact.manifest import MODEL_ID, Task
 from runtime.engine.providers import PROVIDERS
 from runtime.errors import InputError, SlipwayError
 from runtime.tasks.soft_voting import parse_weights
@@ -17,6 +17,7 @@ from serve.text.integers import parse_integer
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a token of RFC 9110
 
 
+TASKS: tuple[Task, ...] = get_args(Task)
 _BASE_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]{1,64}){1,8}")
 
 
@@ -104,6 +105,20 @@ def _providers(text: str) -> tuple[str, ...] | None:
     return names if names and all(name in PROVIDERS for name in names) else None
 
 
+def _tasks(text: str) -> tuple[Task, ...] | None:
+    if text in ("all", "none", "0"):
+        return TASKS if text == "all" else ()
+    names = _words(text)
+    tasks = tuple(task for task in TASKS if task in names)
+    return tasks if names and len(tasks) == len(set(names)) else None
+
+
+def _redis_url(text: str) -> str | None:
+    parts = urlsplit(text)
+    is_address = parts.scheme in ("redis", "rediss") and bool(parts.hostname)
+    return text if is_address or (parts.scheme == "unix" and parts.path) else None
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -130,6 +145,14 @@ NETWORKS = Kind(
     lambda networks: ", ".join(map(str, networks)),
 )
 SECRET = Kind("a text", "KEY", str)
+REDIS_URL = Kind(
+    "redis://[USER:PASSWORD@]HOST[:PORT][/NUMBER], rediss:// with TLS, or unix://PATH",
+    "URL",
+    _redis_url,
+)
+TASK_NAMES = Kind(
+    f"all, none, or tasks, separated by commas: {', '.join(TASKS)}", "TASK,...", _tasks, ",".join
+)
 LOG = Kind("text, json or off", "FORM", {"text": "text", "json": "json", "off": "off"}.get)
 FLAG = Kind("0 or 1", "0|1", {"0": False, "1": True}.get, lambda value: str(int(value)))
 SWITCH = Kind(  # of earlier deployments

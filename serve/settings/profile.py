@@ -19,6 +19,7 @@ FRUGAL: Mapping[str, Any] = {
     "max_audio_s": 120,
     "max_video_s": 30,
     "max_files": 4,
+    "cache_mib": 16,
 }
 
 

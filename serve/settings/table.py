@@ -5,6 +5,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
+from runtime.artifact.manifest import Task
 from runtime.predict.prepare import LONGEST_RUN_S
 from runtime.tasks import defaults
 from runtime.tasks.background import SIDES_PX
@@ -128,6 +129,16 @@ class Settings:
             kinds.SECRET,
             "whoever sends it as `Authorization: Bearer KEY` may load and unload models; without "
             "it nobody may",
+        ),
+    )
+    redis_url: str = field(
+        default="",
+        repr=False,
+        metadata=row(
+            _PLACE,
+            "SLIPWAY_REDIS_URL",
+            kinds.REDIS_URL,
+            "a Redis in which instances share stored answers; without it each process has its own",
         ),
     )
     cors_origins: tuple[str, ...] = field(
@@ -347,6 +358,33 @@ class Settings:
             kinds.integer(0, 256),
             "processes that decode clips and sounds; 0: two more than CPUs, fewer if memory is "
             "limited",
+        ),
+    )
+    cache: tuple[Task, ...] = field(
+        default=("image-feature-extraction", "image-segmentation", "sentence-similarity"),
+        metadata=row(
+            _WORK,
+            "SLIPWAY_CACHE",
+            kinds.TASK_NAMES,
+            "tasks whose answers are stored, and given again to an equal request",
+        ),
+    )
+    cache_mib: int = field(
+        default=64,
+        metadata=row(
+            _WORK,
+            "SLIPWAY_CACHE_MIB",
+            kinds.integer(0, 2**20),
+            "MiB of stored answers in the process; they make room when memory is short",
+        ),
+    )
+    cache_ttl_s: int = field(
+        default=600,
+        metadata=row(
+            _WORK,
+            "SLIPWAY_CACHE_TTL",
+            kinds.integer(1, 604800),
+            "seconds for which an answer is stored",
         ),
     )
     providers: tuple[str, ...] = field(

@@ -33,6 +33,17 @@ class Resident(Protocol):
         """Unload a model unless it is in use; return whether its memory was given back."""
 
 
+class Spare(Protocol):
+    """Memory that holds nothing that is needed: stored answers."""
+
+    @property
+    def used_bytes(self) -> int:
+        """Return the bytes that it takes."""
+
+    def clear(self) -> int:
+        """Free them; return how many they were."""
+
+
 class _Nothing:
     """No models yet."""
 
@@ -48,6 +59,8 @@ class _Nothing:
 
 class MemoryKeeper:
     """Makes room for loads and runs by eviction. Safe to use from several threads at once.
+
+    What is spare goes first, before any model.
 
     What the server takes is the larger of two figures: what the system tells, which lags behind
     runs that have just begun; and the sum of the costs of the models and of the room that was
@@ -80,6 +93,7 @@ class MemoryKeeper:
         self._base_bytes = base_bytes + work_bytes
         self._read_usage = usage
         self._models: Resident = _Nothing()
+        self._spare: list[Spare] = []
         self._condition = threading.Condition()
         self._given_bytes = 0  # to loads and runs
         self._clip_bytes = 0  # to decoders
@@ -92,6 +106,19 @@ class MemoryKeeper:
     def serve(self, models: Resident) -> None:
         """Take the models that may be evicted."""
         self._models = models
+
+    def add_spare(self, spare: Spare) -> None:
+        """Count memory that is freed first, before a model is evicted."""
+        self._spare.append(spare)
+
+    def clear_spare(self) -> int:
+        """Free what is spare; return the bytes. The heap gives them back with the next release."""
+        return sum(spare.clear() for spare in self._spare)
+
+    @property
+    def spare_bytes(self) -> int:
+        """Return what could be freed at once."""
+        return sum(spare.used_bytes for spare in self._spare)
 
     @property
     def base_bytes(self) -> int:
@@ -115,7 +142,8 @@ class MemoryKeeper:
             return None
         kept = sum(map(self.ledger.kept_bytes, self._models.resident()))
         usage = self._read_usage()
-        server = max(self._base_bytes + kept + self._given_bytes, usage.server_bytes)
+        planned = self._base_bytes + kept + self.spare_bytes + self._given_bytes
+        server = max(planned, usage.server_bytes)
         taken = server + max(self._clip_bytes, usage.decoder_bytes)
         return min(
             limit.allowed_bytes - taken - max(0, limit.read_used_bytes() - usage.all_bytes)
@@ -207,7 +235,7 @@ class MemoryKeeper:
     def _look(self) -> bool:
         free = self.free_bytes or 0
         evictable = self._models.evictable()
-        if free < 0 and not evictable:
+        if free < 0 and (self.clear_spare() or not evictable):
             release_free_memory()
             free = self.free_bytes or 0
         if self._is_short:
@@ -227,6 +255,7 @@ class MemoryKeeper:
         trimmed = False
         while not self._try(need_bytes, in_decoder):
             if not trimmed:
+                self.clear_spare()
                 trimmed = release_free_memory() or True
                 continue
             waited_s = self._clock() - start_s

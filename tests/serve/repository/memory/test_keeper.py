@@ -81,6 +81,43 @@ def test_the_least_recently_used_go_first_and_no_more_than_needed() -> None:
         assert models.evicted == ["old", "older"]
 
 
+@dataclass
+class Answers:
+    """Stored answers."""
+
+    used_bytes: int
+
+    def clear(self) -> int:
+        freed, self.used_bytes = self.used_bytes, 0
+        return freed
+
+
+def test_stored_answers_go_before_any_model() -> None:
+    models = Models({"a": 100, "b": 50})
+    keeper, answers = keeper_of(models), Answers(60 * MIB)
+    keeper.add_spare(answers)
+    assert keeper.free_bytes == 40 * MIB  # they count
+    with keeper.room(90 * MIB, "a run"):
+        assert (models.evicted, answers.used_bytes) == ([], 0)
+
+
+def test_what_fits_leaves_stored_answers_alone() -> None:
+    keeper, answers = keeper_of(Models({"a": 100})), Answers(60 * MIB)
+    keeper.add_spare(answers)
+    with keeper.room(90 * MIB, "a run"):
+        assert answers.used_bytes == 60 * MIB
+
+
+def test_a_server_is_not_unready_for_stored_answers() -> None:
+    answers = Answers(100 * MIB)
+    keeper = keeper_of(
+        Models({"a": 100}, in_use={"a"}), used=lambda: 210 + answers.used_bytes // MIB
+    )
+    keeper.add_spare(answers)
+    assert not keeper.is_short
+    assert answers.used_bytes == 0
+
+
 def test_a_model_in_use_stays_and_what_has_no_room_is_refused_at_once() -> None:
     models = Models({"busy": 100, "idle": 50}, in_use={"busy"})
     keeper = keeper_of(models)

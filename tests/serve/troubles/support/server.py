@@ -61,7 +61,9 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in SETTINGS and not name.startswith("SLIPWAY_")
     }
-    return {**inherited, "ORT_DISABLE_TELEMETRY": "1", **settings}
+    # the troubles are those of work that is done
+    own = {"ORT_DISABLE_TELEMETRY": "1", "SLIPWAY_CACHE": "none"}
+    return {**inherited, **own, **settings}
 
 
 @contextmanager

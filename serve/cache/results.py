@@ -1,0 +1,120 @@
+"""The cache of answers: in the memory of the process, and in Redis where it is configured."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from runtime.artifact.manifest import Task
+from serve.cache.control import Control
+from serve.cache.counters import CacheFigures, Counters
+from serve.cache.entry import Entry
+from serve.cache.flights import Flights
+from serve.cache.keys import identity_of, settings_digest
+from serve.cache.memory_cache import MemoryCache
+from serve.cache.runs import Kept, Runs
+from serve.repository.memory.budget import MIB
+from serve.repository.memory.keeper import MemoryKeeper
+from serve.repository.models import ModelRepository
+from serve.settings import Settings
+
+SWEEP_S = 5.0  # between two looks for what is too old
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """An answer that was computed, or came from the runs that were stored."""
+
+    entry: Entry
+    timing: str  # the value of Server-Timing
+    stages_s: Mapping[str, float]
+    age_s: float | None = None  # None: a graph ran
+
+
+class ResultCache:
+    """Answers by key. Use it on the event loop; the runs of its requests go in worker threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Begin empty."""
+        self.counters = Counters()
+        limit_bytes = settings.cache_mib * MIB
+        self.memory: MemoryCache[Kept] = MemoryCache(
+            limit_bytes, settings.cache_ttl_s, counters=self.counters
+        )
+        self.flights: Flights[Computed] = Flights()
+        self.settings_digest = settings_digest(settings)
+        self._tasks = settings.cache
+        self._sweep: asyncio.Task[None] | None = None
+
+    def open(self, keeper: MemoryKeeper) -> None:
+        """Begin to drop what is too old; the keeper may drop everything."""
+        keeper.add_spare(self.memory)
+        self._sweep = asyncio.get_running_loop().create_task(_sweep(self.memory))
+
+    async def close(self) -> None:
+        """End."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+
+    def covers(self, task: Task) -> bool:
+        """Return whether the answers of a task are stored."""
+        return task in self._tasks
+
+    def runs(self, control: Control) -> Runs:
+        """Return the runs of a request."""
+        return Runs(self.memory, may_read=control.may_read, may_store=control.may_store)
+
+    async def find(self, key: str, control: Control) -> Response | None:
+        """Return the stored answer, with its age; None if there is none."""
+        stored = self.memory.get(key)
+        if stored is None or not isinstance(stored.value, Entry):
+            return None
+        age_s = max(0.0, time.time() - stored.since_s)
+        if control.max_age_s is not None and age_s > control.max_age_s:
+            return None
+        self.counters.hits += 1
+        return as_hit(stored.value.response(), age_s)
+
+    def store(self, key: str, entry: Entry, since_s: float | None) -> None:
+        """Keep an answer.
+
+        Args:
+            key: from `answer_key`.
+            entry: the answer.
+            since_s: when the oldest run was made that it comes from, since 1970; None: now.
+        """
+        self.memory.put(key, entry, entry.size_bytes, since_s=since_s)
+
+    def figures(self) -> CacheFigures:
+        """Return the cache as metrics show it."""
+        memory = self.memory
+        return CacheFigures(
+            self.counters, len(memory), memory.used_bytes, memory.limit_bytes, "none"
+        )
+
+
+def identities(repository: ModelRepository, ids: Iterable[str]) -> Mapping[str, str]:
+    """Return the identity of each model, or why it cannot take part now."""
+    return {model_id: _identity(repository, model_id) for model_id in ids}
+
+
+def _identity(repository: ModelRepository, model_id: str) -> str:
+    model = repository.loaded(model_id)
+    if model is not None:
+        return identity_of(model)
+    return repository.status(model_id).state.value if model_id in repository else "absent"
+
+
+def as_hit(response: Response, age_s: float) -> Response:
+    """Mark an answer as one that was computed some seconds ago."""
+    response.headers["Age"] = str(int(age_s))
+    response.headers["X-Cache"] = "hit"
+    return response
+
+
+async def _sweep(memory: MemoryCache[Kept]) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        memory.expire()
