@@ -9,7 +9,7 @@ _MAX_AGE = re.compile(r"max-age=\"?([0-9]{1,9})\"?")
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What a client asks of the cache."""
+    """Hold what a client asks of the cache."""
 
     may_read: bool = True
     may_store: bool = True

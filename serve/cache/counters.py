@@ -1,4 +1,4 @@
-"""What the cache did since the start, as counters that only grow."""
+"""Count what the cache did since the start."""
 
 from dataclasses import dataclass
 

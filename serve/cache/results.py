@@ -14,7 +14,7 @@ from serve.cache.entry import Entry
 from serve.cache.flights import Flights
 from serve.cache.keys import identity_of, settings_digest
 from serve.cache.memory_cache import MemoryCache
-from serve.cache.runs import Kept, Runs
+from serve.cache.runs import Value, Runs
 from serve.repository.memory.budget import MIB
 from serve.repository.memory.keeper import MemoryKeeper
 from serve.repository.models import ModelRepository
@@ -40,7 +40,7 @@ class ResultCache:
         """Begin empty."""
         self.counters = Counters()
         limit_bytes = settings.cache_mib * MIB
-        self.memory: MemoryCache[Kept] = MemoryCache(
+        self.memory: MemoryCache[Value] = MemoryCache(
             limit_bytes, settings.cache_ttl_s, counters=self.counters
         )
         self.flights: Flights[Computed] = Flights()
@@ -114,7 +114,7 @@ def as_hit(response: Response, age_s: float) -> Response:
     return response
 
 
-async def _sweep(memory: MemoryCache[Kept]) -> None:
+async def _sweep(memory: MemoryCache[Value]) -> None:
     while True:
         await asyncio.sleep(SWEEP_S)
         memory.expire()

@@ -17,13 +17,13 @@ from serve.cache.entry import Entry
 from serve.cache.keys import identity_of, run_key
 from serve.cache.memory_cache import MemoryCache, Stored
 
-Kept = Entry | Mapping[str, NDArray[np.generic]]
+Value = Entry | Mapping[str, NDArray[np.generic]]
 
 
 class Runs:
     """The runs of one request. One thread at a time uses it."""
 
-    def __init__(self, memory: MemoryCache[Kept], *, may_read: bool, may_store: bool) -> None:
+    def __init__(self, memory: MemoryCache[Value], *, may_read: bool, may_store: bool) -> None:
         """Begin before the first run."""
         self._memory = memory
         self._may_read = may_read
@@ -60,7 +60,7 @@ class Runs:
 
         return recall
 
-    def _again(self, stored: Stored[Kept]) -> Outputs:
+    def _again(self, stored: Stored[Value]) -> Outputs:
         assert not isinstance(stored.value, Entry)  # keys of runs are bytes, of answers str
         with self._memory.lock:
             self._memory.counters.run_hits += 1

@@ -68,6 +68,7 @@ class BudgetJson(TypedDict):
     limits: list[LimitJson]
     free_bytes: Annotated[int | None, "less than 0 if too much is taken; null without a limit"]
     given_bytes: Annotated[int, "room that loads, runs and decoders have now"]
+    cache_bytes: Annotated[int, "stored answers, which make room when it is needed"]
     short: Annotated[bool, "memory is used up, and nothing can be unloaded"]
     refusals: int
 
