@@ -14,7 +14,7 @@ from serve.cache.entry import Entry
 from serve.cache.flights import Flights
 from serve.cache.keys import identity_of, settings_digest
 from serve.cache.memory_cache import MemoryCache
-from serve.cache.runs import Value, Runs
+from serve.cache.runs import Runs, Value
 from serve.repository.memory.budget import MIB
 from serve.repository.memory.keeper import MemoryKeeper
 from serve.repository.models import ModelRepository
