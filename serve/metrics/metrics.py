@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from runtime.engine.session import Feeds
 from serve.http.log.record import RequestRecord
 from serve.metrics.instruments import Instruments
+from serve.scheduling.scheduler import Place
 from serve.scheduling.stopwatch import Stopwatch
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -39,9 +40,12 @@ class Metrics:
         """Count a request that ended."""
         self.instruments.request(record)
 
-    def count_work(self, model: str, stopwatch: Stopwatch) -> None:
-        """Count the stages of a request or job that ended well."""
-        self.instruments.work(model, stopwatch.stages_s)
+    def count_work(self, place: Place, stopwatch: Stopwatch) -> None:
+        """Count the stages of a request or job that ended well; that a job waits is no delay."""
+        stages_s = stopwatch.stages_s
+        if place.background:
+            del stages_s["queue"]
+        self.instruments.work(place.model, stages_s)
 
     def count_run(self, model: str, feeds: Feeds) -> None:
         """Count one run of a graph and its rows."""

@@ -80,7 +80,7 @@ class Scheduler:
         first_s: Callable[[str], float | None] = lambda _: None,
         run_room: RunRoom = any_room,
         cpus: int | None = None,
-        ended: Callable[[str, Stopwatch], None] = lambda model, stopwatch: None,
+        ended: Callable[[Place, Stopwatch], None] = lambda place, stopwatch: None,
         running: Callable[[str, Feeds], None] = lambda model, feeds: None,
     ) -> None:
         """Start the threads.
@@ -91,7 +91,7 @@ class Scheduler:
                 nothing is known.
             run_room: makes room in memory for each run.
             cpus: slots; None for the CPUs that this process may use.
-            ended: called with the model and the stopwatch of each request that ended well.
+            ended: called with the place and the stopwatch of all work that ended well.
             running: called in worker threads with the model and the feeds of each run.
         """
         count = cpus or cpu_count()
@@ -194,7 +194,7 @@ class Scheduler:
                 watch.cancel()
             self._forget(job)
         self._times.observe(place.kind, job.turn_s)
-        self._ended(place.model, job.call.stopwatch)
+        self._ended(place, job.call.stopwatch)
         return result, job.call
 
     def waiting(self, model: str) -> tuple[int, float]:
