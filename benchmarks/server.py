@@ -26,6 +26,7 @@ REQUEST_TIMEOUT_S = 60
 POLL_S = 0.01
 ROUNDS = 5  # of requests: each with every golden file of every model
 KILOBYTE, MEGABYTE = 1024, 1e6  # the kernel's kB are 1024 bytes
+_LOADED = "serve: ready\n"  # all workers of the server have loaded their models
 _REFUSED = "serve: not ready: "  # begins the line of a model that cannot be served
 _LISTENING = re.compile(r"listening on http://[^\n]*:(\d+)\n")
 _FIELD = re.compile(r"^(VmRSS|VmHWM):\s*(\d+) kB$", re.MULTILINE)
@@ -154,7 +155,7 @@ def _wait(process: subprocess.Popen[bytes], log: IO[str], start: float) -> int:
         if _REFUSED in _read(log):
             raise BenchmarkError(f"the server refuses a model: {_read(log)}")
         port = port or _port(log)
-        if port is not None and _is_ready(port):
+        if port is not None and _is_ready(port) and _LOADED in _read(log):
             return port
         time.sleep(POLL_S)
     raise BenchmarkError(f"the server was not ready after {START_TIMEOUT_S} s: {_read(log)}")

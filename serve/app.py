@@ -271,10 +271,16 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
     outer = [
         *([Middleware(FromSiblings)] if settings.workers > 1 else []),
         Middleware(RequestLog, end),
-        Middleware(TrustedProxies, settings.trusted_proxies, with_prefix=not settings.base_path),
-        Middleware(BasePath, settings.base_path),
-        Middleware(MetricsPort, settings.metrics_port),
     ]
+    # each layer costs every request: those that are not asked for are left out
+    if settings.trusted_proxies:
+        with_prefix = not settings.base_path
+        proxies = Middleware(TrustedProxies, settings.trusted_proxies, with_prefix=with_prefix)
+        outer.append(proxies)
+    if settings.base_path:
+        outer.append(Middleware(BasePath, settings.base_path))
+    if settings.metrics_port:
+        outer.append(Middleware(MetricsPort, settings.metrics_port))
     pieces = Middleware(Pieces)
     if not settings.cors_origins:
         return [*outer, pieces]

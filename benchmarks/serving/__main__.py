@@ -11,7 +11,17 @@ from runtime.artifact.schema import to_json
 from runtime.engine.resources import cpu_count
 from runtime.errors import SlipwayError
 
-HEADINGS = ("model", "clients", "bare/s", "server/s", "ratio", "p50 ms", "p99 ms", "extra CPU ms")
+HEADINGS = (
+    "model",
+    "workers",
+    "clients",
+    "bare/s",
+    "server/s",
+    "ratio",
+    "p50 ms",
+    "p99 ms",
+    "extra CPU ms",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.artifacts,
             options.model,
             options.file,
+            workers=options.workers,
             clients=options.clients,
             threads=cpu_count(),
             rounds=1 if options.quick else options.rounds,
@@ -50,6 +61,7 @@ def render(comparisons: Sequence[Comparison]) -> str:
         middle = rounds[len(rounds) // 2]
         cells = (
             one.model,
+            str(one.workers),
             str(one.clients),
             f"{middle.bare.per_s:.1f}",
             f"{middle.load.per_s:.1f}",
@@ -71,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("model", metavar="MODEL", help="id of the model")
     add("file", metavar="FILE", type=Path, help="the file that every request sends")
+    add("--workers", type=int, default=1, help="processes of the server (default: %(default)s)")
     add("--clients", type=int, nargs="+", default=[1, 8, 32], help="clients at once (1 8 32)")
     add("--rounds", type=int, default=5, help="turns of loop and server (default: %(default)s)")
     add("--seconds", type=float, default=5.0, help="of each turn (default: %(default)s)")

@@ -41,6 +41,7 @@ class Comparison:
     """The rounds of one model and number of clients."""
 
     model: str
+    workers: int  # processes of the server
     clients: int
     rounds: tuple[Round, ...]
 
@@ -60,6 +61,7 @@ def compare(
     model: str,
     file: Path,
     *,
+    workers: int = 1,
     clients: Sequence[int],
     threads: int,
     rounds: int,
@@ -72,6 +74,7 @@ def compare(
         artifacts: the directory to serve.
         model: id.
         file: body of every request.
+        workers: processes of the server.
         clients: numbers of clients at once.
         threads: of the bare loop.
         rounds: turns of loop and server; the result holds all.
@@ -84,7 +87,7 @@ def compare(
     """
     artifact = artifacts / model
     results: dict[int, list[Round]] = {count: [] for count in clients}
-    with serving(artifacts) as server:
+    with serving(artifacts, {"WORKERS": str(workers)}) as server:
         path, headers = _request(model, protocol)
         url = f"http://127.0.0.1:{server.port}{path}"
         run_load(Job(url, str(file), max(clients), WARM_UP_S, headers))
@@ -95,7 +98,7 @@ def compare(
                 load = run_load(Job(url, str(file), count, seconds, headers))
                 cpu_ms = (cpu_seconds(server.pid) - before_s) / load.requests * 1000
                 results[count].append(Round(bare, load, cpu_ms))
-    return tuple(Comparison(model, count, tuple(results[count])) for count in clients)
+    return tuple(Comparison(model, workers, count, tuple(results[count])) for count in clients)
 
 
 def _request(model: str, protocol: Protocol) -> tuple[str, dict[str, str]]:
@@ -106,7 +109,7 @@ def _request(model: str, protocol: Protocol) -> tuple[str, dict[str, str]]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process has used.
+    """Return the CPU time that a process and its children have used.
 
     Raises:
         BenchmarkError: the process does not exist, or the system has no /proc.
@@ -116,4 +119,6 @@ def cpu_seconds(pid: int) -> float:
     except OSError as error:
         raise BenchmarkError(f"/proc/{pid}/stat cannot be read: {error.strerror}") from error
     fields = text.rpartition(")")[2].split()  # the name in parentheses may hold blanks
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    own_s = (int(fields[11]) + int(fields[12])) / _TICKS
+    return own_s + sum(cpu_seconds(int(child)) for child in children)

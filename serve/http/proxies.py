@@ -28,14 +28,14 @@ class BasePath:
     """Mount the application under a path. The probes are served without it too."""
 
     def __init__(self, app: ASGIApp, base_path: str) -> None:
-        """Serve under `base_path`, as /emotion; "" for none."""
+        """Serve under `base_path`, as /emotion."""
         self.app = app
         self._base_path = base_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request under the path; respond 404 to another."""
         path = scope.get("path", "")
-        if scope["type"] != "http" or not self._base_path:
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
         elif path.startswith(f"{self._base_path}/"):
             scope["root_path"] = self._base_path

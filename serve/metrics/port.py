@@ -12,13 +12,13 @@ class MetricsPort:
     """ASGI middleware that answers /metrics on one port alone, and only that there."""
 
     def __init__(self, app: ASGIApp, port: int) -> None:
-        """Wrap an application; 0: every port has all routes."""
+        """Wrap an application."""
         self.app = app
         self._port = port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or respond 404 on the wrong port."""
-        if not self._port or scope["type"] != "http":
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         path, address = scope["path"].removeprefix(scope.get("root_path", "")), scope.get("server")

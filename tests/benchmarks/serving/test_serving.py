@@ -24,7 +24,7 @@ def test_a_quick_comparison_prints_a_row_per_number_of_clients(
     arguments = ["--artifacts", str(measurable), FACES, str(file), "--clients", "1", "3"]
     assert main([*arguments, "--quick", "--json", str(tmp_path / "figures.json")]) == 0
     rows = capsys.readouterr().out.splitlines()[2:]
-    assert [row.split("|")[2].strip() for row in rows] == ["1", "3"]
+    assert [row.split("|")[3].strip() for row in rows] == ["1", "3"]
     assert (tmp_path / "figures.json").stat().st_size > 0
 
 
@@ -39,7 +39,7 @@ def test_ratios_are_medians_over_the_rounds() -> None:
         return Round(Work(100, 1.0, 0.5), Load(per_s, 1.0, 1.0, 2.0), cpu_ms)
 
     rounds = (one_round(90, 5.5), one_round(50, 9.0), one_round(95, 5.3))
-    comparison = Comparison("m", 8, rounds)
+    comparison = Comparison("m", 1, 8, rounds)
     assert comparison.throughput_ratio == pytest.approx(0.9)
     assert comparison.extra_cpu_ms == pytest.approx(0.5)  # over 5 ms of the bare loop
 

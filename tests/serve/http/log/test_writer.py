@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.http.log.writer import LINE_BYTES, LineWriter
+from serve.http.log.writer import LINE_BYTES, WRITE_BYTES, LineWriter
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -106,5 +106,25 @@ def test_a_line_after_a_torn_one_begins_at_its_own_start(
         monkeypatch.setattr(os, "write", fill)
         for text in ("torn", "whole"):
             writer.write(text)
-        wait_for(lambda: writer.drain(1))
+            wait_for(lambda: writer.drain(1))
     assert path.read_text() == "tor\nserve: 1 lines of the log were lost\nwhole\n"
+
+
+def test_lines_that_follow_each_other_are_written_together_as_a_pipe_keeps_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[bytes] = []
+
+    def write(descriptor: int, data: bytes) -> int:
+        written.append(bytes(data))
+        return len(data)
+
+    monkeypatch.setattr(os, "write", write)
+    writer = LineWriter(-1)
+    line = "x" * 999
+    for _ in range(10):
+        writer.write(line)
+    assert writer.drain(10)
+    assert b"".join(written) == (line.encode() + b"\n") * 10
+    assert len(written) < 10
+    assert max(map(len, written)) <= WRITE_BYTES
