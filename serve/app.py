@@ -43,6 +43,7 @@ from serve.routes import memory as memory_routes
 from serve.routes import metrics as metrics_routes
 from serve.routes.endpoint import model_endpoint, task_endpoint
 from serve.routes.models import health, list_models, show_model
+from serve.scheduling.batches import Batching
 from serve.scheduling.deadlines import HEADER as TIMEOUT_HEADER
 from serve.scheduling.scheduler import Limits, Scheduler, background_media
 from serve.scheduling.statistics import Statistics
@@ -133,6 +134,7 @@ def create_app(
                     cpus=cpus,
                     ended=metrics.count_work,
                     running=metrics.count_run,
+                    batching=batching_of(settings, repository),
                 )
             ) as scheduler,
             evicting_idle(repository.eviction, settings.idle_s),
@@ -191,6 +193,14 @@ def create_app(
 def limits_of(settings: Settings) -> Limits:
     """Return the limits of the queues."""
     return Limits(settings.queue_s, settings.queue, settings.timeout_s)
+
+
+def batching_of(settings: Settings, repository: ModelRepository) -> Batching | None:
+    """Return how requests join a run; None if each runs alone."""
+    if settings.max_batch < 2:
+        return None
+    room_rows = repository.memory.batch_rows
+    return Batching(settings.max_batch, settings.batch_delay_ms / 1000, room_rows)
 
 
 def store_limits_of(settings: Settings) -> StoreLimits:

@@ -6,11 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.output import add_options, check_writable, write_json
+from benchmarks.serving.batching import Gain, Turn, compare_batching
 from benchmarks.serving.compare import Comparison, compare
+from benchmarks.serving.load import Load
 from runtime.artifact.schema import to_json
 from runtime.engine.resources import cpu_count
 from runtime.errors import SlipwayError
 
+BATCHING_HEADINGS = (
+    *("model", "clients", "alone/s", "batches/s", "ratio", "CPU ratio", "rows a run"),
+    *("p50 / p99 ms alone", "p50 / p99 ms in batches"),
+)
 HEADINGS = (
     "model",
     "workers",
@@ -33,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         check_writable(options.json)
+        if options.batching:
+            return _report_batching(options)
         comparisons = compare(
             options.artifacts,
             options.model,
@@ -51,6 +59,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         write_json(options.json, [to_json(comparison) for comparison in comparisons])
     return 0
+
+
+def _report_batching(options: argparse.Namespace) -> int:
+    gains = compare_batching(
+        options.artifacts,
+        options.model,
+        options.file,
+        clients=options.clients,
+        rounds=1 if options.quick else options.rounds,
+        seconds=1.0 if options.quick else options.seconds,
+        protocol=options.protocol,
+    )
+    print(render_gains(gains))
+    if options.json:
+        write_json(options.json, [to_json(gain) for gain in gains])
+    return 0
+
+
+def render_gains(gains: Sequence[Gain]) -> str:
+    """Return a Markdown table: one row per number of clients, medians over the rounds."""
+    lines = [
+        f"| {' | '.join(BATCHING_HEADINGS)} |",
+        "|---|" + "---:|" * (len(BATCHING_HEADINGS) - 1),
+    ]
+    for gain in gains:
+        alone, joined = (_middle(turns) for turns in (gain.alone, gain.joined))
+        cells = (
+            gain.model,
+            str(gain.clients),
+            f"{alone.per_s:.1f}",
+            f"{joined.per_s:.1f}",
+            f"{gain.throughput_ratio:.3f}",
+            f"{gain.cpu_ratio:.3f}",
+            f"{gain.rows_per_run:.1f}",
+            f"{alone.p50_ms:.1f} / {alone.p99_ms:.1f}",
+            f"{joined.p50_ms:.1f} / {joined.p99_ms:.1f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _middle(turns: Sequence[Turn]) -> Load:
+    """Return the load of the turn with the median throughput."""
+    loads = sorted((turn.load for turn in turns), key=lambda load: load.per_s)
+    return loads[len(loads) // 2]
 
 
 def render(comparisons: Sequence[Comparison]) -> str:
@@ -87,6 +140,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--clients", type=int, nargs="+", default=[1, 8, 32], help="clients at once (1 8 32)")
     add("--rounds", type=int, default=5, help="turns of loop and server (default: %(default)s)")
     add("--seconds", type=float, default=5.0, help="of each turn (default: %(default)s)")
+    add(
+        "--batching",
+        action="store_true",
+        help="compare the server with itself without batches, in place of the loop",
+    )
     add(
         "--protocol",
         choices=("v1", "v2"),

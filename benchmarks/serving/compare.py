@@ -88,7 +88,7 @@ def compare(
     artifact = artifacts / model
     results: dict[int, list[Round]] = {count: [] for count in clients}
     with serving(artifacts, {"WORKERS": str(workers)}) as server:
-        path, headers = _request(model, protocol)
+        path, headers = request_of(model, protocol)
         url = f"http://127.0.0.1:{server.port}{path}"
         run_load(Job(url, str(file), max(clients), WARM_UP_S, headers))
         for _ in range(rounds):
@@ -101,7 +101,7 @@ def compare(
     return tuple(Comparison(model, workers, count, tuple(results[count])) for count in clients)
 
 
-def _request(model: str, protocol: Protocol) -> tuple[str, dict[str, str]]:
+def request_of(model: str, protocol: Protocol) -> tuple[str, dict[str, str]]:
     """Return the path and the headers of the requests."""
     if protocol == "v1":
         return f"/v1/models/{model}", {}

@@ -25,6 +25,8 @@ Outputs = dict[str, NDArray[np.generic]]
 Around = Callable[[Feeds], AbstractContextManager[None]]
 # returns the outputs of these names: those of the function, which runs the graph, or equal ones
 Recall = Callable[[Feeds, Sequence[str], Callable[[], Outputs]], Outputs]
+# runs a graph in the place of a session, for the feeds and the names of the outputs
+Runner = Callable[[Feeds, Sequence[str]], Outputs]
 
 # What onnxruntime raises while it loads or runs a graph. Its fifteen exception classes (Fail,
 # InvalidGraph, NoSuchFile, ...) are direct children of Exception, and wrong feeds are a ValueError:
@@ -57,6 +59,7 @@ class Session:
     _cancellation: Cancellation | None = None
     _around: Around = staticmethod(lambda feeds: nullcontext())
     _recall: Recall = staticmethod(lambda feeds, names, run: run())
+    _runner: Runner | None = None
 
     def __init__(self, path: Path, options: SessionOptions | None = None) -> None:
         """Load an ONNX file.
@@ -116,6 +119,12 @@ class Session:
         session._recall = recall or self._recall
         return session
 
+    def run_by(self, runner: Runner) -> "Session":
+        """Return this session, with a function that makes its runs; the loaded graph is shared."""
+        session = copy.copy(self)
+        session._runner = runner
+        return session
+
     def run(self, feeds: Feeds, output_names: Sequence[str] | None = None) -> Outputs:
         """Run the graph once.
 
@@ -132,6 +141,8 @@ class Session:
         names = list(output_names or (output.name for output in self._session.get_outputs()))
 
         def run() -> Outputs:
+            if self._runner is not None:
+                return self._runner(feeds, names)
             with self._around(feeds):
                 arrays = self._run(names, dict(feeds))
             return dict(zip(names, arrays, strict=True))

@@ -6,8 +6,8 @@ from typing import TypedDict
 from runtime import Model
 from runtime.artifact.manifest import TensorSpec
 from runtime.artifact.spec import DATATYPES, numpy_dtype
-from serve.protocol_v2.chunks import batch_axis
 from serve.protocol_v2.tensors import metadata
+from serve.scheduling.rows import batch_axis
 
 MOST_ROWS = 1024  # that a configuration names; a request may have more
 

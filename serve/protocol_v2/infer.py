@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 
 from starlette.responses import Response
 
@@ -10,19 +9,11 @@ from runtime import Model
 from runtime.artifact.manifest import Resample, Spec
 from runtime.errors import TooLargeError
 from runtime.predict.prepare import Bounds
-from serve.protocol_v2.chunks import Runs, join, run_in_chunks
+from serve.protocol_v2.chunks import Outputs, join, run_in_chunks
 from serve.protocol_v2.request import InferRequest, parse_request
 from serve.protocol_v2.response import check_json_size, encode_response, sizes_before_the_run
 from serve.protocol_v2.tensors import Array
 from serve.scheduling.job import Turns
-
-
-@dataclass(frozen=True, slots=True)
-class Inference:
-    """The answer to an infer request, and the runs that it took."""
-
-    response: Response
-    runs: Runs
 
 
 def infer(
@@ -33,7 +24,7 @@ def infer(
     bounds: Bounds | None = None,
     most_media: int = 16,
     room_for: Callable[[bytes], AbstractContextManager[object]] = nullcontext,
-) -> Turns[Inference]:
+) -> Turns[Response]:
     """Parse an infer request, run the model and encode the response. Each medium is a turn.
 
     Args:
@@ -55,12 +46,12 @@ def infer(
     request = parse_request(body, header_length, model.spec, most_media=most_media)
     warnings: tuple[str, ...] = ()
     if request.media:
-        runs, warnings = yield from _run_media(model, request, bounds, room_for)
+        outputs, warnings = yield from _run_media(model, request, bounds, room_for)
     else:
         _check_waveform(request.feeds, model.spec, bounds.audio_s)
         check_json_size(request, sizes_before_the_run(request, model.spec))
-        runs = run_in_chunks(model, request.feeds, [output.name for output in request.outputs])
-    return Inference(encode_response(model, request, runs.outputs, warnings), runs)
+        outputs = run_in_chunks(model, request.feeds, [output.name for output in request.outputs])
+    return encode_response(model, request, outputs, warnings)
 
 
 def _run_media(
@@ -68,14 +59,14 @@ def _run_media(
     request: InferRequest,
     bounds: Bounds,
     room_for: Callable[[bytes], AbstractContextManager[object]],
-) -> Turns[tuple[Runs, tuple[str, ...]]]:
+) -> Turns[tuple[Outputs, tuple[str, ...]]]:
     """Decode, preprocess and run each medium alone: it gets the answer that it gets alone.
 
     Returns:
-        The runs, and the warnings about the media, each once.
+        The outputs, and the warnings about the media, each once.
     """
     names = [output.name for output in request.outputs]
-    parts: list[Runs] = []
+    parts: list[Outputs] = []
     warnings: dict[str, None] = {}
     for left, medium in zip(range(len(request.media) - 1, -1, -1), request.media, strict=True):
         with room_for(medium):

@@ -18,7 +18,7 @@ from serve.protocol_v2 import repository
 from serve.protocol_v2.compression import ENCODINGS, accepted, compress, encoding_of, inflate
 from serve.protocol_v2.config import model_config
 from serve.protocol_v2.encodings import EXTENSION, medium_of
-from serve.protocol_v2.infer import Inference, infer
+from serve.protocol_v2.infer import infer
 from serve.protocol_v2.request import HEADER_LENGTH
 from serve.protocol_v2.tensors import TensorJson, metadata
 from serve.protocol_v2.timeout import body_timeout
@@ -190,18 +190,17 @@ async def model_infer(request: Request[State]) -> Response:
     note_model(request.scope, model_id, version)
     counters, start_s = request.state["statistics"], time.perf_counter()
     try:
-        inference, call = await _infer(request, model_id, task)
+        response, call = await _infer(request, model_id, task)
     except Exception:
         counters.fail(model_id, time.perf_counter() - start_s)
         raise
-    executions = [(run.rows, run.seconds) for run in inference.runs.executions]
-    counters.succeed(model_id, call.stopwatch, executions)
+    counters.succeed(model_id, call.stopwatch, call.runs)
     note_stages(request.scope, call.stopwatch.stages_s)
-    inference.response.headers["Server-Timing"] = call.stopwatch.header()
-    return inference.response
+    response.headers["Server-Timing"] = call.stopwatch.header()
+    return response
 
 
-async def _infer(request: Request[State], model_id: str, task: Task) -> tuple[Inference, Call]:
+async def _infer(request: Request[State], model_id: str, task: Task) -> tuple[Response, Call]:
     state, settings = request.state, request.state["settings"]
     header_length = request.headers.get(HEADER_LENGTH)
     encoding = encoding_of(request.headers.get("content-encoding"))
@@ -222,12 +221,12 @@ async def _infer(request: Request[State], model_id: str, task: Task) -> tuple[In
             encodings=ENCODINGS,
         ) as body:
 
-            def work(call: Call) -> Turns[Inference]:
+            def work(call: Call) -> Turns[Response]:
                 content = inflate(body, encoding, limit_bytes=limit_bytes) if encoding else body
                 decoders = state["decoders"].stopped_by(call.cancellation)
                 model = call.borrow(state["repository"], model_id)
                 _check_version(model, version)
-                inference = yield from infer(
+                response = yield from infer(
                     model,
                     content,
                     header_length,
@@ -240,8 +239,8 @@ async def _infer(request: Request[State], model_id: str, task: Task) -> tuple[In
                         pixel_bytes=PIXEL_BYTES,
                     ),
                 )
-                compress(inference.response, accepted(request.headers.get("accept-encoding")))
-                return inference
+                compress(response, accepted(request.headers.get("accept-encoding")))
+                return response
 
             # the JSON of a compressed body is not known before a worker has inflated it
             timeout_s = None if encoding else body_timeout(body, header_length)

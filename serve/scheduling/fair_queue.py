@@ -87,6 +87,10 @@ class FairQueue:
         """Return the number of tickets that wait for a model, without background work."""
         return len(self._queue(model, background=False).waiting)
 
+    def has_new(self, model: str, *, background: bool) -> bool:
+        """Return whether a request waits for a model that does not wait for its batch."""
+        return any(ticket.is_new for ticket in self._queue(model, background=background).waiting)
+
     def ahead_s(self, model: str, *, arriving_s: float, work_s: float) -> float:
         """Return the seconds of work that come before new work of a model.
 

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from functools import partial
 from typing import Generic, TypeVar
 
 from runtime.errors import CancelledError
-from serve.scheduling.call import Call
+from serve.scheduling.call import Call, Seat
 from serve.scheduling.slots import Slots
 from serve.scheduling.ticket import Ticket
 from serve.scheduling.workers import Workers
@@ -33,7 +34,7 @@ class Job(Generic[T]):
 
     def __init__(
         self,
-        turns: Turns[T],
+        work: Callable[[Call], Turns[T]],
         call: Call,
         *,
         slots: Slots,
@@ -46,7 +47,7 @@ class Job(Generic[T]):
         """Queue the first turn.
 
         Args:
-            turns: the work.
+            work: makes the turns.
             call: its cancellation and stopwatch.
             slots: in which the turns run.
             workers: threads, as many as there are slots.
@@ -58,19 +59,23 @@ class Job(Generic[T]):
         """
         self._loop = asyncio.get_running_loop()
         self.result: asyncio.Future[T] = self._loop.create_future()
-        self._turns = turns
-        self.call = call
         self._slots = slots
         self._check_turns = check_turns
         self._stop_error: Exception | None = None
         self._ended = 0  # turns that asked for another one
         self._ticket = Ticket(model, turn_s, lambda: workers.put(self._run), background=background)
+        self.call = call
+        if call.run_slots is None:
+            self.call = replace(call, seat=Seat(slots, self._ticket))
+        self._turns = work(self.call)
         slots.request(self._ticket)
 
     @property
     def turn_s(self) -> float:
-        """Return the seconds that a turn took, once the job has ended."""
-        return self.call.stopwatch.turns_s / max(1, self._ended)
+        """Return the seconds of a thread that a turn took, once the job has ended."""
+        watch = self.call.stopwatch
+        seconds = watch.turns_s if self.call.seat is None else watch.own_s
+        return seconds / max(1, self._ended)
 
     def forget(self) -> None:
         """Let go of the result, which may be large: ticket and job refer to each other."""

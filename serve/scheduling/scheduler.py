@@ -15,6 +15,7 @@ from runtime.engine.session import Feeds
 from runtime.errors import UnavailableError
 from serve.errors import DeadlineError, OverloadedError
 from serve.scheduling.arrivals import Arrivals
+from serve.scheduling.batches import Batching
 from serve.scheduling.call import Call, RunRoom, RunSlots, any_room
 from serve.scheduling.job import Job, Turns
 from serve.scheduling.service_times import ServiceTimes
@@ -82,6 +83,7 @@ class Scheduler:
         cpus: int | None = None,
         ended: Callable[[Place, Stopwatch], None] = lambda place, stopwatch: None,
         running: Callable[[str, Feeds], None] = lambda model, feeds: None,
+        batching: Batching | None = None,
     ) -> None:
         """Start the threads.
 
@@ -93,6 +95,7 @@ class Scheduler:
             cpus: slots; None for the CPUs that this process may use.
             ended: called with the place and the stopwatch of all work that ended well.
             running: called in worker threads with the model and the feeds of each run.
+            batching: how requests join a run; None: each runs alone.
         """
         count = cpus or cpu_count()
         self._limits = limits
@@ -100,7 +103,10 @@ class Scheduler:
         self._run_room = run_room
         self._ended, self._running = ended, running
         self._times = ServiceTimes()
-        self._compute = _pool(count, "slipway")
+        # requests that wait in a batch keep their threads
+        further = count * (batching.most_rows - 1) if batching else 0
+        self._batches = batching.start(further) if batching else None
+        self._compute = _pool(count, "slipway", further=further)
         self._media = _pool(
             count + MORE_MEDIA_THREADS, "slipway-media", background=background_media(count)
         )
@@ -270,6 +276,7 @@ class Scheduler:
             run_slots=run_slots if place.media else None,
             run_room=self._run_room,
             running=self._running,
+            batches=self._batches,
         )
         turn_s = self._expected_s(place.model, place.kind)
 
@@ -289,7 +296,7 @@ class Scheduler:
                 )
 
         job = Job(
-            work(call),
+            work,
             call,
             slots=pool.slots,
             workers=pool.workers,
@@ -311,9 +318,9 @@ def background_media(cpus: int) -> int:
     return max(1, cpus // 2)
 
 
-def _pool(count: int, name: str, *, background: int | None = None) -> Pool:
+def _pool(count: int, name: str, *, background: int | None = None, further: int = 0) -> Pool:
     slots = Slots(count, background=background)
-    return Pool(slots, Workers(count, name=name), Arrivals())
+    return Pool(slots, Workers(count + further, name=name), Arrivals())
 
 
 async def _watch(receive: Receive, job: Job[Any]) -> None:

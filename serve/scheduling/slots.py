@@ -43,11 +43,11 @@ class Slots:
         self._queue = FairQueue()
         self._running: dict[Ticket, None] = {}
 
-    def request(self, ticket: Ticket) -> None:
-        """Grant a slot to a ticket: now, or when it is its turn."""
+    def request(self, ticket: Ticket, *, first: bool = False) -> None:
+        """Grant a slot to a ticket: now, or when it is its turn, before others if it is `first`."""
         with self._lock:
             self._note(ticket)
-            self._queue.push(ticket)
+            self._queue.push(ticket, first=first)
             granted = self._grant()
         _announce(granted)
 
@@ -72,6 +72,17 @@ class Slots:
                 self._queue.push(ticket, first=True)
             granted = self._grant()
         _announce(granted)
+
+    def exchange(self, ticket: Ticket, successor: Ticket) -> None:
+        """Give the slot of a ticket to another one of the same model, with what it was charged."""
+        with self._lock:
+            del self._running[ticket]
+            successor.started_s, successor.charged_s = ticket.started_s, ticket.charged_s
+            self._running[successor] = None
+
+    def running_s(self, ticket: Ticket) -> float:
+        """Return the seconds for which a ticket has had its slot."""
+        return self._clock() - ticket.started_s
 
     @contextmanager
     def held(
@@ -113,6 +124,11 @@ class Slots:
         """Return the number of tickets that wait for a model."""
         with self._lock:
             return self._queue.waiting(model)
+
+    def has_new(self, model: str, *, background: bool) -> bool:
+        """Return whether a request waits for a model that does not wait for its batch."""
+        with self._lock:
+            return self._queue.has_new(model, background=background)
 
     def waiting_s(self, model: str) -> float:
         """Return the seconds of work that wait for a model."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypedDict
 
+from serve.scheduling.graph_run import GraphRun
 from serve.scheduling.stopwatch import Stopwatch
 
 _NS = 1_000_000_000
@@ -60,17 +61,17 @@ class StatisticsJson(TypedDict):
 class Duration:
     """The number of times that something happened, and the seconds of all of them."""
 
-    count: int = 0
+    count: float = 0
     seconds: float = 0.0
 
-    def add(self, seconds: float, count: int = 1) -> None:
-        """Count one more time, or several."""
+    def add(self, seconds: float, count: float = 1) -> None:
+        """Count one more time, or a part of one."""
         self.count += count
         self.seconds += seconds
 
     def to_json(self) -> DurationJson:
         """Return the count and the nanoseconds."""
-        return {"count": self.count, "ns": round(self.seconds * _NS)}
+        return {"count": round(self.count), "ns": round(self.seconds * _NS)}
 
 
 @dataclass(slots=True)
@@ -78,7 +79,7 @@ class ModelStatistics:
     """The counters of one version of a model."""
 
     rows: int = 0
-    executions: int = 0
+    executions: float = 0.0  # a run of a batch counts for each request by its share of the rows
     last_ms: int = 0  # since 1970, of the last request that was answered
     durations: dict[str, Duration] = field(default_factory=lambda: defaultdict(Duration))
     batches: dict[int, Duration] = field(default_factory=dict)  # runs by the rows in them
@@ -91,27 +92,24 @@ class Statistics:
         """Begin at zero."""
         self._models: dict[str, ModelStatistics] = {}
 
-    def succeed(
-        self, model: str, stopwatch: Stopwatch, executions: Sequence[tuple[int, float]]
-    ) -> None:
+    def succeed(self, model: str, stopwatch: Stopwatch, runs: Sequence[GraphRun]) -> None:
         """Count a request that was answered.
 
         Args:
             model: id.
             stopwatch: of the request.
-            executions: rows and seconds of each run that it took; the seconds may hold the wait
-                for a slot.
+            runs: those of the graph that it took, with its share of each.
         """
         entry = self._models.setdefault(model, ModelStatistics())
         entry.last_ms = time.time_ns() // 1_000_000
-        total_s = sum(seconds for _, seconds in executions)
-        share = stopwatch.run_s / total_s if total_s else 0.0
-        for rows, seconds in executions:
-            entry.rows += rows
-            entry.executions += 1
+        for run in runs:
+            entry.rows += run.rows
+            entry.executions += run.fraction
+            size = run.batch_rows
             # the rest of the sizes are counted in the totals alone
-            if rows in entry.batches or len(entry.batches) < MOST_BATCH_SIZES:
-                entry.batches.setdefault(rows, Duration()).add(seconds * share)
+            if size in entry.batches or len(entry.batches) < MOST_BATCH_SIZES:
+                duration = entry.batches.setdefault(size, Duration())
+                duration.add(run.seconds * run.fraction, run.fraction)
         durations = entry.durations
         durations["success"].add(stopwatch.queue_s + stopwatch.turns_s)
         durations["queue"].add(stopwatch.queue_s + stopwatch.slot_s)
@@ -132,7 +130,7 @@ class Statistics:
             "version": version,
             "last_inference": entry.last_ms,
             "inference_count": entry.rows,
-            "execution_count": entry.executions,
+            "execution_count": round(entry.executions),
             "inference_stats": {
                 "success": _duration(entry.durations, "success"),
                 "fail": _duration(entry.durations, "fail"),
@@ -147,9 +145,9 @@ class Statistics:
             "batch_stats": [
                 {
                     "batch_size": rows,
-                    "compute_input": {"count": runs.count, "ns": 0},
+                    "compute_input": {**runs.to_json(), "ns": 0},
                     "compute_infer": runs.to_json(),
-                    "compute_output": {"count": runs.count, "ns": 0},
+                    "compute_output": {**runs.to_json(), "ns": 0},
                 }
                 for rows, runs in sorted(entry.batches.items())
             ],

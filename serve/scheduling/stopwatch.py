@@ -25,6 +25,7 @@ class Stopwatch:
         self.preprocess_s = 0.0
         self.run_s = 0.0
         self.encode_s = 0.0
+        self.elsewhere_s = 0.0  # of the turns: without a slot, or run for others
 
     def start(self) -> None:
         """End waiting: a turn of work begins."""
@@ -54,7 +55,23 @@ class Stopwatch:
 
     def ready(self) -> None:
         """End the wait for a slot."""
-        self.slot_s += self._lap()
+        waited_s = self._lap()
+        self.slot_s += waited_s
+        self.elsewhere_s += waited_s
+
+    def share(self, run_s: float, fraction: float) -> None:
+        """Count what has passed as a run in a batch, and the waits before and after it.
+
+        Args:
+            run_s: seconds of the run.
+            fraction: of the run that counts for this request.
+        """
+        passed_s = self._lap()
+        run_s = min(run_s, passed_s)
+        self.run_s += run_s
+        self.slot_s += passed_s - run_s
+        self.elsewhere_s += passed_s - run_s * fraction
+        self._ran = True
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -81,6 +98,11 @@ class Stopwatch:
             "run": self.run_s,
             "postprocess": self.encode_s,
         }
+
+    @property
+    def own_s(self) -> float:
+        """Return the seconds of a slot that the turns took."""
+        return self.turns_s - self.elsewhere_s
 
     def header(self) -> str:
         """Return the value of Server-Timing: milliseconds by stage."""

@@ -13,6 +13,7 @@ class Ticket:
     grant: Callable[[], None]  # called once for each turn; must not block
     turns: int = 1  # left, with the one that comes next
     background: bool = False  # nobody waits for it at a connection
+    is_new: bool = True  # False: the request waits for its batch, in the middle of its turn
     charged_s: float = 0.0  # to the model's clock, for the turn that runs
     started_s: float = 0.0  # on the clock of the slots: when the turn began
 

@@ -39,7 +39,7 @@ def parse_arguments(arguments: Sequence[str] | None, command_help: str = "") -> 
         text = setting.help.replace("`", "").replace("%", "%%")
         details = f"{setting.variable}, default {default_text(name)}"
         groups[setting.group].add_argument(
-            setting.flag,
+            *filter(None, (setting.flag, setting.alias)),
             dest=setting.variable,
             metavar=setting.kind.metavar,
             nargs="?" if setting.kind in (FLAG, SWITCH) else None,

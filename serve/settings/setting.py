@@ -18,6 +18,7 @@ class Setting:
     variable: str
     kind: Kind
     help: str  # one sentence without its full stop, with Markdown's backticks
+    alias: str = ""  # a further option of the command line
 
     @property
     def flag(self) -> str:
@@ -25,6 +26,8 @@ class Setting:
         return "--" + self.variable.removeprefix("SLIPWAY_").lower().replace("_", "-")
 
 
-def row(group: Group, variable: str, kind: Kind, text: str) -> Mapping[str, Any]:
+def row(
+    group: Group, variable: str, kind: Kind, text: str, *, alias: str = ""
+) -> Mapping[str, Any]:
     """Return the metadata of a field; `text` is its help."""
-    return {KEY: Setting(group, variable, kind, text)}
+    return {KEY: Setting(group, variable, kind, text, alias)}

@@ -332,6 +332,27 @@ class Settings:
             "runs that go in parallel; 0: one per CPU of the container",
         ),
     )
+    max_batch: int = field(
+        default=8,
+        metadata=row(
+            _WORK,
+            "SLIPWAY_MAX_BATCH",
+            kinds.integer(0, 64),
+            "rows of requests that wait for one model and run together, where the artifact says "
+            "that rows get cheaper; 0 or 1: each request runs alone",
+            alias="--batch-size",
+        ),
+    )
+    batch_delay_ms: int = field(
+        default=0,
+        metadata=row(
+            _WORK,
+            "SLIPWAY_BATCH_DELAY",
+            kinds.integer(0, 1000),
+            "milliseconds that such a run waits for further requests; 0: it takes those that wait "
+            "already",
+        ),
+    )
     memory_mib: int = field(
         default=0,
         metadata=row(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from runtime import load
 from runtime.artifact.golden import golden_arrays
 from runtime.artifact.manifest import (
+    BATCH_MILLISECONDS,
     SCHEMA_VERSION,
     File,
     Manifest,
@@ -21,6 +22,7 @@ from runtime.artifact.manifest import (
     Variant,
     Weights,
     parse_spec,
+    read_manifest,
 )
 from runtime.artifact.schema import to_json
 from runtime.artifact.spec import numpy_dtype
@@ -100,6 +102,17 @@ def edit_manifest(directory: Path, changes: Mapping[str, Any]) -> None:
     path = directory / "manifest.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**content, **changes}), encoding="utf-8")
+
+
+def record_batch_times(directory: Path, times_ms: Mapping[int, float]) -> None:
+    """Record the milliseconds of a run by its rows, as a conversion measures them."""
+    manifest = read_manifest(directory)
+    times = {str(rows): milliseconds for rows, milliseconds in times_ms.items()}
+    variants = [
+        to_json(replace(v, verification={**v.verification, BATCH_MILLISECONDS: times}))
+        for v in manifest.variants
+    ]
+    edit_manifest(directory, {"variants": variants})
 
 
 def add_samples(directory: Path, *media: bytes, condition: str | None = None) -> None:

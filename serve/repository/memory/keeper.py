@@ -15,6 +15,7 @@ from serve.repository.memory.ledger import Ledger
 
 PATIENCE_S = 0.5  # to wait for runs that end before a model is evicted, which costs its load
 RUN_WAIT_S = 10.0  # for room for a run
+BATCH_BYTES = 64 * MIB  # of the run of several requests together
 _POLL_S = 0.05
 _LOOK_S = 0.1  # between two looks at whether memory is short
 HYSTERESIS = 0.1  # of the allowed memory must be free before the server is ready again
@@ -196,6 +197,23 @@ class MemoryKeeper:
         if held_bytes and need_bytes <= 0:
             return nullcontext()
         return self.room(need_bytes, f"a run of {model_id}", check=cancellation.check)
+
+    def batch_rows(self, model_id: str, row_bytes: int) -> int | None:
+        """Return how many rows of several requests may share a run, so that nobody has to leave.
+
+        Args:
+            model_id: the model.
+            row_bytes: of the inputs of one row.
+
+        Returns:
+            Rows; None if the memory of a run is not known.
+        """
+        need_bytes = self.ledger.run_bytes(model_id, row_bytes)
+        if not need_bytes:
+            return None
+        free_bytes = self.free_bytes
+        room_bytes = BATCH_BYTES if free_bytes is None else min(BATCH_BYTES, free_bytes // 2)
+        return max(1, room_bytes // need_bytes)
 
     def clip_room(self, cancellation: Cancellation) -> AbstractContextManager[None]:
         """Return the context in which a decoder has the memory for the largest clip."""

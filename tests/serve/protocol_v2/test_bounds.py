@@ -147,7 +147,7 @@ def test_json_answers_are_bounded_before_the_run(
         turns = infer(model, head + bytes(3 * size), str(len(head)))
         with pytest.raises(StopIteration) as end:
             next(turns)
-        return int(end.value.value.response.status_code)
+        return int(end.value.value.status_code)
 
     monkeypatch.setattr(module, "MAX_JSON_NUMBERS", numbers)
     assert answer() == 200

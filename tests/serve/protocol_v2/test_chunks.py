@@ -9,9 +9,10 @@ import pytest
 
 from runtime import Model, load
 from runtime.engine.session import Feeds, Session
-from serve.protocol_v2.chunks import CHUNK_BYTES, row_cost, rows_per_run, run_in_chunks
+from serve.protocol_v2.chunks import run_in_chunks
 from serve.protocol_v2.request import HEADER_LENGTH
 from serve.protocol_v2.tensors import Array
+from serve.scheduling.rows import CHUNK_BYTES, row_cost, rows_per_run
 from tests.support.artifacts import CLASSIFIER, TENSORS, write_artifact
 from tests.support.server_process import peak_mib, serving
 
@@ -59,7 +60,7 @@ def classifier(tmp_path: Path, *, batch_invariant: bool = True) -> Model:
 
 def test_a_batch_in_chunks_equals_the_batch(tmp_path: Path) -> None:
     model, feeds = classifier(tmp_path), images(6000)
-    chunked = run_in_chunks(model, feeds, ["probabilities"]).outputs["probabilities"]
+    chunked = run_in_chunks(model, feeds, ["probabilities"])["probabilities"]
     whole = model.run(feeds)["probabilities"]
     assert chunked.shape == (6000, 3)
     difference = np.asarray(chunked, np.float64) - np.asarray(whole, np.float64)
@@ -117,7 +118,7 @@ def test_tokens_weigh_more_than_pixels() -> None:
 def test_rows_run_alone_if_the_artifact_is_not_batch_invariant(tmp_path: Path) -> None:
     model, run_bytes = record(classifier(tmp_path, batch_invariant=False))
     feeds = images(5)
-    outputs = run_in_chunks(model, feeds, ["probabilities"]).outputs["probabilities"]
+    outputs = run_in_chunks(model, feeds, ["probabilities"])["probabilities"]
     assert run_bytes == [IMAGE_BYTES] * 5
     alone = [model.run({"image": row[np.newaxis]})["probabilities"] for row in feeds["image"]]
     assert np.array_equal(outputs, np.concatenate(alone))
@@ -128,7 +129,7 @@ def test_chunks_hold_the_same_rows_of_every_input(tmp_path: Path) -> None:
     rows = 30_000  # 136 bytes of cost a row: thirteen chunks
     values = np.arange(2 * rows, dtype=np.float32).reshape(rows, 2)
     feeds: dict[str, Array] = {"values": values, "counts": np.full((rows, 2), 4, np.int64)}
-    outputs = run_in_chunks(model, feeds, ["quotients", "doubled"]).outputs
+    outputs = run_in_chunks(model, feeds, ["quotients", "doubled"])
     assert list(outputs) == ["quotients", "doubled"]
     assert np.array_equal(outputs["quotients"], values / np.float32(4))
     assert np.all(outputs["doubled"] == 8)

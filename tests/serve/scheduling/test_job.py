@@ -43,7 +43,7 @@ def started(
 ) -> tuple[Job[Any], ManualWorkers]:
     workers = ManualWorkers()
     job = Job(
-        turns,
+        lambda _: turns,
         call or Call(),
         slots=slots or Slots(1),
         workers=cast(Workers, workers),

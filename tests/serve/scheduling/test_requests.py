@@ -211,7 +211,7 @@ def test_the_other_files_of_a_request_are_not_answered_after_its_client_left(
 def test_the_chunks_of_a_batch_end_with_the_first(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serve.protocol_v2.chunks.CHUNK_BYTES", 64)  # a row each
+    monkeypatch.setattr("serve.scheduling.rows.CHUNK_BYTES", 64)  # a row each
     runs = Runs(monkeypatch)
     data = {"name": "image", "shape": [8, 8, 8, 1], "datatype": "UINT8", "data": [255] * 8 * 64}
     request = client.build_request("POST", "/v2/models/tiny_slow/infer", json={"inputs": [data]})

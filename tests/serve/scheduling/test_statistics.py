@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from serve.scheduling.graph_run import GraphRun
 from serve.scheduling.statistics import MOST_BATCH_SIZES, Statistics
 from serve.scheduling.stopwatch import Stopwatch
 
@@ -13,6 +14,10 @@ def stopwatch(queue_s: float, decode_s: float, run_s: float, encode_s: float) ->
     return watch
 
 
+def run(rows: int, seconds: float, batch_rows: int = 0) -> GraphRun:
+    return GraphRun("m", rows, batch_rows or rows, seconds)
+
+
 def test_a_model_that_nobody_asked_has_zeros() -> None:
     entry = Statistics().to_json("m", "1")
     assert (entry["name"], entry["version"], entry["inference_count"]) == ("m", "1", 0)
@@ -21,8 +26,8 @@ def test_a_model_that_nobody_asked_has_zeros() -> None:
 
 def test_rows_runs_and_stages_add_up() -> None:
     statistics = Statistics()
-    statistics.succeed("m", stopwatch(1, 2, 4, 8), [(3, 6.0), (1, 2.0)])
-    statistics.succeed("m", stopwatch(0, 0, 1, 0), [(3, 1.0)])
+    statistics.succeed("m", stopwatch(1, 2, 4, 8), [run(3, 3.0), run(1, 1.0)])
+    statistics.succeed("m", stopwatch(0, 0, 1, 0), [run(3, 1.0)])
     statistics.fail("m", 0.5)
     entry = statistics.to_json("m", "1")
     assert (entry["inference_count"], entry["execution_count"]) == (7, 3)
@@ -34,7 +39,6 @@ def test_rows_runs_and_stages_add_up() -> None:
     for name, (count, seconds) in expected.items():
         stage = {"count": count, "ns": int(seconds * second)}
         assert dict[str, Any](entry["inference_stats"])[name] == stage, name
-    # the time of the runs by the stopwatch, which leaves out the wait for a slot
     batches = {b["batch_size"]: b["compute_infer"] for b in entry["batch_stats"]}
     assert batches == {1: {"count": 1, "ns": second}, 3: {"count": 2, "ns": 4 * second}}
 
@@ -42,7 +46,19 @@ def test_rows_runs_and_stages_add_up() -> None:
 def test_batch_sizes_are_bounded() -> None:
     statistics = Statistics()
     for rows in range(2 * MOST_BATCH_SIZES):
-        statistics.succeed("m", stopwatch(0, 0, 1, 0), [(rows, 1.0)])
+        statistics.succeed("m", stopwatch(0, 0, 1, 0), [run(rows, 1.0)])
     entry = statistics.to_json("m", "1")
     assert len(entry["batch_stats"]) == MOST_BATCH_SIZES
     assert entry["execution_count"] == 2 * MOST_BATCH_SIZES
+
+
+def test_a_run_of_several_requests_counts_once() -> None:
+    statistics = Statistics()
+    for _ in range(3):
+        statistics.succeed("m", stopwatch(0, 0, 1, 0), [run(1, 1.0, batch_rows=3)])
+    statistics.succeed("m", stopwatch(0, 0, 1, 0), [run(1, 1.0)])
+    entry = statistics.to_json("m", "1")
+    assert (entry["inference_count"], entry["execution_count"]) == (4, 2)
+    second = 1_000_000_000
+    batches = {b["batch_size"]: b["compute_infer"] for b in entry["batch_stats"]}
+    assert batches == {1: {"count": 1, "ns": second}, 3: {"count": 1, "ns": second}}
