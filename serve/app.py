@@ -196,7 +196,7 @@ def limits_of(settings: Settings) -> Limits:
 
 
 def batching_of(settings: Settings, repository: ModelRepository) -> Batching | None:
-    """Return how requests join a run; None if each runs alone."""
+    """Return the limits of runs that requests share; None if each runs alone."""
     if settings.max_batch < 2:
         return None
     room_rows = repository.memory.batch_rows

@@ -104,7 +104,7 @@ def _any_rows(model_id: str, row_bytes: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """How requests join a run."""
+    """The limits of batches."""
 
     most_rows: int  # of a batch
     delay_s: float = 0.0  # that a batch waits for further requests, when none waits already

@@ -95,7 +95,7 @@ class Scheduler:
             cpus: slots; None for the CPUs that this process may use.
             ended: called with the place and the stopwatch of all work that ended well.
             running: called in worker threads with the model and the feeds of each run.
-            batching: how requests join a run; None: each runs alone.
+            batching: the limits of runs that requests share; None: each runs alone.
         """
         count = cpus or cpu_count()
         self._limits = limits
