@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
 # by name of the module: what the command does, for --help
-COMMANDS: Mapping[str, str] = {}
+COMMANDS: Mapping[str, str] = {
+    "monitor": "print the figures of a running server every second",
+}
 
 Main = Callable[[Sequence[str]], int]
 
