@@ -154,6 +154,7 @@ def create_app(
                     jobs=jobs,
                     decoders=(decoders, job_decoders),
                     budget=budget,
+                    cache=cache.figures,
                     is_ready=lambda: (
                         not unreadiness(repository, settings.must_serve, ending=stop.reason)
                     ),

@@ -18,8 +18,9 @@ PATH = "/metrics"
 TIMEOUT_S = 5.0
 MOST_BYTES = 16 * 2**20  # of an answer
 MB = 1e6
+LEAST_S, MOST_S = 0.5, 3600.0  # between two looks: the server renews its figures so often
 CLEAR = "\x1b[H\x1b[2J"
-_COLUMNS = ("model", "state", "answers/s", "run p50", "queue p99", "waiting", "users", "memory")
+_COLUMNS = ("model", "state", "ok/s", "run p50", "wait p99", "queue", "memory")
 _SECONDS = "slipway_request_seconds"
 _STAGES = "slipway_stage_seconds"
 
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"python -m serve monitor: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # `| head` has seen enough
-        sys.stdout = None  # type: ignore[assignment]  # nothing is left to flush
+        sys.stdout = None  # nothing is left to flush
         return 0
     except KeyboardInterrupt:
         return 0
@@ -53,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--interval", type=_interval, default=1.0, metavar="SECONDS",
-        help="between two looks, 0.1 to 3600 (default: %(default)g)",
+        help=f"between two looks, {LEAST_S:g} to {MOST_S:g} (default: %(default)g)",
     )  # fmt: skip
     parser.add_argument(
         "--count", type=int, default=0, metavar="N", help="looks to take; 0: until Ctrl-C"
@@ -62,9 +63,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _interval(text: str) -> float:
-    seconds = float(text)
-    if not 0.1 <= seconds <= 3600:
-        raise ValueError(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not LEAST_S <= seconds <= MOST_S:
+        raise argparse.ArgumentTypeError(f"{text!r}; allowed: seconds, {LEAST_S:g} to {MOST_S:g}")
     return seconds
 
 
@@ -175,7 +179,6 @@ def _model(change: Change, model: str) -> tuple[str, ...]:
         _milliseconds(change.quantile(0.5, _STAGES, model=model, stage="run")),
         _milliseconds(change.quantile(0.99, _STAGES, model=model, stage="queue")),
         f"{after.total('slipway_queue_requests', model=model):.0f}",
-        f"{after.total('slipway_model_users', model=model):.0f}",
         f"{after.total('slipway_model_memory_bytes', model=model) / MB:.0f}MB",
     )
 
@@ -185,7 +188,7 @@ def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *rest in rows:
         cells = (f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True))
-        yield "   ".join([f"{first:<{widths[0]}}", *cells])
+        yield "  ".join([f"{first:<{widths[0]}}", *cells])
 
 
 def _ready(snapshot: Snapshot) -> str:

@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 
 import serve
 from runtime.media.isolation.pool import IsolatedDecoders
+from serve.cache.counters import CacheFigures
 from serve.http.budget import ByteBudget
 from serve.http.registry import Connections
 from serve.jobs.jobs import Jobs
@@ -29,6 +30,7 @@ class Live(Collector):
     jobs: Jobs
     decoders: tuple[IsolatedDecoders, ...]
     budget: ByteBudget
+    cache: Callable[[], CacheFigures]
     is_ready: Callable[[], bool]
     connections: Connections | None  # None: another ASGI server has them
 
@@ -46,6 +48,7 @@ class Live(Collector):
         yield from self._memory()
         yield from self._work()
         yield from self._decoders()
+        yield from _cache(self.cache())
         if self.connections is not None:
             yield from _connections(self.connections)
 
@@ -163,6 +166,42 @@ class Live(Collector):
             counter("slipway_decoders_killed", "Of them, ended by a file, a limit or from outside"),
             [((), sum(decoders.killed for decoders in self.decoders))],
         )
+
+
+def _cache(figures: CacheFigures) -> Iterator[Metric]:
+    counts = figures.counters
+    yield filled(
+        counter("slipway_cache_lookups", "Requests that the cache may answer", "result"),
+        [
+            (("hit",), counts.hits),
+            (("miss",), counts.misses),
+            (("bypassed",), counts.bypassed),
+            (("coalesced",), counts.coalesced),
+        ],
+    )
+    yield filled(
+        counter("slipway_cache_runs", "Runs of graphs that the cache may answer", "result"),
+        [(("hit",), counts.run_hits), (("miss",), counts.run_misses)],
+    )
+    yield filled(
+        counter("slipway_cache_dropped", "Entries that are gone", "reason"),
+        [(("evicted",), counts.evicted), (("expired",), counts.expired)],
+    )
+    yield filled(
+        counter("slipway_cache_shared_calls", "Calls of the shared cache", "result"),
+        [
+            (("hit",), counts.shared_hits),
+            (("failed",), counts.shared_failures),
+            (("skipped",), counts.shared_skipped),
+        ],
+    )
+    yield filled(
+        gauge("slipway_cache_shared", "1 for the state of the shared cache", "state"),
+        [((state,), state == figures.shared) for state in ("none", "closed", "open")],
+    )
+    yield filled(gauge("slipway_cache_entries", "Entries"), [((), figures.entries)])
+    yield filled(gauge("slipway_cache_bytes", "Bytes of the entries"), [((), figures.used_bytes)])
+    yield filled(gauge("slipway_cache_allowed_bytes", "Most bytes"), [((), figures.limit_bytes)])
 
 
 def _connections(connections: Connections) -> Iterator[Metric]:

@@ -59,7 +59,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happened between two snapshots. A counter that fell began again at zero."""
+    """Two snapshots compared. A counter that fell began again at zero."""
 
     before: Snapshot
     after: Snapshot
