@@ -15,6 +15,7 @@ from serve.cache.flights import Flights
 from serve.cache.keys import identity_of, settings_digest
 from serve.cache.memory_cache import MemoryCache
 from serve.cache.runs import Runs, Value
+from serve.cache.shared import SharedCache
 from serve.repository.memory.budget import MIB
 from serve.repository.memory.keeper import MemoryKeeper
 from serve.repository.models import ModelRepository
@@ -46,17 +47,23 @@ class ResultCache:
         self.flights: Flights[Computed] = Flights()
         self.settings_digest = settings_digest(settings)
         self._tasks = settings.cache
+        self._url = settings.redis_url if settings.cache else ""
+        self._shared: SharedCache | None = None
         self._sweep: asyncio.Task[None] | None = None
 
     def open(self, keeper: MemoryKeeper) -> None:
         """Begin to drop what is too old; the keeper may drop everything."""
         keeper.add_spare(self.memory)
         self._sweep = asyncio.get_running_loop().create_task(_sweep(self.memory))
+        if self._url:
+            self._shared = SharedCache(self._url, self.memory.ttl_s, self.counters)
 
     async def close(self) -> None:
         """End."""
         if self._sweep is not None:
             self._sweep.cancel()
+        if self._shared is not None:
+            await self._shared.close()
 
     def covers(self, task: Task) -> bool:
         """Return whether the answers of a task are stored."""
@@ -69,13 +76,19 @@ class ResultCache:
     async def find(self, key: str, control: Control) -> Response | None:
         """Return the stored answer, with its age; None if there is none."""
         stored = self.memory.get(key)
-        if stored is None or not isinstance(stored.value, Entry):
-            return None
-        age_s = max(0.0, time.time() - stored.since_s)
+        if stored is not None and isinstance(stored.value, Entry):
+            entry, since_s = stored.value, stored.since_s
+        else:
+            shared = await self._shared.get(key) if self._shared else None
+            if shared is None:
+                return None
+            entry, since_s = shared
+            self.memory.put(key, entry, entry.size_bytes, since_s=since_s)
+        age_s = max(0.0, time.time() - since_s)
         if control.max_age_s is not None and age_s > control.max_age_s:
             return None
         self.counters.hits += 1
-        return as_hit(stored.value.response(), age_s)
+        return as_hit(entry.response(), age_s)
 
     def store(self, key: str, entry: Entry, since_s: float | None) -> None:
         """Keep an answer.
@@ -85,13 +98,17 @@ class ResultCache:
             entry: the answer.
             since_s: when the oldest run was made that it comes from, since 1970; None: now.
         """
+        since_s = time.time() if since_s is None else since_s
         self.memory.put(key, entry, entry.size_bytes, since_s=since_s)
+        if self._shared is not None:
+            self._shared.put(key, entry, since_s)
 
     def figures(self) -> CacheFigures:
         """Return the cache as metrics show it."""
         memory = self.memory
+        shared = self._shared.breaker.state if self._shared else "none"
         return CacheFigures(
-            self.counters, len(memory), memory.used_bytes, memory.limit_bytes, "none"
+            self.counters, len(memory), memory.used_bytes, memory.limit_bytes, shared
         )
 
 
