@@ -58,7 +58,7 @@ def test_instances_share_answers(instances: list[httpx.Client], redis: RedisServ
 
 @dataclass
 class Load:
-    """What the answers under load were."""
+    """Count the answers under load."""
 
     expected: dict[int, bytes]
     statuses: Counter[int] = field(default_factory=Counter)

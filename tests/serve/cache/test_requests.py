@@ -139,9 +139,9 @@ def test_a_client_may_want_a_new_answer(
     client: httpx.Client, photo: Any, control: str, states: Sequence[str]
 ) -> None:
     headers = {"Cache-Control": control}
-    found = [cache_of(client.post(EMBED, content=png(photo), headers=headers)) for _ in range(2)]
-    found.append(cache_of(client.post(EMBED, content=png(photo))))
-    assert found == list(states)
+    answers = [cache_of(client.post(EMBED, content=png(photo), headers=headers)) for _ in range(2)]
+    answers.append(cache_of(client.post(EMBED, content=png(photo))))
+    assert answers == list(states)
 
 
 def test_several_files_are_answered_one_by_one(client: httpx.Client, photo: Any) -> None:

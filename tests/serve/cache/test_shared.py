@@ -41,9 +41,9 @@ async def stored(cache: SharedCache, key: str) -> tuple[Entry, float]:
     for _ in range(TRIES):
         cache.put(key, ENTRY, time.time())
         await asyncio.sleep(0.01)
-        found = await cache.get(key)
-        if found is not None:
-            return found
+        answer = await cache.get(key)
+        if answer is not None:
+            return answer
     raise AssertionError("nothing was stored")
 
 
@@ -103,8 +103,8 @@ def test_a_redis_that_stalls_is_left_alone_and_asked_again_when_it_is_well(
         await stored(cache, "before")
         redis.stall()
         try:
-            found = await asyncio.gather(*(cache.get("before") for _ in range(CONNECTIONS)))
-            assert found == [None] * CONNECTIONS
+            answer = await asyncio.gather(*(cache.get("before") for _ in range(CONNECTIONS)))
+            assert answer == [None] * CONNECTIONS
             assert cache.breaker.state == "open"
             failures = counters.shared_failures
             assert await cache.get("before") is None
