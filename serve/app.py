@@ -36,13 +36,16 @@ from serve.repository.loading import loading
 from serve.repository.memory.budget import decoder_count
 from serve.repository.models import ModelRepository
 from serve.repository.readiness import unreadiness
+from serve.repository.reload import Reloader, watching
 from serve.repository.task_models import lead_emotion_model
 from serve.routes import background, face_emotion, gait, predict, similarity, voice_emotion
 from serve.routes import jobs as job_routes
 from serve.routes import memory as memory_routes
 from serve.routes import metrics as metrics_routes
+from serve.routes import routing as routing_routes
 from serve.routes.endpoint import model_endpoint, task_endpoint
 from serve.routes.models import health, list_models, show_model
+from serve.routing.choice import HEADER as CHOICE_HEADER
 from serve.scheduling.batches import Batching
 from serve.scheduling.deadlines import HEADER as TIMEOUT_HEADER
 from serve.scheduling.scheduler import Limits, Scheduler, background_media
@@ -82,6 +85,7 @@ ALLOWED_HEADERS = (
     TIMEOUT_HEADER,
     PREFER,
     IDEMPOTENCY_KEY,
+    CHOICE_HEADER,
     TRACEPARENT,
 )
 
@@ -92,6 +96,7 @@ def create_app(
     stop: Stop | None = None,
     siblings: Siblings | None = None,
     connections: Connections | None = None,
+    reloader: Reloader | None = None,
 ) -> Starlette:
     """Return the server's ASGI application.
 
@@ -101,10 +106,14 @@ def create_app(
         stop: set when the server shall end; None: never.
         siblings: the other workers; None: there is none.
         connections: of the server, for its metrics; None: another ASGI server has them.
+        reloader: follows changes of the routing; None: one of its own.
     """
     stop, siblings = stop or Stop(), siblings or Siblings()
     cpus = settings.runs or cpu_count()
     metrics = Metrics()
+    reloader = reloader or Reloader(
+        repository, settings.artifacts, allow_seeded=settings.allow_seeded
+    )
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
@@ -138,6 +147,7 @@ def create_app(
                 )
             ) as scheduler,
             evicting_idle(repository.eviction, settings.idle_s),
+            watching(reloader),
             loading(repository, settings, fail=stop.fail),
         ):
             store = MemoryStore(store_limits_of(settings))
@@ -165,6 +175,7 @@ def create_app(
                 yield State(
                     settings=settings,
                     repository=repository,
+                    reloader=reloader,
                     stop=stop,
                     scheduler=scheduler,
                     budget=budget,
@@ -246,6 +257,9 @@ def routes(settings: Settings) -> list[Route]:
         Route("/v1/models", list_models),
         Route("/v1/models/{model}", show_model),
         Route("/v1/models/{model}", any_model, methods=post),
+        Route("/v1/routing", routing_routes.show_routing),
+        Route("/v1/routing", routing_routes.change_routing, methods=post),
+        Route("/v1/routing/reload", at_every_worker(routing_routes.reload_routing), methods=post),
         Route("/v1/memory", of_every_worker(memory_routes.show_memory, memory_routes.merge)),
         Route("/v1/memory/clear", at_every_worker(memory_routes.clear_memory), methods=post),
         Route("/v1/face-emotion", face, methods=post),

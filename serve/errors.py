@@ -22,6 +22,10 @@ class ForbiddenError(SlipwayError):
     """The client may not do this: HTTP 403."""
 
 
+class ConflictError(SlipwayError):
+    """The request does not fit the state of the server: HTTP 409."""
+
+
 class GoneError(SlipwayError):
     """There was such a job, and there is no more: HTTP 410."""
 
@@ -63,6 +67,7 @@ STATUS: Mapping[type[SlipwayError], int] = {
     ForbiddenError: 403,
     NotFoundError: 404,
     RequestTimeoutError: 408,
+    ConflictError: 409,
     GoneError: 410,
     UnsupportedMediaError: 415,
     UnprocessableError: 422,

@@ -9,6 +9,7 @@ from serve.http.stop import Stop
 from serve.jobs.jobs import Jobs
 from serve.metrics.metrics import Metrics
 from serve.repository.models import ModelRepository
+from serve.repository.reload import Reloader
 from serve.scheduling.scheduler import Scheduler
 from serve.scheduling.statistics import Statistics
 from serve.settings import Settings
@@ -20,6 +21,7 @@ class State(TypedDict):
 
     settings: Settings
     repository: ModelRepository
+    reloader: Reloader
     stop: Stop
     scheduler: Scheduler
     budget: ByteBudget

@@ -19,6 +19,7 @@ from serve.cache.shared import SharedCache
 from serve.repository.memory.budget import MIB
 from serve.repository.memory.keeper import MemoryKeeper
 from serve.repository.models import ModelRepository
+from serve.routing.choice import Choice
 from serve.settings import Settings
 
 SWEEP_S = 5.0  # between two looks for what is too old
@@ -112,13 +113,15 @@ class ResultCache:
         )
 
 
-def identities(repository: ModelRepository, ids: Iterable[str]) -> Mapping[str, str]:
-    """Return the identity of each model, or why it cannot take part now."""
-    return {model_id: _identity(repository, model_id) for model_id in ids}
+def identities(
+    repository: ModelRepository, ids: Iterable[str], choice: Choice
+) -> Mapping[str, str]:
+    """Return the identity of each model in the version of the choice, or why it cannot answer."""
+    return {model_id: _identity(repository, model_id, choice) for model_id in ids}
 
 
-def _identity(repository: ModelRepository, model_id: str) -> str:
-    model = repository.loaded(model_id)
+def _identity(repository: ModelRepository, model_id: str, choice: Choice) -> str:
+    model = repository.loaded(model_id, choice)
     if model is not None:
         return identity_of(model)
     return repository.status(model_id).state.value if model_id in repository else "absent"

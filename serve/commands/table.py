@@ -6,6 +6,7 @@ from importlib import import_module
 # by name of the module: what the command does, for --help
 COMMANDS: Mapping[str, str] = {
     "monitor": "print the figures of a running server every second",
+    "route": "show and change which version of a model answers",
 }
 
 Main = Callable[[Sequence[str]], int]

@@ -13,6 +13,7 @@ from serve.http.server import BACKLOG, limits_of, protocol_of
 from serve.lifecycle.server import Server
 from serve.lifecycle.signals import Signals
 from serve.repository.models import ModelRepository
+from serve.repository.reload import Reloader
 from serve.settings import Settings
 from serve.workers.board import Row
 from serve.workers.siblings import Siblings
@@ -45,9 +46,12 @@ def serve(
     for limit in repository.memory.limits:
         report(f"memory: {limit}")
     stop = signals.stop
+    reloader = Reloader(repository, settings.artifacts, allow_seeded=settings.allow_seeded)
     connections = Connections(limits_of(settings, connections=allowed_connections()))
     config = uvicorn.Config(
-        AnsweringCuts(create_app(settings, repository, stop, siblings, connections), stop),
+        AnsweringCuts(
+            create_app(settings, repository, stop, siblings, connections, reloader), stop
+        ),
         http=protocol_of(connections),
         backlog=BACKLOG,
         loop="asyncio",
@@ -65,6 +69,7 @@ def serve(
         grace_s=settings.grace_s,
         timeout_s=settings.stop_timeout_s,
         report=report,
+        reload=reloader.reload,
         row=row,
     )
     server.run(sockets=listeners)

@@ -33,6 +33,7 @@ class Server(uvicorn.Server):
         grace_s: float,
         timeout_s: float,
         report: Callable[[str], None],
+        reload: Callable[[], object],
         row: Row | None = None,
     ) -> None:
         """Make a server that is not started.
@@ -45,6 +46,7 @@ class Server(uvicorn.Server):
                 that clients and load balancers have the time to go elsewhere.
             timeout_s: after the flag, within which the server ends.
             report: takes one line of the log.
+            reload: begins to read the models and their routes again.
             row: of this worker, where several serve the port; None for a server of one process.
         """
         super().__init__(config)
@@ -54,6 +56,7 @@ class Server(uvicorn.Server):
         self._timeout_s = timeout_s
         self._report = report
         self._row = row
+        self._reload = reload
         self._hangups = 0
         self._announced = False
 
@@ -66,7 +69,8 @@ class Server(uvicorn.Server):
         """Return whether the grace is over; log what signals asked for."""
         if self._hangups != self._signals.hangups:
             self._hangups = self._signals.hangups
-            self._report("SIGHUP: nothing is read again; a restart loads other versions")
+            self._report("SIGHUP: the models and routing.json are read again")
+            self._reload()
         stop = self._signals.stop
         if self._row is not None:
             self._row.set_busy(stop.is_busy())

@@ -70,7 +70,7 @@ class Live(Collector):
         )
         yield filled(
             gauge("slipway_model_memory_bytes", "Memory that each loaded model keeps", MODEL),
-            [((i,), kept(i) if states[i] is ModelState.READY else 0) for i in ids],
+            [((i,), kept(slots[i].key) if states[i] is ModelState.READY else 0) for i in ids],
         )
         yield filled(
             gauge("slipway_model_users", "Running requests that have the model", MODEL),

@@ -13,7 +13,8 @@ from serve.errors import json_response
 from serve.protocol_v2.administration import check_administrator, read_parameters
 from serve.protocol_v2.fields import flag_of
 from serve.repository.models import ModelRepository, unknown_model
-from serve.repository.status import ModelState
+from serve.repository.slot import CandidateSlot
+from serve.repository.status import ModelState, ModelStatus
 from serve.state import State
 from serve.workers.sharing import at_every_worker
 
@@ -38,6 +39,8 @@ async def index(request: Request[State]) -> Response:
     only_ready = flag_of(await read_parameters(request), "ready", False, "the request")
     repository = request.state["repository"]
     entries = [_entry(repository, model_id) for model_id in repository.ids]
+    candidates = [repository.candidate(model_id) for model_id in repository.ids]
+    entries += [_candidate_entry(candidate) for candidate in candidates if candidate]
     return json_response([e for e in entries if not only_ready or e["state"] == "READY"])
 
 
@@ -84,7 +87,15 @@ async def _administered(request: Request[State]) -> tuple[ModelRepository, str]:
 
 def _entry(repository: ModelRepository, model_id: str) -> IndexJson:
     status, model = repository.status(model_id), repository.loaded(model_id)
-    version = str(model.manifest.version) if model else ""
+    return _index_entry(model_id, str(model.manifest.version) if model else "", status)
+
+
+def _candidate_entry(candidate: CandidateSlot) -> IndexJson:
+    slot = candidate.slot
+    return _index_entry(slot.entry.id, str(candidate.version), slot.status)
+
+
+def _index_entry(model_id: str, version: str, status: ModelStatus) -> IndexJson:
     state = _STATES.get(status.state, "UNAVAILABLE")
     reason = status.problem if state == "UNAVAILABLE" else ""
     if status.state is ModelState.UNLOADED:

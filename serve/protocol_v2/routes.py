@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, NotRequired, TypedDict
 
 from starlette.requests import Request
@@ -10,7 +11,7 @@ from starlette.routing import Route
 
 import serve
 from runtime import Model
-from runtime.artifact.manifest import Task
+from runtime.artifact.manifest import VERSION, Task
 from serve.errors import STATUS_HEADERS, NotFoundError, json_response
 from serve.http.body import receive_body
 from serve.http.log.notes import note_model, note_stages
@@ -22,11 +23,14 @@ from serve.protocol_v2.infer import infer
 from serve.protocol_v2.request import HEADER_LENGTH
 from serve.protocol_v2.tensors import TensorJson, metadata
 from serve.protocol_v2.timeout import body_timeout
+from serve.repository.chosen import ChosenModels
 from serve.repository.memory.pictures import picture_room
-from serve.repository.models import unknown_model, wait_for_model
+from serve.repository.models import ModelRepository, unknown_model, wait_for_model
 from serve.repository.provenance import provenance_of
 from serve.repository.readiness import unreadiness
 from serve.repository.status import RefusedJson
+from serve.routing.choice import HEADER as CHOICE_HEADER
+from serve.routing.choice import Choice
 from serve.scheduling.call import Call
 from serve.scheduling.deadlines import HEADER, request_timeout
 from serve.scheduling.job import Turns
@@ -46,6 +50,9 @@ EXTENSIONS = (
     "statistics",
     EXTENSION,
 )
+
+
+MOST_DIGITS = 18  # of a version in a path
 
 
 class ServerJson(TypedDict):
@@ -127,7 +134,7 @@ async def model_metadata(request: Request[State]) -> Response:
     model = await _find(request)
     content: MetadataJson = {
         "name": model.spec.id,
-        "versions": [str(model.manifest.version)],
+        "versions": _served(request.state["repository"], model),
         "platform": "onnx_onnxv1",
         "inputs": [metadata(tensor) for tensor in model.spec.inputs],
         "outputs": [metadata(tensor) for tensor in model.spec.outputs],
@@ -143,12 +150,14 @@ async def model_ready(request: Request[State]) -> Response:
     models, model_id = request.state["repository"], request.path_params["model"]
     if model_id not in models:
         raise unknown_model(models, model_id)
-    status = models.status(model_id)
     version = request.path_params.get("version", "")
+    status, model = models.status(model_id), models.loaded(model_id)
+    candidate = models.candidate(model_id)
+    if candidate and version == str(candidate.version):
+        status, model = candidate.slot.status, candidate.slot.model
     refused = {str(number): reason for number, reason in status.refused.items()}
-    model = models.loaded(model_id)
     if model is not None and version not in refused:
-        _check_version(model, version)
+        _check_version(models, model, version)
     problem = status.problem or refused.get(version, "")
     content: ModelReadyJson = {"name": model_id, "ready": not problem}
     refused_json = status.refused_json()
@@ -174,7 +183,7 @@ async def model_statistics(request: Request[State]) -> Response:
         raise unknown_model(models, model_id)
     model = models.loaded(model_id)
     if model is not None:
-        _check_version(model, request.path_params.get("version", ""))
+        _check_version(models, model, request.path_params.get("version", ""))
     return json_response({"model_stats": [_statistics(request, model_id)]})
 
 
@@ -206,6 +215,7 @@ async def _infer(request: Request[State], model_id: str, task: Task) -> tuple[Re
     encoding = encoding_of(request.headers.get("content-encoding"))
     limit_bytes, scheduler = settings.max_upload_bytes, state["scheduler"]
     version = request.path_params.get("version", "")
+    models = ChosenModels(state["repository"], _choice_of(request))
     state["repository"].memory.check()
     with scheduler.admit(
         model_id,
@@ -224,8 +234,8 @@ async def _infer(request: Request[State], model_id: str, task: Task) -> tuple[Re
             def work(call: Call) -> Turns[Response]:
                 content = inflate(body, encoding, limit_bytes=limit_bytes) if encoding else body
                 decoders = state["decoders"].stopped_by(call.cancellation)
-                model = call.borrow(state["repository"], model_id)
-                _check_version(model, version)
+                model = call.borrow(models, model_id)
+                _check_version(state["repository"], model, version)
                 response = yield from infer(
                     model,
                     content,
@@ -284,8 +294,11 @@ def _statistics(request: Request[State], model_id: str) -> StatisticsJson:
 
 
 async def _find(request: Request[State]) -> Model:
-    model = await wait_for_model(request.state["repository"], request.path_params["model"])
-    _check_version(model, request.path_params.get("version", ""))
+    """Return the default version of a model, or the one that the path names."""
+    repository, version = request.state["repository"], request.path_params.get("version", "")
+    choice = _choice_of(request) if version else None
+    model = await wait_for_model(repository, request.path_params["model"], choice)
+    _check_version(repository, model, version)
     return model
 
 
@@ -295,11 +308,28 @@ async def _find_task(request: Request[State]) -> tuple[str, Task, int]:
     return model.spec.id, model.spec.task, model.manifest.version
 
 
-def _check_version(model: Model, version: str) -> None:
-    """Refuse a version that is not the served one; an empty text stands for that one."""
-    served = str(model.manifest.version)
-    if version and version != served:
+def _choice_of(request: Request[State]) -> Choice:
+    """Return the choice of a version whose tensors are those that the metadata tell."""
+    version = request.path_params.get("version", "")
+    number = int(version) if VERSION.fullmatch(version) and len(version) <= MOST_DIGITS else None
+    choice = Choice.of(request.headers.get(CHOICE_HEADER), number)
+    return replace(choice, needs_same_tensors=True)
+
+
+def _check_version(repository: ModelRepository, model: Model, version: str) -> None:
+    """Refuse a version that is not the one that was found; an empty text stands for that one."""
+    if version and version != str(model.manifest.version):
         raise NotFoundError(
             f"version {repr_truncated(version)} of model {model.spec.id!r} is not served; "
-            f"served: {served}"
+            f"served: {', '.join(_served(repository, model))}"
         )
+
+
+def _served(repository: ModelRepository, model: Model) -> list[str]:
+    """Return the versions of a model that answer, the default one first."""
+    candidate = repository.candidate(model.spec.id)
+    default = repository.loaded(model.spec.id) or model
+    versions = [default.manifest.version]
+    if candidate and candidate.slot.model:
+        versions.append(candidate.version)
+    return [str(version) for version in versions]

@@ -3,65 +3,59 @@
 import gc
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 
 from runtime.engine.allocator import release_free_memory
-from serve.repository.slot import Slot
+from serve.repository.slot import Slot, SlotTable
 from serve.repository.status import ModelState
 
 
 class Eviction:
-    """The loaded models as the keeper of the memory sees them. Safe to use from several threads."""
+    """The loaded versions as the keeper of the memory sees them. Any thread may use it."""
 
-    def __init__(
-        self, slots: Mapping[str, Slot], lock: threading.Lock, report: Callable[[str], None]
-    ) -> None:
-        """Take the repository's slots and their lock; evict nothing while it starts.
+    def __init__(self, table: SlotTable, report: Callable[[str], None]) -> None:
+        """Take the repository's slots; evict nothing while it starts.
 
         Args:
-            slots: of the models by id.
-            lock: of the slots.
-            report: takes a line for each model that is unloaded.
+            table: of the slots. A version in it is named "<model>/<version>".
+            report: takes a line for each version that is unloaded.
         """
-        self._slots, self._lock, self._report = slots, lock, report
+        self._table, self._report = table, report
         self.allowed = True
-        self.count = 0  # models that were evicted so far
+        self.count = 0  # versions that were evicted so far
 
     def usage(self, model_id: str) -> Slot:
-        """Return the slot of a model, to read its users and when it was used."""
-        return self._slots[model_id]
+        """Return the slot of a model's default version, to read its counters."""
+        return self._table.defaults[model_id]
 
     def resident(self) -> list[str]:
-        """Return the ids of the models in memory."""
-        return [name for name, slot in self._slots.items() if slot.state is ModelState.READY]
+        """Return the versions in memory."""
+        return [slot.key for slot in self._table if slot.model]
 
     def evictable(self) -> list[str]:
-        """Return the ids of those that nobody uses, the least recently used first."""
+        """Return those that nobody uses, the least recently used first."""
         if not self.allowed:
             return []
-        idle = [
-            (slot.used_s, name)
-            for name, slot in self._slots.items()
-            if slot.state is ModelState.READY and not slot.users
-        ]
-        return [name for _, name in sorted(idle)]
+        idle = [(slot.used_s, slot.key) for slot in self._table if slot.model and not slot.users]
+        return [key for _, key in sorted(idle)]
 
-    def evict(self, model_id: str, *, idle_s: float = 0.0) -> bool:
-        """Unload a model and give its memory back.
+    def evict(self, key: str, *, idle_s: float = 0.0) -> bool:
+        """Unload a version and give its memory back.
 
         Args:
-            model_id: the model.
+            key: of the version.
             idle_s: seconds for which nobody must have asked for it.
 
         Returns:
             False if it is not loaded, or in use, or was used later.
         """
-        slot = self._slots[model_id]
         latest_s = time.monotonic() - idle_s
-        with self._lock:
-            if slot.state is not ModelState.READY or slot.users or slot.used_s > latest_s:
+        with self._table.lock:
+            slots = (slot for slot in self._table if slot.model and slot.key == key)
+            slot = next((slot for slot in slots if not slot.users), None)
+            if slot is None or slot.used_s > latest_s:
                 return False
             slot.state, slot.load = ModelState.UNLOADED, Future()
             self.count += 1
@@ -69,12 +63,13 @@ class Eviction:
         # onnxruntime's memory is freed with the last reference, and stays in glibc's heap
         gc.collect()
         release_free_memory()
-        self._report(f"model {model_id!r} is unloaded; the next request loads it")
+        self._report(f"{key} is unloaded; the next request loads it")
         return True
 
     def evict_all(self, *, idle_s: float = 0.0) -> list[str]:
-        """Unload each model that nobody uses; return their ids."""
-        return [name for name in self.evictable() if self.evict(name, idle_s=idle_s)]
+        """Unload each version that nobody uses; return the ids of their models, each once."""
+        keys = [key for key in self.evictable() if self.evict(key, idle_s=idle_s)]
+        return list(dict.fromkeys(key.partition("/")[0] for key in keys))
 
 
 @contextmanager

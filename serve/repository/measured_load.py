@@ -25,13 +25,14 @@ class MeasuredLoad:
             ArtifactError: the version is refused.
             UnavailableError: there is no room for it.
         """
-        memory, model_id = self.memory, version.manifest.id
-        graph, *data = version.manifest.variants[0].files
+        memory, manifest = self.memory, version.manifest
+        key = f"{manifest.id}/{manifest.version}"
+        graph, *data = manifest.variants[0].files
         mapped_bytes = sum(file.size_bytes for file in data)
-        need_bytes = memory.ledger.load_bytes(model_id, graph.size_bytes, mapped_bytes)
-        with memory.room(need_bytes, f"loading {model_id}", wait_s=WAIT_S):
+        need_bytes = memory.ledger.load_bytes(key, graph.size_bytes, mapped_bytes)
+        with memory.room(need_bytes, f"loading {key}", wait_s=WAIT_S):
             begun, others = memory.begun, memory.holders - 1
             model, cost = measured(lambda: self.load(version))
             alone = not others and memory.begun == begun
-            memory.ledger.record(model_id, replace(cost, alone=alone))
+            memory.ledger.record(key, replace(cost, alone=alone))
         return model

@@ -5,11 +5,13 @@ from functools import partial
 from runtime.engine.providers import find_providers
 from runtime.engine.resources import cpu_count
 from serve.repository.load_version import load_version
+from serve.repository.loader import Report
 from serve.repository.measured_load import MeasuredLoad
 from serve.repository.memory.budget import WORK_BYTES, find_limits
 from serve.repository.memory.keeper import MemoryKeeper
-from serve.repository.models import ModelRepository, Report
+from serve.repository.models import ModelRepository
 from serve.repository.scan import list_models
+from serve.routing.store import RoutingFile
 from serve.settings import Settings
 
 
@@ -21,9 +23,10 @@ def open_repository(settings: Settings, report: Report = lambda _: None) -> Mode
         report: takes the lines of the log.
 
     Raises:
-        ArtifactError: the directory cannot be read, or holds no model.
+        ArtifactError: the directory cannot be read, or holds no model; or routing.json is wrong.
     """
     listing = list_models(settings.artifacts, allow_seeded=settings.allow_seeded)
+    routing = RoutingFile(settings.artifacts).read()
     providers = find_providers(settings.providers, disable_gpu=settings.disable_gpu)
     for sentence in (*listing.ignored, *providers.skipped):
         report(sentence)
@@ -35,6 +38,7 @@ def open_repository(settings: Settings, report: Report = lambda _: None) -> Mode
     return ModelRepository(
         listing.entries,
         MeasuredLoad(load, memory),
+        routing=routing,
         is_lazy=settings.lazy.__contains__,
         wait_s=settings.timeout_s,
         report=report,

@@ -2,8 +2,10 @@
 
 from typing import Annotated, NotRequired
 
+from runtime import Model
 from serve.repository.models import ModelRepository
 from serve.repository.provenance import ModelJson, describe
+from serve.repository.route_status import RouteJson, describe_route
 from serve.repository.status import StatusJson
 
 
@@ -21,6 +23,13 @@ class AbsentModelJson(StatusJson):
     """A model that is not loaded, and why."""
 
     id: str
+    routing: RouteJson
+
+
+class RoutedModelJson(ModelJson):
+    """A loaded model, and its route."""
+
+    routing: RouteJson
 
 
 def summarize(repository: ModelRepository, model_id: str) -> SummaryJson | StatusJson:
@@ -40,9 +49,15 @@ def summarize(repository: ModelRepository, model_id: str) -> SummaryJson | Statu
     }
 
 
-def describe_any(repository: ModelRepository, model_id: str) -> ModelJson | AbsentModelJson:
+def describe_any(repository: ModelRepository, model_id: str) -> RoutedModelJson | AbsentModelJson:
     """Return the entry of a model in /v1/models: its description or, if it is not loaded, why."""
     model = repository.loaded(model_id)
     if model is None:
-        return {"id": model_id, **repository.status(model_id).to_json()}
-    return describe(model)
+        status = repository.status(model_id).to_json()
+        return {"id": model_id, **status, "routing": describe_route(repository, model_id)}
+    return describe_loaded(repository, model)
+
+
+def describe_loaded(repository: ModelRepository, model: Model) -> RoutedModelJson:
+    """Return the description of a loaded model, with its route."""
+    return {**describe(model), "routing": describe_route(repository, model.spec.id)}

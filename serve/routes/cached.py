@@ -40,7 +40,7 @@ async def answer_cached(
     cache, settings = state["cache"], state["settings"]
     control = control_of(",".join(request.headers.getlist("cache-control")))
     ids = task.repository.ids if task.by_all else (task.model_id,)
-    models = identities(task.repository, ids)
+    models = identities(task.repository, ids, task.choice)
     key_of = partial(answer_key, task.path, models, cache.settings_digest)
     key, uploads = await _read(task, body, settings, key_of)
 

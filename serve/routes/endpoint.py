@@ -20,6 +20,8 @@ from serve.routes.replies import ImageReply as ImageReply  # the routes import t
 from serve.routes.replies import JsonReply as JsonReply
 from serve.routes.work import Answer, TaskRequest
 from serve.routes.work import RequestContext as RequestContext
+from serve.routing.choice import HEADER as CHOICE_HEADER
+from serve.routing.choice import Choice
 from serve.scheduling.deadlines import HEADER, request_timeout
 from serve.settings import Settings
 from serve.state import State
@@ -51,7 +53,8 @@ def model_endpoint(
 
     async def respond(request: Request[State]) -> Response:
         name = model_id or request.path_params["model"]
-        model = await wait_for_model(request.state["repository"], name)
+        choice = choice_of(request)
+        model = await wait_for_model(request.state["repository"], name, choice)
         form_of_model = form if isinstance(form, Form) else form(model)
         task: Task = model.spec.task
         del model  # while the request waits, its model may be evicted
@@ -62,6 +65,7 @@ def model_endpoint(
             name,
             task,
             by_all=by_all,
+            choice=choice,
         )
 
     return respond
@@ -90,12 +94,20 @@ def task_endpoint(
     async def respond(request: Request[State]) -> Response:
         repository = request.state["repository"]
         model_id = lead(request.state["settings"], repository)
+        choice = choice_of(request)
         if model_id in repository:
             with suppress(UnavailableError):  # the task may do without it
-                await repository.wait_for(model_id)
-        return await _respond(request, form, answer, model_id, task, by_all=by_all, as_job=as_job)
+                await repository.wait_for(model_id, choice)
+        return await _respond(
+            request, form, answer, model_id, task, choice=choice, by_all=by_all, as_job=as_job
+        )
 
     return respond
+
+
+def choice_of(request: Request[State], version: int | None = None) -> Choice:
+    """Return the choice of the version that answers a request; `version` is one that it names."""
+    return Choice.of(request.headers.get(CHOICE_HEADER), version)
 
 
 async def _respond(
@@ -105,6 +117,7 @@ async def _respond(
     model_id: str,
     task_name: Task,
     *,
+    choice: Choice,
     by_all: bool,
     as_job: bool = False,
 ) -> Response:
@@ -124,6 +137,7 @@ async def _respond(
         repository=state["repository"],
         task=task_name,
         by_all=by_all,
+        choice=choice,
     )
     if settings.jobs and (as_job or prefers_async(request.headers)):
         return await accept_job(request, task, lambda: _body(request, task))

@@ -24,6 +24,7 @@ from serve.http.administrator import check_key
 from serve.repository.memory.keeper import MemoryKeeper
 from serve.repository.memory.ledger import CostJson
 from serve.repository.models import ModelRepository
+from serve.repository.slot import Slot
 from serve.repository.status import ModelState
 from serve.state import State
 
@@ -37,13 +38,19 @@ class LimitJson(TypedDict):
     used_bytes: int
 
 
-class ModelMemoryJson(TypedDict):
-    """The memory of a model."""
+class VersionMemoryJson(TypedDict):
+    """The memory of a version."""
 
     state: ModelState
     users: Annotated[int, "running requests"]
     idle_s: Annotated[float | None, "since the last request"]
     cost: Annotated[CostJson | None, "as it was measured when the model was loaded; null before"]
+
+
+class ModelMemoryJson(VersionMemoryJson):
+    """The memory of a model's default version, and of its candidate."""
+
+    candidate: VersionMemoryJson
 
 
 class DecodersJson(TypedDict):
@@ -77,7 +84,7 @@ class MemoryJson(BudgetJson):
     """The memory that is taken, in bytes, and how much there is."""
 
     evictions: int
-    models: dict[str, ModelMemoryJson]
+    models: dict[str, ModelMemoryJson | VersionMemoryJson]
     process: ProcessMemory | None
     decoders: DecodersJson
     cgroup: CgroupJson | None
@@ -163,12 +170,19 @@ def _budget(memory: MemoryKeeper) -> BudgetJson:
     }
 
 
-def _model(repository: ModelRepository, model_id: str) -> ModelMemoryJson:
-    usage = repository.eviction.usage(model_id)
-    cost = repository.memory.ledger.cost(model_id)
+def _model(repository: ModelRepository, model_id: str) -> ModelMemoryJson | VersionMemoryJson:
+    default, candidate = repository.table.defaults[model_id], repository.candidate(model_id)
+    content = _slot(repository, default)
+    if candidate is None:
+        return content
+    return {**content, "candidate": _slot(repository, candidate.slot)}
+
+
+def _slot(repository: ModelRepository, slot: Slot) -> VersionMemoryJson:
+    cost = repository.memory.ledger.cost(slot.key)
     return {
-        "state": repository.status(model_id).state,
-        "users": usage.users,
-        "idle_s": round(time.monotonic() - usage.used_s, 1) if usage.used_s else None,
+        "state": slot.state,
+        "users": slot.users,
+        "idle_s": round(time.monotonic() - slot.used_s, 1) if slot.used_s else None,
         "cost": cost.to_json() if cost else None,
     }

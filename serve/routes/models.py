@@ -8,8 +8,15 @@ from starlette.responses import Response
 import serve
 from serve.errors import json_response
 from serve.repository.models import wait_for_model
-from serve.repository.overview import AbsentModelJson, SummaryJson, describe_any, summarize
-from serve.repository.provenance import ModelJson, describe, provenance_of
+from serve.repository.overview import (
+    AbsentModelJson,
+    RoutedModelJson,
+    SummaryJson,
+    describe_any,
+    describe_loaded,
+    summarize,
+)
+from serve.repository.provenance import provenance_of
 from serve.repository.status import StatusJson
 from serve.state import State
 
@@ -25,7 +32,7 @@ class HealthJson(TypedDict):
 class ModelsJson(TypedDict):
     """The models of the directory."""
 
-    models: list[ModelJson | AbsentModelJson]
+    models: list[RoutedModelJson | AbsentModelJson]
 
 
 async def health(request: Request[State]) -> Response:
@@ -48,5 +55,6 @@ async def list_models(request: Request[State]) -> Response:
 
 async def show_model(request: Request[State]) -> Response:
     """Answer GET /v1/models/{model}: the description of one model."""
-    model = await wait_for_model(request.state["repository"], request.path_params["model"])
-    return json_response(describe(model), headers=provenance_of(model).headers)
+    repository = request.state["repository"]
+    model = await wait_for_model(repository, request.path_params["model"])
+    return json_response(describe_loaded(repository, model), headers=provenance_of(model).headers)

@@ -14,10 +14,12 @@ from runtime.media.images.decode import Photo, decode_photo
 from runtime.media.isolation.pool import IsolatedDecoders
 from runtime.predict.prepare import Bounds
 from serve.cache.runs import Runs
+from serve.repository.chosen import ChosenModels
 from serve.repository.memory.pictures import picture_room
 from serve.repository.models import ModelRepository
 from serve.routes.multi_file import answer_each
 from serve.routes.replies import ImageReply, JsonReply
+from serve.routing.choice import Choice
 from serve.scheduling.call import Call
 from serve.scheduling.job import Turns
 from serve.settings import Settings
@@ -72,6 +74,7 @@ class TaskRequest:
     form: Form
     answer: Answer
     repository: ModelRepository
+    choice: Choice  # of the version of each model
     task: Task  # whose setting decides whether the answer is stored
     by_all: bool = False  # whether any of the models may take part, not only `model_id`
 
@@ -114,15 +117,14 @@ class TaskRequest:
             upload = uploads()
             recall = runs.recall if runs else None
             memory, pixel_bytes = self.repository.memory, self.form.pixel_bytes
+            models = ChosenModels(self.repository, self.choice)
 
             def answer_one(upload: Upload) -> JsonReply | ImageReply:
                 files, cancellation = upload.files, call.cancellation
                 with picture_room(memory, files, cancellation, pixel_bytes=pixel_bytes) as room:
                     context = RequestContext(
                         upload=upload,
-                        repository=replace(call, run_room=room, recall=recall).borrow_any(
-                            self.repository
-                        ),
+                        repository=replace(call, run_room=room, recall=recall).borrow_any(models),
                         tasks=self.repository.tasks,
                         settings=settings,
                         decoders=decoders.stopped_by(cancellation),

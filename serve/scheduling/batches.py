@@ -134,10 +134,10 @@ class Batches:
         self._open: dict[Hashable, _Batch] = {}
         self._waiting = 0
 
-    def rows_that_fit(self, model_id: str, feeds: Feeds, most_rows: int) -> int:
+    def rows_that_fit(self, version: str, feeds: Feeds, most_rows: int) -> int:
         """Return how many rows like those of a request may share a run, with regard to memory."""
         rows = max(1, count_rows(feeds))
-        room = self._room_rows(model_id, feed_bytes(feeds) // rows)
+        room = self._room_rows(version, feed_bytes(feeds) // rows)
         if room is None:
             room = rows_per_run(row_cost(feeds, rows))
         return min(most_rows, room)

@@ -20,7 +20,7 @@ from serve.scheduling.slots import Slots
 from serve.scheduling.stopwatch import Stopwatch
 from serve.scheduling.ticket import Ticket
 
-# makes the context of one run of a model with some feeds, in which it has the memory it needs
+# makes the context of one run of "<model>/<version>" with some feeds, in which it has the memory
 RunRoom = Callable[[str, Feeds, Cancellation], AbstractContextManager[None]]
 
 
@@ -75,6 +75,11 @@ class Seat:
     ticket: Ticket
 
 
+def version_of(model: Model) -> str:
+    """Return "<model>/<version>", under which the ledger of the memory has its costs."""
+    return f"{model.spec.id}/{model.manifest.version}"
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request. Its models end with it: a cancelled request runs nothing more."""
@@ -89,6 +94,7 @@ class Call:
     batches: Batches | None = None  # in which runs join those of other requests; None: alone
     runs: list[GraphRun] = field(default_factory=list)  # so far
     loans: ExitStack = field(default_factory=ExitStack)  # of the models that the request has
+    lent: dict[str, Model] = field(default_factory=dict)  # by id: one version of each
 
     def bind(self, model: Model) -> Model:
         """Return a model whose runs belong to this request."""
@@ -102,10 +108,15 @@ class Call:
         return replace(model, session=session)
 
     def borrow(self, models: Lender, model_id: str) -> Model:
-        """Return a model, bound, that stays loaded until `give_back`."""
-        model, give_back = models.lend(model_id)
-        self.loans.callback(give_back)
-        return self.bind(model)
+        """Return a model, bound, that stays loaded until `give_back`: the same version each time.
+
+        The files of one request may so be answered by one version, whatever happens meanwhile.
+        """
+        if model_id not in self.lent:
+            model, give_back = models.lend(model_id)
+            self.loans.callback(give_back)
+            self.lent[model_id] = model
+        return self.bind(self.lent[model_id])
 
     def borrow_any(self, models: Lender) -> Mapping[str, Model]:
         """Return the models by id, each borrowed when it is looked up."""
@@ -113,6 +124,7 @@ class Call:
 
     def give_back(self) -> None:
         """End the use of all models: the request has ended."""
+        self.lent.clear()
         self.loans.close()
 
     def _most_rows(self, model: Model) -> int:
@@ -134,12 +146,12 @@ class Call:
         place = self._place()
         if batches is None or place is None or not rows:
             return alone.run(feeds, names)
-        most_rows = batches.rows_that_fit(model.spec.id, feeds, most_rows)
+        most_rows = batches.rows_that_fit(version_of(model), feeds, most_rows)
         if rows >= most_rows:
             return alone.run(feeds, names)
 
         def run(feeds: Feeds, cancellation: Cancellation) -> TimedOutputs:
-            with self.run_room(model.spec.id, feeds, cancellation):
+            with self.run_room(version_of(model), feeds, cancellation):
                 self.running(model.spec.id, feeds)
                 start_s = time.perf_counter()
                 outputs = model.session.bound(cancellation).run(feeds, names)
@@ -176,7 +188,7 @@ class Call:
     @contextmanager
     def _around(self, model: Model, feeds: Feeds) -> Iterator[None]:
         """Surround one run: wait for a slot if the request has none, and for memory; time it."""
-        with self._slot(), self.run_room(model.spec.id, feeds, self.cancellation):
+        with self._slot(), self.run_room(version_of(model), feeds, self.cancellation):
             before_s = self.stopwatch.run_s
             with self.stopwatch.running():
                 self.running(model.spec.id, feeds)

@@ -127,8 +127,8 @@ class Settings:
             _PLACE,
             "SLIPWAY_ADMIN_KEY",
             kinds.SECRET,
-            "whoever sends it as `Authorization: Bearer KEY` may load and unload models; without "
-            "it nobody may",
+            "whoever sends it as `Authorization: Bearer KEY` may load and unload models and "
+            "change their routes; without it nobody may",
         ),
     )
     redis_url: str = field(
@@ -154,7 +154,8 @@ class Settings:
             "CORS_HEADERS",
             kinds.HEADER_NAMES,
             "headers that those pages may send besides `Content-Type`, `X-Request-Timeout`, "
-            "`Prefer`, `Idempotency-Key`, `traceparent` and `Inference-Header-Content-Length`",
+            "`Prefer`, `Idempotency-Key`, `X-Route-Key`, `traceparent` and "
+            "`Inference-Header-Content-Length`",
         ),
     )
     max_upload_bytes: int = field(

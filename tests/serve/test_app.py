@@ -69,6 +69,12 @@ def test_a_model_describes_itself(client: httpx.Client) -> None:
         "licence": "Apache-2.0",
         "calibration": "verified on synthetic inputs only",
         "warnings": [],
+        "routing": {
+            "pinned": False,
+            "default": {"version": 1, "state": "ready"},
+            "candidate": None,
+            "previous": None,
+        },
     }
 
 

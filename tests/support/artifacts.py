@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import struct
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from runtime.engine.session import Session, SessionOptions
 
 DATA = Path(__file__).parents[1] / "data"
 CLASSIFIER, EMBEDDING, SEGMENTATION = "tiny_classifier", "tiny_embedding", "tiny_segmentation"
+_STEEPNESS = struct.pack("<f", -8.0)  # of tiny_classifier
 DETECTOR, TENSORS, SLOW = "tiny_detector", "tiny_tensors", "tiny_slow"
 TYPES = "tiny_types"  # an input and output of every dtype
 FACES, EMOTION_BOXES = "tiny_faces", "tiny_emotion_boxes"
@@ -53,24 +55,37 @@ def write_artifact(
     calibration: str = "synthetic",
     version: int = 1,
     batch_invariant: bool = True,
+    data: bytes | None = None,
 ) -> Path:
     """Write root/<model>/<version> for tests/data/<graph>.onnx.
 
+    Args:
+        root: of the artifacts.
+        graph: name of the file in tests/data.
+        origin: of the weights.
+        calibration: as the manifest has it.
+        version: number.
+        batch_invariant: as the manifest has it.
+        data: another graph of the same model, in place of that of the file.
+
     Returns:
-        The version directory.
+        The version directory; the manifest is written last.
     """
     source = DATA / f"{graph}.onnx"
     session = Session(source, SessionOptions(threads=1))
     spec = parse_spec(session.metadata["spec"], str(source))
     directory = root / spec.id / str(version)
     directory.mkdir(parents=True)
-    (directory / "float.onnx").write_bytes(source.read_bytes())
+    (directory / "float.onnx").write_bytes(data or source.read_bytes())
+    if data is not None:
+        session = Session(directory / "float.onnx", SessionOptions(threads=1))
+        spec = parse_spec(session.metadata["spec"], graph)
     _write_golden(directory / "golden.npz", session, spec)
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         id=spec.id,
         version=version,
-        digest=hashlib.sha256(source.read_bytes()).hexdigest(),
+        digest=file_entry(directory / "float.onnx").sha256,
         spec=spec,
         variants=(
             Variant(
@@ -95,6 +110,17 @@ def write_artifact(
     )
     (directory / "manifest.json").write_text(json.dumps(to_json(manifest)), encoding="utf-8")
     return directory
+
+
+def steeper(steepness: float) -> bytes:
+    """Return the tiny classifier whose classes are other steps apart: answers tell which one.
+
+    Args:
+        steepness: in place of 8; another value gives other probabilities.
+    """
+    data = (DATA / f"{CLASSIFIER}.onnx").read_bytes()
+    assert data.count(_STEEPNESS) == 1
+    return data.replace(_STEEPNESS, struct.pack("<f", -steepness))
 
 
 def edit_manifest(directory: Path, changes: Mapping[str, Any]) -> None:

@@ -62,14 +62,14 @@ def opened(
 def test_an_evicted_model_is_loaded_by_the_next_request(root: Path) -> None:
     load = Loads()
     with opened(root, load) as repository:
-        assert repository.eviction.evict(XCEPTION)
-        assert not repository.eviction.evict(XCEPTION)
+        assert repository.eviction.evict(f"{XCEPTION}/1")
+        assert not repository.eviction.evict(f"{XCEPTION}/1")
         assert repository.status(XCEPTION).state is ModelState.UNLOADED
         assert missing_models(repository, Selection(every=True)) == {}
-        assert repository.eviction.resident() == [MOBILENET]
+        assert repository.eviction.resident() == [f"{MOBILENET}/1"]
         assert repository[XCEPTION].spec.id == XCEPTION
         assert load.ids.count(XCEPTION) == 2
-        assert repository.memory.ledger.cost(XCEPTION) is not None
+        assert repository.memory.ledger.cost(f"{XCEPTION}/1") is not None
 
 
 def test_many_requests_for_an_evicted_model_load_it_once(root: Path) -> None:
@@ -87,8 +87,8 @@ def test_many_requests_for_an_evicted_model_load_it_once(root: Path) -> None:
 def test_a_model_in_use_is_not_evicted(root: Path) -> None:
     with opened(root, Loads()) as repository:
         model, give_back = repository.lend(XCEPTION)
-        assert repository.eviction.evictable() == [MOBILENET]
-        assert not repository.eviction.evict(XCEPTION)
+        assert repository.eviction.evictable() == [f"{MOBILENET}/1"]
+        assert not repository.eviction.evict(f"{XCEPTION}/1")
         assert repository[XCEPTION] is model
         give_back()
         assert repository.eviction.evict_all() == [MOBILENET, XCEPTION]
@@ -98,9 +98,9 @@ def test_the_least_recently_used_is_the_first_to_go(root: Path) -> None:
     with opened(root, Loads()) as repository:
         for name in (XCEPTION, MOBILENET, XCEPTION):
             repository.lend(name)[1]()
-        assert repository.eviction.evictable() == [MOBILENET, XCEPTION]
+        assert repository.eviction.evictable() == [f"{MOBILENET}/1", f"{XCEPTION}/1"]
         assert repository[MOBILENET]
-        assert repository.eviction.evictable() == [XCEPTION, MOBILENET]
+        assert repository.eviction.evictable() == [f"{XCEPTION}/1", f"{MOBILENET}/1"]
 
 
 def test_an_idle_model_is_evicted_and_one_in_use_is_not(root: Path) -> None:
@@ -108,7 +108,7 @@ def test_an_idle_model_is_evicted_and_one_in_use_is_not(root: Path) -> None:
         _, give_back = repository.lend(XCEPTION)
         with evicting_idle(repository.eviction, 0.1):
             deadline_s = time.monotonic() + 20
-            while repository.eviction.resident() != [XCEPTION]:
+            while repository.eviction.resident() != [f"{XCEPTION}/1"]:
                 assert time.monotonic() < deadline_s
                 time.sleep(0.01)
             give_back()
@@ -130,7 +130,7 @@ def test_a_model_that_finds_no_room_is_left_and_not_refused(root: Path) -> None:
     load = Loads()
     with opened(root, load, memory, lazy=True) as repository:
         used_mib = 300
-        with pytest.raises(UnavailableError, match=f"loading {XCEPTION} needs about"):
+        with pytest.raises(UnavailableError, match=f"loading {XCEPTION}/1 needs about"):
             repository[XCEPTION]
         assert repository.status(XCEPTION).state is ModelState.UNLOADED
         assert repository.status(XCEPTION).refused == {}
@@ -164,4 +164,4 @@ def test_at_the_start_nothing_is_evicted_for_another(root: Path) -> None:
         other = next(name for name, state in states.items() if state is ModelState.UNLOADED)
         with pytest.raises(UnavailableError):
             repository[other]  # 200 MiB of others' stay
-        assert loaded[0] not in repository.eviction.resident()  # now it may go
+        assert f"{loaded[0]}/1" not in repository.eviction.resident()  # now it may go

@@ -138,5 +138,5 @@ def test_a_run_without_room_is_refused_before_the_kernel_kills(
     with running(settings) as client:
         answer = client.post(PATH, content=PICTURE)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        assert "a run of face_emotion_xception needs about 8192 MiB" in answer.json()["error"]
+        assert "a run of face_emotion_xception/1 needs about 8192 MiB" in answer.json()["error"]
         assert client.get("/v1/memory").json()["models"][XCEPTION]["users"] == 0

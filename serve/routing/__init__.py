@@ -1,0 +1,1 @@
+"""The version that answers a request: artifacts/routing.json, and how two versions compare."""
