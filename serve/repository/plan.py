@@ -17,7 +17,7 @@ class CandidatePlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What shall serve a model."""
+    """The versions that shall serve a model."""
 
     default: Entry  # its versions in the order in which they are tried
     candidate: CandidatePlan | None = None

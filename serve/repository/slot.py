@@ -1,4 +1,4 @@
-"""What the repository knows of each model: the place of its default version and its candidate."""
+"""The knowledge of the repository about each model: the slots of its default and candidate."""
 
 import threading
 from collections.abc import Iterator, Mapping

@@ -12,7 +12,7 @@ _HASH_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What decides which version answers a request: the same for all of its models and files."""
+    """The key that decides which version answers: one for all models and files of a request."""
 
     key: bytes
     version: int | None = None  # that the request names; None: it leaves the choice
