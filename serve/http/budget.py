@@ -14,6 +14,7 @@ from serve.errors import OverloadedError
 STALL_S = 1.0  # without progress, after which a transfer gives way to others
 RELEASE_BYTES = 16 * 2**20  # in memory at once, after which free memory goes back to the system
 RELEASE_S = 0.5  # after one of them is freed, unless other requests follow
+GROW_S = 30.0  # for the event loop to count bytes of a worker; it takes less than a millisecond
 PROGRESS_BYTES = 4096  # fewer in that time are no progress
 
 
@@ -98,6 +99,28 @@ class ByteBudget:
             )
         account.size_bytes += size_bytes
         self._peak_bytes = max(self._peak_bytes, self.used_bytes)
+
+    @contextmanager
+    def open_in_worker(self, client: str) -> Iterator[Callable[[int], None]]:
+        """Open the account of bytes that a worker makes from a body that is complete.
+
+        Args:
+            client: the address.
+
+        Returns:
+            A function that a worker thread calls to add bytes; it raises OverloadedError as `grow`.
+        """
+        loop = asyncio.get_running_loop()
+        with self.open(client, lambda: None) as account:
+            account.is_moving = False
+
+            async def grow(size_bytes: int) -> None:
+                self.grow(account, size_bytes)
+
+            def grow_from_thread(size_bytes: int) -> None:
+                asyncio.run_coroutine_threadsafe(grow(size_bytes), loop).result(GROW_S)
+
+            yield grow_from_thread
 
     def _release(self) -> None:
         """Give free memory back while nothing is computed: the allocator would keep all of it."""

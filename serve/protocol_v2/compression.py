@@ -2,6 +2,8 @@
 
 import re
 import zlib
+from collections.abc import Callable
+from io import BytesIO
 
 from starlette.responses import Response
 
@@ -9,6 +11,7 @@ from runtime.errors import InputError, TooLargeError
 
 WINDOWS = {"gzip": 31, "deflate": 15}  # wbits of zlib, which say the format
 ENCODINGS = tuple(WINDOWS)
+PIECE_BYTES = 2**20  # that are inflated before they are counted
 LEAST_BYTES = 1024  # of an answer; a shorter one would hardly become smaller
 LEVEL = 1  # numbers shrink little, and level 6 takes four times as long
 _MOST_HEADER = 256  # characters of Accept-Encoding that are read
@@ -21,35 +24,50 @@ def encoding_of(header: str | None) -> str:
     return "" if name == "identity" else name
 
 
-def inflate(body: bytes, encoding: str, *, limit_bytes: int) -> bytes:
+def inflate(
+    body: bytes,
+    encoding: str,
+    *,
+    limit_bytes: int,
+    grow: Callable[[int], None] = lambda size_bytes: None,
+) -> bytes:
     """Return a body without its compression; it is never larger than the limit.
 
     Args:
         body: as it arrived.
         encoding: one of ENCODINGS.
         limit_bytes: of the result.
+        grow: takes the bytes of each piece, of up to PIECE_BYTES; raises if others need the room.
 
     Raises:
         InputError: the data are damaged, end early, or are followed by others.
         TooLargeError: the result is over the limit.
     """
     inflater = zlib.decompressobj(WINDOWS[encoding])
-    try:
-        data = inflater.decompress(body, limit_bytes + 1)
-    except zlib.error as error:
-        raise InputError(f"the body is not {encoding}: {error}") from None
-    if len(data) > limit_bytes:
-        del data, inflater  # the traceback would keep them until the answer is sent
-        raise TooLargeError(
-            f"the request body inflates to more than {limit_bytes} bytes; allowed: {limit_bytes} "
-            "bytes (MAX_UPLOAD_SIZE)"
-        )
+    data = BytesIO()
+    rest = body
+    while not inflater.eof:
+        try:
+            piece = inflater.decompress(rest, min(PIECE_BYTES, limit_bytes + 1 - data.tell()))
+        except zlib.error as error:
+            raise InputError(f"the body is not {encoding}: {error}") from None
+        rest = inflater.unconsumed_tail
+        if not piece and not rest:
+            break
+        if data.tell() + len(piece) > limit_bytes:
+            del data, inflater, piece  # the traceback would keep them until the answer is sent
+            raise TooLargeError(
+                f"the request body inflates to more than {limit_bytes} bytes; allowed: "
+                f"{limit_bytes} bytes (MAX_UPLOAD_SIZE)"
+            )
+        grow(len(piece))
+        data.write(piece)
     if not inflater.eof:
         raise InputError(f"the {encoding} data of the body end early")
     if inflater.unused_data:
         count = len(inflater.unused_data)
         raise InputError(f"{count} bytes follow the {encoding} data of the body; allowed: none")
-    return data
+    return data.getvalue()
 
 
 def accepted(header: str | None) -> str:

@@ -14,6 +14,7 @@ from runtime import Model
 from runtime.artifact.manifest import VERSION, Task
 from serve.errors import STATUS_HEADERS, NotFoundError, json_response
 from serve.http.body import receive_body
+from serve.http.budget import client_of
 from serve.http.log.notes import note_model, note_stages
 from serve.protocol_v2 import repository
 from serve.protocol_v2.compression import ENCODINGS, accepted, compress, encoding_of, inflate
@@ -230,31 +231,36 @@ async def _infer(request: Request[State], model_id: str, task: Task) -> tuple[Re
             budget=state["budget"],
             encodings=ENCODINGS,
         ) as body:
+            with state["budget"].open_in_worker(client_of(request.scope)) as grow:
 
-            def work(call: Call) -> Turns[Response]:
-                content = inflate(body, encoding, limit_bytes=limit_bytes) if encoding else body
-                decoders = state["decoders"].stopped_by(call.cancellation)
-                model = call.borrow(models, model_id)
-                _check_version(state["repository"], model, version)
-                response = yield from infer(
-                    model,
-                    content,
-                    header_length,
-                    bounds=bounds_of(settings, decoders, call.stopwatch.decoding),
-                    most_media=settings.max_files,
-                    room_for=lambda medium: picture_room(
-                        state["repository"].memory,
-                        [medium],
-                        call.cancellation,
-                        pixel_bytes=PIXEL_BYTES,
-                    ),
+                def work(call: Call) -> Turns[Response]:
+                    content = body
+                    if encoding:
+                        content = inflate(body, encoding, limit_bytes=limit_bytes, grow=grow)
+                    decoders = state["decoders"].stopped_by(call.cancellation)
+                    model = call.borrow(models, model_id)
+                    _check_version(state["repository"], model, version)
+                    response = yield from infer(
+                        model,
+                        content,
+                        header_length,
+                        bounds=bounds_of(settings, decoders, call.stopwatch.decoding),
+                        most_media=settings.max_files,
+                        room_for=lambda medium: picture_room(
+                            state["repository"].memory,
+                            [medium],
+                            call.cancellation,
+                            pixel_bytes=PIXEL_BYTES,
+                        ),
+                    )
+                    compress(response, accepted(request.headers.get("accept-encoding")))
+                    return response
+
+                # the JSON of a compressed body is not known before a worker has inflated it
+                timeout_s = None if encoding else body_timeout(body, header_length)
+                return await scheduler.run(
+                    place, work, receive=request.receive, timeout_s=timeout_s
                 )
-                compress(response, accepted(request.headers.get("accept-encoding")))
-                return response
-
-            # the JSON of a compressed body is not known before a worker has inflated it
-            timeout_s = None if encoding else body_timeout(body, header_length)
-            return await scheduler.run(place, work, receive=request.receive, timeout_s=timeout_s)
 
 
 def routes() -> list[Route]:
@@ -288,9 +294,11 @@ def _merge_statistics(contents: Sequence[Any]) -> dict[str, Any]:
 
 
 def _statistics(request: Request[State], model_id: str) -> StatisticsJson:
-    model = request.state["repository"].loaded(model_id)
+    repository = request.state["repository"]
+    model = repository.loaded(model_id)
     version = str(model.manifest.version) if model else ""
-    return request.state["statistics"].to_json(model_id, version)
+    size_bytes = repository.memory.ledger.kept_bytes(model_id) if model else 0
+    return request.state["statistics"].to_json(model_id, version, memory_bytes=size_bytes)
 
 
 async def _find(request: Request[State]) -> Model:

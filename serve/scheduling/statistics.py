@@ -10,7 +10,7 @@ from serve.scheduling.graph_run import GraphRun
 from serve.scheduling.stopwatch import Stopwatch
 
 _NS = 1_000_000_000
-_NOT_ADDED = frozenset(("name", "version", "last_inference", "batch_size"))
+_NOT_ADDED = frozenset(("name", "version", "last_inference", "batch_size", "type", "id"))
 MOST_BATCH_SIZES = 64  # that are counted apart; a client chooses them
 
 
@@ -43,6 +43,14 @@ class BatchJson(TypedDict):
     compute_output: DurationJson
 
 
+class MemoryJson(TypedDict):
+    """The memory that a model keeps while it is loaded."""
+
+    type: str
+    id: Annotated[int, "of the device"]
+    byte_size: int
+
+
 class StatisticsJson(TypedDict):
     """The counters of a model in the form of Triton."""
 
@@ -54,7 +62,7 @@ class StatisticsJson(TypedDict):
     inference_stats: InferenceJson
     response_stats: dict[str, Any]
     batch_stats: list[BatchJson]
-    memory_usage: list[Any]
+    memory_usage: list[MemoryJson]
 
 
 @dataclass(slots=True)
@@ -121,8 +129,14 @@ class Statistics:
         """Count a request that got an error after some seconds."""
         self._models.setdefault(model, ModelStatistics()).durations["fail"].add(seconds)
 
-    def to_json(self, model: str, version: str) -> StatisticsJson:
-        """Return the entry of a model in the form of Triton; times are in nanoseconds."""
+    def to_json(self, model: str, version: str, *, memory_bytes: int = 0) -> StatisticsJson:
+        """Return the entry of a model in the form of Triton; times are in nanoseconds.
+
+        Args:
+            model: id.
+            version: that is served; "" if none is loaded.
+            memory_bytes: that the model keeps; 0 if it is not loaded.
+        """
         entry = self._models.get(model, ModelStatistics())
         none = Duration().to_json()
         return {
@@ -151,7 +165,7 @@ class Statistics:
                 }
                 for rows, runs in sorted(entry.batches.items())
             ],
-            "memory_usage": [],
+            "memory_usage": _memory_usage(memory_bytes),
         }
 
 
@@ -159,7 +173,7 @@ def add_up(entries: Sequence[Any]) -> Any:
     """Return the sum of the JSON of several workers: of an entry, or a part of it.
 
     Numbers are added, except the time of the last request. A worker that has not loaded the model
-    has no version of it. Lists are of batch sizes.
+    has no version of it. Lists are of batch sizes, or kinds of memory.
     """
     first = entries[0]
     if isinstance(first, dict):
@@ -170,12 +184,16 @@ def add_up(entries: Sequence[Any]) -> Any:
             for name in first
         }
     if isinstance(first, list):
-        rows: defaultdict[int, list[Any]] = defaultdict(list)
+        rows: defaultdict[Any, list[Any]] = defaultdict(list)
         for entry in entries:
             for row in entry:
-                rows[row["batch_size"]].append(row)
+                rows[row.get("batch_size", row.get("type"))].append(row)
         return [add_up(rows[size]) for size in sorted(rows)]
     return sum(entries)
+
+
+def _memory_usage(size_bytes: int) -> list[MemoryJson]:
+    return [{"type": "CPU", "id": 0, "byte_size": size_bytes}] if size_bytes else []
 
 
 def _duration(durations: Mapping[str, Duration], name: str) -> DurationJson:

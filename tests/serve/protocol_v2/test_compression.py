@@ -5,6 +5,7 @@ import json
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -12,7 +13,15 @@ import pytest
 from starlette.responses import Response
 
 from runtime.errors import InputError, TooLargeError
-from serve.protocol_v2.compression import LEAST_BYTES, accepted, compress, encoding_of, inflate
+from serve.errors import OverloadedError
+from serve.protocol_v2.compression import (
+    LEAST_BYTES,
+    PIECE_BYTES,
+    accepted,
+    compress,
+    encoding_of,
+    inflate,
+)
 from serve.settings import Settings
 from tests.serve.conftest import Serve
 
@@ -40,6 +49,40 @@ def test_a_bomb_takes_no_more_memory_than_the_limit(encoding: str) -> None:
         assert tracemalloc.get_traced_memory()[1] < 2**22
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("encoding", PACK)
+def test_inflated_bytes_are_counted_piece_by_piece(encoding: str) -> None:
+    data = bytes(range(256)) * 10_000
+    sizes: list[int] = []
+    assert inflate(PACK[encoding](data), encoding, limit_bytes=2**24, grow=sizes.append) == data
+    assert sum(sizes) == len(data)
+    assert max(sizes) == PIECE_BYTES
+
+    def refuse(size_bytes: int) -> None:
+        raise OverloadedError("full", reason="bytes")
+
+    with pytest.raises(OverloadedError):
+        inflate(PACK[encoding](data), encoding, limit_bytes=2**24, grow=refuse)
+
+
+def test_inflated_bytes_count_in_the_budget_of_all_bodies(
+    serve: Serve, artifacts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its limit is what a single body may have, so that little is left for inflated bytes."""
+    monkeypatch.setattr("serve.app.BODIES_IN_MEMORY", 1)
+    client = serve(Settings(artifacts=artifacts, max_upload_bytes=2**20))
+    values = json.dumps({"inputs": [], "id": " " * (2**20 - 4096)}).encode()
+    packed = gzip.compress(values)
+    answer = client.post(INFER, content=packed, headers={"Content-Encoding": "gzip"})
+    assert answer.status_code == 413  # it is read, and refused for its JSON
+    assert "JSON" in answer.json()["error"]
+    more = gzip.compress(values + b" " * (2**20 - len(values)))
+    answer = client.post(INFER, content=more, headers={"Content-Encoding": "gzip"})
+    assert answer.status_code == 429
+    assert "bodies and answers of" in answer.json()["error"]
+    small = client.post(INFER, content=b"{}")
+    assert small.status_code == 400  # what was counted is free again
 
 
 @pytest.mark.parametrize("encoding", PACK)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from serve.scheduling.graph_run import GraphRun
-from serve.scheduling.statistics import MOST_BATCH_SIZES, Statistics
+from serve.scheduling.statistics import MOST_BATCH_SIZES, Statistics, add_up
 from serve.scheduling.stopwatch import Stopwatch
 
 
@@ -62,3 +62,12 @@ def test_a_run_of_several_requests_counts_once() -> None:
     second = 1_000_000_000
     batches = {b["batch_size"]: b["compute_infer"] for b in entry["batch_stats"]}
     assert batches == {1: {"count": 1, "ns": second}, 3: {"count": 1, "ns": second}}
+
+
+def test_memory_is_told_and_that_of_workers_adds_up() -> None:
+    statistics = Statistics()
+    assert statistics.to_json("m", "")["memory_usage"] == []
+    entry = statistics.to_json("m", "1", memory_bytes=5)
+    assert entry["memory_usage"] == [{"type": "CPU", "id": 0, "byte_size": 5}]
+    added = add_up([entry, statistics.to_json("m", ""), entry])
+    assert added["memory_usage"] == [{"type": "CPU", "id": 0, "byte_size": 10}]
