@@ -11,7 +11,8 @@ from benchmarks.server import Server, serving
 from benchmarks.serving.compare import WARM_UP_S, Protocol, cpu_seconds, request_of
 from benchmarks.serving.load import Job, Load, run_load
 
-ALONE = {"SLIPWAY_MAX_BATCH": "0"}
+JOINED = {"SLIPWAY_CACHE": "none"}  # the requests of a load are equal
+ALONE = {**JOINED, "SLIPWAY_MAX_BATCH": "0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def compare_batching(
     Raises:
         BenchmarkError: a server does not start, or an answer is not 200.
     """
-    with serving(artifacts, ALONE) as alone, serving(artifacts) as joined:
+    with serving(artifacts, ALONE) as alone, serving(artifacts, JOINED) as joined:
         gains = []
         for count in clients:
             turns: dict[int, list[Turn]] = {alone.port: [], joined.port: []}

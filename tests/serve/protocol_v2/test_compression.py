@@ -69,7 +69,7 @@ def test_inflated_bytes_are_counted_piece_by_piece(encoding: str) -> None:
 def test_inflated_bytes_count_in_the_budget_of_all_bodies(
     serve: Serve, artifacts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its limit is what a single body may have, so that little is left for inflated bytes."""
+    """Bound all bodies by what a single one may have, so that little is left for inflated bytes."""
     monkeypatch.setattr("serve.app.BODIES_IN_MEMORY", 1)
     client = serve(Settings(artifacts=artifacts, max_upload_bytes=2**20))
     values = json.dumps({"inputs": [], "id": " " * (2**20 - 4096)}).encode()
