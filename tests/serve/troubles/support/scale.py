@@ -23,16 +23,17 @@ class Scale:
     rounds: int  # of a request that is repeated for its own sake
     impatient: int  # clients that give up
     load_s: float  # seconds of load of the tests of goodput and fairness
+    versions_s: float  # seconds in which versions change all the time
     memory_s: float  # seconds in which every model is asked in turn
 
 
 TEST = Scale(
     soak=False, margin=8, flood_bytes=4 * MB, pipelined_bytes=1 * MB, chunked_bytes=1 * MB, many=8,
     body_bytes=4 * MB, answer_readers=6, stops=2, rounds=8, impatient=32, load_s=3,
-    memory_s=3,
+    memory_s=3, versions_s=1,
 )  # fmt: skip
 SOAK = Scale(
     soak=True, margin=1, flood_bytes=20 * MB, pipelined_bytes=8 * MB, chunked_bytes=8 * MB, many=20,
     body_bytes=10 * MB, answer_readers=6, stops=8, rounds=60, impatient=64, load_s=20,
-    memory_s=600,
+    memory_s=600, versions_s=120,
 )  # fmt: skip
