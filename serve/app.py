@@ -28,6 +28,7 @@ from serve.metrics.live import Live
 from serve.metrics.metrics import Metrics
 from serve.metrics.port import PATH as METRICS_PATH
 from serve.metrics.port import MetricsPort
+from serve.openapi import routes as openapi
 from serve.page.routes import page_routes
 from serve.protocol_v2 import routes as protocol
 from serve.protocol_v2.request import HEADER_LENGTH
@@ -192,7 +193,12 @@ def create_app(
                 await cache.close()
 
     app = Starlette(
-        routes=[*routes(settings), *protocol.routes(), *page_routes(settings)],
+        routes=[
+            *routes(settings),
+            *protocol.routes(),
+            *openapi.routes(settings),
+            *page_routes(settings),
+        ],
         middleware=_middleware(settings, metrics),
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,

@@ -4,8 +4,8 @@ Their fields: serve/API.md.
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypedDict
+from collections.abc import Sequence
+from typing import Annotated, TypedDict
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -90,6 +90,18 @@ class MemoryJson(BudgetJson):
     cgroup: CgroupJson | None
 
 
+class WorkersMemoryJson(TypedDict):
+    """The memory of several workers, and what it comes to."""
+
+    workers: list[MemoryJson]
+    refusals: int
+    evictions: int
+    given_bytes: int
+    cache_bytes: int
+    short: bool
+    cgroup: CgroupJson | None
+
+
 class ClearedJson(TypedDict):
     """The models that were unloaded."""
 
@@ -113,12 +125,14 @@ async def clear_memory(request: Request[State]) -> Response:
     return json_response(content)
 
 
-def merge(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def merge(figures: Sequence[MemoryJson]) -> WorkersMemoryJson:
     """Return the figures of several workers: a list, and what they come to."""
-    names = ("refusals", "evictions", "given_bytes", "cache_bytes")
     return {
         "workers": list(figures),
-        **{name: sum(one[name] for one in figures) for name in names},
+        "refusals": sum(one["refusals"] for one in figures),
+        "evictions": sum(one["evictions"] for one in figures),
+        "given_bytes": sum(one["given_bytes"] for one in figures),
+        "cache_bytes": sum(one["cache_bytes"] for one in figures),
         "short": all(one["short"] for one in figures),
         "cgroup": figures[0]["cgroup"],
     }

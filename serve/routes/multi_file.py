@@ -4,7 +4,7 @@ import base64
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 from starlette.responses import Response
 
@@ -18,6 +18,13 @@ from serve.uploads.parse import Upload
 MAX_IMAGE_BYTES = 32 * 2**20  # of the encoded images of one response; base64 makes them 4/3
 
 _log = logging.getLogger(__name__)
+
+
+class CutOutJson(TypedDict):
+    """An encoded picture."""
+
+    media_type: str
+    image: Annotated[str, "base64"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,7 @@ def _reply_answer(reply: JsonReply | ImageReply, room_bytes: int) -> FileAnswer:
             "send this file by itself"
         )
     encoded = base64.b64encode(reply.data).decode()
-    result = {"media_type": reply.media_type, "image": encoded}
+    result: CutOutJson = {"media_type": reply.media_type, "image": encoded}
     return FileAnswer(reply.provenance, {**reply.provenance.to_json(), "result": result}, size)
 
 

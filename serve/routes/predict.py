@@ -8,7 +8,7 @@ from runtime.artifact.conditions import LONGEST_TEXT
 from runtime.artifact.manifest import Task
 from runtime.cutout.compose import limit_side
 from runtime.media.images.decode import Photo
-from runtime.results import Alpha, warnings_of
+from runtime.results import Alpha, ClassificationJson, warnings_of
 from serve.repository.provenance import provenance_of
 from serve.routes.endpoint import JsonReply, RequestContext
 from serve.uploads.form import Form
@@ -27,6 +27,12 @@ FORMS: Mapping[Task, Form] = {  # of the tasks that take no image
     "video-classification": Form(("video",), (CONDITION,), noun="video"),
     "sentence-similarity": Form(("text",), noun="text", is_text=True),
 }
+
+
+class ConditionedJson(ClassificationJson):
+    """The class of a clip, and the condition by the name that the model knows."""
+
+    condition: str | None
 
 
 def form_of(model: Model) -> Form:

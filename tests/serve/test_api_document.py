@@ -16,6 +16,7 @@ import pytest
 from starlette.routing import Route
 
 from serve.app import create_app
+from serve.openapi.errors import ERRORS
 from serve.repository.opening import open_repository
 from serve.routes import background, face_emotion, gait, similarity, voice_emotion
 from serve.settings import Settings
@@ -40,7 +41,7 @@ from tests.support.images import png
 PATH = Path(__file__).parents[2] / "serve" / "API.md"
 DOCUMENT = PATH.read_text(encoding="utf-8")
 SECTION = re.compile(r"^## (.*)$", re.MULTILINE)
-ROUTE = re.compile(r"`?((?:GET|POST|DELETE) /[\w/{}-]*)`?")
+ROUTE = re.compile(r"`?((?:GET|POST|DELETE) /[\w/{}-]*(?:\.json)?)`?")
 ROW = re.compile(r"^\| `.*\|$", re.MULTILINE)
 LONGEST_LINE = 120
 ROUTE_FORMS: Mapping[str, Form] = {
@@ -125,6 +126,28 @@ def rows(section: str) -> list[list[str]]:
         [cell.strip() for cell in row.strip("|").split("|")]
         for row in ROW.findall(sections()[section])
     ]
+
+
+def openapi_examples() -> list[list[Any]]:
+    """Return the content of serve/openapi/examples.json: the examples of this document."""
+    entries: dict[tuple[str, str], list[Any]] = {}
+    for line, answer in shell_lines(PATH):
+        method, path = operation_of(line)
+        if answer is not None and "error" not in json.loads(answer):
+            summary = " ".join(line.split())
+            entries.setdefault((method, path), []).append(
+                {"summary": summary, "value": json.loads(answer)}
+            )
+    return [[*key, values] for key, values in entries.items()]
+
+
+def operation_of(line: str) -> tuple[str, str]:
+    words = shlex.split(line)
+    path = urlsplit(words[-1]).path
+    method = "POST" if {"-F", "-d", "--data-binary"} & set(words) else "GET"
+    for prefix in ("/v1/models", "/v2/models"):
+        path = re.sub(rf"^{prefix}/[a-z0-9_]+", f"{prefix}/{{model}}", path)
+    return method, path
 
 
 EXAMPLES = examples()
@@ -271,6 +294,19 @@ def test_documented_files_and_options_equal_those_of_the_route(route: str) -> No
     names = [name for cells in rows(route) for name in cells[0].split("`")[1::2]]
     form = ROUTE_FORMS[route]
     assert names == [*form.files, *form.option_names]
+
+
+@pytest.mark.parametrize("route", ROUTE_FORMS)
+def test_documented_help_is_that_of_the_option(route: str) -> None:
+    texts = {cells[0].split("`")[1]: cells[2] for cells in rows(route) if len(cells) == 3}
+    for option in ROUTE_FORMS[route].options:
+        assert texts[option.name].startswith(option.help), option.name
+
+
+def test_documented_errors_are_those_of_openapi() -> None:
+    table = re.findall(r"^\| (\d{3}(?:, \d{3})*) \| (.*) \|$", DOCUMENT, re.MULTILINE)
+    documented = {int(status): text for cell, text in table for status in cell.split(", ")}
+    assert documented == ERRORS
 
 
 @pytest.mark.parametrize("route", ROUTE_FORMS)

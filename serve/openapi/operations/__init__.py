@@ -1,0 +1,1 @@
+"""The operations of the server: one module per part of it, `table.py` lists them all."""
