@@ -22,7 +22,9 @@ ERRORS: Mapping[int, str] = {
     405: "The route has other methods, listed in the header `Allow`.",
     408: "The body did not arrive within `TIMEOUT` seconds, or fewer than 4 kB of it in 10 s; the "
     "server closes the connection.",
-    409: "The job has not ended: it has no result yet. Ask again after `Retry-After` seconds.",
+    409: "The job has not ended: it has no result yet. Ask again after `Retry-After` seconds. Or a "
+    "change of a [route](#versions) does not fit the one before, or names a version that cannot "
+    "serve.",
     410: "The job expired, was deleted, or belongs to a process that ended.",
     413: "A limit is exceeded: bytes, pixels, seconds, frames, files, parts, numbers of a JSON "
     "answer.",

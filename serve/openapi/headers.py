@@ -18,6 +18,11 @@ HEADERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {  # what each says, and 
     ),
     "X-Warnings": ("the warnings of the answer, if it has any, joined by `; `", _TEXT),
     "Server-Timing": ("milliseconds of the stages: queue, decode, run, encode", _TEXT),
+    "X-Cache": (
+        "hit: a stored answer; miss: it was computed; bypass: the client wanted no stored answer",
+        {"type": "string", "enum": ["hit", "miss", "bypass"]},
+    ),
+    "Age": ("seconds since a stored answer was computed", _NUMBER),
     "Retry-After": ("seconds after which to ask again", _NUMBER),
     "Allow": ("the methods of the route", _TEXT),
     "Location": ("the address of the job", _TEXT),

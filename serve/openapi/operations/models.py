@@ -3,16 +3,19 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+from serve.metrics.metrics import CONTENT_TYPE
 from serve.openapi.errors import ErrorJson
 from serve.openapi.headers import HEADERS, PROVENANCE
 from serve.openapi.operation import ANYTHING, Answer, Key, Media, Operation
 from serve.openapi.operations.parameters import JOB, MODEL
 from serve.openapi.schema import AnyOf
 from serve.protocol_v2.routes import LiveJson, ReadyJson
-from serve.repository.provenance import ModelJson
+from serve.repository.overview import RoutedModelJson
 from serve.routes.jobs import JobJson
 from serve.routes.memory import ClearedJson, MemoryJson, WorkersMemoryJson
 from serve.routes.models import HealthJson, ModelsJson
+from serve.routes.routing import ChangedRouteJson, RoutingJson
+from serve.routing.commands import Change
 
 
 def json_answer(annotation: Any, text: str = "The answer.", *, headers: Any = ()) -> Answer:
@@ -41,7 +44,40 @@ _ANY_RESULT = Answer(
     headers=tuple(HEADERS),
 )
 
+_ROUTE_CHANGES = "A model still loads: the change is not in effect yet."
+
 OPERATIONS: Mapping[Key, Operation] = {
+    ("GET", "/metrics"): Operation(
+        tag="Health",
+        summary="Return the figures of the server in the text form of Prometheus.",
+        answers={200: Answer(text="The figures.", media=(Media(CONTENT_TYPE, str),))},
+    ),
+    ("GET", "/v1/routing"): Operation(
+        tag="Versions",
+        summary="Return the route of every model, and what became of it.",
+        answers={200: json_answer(RoutingJson)},
+    ),
+    ("POST", "/v1/routing"): Operation(
+        tag="Versions",
+        summary="Change the route of a model.",
+        body=(Media(annotation=Change),),
+        answers={
+            200: json_answer(ChangedRouteJson, "The change is in effect."),
+            202: json_answer(ChangedRouteJson, _ROUTE_CHANGES),
+        },
+        errors=(403, 404, 409, 415),
+        needs_key=True,
+    ),
+    ("POST", "/v1/routing/reload"): Operation(
+        tag="Versions",
+        summary="Read routing.json and the directory of the models again.",
+        answers={
+            200: json_answer(RoutingJson),
+            202: json_answer(RoutingJson, _ROUTE_CHANGES),
+        },
+        errors=(403,),
+        needs_key=True,
+    ),
     ("GET", "/health"): Operation(
         tag="Health",
         summary="Check that the process runs, and list the models of the directory.",
@@ -56,7 +92,7 @@ OPERATIONS: Mapping[Key, Operation] = {
         tag="Models",
         summary="Describe a model.",
         parameters=(MODEL,),
-        answers={200: json_answer(ModelJson, headers=PROVENANCE)},
+        answers={200: json_answer(RoutedModelJson, headers=PROVENANCE)},
         errors=(404,),
     ),
     ("GET", "/v1/memory"): Operation(

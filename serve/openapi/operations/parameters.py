@@ -3,6 +3,7 @@
 from runtime.artifact.manifest import MODEL_ID
 from serve.jobs.headers import IDEMPOTENCY_KEY, LONGEST_KEY, PREFER, RESPOND_ASYNC
 from serve.openapi.operation import Parameter
+from serve.routing.choice import HEADER as CHOICE
 from serve.scheduling.deadlines import HEADER as TIMEOUT
 
 MODEL = Parameter(
@@ -27,6 +28,18 @@ JOB = Parameter(
 )
 FILE = Parameter(name="file", place="path", text="the name of a file", schema={"type": "string"})
 ASSET = Parameter(name="asset", place="path", text="the name of a file", schema={"type": "string"})
+SAME_VERSION = Parameter(
+    name=CHOICE,
+    place="header",
+    text="keeps its sender with one version, where a candidate answers a share of the requests",
+    schema={"type": "string"},
+)
+STORED = Parameter(
+    name="Cache-Control",
+    place="header",
+    text="`no-store`, `no-cache` or `max-age=N`: which stored answers to give",
+    schema={"type": "string"},
+)
 WAIT = Parameter(
     name=TIMEOUT,
     place="header",

@@ -9,7 +9,7 @@ from serve.openapi.errors import BODY, QUEUE, ErrorJson
 from serve.openapi.headers import PROVENANCE
 from serve.openapi.operation import Answer, Key, Media, Operation, Parameter
 from serve.openapi.operations.models import LIVE, READY, json_answer
-from serve.openapi.operations.parameters import MODEL, VERSION, WAIT
+from serve.openapi.operations.parameters import MODEL, SAME_VERSION, VERSION, WAIT
 from serve.openapi.schema import AnyOf, Keywords
 from serve.protocol_v2.config import ConfigJson
 from serve.protocol_v2.repository import IndexJson
@@ -140,7 +140,7 @@ _MODEL: Mapping[Key, Operation] = {
     ("POST", "/infer"): Operation(
         tag=_TAG,
         summary="Run a model on tensors, or on encoded files and texts.",
-        parameters=(_LENGTH, WAIT, _ACCEPT),
+        parameters=(_LENGTH, WAIT, _ACCEPT, SAME_VERSION),
         body=(Media(annotation=InferRequestJson), _BINARY),
         answers={
             200: Answer(

@@ -12,7 +12,7 @@ from runtime.tasks.voice_emotion import VoiceEmotionJson
 from serve.openapi.errors import BODY, QUEUE, ErrorJson
 from serve.openapi.headers import PROVENANCE
 from serve.openapi.operation import Answer, Key, Media, Operation
-from serve.openapi.operations.parameters import ASYNC, MODEL, WAIT
+from serve.openapi.operations.parameters import ASYNC, MODEL, SAME_VERSION, STORED, WAIT
 from serve.openapi.schema import AnyOf
 from serve.repository.provenance import AnswerJson
 from serve.routes import background, face_emotion, gait, predict, similarity, voice_emotion
@@ -92,7 +92,7 @@ class ModelAnswersJson(TypedDict):
     results: list[ModelAnswerJson | ErrorJson]
 
 
-_HEADERS = (*PROVENANCE, "Server-Timing")
+_HEADERS = (*PROVENANCE, "Server-Timing", "X-Cache", "Age")
 _PICTURES = tuple(Media(media_type) for media_type in MEDIA_TYPES.values())
 ACCEPTED = Answer(
     text="The request runs as a job.",
@@ -116,7 +116,7 @@ def _task(
         summary=summary,
         text=text,
         forms=forms,
-        parameters=(*parameters, WAIT, *ASYNC),
+        parameters=(*parameters, WAIT, *ASYNC, SAME_VERSION, STORED),
         answers=answers or {200: done, 202: ACCEPTED},
         errors=(*QUEUE, *BODY, 422),
         replaced_by=replaced_by,

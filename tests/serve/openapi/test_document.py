@@ -109,7 +109,7 @@ def test_deprecated_names_are_listed(document: dict[str, Any]) -> None:
     assert {name for name, option in options.items() if option.get("deprecated")} == {"weights"}
     assert [p["name"] for p in face["parameters"] if p.get("deprecated")] == ["weights"]
     schemas = document["components"]["schemas"]
-    for name in ("Provenance", "FaceEmotionAnswer", "Model", "Summary"):
+    for name in ("Provenance", "FaceEmotionAnswer", "RoutedModel", "Summary"):
         assert schemas[name]["properties"]["weights"]["deprecated"], name
         assert "weights_origin" in schemas[name]["properties"], name
     old = {
