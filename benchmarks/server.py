@@ -77,10 +77,10 @@ def measure_server(
     with serving(artifacts) as server:
         at_start = read_memory(server.pid)
         for model, data in requests:
-            _ask(server.port, model, data)
+            ask(server.port, model, data)
         used = read_memory(server.pid)
         with ThreadPoolExecutor(clients) as pool:
-            list(pool.map(lambda request: _ask(server.port, *request), requests))
+            list(pool.map(lambda request: ask(server.port, *request), requests))
         used_at_once = read_memory(server.pid)
     median_s = statistics.median([*ready_s, server.ready_s])
     return ServerReport(median_s, at_start, used, used_at_once, clients)
@@ -179,11 +179,29 @@ def _is_ready(port: int) -> bool:
     return status == 200
 
 
-def _ask(port: int, model: str, data: bytes) -> None:
+def ask(port: int, model: str, data: bytes) -> None:
+    """Ask a model.
+
+    Raises:
+        BenchmarkError: the status is not 200.
+    """
     path = f"/v1/models/{model}"
     status, body = _request(port, "POST", path, data)
     if status != 200:
         raise BenchmarkError(f"POST {path} answered {status}: {body[:300]!r}")
+
+
+def ask_again(port: int, model: str, data: bytes) -> bool:
+    """Ask a model, as one of more clients than the server may have; return whether it answered.
+
+    Raises:
+        BenchmarkError: the status is none of 200, 429 and 503.
+    """
+    path = f"/v1/models/{model}"
+    status, body = _request(port, "POST", path, data)
+    if status not in (200, 429, 503):
+        raise BenchmarkError(f"POST {path} answered {status}: {body[:300]!r}")
+    return status == 200
 
 
 def request_json(

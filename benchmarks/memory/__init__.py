@@ -1,0 +1,1 @@
+"""The memory of the server by state: how many models, at rest and under load."""

@@ -1,0 +1,76 @@
+"""The memory of a server with some models: ready, asked, and under load."""
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.memory.watch import State, Watch, watching
+from benchmarks.server import Media, ask, ask_again, serving
+
+CLIENTS = 8
+DEMO = ("face_emotion_xception", "image_embedding_mobilenetv2", "background_u2netp")
+HOT = (
+    *DEMO, "face_emotion_yolov8n", "face_emotion_efficientnet_b3", "face_emotion_arcface",
+    "gait_student", "clinical_text_minilm", "voice_emotion_wav2vec2",
+)  # fmt: skip
+
+
+def measure_alone(artifacts: Path, media: Media) -> Iterator[State]:
+    """Yield the states of a server with each model alone: ready, and asked with its samples."""
+    for model in media:
+        with _watched(artifacts, [model]) as (port, watch):
+            yield watch.state(f"{model}, ready")
+            for data in media[model]:
+                ask(port, model, data)
+            yield watch.state(f"{model}, asked")
+
+
+def measure_set(
+    artifacts: Path, media: Media, models: Sequence[str], *, seconds: float
+) -> Iterator[State]:
+    """Yield the states of a server with some models: ready, each asked, and under load.
+
+    Args:
+        artifacts: the directory.
+        media: samples by model.
+        models: to serve.
+        seconds: of the load.
+    """
+    requests = [(model, data) for model in models for data in media[model]]
+    name = f"{len(models)} models"
+    with _watched(artifacts, models) as (port, watch):
+        yield watch.state(f"{name}, ready")
+        for model, data in requests:
+            ask(port, model, data)
+        yield watch.state(f"{name}, each asked")
+        end = time.perf_counter() + seconds
+
+        def client(number: int) -> None:
+            index = number
+            while time.perf_counter() < end:
+                ask_again(port, *requests[index % len(requests)])
+                index += CLIENTS
+
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            list(pool.map(client, range(CLIENTS)))
+        yield watch.state(f"{name}, {CLIENTS} clients")
+
+
+def sets(models: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the sets of models to measure together: those with a name that are here, and all."""
+    named = [names for names in (DEMO, HOT) if set(names) <= set(models)]
+    every = tuple(models)
+    return [names for names in named if set(names) != set(every)] + [every]
+
+
+@contextmanager
+def _watched(artifacts: Path, models: Sequence[str]) -> Iterator[tuple[int, Watch]]:
+    """Serve some models of a directory; yield the port, and the watch of the memory."""
+    with tempfile.TemporaryDirectory(prefix="slipway-memory-") as directory:
+        for model in models:
+            Path(directory, model).symlink_to((artifacts / model).resolve())
+        with serving(Path(directory)) as server, watching(server.pid) as watch:
+            yield server.port, watch
