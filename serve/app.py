@@ -156,6 +156,7 @@ def create_app(
                 store, scheduler, stop, timeout_s=settings.job_timeout_s, worker=siblings.own
             )
             stop.is_busy = jobs.is_busy
+            repository.memory.count(lambda: budget.used_bytes + store.used_bytes)
             cache = ResultCache(settings)
             cache.open(repository.memory)
             metrics.watch(

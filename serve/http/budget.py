@@ -52,13 +52,14 @@ class ByteBudget:
         """Allow `limit_bytes` at once; one body or answer alone may have more."""
         self._limit_bytes = limit_bytes
         self._accounts: dict[Account, None] = {}  # in the order of their start
+        self._used_bytes = 0
         self._peak_bytes = 0  # since memory was released
         self._is_scheduled = False  # the next release
 
     @property
     def used_bytes(self) -> int:
-        """Return the bytes of all accounts."""
-        return sum(account.size_bytes for account in self._accounts)
+        """Return the bytes of all accounts; other threads may read it too."""
+        return self._used_bytes
 
     @contextmanager
     def open(self, client: str, give_up: Callable[[], None]) -> Iterator[Account]:
@@ -73,7 +74,7 @@ class ByteBudget:
         try:
             yield account
         finally:
-            self._accounts.pop(account, None)
+            self._close(account)
             if self._peak_bytes > RELEASE_BYTES and not self._is_scheduled:
                 self._is_scheduled = True
                 asyncio.get_running_loop().call_later(RELEASE_S, self._release)
@@ -88,7 +89,7 @@ class ByteBudget:
             victim = self._stalled(account) or self._of_largest_client(account, size_bytes)
             if victim is None:
                 break
-            self._accounts.pop(victim)
+            self._close(victim)
             victim.is_lost = True
             victim.give_up()
         if account.is_lost or not self._has_room(account, size_bytes):
@@ -98,6 +99,7 @@ class ByteBudget:
                 reason="bytes",
             )
         account.size_bytes += size_bytes
+        self._used_bytes += size_bytes
         self._peak_bytes = max(self._peak_bytes, self.used_bytes)
 
     @contextmanager
@@ -121,6 +123,12 @@ class ByteBudget:
                 asyncio.run_coroutine_threadsafe(grow(size_bytes), loop).result(GROW_S)
 
             yield grow_from_thread
+
+    def _close(self, account: Account) -> None:
+        """Take an account from the sum, once."""
+        if account in self._accounts:
+            del self._accounts[account]
+            self._used_bytes -= account.size_bytes
 
     def _release(self) -> None:
         """Give free memory back while nothing is computed: the allocator would keep all of it."""

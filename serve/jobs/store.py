@@ -152,7 +152,7 @@ class MemoryStore:
         return is_stored
 
     def _records(self) -> Iterator[Record]:
-        return (entry.record for entry in self._entries.values())
+        return [entry.record for entry in tuple(self._entries.values())]
 
     def _has_room(self, client: str, size_bytes: int) -> bool:
         """Return whether a job leaves the others as much as its client then holds."""

@@ -64,8 +64,8 @@ class MemoryKeeper:
     What is spare goes first, before any model.
 
     What the server takes is the larger of two figures: what the system tells, which lags behind
-    runs that have just begun; and the sum of the costs of the models and of the room that was
-    given. So it is with the decoders. The free heap of the server is of no use to them: the two are
+    runs that have just begun; and the sum of the costs of the models, of the room that was given
+    and of the bodies. So it is with the decoders. The free heap of the server is of no use to them: the two are
     added, and what others in the cgroup take.
     """
 
@@ -94,6 +94,7 @@ class MemoryKeeper:
         self._base_bytes = base_bytes + work_bytes
         self._read_usage = usage
         self._models: Resident = _Nothing()
+        self._body_bytes: Callable[[], int] = lambda: 0
         self._spare: list[Spare] = []
         self._condition = threading.Condition()
         self._given_bytes = 0  # to loads and runs
@@ -120,6 +121,10 @@ class MemoryKeeper:
     def spare_bytes(self) -> int:
         """Return what could be freed at once."""
         return sum(spare.used_bytes for spare in self._spare)
+
+    def count(self, body_bytes: Callable[[], int]) -> None:
+        """Take the function that returns the bytes of all bodies and answers, from any thread."""
+        self._body_bytes = body_bytes
 
     @property
     def base_bytes(self) -> int:
