@@ -1,7 +1,6 @@
 """Keep jobs: what a store does, and a store in memory."""
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -151,7 +150,7 @@ class MemoryStore:
         self._drop(job_id)
         return is_stored
 
-    def _records(self) -> Iterator[Record]:
+    def _records(self) -> list[Record]:
         return [entry.record for entry in tuple(self._entries.values())]
 
     def _has_room(self, client: str, size_bytes: int) -> bool:

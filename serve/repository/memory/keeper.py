@@ -148,7 +148,8 @@ class MemoryKeeper:
             return None
         kept = sum(map(self.ledger.kept_bytes, self._models.resident()))
         usage = self._read_usage()
-        planned = self._base_bytes + kept + self.spare_bytes + self._given_bytes
+        held = self._given_bytes + self._body_bytes() + self.spare_bytes
+        planned = self._base_bytes + kept + held
         server = max(planned, usage.server_bytes)
         taken = server + max(self._clip_bytes, usage.decoder_bytes)
         return min(
