@@ -65,8 +65,8 @@ class MemoryKeeper:
 
     What the server takes is the larger of two figures: what the system tells, which lags behind
     runs that have just begun; and the sum of the costs of the models, of the room that was given
-    and of the bodies. So it is with the decoders. The free heap of the server is of no use to them: the two are
-    added, and what others in the cgroup take.
+    and of the bodies. So it is with the decoders. The free heap of the server is of no use to them:
+    the two are added, and what others in the cgroup take.
     """
 
     def __init__(

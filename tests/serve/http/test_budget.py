@@ -37,6 +37,18 @@ def test_the_limit_holds_for_all_and_bytes_are_freed() -> None:
     on_loop(scenario)
 
 
+def test_what_gave_way_is_taken_from_the_sum_once() -> None:
+    async def scenario() -> None:
+        budget = ByteBudget(100)
+        with ExitStack() as stack:
+            opened(stack, budget, "a", 80)  # the client with most gives way
+            opened(stack, budget, "b", 40)
+            assert budget.used_bytes == 40
+        assert budget.used_bytes == 0
+
+    on_loop(scenario)
+
+
 def test_one_alone_may_have_more_than_the_limit() -> None:
     async def scenario() -> None:
         budget = ByteBudget(100)

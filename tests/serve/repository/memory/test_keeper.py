@@ -64,6 +64,17 @@ def test_without_a_limit_everything_has_room() -> None:
     keeper.check()
 
 
+def test_bodies_count_before_the_system_tells_them() -> None:
+    keeper = keeper_of(Models({"a": 100}))
+    bodies = [60 * MIB]
+    keeper.count(lambda: sum(bodies))
+    assert keeper.free_bytes == 90 * MIB
+    with keeper.room(90 * MIB, "a run"):
+        assert keeper.free_bytes == 0
+    bodies.clear()
+    assert keeper.free_bytes == 150 * MIB
+
+
 def test_what_fits_evicts_nothing() -> None:
     models = Models({"a": 100, "b": 50})
     keeper = keeper_of(models)
