@@ -1,17 +1,15 @@
 """Counters and histograms of what happens; a request costs some additions.
 
 Labels have bounded values: the templates of routes, the ids and versions of models that are served,
-statuses, stages and reasons. No text of a client is one. Children are looked up once and kept.
+statuses, stages and reasons. No text of a client is one.
 """
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Histogram, disable_created_metrics
 
 from serve.http.log.record import RequestRecord
-
-T = TypeVar("T")
+from serve.metrics.tallies import Counts, Histograms, Tallies
 
 SECONDS = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
@@ -19,76 +17,69 @@ SECONDS = (
 )
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
 MODEL, STAGE = "model", "stage"
-
-
-class Children(dict[tuple[str, ...], T]):
-    """Children of an instrument by the values of its labels, made when they are first used."""
-
-    def __init__(self, make: Callable[..., T]) -> None:
-        """Make a child with `make(*values)`."""
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, values: tuple[str, ...]) -> T:
-        """Make the child."""
-        child = self[values] = self._make(*values)
-        return child
+OF_CONNECTION = ("receive", "write")  # the stages that `request` counts; `work` counts the others
 
 
 class Instruments:
-    """Counters and histograms of events. Safe to use from several threads at once."""
+    """Counters and histograms of events. Use it on the event loop only, apart from `run`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Register the instruments."""
         disable_created_metrics()  # type: ignore[no-untyped-call]  # else a second series for each
-
-        def counter(name: str, text: str, *labels: str) -> Children[Counter]:
-            return Children(Counter(name, text, labels, registry=registry).labels)
-
-        def histogram(
-            name: str, text: str, *labels: str, buckets: tuple[float, ...] = SECONDS
-        ) -> Children[Histogram]:
-            made = Histogram(name, text, labels, registry=registry, buckets=buckets)
-            return Children(made.labels)
-
-        self._requests = counter(
+        self._requests = Counts(
             "slipway_requests", "Requests that ended", "route", "method", "status"
         )
-        self._seconds = histogram(
-            "slipway_request_seconds", "Seconds from the head to the end of the answer", "route"
+        self._seconds = Histograms(
+            "slipway_request_seconds",
+            "Seconds from the head to the end of the answer",
+            "route",
+            bounds=SECONDS,
         )
-        self._refusals = counter("slipway_refusals", "Requests with an error, by reason", "reason")
-        self._left = counter("slipway_left", "Requests whose client left before the end", "route")
-        self._answers = counter(
+        self._refusals = Counts("slipway_refusals", "Requests with an error, by reason", "reason")
+        self._left = Counts("slipway_left", "Requests whose client left before the end", "route")
+        self._answers = Counts(
             "slipway_answers", "Answers of 200 that a model made", MODEL, "version"
         )
-        self._stages = histogram(
-            "slipway_stage_seconds", "Seconds of a request in one stage", MODEL, STAGE
+        self._stages = Histograms(
+            "slipway_stage_seconds",
+            "Seconds of a request in one stage",
+            *(MODEL, STAGE),
+            bounds=SECONDS,
         )
-        self._batch = histogram(
-            "slipway_batch_rows", "Rows of one run of a graph", MODEL, buckets=ROWS
+        # runs are counted by the threads that run them
+        self._batch = Histogram(
+            *("slipway_batch_rows", "Rows of one run of a graph"),
+            labelnames=[MODEL],
+            buckets=ROWS,
+            registry=registry,
         )
+        self._batches: dict[str, Histogram] = {}  # by model
+        counted = (self._requests, self._refusals, self._left, self._answers)
+        registry.register(Tallies((*counted, self._seconds, self._stages)))
 
     def request(self, record: RequestRecord) -> None:
         """Count a request that ended."""
-        route, status = record.route, str(record.status or "none")
-        self._requests[route, record.method, status].inc()
-        self._seconds[route,].observe(record.total_ms / 1000)
+        route = record.route
+        self._requests[route, record.method, str(record.status or "none")] += 1
+        self._seconds[route,].add(record.total_ms / 1000)
         if record.reason:
-            self._refusals[record.reason,].inc()
+            self._refusals[record.reason,] += 1
         if record.left:
-            self._left[route,].inc()
+            self._left[route,] += 1
         if record.model and record.status == 200:
-            self._answers[record.model, record.version].inc()
-            for stage in ("receive", "write"):
+            self._answers[record.model, record.version] += 1
+            for stage in OF_CONNECTION:
                 if stage in record.stages_ms:
-                    self._stages[record.model, stage].observe(record.stages_ms[stage] / 1000)
+                    self._stages[record.model, stage].add(record.stages_ms[stage] / 1000)
 
     def work(self, model: str, stages_s: Mapping[str, float]) -> None:
         """Count the work of a request or job that ended well, by stage."""
         for stage, seconds in stages_s.items():
-            self._stages[model, stage].observe(seconds)
+            self._stages[model, stage].add(seconds)
 
     def run(self, model: str, rows: int) -> None:
-        """Count one run of a graph."""
-        self._batch[model,].observe(rows)
+        """Count one run of a graph. Any thread may call it."""
+        histogram = self._batches.get(model)
+        if histogram is None:
+            histogram = self._batches[model] = self._batch.labels(model)
+        histogram.observe(rows)
