@@ -87,7 +87,7 @@ def compare(
     """
     artifact = artifacts / model
     results: dict[int, list[Round]] = {count: [] for count in clients}
-    with serving(artifacts, {"WORKERS": str(workers)}) as server:
+    with serving(artifacts, _settings(workers)) as server:
         path, headers = request_of(model, protocol)
         url = f"http://127.0.0.1:{server.port}{path}"
         run_load(Job(url, str(file), max(clients), WARM_UP_S, headers))
@@ -106,6 +106,11 @@ def request_of(model: str, protocol: Protocol) -> tuple[str, dict[str, str]]:
     if protocol == "v1":
         return f"/v1/models/{model}", {}
     return f"/v2/models/{model}/infer", {"Inference-Header-Content-Length": "0"}
+
+
+def _settings(workers: int) -> dict[str, str]:
+    """Return the settings of the server; without the cache, which would run nothing again."""
+    return {"WORKERS": str(workers), "SLIPWAY_CACHE": "none"}
 
 
 def cpu_seconds(pid: int) -> float:

@@ -134,7 +134,14 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         if left and self._may_parse() and not self._is_scheduled:
             self._is_scheduled = True
             self.loop.call_soon(self._next_turn)
-        self._pause(left or self.is_held)
+        if self.is_held and not self._is_paused:
+            # the application mostly takes the body in the next turn: pausing costs more than that
+            self.loop.call_soon(self._pause_what_is_left)
+        else:
+            self._pause(left or self.is_held)
+
+    def _pause_what_is_left(self) -> None:
+        self._pause(bool(self._inbox) or self.is_held)
 
     def _next_turn(self) -> None:
         self._is_scheduled = False

@@ -1,7 +1,7 @@
 """Endpoints of the task routes: receive a body, parse its media, answer in a worker."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 
 from starlette.requests import Request
@@ -155,16 +155,14 @@ async def _respond(
     return response
 
 
-@asynccontextmanager
-async def _body(request: Request[State], task: TaskRequest) -> AsyncIterator[bytes]:
+def _body(request: Request[State], task: TaskRequest) -> AbstractAsyncContextManager[bytes]:
     settings = request.state["settings"]
-    async with receive_body(
+    return receive_body(
         request,
         limit_bytes=body_limit(task.content_type, settings),
         timeout_s=settings.timeout_s,
         budget=request.state["budget"],
-    ) as body:
-        yield body
+    )
 
 
 def body_limit(content_type: str, settings: Settings) -> int:

@@ -185,10 +185,7 @@ class Scheduler:
         job = self._start(pool, place, work)
         loop = asyncio.get_running_loop()
         watch = loop.create_task(_watch(receive, job)) if receive else None
-        late = DeadlineError(
-            f"the request waited {left_s:.3g} s and did not start; try again later"
-        )
-        timer = loop.call_later(left_s, job.expire, late)
+        timer = loop.call_later(left_s, _expire, job, left_s)
         try:
             result = await job.result
         except asyncio.CancelledError:
@@ -321,6 +318,12 @@ def background_media(cpus: int) -> int:
 def _pool(count: int, name: str, *, background: int | None = None, further: int = 0) -> Pool:
     slots = Slots(count, background=background)
     return Pool(slots, Workers(count + further, name=name), Arrivals())
+
+
+def _expire(job: Job[Any], waited_s: float) -> None:
+    """End a job that did not start in time."""
+    message = f"the request waited {waited_s:.3g} s and did not start; try again later"
+    job.expire(DeadlineError(message))
 
 
 async def _watch(receive: Receive, job: Job[Any]) -> None:

@@ -497,6 +497,7 @@ class Settings:
             queue=self._share(self.queue, worker),
             jobs=self._share(self.jobs, worker),
             memory_mib=self._share(self.memory_mib, worker),
+            cache_mib=self._share(self.cache_mib, worker),
         )
 
     def _share(self, total: int, worker: int) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import orjson
 
@@ -75,8 +76,14 @@ class RequestRecord:
 
 def timestamp(time_s: float) -> str:
     """Return a time in UTC with milliseconds: 2026-11-29T22:06:22.123Z."""
-    moment = datetime.fromtimestamp(time_s, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
+    seconds = int(time_s)
+    return f"{_second_text(seconds)}.{int(1000 * (time_s - seconds)):03}Z"
+
+
+@lru_cache(maxsize=2)
+def _second_text(seconds: int) -> str:
+    """Return a second in UTC, without the Z; many lines of the log have the same one."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def message_json(time_s: float, level: str, message: str) -> str:
