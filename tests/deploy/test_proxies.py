@@ -47,6 +47,13 @@ def test_all_routes_are_under_the_base_path(proxy: Proxy) -> None:
             assert "/emotion/" in answer.json()["error"]
 
 
+def test_the_metrics_are_not_for_clients(proxy: Proxy) -> None:
+    with proxy.client() as client:
+        answer = client.get("/emotion/metrics")
+    assert answer.status_code == 404
+    assert answer.json() == {"error": "the metrics are not for clients"}
+
+
 def test_plain_http_is_redirected(proxy: Proxy) -> None:
     answer = httpx.post(f"http://localhost:{proxy.plain_port}{FACE}?tta=flip", content=b"x")
     assert answer.status_code == 308
