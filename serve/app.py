@@ -23,7 +23,9 @@ from serve.http.registry import Connections
 from serve.http.stop import Stop
 from serve.jobs.headers import IDEMPOTENCY_KEY, PREFER
 from serve.jobs.jobs import Jobs
-from serve.jobs.store import MemoryStore, StoreLimits
+from serve.jobs.redis_store import RedisStore
+from serve.jobs.room import StoreLimits
+from serve.jobs.store import JobStore, MemoryStore
 from serve.metrics.live import Live
 from serve.metrics.metrics import Metrics
 from serve.metrics.port import PATH as METRICS_PATH
@@ -151,10 +153,11 @@ def create_app(
             watching(reloader),
             loading(repository, settings, fail=stop.fail),
         ):
-            store = MemoryStore(store_limits_of(settings))
+            store = store_of(settings)
             jobs = Jobs(
                 store, scheduler, stop, timeout_s=settings.job_timeout_s, worker=siblings.own
             )
+            jobs.open()
             stop.is_busy = jobs.is_busy
             repository.memory.count(lambda: budget.used_bytes + store.used_bytes)
             cache = ResultCache(settings)
@@ -222,10 +225,13 @@ def batching_of(settings: Settings, repository: ModelRepository) -> Batching | N
     return Batching(settings.max_batch, settings.batch_delay_ms / 1000, room_rows)
 
 
-def store_limits_of(settings: Settings) -> StoreLimits:
-    """Return the limits of the jobs that are stored."""
-    size_bytes = JOBS_IN_MEMORY * settings.max_upload_bytes // settings.workers
-    return StoreLimits(settings.jobs, size_bytes, settings.job_ttl_s)
+def store_of(settings: Settings) -> JobStore:
+    """Return the store of the jobs: Redis, or the memory of this process."""
+    size_bytes = JOBS_IN_MEMORY * settings.max_upload_bytes
+    limits = StoreLimits(settings.jobs, size_bytes, settings.job_ttl_s)
+    if settings.redis_url and settings.jobs:
+        return RedisStore(settings.redis_url, limits, timeout_s=settings.job_timeout_s)
+    return MemoryStore(limits)
 
 
 def routes(settings: Settings) -> list[Route]:

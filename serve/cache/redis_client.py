@@ -35,3 +35,10 @@ def is_refusal(error: Exception) -> bool:
     from redis.exceptions import OutOfMemoryError, ReadOnlyError
 
     return isinstance(error, OutOfMemoryError | ReadOnlyError)
+
+
+def is_conflict(error: Exception) -> bool:
+    """Return whether another client changed a key that a transaction watches."""
+    from redis.exceptions import WatchError
+
+    return isinstance(error, WatchError)

@@ -5,12 +5,13 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from starlette.responses import Response
 
-from runtime.errors import UnavailableError
+from runtime.errors import SlipwayError, UnavailableError
 from serve.errors import (
     INTERNAL,
     DeadlineError,
@@ -36,6 +37,7 @@ Work = Callable[[Call], Turns[Response]]
 MOST_RETRY_S = 5  # between two looks at a job, as Retry-After says
 RETRY_SHARE = 4  # a job of four seconds is looked at after another one
 FETCH_S = MOST_RETRY_S + 1.0  # after the end of a job, in which an ending server waits for a look
+CLOSE_S = 3.0  # for a store that does not answer when the server ends
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +78,7 @@ class Jobs:
         self._ids = JobIds(worker)
         self._running: dict[str, _Running] = {}
         self.ended: Counter[str] = Counter()  # by state: done, failed, cancelled
+        self._notes: set[asyncio.Task[None]] = set()  # under way to the store
         self._unfetched: set[str] = set()  # ids of those that ended in the last FETCH_S
 
     async def check_room(self, client: str, body_bytes: int, key: str | None) -> None:
@@ -132,14 +135,18 @@ class Jobs:
         )
         return record
 
-    async def get(self, job_id: str) -> Record:
-        """Return a job.
+    def open(self) -> None:
+        """Begin to hear which jobs others remove."""
+        self.store.open(self._stop_job)
+
+    async def get(self, job_id: str, *, with_body: bool = True) -> Record:
+        """Return a job; on request without the body of an answer that is no error.
 
         Raises:
             NotFoundError: nobody gave out such an id.
             GoneError: the job expired or was deleted, or is lost.
         """
-        record = await self.store.get(job_id)
+        record = await self.store.get(job_id, with_body=with_body)
         if record is not None:
             return record
         origin = self._ids.origin(job_id)
@@ -147,8 +154,8 @@ class Jobs:
             raise NotFoundError(f"no job {repr_truncated(job_id)}")
         if origin == "another process":
             raise GoneError(
-                "the job belongs to another process of the server: jobs are lost when their "
-                "process ends; send the request again"
+                "the job belongs to another process of the server: it expired, was deleted, or is "
+                "lost, as jobs are when their process ends; send the request again"
             )
         raise GoneError("the job expired, was deleted, or gave way after its answer was fetched")
 
@@ -157,7 +164,8 @@ class Jobs:
         if record.answer is not None:
             return "failed" if record.answer.status >= 400 else "done"
         running = self._running.get(record.id)
-        return "running" if running and running.has_begun else "queued"
+        has_begun = running.has_begun if running else record.has_begun
+        return "running" if has_begun else "queued"
 
     def retry_after_s(self, record: Record) -> int:
         """Return the seconds until the next look at a job that has not ended: a share of its age.
@@ -178,12 +186,15 @@ class Jobs:
         Raises:
             NotFoundError, GoneError: as `get`.
         """
-        await self.get(job_id)
+        await self.get(job_id, with_body=False)
+        self._stop_job(job_id)
+        await self.store.remove(job_id)
+
+    def _stop_job(self, job_id: str) -> None:
         running = self._running.get(job_id)
         if running and running.task:
             running.task.cancel()
         self._unfetched.discard(job_id)
-        await self.store.remove(job_id)
 
     @property
     def count(self) -> int:
@@ -206,25 +217,43 @@ class Jobs:
         tasks = [running.task for running in self._running.values() if running.task]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSE_S)
+        await self.store.close()
 
     async def _run(self, job_id: str, running: _Running, place: Place, work: Work) -> None:
         """Run a job to its end and store its answer; without one, forget the job."""
+        loop = asyncio.get_running_loop()
 
         def begin(call: Call) -> Turns[Response]:
             running.has_begun = True
+            loop.call_soon_threadsafe(self._note_begin, job_id)
             return (yield from work(call))
 
         has_answer = False
         try:
             answer = await self._answer(job_id, place, begin)
-            await self._finish(job_id, answer)
-            has_answer = True
+            has_answer = await self._finish(job_id, answer)
         finally:
             self._running.pop(job_id, None)
             if not has_answer:
                 self.ended["cancelled"] += 1
-                await self.store.remove(job_id)
+                await self._forget(job_id)
+
+    def _note_begin(self, job_id: str) -> None:
+        note = asyncio.get_running_loop().create_task(self._begin(job_id))
+        self._notes.add(note)
+        note.add_done_callback(self._notes.discard)
+
+    async def _begin(self, job_id: str) -> None:
+        with suppress(UnavailableError):  # it counts as queued until its end
+            await self.store.begin(job_id)
+
+    async def _forget(self, job_id: str) -> None:
+        try:
+            await self.store.remove(job_id)
+        except UnavailableError as error:  # its record expires
+            _log.warning("a job that has no answer was not removed: %s", error)
 
     async def _answer(self, job_id: str, place: Place, work: Work) -> Answer:
         try:
@@ -244,15 +273,21 @@ class Jobs:
         response.headers["Server-Timing"] = call.stopwatch.header()
         return Answer.of(response)
 
-    async def _finish(self, job_id: str, answer: Answer) -> None:
+    async def _finish(self, job_id: str, answer: Answer) -> bool:
+        """Store the answer, or the error that there is no room; return False if neither is."""
         try:
-            await self.store.finish(job_id, answer, now_s=time.time())
-        except OverloadedError as error:
-            full = _error_answer(UnavailableError(str(error), reason=error.reason))
-            await self.store.finish(job_id, full, now_s=time.time())
+            try:
+                await self.store.finish(job_id, answer, now_s=time.time())
+            except OverloadedError as error:
+                full = _error_answer(UnavailableError(str(error), reason=error.reason))
+                await self.store.finish(job_id, full, now_s=time.time())
+        except SlipwayError as error:
+            _log.error("the answer of a job is lost: %s", error)
+            return False
         self.ended["failed" if answer.status >= 400 else "done"] += 1
         self._unfetched.add(job_id)
         asyncio.get_running_loop().call_later(FETCH_S, self._unfetched.discard, job_id)
+        return True
 
 
 def _error_answer(error: UnavailableError) -> Answer:

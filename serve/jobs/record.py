@@ -44,6 +44,7 @@ class Record:
     body_bytes: int  # of its request
     key: str | None = None  # Idempotency-Key
     fingerprint: str | None = None  # of the request, where it has a key
+    has_begun: bool = False  # whether it runs
     answer: Answer | None = None  # None: it waits or runs
     ended_s: float | None = None  # since 1970
 

@@ -33,7 +33,7 @@ class JobJson(TypedDict):
 
 async def show_job(request: Request[State]) -> Response:
     """Answer GET: how far the job is."""
-    record = await request.state["jobs"].get(request.path_params["job"])
+    record = await request.state["jobs"].get(request.path_params["job"], with_body=False)
     return job_response(request, record)
 
 

@@ -138,7 +138,8 @@ class Settings:
             _PLACE,
             "SLIPWAY_REDIS_URL",
             kinds.REDIS_URL,
-            "a Redis in which instances share stored answers; without it each process has its own",
+            "a Redis in which instances share jobs and stored answers; without it each process "
+            "has its own",
         ),
     )
     cors_origins: tuple[str, ...] = field(

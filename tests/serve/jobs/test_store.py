@@ -9,7 +9,8 @@ import pytest
 from serve.errors import OverloadedError
 from serve.jobs.ids import JobIds
 from serve.jobs.record import LEAST_BYTES, RECORD_BYTES, Answer, Record
-from serve.jobs.store import MemoryStore, StoreLimits
+from serve.jobs.room import StoreLimits
+from serve.jobs.store import MemoryStore
 
 SMALL = RECORD_BYTES + LEAST_BYTES
 MANY_BYTES = 2**30
