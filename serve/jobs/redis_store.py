@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What the index tells of a job."""
+    """Hold what the index tells of a job."""
 
     holding: Holding
     key: str  # digest of its Idempotency-Key; "" without one

@@ -67,17 +67,17 @@ def test_every_process_sees_how_far_a_job_is(redis: RedisServer) -> None:
     async def check(ours: RedisStore, theirs: RedisStore) -> None:
         job = record(OURS.new())
         await ours.add(job)
-        seen = await theirs.get(job.id)
-        assert seen is not None
-        assert (seen.id, seen.has_begun, seen.answer) == (job.id, False, None)
+        stored = await theirs.get(job.id)
+        assert stored is not None
+        assert (stored.id, stored.has_begun, stored.answer) == (job.id, False, None)
         await ours.begin(job.id)
-        seen = await theirs.get(job.id)
-        assert seen is not None
-        assert seen.has_begun
+        stored = await theirs.get(job.id)
+        assert stored is not None
+        assert stored.has_begun
         await ours.finish(job.id, ANSWER, now_s=5.0)
-        seen = await theirs.get(job.id)
-        assert seen is not None
-        assert (seen.answer, seen.ended_s) == (ANSWER, 5.0)
+        stored = await theirs.get(job.id)
+        assert stored is not None
+        assert (stored.answer, stored.ended_s) == (ANSWER, 5.0)
         without = await theirs.get(job.id, with_body=False)
         assert without is not None
         assert without.answer == Answer(200, ANSWER.headers, b"")
