@@ -1,10 +1,12 @@
 // The camera: single pictures, and a live mode that sends a frame as soon as the last is answered.
 
 import { el, button } from "./dom.js";
+import { waitWords } from "./server.js";
 
 const NO_DEVICE = "Camera and microphone need HTTPS, or localhost.";
 const LIVE_SIDE = 640; // px; the longer side of a frame of the live mode
 const PICTURE_SIDE = 1280;
+const LIVE = "Live: each frame is sent as soon as the last one is answered.";
 
 /** Return why a camera or microphone cannot be used, in words. */
 export function deviceProblem(error) {
@@ -17,8 +19,9 @@ export function deviceProblem(error) {
 /**
  * Return a box with the camera and its buttons, and the button that opens it.
  *
- * onPicture gets a File. onFrame, for the live mode, gets a File and the element over the video,
- * and returns a promise that ends when the frame is answered and shown.
+ * onPicture gets a File. onFrame, for the live mode, gets a File and a listener for waits, as `send`
+ * has it; its promise ends when the frame is answered, with a function that shows the answer over
+ * the video and returns its milliseconds in words.
  */
 export function cameraBox({ onPicture, onFrame = null, onStop = () => {} }) {
   const video = el("video", { autoplay: true, muted: true, playsinline: true, "aria-label": "Camera" });
@@ -80,13 +83,15 @@ export function cameraBox({ onPicture, onFrame = null, onStop = () => {} }) {
   async function startLive() {
     const run = running = Date.now();
     live.textContent = "Stop live";
-    said.textContent = "Live: each frame is sent as soon as the last one is answered.";
+    said.textContent = LIVE;
     const times = [];
     while (running === run) {
       const file = await frameOf(video, LIVE_SIDE, "frame.jpg");
       try {
-        const line = await onFrame(file, over);
-        if (running !== run) return;
+        const showFrame = await onFrame(file, (wait) => { said.textContent = waitWords(wait); });
+        if (running !== run) return; // stopped meanwhile
+        said.textContent = LIVE;
+        const line = showFrame(over);
         times.push(performance.now());
         if (times.length > 10) times.shift();
         numbers.textContent = `${rateOf(times)}${line}`;

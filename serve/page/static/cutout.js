@@ -78,16 +78,18 @@ export const cutout = createPanel({
       }, { output: "cut-out.png" });
     }
 
-    async function onFrame(file, over) {
+    async function onFrame(file, onWait) {
       const frame = request(file);
       frame.query.push(["format", "webp"], ["max_side", LIVE_SIDE]);
-      const answer = await send(frame, { signal: panel.signal() });
-      const image = over.querySelector("img")
-        ?? over.appendChild(el("img", { class: "chequered", alt: "The cut-out of the camera" }));
-      image.src = urlOf("live", answer.blob);
+      const answer = await send(frame, { signal: panel.signal(), onWait });
+      const src = urlOf("live", answer.blob);
+      const image = el("img", { src, class: "chequered", alt: "The cut-out of the camera" });
       await image.decode();
-      panel.result.replaceChildren(provenance(fromHeaders(answer, panel.facts)));
-      return timing(answer);
+      return (over) => {
+        over.replaceChildren(image);
+        panel.result.replaceChildren(provenance(fromHeaders(answer, panel.facts)));
+        return timing(answer);
+      };
     }
   },
 });

@@ -26,12 +26,14 @@ export const faces = createPanel({
     });
     const camera = cameraBox({
       onPicture: take,
-      async onFrame(file, over) {
-        const answer = await send(request(file), { signal: panel.signal() });
+      async onFrame(file, onWait) {
         const { width, height } = await createImageBitmap(file);
-        over.replaceChildren(...boxes(answer.json.result, width, height));
-        panel.result.replaceChildren(provenance(fromJson(answer)));
-        return timing(answer);
+        const answer = await send(request(file), { signal: panel.signal(), onWait });
+        return (over) => {
+          over.replaceChildren(...boxes(answer.json.result, width, height));
+          panel.result.replaceChildren(provenance(fromJson(answer)));
+          return timing(answer);
+        };
       },
       onStop: panel.stop,
     });

@@ -1,9 +1,9 @@
 // What all panels share: a section with an input, the state of the request, and its result.
 
-import { el, plural } from "./dom.js";
+import { el } from "./dom.js";
 import { loud, modelLine } from "./answer.js";
 import { codeBox } from "./code.js";
-import { send, ServerError } from "./server.js";
+import { send, ServerError, waitWords } from "./server.js";
 
 /**
  * Create a panel.
@@ -58,7 +58,8 @@ async function ask(panel, request, show, { output = null } = {}) {
   panel.say(el("p", { class: "note" }, "Waiting for the server…"));
   try {
     checkSize(request, panel.facts.limits);
-    const answer = await send(request, { signal, onWait: (wait) => panel.say(waiting(wait)) });
+    const onWait = (wait) => panel.say(el("p", { class: "warning" }, waitWords(wait)));
+    const answer = await send(request, { signal, onWait });
     const words = await show(answer, codeBox(request, output));
     if (!signal.aborted) panel.say(el("p", { class: "sr" }, `Answer: ${words}`));
   } catch (error) {
@@ -69,11 +70,6 @@ async function ask(panel, request, show, { output = null } = {}) {
   } finally {
     if (!signal.aborted) panel.section.removeAttribute("aria-busy");
   }
-}
-
-function waiting({ seconds, status, message, attempt, tries }) {
-  return el("p", { class: "warning" },
-    `${status}: ${message}. Again in ${plural(seconds, "second")}, try ${attempt} of ${tries}.`);
 }
 
 /** Return an error in a box. */

@@ -1,5 +1,7 @@
 // Requests to the server: every address is relative to the page, whatever path it is served under.
 
+import { plural } from "./dom.js";
+
 export const BASE = new URL(".", location.href);
 const TRIES = 5;
 const LONGEST_WAIT_S = 30;
@@ -46,6 +48,11 @@ export async function send(request, { signal, onWait = () => {} } = {}) {
     onWait({ seconds, status: response.status, message, attempt: attempt + 1, tries: TRIES });
     await pause(seconds, signal);
   }
+}
+
+/** Return a wait in words. */
+export function waitWords({ seconds, status, message, attempt, tries }) {
+  return `${status}: ${message}. Again in ${plural(seconds, "second")}, try ${attempt} of ${tries}.`;
 }
 
 /** Wait some seconds; reject at once when the signal aborts. */
