@@ -33,7 +33,6 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "Permissions-Policy": "camera=(self), microphone=(self), geolocation=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 # names do not change with the content: a browser asks each time, and gets 304 without a body

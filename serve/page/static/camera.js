@@ -3,14 +3,15 @@
 import { el, button } from "./dom.js";
 import { waitWords } from "./server.js";
 
-const NO_DEVICE = "Camera and microphone need HTTPS, or localhost.";
+export const hasDevices = () => Boolean(navigator.mediaDevices?.getUserMedia);
+export const NO_DEVICES = "Camera and microphone need HTTPS, or localhost.";
 const LIVE_SIDE = 640; // px; the longer side of a frame of the live mode
 const PICTURE_SIDE = 1280;
 const LIVE = "Live: each frame is sent as soon as the last one is answered.";
 
 /** Return why a camera or microphone cannot be used, in words. */
 export function deviceProblem(error) {
-  if (!navigator.mediaDevices?.getUserMedia) return NO_DEVICE;
+  if (!hasDevices()) return NO_DEVICES;
   if (error?.name === "NotAllowedError") return "The browser or you did not allow it.";
   if (error?.name === "NotFoundError") return "No such device was found.";
   return `It cannot be used: ${error?.message ?? error}`;
@@ -87,9 +88,10 @@ export function cameraBox({ onPicture, onFrame = null, onStop = () => {} }) {
     const times = [];
     while (running === run) {
       const file = await frameOf(video, LIVE_SIDE, "frame.jpg");
+      if (running !== run) return; // stopped meanwhile
       try {
         const showFrame = await onFrame(file, (wait) => { said.textContent = waitWords(wait); });
-        if (running !== run) return; // stopped meanwhile
+        if (running !== run) return;
         said.textContent = LIVE;
         const line = showFrame(over);
         times.push(performance.now());

@@ -27,8 +27,9 @@ export const faces = createPanel({
     const camera = cameraBox({
       onPicture: take,
       async onFrame(file, onWait) {
+        const signal = panel.signal(); // so that a stop from here on sends nothing
         const { width, height } = await createImageBitmap(file);
-        const answer = await send(request(file), { signal: panel.signal(), onWait });
+        const answer = await send(request(file), { signal, onWait });
         return (over) => {
           over.replaceChildren(...boxes(answer.json.result, width, height));
           panel.result.replaceChildren(provenance(fromJson(answer)));

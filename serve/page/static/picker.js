@@ -2,7 +2,7 @@
 
 import { el, button } from "./dom.js";
 import { address } from "./server.js";
-import { deviceProblem } from "./camera.js";
+import { deviceProblem, hasDevices, NO_DEVICES } from "./camera.js";
 import { record } from "./sound.js";
 
 let count = 0;
@@ -26,6 +26,7 @@ export function picker({ noun, title, accept, samples, camera = null, longestS =
       samples.map(([path, text]) => button(text, () => sample(path), { class: "sample" })),
       longestS > 0 && recordButton(), camera?.open),
     el("p", { class: "note" }, `Or drop a ${noun} here, or paste one. `, said),
+    (camera || longestS > 0) && !hasDevices() && el("p", { class: "note" }, NO_DEVICES),
     camera?.node);
 
   function take(file) {

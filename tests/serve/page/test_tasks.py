@@ -1,18 +1,22 @@
 """Each task in a real Chromium: what the page shows is what the server answers."""
 
+import os
 import re
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import FilePayload, Locator, expect
+from playwright.sync_api import BrowserContext, FilePayload, Locator, expect
 
 from serve.page.files import STATIC
-from tests.serve.page.conftest import Tab
+from serve.settings import Settings
+from tests.serve.conftest import Serve
+from tests.serve.page.conftest import Tab, watched
 
 SAMPLES = STATIC / "samples"
 ANSWERED = ".timing:not(:empty)"
+REAL = os.environ.get("SLIPWAY_ARTIFACTS", "")
 
 
 def sample(name: str) -> bytes:
@@ -28,7 +32,7 @@ def ask(client: httpx.Client, path: str, **fields: bytes | str) -> httpx.Respons
         (name, (name, value) if isinstance(value, bytes) else (None, value))
         for name, value in fields.items()
     ]
-    response = client.post(path, files=files)  # type: ignore[arg-type]
+    response = client.post(path, files=files)
     assert response.status_code == 200, response.text
     return response
 
@@ -222,3 +226,20 @@ def test_picture_of_the_camera(tab: Tab) -> None:
     expect(section.locator(".faces summary strong")).to_contain_text("Face 1: ")
     expect(section.locator(".camera video")).not_to_be_visible()
     assert "image=@camera.jpg" in (section.locator("code").first.text_content() or "")
+
+
+@pytest.mark.skipif(not REAL, reason="real models are needed: SLIPWAY_ARTIFACTS")
+def test_samples_with_real_models(context: BrowserContext, serve: Serve) -> None:
+    client = serve(Settings(artifacts=Path(REAL), allow_seeded=True))
+    facts = client.get("/page/facts").json()
+    tab = watched(context, f"{client.base_url}/")
+    for panel, models in facts["panels"].items():
+        if not models["served"]:
+            continue
+        tab.open(panel)
+        section = tab.page.locator(f"#{panel}")
+        for button in section.locator(".sample:visible").all():
+            button.click()
+        section.locator(f".result {ANSWERED}").wait_for()
+        expect(section.locator(".provenance .badge").first).to_be_visible()
+    assert not tab.complaints
