@@ -17,14 +17,14 @@ from serve.settings import Settings
 class Panel:
     """A panel of the page: the models of its task, and which of them this server has."""
 
-    wanted: tuple[str, ...]  # ids that the settings name, for the message that none is served
+    needs: tuple[str, ...]  # ids that the settings name, for the message that none is served
     models: tuple[str, ...]  # of those, the ones of the directory, whatever state they are in
     needs_model: bool = True  # False: the task has an answer without one
 
     def to_json(self) -> dict[str, Any]:
-        """Return `served`, `models` and `wanted`."""
+        """Return `served`, `models` and `needs`."""
         served = bool(self.models) or not self.needs_model
-        return {"served": served, "models": self.models, "wanted": self.wanted}
+        return {"served": served, "models": self.models, "needs": self.needs}
 
 
 def facts(repository: ModelRepository, settings: Settings) -> dict[str, Any]:

@@ -51,9 +51,11 @@ export function provenance({ models, warnings, answer }) {
 }
 
 /** Return the milliseconds of an answer in words. */
-export function timing({ stages, totalMs }) {
+export function timing({ stages, totalMs, headers }) {
+  const isStored = headers.get("x-cache") === "hit";
   const parts = Object.entries(stages).map(([name, value]) => `${name} ${milliseconds(value)}`);
-  return [`${milliseconds(totalMs)} in all`, ...parts].join(" · ");
+  const source = isStored ? [`from the cache of the server, ${headers.get("age") ?? 0} s old`] : [];
+  return [`${milliseconds(totalMs)} in all`, ...source, ...parts].join(" · ");
 }
 
 /** Return models and warnings of a JSON answer. */

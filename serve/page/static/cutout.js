@@ -81,7 +81,7 @@ export const cutout = createPanel({
     async function onFrame(file, onWait) {
       const frame = request(file);
       frame.query.push(["format", "webp"], ["max_side", LIVE_SIDE]);
-      const answer = await send(frame, { signal: panel.signal(), onWait });
+      const answer = await send(frame, { signal: panel.signal(), onWait, isStored: false });
       const src = urlOf("live", answer.blob);
       const image = el("img", { src, class: "chequered", alt: "The cut-out of the camera" });
       await image.decode();

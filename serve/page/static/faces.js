@@ -29,7 +29,7 @@ export const faces = createPanel({
       async onFrame(file, onWait) {
         const signal = panel.signal(); // so that a stop from here on sends nothing
         const { width, height } = await createImageBitmap(file);
-        const answer = await send(request(file), { signal, onWait });
+        const answer = await send(request(file), { signal, onWait, isStored: false });
         return (over) => {
           over.replaceChildren(...boxes(answer.json.result, width, height));
           panel.result.replaceChildren(provenance(fromJson(answer)));

@@ -42,9 +42,9 @@ function models(facts, name) {
   if (known.length) {
     return el("div", {}, loud(known), el("ul", { class: "models", "aria-label": "Models" }, known.map(modelLine)));
   }
-  const wanted = panel.wanted.join(", ");
-  if (panel.served) return el("p", { class: "note" }, `Without ${wanted}, which is not served here.`);
-  return el("p", { class: "refused" }, `No model of this task is served here. It needs: ${wanted}.`);
+  const needs = panel.needs.join(", ");
+  if (panel.served) return el("p", { class: "note" }, `Without ${needs}, which is not served here.`);
+  return el("p", { class: "refused" }, `No model of this task is served here. It needs: ${needs}.`);
 }
 
 /**

@@ -32,14 +32,16 @@ export async function get(path, signal) {
  * Send a request, again after Retry-After seconds if the server is busy.
  *
  * request: { path, query: [[name, value]], files: [[field, File or text]] }
- * onWait is called with { seconds, status, message, attempt, tries } before each wait.
+ * onWait is called with { seconds, status, message, attempt, tries } before each wait. isStored
+ * is false for requests that come once, whose answers the server need not keep.
  * Returns { json or blob, headers, stages, totalMs }.
  */
-export async function send(request, { signal, onWait = () => {} } = {}) {
+export async function send(request, { signal, onWait = () => {}, isStored = true } = {}) {
+  const storing = isStored ? {} : { "Cache-Control": "no-store" };
   for (let attempt = 1; ; attempt += 1) {
     const start = performance.now();
     const response = await fetch(address(request.path), {
-      method: "POST", body: formOf(request), headers: headers(), signal,
+      method: "POST", body: formOf(request), headers: { ...headers(), ...storing }, signal,
     });
     if (response.ok) return answerOf(response, start);
     const message = await messageOf(response);

@@ -1,4 +1,4 @@
-"""What happens around an answer: errors, waits, keys, new inputs, drops, the lines to copy."""
+"""Errors, waits, keys, new inputs and drops around an answer, and the lines to copy."""
 
 import json
 import subprocess

@@ -137,7 +137,7 @@ def test_panels_of_voters_detectors_and_texts() -> None:
     assert panels["faces"].models == ("face_emotion_arcface", "face_detector_blazeface")
     assert panels["text"].models == ("notes",)
     assert panels["cutout"].to_json() == {
-        "served": True, "models": (), "wanted": ("background_u2netp",),
+        "served": True, "models": (), "needs": ("background_u2netp",),
     }  # fmt: skip
     assert not panels_of({}, ("face_detector_yunet",), Settings())["faces"].to_json()["served"]
 

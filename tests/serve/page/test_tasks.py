@@ -141,6 +141,8 @@ def test_similarity(tab: Tab, server: httpx.Client) -> None:
         button.click()
     expect(section.locator(".headline")).to_have_text(f"cosine {cosine:.3f}")
     assert section.locator(".stage img").count() == 2
+    timing = section.locator(ANSWERED)
+    expect(timing).to_have_text(re.compile("from the cache of the server, [0-9]+ s old"))
     expect(section.locator(".result .note").first).to_contain_text("no similarity scale")
 
 
