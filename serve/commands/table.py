@@ -5,6 +5,7 @@ from importlib import import_module
 
 # by name of the module: what the command does, for --help
 COMMANDS: Mapping[str, str] = {
+    "ab": "compare the default version of each model with its candidate",
     "monitor": "print the figures of a running server every second",
     "route": "show and change which version of a model answers",
 }

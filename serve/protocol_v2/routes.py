@@ -33,6 +33,7 @@ from serve.repository.status import RefusedJson
 from serve.routing.choice import HEADER as CHOICE_HEADER
 from serve.routing.choice import Choice
 from serve.scheduling.call import Call
+from serve.scheduling.counting import counting
 from serve.scheduling.deadlines import HEADER, request_timeout
 from serve.scheduling.job import Turns
 from serve.scheduling.statistics import StatisticsJson, add_up
@@ -204,6 +205,7 @@ async def model_infer(request: Request[State]) -> Response:
     except Exception:
         counters.fail(model_id, time.perf_counter() - start_s)
         raise
+    note_model(request.scope, model_id, response.headers["x-model-version"])
     counters.succeed(model_id, call.stopwatch, call.runs)
     note_stages(request.scope, call.stopwatch.stages_s)
     response.headers["Server-Timing"] = call.stopwatch.header()
@@ -240,19 +242,21 @@ async def _infer(request: Request[State], model_id: str, task: Task) -> tuple[Re
                     decoders = state["decoders"].stopped_by(call.cancellation)
                     model = call.borrow(models, model_id)
                     _check_version(state["repository"], model, version)
-                    response = yield from infer(
-                        model,
-                        content,
-                        header_length,
-                        bounds=bounds_of(settings, decoders, call.stopwatch.decoding),
-                        most_media=settings.max_files,
-                        room_for=lambda medium: picture_room(
-                            state["repository"].memory,
-                            [medium],
-                            call.cancellation,
-                            pixel_bytes=PIXEL_BYTES,
-                        ),
-                    )
+                    with counting(state["repository"].counts, call) as count:
+                        response = yield from infer(
+                            model,
+                            content,
+                            header_length,
+                            bounds=bounds_of(settings, decoders, call.stopwatch.decoding),
+                            most_media=settings.max_files,
+                            room_for=lambda medium: picture_room(
+                                state["repository"].memory,
+                                [medium],
+                                call.cancellation,
+                                pixel_bytes=PIXEL_BYTES,
+                            ),
+                        )
+                        count()
                     compress(response, accepted(request.headers.get("accept-encoding")))
                     return response
 

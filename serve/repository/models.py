@@ -21,6 +21,7 @@ from serve.repository.scan import Entry
 from serve.repository.slot import CandidateSlot, ReplacedError, Slot, SlotTable
 from serve.repository.status import ModelState, ModelStatus
 from serve.routing.choice import Choice
+from serve.routing.counts import Counts
 from serve.routing.table import Routing
 from serve.text.messages import repr_truncated
 
@@ -60,7 +61,7 @@ class ModelRepository(Mapping[str, Model]):
         """
         self._wait_s = wait_s
         self.report = report
-        self._is_lazy = is_lazy
+        self.counts = Counts()
         self.routing = routing or Routing()
         plans = [plan_of(entry, self.routing.models.get(entry.id)) for entry in entries]
         self.table = SlotTable({plan.default.id: _loading(plan.default) for plan in plans})

@@ -60,10 +60,13 @@ class Reloader:
         entries = {entry.id: entry for entry in listing.entries}
         for model_id in sorted(routing.models.keys() - entries.keys()):
             repository.report(f"{self.file.path} names {model_id!r}, which is not in the directory")
+        changed = {name for name in entries if routing.models.get(name) != before.models.get(name)}
+        for name in changed:
+            repository.counts.begin(name)
         return [
             plan_of(entry, routing.models.get(name))
             for name, entry in entries.items()
-            if everything or routing.models.get(name) != before.models.get(name)
+            if everything or name in changed
         ]
 
 

@@ -7,7 +7,6 @@ import asyncio
 from concurrent.futures import Future
 from typing import Annotated, TypedDict
 
-import orjson
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,15 +15,13 @@ from runtime.artifact.schema import parse
 from runtime.errors import ArtifactError, InputError
 from serve.errors import ConflictError, json_response
 from serve.http.administrator import check_key
-from serve.http.body import receive_body
 from serve.repository.models import ModelRepository, unknown_model
 from serve.repository.reload import Reloader
 from serve.repository.route_status import RouteJson, describe_route
+from serve.routes.json_body import read_json
 from serve.routing.commands import Change, apply_change
 from serve.routing.table import Pin
 from serve.state import State
-
-MOST_BYTES = 64 * 1024  # of a request
 
 
 class RoutingJson(TypedDict):
@@ -57,7 +54,7 @@ async def change_routing(request: Request[State]) -> Response:
     """Answer POST /v1/routing: change a route; 200 when that is in effect."""
     _check_key(request)
     state = request.state
-    content = await _content(request)
+    content = await read_json(request)
     repository, reloader = state["repository"], state["reloader"]
     change = _change_of(content)
     if change.model not in repository:
@@ -103,20 +100,6 @@ def _change_of(content: object) -> Change:
         return parse(Change, content, "the request")
     except ArtifactError as error:
         raise InputError(str(error)) from error
-
-
-async def _content(request: Request[State]) -> object:
-    state = request.state
-    async with receive_body(
-        request,
-        limit_bytes=MOST_BYTES,
-        timeout_s=state["settings"].timeout_s,
-        budget=state["budget"],
-    ) as body:
-        try:
-            return orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise InputError(f"the request is not JSON: {error}") from None
 
 
 async def _wait(future: Future[None], timeout_s: float) -> bool:

@@ -21,6 +21,7 @@ from serve.routes.multi_file import answer_each
 from serve.routes.replies import ImageReply, JsonReply
 from serve.routing.choice import Choice
 from serve.scheduling.call import Call
+from serve.scheduling.counting import counting
 from serve.scheduling.job import Turns
 from serve.settings import Settings
 from serve.uploads.bounds import bounds_of
@@ -130,7 +131,11 @@ class TaskRequest:
                         decoders=decoders.stopped_by(cancellation),
                         decoding=call.stopwatch.decoding,
                     )
-                    return self.answer(context)
+                    with counting(self.repository.counts, call) as count:
+                        reply = self.answer(context)
+                        result = reply.result if isinstance(reply, JsonReply) else {}
+                        count(reply.provenance.model, *map(result.get, ("label", "confidence")))
+                    return reply
 
             if isinstance(upload, Upload):
                 return answer_one(upload).response()

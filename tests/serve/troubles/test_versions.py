@@ -167,7 +167,7 @@ class Operator:
         number = self.newest
         folder = self.artifacts / ".work" / f"new-{number}"
         directory = write_artifact(
-            folder, CLASSIFIER, version=number, data=steeper(1 + number % 50)
+            folder, CLASSIFIER, version=number, data=steeper(1 + 0.1 * (number % 50))
         )
         self.traffic.expected[number] = probabilities(directory)
         if damage:
