@@ -1,4 +1,4 @@
-"""Counts of what each version answered since the route of its model changed."""
+"""Counts of the answers of each version since the route of its model changed."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ OTHER = "<other>"
 
 @dataclass(slots=True)
 class VersionCounts:
-    """What one version answered. A request of several files counts once for each of them."""
+    """The answers of one version. A request of several files counts once for each of them."""
 
     answers: int = 0
     errors: int = 0  # faults of the server, not of requests
