@@ -11,7 +11,8 @@ from benchmarks.server import Server, serving
 from benchmarks.serving.compare import WARM_UP_S, Protocol, cpu_seconds, request_of
 from benchmarks.serving.load import Job, Load, run_load
 
-JOINED = {"SLIPWAY_CACHE": "none"}  # the requests of a load are equal
+# the requests of a load are equal, and none of them may be refused
+JOINED = {"SLIPWAY_CACHE": "none", "SLIPWAY_QUEUE_SECONDS": "60"}
 ALONE = {**JOINED, "SLIPWAY_MAX_BATCH": "0"}
 
 

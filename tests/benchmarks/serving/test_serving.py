@@ -28,6 +28,19 @@ def test_a_quick_comparison_prints_a_row_per_number_of_clients(
     assert (tmp_path / "figures.json").stat().st_size > 0
 
 
+def test_batches_are_compared_with_requests_that_run_alone(
+    measurable: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "face.png"
+    file.write_bytes(MEDIA[0])
+    arguments = ["--artifacts", str(measurable), FACES, str(file), "--clients", "3", "--batching"]
+    assert main([*arguments, "--quick", "--protocol", "v2"]) == 0
+    (row,) = capsys.readouterr().out.splitlines()[2:]
+    cells = [cell.strip() for cell in row.split("|")[1:-1]]
+    assert cells[:2] == [FACES, "3"]
+    assert cells[6] == "1.0"  # rows a run: its artifact has no times
+
+
 def test_an_answer_other_than_200_ends_the_load(measurable: Path, tmp_path: Path) -> None:
     file = tmp_path / "face.png"
     file.write_bytes(b"not a picture")
