@@ -175,7 +175,7 @@ def _model(change: Change, model: str) -> tuple[str, ...]:
     return (
         model,
         max(states, key=lambda state: states[state]),
-        f"{change.rate('slipway_answers_total', model=model):.1f}",
+        f"{change.rate('slipway_answer_seconds_count', model=model):.1f}",
         _milliseconds(change.quantile(0.5, _STAGES, model=model, stage="run")),
         _milliseconds(change.quantile(0.99, _STAGES, model=model, stage="queue")),
         f"{after.total('slipway_queue_requests', model=model):.0f}",

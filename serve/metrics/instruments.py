@@ -37,8 +37,11 @@ class Instruments:
         )
         self._refusals = Counts("slipway_refusals", "Requests with an error, by reason", "reason")
         self._left = Counts("slipway_left", "Requests whose client left before the end", "route")
-        self._answers = Counts(
-            "slipway_answers", "Answers of 200 that a model made", MODEL, "version"
+        self._answers = Histograms(
+            "slipway_answer_seconds",
+            "Seconds of requests that a version answered with 200",
+            *(MODEL, "version"),
+            bounds=SECONDS,
         )
         self._stages = Histograms(
             "slipway_stage_seconds",
@@ -54,8 +57,9 @@ class Instruments:
             registry=registry,
         )
         self._batches: dict[str, Histogram] = {}  # by model
-        counted = (self._requests, self._refusals, self._left, self._answers)
-        registry.register(Tallies((*counted, self._seconds, self._stages)))
+        counted = (self._requests, self._refusals, self._left)
+        timed = (self._seconds, self._answers, self._stages)
+        registry.register(Tallies((*counted, *timed)))
 
     def request(self, record: RequestRecord) -> None:
         """Count a request that ended."""
@@ -67,7 +71,7 @@ class Instruments:
         if record.left:
             self._left[route,] += 1
         if record.model and record.status == 200:
-            self._answers[record.model, record.version] += 1
+            self._answers[record.model, record.version].add(record.total_ms / 1000)
             for stage in OF_CONNECTION:
                 if stage in record.stages_ms:
                     self._stages[record.model, stage].add(record.stages_ms[stage] / 1000)

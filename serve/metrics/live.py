@@ -1,6 +1,7 @@
 """Figures that are read when they are asked for: models, memory, queues, jobs, connections."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -8,16 +9,19 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 import serve
+from runtime import Model
 from runtime.media.isolation.pool import IsolatedDecoders
 from serve.cache.counters import CacheFigures
 from serve.http.budget import ByteBudget
 from serve.http.registry import Connections
 from serve.jobs.jobs import Jobs
 from serve.repository.models import ModelRepository
+from serve.repository.slot import Slot
 from serve.repository.status import ModelState
 from serve.scheduling.scheduler import Scheduler
 
 MODEL = "model"
+VERSION = (MODEL, "version")
 Rows = Iterable[tuple[tuple[str, ...], float]]  # values of the labels, and the figure
 
 
@@ -53,55 +57,60 @@ class Live(Collector):
             yield from _connections(self.connections)
 
     def _models(self) -> Iterator[Metric]:
-        repository, eviction = self.repository, self.repository.eviction
+        repository = self.repository
         ids = repository.ids
         states = {model_id: repository.status(model_id).state for model_id in ids}
-        slots = {model_id: eviction.usage(model_id) for model_id in ids}
-        kept = repository.memory.ledger.kept_bytes
         state = gauge("slipway_model_state", "1 for the state of each model", MODEL, "state")
         yield filled(state, [((i, one.value), one is states[i]) for i in ids for one in ModelState])
-        yield filled(
-            gauge(
-                "slipway_model_info",
-                "The version of each loaded model, with its file and provider",
-                *(MODEL, "version", "variant", "weights_origin", "provider"),
-            ),
-            self._loaded(),
-        )
-        yield filled(
-            gauge("slipway_model_memory_bytes", "Memory that each loaded model keeps", MODEL),
-            [((i,), kept(slots[i].key) if states[i] is ModelState.READY else 0) for i in ids],
-        )
-        yield filled(
-            gauge("slipway_model_users", "Running requests that have the model", MODEL),
-            [((i,), slots[i].users) for i in ids],
-        )
-        yield filled(
-            counter("slipway_model_loads", "Loads of a model that ended well", MODEL),
-            [((i,), slots[i].loads) for i in ids],
-        )
-        yield filled(
-            counter("slipway_model_evictions", "Times that a model was unloaded for room", MODEL),
-            [((i,), slots[i].evictions) for i in ids],
-        )
         yield filled(
             gauge("slipway_model_refused_versions", "Newer versions that cannot be served", MODEL),
             [((i,), len(repository.status(i).refused)) for i in ids],
         )
+        yield filled(
+            gauge("slipway_route_problem", "1 if the route of a model is not followed", MODEL),
+            [((i,), bool(repository.route_problem(i))) for i in ids],
+        )
+        candidates = {i: one for i in ids if (one := repository.candidate(i))}
+        yield filled(
+            gauge("slipway_candidate_share", "Share of requests of a candidate", *VERSION),
+            [((i, str(one.version)), one.share) for i, one in candidates.items()],
+        )
+        slots = [repository.eviction.usage(i) for i in ids]
+        yield from self._versions([*slots, *(one.slot for one in candidates.values())])
 
-    def _loaded(self) -> Iterator[tuple[tuple[str, ...], float]]:
-        for model_id in self.repository.ids:
-            model = self.repository.loaded(model_id)
-            if model is not None:
-                p = model.provenance
-                values = (
-                    model_id,
-                    str(p.version),
-                    p.variant,
-                    p.weights_origin,
-                    model.session.provider,
-                )
-                yield values, 1
+    def _versions(self, slots: Sequence[Slot]) -> Iterator[Metric]:
+        models = [(slot, slot.model) for slot in slots]
+        yield filled(
+            gauge(
+                "slipway_model_info",
+                "Each version that is loaded, with its file and provider",
+                *(*VERSION, "variant", "weights_origin", "provider"),
+            ),
+            [(_description(model), 1) for _, model in models if model is not None],
+        )
+        kept = self.repository.memory.ledger.kept_bytes
+        named = [((slot.entry.id, slot.key.rpartition("/")[2]), slot) for slot in slots]
+        yield filled(
+            gauge("slipway_model_memory_bytes", "Memory that a loaded version keeps", *VERSION),
+            [(name, kept(slot.key) if slot.model else 0) for name, slot in named],
+        )
+        yield filled(
+            gauge("slipway_model_users", "Running requests that have a version", *VERSION),
+            [(name, slot.users) for name, slot in named],
+        )
+        loads = Counter[str]()
+        evictions = Counter[str]()
+        for slot in slots:  # of a default version and of its candidate
+            loads[slot.entry.id] += slot.loads
+            evictions[slot.entry.id] += slot.evictions
+        yield filled(
+            counter("slipway_model_loads", "Loads of a model that ended well", MODEL),
+            [((model_id,), count) for model_id, count in loads.items()],
+        )
+        yield filled(
+            counter("slipway_model_evictions", "Times that a model was unloaded", MODEL),
+            [((model_id,), count) for model_id, count in evictions.items()],
+        )
 
     def _memory(self) -> Iterator[Metric]:
         memory = self.repository.memory
@@ -220,6 +229,11 @@ def _connections(connections: Connections) -> Iterator[Metric]:
         counter("slipway_network_bytes", "Bytes with the heads", "direction"),
         [(("received",), connections.received_bytes), (("sent",), connections.sent_bytes)],
     )
+
+
+def _description(model: Model) -> tuple[str, ...]:
+    p = model.provenance
+    return (p.model, str(p.version), p.variant, p.weights_origin, model.session.provider)
 
 
 def gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:

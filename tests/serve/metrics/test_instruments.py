@@ -41,7 +41,7 @@ def test_a_request_is_counted_once_in_each_figure() -> None:
     assert value("slipway_request_seconds_bucket", route="/v1/x", le="0.025") == 3
     assert value("slipway_refusals_total", reason="queue") == 1
     assert value("slipway_left_total", route="/v1/x") == 1
-    assert value("slipway_answers_total", model="m", version="3") == 1
+    assert value("slipway_answer_seconds_sum", model="m", version="3") == 0.012
     assert value("slipway_stage_seconds_sum", model="m", stage="write") == 0.002
     assert value("slipway_stage_seconds_count", model="m", stage="run") is None  # `work` counts it
 

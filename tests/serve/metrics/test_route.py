@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -25,8 +26,8 @@ def samples_of(text: str) -> list[Sample]:
 
 
 @pytest.fixture(scope="module")
-def text(artifacts: Path) -> Iterator[str]:
-    """Return the metrics after some requests."""
+def answers(artifacts: Path) -> Iterator[tuple[str, Any]]:
+    """Return the metrics after some requests, and GET /v1/memory."""
     with running(Settings(artifacts=artifacts, memory_mib=8192)) as client:
         image = solid(40, 30, 20)
         for _ in range(3):
@@ -43,7 +44,12 @@ def text(artifacts: Path) -> Iterator[str]:
             pass
         answer = client.get("/metrics")
         assert answer.headers["content-type"].startswith("text/plain; version=")
-        yield answer.text
+        yield answer.text, client.get("/v1/memory").json()
+
+
+@pytest.fixture(scope="module")
+def text(answers: tuple[str, Any]) -> str:
+    return answers[0]
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +69,7 @@ def test_requests_errors_and_answers(value: Value) -> None:
     assert value("slipway_request_seconds_count", route="/v2/models/{model}/infer") == 1
     assert value("slipway_refusals_total", reason="invalid") == 1
     assert value("slipway_refusals_total", reason="not_found") == 2
-    assert value("slipway_answers_total", model=MODEL, version="1") == 4
+    assert value("slipway_answer_seconds_count", model=MODEL, version="1") == 4
 
 
 def test_time_by_stage_also_of_jobs_and_rows_of_runs(value: Value) -> None:
@@ -83,6 +89,7 @@ def test_models_memory_queues_jobs_and_connections(value: Value) -> None:
     assert value("slipway_model_state", model=MODEL, state="loading") == 0
     assert value("slipway_model_loads_total", model=MODEL) == 1
     assert value("slipway_model_evictions_total", model=MODEL) == 0
+    assert value("slipway_route_problem", model=MODEL) == 0
     source = "SLIPWAY_MEMORY_MIB"
     assert value("slipway_memory_allowed_bytes", source=source) == 2**33 * 15 / 16
     assert 0 < value("slipway_memory_used_bytes", source=source) < 2**33
@@ -96,6 +103,16 @@ def test_models_memory_queues_jobs_and_connections(value: Value) -> None:
     assert value("slipway_connections_opened_total") >= 1
     for direction in ("received", "sent"):
         assert value("slipway_network_bytes_total", direction=direction) > 1000
+
+
+def test_the_memory_of_each_model_is_that_of_the_ledger(
+    value: Value, answers: tuple[str, Any]
+) -> None:
+    models = answers[1]["models"]
+    kept = {name: entry["cost"]["kept_bytes"] for name, entry in models.items()}
+    assert sum(kept.values()) > 0
+    for name, size_bytes in kept.items():
+        assert value("slipway_model_memory_bytes", model=name, version="1") == size_bytes
 
 
 def test_labels_are_templates_ids_and_words(text: str, artifacts: Path) -> None:
