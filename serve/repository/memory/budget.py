@@ -15,7 +15,7 @@ from runtime.media.isolation.pool import HUNG_WORKERS
 MIB = 2**20
 SETTING = "SLIPWAY_MEMORY_MIB"
 # of a limit, for what no estimate covers: sockets, the kernel's own memory, bodies, small requests
-RESERVE_SHARE = 16
+RESERVE_SHARE = 12
 LEAST_RESERVE_BYTES = 16 * MIB
 WORK_BYTES = 24 * MIB  # of a request outside of its run: a photo decoded, prepared, encoded
 CLIP_BYTES = 209 * MIB  # that a decoder takes for a clip of 4096 x 2304 px

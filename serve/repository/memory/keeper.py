@@ -144,13 +144,22 @@ class MemoryKeeper:
     @property
     def free_bytes(self) -> int | None:
         """Return what may still be taken, less than 0 if too much is; None without a limit."""
+        return self._free_bytes(lag=False)
+
+    def _free_bytes(self, *, lag: bool) -> int | None:
+        """Return what may still be taken; None without a limit.
+
+        Args:
+            lag: whether to assume that the system does not tell yet what was given. So it is with
+                runs that have just begun; with others it counts them twice.
+        """
         if not self.limits:
             return None
         kept = sum(map(self.ledger.kept_bytes, self._models.resident()))
         usage = self._read_usage()
         held = self._given_bytes + self._body_bytes() + self.spare_bytes
         planned = self._base_bytes + kept + held
-        server = max(planned, usage.server_bytes)
+        server = max(planned, usage.server_bytes + lag * self._given_bytes)
         taken = server + max(self._clip_bytes, usage.decoder_bytes)
         return min(
             limit.allowed_bytes - taken - max(0, limit.read_used_bytes() - usage.all_bytes)
@@ -276,11 +285,12 @@ class MemoryKeeper:
         in_decoder: bool,
     ) -> None:
         start_s = self._clock()
-        trimmed = False
-        while not self._try(need_bytes, in_decoder):
-            if not trimmed:
-                self.clear_spare()
-                trimmed = release_free_memory() or True
+        if self._try(need_bytes, in_decoder, lag=True):
+            return
+        release_free_memory()
+        while not self._try(need_bytes, in_decoder, lag=False):
+            if self.clear_spare():
+                release_free_memory()
                 continue
             waited_s = self._clock() - start_s
             others = self._holders
@@ -297,9 +307,9 @@ class MemoryKeeper:
                 self._condition.wait(_POLL_S)
             check()
 
-    def _try(self, need_bytes: int, in_decoder: bool) -> bool:
+    def _try(self, need_bytes: int, in_decoder: bool, *, lag: bool) -> bool:
         with self._condition:
-            free = self.free_bytes
+            free = self._free_bytes(lag=lag)
             if free is not None and free < need_bytes:
                 return False
             self._give(need_bytes, in_decoder)

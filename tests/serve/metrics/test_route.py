@@ -91,7 +91,7 @@ def test_models_memory_queues_jobs_and_connections(value: Value) -> None:
     assert value("slipway_model_evictions_total", model=MODEL) == 0
     assert value("slipway_route_problem", model=MODEL) == 0
     source = "SLIPWAY_MEMORY_MIB"
-    assert value("slipway_memory_allowed_bytes", source=source) == 2**33 * 15 / 16
+    assert value("slipway_memory_allowed_bytes", source=source) == 2**33 - 2**33 // 12
     assert 0 < value("slipway_memory_used_bytes", source=source) < 2**33
     assert 0 < value("slipway_memory_free_bytes") < 2**33
     assert value("slipway_memory_short") == 0

@@ -9,6 +9,7 @@ import pytest
 
 from runtime.engine.cancellation import Cancellation
 from runtime.errors import CancelledError, UnavailableError
+from serve.repository.memory import keeper as keeper_module
 from serve.repository.memory.budget import CLIP_BYTES, MIB, Limit, Usage, decoder_count
 from serve.repository.memory.keeper import MemoryKeeper
 from serve.repository.memory.ledger import Cost, Ledger
@@ -38,11 +39,9 @@ def cost(kept: int, *, load: int = 0, run: int = 0, alone: bool = True) -> Cost:
     return Cost(kept * MIB, kept * MIB, max(load, kept) * MIB, run * MIB, 1000, 0.1, alone)
 
 
-def keeper_of(
-    models: Models, *, used: Callable[[], int] = lambda: 0, limit_mib: int = 320
-) -> MemoryKeeper:
-    """Return a keeper with 300 MiB of 320 allowed, of which the server without models takes 50."""
-    limit = Limit("test", limit_mib * MIB, lambda: used() * MIB)
+def keeper_of(models: Models, *, used: Callable[[], int] = lambda: 0) -> MemoryKeeper:
+    """Return a keeper with 300 MiB allowed, of which the server without models takes 50."""
+    limit = Limit("test", 300 * MIB * 12 // 11, lambda: used() * MIB)
     keeper = MemoryKeeper([limit], base_bytes=50 * MIB, usage=lambda: Usage(used() * MIB, 0))
     for name, kept in models.kept.items():
         keeper.ledger.record(name, cost(kept, run=20))
@@ -50,10 +49,10 @@ def keeper_of(
     return keeper
 
 
-def test_a_sixteenth_stays_in_reserve_and_16_mib_at_least() -> None:
-    assert Limit("test", 512 * MIB, lambda: 0).allowed_bytes == 480 * MIB
-    text = str(Limit("cgroup v2", 512 * MIB, lambda: 0))
-    assert text == "480 MiB may be taken of 512 (cgroup v2)"
+def test_a_twelfth_stays_in_reserve_and_16_mib_at_least() -> None:
+    assert Limit("test", 480 * MIB, lambda: 0).allowed_bytes == 440 * MIB
+    text = str(Limit("cgroup v2", 480 * MIB, lambda: 0))
+    assert text == "440 MiB may be taken of 480 (cgroup v2)"
     assert Limit("test", 128 * MIB, lambda: 0).allowed_bytes == 112 * MIB
 
 
@@ -73,6 +72,27 @@ def test_bodies_count_before_the_system_tells_them() -> None:
         assert keeper.free_bytes == 0
     bodies.clear()
     assert keeper.free_bytes == 150 * MIB
+
+
+def test_runs_that_the_system_does_not_tell_yet_count_beside_free_heap(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used_mib = 200  # 100 are planned; the rest is free heap, which may be in pieces
+    released = []
+
+    def release() -> bool:
+        nonlocal used_mib
+        used_mib = 100
+        released.append(1)
+        return True
+
+    monkeypatch.setattr(keeper_module, "release_free_memory", release)
+    keeper = keeper_of(Models({"a": 50}), used=lambda: used_mib)
+    with keeper.room(60 * MIB, "the first run"):
+        assert released == []
+        assert keeper.free_bytes == 100 * MIB
+        with keeper.room(60 * MIB, "the second run, where 200 + 60 + 60 may be taken"):
+            assert released == [1]
 
 
 def test_what_fits_evicts_nothing() -> None:
@@ -194,7 +214,7 @@ def test_what_the_system_tells_counts_if_it_is_more_than_planned() -> None:
 
 
 def test_free_heap_of_the_server_is_no_room_for_a_decoder_nor_is_what_others_take() -> None:
-    limit = Limit("test", 320 * MIB, lambda: 130 * MIB)
+    limit = Limit("test", 300 * MIB * 12 // 11, lambda: 130 * MIB)
     usage = Usage(100 * MIB, 20 * MIB)  # and 10 MiB of others
     keeper = MemoryKeeper([limit], base_bytes=40 * MIB, usage=lambda: usage)
     assert keeper.free_bytes == 170 * MIB
@@ -207,7 +227,7 @@ def test_free_heap_of_the_server_is_no_room_for_a_decoder_nor_is_what_others_tak
 
 
 def test_work_outside_of_runs_has_its_memory() -> None:
-    limit = Limit("test", 320 * MIB, lambda: 0)
+    limit = Limit("test", 300 * MIB * 12 // 11, lambda: 0)
     keeper = MemoryKeeper(
         [limit], base_bytes=50 * MIB, work_bytes=48 * MIB, usage=lambda: Usage(0, 0)
     )
@@ -215,7 +235,7 @@ def test_work_outside_of_runs_has_its_memory() -> None:
 
 
 def test_the_nearest_limit_counts() -> None:
-    limits = [Limit("one", 320 * MIB, lambda: 0), Limit("two", 160 * MIB, lambda: 0)]
+    limits = [Limit("one", 300 * MIB * 12 // 11, lambda: 0), Limit("two", 160 * MIB, lambda: 0)]
     keeper = MemoryKeeper(limits, base_bytes=0, usage=lambda: Usage(0, 0))
     assert keeper.free_bytes == 144 * MIB
 
@@ -223,7 +243,7 @@ def test_the_nearest_limit_counts() -> None:
 def test_readiness_turns_when_nothing_can_be_evicted_and_back_with_hysteresis() -> None:
     used, now_s = 290, 0.0
     models = Models({"a": 20})
-    limit = Limit("test", 320 * MIB, lambda: used * MIB)
+    limit = Limit("test", 300 * MIB * 12 // 11, lambda: used * MIB)
     keeper = MemoryKeeper(
         [limit], base_bytes=0, clock=lambda: now_s, usage=lambda: Usage(used * MIB, 0)
     )
