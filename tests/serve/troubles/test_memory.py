@@ -72,7 +72,7 @@ def test_every_model_in_turn(
     setting = {} if limit == "cgroup" else {"SLIPWAY_MEMORY_MIB": str(LOW_MIB)}
     most_bytes = MOST_BYTES if limit == "cgroup" else LOW_MIB * 2**20
     seconds = scale.memory_s if limit == "cgroup" else scale.memory_s / 5
-    settings = {"SLIPWAY_ALLOW_SEEDED": "1", **setting}
+    settings = {"SLIPWAY_ALLOW_SEEDED": "1", "SLIPWAY_DECODE_TIMEOUT": "60", **setting}
     killed = cgroup.oom_kills if cgroup else 0
     with started(artifacts, tmp_path / "log", cgroup=cgroup, settings=settings) as server:
         catalogue = right_answers(server.port, requests(artifacts, tmp_path))
