@@ -51,6 +51,10 @@ class ExperimentsJson(TypedDict):
     models: dict[str, ExperimentJson]
 
 
+class EmptyJson(TypedDict):
+    """Nothing to tell."""
+
+
 async def show_experiments(request: Request[State]) -> Response:
     """Answer GET /v1/ab: the counts of each version since the route of its model changed."""
     repository = request.state["repository"]

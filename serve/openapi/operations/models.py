@@ -11,11 +11,13 @@ from serve.openapi.operations.parameters import JOB, MODEL
 from serve.openapi.schema import AnyOf
 from serve.protocol_v2.routes import LiveJson, ReadyJson
 from serve.repository.overview import RoutedModelJson
+from serve.routes.experiments import EmptyJson, ExperimentsJson
 from serve.routes.jobs import JobJson
 from serve.routes.memory import ClearedJson, MemoryJson, WorkersMemoryJson
 from serve.routes.models import HealthJson, ModelsJson
 from serve.routes.routing import ChangedRouteJson, RoutingJson
 from serve.routing.commands import Change
+from serve.routing.outcome import Outcome
 
 
 def json_answer(annotation: Any, text: str = "The answer.", *, headers: Any = ()) -> Answer:
@@ -76,6 +78,19 @@ OPERATIONS: Mapping[Key, Operation] = {
             202: json_answer(RoutingJson, _ROUTE_CHANGES),
         },
         errors=(403,),
+        needs_key=True,
+    ),
+    ("GET", "/v1/ab"): Operation(
+        tag="Versions",
+        summary="Return the counts of each version since the route of its model changed.",
+        answers={200: json_answer(ExperimentsJson)},
+    ),
+    ("POST", "/v1/outcomes"): Operation(
+        tag="Versions",
+        summary="Report how many answers of a version were right.",
+        body=(Media(annotation=Outcome),),
+        answers={200: json_answer(EmptyJson, "They are counted.")},
+        errors=(403, 404, 415),
         needs_key=True,
     ),
     ("GET", "/health"): Operation(
