@@ -43,7 +43,7 @@ class BatchJson(TypedDict):
     compute_output: DurationJson
 
 
-class MemoryJson(TypedDict):
+class MemoryUsageJson(TypedDict):
     """The memory that a model keeps while it is loaded."""
 
     type: str
@@ -62,7 +62,7 @@ class StatisticsJson(TypedDict):
     inference_stats: InferenceJson
     response_stats: dict[str, Any]
     batch_stats: list[BatchJson]
-    memory_usage: list[MemoryJson]
+    memory_usage: list[MemoryUsageJson]
 
 
 @dataclass(slots=True)
@@ -192,7 +192,7 @@ def add_up(entries: Sequence[Any]) -> Any:
     return sum(entries)
 
 
-def _memory_usage(size_bytes: int) -> list[MemoryJson]:
+def _memory_usage(size_bytes: int) -> list[MemoryUsageJson]:
     return [{"type": "CPU", "id": 0, "byte_size": size_bytes}] if size_bytes else []
 
 

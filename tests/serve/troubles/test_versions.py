@@ -286,7 +286,8 @@ def test_no_answer_is_lost_or_wrong_while_versions_change(
     write_artifact(artifacts, EMBEDDING)
     write_artifact(artifacts, CLASSIFIER, version=1, data=steeper(2))
     (artifacts / ".work").mkdir()
-    settings = {"SLIPWAY_ADMIN_KEY": KEY, "WORKERS": str(workers)}
+    # a busy machine loads slowly, which is no overload
+    settings = {"SLIPWAY_ADMIN_KEY": KEY, "WORKERS": str(workers), "SLIPWAY_QUEUE_SECONDS": "30"}
     server = start(artifacts, settings=settings)
     traffic = Traffic([frozenset((1,))])
     traffic.expected[1] = probabilities(artifacts / MODEL / "1")
