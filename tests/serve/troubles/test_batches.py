@@ -40,19 +40,23 @@ def joining(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def tensors(value: int, rows: int) -> bytes:
-    """Return an infer request for value / 4 and 4 * 2 in each row."""
-    values = [float(value)] * 2 * rows
+def tensors(value: int, rows: int, output: str) -> bytes:
+    """Return an infer request for one output of rows with value / 4 and value * 2."""
+    values, counts = [float(value)] * 2 * rows, [4 if output == "quotients" else value] * 2 * rows
     inputs = (
         f'{{"name": "values", "datatype": "FP32", "shape": [{rows}, 2], "data": {values}}}, '
-        f'{{"name": "counts", "datatype": "INT64", "shape": [{rows}, 2], "data": {[4] * 2 * rows}}}'
+        f'{{"name": "counts", "datatype": "INT64", "shape": [{rows}, 2], "data": {counts}}}'
     )
-    return f'{{"inputs": [{inputs}]}}'.encode()
+    return f'{{"inputs": [{inputs}], "outputs": [{{"name": "{output}"}}]}}'.encode()
 
 
 def infer_question(value: int, rows: int) -> Question:
-    """Return a request whose answer is computed here."""
-    return Question(post(INFER, tensors(value, rows), JSON), [value / 4] * 2 * rows)
+    """Return a request whose answer is computed here; every fifth asks for the other output."""
+    if value % 5:
+        return Question(
+            post(INFER, tensors(value, rows, "quotients"), JSON), [value / 4] * 2 * rows
+        )
+    return Question(post(INFER, tensors(value, rows, "doubled"), JSON), [value * 2] * 2 * rows)
 
 
 def counts(server: Server) -> tuple[int, int]:
