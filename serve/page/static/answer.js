@@ -35,6 +35,11 @@ export function modelLine({ model, version, variant, weights, state, reason }) {
     weights && badge(weights));
 }
 
+/** Return a model with its origin of weights under one name; earlier answers call it `weights`. */
+export function named({ weights_origin: origin, ...model }) {
+  return { ...model, weights: origin ?? model.weights };
+}
+
 /** Return a loud line if one of the models is untrained. */
 export function loud(models) {
   const untrained = models.some(({ weights }) => weights === "seeded");
@@ -62,8 +67,7 @@ export function timing({ stages, totalMs, headers }) {
 export function fromJson(answer) {
   const first = answer.json.results?.[0] ?? answer.json;
   const models = first.result?.models ?? [first];
-  const lead = ({ model, version, variant, weights }) => ({ model, version, variant, weights });
-  return { models: models.map(lead), warnings: first.warnings ?? [], answer };
+  return { models: models.map(named), warnings: first.warnings ?? [], answer };
 }
 
 /** Return the same of an image answer, whose facts are in its headers. */

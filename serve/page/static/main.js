@@ -1,7 +1,7 @@
 // The page: asks the server what it has, builds the panels, shows the one that the address names.
 
 import { el } from "./dom.js";
-import { modelLine } from "./answer.js";
+import { modelLine, named } from "./answer.js";
 import { problem } from "./panel.js";
 import { get, setKey } from "./server.js";
 import { faces } from "./faces.js";
@@ -43,11 +43,11 @@ async function start() {
   show(panels, false);
 }
 
-const named = (panels) => panels.find(({ name }) => `#${name}` === location.hash);
+const addressed = (panels) => panels.find(({ name }) => `#${name}` === location.hash);
 
 function show(panels, focus) {
   if (location.hash === "#panel") return; // the link that skips the tabs
-  const current = named(panels) ?? panels[0];
+  const current = addressed(panels) ?? panels[0];
   for (const panel of panels) {
     if (panel !== current && !panel.section.hidden) panel.leave();
     panel.section.hidden = panel !== current;
@@ -82,7 +82,7 @@ function askForKey(again) {
 }
 
 function all({ models }) {
-  const rows = Object.entries(models).map(([model, facts]) => modelLine({ model, ...facts }));
+  const rows = Object.entries(models).map(([model, facts]) => modelLine(named({ model, ...facts })));
   return el("details", { class: "all" }, el("summary", {}, `All models of this server: ${rows.length}`),
     el("ul", { class: "models" }, rows));
 }

@@ -1,7 +1,7 @@
 // What all panels share: a section with an input, the state of the request, and its result.
 
 import { el } from "./dom.js";
-import { loud, modelLine } from "./answer.js";
+import { loud, modelLine, named } from "./answer.js";
 import { codeBox } from "./code.js";
 import { send, ServerError, waitWords } from "./server.js";
 
@@ -38,7 +38,7 @@ export function createPanel({ name, title, intro, build }) {
 
 function models(facts, name) {
   const panel = facts.panels[name];
-  const known = panel.models.map((model) => ({ model, ...facts.models[model] }));
+  const known = panel.models.map((model) => named({ model, ...facts.models[model] }));
   if (known.length) {
     return el("div", {}, loud(known), el("ul", { class: "models", "aria-label": "Models" }, known.map(modelLine)));
   }

@@ -8,7 +8,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from serve.settings import Settings
 from tests.serve.support.server import running
@@ -96,6 +96,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
         viewport={"width": 1100, "height": 800}, permissions=list(PERMISSIONS)
     )
     context.set_default_timeout(WAIT_MS)
+    expect.set_options(timeout=WAIT_MS)
     yield context
     context.close()
 

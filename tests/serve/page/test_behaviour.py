@@ -153,6 +153,36 @@ def test_a_key_is_asked_for_and_sent(tab: Tab) -> None:
     tab.complaints.clear()
 
 
+def test_a_server_that_tells_nothing_without_a_key(tab: Tab) -> None:
+    def with_key(route: Route) -> None:
+        if "authorization" in route.request.headers:
+            route.continue_()
+        else:
+            route.fulfill(status=401, json={"error": "a key is needed"})
+
+    tab.page.route("**/page/facts", with_key)
+    tab.page.goto(tab.url)
+    tab.page.get_by_label("API key").fill("secret")
+    tab.page.get_by_role("button", name="Use this key").click()
+    expect(tab.page.locator("#faces h2")).to_be_visible()
+    tab.complaints.clear()
+
+
+def test_weights_have_their_name_of_either_release(tab: Tab) -> None:
+    def renamed(route: Route) -> None:
+        response = route.fetch()
+        text = response.text().replace('"weights":', '"weights_origin":')
+        route.fulfill(response=response, body=text)
+
+    for path in ("**/page/facts", "**/v1/voice-emotion"):
+        tab.page.route(path, renamed)
+    tab.open("voice")
+    section = tab.page.locator("#voice")
+    expect(section.locator(".loud")).to_be_visible()
+    section.get_by_role("button", name="Sample").click()
+    expect(section.locator(".provenance .badge")).to_have_text("seeded")
+
+
 @pytest.mark.parametrize("event", ["paste", "drop"])
 def test_a_picture_is_pasted_or_dropped(tab: Tab, event: str) -> None:
     tab.open("faces")
