@@ -78,3 +78,18 @@ def test_the_wait_for_a_slot_is_waiting_and_keeps_the_thread() -> None:
     stopwatch.stop()
     assert stages(stopwatch) == {"queue": 3000, "decode": 10, "run": 100, "encode": 0}
     assert stopwatch.turns_s == pytest.approx(2.110)
+
+
+def test_of_a_shared_run_a_request_owns_its_share() -> None:
+    clock = Clock()
+    stopwatch = Stopwatch(clock)
+    stopwatch.start()
+    clock.now_s += 0.010
+    stopwatch.wait()
+    clock.now_s += 0.600  # 0.3 s until the run, 0.1 s of it, 0.2 s until a slot is free again
+    stopwatch.share(0.1, 0.25)
+    clock.now_s += 0.020
+    stopwatch.stop()
+    assert stages(stopwatch) == {"queue": 500, "decode": 10, "run": 100, "encode": 20}
+    assert stopwatch.turns_s == pytest.approx(0.630)
+    assert stopwatch.own_s == pytest.approx(0.010 + 0.025 + 0.020)
