@@ -9,8 +9,8 @@ import time
 from serve.http.listener import Listener, has_waiting
 from serve.workers.board import Row
 
-PATIENCE_S = 0.003  # for a worker with fewer connections to accept one that waits
-_PAUSE_S = 0.0001  # in which that one gets a CPU
+PATIENCE_S = 0.01  # for a worker with fewer connections to accept one that waits
+_PAUSE_S = 0.0002  # in which that one gets a CPU
 _CREDENTIALS = struct.Struct("3i")  # of SO_PEERCRED: pid, uid, gid
 
 
@@ -56,7 +56,10 @@ class FairListener(Listener):
         if now_s - self._asked_s > PATIENCE_S:
             self._left_s = now_s
         self._asked_s = now_s
-        return now_s - self._left_s < PATIENCE_S
+        if now_s - self._left_s < PATIENCE_S:
+            return True
+        self._left_s = now_s  # of several that wait, each is left to the other
+        return False
 
 
 class _Counted(socket.socket):
