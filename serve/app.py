@@ -41,15 +41,8 @@ from serve.repository.models import ModelRepository
 from serve.repository.readiness import unreadiness
 from serve.repository.reload import Reloader, watching
 from serve.repository.task_models import lead_emotion_model
-from serve.routes import (
-    background,
-    experiments,
-    face_emotion,
-    gait,
-    predict,
-    similarity,
-    voice_emotion,
-)
+from serve.routes import background, face_emotion, gait, predict, similarity, voice_emotion
+from serve.routes import experiments as ab_routes
 from serve.routes import jobs as job_routes
 from serve.routes import memory as memory_routes
 from serve.routes import metrics as metrics_routes
@@ -278,8 +271,8 @@ def routes(settings: Settings) -> list[Route]:
         Route("/v1/models", list_models),
         Route("/v1/models/{model}", show_model),
         Route("/v1/models/{model}", any_model, methods=post),
-        Route("/v1/ab", of_every_worker(experiments.show_experiments, experiments.merge)),
-        Route("/v1/outcomes", experiments.report_outcomes, methods=post),
+        Route("/v1/ab", of_every_worker(ab_routes.show_experiments, ab_routes.merge)),
+        Route("/v1/outcomes", ab_routes.report_outcomes, methods=post),
         Route("/v1/routing", routing_routes.show_routing),
         Route("/v1/routing", routing_routes.change_routing, methods=post),
         Route("/v1/routing/reload", at_every_worker(routing_routes.reload_routing), methods=post),
