@@ -33,7 +33,7 @@ HEADERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {  # what each says, and 
     "ETag": ("changes with the content", _TEXT),
     "Vary": ("`Accept-Encoding`", _TEXT),
 }
-EVERY = ("X-Request-Id",)  # answer
+EVERY = ("X-Request-Id", "traceresponse")  # answer
 PROVENANCE = (
     "X-Model",
     "X-Model-Version",

@@ -32,6 +32,7 @@ PAGE = b"""<!DOCTYPE html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
 <title>Slipway: HTTP API</title>
 </head>
 <body>
