@@ -71,7 +71,7 @@ def plant(url: str) -> list[httpx.Response]:
             client.post(FACE, content=image, headers={"X-API-Key": SECRET, "Origin": SECRET}),
             client.post(f"/v2/repository/models/{SECRET}/load", json={SECRET: SECRET}),
             client.get(f"/v1/jobs/{SECRET}"),
-            client.post(f"{FACE}?tta={SECRET}", content=image, headers=JOB),
+            client.post(f"{FACE}?tta={SECRET}", content=image, headers={"Prefer": JOB["Prefer"]}),
             client.post(FACE, files={"image": (SECRET, image)}, headers=JOB),
         ]
     address = httpx.URL(url)
@@ -87,6 +87,8 @@ def test_no_query_header_option_file_name_payload_or_condition(artifacts: Path, 
     with serving("--artifacts", str(artifacts), SLIPWAY_LOG=form) as server:
         answers = plant(server.url)
         assert SECRET not in httpx.get(f"{server.url}/metrics").text
+        assert answers[-1].status_code == 202
+        assert SECRET not in httpx.get(server.url + answers[-1].headers["location"]).text
         server.process.send_signal(signal.SIGTERM)
         _, log = server.process.communicate(timeout=30)
     assert SECRET not in log
@@ -95,7 +97,7 @@ def test_no_query_header_option_file_name_payload_or_condition(artifacts: Path, 
     if form == "off":
         assert not lines
         return
-    assert len(lines) == len(answers) + 3  # a line too for /metrics, and for what is no request
+    assert len(lines) == len(answers) + 4  # /metrics, a job, and two that are no requests
     ids = [answer.headers["x-request-id"] for answer in answers]
     assert all(any(one in line for line in lines) for one in ids)
     if form == "json":
