@@ -154,7 +154,7 @@ class Jobs:
             raise NotFoundError(f"no job {repr_truncated(job_id)}")
         if origin == "another process":
             raise GoneError(
-                "the job belongs to another process of the server, and expired or was deleted, or is "
+                "the job belongs to another process of the server: it expired, was deleted, or is "
                 "gone: jobs are lost when their process ends; send the request again"
             )
         raise GoneError("the job expired, was deleted, or gave way after its answer was fetched")
