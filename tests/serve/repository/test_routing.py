@@ -5,6 +5,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -275,6 +276,23 @@ def test_who_waits_for_an_evicted_version_gets_the_one_that_replaces_it(tmp_path
             thread.join(20)
         assert numbers == [2, 2]
         assert world.loads.numbers == [1, 2]
+
+
+def test_a_version_that_is_replaced_before_it_is_lent_is_not_lent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version(tmp_path, 1)
+    with opened(tmp_path) as world:
+        version(tmp_path, 2)
+        wait = world.repository._wait
+
+        def replaced_meanwhile(load: Future[Model], model_id: str) -> Model:
+            model = wait(load, model_id)
+            world.reloader.reload().result(20)
+            return model
+
+        monkeypatch.setattr(world.repository, "_wait", replaced_meanwhile)
+        assert world.served() == 2
 
 
 def test_where_memory_holds_one_version_it_is_unloaded_before_the_next(tmp_path: Path) -> None:
