@@ -643,7 +643,7 @@ class Client(_Base[http.client.HTTPConnection]):
 
 
 class AsyncClient(_Base[Stream]):
-    """Sends requests on an event loop; one that is cancelled is not computed by the server."""
+    """Sends requests on one event loop; the server ends the work of one that is cancelled."""
 
     async def __aenter__(self) -> "AsyncClient":
         return self

@@ -5,6 +5,7 @@ import asyncio
 import io
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -329,6 +330,34 @@ def test_a_base_path_comes_before_all_paths(send: Send) -> None:
         send(f"{server.url}/emotion/", slipway.get("/health"), api_key="k")
     assert server.requests[0].startswith(b"GET /emotion/health HTTP/1.1\r\n")
     assert b"\r\nAuthorization: Bearer k\r\n" in server.requests[0]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return a certificate of 127.0.0.1 that nobody signed, and its key."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl here: apt-get install openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    files = folder / "certificate.pem", folder / "key.pem"
+    line = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test"]
+    line += ["-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
+    line += ["-out", str(files[0]), "-keyout", str(files[1])]
+    subprocess.run(line, check=True, capture_output=True)
+    return files
+
+
+def test_tls_is_verified(send: Send, certificate: tuple[Path, Path]) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    with scripted(answer_of(200, b"[1]"), ends=False, context=context) as server:
+        trusting = ssl.create_default_context(cafile=certificate[0])
+        assert send(server.url, slipway.get("/x"), context=trusting) == [1]
+    with (
+        scripted(answer_of(200, b"[1]"), ends=False, context=context) as server,
+        pytest.raises(ServerError, match="CERTIFICATE_VERIFY_FAILED"),
+    ):
+        send(server.url, slipway.get("/x"), tries=1)
 
 
 def test_a_cancelled_request_closes_its_connection(url: str) -> None:

@@ -1,6 +1,7 @@
 """A server on a loopback port that answers with bytes that a test writes, one connection each."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -47,15 +48,24 @@ def _request(connection: socket.socket, *, reads_body: bool) -> bytes:
 
 
 @contextmanager
-def scripted(*answers: bytes, reads_body: bool = True, ends: bool = True) -> Iterator[Scripted]:
+def scripted(
+    *answers: bytes,
+    reads_body: bool = True,
+    ends: bool = True,
+    context: ssl.SSLContext | None = None,
+) -> Iterator[Scripted]:
     """Run the server until the block ends.
 
     Args:
         answers: of one connection each.
         reads_body: before it answers.
         ends: the connection after the answer; else its client does.
+        context: of TLS; None for plain HTTP.
     """
     server = Scripted(answers, reads_body=reads_body, ends=ends)
+    if context is not None:
+        server.listener = context.wrap_socket(server.listener, server_side=True)
+        server.url = server.url.replace("http:", "https:")
     server.thread.start()
     try:
         yield server
