@@ -213,14 +213,18 @@ def test_check_of_a_good_directory(artifacts: Path) -> None:
 
 
 def test_check_names_each_problem(damaged: Path) -> None:
-    code, lines = checked("--artifacts", str(damaged), SLIPWAY_GAIT_MODEL=XCEPTION)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        arguments = ("--artifacts", str(damaged), "--metrics-port", port)
+        code, lines = checked(*arguments, SLIPWAY_GAIT_MODEL=XCEPTION)
     failed = [line.split(maxsplit=2) for line in lines if line.startswith("FAILED")]
     assert code == 1
-    assert [name for _, name, _ in failed] == ["settings", "image_embedding_mobilenetv2"]
-    assert f"SLIPWAY_GAIT_MODEL is {XCEPTION!r}" in failed[0][2]
+    assert [name for _, name, _ in failed] == ["metrics", "settings", "image_embedding_mobilenetv2"]
+    assert f"port {port}: Address already in use" in failed[0][2]
+    assert f"SLIPWAY_GAIT_MODEL is {XCEPTION!r}" in failed[1][2]
     assert any(line.startswith(f"-       {XCEPTION}/2") for line in lines)
     assert any("lost+found is no model" in line for line in lines)
-    assert lines[-1].startswith("2 of ")
+    assert lines[-1].startswith("3 of ")
 
 
 def test_check_of_a_model_that_need_not_serve(damaged: Path) -> None:
