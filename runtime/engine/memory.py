@@ -87,6 +87,26 @@ def process_memory(pid: int | str = "self", proc: Path = PROC) -> ProcessMemory 
     return ProcessMemory(1024 * rss, 1024 * pss, 1024 * anonymous)
 
 
+def reset_peak(proc: Path = PROC) -> bool:
+    """Begin the peak of this process anew; return False where the system does not allow it."""
+    try:
+        (proc / "self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True
+
+
+def anonymous_peak_bytes(proc: Path = PROC) -> int:
+    """Return the most memory from no file that this process took since `reset_peak`; 0 if unknown.
+
+    The kernel keeps the peak of all resident memory. What then came from files is at most what does
+    so now, if none was unmapped: the result is no more than the real peak.
+    """
+    kilobytes = _table(proc / "self/status")
+    files = kilobytes.get("RssFile", 0) + kilobytes.get("RssShmem", 0)
+    return 1024 * max(0, kilobytes.get("VmHWM", 0) - files)
+
+
 def anonymous_bytes(pids: Iterable[int | str] = ("self",), proc: Path = PROC) -> int:
     """Return the memory of processes that comes from no file; one that has ended counts nothing."""
     total = 0

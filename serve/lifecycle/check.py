@@ -64,7 +64,7 @@ def _lines(settings: Settings) -> Iterator[Line]:
     except ArtifactError as error:
         yield from (Line("settings", text, "FAILED") for text in str(error).splitlines())
     yield from _models(repository, settings)
-    yield _memory(settings.workers)
+    yield _memory(repository, settings.workers)
 
 
 def _models(repository: ModelRepository, settings: Settings) -> Iterator[Line]:
@@ -96,11 +96,12 @@ def _models(repository: ModelRepository, settings: Settings) -> Iterator[Line]:
         yield Line("settings", str(error), "FAILED")
 
 
-def _memory(workers: int) -> Line:
+def _memory(repository: ModelRepository, workers: int) -> Line:
     """Return the line about the memory: the peak while every model was loaded and run once."""
     peak, limit = peak_memory_mib(), memory_limit_mib()
     if peak is None:
         return Line("memory", "this system does not tell", "-")
+    peak = max(peak, repository.memory.ledger.peak_mib)
     text = f"{peak:.0f} MiB at most, without requests"
     if workers > 1:
         text = f"{workers} workers of {text}"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from runtime import Model
+from runtime.engine.resources import peak_memory_mib
 from serve.repository.load_version import Load
 from serve.repository.memory.keeper import MemoryKeeper
 from serve.repository.memory.measure import measured
@@ -31,6 +32,7 @@ class MeasuredLoad:
         mapped_bytes = sum(file.size_bytes for file in data)
         need_bytes = memory.ledger.load_bytes(key, graph.size_bytes, mapped_bytes)
         with memory.room(need_bytes, f"loading {key}", wait_s=WAIT_S):
+            memory.ledger.note_peak(peak_memory_mib())  # the measurement begins it anew
             begun, others = memory.begun, memory.holders - 1
             model, cost = measured(lambda: self.load(version))
             alone = not others and memory.begun == begun

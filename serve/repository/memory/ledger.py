@@ -54,6 +54,11 @@ class Ledger:
     def __init__(self) -> None:
         """Begin without any."""
         self._costs: dict[str, Cost] = {}
+        self.peak_mib = 0.0  # resident memory at most, before the last load
+
+    def note_peak(self, peak_mib: float | None) -> None:
+        """Keep the peak of the process before a measurement begins it anew; None: unknown."""
+        self.peak_mib = max(self.peak_mib, peak_mib or 0.0)
 
     def record(self, model_id: str, cost: Cost) -> None:
         """Keep the cost of a load; one that was measured alone is not replaced by another."""

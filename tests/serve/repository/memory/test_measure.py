@@ -9,6 +9,7 @@ import pytest
 
 from runtime import Model
 from runtime.engine.memory import process_memory
+from serve.repository.memory import measure
 from serve.repository.memory.budget import MIB
 from serve.repository.memory.measure import measured
 
@@ -32,6 +33,14 @@ def test_what_a_model_keeps_and_what_it_takes_for_a_moment(size_mib: int) -> Non
     assert cost.load_peak_bytes >= cost.kept_bytes
     assert cost.load_peak_bytes / MIB >= 60  # sampled
     assert (cost.feed_bytes, cost.alone) == (7, True)
+    del model
+
+
+def test_a_peak_between_two_samples_is_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "SAMPLE_S", 60.0)  # nothing is sampled meanwhile
+    model, cost = measured(lambda: cast(Model, model_of(10, transient_mib=80)))
+    assert cost.load_peak_bytes / MIB == pytest.approx(80, abs=8)
+    assert cost.run_peak_bytes / MIB == pytest.approx(70, abs=8)
     del model
 
 
