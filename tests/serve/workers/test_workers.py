@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -266,9 +266,15 @@ def test_workers_end_when_their_supervisor_is_killed(artifacts: Path) -> None:
         pids = workers_of(server)
         server.process.kill()
         until_s = time.monotonic() + WAIT_S
-        while any(Path(f"/proc/{pid}/exe").exists() for pid in pids):
-            assert time.monotonic() < until_s
-            time.sleep(0.05)
+        try:
+            while any(Path(f"/proc/{pid}/exe").exists() for pid in pids):
+                assert time.monotonic() < until_s
+                time.sleep(0.05)
+        except AssertionError:
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            raise
 
 
 def test_a_server_that_can_answer_nothing_ends_with_1(tmp_path: Path) -> None:
