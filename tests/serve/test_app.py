@@ -108,13 +108,13 @@ def test_an_unknown_model(client: httpx.Client, method: str) -> None:
     )
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/health/", "/v1/voice", "/v2/models/x/y", "/v3"])
+@pytest.mark.parametrize("path", ["/v1", "/health/", "/v1/voice", "/v2/models/x/y", "/v3"])
 def test_an_unknown_route(client: httpx.Client, path: str) -> None:
     response = client.get(path)
     assert response.status_code == 404
     assert response.headers["content-type"] == "application/json"
     message = response.json()["error"]
-    assert message.startswith(f"no route {path}; known: /api/predict, /api/predict-async, ")
+    assert message.startswith(f"no route {path}; known: /, /api/predict, /api/predict-async, ")
 
 
 @pytest.mark.parametrize(
