@@ -47,7 +47,7 @@ def test_what_takes_memory(client: httpx.Client) -> None:
     content = client.get("/v1/memory").json()
     (limit,) = [entry for entry in content["limits"] if entry["source"] == "SLIPWAY_MEMORY_MIB"]
     assert limit["limit_bytes"] == 4096 * MIB
-    assert limit["allowed_bytes"] == 3840 * MIB
+    assert limit["allowed_bytes"] == 4096 * MIB - 4096 * MIB // 12
     assert 0 < content["free_bytes"] <= limit["allowed_bytes"] - limit["used_bytes"] + 32 * MIB
     assert content["short"] is False
     assert set(content["models"]) == {XCEPTION, MOBILENET}
