@@ -30,16 +30,17 @@ class Eviction:
 def measure_evictions(artifacts: Path, models: Sequence[str]) -> tuple[list[State], list[Eviction]]:
     """Load and evict each model alone, then load and evict all.
 
-    The first model is loaded and evicted once before: what it then leaves behind, code and caches
-    of onnxruntime, later models share.
+    Each model is loaded and evicted once before: what it then leaves behind are code and caches of
+    libraries, which it finds when it is loaded again.
 
     Returns:
         The states of the server without models, then with all and again with none; the evictions.
     """
     with serving(artifacts, SETTINGS) as server, watching(server.pid) as watch:
         states = [watch.state("no model")]
-        _load(server, models[0])
-        _clear(server)
+        for model in models:
+            _load(server, model)
+            _clear(server)
         evictions = [_evict(server, watch, model) for model in models]
         for model in models:
             _load(server, model)

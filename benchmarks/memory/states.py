@@ -2,15 +2,16 @@
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.memory.watch import State, Watch, watching
-from benchmarks.server import Media, ask, ask_again, serving
+from benchmarks.server import Media, ask, ask_again, request_json, serving
 
 CLIENTS = 8
+LAZY = {"SLIPWAY_LAZY": "all"}
 DEMO = ("face_emotion_xception", "image_embedding_mobilenetv2", "background_u2netp")
 HOT = (
     *DEMO, "face_emotion_yolov8n", "face_emotion_efficientnet_b3", "face_emotion_arcface",
@@ -19,9 +20,13 @@ HOT = (
 
 
 def measure_alone(artifacts: Path, media: Media) -> Iterator[State]:
-    """Yield the states of a server with each model alone: ready, and asked with its samples."""
+    """Yield the states of a server with each model alone: ready, and asked with its samples.
+
+    The model is loaded while the memory is watched, so that the peak of the load is seen.
+    """
     for model in media:
-        with _watched(artifacts, [model]) as (port, watch):
+        with _watched(artifacts, [model], LAZY) as (port, watch):
+            request_json(port, "GET", f"/v1/models/{model}")
             yield watch.state(f"{model}, ready")
             for data in media[model]:
                 ask(port, model, data)
@@ -67,10 +72,12 @@ def sets(models: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 @contextmanager
-def _watched(artifacts: Path, models: Sequence[str]) -> Iterator[tuple[int, Watch]]:
+def _watched(
+    artifacts: Path, models: Sequence[str], settings: Mapping[str, str] | None = None
+) -> Iterator[tuple[int, Watch]]:
     """Serve some models of a directory; yield the port, and the watch of the memory."""
     with tempfile.TemporaryDirectory(prefix="slipway-memory-") as directory:
         for model in models:
             Path(directory, model).symlink_to((artifacts / model).resolve())
-        with serving(Path(directory)) as server, watching(server.pid) as watch:
+        with serving(Path(directory), settings) as server, watching(server.pid) as watch:
             yield server.port, watch
