@@ -31,7 +31,8 @@ ONE_THREAD = SessionOptions(threads=1)
 def write_products(path: Path, *, width: int = WIDTH) -> Path:
     """Write matrix products, whose weights onnxruntime packs in memory."""
     rng = np.random.default_rng(3)
-    nodes, weights = [], []
+    # 100 bytes more than a page: what follows begins with the next one
+    nodes, weights = [], [numpy_helper.from_array(np.zeros(1049, np.float32), "odd")]
     for index in range(LAYERS):
         source, target = f"v{index}" if index else "x", f"v{index + 1}"
         matrix = rng.standard_normal((width, width), dtype=np.float32) / 32
@@ -97,10 +98,12 @@ def test_the_answers_are_those_of_one_file_and_the_memory_is_not(
 
 def test_each_weight_lies_plain_and_packed_at_the_begin_of_a_page(mapped: Path) -> None:
     size = data_path(mapped).stat().st_size
-    for weight in entries(mapped).values():
+    for name, weight in entries(mapped).items():
+        if name == "odd":  # no operator packs it
+            continue
         assert set(weight) == {"location", "offset", "length", "prepacked_0"}
-        name, packed = weight["prepacked_0"].split("|")
-        assert name.startswith("MatMul+")
+        kernel, packed = weight["prepacked_0"].split("|")
+        assert kernel.startswith("MatMul+")
         for begin, length in ((weight["offset"], weight["length"]), packed.split(";")[:2]):
             assert int(begin) % 4096 == 0
             assert int(begin) + int(length) <= size
