@@ -78,7 +78,9 @@ class FromSiblings:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; of those on the Unix socket, take the client from its fields."""
-        if scope["type"] == "http" and scope.get("client") is None:
+        # `client` is None too where a client of the port reset its connection before it was
+        # accepted; the address of the Unix socket is bytes, which ASGI has no form for
+        if scope["type"] == "http" and scope.get("client") is None and not scope.get("server"):
             fields = dict(scope["headers"])
             scope["client"] = (fields.get(_CLIENT.lower().encode(), b"").decode("latin-1"), 0)
             scope["root_path"] = fields.get(_ROOT.lower().encode(), b"").decode("latin-1")
