@@ -1,4 +1,4 @@
-"""Command line of the converter: list, doctor, run, samples, evaluate and verify."""
+"""Command line of the converter: convert, check and move artifacts."""
 
 import argparse
 import sys
@@ -56,6 +56,12 @@ def _samples(options: argparse.Namespace) -> int:
     return write_samples(options)
 
 
+def _transport(options: argparse.Namespace) -> int:
+    from convert.commands.transport import run
+
+    return run(options)
+
+
 def _run(options: argparse.Namespace) -> int:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
@@ -83,6 +89,9 @@ COMMANDS = {
     "doctor": _doctor,
     "evaluate": _evaluate,
     "verify": _verify,
+    "pack": _transport,
+    "push": _transport,
+    "pull": _transport,
 }
 
 

@@ -6,6 +6,9 @@ from typing import Any
 
 ARTIFACT = "a version or a model of an artifacts directory: artifacts/<model>[/<version>]"
 
+REFERENCE = "oci://REGISTRY/REPOSITORY[:TAG]"
+REFERENCE_OR_DIGEST = "oci://REGISTRY/REPOSITORY[:TAG][@sha256:DIGEST]"
+
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """Return the parser of the command line; the chosen command is `options.command`."""
@@ -34,6 +37,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         metavar="DIR",
         help="where to write them (default: samples)",
     )
+    _add_transport(commands)
     # doctor checks a run in advance, so it takes the same options
     _add_run(commands.add_parser("run", help="convert models to verified ONNX artifacts"))
     _add_run(
@@ -66,6 +70,44 @@ def _add_verify(verify: argparse.ArgumentParser) -> None:
         help="media like those you will serve: INT8 is compared with float on them (default: "
         "generated ones)",
     )
+
+
+def _add_transport(commands: Any) -> None:
+    pack = commands.add_parser("pack", help="write versions as one deterministic tar")
+    push = commands.add_parser("push", help="upload versions to an OCI registry")
+    pull = commands.add_parser("pull", help="download versions from an OCI registry, or read a tar")
+    for command in (pack, push):
+        command.add_argument(
+            "source",
+            type=Path,
+            metavar="ARTIFACTS",
+            help="artifacts, artifacts/<model> or artifacts/<model>/<version>",
+        )
+    pack.add_argument("to", type=Path, metavar="TAR", help="file to write")
+    push.add_argument("reference", metavar="REFERENCE", help=f"{REFERENCE}; without a tag: latest")
+    pull.add_argument("source", metavar="SOURCE", help=f"{REFERENCE_OR_DIGEST}; or a tar of pack")
+    _add_out(pull, "directory for the versions")
+    for command in (push, pull):
+        command.add_argument(
+            "--plain-http",
+            action="store_true",
+            help="speak http to a registry of another machine (on this one http is spoken anyway)",
+        )
+    for command in (pack, push, pull):
+        command.add_argument(
+            "--timeout",
+            type=float,
+            default=3600.0,
+            metavar="SECONDS",
+            help="end after this time; what has arrived is kept for the next try (default: 3600)",
+        )
+        command.add_argument(
+            "--max-mib",
+            type=int,
+            default=65536,
+            metavar="MIB",
+            help="refuse more than this in all (default: 65536)",
+        )
 
 
 def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:

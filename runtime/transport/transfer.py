@@ -1,0 +1,95 @@
+"""Push versions to a registry, and pull them from one."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+from runtime.transport.contents import Item, check_items, list_contents
+from runtime.transport.oci_manifest import config_of, manifest_of, parse_manifest
+from runtime.transport.reference import DEFAULT_TAG, Reference
+from runtime.transport.registry import Registry, bytes_of
+from runtime.transport.stage import Report, install, staging
+
+
+def push(source: Path, registry: Registry, report: Report) -> Reference:
+    """Upload the versions below a path; blobs that the repository holds are not sent again.
+
+    The manifest is the last: until then nobody sees any of it.
+
+    Returns:
+        The reference by digest.
+
+    Raises:
+        ArtifactError: a file is not as its manifest says, or the registry refuses.
+        UnavailableError: the registry is not reached, or it takes too long.
+    """
+    contents = list_contents(source)
+    items = list(contents)
+    check_items(items, str(source), registry.limits.size_bytes)
+    sent = present = 0
+    for item, path in {item.sha256: (item, path) for item, path in contents.items()}.values():
+        if registry.has_blob(item.sha256):
+            present += item.size_bytes
+            continue
+        registry.push_blob(item.sha256, item.size_bytes, partial(bytes_of, path))
+        sent += item.size_bytes
+        report(f"sent {item.name}: {item.size_bytes} bytes")
+    config = config_of(items)
+    config_sha256 = hashlib.sha256(config).hexdigest()
+    if not registry.has_blob(config_sha256):
+        registry.push_blob(config_sha256, len(config), lambda begin: iter((config[begin:],)))
+    manifest = manifest_of(items)
+    digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+    reference = registry.reference
+    registry.put_manifest(reference.tag or DEFAULT_TAG, manifest)
+    report(f"{sent} bytes sent, {present} bytes were there")
+    return reference.at(digest)
+
+
+def resolve(registry: Registry) -> tuple[str, list[Item]]:
+    """Return digest and files of what a reference names.
+
+    Raises:
+        ArtifactError: there is none, or it is refused.
+        UnavailableError: the registry is not reached.
+    """
+    digest, data = registry.manifest(registry.reference.version)
+    where = str(registry.reference)
+    return digest, parse_manifest(data, where, registry.limits.size_bytes)
+
+
+def pull(
+    registry: Registry,
+    digest: str,
+    items: Sequence[Item],
+    out: Path,
+    report: Report,
+    donors: Iterable[Path] = (),
+) -> None:
+    """Download versions into a directory of artifacts; each appears when it is complete.
+
+    What is there is not downloaded again, and an interrupted download goes on.
+
+    Args:
+        registry: of the reference.
+        digest: of the manifest, as `resolve` returns it.
+        items: of the manifest.
+        out: directory of artifacts, made if absent.
+        report: takes a line for each version.
+        donors: other directories of artifacts that may hold some of the files.
+
+    Raises:
+        ArtifactError: a file is not what it should be, or a version differs from the one in place.
+        UnavailableError: the registry is not reached, or it takes too long.
+    """
+    with staging(out, digest.removeprefix("sha256:")[:32], registry.limits) as stage:
+        install(
+            items,
+            out,
+            stage,
+            lambda item, path: registry.fetch_blob(item.sha256, item.size_bytes, path),
+            where=str(registry.reference),
+            report=report,
+            donors=donors,
+        )
