@@ -1,0 +1,1 @@
+"""The arithmetic of `python -m serve plan`."""
