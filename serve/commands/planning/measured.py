@@ -1,4 +1,4 @@
-"""What a model costs, from the measurements in its manifest or of a running server."""
+"""The cost of a model, from the measurements in its manifest or of a running server."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

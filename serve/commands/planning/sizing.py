@@ -1,4 +1,4 @@
-"""How many replicas serve a load, and whether a replica has room for its models."""
+"""The number of replicas for a load, and the room that a replica has for its models."""
 
 import math
 from collections.abc import Sequence
