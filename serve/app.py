@@ -26,6 +26,8 @@ from serve.jobs.jobs import Jobs
 from serve.jobs.redis_store import RedisStore
 from serve.jobs.room import StoreLimits
 from serve.jobs.store import JobStore, MemoryStore
+from serve.keys.guard import API_KEY, Guard
+from serve.keys.ring import KeyRing
 from serve.metrics.live import Live
 from serve.metrics.metrics import Metrics
 from serve.metrics.port import PATH as METRICS_PATH
@@ -90,6 +92,7 @@ ALLOWED_HEADERS = (
     PREFER,
     IDEMPOTENCY_KEY,
     CHOICE_HEADER,
+    API_KEY,
     TRACEPARENT,
 )
 
@@ -101,6 +104,7 @@ def create_app(
     siblings: Siblings | None = None,
     connections: Connections | None = None,
     reloader: Reloader | None = None,
+    keys: KeyRing | None = None,
 ) -> Starlette:
     """Return the server's ASGI application.
 
@@ -111,6 +115,7 @@ def create_app(
         siblings: the other workers; None: there is none.
         connections: of the server, for its metrics; None: another ASGI server has them.
         reloader: follows changes of the routing; None: one of its own.
+        keys: of clients; None: those of the settings.
     """
     stop, siblings = stop or Stop(), siblings or Siblings()
     cpus = settings.runs or cpu_count()
@@ -204,7 +209,7 @@ def create_app(
             *openapi.routes(settings),
             *page_routes(settings),
         ],
-        middleware=_middleware(settings, metrics),
+        middleware=_middleware(settings, metrics, keys or KeyRing(settings)),
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,
     )
@@ -302,7 +307,7 @@ def _allowed_headers(names: tuple[str, ...]) -> tuple[str, ...]:
     return ("*",) if "*" in names else (*ALLOWED_HEADERS, *names)
 
 
-def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
+def _middleware(settings: Settings, metrics: Metrics, keys: KeyRing) -> list[Middleware]:
     """Return the layers around the routes, from the outermost."""
 
     def end(record: RequestRecord) -> None:
@@ -322,9 +327,11 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
         outer.append(Middleware(BasePath, settings.base_path))
     if settings.metrics_port:
         outer.append(Middleware(MetricsPort, settings.metrics_port))
-    pieces = Middleware(Pieces)
+    inner = [Middleware(Pieces)]
+    if keys.is_required or settings.rate_limit:
+        inner.insert(0, Middleware(Guard, settings, keys))
     if not settings.cors_origins:
-        return [*outer, pieces]
+        return [*outer, *inner]
     return [
         *outer,
         Middleware(
@@ -334,5 +341,5 @@ def _middleware(settings: Settings, metrics: Metrics) -> list[Middleware]:
             allow_headers=_allowed_headers(settings.cors_headers),
             expose_headers=EXPOSED_HEADERS,
         ),
-        pieces,
+        *inner,
     ]

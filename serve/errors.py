@@ -78,6 +78,7 @@ INTERNAL = "internal error"
 REASON = "slipway.reason"  # in the scope of a request: why it was refused, in one word
 REASONS: Mapping[int, str] = {  # of errors that say no other
     400: "invalid",
+    401: "key",
     403: "forbidden",
     404: "not_found",
     405: "method",

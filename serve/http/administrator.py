@@ -1,10 +1,12 @@
 """Tell the administrator, who has the server's key, from other clients."""
 
+import hashlib
 import hmac
 
 from serve.errors import ForbiddenError
 
 SCHEME = "bearer "
+HASHED = "sha256:"  # begins a key of which the setting has the hash alone
 
 
 def check_key(authorization: str, key: str, *, what: str) -> None:
@@ -24,8 +26,21 @@ def check_key(authorization: str, key: str, *, what: str) -> None:
         )
     is_bearer = authorization.lower().startswith(SCHEME)
     sent_key = authorization[len(SCHEME) :] if is_bearer else ""
-    if not hmac.compare_digest(sent_key.encode("latin-1", "replace"), key.encode()):
+    if not is_admin_key(sent_key.strip().encode("latin-1", "replace"), key):
         raise ForbiddenError(
             "the key is missing or wrong; allowed: the header Authorization: Bearer KEY, with the "
             "key of SLIPWAY_ADMIN_KEY"
         )
+
+
+def is_admin_key(sent: bytes, key: str) -> bool:
+    """Compare a key with that of the setting, in constant time.
+
+    Args:
+        sent: by a client.
+        key: of the server, or sha256: and the hexadecimal digits of its hash.
+    """
+    if key.startswith(HASHED):
+        digest = hashlib.sha256(sent).hexdigest()
+        return hmac.compare_digest(digest, key[len(HASHED) :].lower())
+    return hmac.compare_digest(sent, key.encode())

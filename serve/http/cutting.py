@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve.http.security import NO_PAGE, SECURITY_FIELDS
 from serve.http.stop import Stop
 
 
@@ -43,6 +44,8 @@ async def _send_cut(send: Send) -> None:
         (b"content-length", str(len(body)).encode()),
         (b"retry-after", b"1"),
         (b"connection", b"close"),
+        *SECURITY_FIELDS,
+        NO_PAGE,
     ]
     await send({"type": "http.response.start", "status": 503, "headers": headers})
     await send({"type": "http.response.body", "body": body})

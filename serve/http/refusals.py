@@ -7,6 +7,7 @@ import orjson
 
 from serve.http.framing import Header
 from serve.http.limits import Refusal
+from serve.http.security import NO_PAGE, SECURITY_FIELDS
 
 
 def encode_refusal(refusal: Refusal, default_headers: Iterable[Header] = ()) -> bytes:
@@ -15,6 +16,8 @@ def encode_refusal(refusal: Refusal, default_headers: Iterable[Header] = ()) -> 
     status = HTTPStatus(refusal.status)
     headers: list[Header] = [
         *default_headers,
+        *SECURITY_FIELDS,
+        NO_PAGE,
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
         (b"connection", b"close"),

@@ -104,7 +104,7 @@ class Jobs:
         Args:
             place: of the scheduler.
             work: makes the generator that worker threads run.
-            client: the address.
+            client: the owner of its API key, or its address where there are none.
             body_bytes: that the job holds until it has ended.
             key: of the client; None without one.
             fingerprint: of the request, where it has a key.

@@ -39,7 +39,7 @@ class Record:
     """One job."""
 
     id: str
-    client: str  # the address
+    client: str  # the owner of its API key, or its address where there are none
     submitted_s: float  # since 1970
     body_bytes: int  # of its request
     key: str | None = None  # Idempotency-Key

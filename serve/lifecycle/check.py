@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from runtime.engine.resources import memory_limit_mib, peak_memory_mib
 from runtime.errors import ArtifactError, SlipwayError
 from serve.http.listener import listen, url_of
+from serve.keys.ring import KeyRing
+from serve.keys.warning import open_to_all
 from serve.repository.models import ModelRepository
 from serve.repository.opening import open_repository
 from serve.repository.readiness import missing_models
@@ -52,6 +54,7 @@ def _lines(settings: Settings) -> Iterator[Line]:
                 yield Line(name, url_of(listener))
         except SlipwayError as error:
             yield Line(name, str(error), "FAILED")
+    yield _keys(settings)
     notes: list[str] = []
     try:
         repository = open_repository(settings, notes.append)
@@ -65,6 +68,16 @@ def _lines(settings: Settings) -> Iterator[Line]:
         yield from (Line("settings", text, "FAILED") for text in str(error).splitlines())
     yield from _models(repository, settings)
     yield _memory(repository, settings.workers)
+
+
+def _keys(settings: Settings) -> Line:
+    try:
+        keys = KeyRing(settings)
+    except SlipwayError as error:
+        return Line("keys", str(error), "FAILED")
+    if not keys.is_required:
+        return Line("keys", open_to_all(settings) or "none is asked for", "-")
+    return Line("keys", f"{keys.reload()} in {settings.api_keys_file}")
 
 
 def _models(repository: ModelRepository, settings: Settings) -> Iterator[Line]:

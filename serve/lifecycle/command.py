@@ -3,7 +3,7 @@
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import cv2
 
@@ -11,6 +11,8 @@ from runtime.engine.allocator import tune_allocator
 from runtime.errors import ArtifactError, SlipwayError
 from serve.http.listener import listen, url_of
 from serve.http.log.start import open_log
+from serve.keys.ring import KeyRing
+from serve.keys.warning import open_to_all
 from serve.lifecycle.check import check
 from serve.lifecycle.process import serve
 from serve.lifecycle.signals import Signals
@@ -49,6 +51,7 @@ def main(arguments: Sequence[str] | None, signals: Signals, command_help: str = 
         if settings.workers == 1:
             open_log(settings.log)
         say = report if settings.workers == 1 else patient_report(settings.log)
+        KeyRing(settings)  # it is read before the port is open, and again in each worker
         repository = open_repository(settings, say)
         if not len(repository):
             raise ArtifactError(NOTHING_TO_SERVE)
@@ -62,12 +65,21 @@ def main(arguments: Sequence[str] | None, signals: Signals, command_help: str = 
         return 1
     if signals.stop.requested:
         return 0
-    say(f"listening on {url_of(listeners[0])}")
-    for listener in listeners[1:]:
-        say(f"metrics on {url_of(listener)}{METRICS_PATH}")
+    _announce(settings, listeners, say)
     if settings.workers > 1:
         return serve_with_workers(settings, listeners, signals, say)
     return serve(settings, repository, listeners, signals, say)
+
+
+def _announce(
+    settings: Settings, listeners: Sequence[socket.socket], say: Callable[[str], None]
+) -> None:
+    port, *others = listeners
+    say(f"listening on {url_of(port)}")
+    if warning := open_to_all(settings):
+        say(warning)
+    for listener in others:
+        say(f"metrics on {url_of(listener)}{METRICS_PATH}")
 
 
 def report(line: str) -> None:

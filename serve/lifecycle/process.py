@@ -10,11 +10,12 @@ from serve.http.cutting import AnsweringCuts
 from serve.http.listener import allowed_connections
 from serve.http.registry import Connections
 from serve.http.server import BACKLOG, limits_of, protocol_of
+from serve.keys.ring import KeyRing
 from serve.lifecycle.server import Server
 from serve.lifecycle.signals import Signals
 from serve.repository.models import ModelRepository
 from serve.repository.reload import Reloader
-from serve.settings import Settings
+from serve.settings import Settings, SettingsError
 from serve.workers.board import Row
 from serve.workers.siblings import Siblings
 
@@ -47,10 +48,11 @@ def serve(
         report(f"memory: {limit}")
     stop = signals.stop
     reloader = Reloader(repository, settings.artifacts, allow_seeded=settings.allow_seeded)
+    keys = KeyRing(settings)
     connections = Connections(limits_of(settings, connections=allowed_connections()))
     config = uvicorn.Config(
         AnsweringCuts(
-            create_app(settings, repository, stop, siblings, connections, reloader), stop
+            create_app(settings, repository, stop, siblings, connections, reloader, keys), stop
         ),
         http=protocol_of(connections),
         backlog=BACKLOG,
@@ -62,6 +64,16 @@ def serve(
         access_log=False,
         proxy_headers=False,  # uvicorn believes any client of this machine
     )
+
+    def reload() -> None:
+        reloader.reload()
+        if not keys.is_required:
+            return
+        try:
+            report(f"{keys.reload()} API keys are valid")
+        except SettingsError as error:
+            report(f"the API keys are as they were: {error}")
+
     server = Server(
         config,
         signals,
@@ -69,7 +81,7 @@ def serve(
         grace_s=settings.grace_s,
         timeout_s=settings.stop_timeout_s,
         report=report,
-        reload=reloader.reload,
+        reload=reload,
         row=row,
     )
     server.run(sockets=listeners)

@@ -7,6 +7,7 @@ from typing import Any
 from starlette.routing import BaseRoute, Route
 
 import serve
+from serve.keys.guard import API_KEY, is_open
 from serve.openapi import errors, forms, headers
 from serve.openapi.errors import ErrorJson
 from serve.openapi.examples import read_examples
@@ -25,7 +26,7 @@ the options are fields of the form or of the JSON, or parameters of the query. A
 Deprecated names still work; the release after the next one drops them.\
 """
 BINARY: Json = {"type": "string", "format": "binary"}
-KEY = "administrator"  # the security scheme
+KEY, BEARER, HEADER = "administrator", "apiKey", "apiKeyHeader"  # the security schemes
 
 
 def keys_of(routes: Iterable[BaseRoute]) -> list[Key]:
@@ -72,7 +73,13 @@ def build_document(routes: Iterable[BaseRoute], settings: Settings) -> Json:
                     "type": "http",
                     "scheme": "bearer",
                     "description": "the key of `SLIPWAY_ADMIN_KEY`",
-                }
+                },
+                BEARER: {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "an API key, where the server asks for one",
+                },
+                HEADER: {"type": "apiKey", "in": "header", "name": API_KEY},
             },
         },
     }
@@ -97,14 +104,24 @@ def _operation(
         "description": f"{text}{operation.text}".strip() or operation.summary,
         **path_is_old,
         "parameters": [_parameter(parameter) for parameter in parameters],
-        "responses": _responses(operation, schemas, examples),
+        "responses": _responses(operation, schemas, examples, refusals=_refusals(key[1], settings)),
     }
     body = _body(operation, settings, schemas)
     if body:
         content["requestBody"] = body
     if operation.needs_key:
         content["security"] = [{KEY: []}]
+    elif settings.api_keys_file and not is_open(key[1]):
+        content["security"] = [{BEARER: []}, {HEADER: []}]
     return content
+
+
+def _refusals(path: str, settings: Settings) -> set[int]:
+    """Return the statuses of the requests that the routes do not get to see."""
+    if is_open(path):
+        return set()
+    reasons = {401: settings.api_keys_file, 429: settings.rate_limit}
+    return {status for status, reason in reasons.items() if reason}
 
 
 def _identifier(key: Key) -> str:
@@ -145,18 +162,20 @@ def _body(operation: Operation, settings: Settings, schemas: Schemas) -> Json:
     return {"required": True, "content": content}
 
 
-def _responses(operation: Operation, schemas: Schemas, examples: Sequence[Json]) -> Json:
+def _responses(
+    operation: Operation, schemas: Schemas, examples: Sequence[Json], *, refusals: Iterable[int]
+) -> Json:
     answers = {
         str(status): _answer(answer, schemas, examples if status == 200 else ())
         for status, answer in operation.answers.items()
     }
-    statuses = sorted({*errors.GENERAL, *operation.errors})
-    refusals = {
+    statuses = sorted({*errors.GENERAL, *operation.errors, *refusals})
+    refused = {
         str(status): {"$ref": f"#/components/responses/{status}"}
         for status in statuses
         if str(status) not in answers
     }
-    return dict(sorted({**answers, **refusals}.items()))
+    return dict(sorted({**answers, **refused}.items()))
 
 
 def _answer(answer: Answer, schemas: Schemas, examples: Sequence[Json]) -> Json:

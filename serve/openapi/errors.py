@@ -17,6 +17,7 @@ _NOT_IMPLEMENTED = (
 )
 ERRORS: Mapping[int, str] = {
     400: "The request or its media are invalid.",
+    401: "The request has no valid [API key](#keys); nothing of its body was read.",
     403: "The key of the administrator is missing or wrong.",
     404: "No such route, or its model is not served.",
     405: "The route has other methods, listed in the header `Allow`.",
@@ -32,8 +33,8 @@ ERRORS: Mapping[int, str] = {
     "than `form-data`.",
     417: "`Expect` is not `100-continue`.",
     422: "The `Idempotency-Key` belongs to a job with another request.",
-    429: "The request would start too late, or has no room; it was not accepted. Retry after "
-    "`Retry-After` seconds.",
+    429: "The request would start too late, or has no room, or its client asks more often "
+    "than `SLIPWAY_RATE_LIMIT` allows; it was not accepted. Retry after `Retry-After` seconds.",
     431: "The head, or trailers and chunk extensions, have more than 64 kB or 100 fields, or the "
     "lines around chunks 512 kB more than the body; the server closes the connection.",
     500: "A fault of the server; its log has the traceback.",
@@ -46,6 +47,7 @@ ERRORS: Mapping[int, str] = {
     505: _NOT_IMPLEMENTED,
 }
 HEADERS: Mapping[int, Sequence[str]] = {
+    401: ("WWW-Authenticate",),
     405: ("Allow",),
     409: ("Retry-After",),
     429: ("Retry-After",),

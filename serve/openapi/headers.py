@@ -24,6 +24,7 @@ HEADERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {  # what each says, and 
     ),
     "Age": ("seconds since a stored answer was computed", _NUMBER),
     "Retry-After": ("seconds after which to ask again", _NUMBER),
+    "WWW-Authenticate": ("`Bearer`: how to send a key", _TEXT),
     "Allow": ("the methods of the route", _TEXT),
     "Location": ("the address of the job", _TEXT),
     "Preference-Applied": ("`respond-async`", _TEXT),

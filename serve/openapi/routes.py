@@ -47,8 +47,6 @@ PAGE_HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; worker-src blob:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
 }
 CHECK_FIRST = "no-cache"  # a copy may be kept, and its ETag is asked for
 FOR_A_DAY = "public, max-age=86400"
@@ -113,7 +111,7 @@ async def show_asset(request: Request[State]) -> Response:
         raise NotFoundError(f"no file {repr_truncated(name)}; known: {', '.join(ASSETS)}")
     file, media_type = ASSETS[name]
     data = await run_in_threadpool((VIEWER / file).read_bytes)
-    headers = {"Cache-Control": FOR_A_DAY, "X-Content-Type-Options": "nosniff"}
+    headers = {"Cache-Control": FOR_A_DAY}
     if file.endswith(".gz"):
         headers["Vary"] = "Accept-Encoding"
         if accepted(request.headers.get("accept-encoding")) == "gzip":

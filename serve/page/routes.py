@@ -31,9 +31,6 @@ POLICY = "; ".join(
 SECURITY_HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": POLICY,
     "Permissions-Policy": "camera=(self), microphone=(self), geolocation=()",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "same-origin",
 }
 # names do not change with the content: a browser asks each time, and gets 304 without a body
 CACHE = "no-cache"

@@ -8,11 +8,11 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serve.http.budget import client_of
 from serve.jobs.fingerprint import fingerprint_of
 from serve.jobs.headers import APPLIED, idempotency_key
 from serve.jobs.record import Record
-from serve.routes.jobs import job_response, path_of
+from serve.keys.guard import owner_of
+from serve.routes.jobs import holder_of, job_response, path_of
 from serve.routes.work import TaskRequest
 from serve.scheduling.deadlines import HEADER, request_timeout
 from serve.state import State
@@ -35,8 +35,10 @@ async def accept_job(request: Request[State], task: TaskRequest, receive: Body) 
         OverloadedError: there is no room for the job; before its body is read, where that is known.
         UnprocessableError: its Idempotency-Key belongs to another request.
     """
-    jobs, client = request.state["jobs"], client_of(request.scope)
+    jobs, client = request.state["jobs"], holder_of(request)
     key = idempotency_key(request.headers)
+    if key is not None and (owner := owner_of(request.scope)):
+        key = f"{key} of {owner}"  # each has keys of its own
     siblings = request.state["siblings"]
     # whichever worker is asked: the one that keeps the key alone knows whether it is used
     if key is not None and not is_passed_on(request) and siblings.keeper_of(key) != siblings.own:
@@ -74,7 +76,7 @@ async def _submit(
     return await jobs.submit(
         place,
         task.work(partial(task.parse, body, settings), settings, state["job_decoders"]),
-        client=client_of(request.scope),
+        client=holder_of(request),
         body_bytes=len(body) + len(task.query) + len(task.content_type),
         key=key,
         fingerprint=fingerprint,

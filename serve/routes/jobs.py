@@ -8,11 +8,15 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serve.errors import error_response, json_response
+from serve.errors import NotFoundError, error_response, json_response
+from serve.http.budget import client_of
 from serve.jobs.ids import worker_of
 from serve.jobs.jobs import JobState
 from serve.jobs.record import Answer, Record
+from serve.keys.guard import owner_of
+from serve.keys.ring import ADMINISTRATOR
 from serve.state import State
+from serve.text.messages import repr_truncated
 
 JOB_PATH = "/v1/jobs/{job}"
 RESULT_PATH = "/v1/jobs/{job}/result"
@@ -33,14 +37,14 @@ class JobJson(TypedDict):
 
 async def show_job(request: Request[State]) -> Response:
     """Answer GET: how far the job is."""
-    record = await request.state["jobs"].get(request.path_params["job"], with_body=False)
+    record = await _find(request, with_body=False)
     return job_response(request, record)
 
 
 async def job_result(request: Request[State]) -> Response:
     """Answer GET: what the request would have got, had its client waited; 409 before its end."""
     jobs = request.state["jobs"]
-    record = await jobs.get(request.path_params["job"])
+    record = await _find(request)
     if record.answer is None:
         message = f"the job is {jobs.state(record)}; allowed: to fetch its result when it is done"
         return error_response(message, status=409, headers=_waiting(request, record))
@@ -51,8 +55,30 @@ async def job_result(request: Request[State]) -> Response:
 
 async def cancel_job(request: Request[State]) -> Response:
     """Answer DELETE: stop the job if it waits or runs, and forget it."""
-    await request.state["jobs"].cancel(request.path_params["job"])
+    record = await _find(request, with_body=False)
+    await request.state["jobs"].cancel(record.id)
     return Response(status_code=204)
+
+
+async def _find(request: Request[State], *, with_body: bool = True) -> Record:
+    """Return the job of the path.
+
+    Raises:
+        NotFoundError: nobody gave out its id; or it was sent with another API key.
+        GoneError: the job expired or was deleted, or is lost.
+    """
+    job_id = request.path_params["job"]
+    record = await request.state["jobs"].get(job_id, with_body=with_body)
+    owner = owner_of(request.scope)
+    if owner not in (None, ADMINISTRATOR) and record.client != holder_of(request):
+        raise NotFoundError(f"no job {repr_truncated(job_id)}")
+    return record
+
+
+def holder_of(request: Request[State]) -> str:
+    """Return whose a job is: the owner of the API key, or the address where there are none."""
+    owner = owner_of(request.scope)
+    return f"key {owner}" if owner else client_of(request.scope)
 
 
 def worker(request: Request[State]) -> int | None:

@@ -18,6 +18,8 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a token of RFC 9110
 
 
 TASKS: tuple[Task, ...] = get_args(Task)
+UNITS_S = {"s": 1, "m": 60, "h": 3600}
+_RATE = re.compile(r"([0-9]{1,6})/([smh])(?:,([0-9]{1,6}))?")
 _BASE_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]{1,64}){1,8}")
 
 
@@ -50,6 +52,24 @@ class Kind:
         if value is None:
             raise SettingsError(f"{variable} is {text!r}; allowed: {self.allowed}")
         return value
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Requests of a client: how many in a unit of time, and how many at once."""
+
+    count: int
+    unit: str  # s, m or h
+    burst: int  # at once, after a pause
+
+    @property
+    def per_s(self) -> int:
+        """Return the seconds of the unit."""
+        return UNITS_S[self.unit]
+
+    def __str__(self) -> str:
+        """Return the text in the environment."""
+        return f"{self.count}/{self.unit},{self.burst}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +139,14 @@ def _redis_url(text: str) -> str | None:
     return text if is_address or (parts.scheme == "unix" and parts.path) else None
 
 
+def _rate(text: str) -> Rate | None:
+    match = _RATE.fullmatch(text)
+    if match is None:
+        return None
+    count, burst = int(match[1]), int(match[3] or match[1])
+    return Rate(count, match[2], burst) if count and burst else None
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -136,6 +164,13 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...] | None:
 
 
 PATH = Kind("a path", "DIR", Path)
+FILE = Kind("a path", "FILE", Path, lambda path: str(path or ""))
+RATE = Kind(
+    "a number a second, minute or hour as 10/s, 600/m, 1000/h; after a comma how many at once",
+    "RATE",
+    _rate,
+    lambda rate: str(rate or ""),
+)
 ADDRESS = Kind("an address", "HOST", str)
 BASE_PATH = Kind("a path as /emotion, of letters, digits and . _ ~ -", "PATH", _base_path)
 NETWORKS = Kind(

@@ -11,7 +11,7 @@ from runtime.tasks import defaults
 from runtime.tasks.background import SIDES_PX
 from runtime.tasks.soft_voting import Weights
 from serve.settings import kinds
-from serve.settings.kinds import Selection
+from serve.settings.kinds import Rate, Selection
 from serve.settings.setting import KEY, Group, Setting, row
 
 _PLACE: Group = "Where and what"
@@ -120,6 +120,16 @@ class Settings:
             "proxies whose `X-Forwarded-For`, `-Proto` and `-Prefix` are believed",
         ),
     )
+    api_keys_file: Path | None = field(
+        default=None,
+        metadata=row(
+            _PLACE,
+            "SLIPWAY_API_KEYS_FILE",
+            kinds.FILE,
+            "hashes of the API keys, which `python -m serve key` writes: requests then need one; "
+            "without it nobody needs one",
+        ),
+    )
     admin_key: str = field(
         default="",
         repr=False,
@@ -128,7 +138,8 @@ class Settings:
             "SLIPWAY_ADMIN_KEY",
             kinds.SECRET,
             "whoever sends it as `Authorization: Bearer KEY` may load and unload models and "
-            "change their routes; without it nobody may",
+            "change their routes; without it nobody may. The setting may have `sha256:` and its "
+            "hash in place of the key",
         ),
     )
     redis_url: str = field(
@@ -155,8 +166,19 @@ class Settings:
             "CORS_HEADERS",
             kinds.HEADER_NAMES,
             "headers that those pages may send besides `Content-Type`, `X-Request-Timeout`, "
-            "`Prefer`, `Idempotency-Key`, `X-Route-Key`, `traceparent` and "
+            "`Prefer`, `Idempotency-Key`, `X-Route-Key`, `X-API-Key`, `traceparent` and "
             "`Inference-Header-Content-Length`",
+        ),
+    )
+    rate_limit: Rate | None = field(
+        default=None,
+        metadata=row(
+            _LIMIT,
+            "SLIPWAY_RATE_LIMIT",
+            kinds.RATE,
+            "requests of one API key, or of one address where there are none; one more gets 429. "
+            "As many as its number may come at once, unless a comma and another number follow; "
+            "each of several workers counts its own",
         ),
     )
     max_upload_bytes: int = field(

@@ -21,7 +21,8 @@ EXTENSION = "slipway.sibling"  # in the scope of a request that another worker s
 _CLIENT, _ROOT = "X-Slipway-Client", "X-Slipway-Root"  # the client's address; the path of the proxy
 # of the connection, or what this worker says itself
 _NOT_PASSED = frozenset(
-    b"connection content-length date expect keep-alive server transfer-encoding x-forwarded-for "
+    b"connection content-security-policy content-length cross-origin-resource-policy date expect "
+    b"keep-alive referrer-policy server transfer-encoding x-content-type-options x-forwarded-for "
     b"x-forwarded-prefix x-forwarded-proto x-request-id x-slipway-client x-slipway-root".split()
 )
 

@@ -176,9 +176,9 @@ def test_cors_headers(artifacts: Path, serve: Serve) -> None:
     settings = Settings(artifacts=artifacts, cors_origins=("https://a.example",))
     usual = serve(settings)
     assert preflight_status(usual, "authorization, x-requested-with, cache-control") == 200
-    assert preflight_status(usual, "content-type, x-api-key") == 400
-    special = serve(replace(settings, cors_headers=("X-Api-Key",)))
-    assert preflight_status(special, "content-type, x-api-key") == 200
+    assert preflight_status(usual, "content-type, x-other") == 400
+    special = serve(replace(settings, cors_headers=("X-Other",)))
+    assert preflight_status(special, "content-type, x-other") == 200
     assert preflight_status(special, "authorization") == 400
     assert preflight_status(serve(replace(settings, cors_headers=("*",))), "x-anything") == 200
 
@@ -219,7 +219,7 @@ def test_a_long_preflight_is_neither_split_nor_repeated(artifacts: Path, serve: 
         response = client.options("/v2", headers={**preflight, name: "a," * 2049})
         assert response.status_code == 431
         assert response.json() == {"error": f"{name} has 4098 bytes; allowed: 4096"}
-        assert len(response.headers.raw) < 6
+        assert len(response.headers.raw) < 10
 
 
 def test_a_preflight_that_is_not_allowed_is_an_error_like_the_others(

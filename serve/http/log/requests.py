@@ -16,6 +16,7 @@ from serve.http.log.handler import log_request
 from serve.http.log.notes import model_of, stages_of
 from serve.http.log.record import RequestRecord
 from serve.http.log.trace import TRACERESPONSE_FIELD, Trace, trace_of
+from serve.http.security import security_fields
 
 REQUEST_ID = "X-Request-Id"
 REQUEST_ID_FIELD = REQUEST_ID.lower().encode()
@@ -65,7 +66,8 @@ class _Exchange:
                 fields = [(REQUEST_ID_FIELD, self.request_id.encode())]
                 if self.trace is not None:
                     fields.append((TRACERESPONSE_FIELD, self.trace.response()))
-                message["headers"] = [*message["headers"], *fields]
+                own = message["headers"]
+                message["headers"] = [*own, *security_fields(own), *fields]
             elif message["type"] == "http.response.body":
                 self.bytes_out += len(message.get("body", b""))
                 self.is_complete = not message.get("more_body", False)

@@ -50,9 +50,8 @@ def test_the_port_is_open_while_models_load(tmp_path: Path) -> None:
         status, answer = get(f"{server.url}/v2/models/tiny_slow/ready")
         assert (status, answer) == (503, {"name": "tiny_slow", "ready": False, "reason": "loading"})
         assert get(f"{server.url}/health")[1]["models"]["tiny_slow"] == {"state": "loading"}
-        assert {"id": "tiny_slow", "state": "loading"} in get(f"{server.url}/v1/models")[1][
-            "models"
-        ]
+        listed = {entry["id"]: entry for entry in get(f"{server.url}/v1/models")[1]["models"]}
+        assert listed["tiny_slow"]["state"] == "loading"
         answer = httpx.post(f"{server.url}/v1/models/tiny_slow", content=BRIGHT, timeout=20)
         assert answer.json()["result"]["label"] == "bright"  # it waited for the model
         assert get(f"{server.url}/v2/models/tiny_slow/ready")[0] == 200
@@ -203,7 +202,7 @@ def test_check_of_a_good_directory(artifacts: Path) -> None:
     code, lines = checked("--artifacts", str(artifacts), "--lazy", "all")
     assert code == 0
     assert [line.split()[1] for line in lines[:-2]] == [
-        *("settings", "port"),
+        *("settings", "port", "keys"),
         *("background_u2netp", XCEPTION, "image_embedding_mobilenetv2"),
         *("tiny_detector", "tiny_slow", "tiny_tensors"),
         "memory",

@@ -1,6 +1,7 @@
 """The log of a real server, whatever clients send and whoever reads it."""
 
 import fcntl
+import hashlib
 import json
 import signal
 import socket
@@ -19,6 +20,8 @@ from tests.support.server_process import PROJECT, serving
 
 SECRET = "s3cret"
 FACE, GAIT, INFER = "/v1/face-emotion", "/v1/gait", "/v2/models/face_emotion_xception/infer"
+KEYLESS = 4  # answers, the last ones, to requests without a valid key
+JOB_ANSWER = -1 - KEYLESS
 JOB = {"Prefer": f"respond-async, {SECRET}={SECRET}", "Idempotency-Key": SECRET}
 FORM_DATA = "multipart/form-data; boundary=x"  # whose parser would warn of its content
 
@@ -74,6 +77,15 @@ def plant(url: str) -> list[httpx.Response]:
             client.post(f"{FACE}?tta={SECRET}", content=image, headers={"Prefer": JOB["Prefer"]}),
             client.post(FACE, files={"image": (SECRET, image)}, headers=JOB),
         ]
+    # without a valid API key
+    with httpx.Client(base_url=url, headers={"Cookie": SECRET}, timeout=20) as client:
+        answers += [
+            client.post(FACE, content=image),
+            client.post(FACE, content=image, headers={"X-API-Key": f"{SECRET}0"}),
+            client.get("/v1/models", headers={"Authorization": f"Bearer {SECRET}0"}),
+            client.get(f"/v1/jobs/{SECRET}", headers={"Authorization": f"Basic {SECRET}"}),
+        ]
+        assert [answer.status_code for answer in answers[-KEYLESS:]] == [401] * KEYLESS
     address = httpx.URL(url)
     for head in (f"{SECRET} / HTTP/1.1\r\n\r\n", f"GET /{quote(SECRET)} HTTP/9\r\n\r\n"):
         with socket.create_connection((address.host, address.port or 0), timeout=20) as raw:
@@ -83,12 +95,26 @@ def plant(url: str) -> list[httpx.Response]:
 
 
 @pytest.mark.parametrize("form", ["text", "json", "off"])
-def test_no_query_header_option_file_name_payload_or_condition(artifacts: Path, form: str) -> None:
-    with serving("--artifacts", str(artifacts), SLIPWAY_LOG=form) as server:
+def test_no_query_header_option_file_name_payload_condition_or_key(
+    artifacts: Path, tmp_path: Path, form: str
+) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(f"{hashlib.sha256(SECRET.encode()).hexdigest()} app\n")
+    with serving(
+        *("--artifacts", str(artifacts)),
+        SLIPWAY_LOG=form,
+        SLIPWAY_API_KEYS_FILE=str(keys),
+        SLIPWAY_ADMIN_KEY=f"{SECRET}-of-the-administrator",
+    ) as server:
         answers = plant(server.url)
-        assert SECRET not in httpx.get(f"{server.url}/metrics").text
-        assert answers[-1].status_code == 202
-        assert SECRET not in httpx.get(server.url + answers[-1].headers["location"]).text
+        server.process.send_signal(signal.SIGHUP)
+        own = {"X-API-Key": SECRET}
+        metrics = httpx.get(f"{server.url}/metrics", headers=own)
+        assert metrics.status_code == 200
+        assert SECRET not in metrics.text
+        job = answers[JOB_ANSWER]
+        assert job.status_code == 202
+        assert SECRET not in httpx.get(server.url + job.headers["location"], headers=own).text
         server.process.send_signal(signal.SIGTERM)
         _, log = server.process.communicate(timeout=30)
     assert SECRET not in log

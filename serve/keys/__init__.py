@@ -1,0 +1,1 @@
+"""API keys and the rate of requests: who may ask, and how often."""
