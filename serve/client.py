@@ -17,6 +17,7 @@ import io
 import json
 import math
 import random
+import socket
 import ssl
 import struct
 import threading
@@ -74,7 +75,7 @@ class Response:
         """Return the content of the body; raise ServerError if it is not JSON."""
         try:
             return json.loads(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             message = f"the answer is not JSON: {error}"
             raise ServerError(self.status, message, self.headers) from None
 
@@ -84,7 +85,7 @@ class Response:
             return self
         try:
             message = str(json.loads(self.body)["error"])
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             message = self.body[:200].decode("utf-8", "replace")
         raise ServerError(self.status, message, self.headers)
 
@@ -449,11 +450,25 @@ class _Tries:
         """Return whether the body can be sent once more."""
         return self._body is None or self._body.is_repeatable
 
+    def limit(
+        self, connection: http.client.HTTPConnection, chunks: Iterator[bytes]
+    ) -> Iterator[bytes]:
+        """Yield chunks, each to be sent in what is left until the deadline."""
+        for chunk in chunks:
+            connection.sock.settimeout(self.timeout_s)
+            yield chunk
+
+    def response(self, sock: socket.socket, **options: Any) -> http.client.HTTPResponse:
+        """Return an answer whose parts together arrive before the deadline."""
+        response = http.client.HTTPResponse(sock, **options)
+        response.fp.close()
+        response.fp = io.BufferedReader(_TimedInput(sock, self))
+        return response
+
     def wait_s(self, error: ServerError) -> float:
         """Return the seconds until the next try; raise the error if there is none."""
         self._left -= 1
-        text = error.headers.get("retry-after", "")
-        wait_s = float(text) if text.isdecimal() and len(text) < 6 else self._wait_s
+        wait_s = _retry_after_s(error.headers, self._wait_s)
         self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
         wait_s *= 1 + JITTER * random.random()
         if error.status not in (0, *RETRIED) or not self.is_repeatable:
@@ -461,6 +476,25 @@ class _Tries:
         if self._left <= 0 or time.monotonic() + wait_s >= self._end_s:
             raise error
         return wait_s
+
+
+class _TimedInput(io.RawIOBase):
+    """The bytes of a socket, whose own timeout would begin anew with each of them."""
+
+    def __init__(self, sock: socket.socket, tries: _Tries) -> None:
+        self._sock, self._tries = sock, tries
+        self._input = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._tries.timeout_s)
+        return self._input.readinto(buffer)
+
+    def close(self) -> None:
+        self._input.close()
+        super().close()
 
 
 class _Base(Generic[C]):
@@ -500,6 +534,7 @@ class _Base(Generic[C]):
         self._idle: list[C] = []
 
     def _begin(self, request: Request[Any]) -> tuple[_Body | None, _Tries]:
+        _check_lines(request.path, self._api_key or "", *request.headers.values())
         body = _Body(request) if request.files else None
         return body, _Tries(self._deadline_s, self._most_tries, body)
 
@@ -556,7 +591,7 @@ class Client(_Base[http.client.HTTPConnection]):
         body, tries = self._begin(request)
         while True:
             try:
-                return request.read(_checked(request, self._exchange(request, body, tries)))
+                return _result(request, self._exchange(request, body, tries))
             except DeadlineError:
                 raise
             except ServerError as error:
@@ -585,7 +620,7 @@ class Client(_Base[http.client.HTTPConnection]):
         while True:
             response = self.send(_result_of(job))
             if response.status != 409:
-                return job.read(response)
+                return _read_as(job.read, response)
             time.sleep(_pause_s(response, end_s))
 
     def close(self) -> None:
@@ -600,7 +635,7 @@ class Client(_Base[http.client.HTTPConnection]):
             connection = kept or self._connection()
             try:
                 return self._send(connection, request, body, tries)
-            except TimeoutError:
+            except (TimeoutError, DeadlineError):
                 connection.close()
                 raise DeadlineError(0, LATE) from None
             except (OSError, http.client.HTTPException) as error:
@@ -618,8 +653,9 @@ class Client(_Base[http.client.HTTPConnection]):
         connection.timeout = tries.timeout_s
         if connection.sock is not None:
             connection.sock.settimeout(tries.timeout_s)
+        connection.response_class = tries.response  # type: ignore[assignment]  # makes one
         headers = self._headers(request, body, tries)
-        chunks = body.chunks() if body else None
+        chunks = tries.limit(connection, body.chunks()) if body else None
         is_chunked, is_sent = "Transfer-Encoding" in headers, True
         try:
             connection.request(
@@ -629,7 +665,10 @@ class Client(_Base[http.client.HTTPConnection]):
             is_sent = False  # the server may have answered before the end of the body
         answer = connection.getresponse()
         names = {name.lower(): value for name, value in answer.getheaders()}
-        response = Response(answer.status, names, answer.read())
+        try:
+            response = Response(answer.status, names, answer.read())
+        except ValueError as error:  # of a chunk with a negative size
+            raise http.client.HTTPException(str(error)) from error
         if answer.will_close or not is_sent:
             connection.close()
         else:
@@ -656,7 +695,7 @@ class AsyncClient(_Base[Stream]):
         body, tries = self._begin(request)
         while True:
             try:
-                return request.read(_checked(request, await self._exchange(request, body, tries)))
+                return _result(request, await self._exchange(request, body, tries))
             except DeadlineError:
                 raise
             except ServerError as error:
@@ -672,7 +711,7 @@ class AsyncClient(_Base[Stream]):
         while True:
             response = await self.send(_result_of(job))
             if response.status != 409:
-                return job.read(response)
+                return _read_as(job.read, response)
             await asyncio.sleep(_pause_s(response, end_s))
 
     async def close(self) -> None:
@@ -694,7 +733,7 @@ class AsyncClient(_Base[Stream]):
                     return await self._send(stream, request, body, tries)
             except TimeoutError:
                 raise DeadlineError(0, LATE) from None
-            except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
+            except (OSError, EOFError, ValueError, IndexError, asyncio.LimitOverrunError) as error:
                 if kept is None or not tries.is_repeatable:
                     raise ServerError(0, f"no answer: {error or type(error).__name__}") from error
 
@@ -766,14 +805,31 @@ async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
     return b"".join(chunks)
 
 
+def _check_lines(*texts: str) -> None:
+    """Raise ValueError if a text of a head would end its line, and begin another one."""
+    for text in texts:
+        if any(character in text for character in "\r\n\0"):
+            raise ValueError(f"a header or path is {text[:80]!r}; allowed: one line")
+
+
 def _read(opened: BinaryIO) -> Iterator[bytes]:
     while chunk := opened.read(CHUNK_BYTES):
         yield chunk
 
 
-def _checked(request: Request[Any], response: Response) -> Response:
-    """Return an answer that the request reads; raise ServerError for any other error."""
-    return response if response.status in request.accepts else response.checked()
+def _result(request: Request[T], response: Response) -> T:
+    """Return what a request reads from its answer; raise ServerError for any other answer."""
+    is_read = response.status in request.accepts
+    return _read_as(request.read, response if is_read else response.checked())
+
+
+def _read_as(read: Callable[[Response], T], response: Response) -> T:
+    """Read an answer; raise ServerError if it has another form, as that of another server."""
+    try:
+        return read(response)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        message = f"the answer has another form: {type(error).__name__}: {error}"
+        raise ServerError(response.status, message, response.headers) from error
 
 
 def _task(
@@ -843,7 +899,13 @@ def _result_of(job: Job[Any]) -> Request[Response]:
 
 def _pause_s(response: Response, end_s: float) -> float:
     """Return the seconds until the next look at a job; raise DeadlineError at its end."""
-    pause_s = min(float(response.headers.get("retry-after", "1")), POLL_S)
+    pause_s = min(_retry_after_s(response.headers, 1.0), POLL_S)
     if time.monotonic() + pause_s >= end_s:
         raise DeadlineError(0, "the job has not ended in time")
     return pause_s
+
+
+def _retry_after_s(headers: Mapping[str, str], otherwise_s: float) -> float:
+    """Return the seconds of Retry-After; the other number where it is absent or a date."""
+    text = headers.get("retry-after", "")
+    return float(text) if text.isdecimal() and len(text) < 6 else otherwise_s

@@ -234,7 +234,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
             return
         self._overhead.fields += 1
         if self.phase is Phase.HEAD:
-            super().on_header(name, value)
+            super().on_header(name, value.rstrip(b" \t"))  # httptools keeps it (RFC 9110, 5.5)
 
     def on_headers_complete(self) -> None:
         """Start the application, or refuse the head."""

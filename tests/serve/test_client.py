@@ -2,13 +2,18 @@
 
 import array
 import asyncio
+import contextlib
 import io
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +21,7 @@ import numpy as np
 import pytest
 
 from serve import client as slipway
-from serve.client import AsyncClient, Client, DeadlineError, Request, ServerError, Tensor
+from serve.client import AsyncClient, Client, DeadlineError, Request, Response, ServerError, Tensor
 from serve.settings import Settings
 from tests.runtime.support.recordings import shades, sound, tone, video
 from tests.serve.support.scripted import answer_of, scripted
@@ -272,6 +277,84 @@ def test_the_deadline_ends_an_answer_that_does_not_come(send: Send) -> None:
     ):
         send(server.url, slipway.get("/x"), deadline_s=0.3)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\n\r\n"],
+    ids=["head", "body"],
+)
+def test_the_deadline_ends_an_answer_that_does_not_end(send: Send, start: bytes) -> None:
+    with dripping(start) as url, pytest.raises(DeadlineError):
+        send(url, slipway.get("/health"), deadline_s=0.5)
+
+
+@contextmanager
+def dripping(start: bytes) -> Iterator[str]:
+    """Serve an answer that goes on for five seconds, a byte at a time."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(start)
+            for _ in range(50):
+                connection.sendall(b"x")
+                time.sleep(0.1)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.close()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        answer_of(200, b"[]"),
+        answer_of(200, b"{}"),
+        answer_of(200, b"[" * 100_000),
+        answer_of(400, b"[" * 100_000),
+        b"HTTP/1.1\r\n\r\n",
+        b"\0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nabcde\r\n",
+    ],
+    ids=["list", "object", "deep", "deep error", "no status", "junk", "negative chunk"],
+)
+def test_whatever_a_server_answers_is_an_answer_or_a_server_error(
+    send: Send, answer: bytes
+) -> None:
+    with scripted(answer) as server, pytest.raises(ServerError):
+        send(server.url, slipway.face_emotion(PICTURE), tries=1)
+
+
+@pytest.mark.parametrize("retry_after", ["nan", "-1", "Wed, 21 Oct 2015 07:28:00 GMT"])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_job_is_looked_at_again_whatever_retry_after_says(
+    is_async: bool, retry_after: str
+) -> None:
+    job = slipway.Job("/v1/jobs/x", Response.json)
+
+    def wait(url: str) -> object:
+        if is_async:
+            return asyncio.run(AsyncClient(url).wait(job, timeout_s=0.1))
+        return Client(url).wait(job, timeout_s=0.1)
+
+    with (
+        scripted(answer_of(409, Retry_After=retry_after)) as server,
+        pytest.raises(DeadlineError, match="has not ended"),
+    ):
+        wait(server.url)
+
+
+def test_nothing_that_is_sent_adds_a_line_to_the_head(send: Send) -> None:
+    injected = "a\r\nX-Evil: yes"
+    for request in (slipway.infer(MODEL, {}, request_id=injected), slipway.get(f"/{injected}")):
+        with scripted() as server, pytest.raises(ValueError, match="one line"):
+            send(server.url, request)
 
 
 def test_an_answer_that_ends_early_is_tried_again(send: Send) -> None:

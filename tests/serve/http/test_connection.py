@@ -263,6 +263,7 @@ def test_malformed_requests_are_refused_in_json(
         POST + LENGTH + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + BODY,
         b"POST / HTTP/1.0\r\nConnection: keep-alive\r\n" + LENGTH + b"\r\n" + BODY,
         b"\r\n" + POST + LENGTH + b"\r\n" + BODY,
+        POST + b"Content-Length: \t 11 \t\r\n\r\n" + BODY,
         b"POST http://x/ HTTP/1.1\r\nHost: x\r\n" + LENGTH + b"\r\n" + BODY,
         b"POST / HTTP/1.0\r\nExpect: anything\r\n" + LENGTH + b"\r\n" + BODY,
     ],
@@ -293,6 +294,11 @@ def test_after_an_upgrade_that_is_not_made_the_connection_goes_on(
                 "http2-settings": "AAMAAABk",
             },
         }
+
+
+def test_a_field_has_no_blanks_around_its_value(server: Running) -> None:
+    head = b"GET / HTTP/1.1\r\nHost: x\r\nX-Field: \t a b \t\r\n\r\n"
+    assert ask(server, head)[2]["headers"]["x-field"] == "a b"
 
 
 def test_expect_100_continue_is_answered_when_the_application_reads(server: Running) -> None:
