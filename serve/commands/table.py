@@ -6,6 +6,7 @@ from importlib import import_module
 # by name of the module: what the command does, for --help
 COMMANDS: Mapping[str, str] = {
     "ab": "compare the default version of each model with its candidate",
+    "doctor": "write a debug bundle without secrets and payloads",
     "key": "make, list and revoke API keys",
     "monitor": "print the figures of a running server every second",
     "plan": "tell how many replicas a load needs, from the artifacts' measurements",
