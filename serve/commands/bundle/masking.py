@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from serve.keys.key_file import PREFIX
 from serve.settings import Settings, SettingsError
 from serve.settings.environment import unknown_variables
 from serve.settings.table import TABLE, default_text
@@ -15,6 +16,7 @@ _LEAST = 4  # characters of a secret that is searched in texts; shorter ones are
 # in the log of a proxy, or of another library
 _KNOWN = (
     (re.compile(r"(?<=://)[^/\s@]*:[^/\s@]*@"), f"{MASK}@"),  # password of a URL
+    (re.compile(rf"\b{re.escape(PREFIX)}[\w-]{{43}}(?![\w-])"), MASK),  # no metric is so long
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+"), rf"\1 {MASK}"),
     (
         re.compile(r"(?i)\b(x-api-key|password|passwd|secret|token)(\"?\s*[:=]\s*\"?)[^\s\",;]+"),
