@@ -4,13 +4,15 @@
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.fidelity.boxes import SURE_BOX_METRICS, box_ious, compare_boxes
+from convert.fidelity.classes import CLASS_METRICS, compare_classes
 from runtime.artifact.manifest import NmsConfig
 from runtime.predict.detection import non_max_suppression
 
@@ -44,13 +46,19 @@ class Fidelity:
     loss: float  # 0: equal; comparable only between candidates of one model
 
 
-def measure(reference: Outputs, candidate: Outputs, nms: NmsConfig | None = None) -> Fidelity:
+def measure(
+    reference: Outputs,
+    candidate: Outputs,
+    nms: NmsConfig | None = None,
+    rows: Sequence[int] | None = None,
+) -> Fidelity:
     """Compare outputs of the same inputs, row by row.
 
     Args:
         reference: arrays (N, ...) by output name; the names decide which metrics are computed.
         candidate: the same outputs of the other graph.
         nms: the settings with which a detector serves; None for other tasks.
+        rows: one row of each source, for CLASS_METRICS and SURE_BOX_METRICS; None: all of them.
 
     Returns:
         Metrics and loss. The loss is infinite if the candidate holds NaN or infinity; metrics that
@@ -62,8 +70,25 @@ def measure(reference: Outputs, candidate: Outputs, nms: NmsConfig | None = None
         if name in reference:
             output_metrics, output_loss = compare(reference, candidate, nms)
             metrics, loss = metrics | output_metrics, loss + output_loss
+    metrics |= _in_task_terms(reference, candidate, nms, rows)
     is_finite = all(bool(np.isfinite(array).all()) for array in candidate.values())
     return Fidelity(metrics, loss if is_finite and np.isfinite(loss) else float("inf"))
+
+
+def _in_task_terms(
+    reference: Outputs, candidate: Outputs, nms: NmsConfig | None, rows: Sequence[int] | None
+) -> dict[str, float]:
+    """Return CLASS_METRICS or SURE_BOX_METRICS; none for other outputs."""
+    before, after = (
+        outputs if rows is None else {name: array[list(rows)] for name, array in outputs.items()}
+        for outputs in (reference, candidate)
+    )
+    if "probabilities" in reference:
+        return compare_classes(before["probabilities"], after["probabilities"])
+    if "boxes_xyxy" in reference:
+        assert nms is not None  # a manifest of a detector without these settings is refused
+        return compare_boxes(before, after, nms)
+    return {}
 
 
 def max_abs_difference(reference: Outputs, candidate: Outputs) -> float:
@@ -221,14 +246,6 @@ def _lower_threshold(scores: NDArray[np.float32], nms: NmsConfig) -> NmsConfig:
     return replace(nms, score_threshold=min(nms.score_threshold, threshold))
 
 
-def box_ious(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the intersection over union of one xyxy box, (4,), with others, (M, 4)."""
-    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    shared = sides.clip(0).prod(axis=1)
-    areas = (others[:, 2:] - others[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
-    return shared / np.maximum(areas - shared, np.float32(1e-9))
-
-
 def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     """Return the intersection over union of two masks; 1 if both are empty."""
     union = np.count_nonzero(a | b)
@@ -249,7 +266,9 @@ _COMPARISONS: Mapping[str, Callable[[Outputs, Outputs, NmsConfig | None], Compar
 }
 METRICS = (
     *("top1_agreement", "probability_distance", "probability_distance_p95"),
+    *CLASS_METRICS,
     *("cosine_mean", "cosine_p05", "pair_error"),
     *("iou_mean", "iou_p05", "mae", "collapsed_fraction"),
     *BOX_METRICS,
+    *SURE_BOX_METRICS,
 )

@@ -76,7 +76,8 @@ def _blank_size(axis: int | str) -> int:
 class Tolerance:
     """Bounds on how far a quantized variant may be from the reference, by name of the metric.
 
-    `convert.metrics` defines the metrics.
+    `convert.metrics` defines the metrics. Where the test samples are enough, the bounds of the task
+    decide in place of those on the same outputs (`convert.gate.rule`), unless these are strict.
 
     Raises:
         RecipeError: a metric that does not exist.
@@ -84,6 +85,7 @@ class Tolerance:
 
     at_least: Mapping[str, float] = field(default_factory=dict)
     at_most: Mapping[str, float] = field(default_factory=dict)
+    strict: bool = False  # True: these bounds decide alone, however many samples there are
 
     def __post_init__(self) -> None:
         for name in (*self.at_least, *self.at_most):
@@ -117,6 +119,7 @@ def tighten(tolerance: Tolerance) -> Tolerance:
     return Tolerance(
         {name: (bound + 1) / 2 for name, bound in tolerance.at_least.items()},
         {name: bound / 2 for name, bound in tolerance.at_most.items()},
+        tolerance.strict,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from convert.errors import VerificationError
+from convert.gate.rule import Rule, record
 from convert.metrics import Fidelity, Outputs, measure
 from convert.package.artifact import file_entry
 from convert.package.mapped_weights import Layout, data_path
@@ -51,7 +52,7 @@ class Criteria:
     samples: SampleSets  # the test samples count
     reference: Outputs  # the framework's outputs of the test samples
     golden: GoldenSamples  # packaged with the variants
-    tolerance: Tolerance | None  # None: untrained weights, whose fidelity is reported only
+    rule: Rule | None  # None: untrained weights, whose fidelity is reported only
     media_kind: MediaKind  # `convert verify` generates samples of this kind again
 
 
@@ -94,11 +95,12 @@ def measure_variant(
         VerificationError: it is outside the tolerance, it is INT8 without integer operators, or it
             is the 7-bit variant and may saturate.
     """
-    fidelity = measure(criteria.reference, run.outputs, criteria.spec.suppression)
+    rows = criteria.samples.sources
+    fidelity = measure(criteria.reference, run.outputs, criteria.spec.suppression, rows)
     operators = integer_operators(path)
     is_int8 = PRECISIONS[name] == "int8"
     saturating = saturating_layers(path) if is_int8 else []
-    reasons = _violations(name, fidelity, criteria.tolerance)
+    reasons = _violations(name, fidelity, criteria.rule)
     if is_int8 and not operators:
         reasons.append("it computes in float")
     if name == "int8-7bit" and saturating:
@@ -106,7 +108,6 @@ def measure_variant(
     if reasons:
         raise VerificationError(f"{name}: {', '.join(reasons)}")
     golden = criteria.golden
-    tolerance = criteria.tolerance or Tolerance()
     return Variant(
         name=name,
         precision=PRECISIONS[name],
@@ -115,12 +116,9 @@ def measure_variant(
         verification={
             "inputs": len(criteria.samples.test),
             "inputs_source": criteria.samples.source,
-            "judged": criteria.tolerance is not None,
+            "judged": criteria.rule is not None,
             "media": criteria.media_kind,
-            "tolerance": {
-                "at_least": dict(tolerance.at_least),
-                "at_most": dict(tolerance.at_most),
-            },
+            **_judgement(name, fidelity, criteria.rule),
             "fidelity": dict(fidelity.metrics),
             "golden": _golden_differences(golden.outputs, run_samples(path, golden.samples)),
             "integer_operators": dict(operators),
@@ -160,18 +158,27 @@ def time_variants(
     return tuple(timed)
 
 
-def _violations(name: VariantName, fidelity: Fidelity, tolerance: Tolerance | None) -> list[str]:
+def _violations(name: VariantName, fidelity: Fidelity, rule: Rule | None) -> list[str]:
     """Return a sentence for each bound that a variant violates.
 
-    Metrics that could not be measured do not count for float: parity has verified it also where
-    synthetic samples show a detector too few boxes.
+    Float is held to the recipe's tolerance. Metrics that could not be measured do not count for it:
+    parity has verified it also where synthetic samples show a detector too few boxes.
     """
-    if tolerance is None:
+    if rule is None:
         return []
     metrics = fidelity.metrics
     if name == "float":
-        metrics = {metric: value for metric, value in metrics.items() if not np.isnan(value)}
-    return tolerance.violations(metrics)
+        measured = {metric: value for metric, value in metrics.items() if not np.isnan(value)}
+        return rule.tolerance.violations(measured)
+    return rule.violations(metrics)
+
+
+def _judgement(name: VariantName, fidelity: Fidelity, rule: Rule | None) -> Mapping[str, Any]:
+    """Return the bounds that a variant was held to and, of quantized ones, how sure that is."""
+    if rule is None or name == "float":
+        bounds = rule.tolerance if rule else Tolerance()
+        return {"tolerance": {"at_least": dict(bounds.at_least), "at_most": dict(bounds.at_most)}}
+    return record(rule, fidelity.metrics)
 
 
 def _golden_differences(expected: Outputs, outputs: Outputs) -> Mapping[str, dict[str, float]]:

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from convert.gate.rule import Rule, rule_for
+from convert.gate.yardstick import measure_yardstick
 from convert.package import artifact
 from convert.pipeline.cache import recall, remember
-from convert.pipeline.export import export_float
+from convert.pipeline.export import Exported, export_float
 from convert.pipeline.inputs import resolve
 from convert.pipeline.job import Inputs, Job, Outcome, Status
-from convert.pipeline.load import load_reference
+from convert.pipeline.load import Reference, load_reference
 from convert.pipeline.manifest import build_manifest, build_spec
 from convert.pipeline.similarity import calibrate as similarity
 from convert.pipeline.verify import verify
@@ -85,12 +87,14 @@ def _run(
     report("export")
     exported = export_float(reference, scratch)
     report("quantize")
+    precision = recipe.precision if inputs.precision == "auto" else inputs.precision
+    rule = _rule(reference, exported, is_quantized=precision != "float")
     choice = choose(
         exported.run,
         reference.samples,
-        tolerance=reference.tolerance or Tolerance(),
+        rule=rule or Rule(Tolerance()),
         suppression=reference.loaded.suppression,
-        precision=recipe.precision if inputs.precision == "auto" else inputs.precision,
+        precision=precision,
         effort=inputs.search,
         seconds=recipe.search_seconds,
         report=report,
@@ -98,7 +102,7 @@ def _run(
     scale = similarity.fit(labelled, choice.int8 or exported.run.path)
     spec = build_spec(inputs.model_id, reference, exported, scale)
     report("verify")
-    verified = verify(reference, spec, exported, choice, scratch, inputs.variants)
+    verified = verify(reference, spec, exported, choice, rule, scratch, inputs.variants)
     if labelled is not None and scale is not None:
         variants = similarity.measure_variants(verified.variants, labelled, scale, scratch)
         verified = replace(verified, variants=variants)
@@ -110,6 +114,16 @@ def _run(
     report("package")
     artifact.publish(scratch, inputs.out, manifest)
     return manifest, "packaged"
+
+
+def _rule(reference: Reference, exported: Exported, *, is_quantized: bool) -> Rule | None:
+    """Return the bounds that decide on INT8; None for untrained weights, which are not judged."""
+    if reference.tolerance is None:
+        return None
+    run, samples, nms = exported.run, reference.samples, reference.loaded.suppression
+    yardstick = measure_yardstick(run.path, samples, run.outputs, nms) if is_quantized else None
+    rows = samples.sources
+    return rule_for(reference.tolerance, run.outputs, rows=rows, nms=nms, yardstick=yardstick)
 
 
 def _outcome(inputs: Inputs, manifest: Manifest, status: Status, start: float) -> Outcome:

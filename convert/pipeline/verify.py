@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from convert.gate.rule import Rule
 from convert.package import artifact
 from convert.package.mapped_weights import map_weights
 from convert.package.measure_variant import Criteria, VariantName, measure_variant, time_variants
@@ -21,6 +22,7 @@ def verify(
     spec: Spec,
     exported: Exported,
     choice: Choice,
+    rule: Rule | None,
     scratch: Path,
     further: Sequence[str] = (),
 ) -> Verified:
@@ -31,6 +33,7 @@ def verify(
         spec: as inside each file.
         exported: the float graph.
         choice: the quantized graphs.
+        rule: the bounds that decide; None: untrained weights, whose fidelity is reported only.
         scratch: receives the files.
         further: names of variants to write besides those for CPUs: "fp16".
 
@@ -42,9 +45,7 @@ def verify(
     golden_path = scratch / golden.FILE
     golden_set = golden.write_golden(golden_path, recipe, reference.loaded, reference.answer)
 
-    criteria = Criteria(
-        spec, samples, exported.reference, golden_set, reference.tolerance, recipe.media
-    )
+    criteria = Criteria(spec, samples, exported.reference, golden_set, rule, recipe.media)
 
     contents = dict[str, str]()
 

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import onnx
 
 from convert.errors import ConvertError
-from convert.metrics import Fidelity, Outputs, measure
+from convert.gate.rule import Rule
+from convert.metrics import measure
 from convert.quantize.config_fields import choice_fields
 from convert.quantize.graph_files import GraphFiles
 from convert.quantize.measure_candidates import (
@@ -31,7 +32,7 @@ from convert.quantize.search.candidates import (
 )
 from convert.quantize.search.float_layers import Measurement, Search, Trial
 from convert.quantize.search.status import SearchStatus, search_status
-from convert.recipe import SEARCH_SECONDS, Tolerance
+from convert.recipe import SEARCH_SECONDS
 from convert.samples.sets import SampleSets
 from convert.verify.latency import run_and_time
 from convert.verify.parity import GraphRun, run_samples
@@ -55,7 +56,7 @@ def choose(
     float_run: GraphRun,
     samples: SampleSets,
     *,
-    tolerance: Tolerance,
+    rule: Rule,
     suppression: NmsConfig | None = None,
     precision: RequestedPrecision = "auto",
     effort: Effort = "default",
@@ -69,7 +70,7 @@ def choose(
             to the directory of its file.
         samples: the calibration samples give the ranges, the validation samples guide the search,
             and the test samples decide whether its result is accurate enough.
-        tolerance: bounds of the metrics; empty for untrained weights, whose fidelity means nothing.
+        rule: the bounds that decide; none for untrained weights, whose fidelity means nothing.
         suppression: the settings with which a detector serves; None for other tasks.
         precision: "float" quantizes nothing; "int8" refuses a model without a qualifying graph.
         effort: "thorough" searches longer, and in every operator set.
@@ -88,17 +89,17 @@ def choose(
         return Choice(None, {"precision": "float"}, (), "INT8 was not tried: precision is float")
     quantizer = Quantizer(onnx.load(float_run.path), samples.calibration)
     files = GraphFiles(quantizer.quantize, float_run.path.parent)
-    comparison = _Comparison(float_run, samples, tolerance, suppression, files)
+    comparison = _Comparison(float_run, samples, rule, suppression, files)
     budget = budget_for(effort, seconds)
 
     def observe(trials: Sequence[Trial]) -> None:
         if report is not None:
-            report(search_status(trials, budget.graphs, tolerance, comparison.float_ms))
+            report(search_status(trials, budget.graphs, rule.search, comparison.float_ms))
 
     search = Search(
         comparison.evaluate,
         groups=quantizer.layer_groups,
-        tolerance=tolerance,
+        tolerance=rule.search,
         budget=without_reserve(budget),
         observe=observe,
     )
@@ -122,6 +123,8 @@ def choose(
         f"INT8 of {candidate.graph.name}: {', '.join(candidate.objections)}"
         for candidate in candidates
     )
+    if rule.gate is None and rule.evidence is not None:
+        reason += f"; the bounds of the task would decide with {rule.evidence.shortage}"
     if precision == "int8":
         raise ConvertError(f"INT8 was asked for and does not qualify: {reason}")
     return Choice(None, {"precision": "float"}, records, reason)
@@ -146,12 +149,12 @@ class _Comparison:
         self,
         float_run: GraphRun,
         samples: SampleSets,
-        tolerance: Tolerance,
+        rule: Rule,
         suppression: NmsConfig | None,
         files: GraphFiles,
     ) -> None:
         self._samples = samples
-        self._tolerance = tolerance
+        self._rule = rule
         self._suppression = suppression
         self._files = files
         self._validation_outputs, self.float_ms = run_and_time(float_run.path, samples.validation)
@@ -164,13 +167,13 @@ class _Comparison:
         """
         path = self._files.path(config)
         outputs, milliseconds = run_and_time(path, self._samples.validation)
-        fidelity = self._fidelity(self._validation_outputs, outputs)
+        fidelity = measure(self._validation_outputs, outputs, self._suppression)
         size_bytes = path.stat().st_size
         self._files.keep(config, loss=fidelity.loss)
         return Measurement(fidelity, milliseconds, size_bytes)
 
     def test(self, result: SetResult) -> Finalist:
-        """Return the first graph of a result that keeps the tolerance on the test samples.
+        """Return the first graph of a result that keeps the bounds on the test samples.
 
         If none does, return the first graph with its violations.
         """
@@ -178,13 +181,10 @@ class _Comparison:
         for trial in result.trials:
             path = self._files.path(trial.config)
             outputs = run_samples(path, self._samples.test)
-            fidelity = self._fidelity(self._test_outputs, outputs)
-            violations = tuple(self._tolerance.violations(fidelity.metrics))
+            fidelity = measure(self._test_outputs, outputs, self._suppression, self._rule.rows)
+            violations = tuple(self._rule.violations(fidelity.metrics))
             graph = Finalist(result.name, trial, path, result.graphs, fidelity, violations)
             if not violations:
                 return graph
             graphs.append(graph)
         return graphs[0]
-
-    def _fidelity(self, expected: Outputs, outputs: Outputs) -> Fidelity:
-        return measure(expected, outputs, self._suppression)

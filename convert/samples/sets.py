@@ -18,11 +18,15 @@ from convert.files import sha256
 from convert.recipe import Loaded, Recipe
 from convert.samples import procedural
 from convert.samples.media import MODALITIES, Modality
+from convert.samples.origins import distinct_rows
 from runtime.engine.session import Feeds
 from runtime.errors import InputError
 
 MIN_FILES = 8  # three to calibrate, three to validate, two to test
 MAX_FILES_PER_SET = 64
+# what the other sets do not need is for the test: a share is known to 5 % from 100 samples
+MAX_TEST_FILES = 256
+MAX_TEST_BYTES = 128_000_000  # of test samples beyond MAX_FILES_PER_SET
 MIN_CALIBRATION = 32  # samples whose ranges hold for other media too
 SYNTHETIC_CALIBRATION = 64
 
@@ -37,6 +41,7 @@ class SampleSets:
     calibration: Samples
     validation: Samples
     test: Samples
+    sources: tuple[int, ...] | None = None  # one test sample of each new origin; None: all of them
     notes: tuple[str, ...] = ()  # sentences about the user's files: unused, passed over, damaged
 
 
@@ -159,10 +164,11 @@ def sample_sets(files: MediaFiles | None, recipe: Recipe, loaded: Loaded) -> Sam
 
 
 def from_files(files: MediaFiles, recipe: Recipe, loaded: Loaded) -> SampleSets:
-    """Decode and preprocess the user's media, at most MAX_FILES_PER_SET for each set.
+    """Decode and preprocess the user's media, at most MAX_FILES_PER_SET for calibration and search.
 
     Files go in turn, in the order of their content hash, to calibration, validation and test, so
-    that no content is in two sets. Files beyond the limit are not used.
+    that no content is in two sets. Files beyond that are test samples, up to MAX_TEST_FILES and
+    MAX_TEST_BYTES in all; then they are not used.
 
     Raises:
         CalibrationError: there are fewer than MIN_FILES different files, or one is not readable.
@@ -176,22 +182,42 @@ def from_files(files: MediaFiles, recipe: Recipe, loaded: Loaded) -> SampleSets:
         )
     paths = list(files.paths.values())
     warnings: dict[str, list[Path]] = {}  # the files of each
-    calibration, validation, test = (
+    calibration, validation, first = (
         tuple(
             _read(path, number, modality, loaded, warnings)
-            for number, path in enumerate(paths[first::3][:MAX_FILES_PER_SET])
+            for number, path in enumerate(paths[start::3][:MAX_FILES_PER_SET])
         )
-        for first in range(3)
+        for start in range(3)
     )
-    notes = (*_unused(files, modality.noun), *_warning_notes(warnings))
-    return SampleSets(files.digest, calibration, validation, test, notes)
+    test = list(first)
+    for path in paths[3 * MAX_FILES_PER_SET :]:
+        if len(test) >= MAX_TEST_FILES or _bytes(test) >= MAX_TEST_BYTES:
+            break
+        test.append(_read(path, len(test), modality, loaded, warnings))
+    used = len(calibration) + len(validation) + len(test)
+    rows = distinct_rows(test, seen=(*calibration, *validation))
+    notes = (
+        *_unused(files, modality.noun, used),
+        *_alike(len(test) - len(rows), modality.noun),
+        *_warning_notes(warnings),
+    )
+    return SampleSets(files.digest, calibration, validation, tuple(test), rows, notes)
 
 
-def _unused(files: MediaFiles, noun: str) -> Iterator[str]:
+def _bytes(samples: Sequence[Feeds]) -> int:
+    return sum(array.nbytes for feeds in samples for array in feeds.values())
+
+
+def _alike(count: int, noun: str) -> Iterator[str]:
+    if count:
+        yield f"{count} test {noun} look like others, and are no evidence of their own"
+
+
+def _unused(files: MediaFiles, noun: str, used: int) -> Iterator[str]:
     """Yield a sentence for each reason why files of the folder are not used."""
-    more = len(files.paths) - 3 * MAX_FILES_PER_SET
+    more = len(files.paths) - used
     if more > 0:
-        yield f"{more} more {noun} than are used, at most {3 * MAX_FILES_PER_SET}"
+        yield f"{more} more {noun} than are used, at most {used}"
     if files.copies:
         yield f"{files.copies} {noun} have the content of another, and count once"
     if files.others:

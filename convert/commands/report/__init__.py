@@ -20,6 +20,10 @@ report.json, schema 1, UTF-8; a number that is not finite is null:
       judged          false: fidelity is reported only, because the weights are untrained
       inputs          number of inputs that `fidelity` was measured on
       inputs_source   "synthetic", or sha256 of their directory
+      sureness        by which bounds the quantized variant was judged, and how sure the verdict
+                      is; "" if float is served, or for artifacts of before
+      yardstick       metrics of float against itself, with its images one "grey_level" brighter
+                      and through "jpeg" (quality 95); empty if not measured
       before, after   the float graph and the served variant: name, precision, size_bytes,
                       milliseconds (one input, one thread); equal if float is served
       float16         the outcome of --variants fp16; "" if nobody asked for it

@@ -55,6 +55,8 @@ class ModelFacts:
     judged: bool  # False: the weights are untrained, fidelity is reported only
     inputs: int
     inputs_source: str
+    sureness: str  # by which bounds a quantized variant was judged, and how sure; "" of float
+    yardstick: Mapping[str, Mapping[str, float]]  # float against itself, by what was changed
     before: VariantFacts
     after: VariantFacts
     variants: tuple[VariantFacts, ...]  # those for CPUs, best first
@@ -144,6 +146,11 @@ def _model_facts(out: Path, manifest: Manifest) -> ModelFacts:
         judged=bool(verification["judged"]),
         inputs=int(verification["inputs"]),
         inputs_source=str(verification["inputs_source"]),
+        sureness=str(verification.get("sureness", "")),
+        yardstick={
+            change: {name: float(value) for name, value in metrics.items()}
+            for change, metrics in verification.get("yardstick", {}).items()
+        },
         before=variants[-1],  # float, which every version holds
         after=variants[0],
         variants=variants,

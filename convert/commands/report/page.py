@@ -21,6 +21,13 @@ MEANINGS: Mapping[str, str] = {
     "top1_agreement": "share of inputs with the same likeliest class",
     "probability_distance": "half the sum of absolute differences of probabilities, mean",
     "probability_distance_p95": "the same, 95th percentile",
+    "regret": "reference's probability of its own class, minus that of the class answered, mean",
+    "regret_upper": "the same is at most this, with 95 % certainty",
+    "sure_agreement": "share with the same class, of inputs that the reference is sure of: its two "
+    "likeliest classes are more than 0.2 apart",
+    "sure_agreement_lower": "the same is at least this, with 95 % certainty",
+    "confidence_shift": "change of the mean probability of the class answered",
+    "class_correlation": "correlation of a class's probabilities over the inputs, worst class",
     "cosine_mean": "cosine between the two embeddings of an input, mean",
     "cosine_p05": "the same, 5th percentile",
     "pair_error": "absolute change of the similarity of two inputs, mean",
@@ -32,6 +39,14 @@ MEANINGS: Mapping[str, str] = {
     "box_iou_mean": "intersection over union of such a pair of boxes, mean",
     "box_iou_p05": "the same, 5th percentile",
     "score_difference": "absolute difference of their scores, mean",
+    "sure_recall": "share of boxes that the reference is sure of (0.1 over the served threshold) "
+    "that are served, of the same class, at an intersection over union of 0.75 or more",
+    "sure_recall_lower": "the same is at least this, with 95 % certainty",
+    "sure_precision": "share of boxes that this variant is sure of that the reference serves",
+    "sure_precision_lower": "the same is at least this, with 95 % certainty",
+    "sure_iou_mean": "intersection over union of the boxes found, mean",
+    "score_shift": "mean change of the scores of the boxes found, whatever its sign",
+    "score_correlation": "correlation of a class's scores over all places, worst class",
 }
 # not allowed in HTML, even escaped; tab and newline are
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")

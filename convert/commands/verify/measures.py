@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.commands.verify.check import Check, pass_or_fail
+from convert.gate.rule import of_values
 from convert.metrics import measure
 from convert.recipe import Tolerance
-from convert.samples.sets import Samples
+from convert.samples.sets import MAX_FILES_PER_SET, Samples
 from convert.verify.batch_times import SIZES, batch_times_ms
 from convert.verify.latency import medians_ms
 from convert.verify.load_cost import measure_load
@@ -92,7 +93,7 @@ def check_fidelity(
     metrics = measure(expected, actual, model.spec.suppression).metrics
     source = f"{len(samples)} {'synthetic samples' if synthetic else 'media of --media'}"
     values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-    reason = _reason_to_report_only(model, metrics, synthetic=synthetic)
+    reason = _reason_to_report_only(model, metrics, len(samples), synthetic=synthetic)
     if reason:
         text = f"{values} on {source}; reported only: {reason}"
         yield Check("fidelity", "told", text, model.variant.name)
@@ -126,8 +127,10 @@ def tell_batch_times(directory: Path, model: Model, feeds: Feeds) -> Iterator[Ch
     yield Check("batch times", "told", text, model.variant.name)
 
 
-def _reason_to_report_only(model: Model, metrics: Mapping[str, float], *, synthetic: bool) -> str:
-    """Return why fidelity can neither pass nor fail; empty if it can."""
+def _reason_to_report_only(
+    model: Model, metrics: Mapping[str, float], count: int, *, synthetic: bool
+) -> str:
+    """Return why fidelity can neither pass nor fail on so many samples; empty if it can."""
     verification = model.variant.verification
     if "tolerance" not in verification:
         return "the version records no tolerance"
@@ -135,14 +138,25 @@ def _reason_to_report_only(model: Model, metrics: Mapping[str, float], *, synthe
         return "its weights are untrained"
     if synthetic and model.manifest.calibration != SYNTHETIC:
         return "it was calibrated on real media: pass media like those with --media DIR"
+    if verification.get("judged_by") == "task":
+        recorded = int(verification["evidence"]["sources"])
+        return _too_few(min(recorded, MAX_FILES_PER_SET), count)
     if synthetic and any(np.isnan(value) for value in metrics.values()):
         return "a metric has no value on synthetic samples: pass --media DIR"
     return ""
 
 
+def _too_few(needed: int, count: int) -> str:
+    """Return why the bounds of a task cannot judge; empty if the media are as many as needed."""
+    if count >= needed:
+        return ""
+    return f"the bounds of its task need {needed} media: pass --media DIR with as many"
+
+
 def _tolerance(model: Model) -> Tolerance:
+    """Return the recorded bounds; how sure a value was, is a matter of the conversion's samples."""
     recorded = model.variant.verification["tolerance"]
-    return Tolerance(recorded["at_least"], recorded["at_most"])
+    return of_values(Tolerance(recorded["at_least"], recorded["at_most"]))
 
 
 def _same_feeds(golden: Golden, model: Model, number: int) -> bool:

@@ -18,7 +18,8 @@ from convert.architectures.yunet import YuNet
 from convert.errors import CheckpointError
 from convert.export.graph.surgery import initializers
 from convert.export.numerics import Faces
-from convert.metrics import box_ious, max_abs_difference
+from convert.fidelity.boxes import box_ious
+from convert.metrics import max_abs_difference
 from convert.recipe import Loaded
 from runtime.artifact.manifest import read_manifest
 from runtime.media.images.decode import decode_image

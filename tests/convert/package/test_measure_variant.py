@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from convert.errors import VerificationError
+from convert.gate.rule import Rule
 from convert.metrics import Outputs
 from convert.package.half_precision import write_float16
 from convert.package.measure_variant import (
@@ -45,7 +46,8 @@ def measured(
 ) -> Variant:
     """Measure a file; the default reference is the mean of each channel."""
     outputs = means(PIXELS) if reference is None else reference
-    criteria = Criteria(spec(), SAMPLE_SETS, outputs, golden, tolerance, "scene")
+    rule = None if tolerance is None else Rule(tolerance)
+    criteria = Criteria(spec(), SAMPLE_SETS, outputs, golden, rule, "scene")
     return measure_variant(name, path, run_graph(path, SAMPLES), criteria)
 
 

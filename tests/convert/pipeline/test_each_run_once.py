@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from convert import recipe
+from convert.package import measure_variant
 from convert.pipeline.job import Job
 from convert.pipeline.stages import convert
 from runtime.engine.session import Feeds, Session, SessionOptions
@@ -35,6 +36,7 @@ def float_runs(monkeypatch: pytest.MonkeyPatch) -> Counter[bytes]:
     monkeypatch.setattr(Session, "__init__", open_and_name)
     monkeypatch.setattr(Session, "run", count_and_run)
     fix_timings(monkeypatch, 9, 3)
+    monkeypatch.setattr(measure_variant, "batch_times_ms", lambda path, feeds: {1: 1.0})
     return runs
 
 

@@ -42,6 +42,7 @@ def write_sounds(folder: Path) -> None:
 def test_unused_files_and_warnings_are_told(tmp_path: Path, monkeypatch: Any) -> None:
     write_sounds(tmp_path)
     monkeypatch.setattr(sets, "MAX_FILES_PER_SET", 2)
+    monkeypatch.setattr(sets, "MAX_TEST_FILES", 2)
     voice = recipe.find("voice_emotion_wav2vec2").recipe
     files = find_media(tmp_path, voice)
     notes = from_files(files, voice, loaded()).notes

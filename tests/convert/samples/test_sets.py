@@ -107,7 +107,17 @@ def test_images_over_the_maximum_are_left_out(
 ) -> None:
     monkeypatch.setattr(sample_sets, "MAX_FILES_PER_SET", 3)
     media = from_files(find_media(write_images(tmp_path / "images", 15), RECIPE), RECIPE, LOADED)
-    assert [len(media.calibration), len(media.validation), len(media.test)] == [3, 3, 3]
+    # what the search does not need is for the test
+    assert [len(media.calibration), len(media.validation), len(media.test)] == [3, 3, 9]
+    for limit, value in (
+        ("MAX_TEST_FILES", 5),
+        ("MAX_TEST_BYTES", 5 * media.test[0]["image"].nbytes),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(sample_sets, limit, value)
+            fewer = from_files(find_media(tmp_path / "images", RECIPE), RECIPE, LOADED)
+        assert len(fewer.test) == 5
+        assert fewer.notes[0] == "4 more images than are used, at most 11"
 
 
 def test_synthetic_media_are_preprocessed_as_served() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 
 from convert.files import sha256
+from convert.gate.rule import Rule
 from convert.metrics import Outputs
 from convert.package import artifact as package
 from convert.package.measure_variant import (
@@ -58,7 +59,7 @@ def write_finished(root: Path) -> Path:
         directory / golden.FILE, nets.recipe(TOLERANCE), loaded, reference
     )
     expected = reference(media.test)
-    criteria = Criteria(spec, media, expected, golden_samples, TOLERANCE, "scene")
+    criteria = Criteria(spec, media, expected, golden_samples, Rule(TOLERANCE), "scene")
     variants = []
     for name in NAMES:
         path = directory / f"{name}.onnx"

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from convert.export.graph.surgery import canonicalize
 from convert.export.numerics import attach
+from convert.gate.rule import rule_for
 from convert.metrics import Outputs, max_abs_difference
 from convert.quantize.choose import Choice, choose
-from convert.recipe import Loaded, output_shapes
+from convert.recipe import Loaded, Tolerance, output_shapes
 from convert.samples.sets import Samples, SampleSets
 from convert.verify.parity import run_graph, run_samples
 from runtime.engine.session import Session
@@ -47,9 +48,13 @@ def write_float_graph(loaded: Loaded, path: Path) -> onnx.ModelProto:
     return model
 
 
-def run_and_choose(path: Path, samples: SampleSets, **options: Any) -> Choice:
+def run_and_choose(
+    path: Path, samples: SampleSets, *, tolerance: Tolerance, **options: Any
+) -> Choice:
     """Run a float graph on the test samples, then choose what to package instead of it."""
-    return choose(run_graph(path, samples.test), samples, **options)
+    run, rows = run_graph(path, samples.test), samples.sources
+    rule = rule_for(tolerance, run.outputs, rows=rows, nms=options.get("suppression"))
+    return choose(run, samples, rule=rule, **options)
 
 
 def differences(loaded: Loaded, batch: Batch, scratch: Path) -> dict[str, float]:

@@ -59,7 +59,8 @@ def facts(**fields: Any) -> ModelFacts:
         parity=0.0,
         precision="int8", reason="", fidelity={"iou_mean": 0.99}, judged=True, inputs=1,
         inputs_source="synthetic", before=one, after=one, variants=(one,), seven_bits="",
-        float16="",        similarity=None, pairs={}, seconds=None, converted_at=None,
+        float16="", sureness="", yardstick={},
+        similarity=None, pairs={}, seconds=None, converted_at=None,
         float_nodes=("conv<1>", "relu"), float_reason="iou_mean 0.6 < 0.98", candidates=candidates,
     )  # fmt: skip
     return replace(plain, **fields)
@@ -78,6 +79,16 @@ def test_float_layers_are_named_with_the_reason() -> None:
     many = details(float_nodes=tuple(f"n{i}" for i in range(20)))
     assert "<bdi>n11</bdi> and 8 more." in many
     assert "computed in float" not in details(precision="float", float_nodes=())
+
+
+def test_the_page_tells_how_sure_the_verdict_is_and_what_float_loses_itself() -> None:
+    sentence = "judged by the bounds of the task, on <60> test media"
+    html = page.render(Facts(1, (facts(sureness=sentence),), (), ()))
+    assert "on &lt;60&gt; test media" in html
+    assert "The yardstick" not in html
+    shown = details(yardstick={"grey_level": {"regret": 0.001}, "jpeg": {"regret": 0.0134}})
+    assert "The yardstick" in shown
+    assert "0.0134" in shown
 
 
 def test_candidate_with_nan_has_a_row_and_no_mark() -> None:

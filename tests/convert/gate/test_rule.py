@@ -1,0 +1,255 @@
+"""The rule that judges INT8, broken on purpose: no graph runs."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convert.gate.rule import BOXES, CLASSES, Rule, ease, rule_for
+from convert.gate.yardstick import Yardstick, measure_yardstick, one_level_up, through_jpeg
+from convert.metrics import Outputs, measure
+from convert.recipe import Tolerance, tighten
+from convert.samples.sets import SampleSets
+from tests.convert.gate.answers import (
+    RARE,
+    SERVED,
+    classes,
+    detector,
+    jittered,
+    logits,
+    noisy,
+    softmax,
+)
+
+STRICT = Tolerance(at_least={"top1_agreement": 0.99}, at_most={"probability_distance": 0.02})
+STRICT_BOXES = Tolerance(at_least={"box_recall": 0.97})
+VALUES = logits()
+REFERENCE = classes(VALUES)
+
+
+def judge(candidate: Outputs, *, reference: Outputs = REFERENCE) -> list[str]:
+    rule = rule_for(STRICT, reference)
+    return rule.violations(measure(reference, candidate).metrics)
+
+
+def test_good_int8_that_the_recipe_refuses_keeps_the_bounds_of_the_task() -> None:
+    candidate = classes(noisy(VALUES, 0.12))
+    metrics = measure(REFERENCE, candidate).metrics
+    assert STRICT.violations(metrics)
+    rule = rule_for(STRICT, REFERENCE)
+    assert rule.violations(metrics) == []
+    assert rule.decided_by_task(metrics)
+    sentence = rule.describe(metrics)
+    assert sentence.startswith("judged by the bounds of the task, on 200 test media")
+    assert f"regret_upper {metrics['regret_upper']:.4f}" in sentence
+
+
+def swapped(one: int, other: int) -> Outputs:
+    order = list(range(VALUES.shape[1]))
+    order[one], order[other] = other, one
+    return classes(VALUES[:, order])
+
+
+def dead(kind: int) -> Outputs:
+    values = VALUES.copy()
+    values[:, kind] = -30
+    return classes(values)
+
+
+BROKEN: dict[str, tuple[Callable[[], Outputs], str]] = {
+    "ranges far too small": (lambda: classes(np.clip(VALUES, -1, 1)), "sure_agreement"),
+    "a collapsed head": (lambda: classes(VALUES * 0), "class_correlation"),
+    "a constant answer": (lambda: classes(np.tile(VALUES[:1], (len(VALUES), 1))), "regret"),
+    "two classes swapped": (lambda: swapped(0, 1), "regret"),
+    "a rare class swapped with another": (lambda: swapped(RARE, 2), "class_correlation"),
+    "flattened probabilities": (lambda: classes(VALUES * 0.6), "confidence_shift"),
+    "sharpened probabilities": (lambda: classes(VALUES * 2), "confidence_shift"),
+    "a dead class": (lambda: dead(3), "regret"),
+    "a dead rare class": (lambda: dead(RARE), "class_correlation"),
+    "noise of naive INT8": (lambda: classes(noisy(VALUES, 1.0)), "regret"),
+    "not a number": (
+        lambda: {"probabilities": np.full_like(REFERENCE["probabilities"], np.nan)},
+        "regret",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_classifier_is_refused(name: str) -> None:
+    make, metric = BROKEN[name]
+    assert any(reason.startswith(metric) for reason in judge(make()))
+
+
+def test_regret_and_agreement_alone_would_pass_flattened_and_rare_classes() -> None:
+    alone = Tolerance(CLASSES.at_least, {"regret_upper": 0.01})
+    alone = replace(alone, at_least={"sure_agreement": 0.99})
+    flattened, rare = classes(VALUES * 0.6), dead(RARE)
+    assert alone.violations(measure(REFERENCE, flattened).metrics) == []
+    assert judge(flattened)
+    assert judge(rare)
+
+
+@pytest.mark.parametrize(
+    ("count", "shortage"),
+    [(16, "34 more test media and "), (60, "more sure inputs, about ")],
+)
+def test_with_too_few_inputs_the_recipe_decides_and_says_what_is_missing(
+    count: int, shortage: str
+) -> None:
+    few = classes(VALUES[:count])
+    rule = rule_for(STRICT, few)
+    assert rule.gate is None
+    near, far = (measure(few, classes(noisy(VALUES[:count], s))).metrics for s in (0.01, 0.12))
+    assert rule.violations(near) == []
+    assert rule.violations(far) == STRICT.violations(far) != []
+    assert shortage in rule.describe(far)
+
+
+def test_inputs_that_float_is_never_sure_of_are_no_evidence() -> None:
+    rule = rule_for(STRICT, classes(VALUES * 0))
+    assert rule.gate is None
+    assert rule.describe({}).endswith("need 100 more sure inputs")
+
+
+def test_a_photos_variants_add_no_evidence() -> None:
+    many = {"probabilities": np.repeat(REFERENCE["probabilities"][:40], 5, axis=0)}
+    assert rule_for(STRICT, many).gate is not None  # 200 rows
+    rule = rule_for(STRICT, many, rows=tuple(range(0, 200, 5)))
+    assert rule.gate is None
+    assert rule.evidence is not None
+    assert rule.evidence.sources == 40
+
+
+def test_what_the_bounds_leave_in_doubt_is_decided_by_the_recipe() -> None:
+    # 2 of 120 sure answers differ: 0.983 is too low. 1 of 120 is 0.992 and at least 0.961
+    few = classes(VALUES[:125])
+    rule = rule_for(STRICT, few)
+    assert rule.gate is not None
+    good = measure(few, few).metrics
+    doubtful = {**good, "regret": 0.004, "regret_upper": 0.013, "top1_agreement": 0.97}
+    reasons = rule.violations(doubtful)
+    assert any(reason.startswith("regret_upper 0.0130 > 0.01") for reason in reasons)
+    assert any(reason.startswith("top1_agreement") for reason in reasons)
+    assert reasons[-1] == "about 157 more test media would settle it"  # ((13 - 4) / (10 - 4)) ** 2
+    assert rule.violations({**doubtful, "top1_agreement": 1.0}) == []
+    assert "leave the task's in doubt" in rule.describe({**doubtful, "top1_agreement": 1.0})
+
+
+def test_the_recipe_decides_alone_if_it_is_strict_or_has_no_bounds() -> None:
+    assert rule_for(replace(STRICT, strict=True), REFERENCE) == Rule(replace(STRICT, strict=True))
+    assert rule_for(Tolerance(), REFERENCE).gate is None
+    embeddings: Outputs = {"embedding": np.eye(60, dtype=np.float32)}
+    bounds = Tolerance(at_least={"cosine_mean": 0.99})
+    assert rule_for(bounds, embeddings) == Rule(bounds)
+
+
+def test_bounds_on_other_outputs_stay_and_a_recipe_may_set_those_of_the_task() -> None:
+    recipe = Tolerance({"cosine_mean": 0.99, "top1_agreement": 0.98}, {"regret_upper": 0.002})
+    gate = rule_for(recipe, REFERENCE).gate
+    assert gate is not None
+    assert gate.at_least["cosine_mean"] == 0.99
+    assert "top1_agreement" not in gate.at_least
+    assert gate.at_most["regret_upper"] == 0.002
+
+
+def test_the_search_aims_at_values_and_not_at_their_certainty() -> None:
+    search = rule_for(STRICT, REFERENCE).search
+    assert "regret" in search.at_most
+    assert "regret_upper" not in search.at_most
+    # half of it must be within reach of a perfect graph
+    perfect = measure(REFERENCE, REFERENCE).metrics
+    assert tighten(search).violations(perfect) == []
+
+
+def test_no_bound_is_tighter_than_floats_own_change_under_jpeg_up_to_twice_the_bound() -> None:
+    own = {"regret_upper": 0.0134, "sure_agreement": 0.97, "class_correlation": 0.3}
+    eased = ease(CLASSES, own)
+    assert eased.at_most["regret_upper"] == 0.0134
+    assert eased.at_least["sure_agreement"] == pytest.approx(0.98)
+    assert eased.at_least["class_correlation"] == pytest.approx(0.8)
+    assert eased.at_most["confidence_shift"] == 0.03
+    assert ease(BOXES, {"sure_recall": 0.999}) == BOXES
+    rule = rule_for(STRICT, REFERENCE, yardstick=Yardstick({}, own))
+    assert rule.gate is not None
+    assert rule.gate.at_most["regret_upper"] == 0.0134
+
+
+DETECTED = detector()
+
+
+def judge_boxes(candidate: Outputs) -> list[str]:
+    rule = rule_for(STRICT_BOXES, DETECTED, nms=SERVED)
+    return rule.violations(measure(DETECTED, candidate, SERVED).metrics)
+
+
+def test_good_boxes_that_the_recipe_refuses_keep_the_bounds_of_the_task() -> None:
+    metrics = measure(DETECTED, jittered(DETECTED, px=0.3, score=0.05), SERVED).metrics
+    assert STRICT_BOXES.violations(metrics)
+    rule = rule_for(STRICT_BOXES, DETECTED, nms=SERVED)
+    assert rule.violations(metrics) == []
+    assert "sure boxes" in rule.describe(metrics)
+
+
+def with_scores(change: Callable[[np.ndarray], np.ndarray]) -> Outputs:
+    scores = change(DETECTED["scores"].copy())
+    return {**DETECTED, "scores": np.asarray(scores, np.float32)}
+
+
+def widened(factor: float) -> Outputs:
+    boxes = DETECTED["boxes_xyxy"].copy()
+    boxes[..., 2] += (boxes[..., 2] - boxes[..., 0]) * (factor - 1)
+    return {**DETECTED, "boxes_xyxy": boxes}
+
+
+def one_class(scores: np.ndarray, value: float) -> np.ndarray:
+    scores[..., 2] = value
+    return scores
+
+
+BROKEN_BOXES: dict[str, tuple[Callable[[], Outputs], str]] = {
+    "classes swapped": (lambda: with_scores(lambda s: s[..., [1, 0, 2]]), "sure_recall"),
+    "classes rotated": (lambda: with_scores(lambda s: np.roll(s, 1, -1)), "score_correlation"),
+    "a dead class": (lambda: with_scores(lambda s: one_class(s, 0.0)), "sure_recall"),
+    "a class everywhere": (lambda: with_scores(lambda s: one_class(s, 0.9)), "sure_precision"),
+    "scores flattened": (lambda: with_scores(lambda s: 0.3 + s * 0.1), "score_shift"),
+    "scores scaled down": (lambda: with_scores(lambda s: s * 0.85), "score_shift"),
+    "scores scaled up": (lambda: with_scores(lambda s: s * 1.4), "score_shift"),
+    "boxes widened": (lambda: widened(1.2), "sure_iou_mean"),
+    "boxes widened beyond the match": (lambda: widened(1.5), "sure_recall"),
+    "no box": (lambda: with_scores(lambda s: s * 0), "sure_recall"),
+    "not a number": (lambda: with_scores(lambda s: s * np.nan), "sure_recall"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_BOXES)
+def test_a_broken_detector_is_refused(name: str) -> None:
+    make, metric = BROKEN_BOXES[name]
+    reasons = judge_boxes(make())
+    assert any(reason.startswith(metric) for reason in reasons), reasons
+
+
+def test_drawings_hold_too_few_boxes() -> None:
+    few = {name: values[:16] for name, values in DETECTED.items()}
+    rule = rule_for(STRICT_BOXES, few, nms=SERVED)
+    assert rule.gate is None
+    assert "more test media and" in rule.describe(measure(few, few, SERVED).metrics)
+
+
+def test_the_yardstick_changes_what_nobody_sees() -> None:
+    rows, columns = np.mgrid[:64, :64]
+    waves = np.sin(rows / 3) * 60, np.cos(columns / 5) * 60, (rows - columns) * 0.9
+    grey = (np.stack(waves, axis=2) + 120).astype(np.uint8)
+    for channels in (1, 3):
+        image = grey[..., :channels]
+        assert 0 < np.abs(through_jpeg(image).astype(int) - image).mean() < 2
+        assert through_jpeg(image).shape == image.shape
+    assert one_level_up(np.array([0, 254, 255], np.uint8)).tolist() == [1, 255, 255]
+    sound = ({"waveform": np.zeros((1, 9), np.float32)},)
+    sets = SampleSets("synthetic", sound, sound, sound)
+    assert measure_yardstick(Path("none.onnx"), sets, {}, None) is None
+
+
+def test_probabilities_are_those_of_softmax() -> None:
+    np.testing.assert_allclose(softmax(VALUES).sum(axis=1), 1, rtol=1e-5)
