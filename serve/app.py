@@ -121,7 +121,7 @@ def create_app(
     cpus = settings.runs or cpu_count()
     metrics = Metrics()
     reloader = reloader or Reloader(
-        repository, settings.artifacts, allow_seeded=settings.allow_seeded
+        repository, settings.directory, allow_seeded=settings.allow_seeded
     )
 
     @asynccontextmanager

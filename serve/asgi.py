@@ -14,6 +14,7 @@ from runtime.engine.allocator import tune_allocator
 from runtime.errors import SlipwayError
 from serve.app import create_app
 from serve.repository.opening import open_repository
+from serve.repository.pulled import Pulled, pull_artifacts
 from serve.repository.task_models import check_task_models, task_models
 from serve.settings import from_environment
 from serve.settings.environment import unknown_variables
@@ -32,12 +33,13 @@ class Application:
     def __init__(self) -> None:
         """Read nothing yet: to import this module costs and needs nothing."""
         self._app: ASGIApp | None = None
+        self._pulled: Pulled | None = None  # its directory stays while it is held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start the application, or answer one request."""
         if scope["type"] == "lifespan":
             try:
-                self._app = make_application()
+                self._pulled, self._app = make_application()
             except SlipwayError as error:
                 await receive()
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -47,8 +49,10 @@ class Application:
         await self._app(scope, receive, send)
 
 
-def make_application() -> ASGIApp:
+def make_application() -> tuple[Pulled, ASGIApp]:
     """Return the application of the environment's settings; its lifespan loads the models.
+
+    Artifacts in a registry are pulled first, while the ASGI server answers nothing.
 
     Raises:
         SlipwayError: settings are refused, or there is no model.
@@ -58,10 +62,12 @@ def make_application() -> ASGIApp:
         _log.warning(warning)
     settings = from_environment(os.environ)
     cv2.setNumThreads(settings.threads)
+    pulled = pull_artifacts(settings, _log.warning)
+    settings = pulled.settings
     repository = open_repository(settings, _log.warning)
     check_task_models(repository.tasks, task_models(settings))
     _log.warning(MISSING)
-    return create_app(settings, repository)
+    return pulled, create_app(settings, repository)
 
 
 app = Application()

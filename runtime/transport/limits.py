@@ -20,6 +20,7 @@ class Limits:
     seconds: float = 3600.0
     idle_s: float = 30.0  # without a byte
     size_bytes: int = MOST_BYTES
+    pauses_s: tuple[float, ...] = (0.1, 0.5, 2.0)  # between attempts in a row without progress
     is_cancelled: Callable[[], bool] = lambda: False
     begin_s: float = field(default_factory=time.monotonic)
 

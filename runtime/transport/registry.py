@@ -28,7 +28,6 @@ from runtime.transport.reference import Reference
 
 Result = TypeVar("Result")
 OpenAt = Callable[[int], Iterable[bytes]]  # the bytes from a place on
-PAUSES_S = (0.1, 0.5, 2.0)  # between attempts in a row that bring no byte further
 
 
 @dataclass(slots=True)
@@ -200,6 +199,7 @@ class Registry:
                             "bytes that the manifest says"
                         )
                     stream.write(data)
+                    stream.flush()  # a process that is killed loses nothing
         if size < size_bytes:
             raise BrokenError(f"{self.reference.host} ended after {size} of {size_bytes} bytes")
 
@@ -298,9 +298,10 @@ class _Attempts:
         Raises:
             UnavailableError: there was the last one.
         """
-        if self.count == len(PAUSES_S):
+        pauses_s = self.limits.pauses_s
+        if self.count == len(pauses_s):
             raise UnavailableError(f"{error} ({self.count + 1} attempts)") from error
-        time.sleep(PAUSES_S[self.count])
+        time.sleep(pauses_s[self.count])
         self.count += 1
         self.limits.check()
 

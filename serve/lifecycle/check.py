@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from runtime.engine.resources import memory_limit_mib, peak_memory_mib
-from runtime.errors import ArtifactError, SlipwayError
+from runtime.errors import ArtifactError, SlipwayError, UnavailableError
 from serve.http.listener import listen, url_of
 from serve.keys.ring import KeyRing
 from serve.keys.warning import open_to_all
 from serve.repository.models import ModelRepository
 from serve.repository.opening import open_repository
+from serve.repository.pulled import pull_artifacts
 from serve.repository.readiness import missing_models
 from serve.repository.task_models import check_ensemble, check_task_models, task_models
 from serve.settings import Settings
@@ -57,8 +58,10 @@ def _lines(settings: Settings) -> Iterator[Line]:
     yield _keys(settings)
     notes: list[str] = []
     try:
+        pulled = pull_artifacts(settings, notes.append)  # held to the end: its directory stays
+        settings = pulled.settings
         repository = open_repository(settings, notes.append)
-    except ArtifactError as error:
+    except (ArtifactError, UnavailableError) as error:
         yield Line("artifacts", str(error), "FAILED")
         return
     yield from (Line("artifacts", note, "-") for note in notes)

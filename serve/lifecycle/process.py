@@ -47,7 +47,7 @@ def serve(
     for limit in repository.memory.limits:
         report(f"memory: {limit}")
     stop = signals.stop
-    reloader = Reloader(repository, settings.artifacts, allow_seeded=settings.allow_seeded)
+    reloader = Reloader(repository, settings.directory, allow_seeded=settings.allow_seeded)
     keys = KeyRing(settings)
     connections = Connections(limits_of(settings, connections=allowed_connections()))
     config = uvicorn.Config(

@@ -25,8 +25,8 @@ def open_repository(settings: Settings, report: Report = lambda _: None) -> Mode
     Raises:
         ArtifactError: the directory cannot be read, or holds no model; or routing.json is wrong.
     """
-    listing = list_models(settings.artifacts, allow_seeded=settings.allow_seeded)
-    routing = RoutingFile(settings.artifacts).read()
+    listing = list_models(settings.directory, allow_seeded=settings.allow_seeded)
+    routing = RoutingFile(settings.directory).read()
     providers = find_providers(settings.providers, disable_gpu=settings.disable_gpu)
     for sentence in (*listing.ignored, *providers.skipped):
         report(sentence)

@@ -5,13 +5,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from runtime.transport.credentials import PASSWORD, USER
 from serve.settings.kinds import SettingsError
 from serve.settings.profile import FRUGAL, is_frugal
 from serve.settings.table import TABLE, Settings
 
 PREFIX = "SLIPWAY_"
-# of the conversion, and of the tests
-OF_OTHERS = ("SLIPWAY_OFFLINE", "SLIPWAY_TEST_DATA", "SLIPWAY_OPENVINO_PYTHON")
+# of the conversion, of the tests, and of registries
+OF_OTHERS = ("SLIPWAY_OFFLINE", "SLIPWAY_TEST_DATA", "SLIPWAY_OPENVINO_PYTHON", USER, PASSWORD)
 # Kubernetes sets these in every pod of a namespace with a service named "slipway"
 _OF_SERVICES = re.compile(r"SLIPWAY_SERVICE_(HOST|PORT\w*)|SLIPWAY_PORT(_\d+_(TCP|UDP)\w*)?")
 

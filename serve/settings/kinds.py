@@ -12,6 +12,7 @@ from runtime.artifact.manifest import MODEL_ID, Task
 from runtime.engine.providers import PROVIDERS
 from runtime.errors import InputError, SlipwayError
 from runtime.tasks.soft_voting import parse_weights
+from runtime.transport.reference import FORM, SCHEME, parse_reference
 from serve.text.integers import parse_integer
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a token of RFC 9110
@@ -170,6 +171,11 @@ RATE = Kind(
     "RATE",
     _rate,
     lambda rate: str(rate or ""),
+)
+ARTIFACTS = Kind(
+    f"a path, or {FORM}",
+    "DIR",
+    lambda text: parse_reference(text) if text.startswith(SCHEME) else Path(text),
 )
 ADDRESS = Kind("an address", "HOST", str)
 BASE_PATH = Kind("a path as /emotion, of letters, digits and . _ ~ -", "PATH", _base_path)

@@ -10,6 +10,7 @@ from runtime.predict.prepare import LONGEST_RUN_S
 from runtime.tasks import defaults
 from runtime.tasks.background import SIDES_PX
 from runtime.tasks.soft_voting import Weights
+from runtime.transport.reference import Reference
 from serve.settings import kinds
 from serve.settings.kinds import Rate, Selection
 from serve.settings.setting import KEY, Group, Setting, row
@@ -24,9 +25,51 @@ _MODELS: Group = "Models of the task routes"
 class Settings:
     """The settings, with their defaults."""
 
-    artifacts: Path = field(
+    artifacts: Path | Reference = field(
         default=Path("artifacts"),
-        metadata=row(_PLACE, "SLIPWAY_ARTIFACTS", kinds.PATH, "directory of the models"),
+        metadata=row(
+            _PLACE,
+            "SLIPWAY_ARTIFACTS",
+            kinds.ARTIFACTS,
+            "directory of the models, or where in a registry they are pulled from at the start",
+        ),
+    )
+    pull_cache: Path = field(
+        default=Path("artifacts-cache"),
+        metadata=row(
+            _PLACE,
+            "SLIPWAY_PULL_CACHE",
+            kinds.PATH,
+            "directory for what is pulled; a later start takes it from there",
+        ),
+    )
+    pull_cache_mib: int = field(
+        default=16384,
+        metadata=row(
+            _PLACE,
+            "SLIPWAY_PULL_CACHE_MIB",
+            kinds.integer(1, 2**24),
+            "MiB that it may take; what no server uses is removed, the longest unused first",
+        ),
+    )
+    pull_timeout_s: int = field(
+        default=1800,
+        metadata=row(
+            _PLACE,
+            "SLIPWAY_PULL_TIMEOUT",
+            kinds.integer(1, 86400),
+            "seconds for all that is pulled; the next start goes on from what has arrived",
+        ),
+    )
+    plain_http: bool = field(
+        default=False,
+        metadata=row(
+            _PLACE,
+            "SLIPWAY_PLAIN_HTTP",
+            kinds.FLAG,
+            "1: speak http to a registry of another machine; to one of this machine it is spoken "
+            "anyway",
+        ),
     )
     host: str = field(
         default="127.0.0.1",
@@ -500,6 +543,17 @@ class Settings:
         default=defaults.BACKGROUND_MODEL,
         metadata=row(_MODELS, "SLIPWAY_BACKGROUND_MODEL", kinds.MODEL, "answers `/v1/background`"),
     )
+
+    @property
+    def directory(self) -> Path:
+        """Return the directory of the models.
+
+        Raises:
+            TypeError: they are in a registry and were not pulled yet.
+        """
+        if not isinstance(self.artifacts, Path):
+            raise TypeError(f"{self.artifacts} is pulled before anything is read from it")
+        return self.artifacts
 
     @property
     def longest_run_s(self) -> float:

@@ -132,7 +132,7 @@ def test_a_registry_that_dies_leaves_no_half_version(
     artifacts: Path, tmp_path: Path, gate: Gate, running_registry: DockerRegistry
 ) -> None:
     write_artifact(artifacts, CLASSIFIER)
-    registry = registry_at(gate, repository="dying")
+    registry = registry_at(gate, repository="dying", limits=Limits(pauses_s=(0.1,)))
     send(artifacts, registry)
     digest, items = resolve(registry)
     out = tmp_path / "out"
