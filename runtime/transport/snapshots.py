@@ -1,4 +1,4 @@
-"""What a server has pulled: a directory of artifacts for each manifest, in a bounded cache.
+"""Snapshots of pulled artifacts: a directory for each manifest, in a cache of bounded size.
 
 <cache>/<digest>/<model>/<version>/...   a snapshot; .pulled.json in it is written last
 <cache>/references/<hash>.json           which digest a tag had when it was last asked for
