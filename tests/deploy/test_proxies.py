@@ -47,9 +47,10 @@ def test_all_routes_are_under_the_base_path(proxy: Proxy) -> None:
             assert "/emotion/" in answer.json()["error"]
 
 
-def test_the_metrics_are_not_for_clients(proxy: Proxy) -> None:
+@pytest.mark.parametrize("path", ["/emotion/metrics", "/emotion/%6Detric%73?a"])
+def test_the_metrics_are_not_for_clients(proxy: Proxy, path: str) -> None:
     with proxy.client() as client:
-        answer = client.get("/emotion/metrics")
+        answer = client.get(path)
     assert answer.status_code == 404
     assert answer.json() == {"error": "the metrics are not for clients"}
 
