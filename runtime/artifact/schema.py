@@ -107,7 +107,10 @@ def _parse_tagged(members: tuple[Any, ...], value: object, where: str) -> Any:
 
 def _expect(expected: type, value: object, where: str) -> Any:
     if expected is float and type(value) is int:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ArtifactError(f"{where} has {len(str(value))} digits; allowed: float") from None
     # bool is a subclass of int, but `true` is no number
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         raise ArtifactError(

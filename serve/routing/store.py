@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,7 +44,10 @@ class RoutingFile:
             ArtifactError: it cannot be read, is too long, or wrong.
         """
         try:
-            with self.path.open("rb") as stream:
+            # a pipe would be waited for without end
+            with open(self.path, "rb", opener=_open_at_once) as stream:
+                if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                    raise ArtifactError(f"{self.path} is no file; allowed: a file of JSON")
                 data = stream.read(MOST_BYTES + 1)
         except FileNotFoundError:
             return Routing()
@@ -55,7 +59,11 @@ class RoutingFile:
             text = data.decode()
         except UnicodeDecodeError as error:
             raise ArtifactError(f"{self.path} is not UTF-8: {error}") from error
-        return parse_routing(text, str(self.path))
+        try:
+            return parse_routing(text, str(self.path))
+        except ArtifactError as error:  # JSON may hold half of a surrogate pair: it has no UTF-8
+            message = str(error).encode(errors="backslashreplace").decode()
+            raise ArtifactError(message) from error
 
     def change(self, edit: Callable[[Routing], Routing]) -> Routing:
         """Read, edit and write the file; a second writer waits.
@@ -87,3 +95,7 @@ class RoutingFile:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, self.path)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)

@@ -73,6 +73,7 @@ def test_extension_fields_are_ignored() -> None:
         ({"name": None}, "a.json.name is 'None' (NoneType); allowed: str"),
         ({"scale": "2"}, "a.json.scale is '2' (str); allowed: float"),
         ({"scale": True}, "a.json.scale is 'True' (bool); allowed: float"),
+        ({"scale": 10**400}, "a.json.scale has 401 digits; allowed: float"),
         ({"visible": 1}, "a.json.visible is '1' (int); allowed: bool"),
         ({"kind": "oil"}, "a.json.kind is 'oil'; allowed: ink, chalk"),
         ({"kind": ["ink"]}, "a.json.kind is ['ink']; allowed: ink, chalk"),

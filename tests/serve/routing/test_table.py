@@ -1,6 +1,7 @@
 """routing.json is read strictly and written whole."""
 
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ def test_what_is_written_is_read() -> None:
         (content(previous={"version": 3, "digest": "G" * 64}), r"previous\.digest is 'GGG"),
         (content(candidate={**CANDIDATE, "share": 1.5}), r"share is 1\.5; allowed: 0 to 1"),
         (content(candidate={**CANDIDATE, "share": float("nan")}), r"share is nan"),
+        (content(candidate={**CANDIDATE, "share": 10**400}), r"share has 401 digits; allowed"),
         (content(candidate={**CANDIDATE, "share": True}), r"share is 'True' \(bool\)"),
         (content(candidate={**CANDIDATE, "version": 1, "share": 0.5}), "version 1, as the"),
         (content(weight=1), r"weight is not a known field"),
@@ -69,6 +71,25 @@ def test_an_absent_file_has_no_route_and_a_long_one_is_refused(tmp_path: Path) -
     file.path.write_bytes(b"\xff")
     with pytest.raises(ArtifactError, match="is not UTF-8"):
         file.read()
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    file = RoutingFile(tmp_path)
+    os.mkfifo(file.path)
+    with pytest.raises(ArtifactError, match="is no file"):
+        file.read()
+
+
+def test_every_message_about_a_file_can_be_sent(tmp_path: Path) -> None:
+    file = RoutingFile(tmp_path)
+    for text in (
+        r'{"schema_version": 1, "models": {"\ud800": {}}}',
+        r'{"schema_version": "\ud800"}',
+    ):
+        file.path.write_text(text)
+        with pytest.raises(ArtifactError, match="ud800") as raised:
+            file.read()
+        str(raised.value).encode()
 
 
 def test_writers_wait_for_each_other_and_readers_see_whole_files(tmp_path: Path) -> None:
