@@ -9,7 +9,10 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
     path.relative_to(PROJECT)
-    for folder in (".", "artifacts", "benchmarks", "convert", "deploy", "runtime", "serve")
+    for folder in (
+        *(".", "artifacts", "benchmarks", "convert", "deploy", "deploy/platforms"),
+        *("runtime", "serve"),
+    )
     for path in (PROJECT / folder).glob("*.md")
     if path.name != "CHANGELOG.md"
 )

@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def plan(folder: Path, *arguments: str) -> int:
-    limits = ("--memory", "512", "--cpus", "2")
+    limits = ("--memory", "512", "--cpus", "2", "--around-ms", "3")
     return main(["--artifacts", str(folder), "--rps", "100", *limits, *arguments])
 
 
