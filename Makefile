@@ -20,7 +20,7 @@ export SLIPWAY_TEST_DATA ?= $(abspath ../shared)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo convert serve test test-fast soak lint bench image clean test-serve test-convert python-version
+.PHONY: help demo convert serve test test-fast soak lint audit bench image clean test-serve test-convert python-version
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,14 @@ lint: $(VENV)/.installed $(VENV_CONVERT)/.installed ## format, lint, language, i
 	@$(RUN) -m mypy
 	@$(CONVERT) -m mypy convert tests/convert
 
+# Asks PyPI for known vulnerabilities, in an environment of its own; a package that cannot be looked up is an error.
+AUDIT := .venv-audit
+AUDITED := requirements/deploy.txt requirements/av.txt requirements/sign.txt
+
+audit: | python-version ## known vulnerabilities of what is deployed (needs PyPI)
+	@test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv --clear $(AUDIT) && $(AUDIT)/bin/pip install $(PIP_FLAGS) pip-audit==2.10.1; }
+	@for file in $(AUDITED); do echo "$$file"; $(AUDIT)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r $$file || exit 1; done
+
 bench: $(VENV)/.installed ## footprint, start-up, memory, and each model's latency, as a table and JSON
 	@$(RUN) -m benchmarks --artifacts $(ARTIFACTS) --json benchmarks/latest.json
 
@@ -85,5 +93,5 @@ image: ## build the container image with docker, podman or buildah (BUILD_FLAGS=
 	@MODEL="$(MODEL)" WEIGHTS="$(WEIGHTS)" deploy/build-image.sh $(BUILD_FLAGS)
 
 clean: ## remove environments, caches and samples; artifacts stay
-	@rm -rf $(VENV) $(VENV_CONVERT) samples .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(VENV) $(VENV_CONVERT) $(AUDIT) samples .mypy_cache .ruff_cache .pytest_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

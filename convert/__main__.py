@@ -56,6 +56,12 @@ def _samples(options: argparse.Namespace) -> int:
     return write_samples(options)
 
 
+def _sign(options: argparse.Namespace) -> int:
+    from convert.commands.sign import sign
+
+    return sign(options)
+
+
 def _transport(options: argparse.Namespace) -> int:
     from convert.commands.transport import run
 
@@ -89,6 +95,7 @@ COMMANDS = {
     "doctor": _doctor,
     "evaluate": _evaluate,
     "verify": _verify,
+    "sign": _sign,
     "pack": _transport,
     "push": _transport,
     "pull": _transport,

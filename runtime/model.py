@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from runtime.artifact.manifest import (
     versions,
 )
 from runtime.artifact.onnx_file import check_data_files
+from runtime.artifact.signature import TrustedKeys
 from runtime.engine.providers import CPU, Provider
 from runtime.engine.resources import cpu_features
 from runtime.engine.session import Feeds, Session, SessionOptions
@@ -162,7 +164,11 @@ class Model:
 
 
 def load(
-    path: str | Path, *, variant: str | None = None, options: SessionOptions | None = None
+    path: str | Path,
+    *,
+    variant: str | None = None,
+    options: SessionOptions | None = None,
+    trusted: TrustedKeys | None = None,
 ) -> Model:
     """Load an artifact, after checking the hashes of the files that it needs.
 
@@ -171,6 +177,7 @@ def load(
         variant: the name of a variant, even one that this machine would not choose; None for the
             best one that it runs.
         options: of the session, and its provider; None for the serving defaults.
+        trusted: the keys that may have signed the version; None: it need not be signed.
 
     Raises:
         ArtifactError: the path holds no complete version; a file is changed or contradicts the
@@ -179,7 +186,8 @@ def load(
     """
     options = options or SessionOptions()
     directory = version_directory(Path(path))
-    manifest = read_manifest(directory)
+    trusted = trusted or TrustedKeys()
+    manifest = read_manifest(directory, partial(trusted.check, directory))
     if directory.name != str(manifest.version):
         raise ArtifactError(f"{directory}: its manifest says version {manifest.version}")
     if variant is None:

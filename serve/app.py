@@ -7,6 +7,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
+from runtime.artifact.signature import TrustedKeys
 from runtime.engine.resources import cpu_count
 from runtime.media.isolation.pool import IsolatedDecoders
 from serve.cache.results import ResultCache
@@ -121,7 +122,10 @@ def create_app(
     cpus = settings.runs or cpu_count()
     metrics = Metrics()
     reloader = reloader or Reloader(
-        repository, settings.directory, allow_seeded=settings.allow_seeded
+        repository,
+        settings.directory,
+        allow_seeded=settings.allow_seeded,
+        trusted=TrustedKeys(settings.trusted_keys),
     )
 
     @asynccontextmanager

@@ -1,6 +1,7 @@
 """Declare the options of every command. Imports the standard library alone."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         metavar="DIR",
         help="where to write them (default: samples)",
     )
+    _add_sign(commands.add_parser("sign", help="sign versions, or make the key for it"))
     _add_transport(commands)
     # doctor checks a run in advance, so it takes the same options
     _add_run(commands.add_parser("run", help="convert models to verified ONNX artifacts"))
@@ -69,6 +71,31 @@ def _add_verify(verify: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="media like those you will serve: INT8 is compared with float on them (default: "
         "generated ones)",
+    )
+    verify.add_argument(
+        "--trusted-keys",
+        default=os.environ.get("SLIPWAY_TRUSTED_KEYS", ""),
+        metavar="KEY,...",
+        help="public keys, one of which must have signed it (default: SLIPWAY_TRUSTED_KEYS)",
+    )
+
+
+def _add_sign(sign: argparse.ArgumentParser) -> None:
+    sign.add_argument(
+        "sources",
+        type=Path,
+        nargs="*",
+        metavar="ARTIFACTS",
+        help="artifacts, artifacts/<model> or artifacts/<model>/<version>: all versions there",
+    )
+    sign.add_argument(
+        "--key", type=Path, metavar="FILE", help="secret key that signs, as --new-key wrote it"
+    )
+    sign.add_argument(
+        "--new-key",
+        type=Path,
+        metavar="FILE",
+        help="write a new secret key, and print its public key for SLIPWAY_TRUSTED_KEYS",
     )
 
 

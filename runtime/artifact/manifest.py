@@ -5,7 +5,7 @@ artifacts/README.md describes the format; the comments of the fields here are it
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -143,21 +143,28 @@ class Manifest:
         return self.weights.origin == "seeded"
 
 
-def read_manifest(directory: Path) -> Manifest:
+def read_manifest(directory: Path, check: Callable[[bytes], None] | None = None) -> Manifest:
     """Read and check `manifest.json` of a version; `verify_file` checks the hashes of its files.
+
+    Args:
+        directory: of the version.
+        check: gets the bytes of the file before they are parsed, to check their signature.
 
     Raises:
         ArtifactError: the file is missing, incomplete, of a newer schema, or has a wrong field.
     """
     path = directory / MANIFEST
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+        text = content.decode()
     except FileNotFoundError:
         raise ArtifactError(
             f"{directory} holds no {MANIFEST}: not an artifact, or half written"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{path} cannot be read: {error}") from error
+    if check is not None:
+        check(content)
     data = load_json(text, str(path))
     check_schema_version(data, str(path))
     manifest = schema.parse(Manifest, data, str(path))

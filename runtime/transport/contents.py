@@ -8,6 +8,8 @@ from pathlib import Path
 
 from runtime.artifact.manifest import MANIFEST, MODEL_ID, VERSION, File, read_manifest, verify_file
 from runtime.artifact.manifest import versions as versions_of
+from runtime.artifact.signature import MOST_BYTES as SIGNATURE_BYTES
+from runtime.artifact.signature import SIGNATURE
 from runtime.errors import ArtifactError
 from runtime.transport.limits import MANIFEST_BYTES, MOST_FILES
 
@@ -86,7 +88,8 @@ def check_size(name: str, size_bytes: int, where: str) -> None:
     Raises:
         ArtifactError: it is larger than readers allow.
     """
-    allowed = {MANIFEST: MANIFEST_BYTES, ROUTING: ROUTING_BYTES}.get(name.rpartition("/")[2])
+    limits = {MANIFEST: MANIFEST_BYTES, SIGNATURE: SIGNATURE_BYTES, ROUTING: ROUTING_BYTES}
+    allowed = limits.get(name.rpartition("/")[2])
     if size_bytes < 0 or (allowed is not None and size_bytes > allowed):
         raise ArtifactError(f"{where}: {name} has {size_bytes} bytes; allowed: {allowed}")
 
@@ -110,7 +113,9 @@ def check_version(directory: Path, items: Iterable[Item], where: str) -> None:
             f"{where}: {folder}/{MANIFEST} is that of {manifest.id}/{manifest.version}"
         )
     listed = {(file.name, file.sha256, file.size_bytes) for file in manifest.files}
-    present = {(i.file, i.sha256, i.size_bytes) for i in for_version if i.file != MANIFEST}
+    # a signature is of the manifest, and may be there or not
+    unlisted = (MANIFEST, SIGNATURE)
+    present = {(i.file, i.sha256, i.size_bytes) for i in for_version if i.file not in unlisted}
     for name, sha256, size_bytes in sorted(listed ^ present):
         raise ArtifactError(
             f"{where}: {folder}/{name} with sha256 {sha256} and {size_bytes} bytes is "
@@ -162,7 +167,12 @@ def list_contents(source: Path) -> dict[Item, Path]:
         manifest_path = directory / MANIFEST
         contents[_item_of(manifest_path, f"{folder}/{MANIFEST}")] = manifest_path
         files: dict[str, File] = {file.name: file for file in manifest.files}
-        for name in sorted(files):
+        signature = [SIGNATURE] if (directory / SIGNATURE).is_file() else []
+        for name in sorted([*files, *signature]):
+            if name == SIGNATURE:
+                path = directory / SIGNATURE
+                contents[_item_of(path, f"{folder}/{SIGNATURE}")] = path
+                continue
             path = verify_file(directory, files[name])
             item = Item(f"{folder}/{name}", files[name].sha256, files[name].size_bytes)
             contents[item] = path

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import uvicorn
 
+from runtime.artifact.signature import TrustedKeys
 from serve.app import create_app
 from serve.http.cutting import AnsweringCuts
 from serve.http.listener import allowed_connections
@@ -47,7 +48,12 @@ def serve(
     for limit in repository.memory.limits:
         report(f"memory: {limit}")
     stop = signals.stop
-    reloader = Reloader(repository, settings.directory, allow_seeded=settings.allow_seeded)
+    reloader = Reloader(
+        repository,
+        settings.directory,
+        allow_seeded=settings.allow_seeded,
+        trusted=TrustedKeys(settings.trusted_keys),
+    )
     keys = KeyRing(settings)
     connections = Connections(limits_of(settings, connections=allowed_connections()))
     config = uvicorn.Config(

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from runtime.artifact.signature import TrustedKeys
 from runtime.engine.providers import find_providers
 from runtime.engine.resources import cpu_count
 from serve.repository.load_version import load_version
@@ -23,14 +24,19 @@ def open_repository(settings: Settings, report: Report = lambda _: None) -> Mode
         report: takes the lines of the log.
 
     Raises:
-        ArtifactError: the directory cannot be read, or holds no model; or routing.json is wrong.
+        ArtifactError: the directory cannot be read, or holds no model; routing.json is wrong; or
+            signatures are asked for, and cannot be checked here.
     """
-    listing = list_models(settings.directory, allow_seeded=settings.allow_seeded)
+    trusted = TrustedKeys(settings.trusted_keys)
+    trusted.check_library()
+    listing = list_models(settings.directory, allow_seeded=settings.allow_seeded, trusted=trusted)
     routing = RoutingFile(settings.directory).read()
     providers = find_providers(settings.providers, disable_gpu=settings.disable_gpu)
     for sentence in (*listing.ignored, *providers.skipped):
         report(sentence)
-    load = partial(load_version, threads=settings.threads, providers=providers.usable)
+    load = partial(
+        load_version, threads=settings.threads, providers=providers.usable, trusted=trusted
+    )
     work_bytes = WORK_BYTES * (settings.runs or cpu_count())
     memory = MemoryKeeper(
         find_limits(settings.memory_mib, workers=settings.workers), work_bytes=work_bytes

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
+from runtime.artifact.signature import TrustedKeys
 from runtime.errors import ArtifactError
 from serve.repository.models import ModelRepository
 from serve.repository.plan import Plan, plan_of
@@ -18,11 +19,19 @@ WATCH_S = 1.0  # between two looks at routing.json
 class Reloader:
     """Reads routing.json and the directory again, and lets the repository follow."""
 
-    def __init__(self, repository: ModelRepository, artifacts: Path, *, allow_seeded: bool) -> None:
+    def __init__(
+        self,
+        repository: ModelRepository,
+        artifacts: Path,
+        *,
+        allow_seeded: bool,
+        trusted: TrustedKeys | None = None,
+    ) -> None:
         """Take what the repository was opened with; `watching` looks for changes."""
         self.file = RoutingFile(artifacts)
         self.problem = ""  # why the last reading was refused
         self._repository, self._allow_seeded = repository, allow_seeded
+        self._trusted = trusted
         self._stamp = self.file.stamp()
 
     def reload(self) -> Future[None]:
@@ -50,7 +59,9 @@ class Reloader:
         repository = self._repository
         try:
             routing = self.file.read()
-            listing = list_models(self.file.artifacts, allow_seeded=self._allow_seeded)
+            listing = list_models(
+                self.file.artifacts, allow_seeded=self._allow_seeded, trusted=self._trusted
+            )
         except ArtifactError as error:
             self.problem = str(error)
             repository.report(f"nothing is changed: {error}")

@@ -1,9 +1,11 @@
 """List the models of an artifacts directory and their versions; load none."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from runtime.artifact.manifest import MANIFEST, VERSION, Manifest, read_manifest
+from runtime.artifact.signature import TrustedKeys
 from runtime.engine.resources import cpu_features
 from runtime.errors import ArtifactError, one_line
 from runtime.model import choose_variant
@@ -43,7 +45,9 @@ class Listing:
     ignored: tuple[str, ...]  # a sentence for each directory that is no model
 
 
-def list_models(artifacts: Path, *, allow_seeded: bool) -> Listing:
+def list_models(
+    artifacts: Path, *, allow_seeded: bool, trusted: TrustedKeys | None = None
+) -> Listing:
     """List what a directory holds: a model is a directory that holds a version.
 
     Files, and names that begin with ".", are no models. Of a model that cannot be listed the only
@@ -52,6 +56,7 @@ def list_models(artifacts: Path, *, allow_seeded: bool) -> Listing:
     Args:
         artifacts: the directory.
         allow_seeded: list versions with untrained weights too.
+        trusted: the keys that may have signed a version; None: it need not be signed.
 
     Raises:
         ArtifactError: the directory cannot be read, or holds no model.
@@ -66,7 +71,7 @@ def list_models(artifacts: Path, *, allow_seeded: bool) -> Listing:
     for path in paths:
         if path.name.startswith(".") or not path.is_dir():
             continue
-        entry = _list_versions(path, allow_seeded=allow_seeded)
+        entry = _list_versions(path, allow_seeded=allow_seeded, trusted=trusted or TrustedKeys())
         if entry is None:
             ignored.append(f"{path} is no model: it holds no directory of a version (1, 2, ...)")
         else:
@@ -82,7 +87,7 @@ def reason_of(error: Exception) -> str:
     return text if isinstance(error, ArtifactError) else f"{type(error).__name__}: {text}"
 
 
-def _list_versions(path: Path, *, allow_seeded: bool) -> Entry | None:
+def _list_versions(path: Path, *, allow_seeded: bool, trusted: TrustedKeys) -> Entry | None:
     """Return the model of a directory; None if it holds no version at all."""
     try:
         numbers = sorted(
@@ -96,20 +101,21 @@ def _list_versions(path: Path, *, allow_seeded: bool) -> Entry | None:
     versions, refused = [], {}
     for number in numbers:
         try:
-            versions.append(_read_version(path / str(number), allow_seeded=allow_seeded))
+            version = _read_version(path / str(number), allow_seeded=allow_seeded, trusted=trusted)
+            versions.append(version)
         except (ArtifactError, OSError) as error:
             refused[number] = reason_of(error)
     return Entry(path.name, tuple(versions), refused)
 
 
-def _read_version(directory: Path, *, allow_seeded: bool) -> Version:
+def _read_version(directory: Path, *, allow_seeded: bool, trusted: TrustedKeys) -> Version:
     """Read the manifest of a version.
 
     Raises:
-        ArtifactError: it is missing or wrong, of another model or version, or has untrained weights
-            and `allow_seeded` is false.
+        ArtifactError: it is missing or wrong, not signed as it has to be, of another model or
+            version, or has untrained weights and `allow_seeded` is false.
     """
-    manifest = read_manifest(directory)
+    manifest = read_manifest(directory, partial(trusted.check, directory))
     model = directory.parent.name
     if manifest.id != model:
         raise ArtifactError(f"{directory} holds the model {manifest.id!r}; allowed: {model!r}")

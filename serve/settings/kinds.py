@@ -9,8 +9,9 @@ from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from runtime.artifact.manifest import MODEL_ID, Task
+from runtime.artifact.signature import key_text, parse_public_keys
 from runtime.engine.providers import PROVIDERS
-from runtime.errors import InputError, SlipwayError
+from runtime.errors import ArtifactError, InputError, SlipwayError
 from runtime.tasks.soft_voting import parse_weights
 from runtime.transport.reference import FORM, SCHEME, parse_reference
 from serve.text.integers import parse_integer
@@ -140,6 +141,13 @@ def _redis_url(text: str) -> str | None:
     return text if is_address or (parts.scheme == "unix" and parts.path) else None
 
 
+def _public_keys(text: str) -> tuple[bytes, ...] | None:
+    try:
+        return parse_public_keys(text) or None
+    except ArtifactError:
+        return None
+
+
 def _rate(text: str) -> Rate | None:
     match = _RATE.fullmatch(text)
     if match is None:
@@ -166,6 +174,12 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...] | None:
 
 PATH = Kind("a path", "DIR", Path)
 FILE = Kind("a path", "FILE", Path, lambda path: str(path or ""))
+PUBLIC_KEYS = Kind(
+    "public keys of Ed25519 in base64, separated by commas",
+    "KEY,...",
+    _public_keys,
+    lambda keys: ",".join(map(key_text, keys)),
+)
 RATE = Kind(
     "a number a second, minute or hour as 10/s, 600/m, 1000/h; after a comma how many at once",
     "RATE",

@@ -97,6 +97,16 @@ class Settings:
         default=False,
         metadata=row(_PLACE, "SLIPWAY_ALLOW_SEEDED", kinds.FLAG, "1: serve untrained weights"),
     )
+    trusted_keys: tuple[bytes, ...] = field(
+        default=(),
+        metadata=row(
+            _PLACE,
+            "SLIPWAY_TRUSTED_KEYS",
+            kinds.PUBLIC_KEYS,
+            "serve only versions that one of these keys signed (`python -m convert sign`); needs "
+            "PyNaCl",
+        ),
+    )
     must_serve: Selection = field(
         default=Selection(every=True),
         metadata=row(

@@ -5,6 +5,7 @@ import json
 import sys
 
 from convert.commands.verify import Report, verify_artifact
+from runtime.artifact.signature import parse_public_keys
 from runtime.errors import SlipwayError
 from runtime.model import version_directory
 
@@ -12,7 +13,11 @@ from runtime.model import version_directory
 def verify(options: argparse.Namespace) -> int:
     """Verify one artifact again and print the checks; return exit code 1 if one failed."""
     try:
-        report = verify_artifact(version_directory(options.artifact), options.media)
+        report = verify_artifact(
+            version_directory(options.artifact),
+            options.media,
+            signers=parse_public_keys(options.trusted_keys),
+        )
     except SlipwayError as error:
         print(f"convert: {error}", file=sys.stderr)
         return 1

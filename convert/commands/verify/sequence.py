@@ -1,6 +1,7 @@
 """Run the checks of an artifact in order: files that are not intact are never run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import onnxruntime
@@ -12,22 +13,57 @@ from convert.samples.sets import Samples
 from runtime import load
 from runtime.artifact.golden import Golden, read_golden
 from runtime.artifact.manifest import Manifest, Variant, read_manifest, verify_file
+from runtime.artifact.signature import (
+    Signature,
+    TrustedKeys,
+    is_installed,
+    key_text,
+    read_signatures,
+)
 from runtime.engine.resources import cpu_features
 from runtime.errors import ArtifactError, one_line
 from runtime.model import Model, choose_variant
 
 
-def verify_artifact(directory: Path, media: Path | None = None) -> Report:
+def verify_artifact(
+    directory: Path, media: Path | None = None, *, signers: Sequence[bytes] = ()
+) -> Report:
     """Verify one version again.
 
     Args:
         directory: artifacts/<model>/<version>.
         media: directory of files like those it will serve; None: synthetic samples.
+        signers: public keys, one of which must have signed the version; none: it need not be.
 
     Raises:
         CalibrationError: `media` holds no file that can be read.
     """
-    return Report(str(directory), tuple(_checks(directory, media)))
+    return Report(str(directory), (*_signature(directory, signers), *_checks(directory, media)))
+
+
+def _signature(directory: Path, signers: Sequence[bytes]) -> Iterator[Check]:
+    """Yield the check of the signature, if there is one or has to be."""
+    trusted = TrustedKeys(tuple(signers))
+    try:
+        trusted.check_library()
+        signatures = read_signatures(directory)
+        names = ", ".join(key_text(signature.key) for signature in signatures)
+        if signers:
+            read_manifest(directory, partial(trusted.check, directory))
+            yield pass_or_fail("signature", "", f"signed by {names}")
+        elif signatures and is_installed():
+            read_manifest(directory, partial(_check_fit, signatures))
+            yield Check("signature", "told", f"signed by {names}; no trusted key is named")
+        elif signatures:
+            yield Check("signature", "told", f"signed by {names}; PyNaCl, to check it, is absent")
+    except ArtifactError as error:
+        yield Check("signature", "failed", str(error))
+
+
+def _check_fit(signatures: Sequence[Signature], manifest: bytes) -> None:
+    for signature in signatures:
+        if not signature.fits(manifest):
+            raise ArtifactError(f"the signature of {key_text(signature.key)} does not fit")
 
 
 def _checks(directory: Path, media: Path | None) -> Iterator[Check]:

@@ -55,7 +55,8 @@ class Halving:
 def test_a_provider_that_answers_otherwise_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load_halving(directory: Path, *, options: SessionOptions) -> Model:
+    def load_halving(directory: Path, *, options: SessionOptions, trusted: object) -> Model:
+        del trusted
         model = load(directory, options=SessionOptions(threads=1))
         if options.provider != AZURE:
             return model
