@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urljoin
@@ -188,7 +189,7 @@ class Registry:
             if response.status not in (200, 206):
                 raise self._refuse(response, f"no blob sha256:{sha256}")
             # a server that knows no ranges sends all of it
-            with part.open("ab" if response.status == 206 else "wb") as stream:
+            with part.open("ab" if response.status == 206 else "wb", buffering=0) as stream:
                 size = begin if response.status == 206 else 0
                 for data in pieces(response, self.limits):
                     size += len(data)
@@ -198,8 +199,7 @@ class Registry:
                             f"{self.reference}: sha256:{sha256} is longer than the {size_bytes} "
                             "bytes that the manifest says"
                         )
-                    stream.write(data)
-                    stream.flush()  # a process that is killed loses nothing
+                    _write(stream, data, part)
         if size < size_bytes:
             raise BrokenError(f"{self.reference.host} ended after {size} of {size_bytes} bytes")
 
@@ -275,10 +275,22 @@ class Registry:
 
 def bytes_of(path: Path, begin: int) -> Iterator[bytes]:
     """Yield the bytes of a file from a place on."""
-    with path.open("rb") as stream:
-        stream.seek(begin)
-        while data := stream.read(CHUNK_BYTES):
-            yield data
+    try:
+        with path.open("rb") as stream:
+            stream.seek(begin)
+            while data := stream.read(CHUNK_BYTES):
+                yield data
+    except OSError as error:  # not one of the connection
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _write(stream: FileIO, data: bytes, path: Path) -> None:
+    rest = memoryview(data)
+    try:
+        while rest:  # without a buffer, which a process that is killed would lose
+            rest = rest[stream.write(rest) :]
+    except OSError as error:  # not one of the connection
+        raise ArtifactError(f"{path} cannot be written: {error.strerror}") from error
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ REASON = "the artifacts are being pulled"
 RETRY_S = 5
 HEAD_BYTES = 16384
 HEAD_S = 5.0
+LAST_S = 1.0
 CONNECTIONS = 64  # one more is closed
 LINGER_BYTES, LINGER_S = 65536, 0.5  # of a body, so that the answer is not lost
 
@@ -59,9 +60,9 @@ async def _serve(listener: socket.socket, base_path: str, end: asyncio.Event) ->
     async with server:
         await end.wait()
         server.close()
-        # what was accepted gets its answer
+        # what was accepted gets its answer; who has sent nothing yet is not waited for long
         if tasks:
-            await asyncio.wait(tasks, timeout=HEAD_S)
+            await asyncio.wait(tasks, timeout=LAST_S)
         for task in tasks:
             task.cancel()
 

@@ -288,6 +288,18 @@ def test_a_blob_that_is_longer_than_the_manifest_says_is_refused(
     assert not (tmp_path / "back").exists()
 
 
+def test_a_full_disk_is_no_fault_of_the_registry(tmp_path: Path, gate: Gate) -> None:
+    path, sha256 = large_blob(tmp_path)
+    registry = registry_at(gate)
+    registry.push_blob(sha256, LARGE, partial(bytes_of, path))
+    (tmp_path / "back.part").symlink_to("/dev/full")
+    with pytest.raises(ArtifactError, match=r"back.part cannot be written: No space left"):
+        registry.fetch_blob(sha256, LARGE, tmp_path / "back")
+    assert len(gate.of("GET", "/blobs/sha256:")) == 1
+    with pytest.raises(ArtifactError, match="absent cannot be read"):
+        registry.push_blob("0" * 64, LARGE, partial(bytes_of, tmp_path / "absent"))
+
+
 def test_http_is_for_registries_of_this_machine(tmp_path: Path, gate: Gate) -> None:
     there = parse_reference("oci://registry.example/zoo")
     assert Registry(there, Limits())._base == "https://registry.example/v2/zoo"
