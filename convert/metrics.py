@@ -35,6 +35,7 @@ MIN_SCORE = 0.01
 # detector finds, and an INT8 graph that found no face in photos agreed with its reference on them
 MIN_BOXES = 8
 RANKING_BOXES = 4  # per image, for the loss, when there are fewer than MIN_BOXES
+LABELLED_LOSS = "labelled_loss"  # measured on --labelled media alone, by `convert.gate.labelled`
 BOX_METRICS = ("box_recall", "box_iou_mean", "box_iou_p05", "score_difference")
 
 
@@ -271,4 +272,5 @@ METRICS = (
     *("iou_mean", "iou_p05", "mae", "collapsed_fraction"),
     *BOX_METRICS,
     *SURE_BOX_METRICS,
+    LABELLED_LOSS,
 )

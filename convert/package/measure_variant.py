@@ -97,6 +97,9 @@ def measure_variant(
     """
     rows = criteria.samples.sources
     fidelity = measure(criteria.reference, run.outputs, criteria.spec.suppression, rows)
+    if criteria.rule is not None and name != "float":
+        metrics = {**fidelity.metrics, **criteria.rule.labelled_loss(path)}
+        fidelity = Fidelity(metrics, fidelity.loss)
     operators = integer_operators(path)
     is_int8 = PRECISIONS[name] == "int8"
     saturating = saturating_layers(path) if is_int8 else []

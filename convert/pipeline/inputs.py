@@ -11,6 +11,8 @@ from convert.sources import AnySource
 from convert.weights import resolve as weights
 from convert.weights.resolve import Fetch
 
+CLASSIFIERS = ("image-classification", "audio-classification", "video-classification")
+
 
 def source_to_fetch(job: Job) -> AnySource | None:
     """Return the source from which `resolve` would fetch the weights, even if they are cached.
@@ -72,9 +74,11 @@ def resolve(job: Job, fetch: Fetch | None = None) -> Inputs:
 def _check_options(job: Job) -> None:
     """Refuse an option that the recipe does not read: it would be ignored without a word."""
     recipe_file = job.recipe_file
-    if job.labelled is not None and "input_scale" not in recipe_file.recipe.options:
+    task = recipe_file.recipe.task
+    if job.labelled is not None and task not in CLASSIFIERS:
         raise RecipeError(
-            f"{recipe_file.id}: --labelled tries scales of pixels; this model has no --input-scale"
+            f"{recipe_file.id}: --labelled judges classifiers, and this model's task is {task}; "
+            "its tolerance judges INT8, on --calibration media"
         )
     for name in job.options:
         flag = f"--{name.replace('_', '-')}"

@@ -32,7 +32,7 @@ def with_trial(loaded: Loaded, media: MediaFiles | None) -> Loaded:
         loaded: the model with its labels; unchanged if no scale was assumed.
         media: the calibration files; those in a folder named as a class count.
     """
-    fact = _scale_fact(loaded)
+    fact = scale_fact(loaded)
     if fact is None or fact.origin != "default" or media is None:
         return loaded
     labelled = _read_labelled(loaded.labels, list(media.paths.values()))
@@ -56,7 +56,7 @@ def with_labelled_trial(loaded: Loaded, media: MediaFiles) -> tuple[Loaded, str]
         LabelsError: too few of the images are in folders of the model's classes.
         RecipeError: the model has no scale of pixels that an option states.
     """
-    fact = _scale_fact(loaded)
+    fact = scale_fact(loaded)
     if fact is None:
         raise RecipeError("--labelled tries scales of pixels; this model has no --input-scale")
     labelled = _read_labelled(loaded.labels, list(media.paths.values()))
@@ -74,7 +74,8 @@ def with_labelled_trial(loaded: Loaded, media: MediaFiles) -> tuple[Loaded, str]
     return replace(loaded, assumptions=(*loaded.assumptions, doubt)), result
 
 
-def _scale_fact(loaded: Loaded) -> Assumption | None:
+def scale_fact(loaded: Loaded) -> Assumption | None:
+    """Return the fact about the scale of pixels of a classifier of images; None if it has none."""
     if not isinstance(loaded.input, ImageInput) or not loaded.labels:
         return None
     return next((fact for fact in loaded.assumptions if fact.name == FACT), None)

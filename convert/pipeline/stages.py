@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from convert.gate.labelled import with_float
 from convert.gate.rule import Rule, rule_for
 from convert.gate.yardstick import measure_yardstick
 from convert.package import artifact
@@ -122,8 +123,15 @@ def _rule(reference: Reference, exported: Exported, *, is_quantized: bool) -> Ru
         return None
     run, samples, nms = exported.run, reference.samples, reference.loaded.suppression
     yardstick = measure_yardstick(run.path, samples, run.outputs, nms) if is_quantized else None
-    rows = samples.sources
-    return rule_for(reference.tolerance, run.outputs, rows=rows, nms=nms, yardstick=yardstick)
+    labelled = reference.labelled
+    return rule_for(
+        reference.tolerance,
+        run.outputs,
+        rows=samples.sources,
+        nms=nms,
+        labelled=with_float(labelled, run.path) if labelled and is_quantized else None,
+        yardstick=yardstick,
+    )
 
 
 def _outcome(inputs: Inputs, manifest: Manifest, status: Status, start: float) -> Outcome:

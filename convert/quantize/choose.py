@@ -13,7 +13,7 @@ import onnx
 
 from convert.errors import ConvertError
 from convert.gate.rule import Rule
-from convert.metrics import measure
+from convert.metrics import Fidelity, measure
 from convert.quantize.config_fields import choice_fields
 from convert.quantize.graph_files import GraphFiles
 from convert.quantize.measure_candidates import (
@@ -182,6 +182,8 @@ class _Comparison:
             path = self._files.path(trial.config)
             outputs = run_samples(path, self._samples.test)
             fidelity = measure(self._test_outputs, outputs, self._suppression, self._rule.rows)
+            metrics = {**fidelity.metrics, **self._rule.labelled_loss(path)}
+            fidelity = Fidelity(metrics, fidelity.loss)
             violations = tuple(self._rule.violations(fidelity.metrics))
             graph = Finalist(result.name, trial, path, result.graphs, fidelity, violations)
             if not violations:

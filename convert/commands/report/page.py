@@ -28,6 +28,8 @@ MEANINGS: Mapping[str, str] = {
     "sure_agreement_lower": "the same is at least this, with 95 % certainty",
     "confidence_shift": "change of the mean probability of the class answered",
     "class_correlation": "correlation of a class's probabilities over the inputs, worst class",
+    "labelled_loss": "share of labelled media that float gets right and this variant does not, "
+    "less those that only this variant gets right",
     "cosine_mean": "cosine between the two embeddings of an input, mean",
     "cosine_p05": "the same, 5th percentile",
     "pair_error": "absolute change of the similarity of two inputs, mean",

@@ -9,7 +9,7 @@ from convert.commands.report.facts import gather
 from convert.errors import RecipeError
 from convert.pipeline.inputs import resolve
 from convert.pipeline.job import Job
-from convert.recipe import read
+from convert.recipe import find, read
 from runtime.artifact.manifest import Assumption, read_manifest
 from tests.convert.support.command_line import convert, refuse
 from tests.convert.support.tiny import write_checkpoint, write_recipe
@@ -82,9 +82,9 @@ def test_an_option_that_the_recipe_does_not_read_is_refused(
     job = Job(read(recipe), tmp_path, checkpoint=checkpoint, options={"input_scale": "raw"})
     with pytest.raises(RecipeError, match="--input-scale is no option of this model"):
         resolve(job)
-    labelled = Job(read(recipe), tmp_path, checkpoint=checkpoint, labelled=tmp_path)
-    with pytest.raises(RecipeError, match="--labelled tries scales of pixels; this model has no"):
-        resolve(labelled)
+    minilm = Job(find("clinical_text_minilm"), tmp_path, labelled=tmp_path)
+    with pytest.raises(RecipeError, match="--labelled judges classifiers, and this model's task"):
+        resolve(minilm)
     seeded = Job(read(recipe), tmp_path, weights="seeded", options={"arch": "wide"})
     with pytest.raises(RecipeError, match="--arch and --weights seeded exclude each other"):
         resolve(seeded)
