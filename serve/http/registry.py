@@ -64,7 +64,7 @@ class Peer(Protocol):
 
 
 class Connections:
-    """The connections of one server. Use it on its event loop only.
+    """The connections of one server. Use it on its event loop only; metrics read it elsewhere.
 
     A graceful stop is `drain`, some seconds of grace, no more listening, `close_idle`, waiting for
     `in_progress` to be zero, and `abort` for the rest.
@@ -90,12 +90,12 @@ class Connections:
 
     @property
     def sent_bytes(self) -> int:
-        """Return the bytes of all answers so far, with their heads."""
-        return self._sent_bytes + sum(peer.sent_bytes for peer in self._peers)
+        """Return the bytes of all answers so far, with their heads; other threads may read it."""
+        return self._sent_bytes + sum(peer.sent_bytes for peer in tuple(self._peers))
 
     def phases(self) -> dict[str, int]:
-        """Return the number of open connections by phase."""
-        counts = Counter(peer.phase for peer in self._peers)
+        """Return the number of open connections by phase; other threads may read it."""
+        counts = Counter(peer.phase for peer in tuple(self._peers))
         return {phase.value: counts[phase] for phase in Phase}
 
     @property

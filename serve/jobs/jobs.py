@@ -203,8 +203,8 @@ class Jobs:
 
     @property
     def running(self) -> int:
-        """Return the number of jobs whose work has begun."""
-        return sum(running.has_begun for running in self._running.values())
+        """Return the number of jobs whose work has begun; other threads may read it."""
+        return sum(running.has_begun for running in tuple(self._running.values()))
 
     def is_busy(self) -> bool:
         """Return whether a job waits or runs, or ended so lately that its client will still ask."""

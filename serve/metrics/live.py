@@ -223,7 +223,7 @@ def _connections(connections: Connections) -> Iterator[Metric]:
     )
     yield filled(
         counter("slipway_connection_refusals", "Heads that were refused", "status"),
-        [((str(status),), count) for status, count in connections.refusals.items()],
+        [((str(status),), count) for status, count in tuple(connections.refusals.items())],
     )
     yield filled(
         counter("slipway_network_bytes", "Bytes with the heads", "direction"),
