@@ -103,7 +103,9 @@ async def read_answer(reader: asyncio.StreamReader) -> Answer | None:
         pairs = (line.partition(":") for line in lines if line)
         headers: Mapping[str, str] = {name.lower(): text.strip() for name, _, text in pairs}
         version, status, *_ = first.split(" ")
-        body = await reader.readexactly(int(headers["content-length"]))
+        # 204 and 304 have neither a body nor its length
+        length = 0 if status in ("204", "304") else int(headers["content-length"])
+        body = await reader.readexactly(length)
     except asyncio.IncompleteReadError:
         return None
     return Answer(int(status), version, headers, body)

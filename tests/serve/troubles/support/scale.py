@@ -25,15 +25,18 @@ class Scale:
     load_s: float  # seconds of load of the tests of goodput and fairness
     versions_s: float  # seconds in which versions change all the time
     memory_s: float  # seconds in which every model is asked in turn
+    mixed: int  # requests of all kinds to every route
+    mixed_rate: float  # of them per second
+    busy_s: float  # seconds in which each model has 70 % of the load that it can take
 
 
 TEST = Scale(
     soak=False, margin=8, flood_bytes=4 * MB, pipelined_bytes=1 * MB, chunked_bytes=1 * MB, many=8,
     body_bytes=4 * MB, answer_readers=6, stops=2, rounds=8, impatient=32, load_s=3,
-    memory_s=3, versions_s=1,
+    memory_s=3, versions_s=1, mixed=2000, mixed_rate=250, busy_s=0.3,
 )  # fmt: skip
 SOAK = Scale(
     soak=True, margin=1, flood_bytes=20 * MB, pipelined_bytes=8 * MB, chunked_bytes=8 * MB, many=20,
     body_bytes=10 * MB, answer_readers=6, stops=8, rounds=60, impatient=64, load_s=20,
-    memory_s=600, versions_s=120,
+    memory_s=600, versions_s=120, mixed=200_000, mixed_rate=160, busy_s=10,
 )  # fmt: skip
