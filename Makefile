@@ -61,7 +61,7 @@ test: lint test-serve test-convert ## lint, types, import rules and all tests
 test-fast: $(VENV)/.installed ## tests of the runtime and the server without the slow ones: two minutes
 	@$(RUN) -m pytest tests --ignore tests/convert -m "not slow"
 
-soak: $(VENV)/.installed ## hostile clients against a real server, in full: about 25 minutes, and a table of bounds and figures
+soak: $(VENV)/.installed ## hostile clients against a real server, in full: about 50 minutes, and a table of bounds and figures
 	@SLIPWAY_ARTIFACTS="$${SLIPWAY_ARTIFACTS:-$(ARTIFACTS)}" $(RUN) -m pytest tests/serve/troubles --soak
 
 test-serve: $(VENV)/.installed

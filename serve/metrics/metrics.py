@@ -28,8 +28,8 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self.instruments = Instruments(self.registry)
         self._clock = clock
-        self._lock = asyncio.Lock()
         self._text = b""
+        self._making: asyncio.Task[bytes] | None = None
         self._made_s = float("-inf")
 
     def watch(self, live: Collector) -> None:
@@ -52,9 +52,22 @@ class Metrics:
         self.instruments.run(model, next(iter(feeds.values())).shape[0])
 
     async def text(self) -> bytes:
-        """Return the text for Prometheus, at most a quarter of a second old."""
-        async with self._lock:
-            if self._clock() - self._made_s >= FRESH_S:
-                self._text = await run_in_threadpool(generate_latest, self.registry)
-                self._made_s = self._clock()
+        """Return the text for Prometheus, at most a quarter of a second old.
+
+        All that ask while it is made get the same one: nobody waits for more than one text,
+        however long it takes to make and however many ask.
+        """
+        if self._making is None:
+            if self._clock() - self._made_s < FRESH_S:
+                return self._text
+            self._making = asyncio.create_task(self._make())
+        # whoever leaves does not end it for the others
+        return await asyncio.shield(self._making)
+
+    async def _make(self) -> bytes:
+        try:
+            self._text = await run_in_threadpool(generate_latest, self.registry)
+            self._made_s = self._clock()
             return self._text
+        finally:
+            self._making = None

@@ -1,13 +1,17 @@
 """GET /metrics of a server under requests, on the port of the server and on its own."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from serve.metrics.metrics import FRESH_S, Metrics
@@ -177,3 +181,29 @@ def test_every_worker_tells_its_own_on_the_port_of_the_metrics(artifacts: Path) 
         if s.name == "slipway_requests_total" and s.labels["route"] == "/health"
     ]
     assert sum(counts) == 8
+
+
+def test_all_that_ask_meanwhile_get_one_text() -> None:
+    """However long a text takes, those that ask for it do not wait for each other."""
+    texts_made: list[None] = []
+    times = iter(range(1000))
+
+    class Slow(Collector):
+        def collect(self) -> Iterator[Metric]:
+            time.sleep(0.05)
+            texts_made.append(None)
+            yield GaugeMetricFamily("slow", "Counts the texts", value=len(texts_made))
+
+    async def ask_many() -> list[bytes]:
+        metrics = Metrics(clock=lambda: float(next(times)))  # each look is later than fresh
+        metrics.watch(Slow())
+        leaving = asyncio.create_task(metrics.text())
+        await asyncio.sleep(0)
+        waiting = [asyncio.create_task(metrics.text()) for _ in range(20)]
+        await asyncio.sleep(0)
+        leaving.cancel()
+        return await asyncio.gather(*waiting)
+
+    texts = asyncio.run(ask_many())
+    assert len(set(texts)) == 1
+    assert len(texts_made) <= 2  # the registry may look once when the collector is added

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.serve.troubles.support import memory
+from tests.serve.troubles.support.catalogue import Exchange
 from tests.serve.troubles.support.cgroup import Cgroup, memory_cgroup
 from tests.serve.troubles.support.cpu import cpu_s
 from tests.serve.troubles.support.table import Figures, Table
+from tests.serve.troubles.support.trend import Trace
+from tests.serve.troubles.support.wire import Answer
 
 V1 = {
     "memory.limit_in_bytes": "536870912\n",
@@ -96,3 +99,35 @@ def test_a_missed_bound_is_a_row_and_a_failure() -> None:
         "long wait is 11 s; allowed: <= 10 s",
     ]
     assert [line.endswith("MISSED") for line in table.lines()] == [False, False, True, True]
+
+
+def test_slope_of_steady_growth_beside_jumps() -> None:
+    trace = Trace([float(second) for second in range(100)])
+    trace.sizes_mb = [200 + 0.5 * second + 90 * (second % 20 == 7) for second in range(100)]
+    assert trace.slope_mb_per_s == pytest.approx(0.5, abs=0.01)
+    assert trace.last(0.5).times_s[0] == pytest.approx(50, abs=1)
+    assert trace.last(0.5).slope_mb_per_s == pytest.approx(0.5, abs=0.02)
+
+
+def test_slope_of_a_single_jump() -> None:
+    jump = Trace([float(second) for second in range(100)], [200.0] * 90 + [260.0] * 10)
+    assert jump.slope_mb_per_s == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "fault"),
+    [
+        (200, b'{"model": "m", "result": {"label": "a", "confidence": 0.70001}}', ""),
+        (200, b'{"model": "m", "result": {"label": "a", "confidence": 0.75}}', "another answer"),
+        (200, b'{"model": "m", "result": {"label": "b", "confidence": 0.7}}', "another answer"),
+        (500, b'{"error": "internal error"}', "status 500"),
+    ],
+    ids=["its own", "another number", "another label", "another status"],
+)
+def test_answers_that_are_not_those_of_their_request(status: int, body: bytes, fault: str) -> None:
+    result = {"label": "a", "confidence": 0.7}
+    exchange = Exchange(("POST", "/v1/models/{model}"), b"", frozenset((200,)), result, "m")
+    answer = Answer(status, "HTTP/1.1", {"content-type": "application/json"}, body)
+    sentence = exchange.fault(answer)
+    assert fault in sentence
+    assert bool(sentence) == bool(fault)

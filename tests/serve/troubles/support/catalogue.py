@@ -27,7 +27,7 @@ ASYNC = "Prefer: respond-async"
 EMOTION, DETECTOR = "face_emotion_xception", "face_detector_yunet"
 EMBEDDING, TEXT = "image_embedding_mobilenetv2", "clinical_text_minilm"
 MASK, VOICE, GAIT = "background_u2netp", "voice_emotion_wav2vec2", "gait_student"
-TENSORS, SPARE = "tiny_tensors", "tiny_slow"  # nobody but the administrator asks for the spare one
+TENSORS, SPARE = "tiny_tensors", "tiny_types"  # nobody but the administrator asks for the spare one
 INFER = f"/v2/models/{TENSORS}/infer"
 TOLERANCE = 2e-3  # of numbers: rows of a batch differ in the last digits
 READY = frozenset((200, 503))  # a model that is loaded anew is not ready
@@ -53,7 +53,7 @@ RARE: Mapping[Key, float] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Exchange:
     """A request and what may answer it."""
 
     key: Key
@@ -77,16 +77,16 @@ class Asked:
 class Catalogue:
     """Requests of all kinds."""
 
-    plain: Mapping[Key, Sequence[Asked]]  # valid, without a run of a model
-    runs: Sequence[Asked]  # valid, with a run
-    invalid: Sequence[Asked]
-    jobs: Sequence[Asked] = field(default=())  # valid, with a run, answered 202
+    plain: Mapping[Key, Sequence[Exchange]]  # valid, without a run of a model
+    runs: Sequence[Exchange]  # valid, with a run
+    invalid: Sequence[Exchange]
+    jobs: Sequence[Exchange] = field(default=())  # valid, with a run, answered 202
 
     @property
     def keys(self) -> frozenset[Key]:
         """Return the operations that have a valid request."""
-        asked = [*self.runs, *self.jobs]
-        return frozenset(self.plain) | {one.key for one in asked} | JOB_KEYS
+        runs = [*self.runs, *self.jobs]
+        return frozenset(self.plain) | {one.key for one in runs} | JOB_KEYS
 
 
 TAKES_ANYTHING = ("/v2/repository/index", "/api/predict-async")  # an error is the job's
@@ -181,7 +181,7 @@ def catalogue_of(port: int, folder: Path) -> Catalogue:
         folder: for files on the way.
     """
     models = (EMOTION, DETECTOR, EMBEDDING, TEXT, MASK, VOICE, GAIT, TENSORS)
-    plain: dict[Key, list[Asked]] = {}
+    plain: dict[Key, list[Exchange]] = {}
     for key in sorted(operations(port)):
         if key[0] == "GET" and key not in JOB_KEYS:
             plain[key] = [_read(port, key, path) for path in _paths(key[1], models)]
@@ -229,18 +229,18 @@ def _paths(template: str, models: Sequence[str]) -> list[str]:
     return [template]
 
 
-def _read(port: int, key: Key, path: str) -> Asked:
+def _read(port: int, key: Key, path: str) -> Exchange:
     """Return a GET; its answer is that of the idle server, unless it changes."""
     request = head("GET", path)
     answer = ask(port, request)
     assert answer is not None
     assert answer.status == 200, (path, answer.body)
     if key[1] in CHANGING:
-        return Asked(key, request, READY if key[1].endswith("/ready") else frozenset((200,)))
-    return Asked(key, request, frozenset((200,)), answer.body)
+        return Exchange(key, request, READY if key[1].endswith("/ready") else frozenset((200,)))
+    return Exchange(key, request, frozenset((200,)), answer.body)
 
 
-def _administration() -> list[Asked]:
+def _administration() -> list[Exchange]:
     """Return what the administrator asks for; the spare model alone is changed."""
     ok = frozenset((200,))
     index = "/v2/repository/index"
@@ -249,13 +249,13 @@ def _administration() -> list[Asked]:
     outcome = as_json(model=EMOTION, version=1, correct=1, wrong=1)
     clear, reload = "/v1/memory/clear", "/v1/routing/reload"
     return [
-        Asked(("POST", index), post(index, b"{}", JSON), ok),
-        Asked(("POST", f"{template}/load"), post(f"{spare}/load", b"", ADMIN), ok),
-        Asked(("POST", f"{template}/unload"), post(f"{spare}/unload", b"", ADMIN), ok),
-        Asked(("POST", "/v1/routing"), post("/v1/routing", route, ADMIN, JSON), ok),
-        Asked(("POST", reload), post(reload, b"", ADMIN), ok),
-        Asked(("POST", clear), post(clear, b"", ADMIN), ok),
-        Asked(("POST", "/v1/outcomes"), post("/v1/outcomes", outcome, ADMIN, JSON), ok, {}),
+        Exchange(("POST", index), post(index, b"{}", JSON), ok),
+        Exchange(("POST", f"{template}/load"), post(f"{spare}/load", b"", ADMIN), ok),
+        Exchange(("POST", f"{template}/unload"), post(f"{spare}/unload", b"", ADMIN), ok),
+        Exchange(("POST", "/v1/routing"), post("/v1/routing", route, ADMIN, JSON), ok),
+        Exchange(("POST", reload), post(reload, b"", ADMIN), ok),
+        Exchange(("POST", clear), post(clear, b"", ADMIN), ok),
+        Exchange(("POST", "/v1/outcomes"), post("/v1/outcomes", outcome, ADMIN, JSON), ok, {}),
     ]
 
 
@@ -271,7 +271,7 @@ def _runs(folder: Path) -> list[tuple[str, bytes, str, Any]]:
         EMOTION: pictures, DETECTOR: pictures[:4], EMBEDDING: pictures, MASK: pictures[:6],
         VOICE: sounds, GAIT: clips, TEXT: [word.encode() for word in words],
     }  # fmt: skip
-    found: list[tuple[str, bytes, str, Any]] = [
+    entries: list[tuple[str, bytes, str, Any]] = [
         (any_model, post(f"/v1/models/{model}", data, RAW), model, None)
         for model, files in media.items()
         for data in files
@@ -281,7 +281,7 @@ def _runs(folder: Path) -> list[tuple[str, bytes, str, Any]]:
         image, two = form([("image", data)], margin="0.2"), as_json(image=[data, other])
         pair = as_json(image_a=data, image_b=other)
         on_white = "/api/remove-background"
-        found += [
+        entries += [
             ("/v1/face-emotion", post("/v1/face-emotion", image, FORM), EMOTION, None),
             ("/api/predict", post("/api/predict", data, RAW), EMOTION, None),
             ("/v1/background", post("/v1/background", data, RAW), MASK, None),
@@ -292,52 +292,52 @@ def _runs(folder: Path) -> list[tuple[str, bytes, str, Any]]:
         ]
     for data in sounds:
         voice = form([("audio", data)], window_s="1")
-        found.append(("/v1/voice-emotion", post("/v1/voice-emotion", voice, FORM), VOICE, None))
+        entries.append(("/v1/voice-emotion", post("/v1/voice-emotion", voice, FORM), VOICE, None))
     for data in clips:
         walk = form([("video", data)], condition="stroke")
-        found.append(("/v1/gait", post("/v1/gait", walk, FORM), GAIT, None))
-        found.append(("/predict", post("/predict", data, RAW), GAIT, None))
+        entries.append(("/v1/gait", post("/v1/gait", walk, FORM), GAIT, None))
+        entries.append(("/predict", post("/predict", data, RAW), GAIT, None))
     for value in range(1, 21):
         body, result = tensors(value, 1 + value % 3)
         version = f"/v2/models/{TENSORS}/versions/1/infer"
-        found += [
+        entries += [
             (infer, post(INFER, body, JSON), TENSORS, result),
             (versioned, post(version, body, JSON), TENSORS, result),
             (infer, binary_tensors(value), TENSORS, None),
         ]
-    return found
+    return entries
 
 
-def _answered(port: int, template: str, request: bytes, model: str, result: Any) -> Asked:
+def _answered(port: int, template: str, request: bytes, model: str, result: Any) -> Exchange:
     key = ("POST", template)
     answer = ask(port, request)
     assert answer is not None
     assert answer.status == 200, (template, answer.body[:300])
     row = row_of(key, answer)
     assert result is None or is_close(row, result), (template, row, result)
-    return Asked(key, request, frozenset((200,)), row, model)
+    return Exchange(key, request, frozenset((200,)), row, model)
 
 
-def _invalid(port: int) -> list[Asked]:
+def _invalid(port: int) -> list[Exchange]:
     """Return requests that get an error: some to every route, and one of each kind."""
     methods: dict[str, set[str]] = {}
     for method, template in sorted(operations(port)):
         methods.setdefault(template, set()).add(method)
-    found: list[tuple[Key, bytes]] = []
+    entries: list[tuple[Key, bytes]] = []
     for template, allowed in methods.items():
-        known = _paths(template, (EMOTION,))[0].replace("{job}", "unknown")
-        unknown = re.sub(r"\{\w+\}", "unknown", template)
-        found.append((("PUT", template), head("PUT", known, "Content-Length: 0")))
+        path = _paths(template, (EMOTION,))[0].replace("{job}", "unknown")
+        missing_path = re.sub(r"\{\w+\}", "unknown", template)
+        entries.append((("PUT", template), head("PUT", path, "Content-Length: 0")))
         for method in sorted(allowed):
-            if unknown != template:
-                empty = head(method, unknown, ADMIN, "Content-Length: 0")
-                found.append(((method, template), empty))
+            if missing_path != template:
+                empty = head(method, missing_path, ADMIN, "Content-Length: 0")
+                entries.append(((method, template), empty))
             if method == "POST" and template not in TAKES_ANYTHING:
-                found.append(((method, template), post(known, b'{"image": [', JSON)))
-    found += [(("POST", "/v1/models/{model}"), request) for request in _bad_files()]
-    found += [(("POST", "/v2/models/{model}/infer"), request) for request in _bad_tensors()]
-    found += [(("GET", "/unknown"), request) for request in _bad_heads()]
-    return [_refused(port, *entry) for entry in found]
+                entries.append(((method, template), post(path, b'{"image": [', JSON)))
+    entries += [(("POST", "/v1/models/{model}"), request) for request in _bad_files()]
+    entries += [(("POST", "/v2/models/{model}/infer"), request) for request in _bad_tensors()]
+    entries += [(("GET", "/unknown"), request) for request in _bad_heads()]
+    return [_refused(port, *entry) for entry in entries]
 
 
 def _bad_files() -> list[bytes]:
@@ -391,9 +391,9 @@ def _bad_heads() -> list[bytes]:
     ]
 
 
-def _refused(port: int, key: Key, request: bytes) -> Asked:
+def _refused(port: int, key: Key, request: bytes) -> Exchange:
     """Return an invalid request with the status that an idle server gives it."""
     answer = ask(port, request)
     assert answer is not None, request[:80]
     assert 400 <= answer.status < 500 or answer.status in (501, 505), (request[:80], answer)
-    return Asked(key, request, frozenset((answer.status,)))
+    return Exchange(key, request, frozenset((answer.status,)))

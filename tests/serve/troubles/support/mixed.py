@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from tests.serve.troubles.support.catalogue import (
     RARE,
-    Asked,
     Catalogue,
+    Exchange,
     Key,
     is_close,
     row_of,
@@ -23,6 +23,7 @@ from tests.serve.troubles.support.wire import HOST, Answer, head
 KINDS = ("valid", "invalid", "aborted", "slow", "job")
 SHARES = (64.5, 20.0, 10.0, 5.0, 0.5)  # of the kinds, in percent
 RUN_SHARE = 0.04  # of valid, aborted and slow requests that a model runs for
+CLIENTS = 200  # at once
 PATIENCE_S = 60.0  # of a client
 IDLE_S = 20.0  # that a connection waits in the pool; the server keeps it for longer
 FAULTS = 40  # sentences that are kept
@@ -39,9 +40,9 @@ SENT = "slipway-mixed-"  # the begin of the request ids
 
 @dataclass(slots=True)
 class Outcomes:
-    """What became of the requests."""
+    """Count what became of the requests."""
 
-    sent: Counter[str] = field(default_factory=Counter)  # by kind
+    requests: Counter[str] = field(default_factory=Counter)  # by kind
     keys: Counter[Key] = field(default_factory=Counter)  # right answers to valid ones
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)  # by operation
     right: Counter[str] = field(default_factory=Counter)  # by kind
@@ -57,7 +58,7 @@ class Outcomes:
         if len(self.faults) < FAULTS:
             self.faults.append(sentence)
 
-    def judge(self, kind: str, asked: Asked, identity: str, answer: Answer | None) -> bool:
+    def judge(self, kind: str, exchange: Exchange, identity: str, answer: Answer | None) -> bool:
         """Count an answer; None if the connection ended before it was complete.
 
         Returns:
@@ -65,22 +66,22 @@ class Outcomes:
         """
         if answer is None:
             self.lost += 1
-            self.blame(f"{kind} {' '.join(asked.key)}: no answer to {asked.request[:60]!r}")
+            self.blame(f"{kind} {' '.join(exchange.key)}: no answer to {exchange.request[:60]!r}")
             return False
-        self.statuses[" ".join(asked.key), answer.status] += 1
+        self.statuses[" ".join(exchange.key), answer.status] += 1
         if answer.headers.get("x-request-id") != identity and kind != "invalid":
-            self.blame(f"{kind} {' '.join(asked.key)}: the answer to another request")
+            self.blame(f"{kind} {' '.join(exchange.key)}: the answer to another request")
             return False
-        if answer.status not in asked.statuses and _is_stated(answer):
+        if answer.status not in exchange.statuses and _is_stated(answer):
             self.refused += 1
             return False
-        fault = asked.fault(answer)
+        fault = exchange.fault(answer)
         if fault:
             self.blame(f"{kind} {fault}")
             return False
         self.right[kind] += 1
         if kind != "invalid":
-            self.keys[asked.key] += 1
+            self.keys[exchange.key] += 1
         return True
 
 
@@ -158,39 +159,47 @@ class Mixture:
         # each valid request once, then whichever is drawn
         self._first = [one for entries in catalogue.plain.values() for one in entries]
         self._first += {(one.key, one.model): one for one in catalogue.runs}.values()
+        self._first_jobs = list({one.key: one for one in catalogue.jobs}.values())
 
     async def run(self, count: int, rate: float) -> None:
-        """Let requests arrive at random times, `rate` per second, until `count` were sent."""
-        begin, due = time.monotonic(), 0.0
+        """Let requests arrive at random times, `rate` per second, until `count` were sent.
+
+        A machine that does other work may be slower: then they wait for clients that left.
+        """
+        begin, due, places = time.monotonic(), 0.0, asyncio.Semaphore(CLIENTS)
         async with asyncio.TaskGroup() as clients:
-            while self.outcomes.sent.total() < count:
+            while self.outcomes.requests.total() < count:
                 due += self._random.expovariate(rate)
                 await asyncio.sleep(max(0.0, begin + due - time.monotonic()))
+                await places.acquire()
                 (kind,) = self._random.choices(KINDS, SHARES)
-                clients.create_task(self._client(kind))
+                client = clients.create_task(self._client(kind))
+                client.add_done_callback(lambda _: places.release())
         self._connections.close()
 
     async def _client(self, kind: str) -> None:
         """Be one client; what breaks in it is a fault, and ends no other."""
-        asked = self._draw(kind)
-        identity = f"{SENT}{self.outcomes.sent.total()}"
-        self.outcomes.sent[kind] += 1
+        exchange = self._draw(kind)
+        identity = f"{SENT}{self.outcomes.requests.total()}"
+        self.outcomes.requests[kind] += 1
         try:
             async with asyncio.timeout(PATIENCE_S):
                 if kind == "aborted":
-                    await self._abort(asked)
+                    await self._abort(exchange)
                 elif kind == "slow":
-                    await self._ask_slowly(asked, identity)
+                    await self._ask_slowly(exchange, identity)
                 elif kind == "job":
-                    await self._ask_for_job(asked, identity)
+                    await self._ask_for_job(exchange, identity)
                 else:
-                    await self._ask(kind, asked, identity)
+                    await self._ask(kind, exchange, identity)
         except (OSError, TimeoutError) as error:
-            self.outcomes.blame(f"{kind} {' '.join(asked.key)}: {error!r}")
+            self.outcomes.blame(f"{kind} {' '.join(exchange.key)}: {error!r}")
 
-    def _draw(self, kind: str) -> Asked:
+    def _draw(self, kind: str) -> Exchange:
         if kind == "invalid":
             return self._random.choice(self._catalogue.invalid)
+        if kind == "job" and self._first_jobs:
+            return self._first_jobs.pop()
         if kind == "job":
             return self._random.choice(self._catalogue.jobs)
         if kind == "valid" and self._first:
@@ -200,24 +209,29 @@ class Mixture:
         (key,) = self._random.choices(self._keys, self._weights)
         return self._random.choice(self._catalogue.plain[key])
 
-    async def _ask(self, kind: str, asked: Asked, identity: str) -> bool:
+    async def _ask(self, kind: str, exchange: Exchange, identity: str) -> bool:
         begin = time.monotonic()
-        request = with_fields(asked.request, f"X-Request-Id: {identity}")
+        request = with_fields(exchange.request, f"X-Request-Id: {identity}")
         again = kind == "valid" and self._random.random() < 0.7
         answer = await self._connections.ask(request, again=again)
-        right = self.outcomes.judge(kind, asked, identity, answer)
-        if right and asked.model and answer is not None and answer.headers.get("x-cache") != "hit":
-            name = f"{asked.key[1]} {asked.model}"
+        right = self.outcomes.judge(kind, exchange, identity, answer)
+        if (
+            right
+            and exchange.model
+            and answer is not None
+            and answer.headers.get("x-cache") != "hit"
+        ):
+            name = f"{exchange.key[1]} {exchange.model}"
             self.outcomes.latencies_s[name].append(time.monotonic() - begin)
         return right
 
-    async def _abort(self, asked: Asked) -> None:
+    async def _abort(self, exchange: Exchange) -> None:
         """Close, in order or by a reset, somewhere in the request, the wait or the answer."""
         reader, writer = await self._connections.open()
         try:
-            size = len(asked.request)
+            size = len(exchange.request)
             whole = self._random.random() < 0.5
-            writer.write(asked.request[: size if whole else self._random.randrange(size)])
+            writer.write(exchange.request[: size if whole else self._random.randrange(size)])
             if whole and self._random.random() < 0.5:
                 async with asyncio.timeout(5):
                     await reader.read(self._random.randrange(1, 4096))
@@ -231,9 +245,9 @@ class Mixture:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             writer.transport.abort()
 
-    async def _ask_slowly(self, asked: Asked, identity: str) -> None:
+    async def _ask_slowly(self, exchange: Exchange, identity: str) -> None:
         """Send the request in pieces with pauses, and read the answer late."""
-        request = with_fields(asked.request, f"X-Request-Id: {identity}")
+        request = with_fields(exchange.request, f"X-Request-Id: {identity}")
         cuts = sorted(self._random.randrange(len(request)) for _ in range(PIECES - 1))
         pause_s = self._random.random() * SLOW_S / (2 * PIECES)
         reader, writer = await self._connections.open(SLOW_READ_BYTES)
@@ -247,13 +261,13 @@ class Mixture:
             answer = None
         finally:
             writer.transport.abort()
-        self.outcomes.judge("slow", asked, identity, answer)
+        self.outcomes.judge("slow", exchange, identity, answer)
 
-    async def _ask_for_job(self, asked: Asked, identity: str) -> None:
+    async def _ask_for_job(self, exchange: Exchange, identity: str) -> None:
         """Have a job accepted, ask how far it is, fetch its answer and, mostly, delete it."""
-        request = with_fields(asked.request, f"X-Request-Id: {identity}")
+        request = with_fields(exchange.request, f"X-Request-Id: {identity}")
         answer = await self._connections.ask(request, again=True)
-        if not self.outcomes.judge("job", replace(asked, result=None), identity, answer):
+        if not self.outcomes.judge("job", replace(exchange, result=None), identity, answer):
             return
         assert answer is not None
         path, end = answer.headers["location"], time.monotonic() + JOB_S
@@ -267,17 +281,17 @@ class Mixture:
             if state is not None and state.json()["state"] not in ("queued", "running"):
                 break
         result = await self._follow("GET", path, "/result", 200)
-        if result is not None and not is_close(row_of(asked.key, result), asked.result):
-            self.outcomes.blame(f"job {' '.join(asked.key)}: another answer than its own")
+        if result is not None and not is_close(row_of(exchange.key, result), exchange.result):
+            self.outcomes.blame(f"job {' '.join(exchange.key)}: another answer than its own")
         await self._follow("DELETE", path, "", 204)
 
     async def _follow(self, method: str, path: str, part: str, status: int) -> Answer | None:
         """Ask about a job; return the answer if it is the right one."""
-        asked = Asked(
+        exchange = Exchange(
             (method, f"/v1/jobs/{{job}}{part}"), head(method, path + part), frozenset((status,))
         )
-        identity = f"{SENT}{self.outcomes.sent.total()}"
-        self.outcomes.sent["job"] += 1
-        request = with_fields(asked.request, f"X-Request-Id: {identity}")
+        identity = f"{SENT}{self.outcomes.requests.total()}"
+        self.outcomes.requests["job"] += 1
+        request = with_fields(exchange.request, f"X-Request-Id: {identity}")
         answer = await self._connections.ask(request, again=True)
-        return answer if self.outcomes.judge("job", asked, identity, answer) else None
+        return answer if self.outcomes.judge("job", exchange, identity, answer) else None
