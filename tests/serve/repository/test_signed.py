@@ -67,6 +67,9 @@ def test_a_version_is_checked_again_when_it_loads(tmp_path: Path) -> None:
     edit_manifest(directory, {"calibration": "changed"})
     with pytest.raises(ArtifactError, match="one of them was changed"):
         load_version(entry.versions[0], threads=1, trusted=trusted)
+    (later,) = list_models(tmp_path, allow_seeded=False, trusted=trusted).entries
+    assert not later.versions
+    assert "one of them was changed" in later.refused[1]
     edit_manifest(directory, {"digest": "f" * 64})
     sign(directory)  # as one that takes the place of another
     with pytest.raises(ArtifactError, match="another version than when the directory was read"):
