@@ -1,7 +1,8 @@
 """The ASGI application: its routes, error handlers and shared resources."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -39,7 +40,7 @@ from serve.protocol_v2 import routes as protocol
 from serve.protocol_v2.request import HEADER_LENGTH
 from serve.repository.eviction import evicting_idle
 from serve.repository.loading import loading
-from serve.repository.memory.budget import decoder_count
+from serve.repository.memory.budget import Limit, body_limit, decoder_share
 from serve.repository.models import ModelRepository
 from serve.repository.readiness import unreadiness
 from serve.repository.reload import Reloader, watching
@@ -135,18 +136,23 @@ def create_app(
             model = repository.loaded(model_id)
             return model.session.first_run_s if model else None
 
-        budget = ByteBudget(BODIES_IN_MEMORY * settings.max_upload_bytes // settings.workers)
+        limits = repository.memory.limits
+        budget = ByteBudget(body_bytes_of(settings, limits))
+        share = decoder_share(limits, cpus)
+        clip_room = partial(repository.memory.clip_room, need_bytes=share.clip_bytes)
         with (
             IsolatedDecoders(
                 timeout_s=settings.decode_timeout_s,
-                workers=settings.decoders or decoder_count(repository.memory.limits, cpus),
-                clip_room=repository.memory.clip_room,
+                memory_bytes=share.memory_bytes,
+                workers=settings.decoders or share.count,
+                clip_room=clip_room,
             ) as decoders,
             switching_threads_sooner(),
             IsolatedDecoders(
                 timeout_s=settings.job_timeout_s,
+                memory_bytes=share.memory_bytes,
                 workers=background_media(cpus),
-                clip_room=repository.memory.clip_room,
+                clip_room=clip_room,
             ) as job_decoders,
             closing(
                 Scheduler(
@@ -169,7 +175,10 @@ def create_app(
             )
             jobs.open()
             stop.is_busy = jobs.is_busy
-            repository.memory.count(lambda: budget.used_bytes + store.used_bytes)
+            repository.memory.count(
+                lambda: budget.used_bytes + store.used_bytes,
+                coming_bytes=lambda: budget.free_bytes,
+            )
             cache = ResultCache(settings)
             cache.open(repository.memory)
             metrics.watch(
@@ -233,6 +242,15 @@ def batching_of(settings: Settings, repository: ModelRepository) -> Batching | N
         return None
     room_rows = repository.memory.batch_rows
     return Batching(settings.max_batch, settings.batch_delay_ms / 1000, room_rows)
+
+
+def body_bytes_of(settings: Settings, limits: Sequence[Limit]) -> int:
+    """Return how many bytes of bodies and answers one worker has in memory at once."""
+    return body_limit(
+        limits,
+        largest_bytes=settings.max_upload_bytes * 17 // 12,  # of JSON
+        most_bytes=BODIES_IN_MEMORY * settings.max_upload_bytes // settings.workers,
+    )
 
 
 def store_of(settings: Settings) -> JobStore:

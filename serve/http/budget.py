@@ -61,6 +61,11 @@ class ByteBudget:
         """Return the bytes of all accounts; other threads may read it too."""
         return self._used_bytes
 
+    @property
+    def free_bytes(self) -> int:
+        """Return the bytes that may be added; other threads may read it too."""
+        return max(0, self._limit_bytes - self._used_bytes)
+
     @contextmanager
     def open(self, client: str, give_up: Callable[[], None]) -> Iterator[Account]:
         """Open the account of a transfer; its bytes are free again when the block ends.

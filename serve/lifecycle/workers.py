@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from runtime.engine.memory import process_memory
 from runtime.engine.resources import cpu_count
+from serve.app import body_bytes_of
 from serve.http.log.record import message_json
 from serve.http.log.start import Form, open_log
 from serve.lifecycle.process import serve
@@ -60,7 +61,8 @@ def serve_with_workers(
         repository = open_repository(own_settings, log)
         log.is_open = True
         allowed = [limit.allowed_bytes for limit in repository.memory.limits]
-        if allowed and min(allowed) < CLIP_BYTES + repository.memory.base_bytes:
+        body_bytes = body_bytes_of(own_settings, repository.memory.limits)
+        if allowed and min(allowed) < CLIP_BYTES + repository.memory.base_bytes + body_bytes:
             log(
                 f"memory: too little for clips, which take {CLIP_BYTES / MIB:.0f} MiB; they get 503"
             )

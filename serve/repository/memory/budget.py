@@ -14,11 +14,13 @@ from runtime.media.isolation.pool import HUNG_WORKERS
 
 MIB = 2**20
 SETTING = "SLIPWAY_MEMORY_MIB"
-# of a limit, for what no estimate covers: sockets, the kernel's own memory, bodies, small requests
+# of a limit, for what no estimate covers: sockets, the kernel's own memory, small requests
 RESERVE_SHARE = 12
 LEAST_RESERVE_BYTES = 16 * MIB
 WORK_BYTES = 24 * MIB  # of a request outside of its run: a photo decoded, prepared, encoded
 CLIP_BYTES = 209 * MIB  # that a decoder takes for a clip of 4096 x 2304 px
+LARGE_CLIP_BYTES = 488 * MIB  # the same, if its codec refers to many frames; where there is room
+DATA_BYTES = 24 * MIB  # that a decoder maps besides, and never touches: the stacks of threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +39,49 @@ class Limit:
     @property
     def allowed_bytes(self) -> int:
         """Return what may be planned with: the limit without the reserve."""
-        return self.limit_bytes - max(LEAST_RESERVE_BYTES, self.limit_bytes // RESERVE_SHARE)
+        return self.limit_bytes - self.reserve_bytes
+
+    @property
+    def reserve_bytes(self) -> int:
+        """Return what is never planned with."""
+        return max(LEAST_RESERVE_BYTES, self.limit_bytes // RESERVE_SHARE)
 
 
-def decoder_count(limits: Sequence[Limit], cpus: int) -> int:
-    """Return how many decoders may work at once: half of the memory is for them, at least one."""
+@dataclass(frozen=True, slots=True)
+class DecoderShare:
+    """How many decoders may work at once, and the memory of each."""
+
+    count: int
+    clip_bytes: int
+
+    @property
+    def memory_bytes(self) -> int:
+        """Return the address space for its data, the file apart. It takes less than clip_bytes."""
+        return self.clip_bytes + DATA_BYTES
+
+
+def decoder_share(limits: Sequence[Limit], cpus: int) -> DecoderShare:
+    """Return the share of the decoders: half of the memory is for them, at least for one."""
     most = cpus + HUNG_WORKERS
-    least_bytes = min((limit.allowed_bytes for limit in limits), default=None)
-    return most if least_bytes is None else max(1, min(most, least_bytes // 2 // CLIP_BYTES))
+    share_bytes = min((limit.allowed_bytes // 2 for limit in limits), default=None)
+    if share_bytes is None or share_bytes >= most * LARGE_CLIP_BYTES:
+        return DecoderShare(most, LARGE_CLIP_BYTES)
+    return DecoderShare(max(1, min(most, share_bytes // CLIP_BYTES)), CLIP_BYTES)
+
+
+def body_limit(limits: Sequence[Limit], *, largest_bytes: int, most_bytes: int) -> int:
+    """Return how many bytes of bodies and answers may be in memory at once.
+
+    Where memory is limited that is as much as the reserve: all of it is planned for, whether they
+    have arrived or not.
+
+    Args:
+        limits: none: the most.
+        largest_bytes: of one body.
+        most_bytes: at all.
+    """
+    reserve_bytes = min((limit.reserve_bytes for limit in limits), default=most_bytes)
+    return min(most_bytes, max(largest_bytes, reserve_bytes))
 
 
 def find_limits(

@@ -66,7 +66,8 @@ class MemoryKeeper:
     What the server takes is the larger of two figures: what the system tells, which lags behind
     runs that have just begun; and the sum of the costs of the models, of the room that was given
     and of the bodies. So it is with the decoders. The free heap of the server is of no use to them:
-    the two are added, and what others in the cgroup take.
+    the two are added, and what others in the cgroup take. So are the bodies that may still arrive:
+    nobody asks for room before each piece of one.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class MemoryKeeper:
         self._read_usage = usage
         self._models: Resident = _Nothing()
         self._body_bytes: Callable[[], int] = lambda: 0
+        self._coming_bytes: Callable[[], int] = lambda: 0
         self._spare: list[Spare] = []
         self._condition = threading.Condition()
         self._given_bytes = 0  # to loads and runs
@@ -122,9 +124,16 @@ class MemoryKeeper:
         """Return what could be freed at once."""
         return sum(spare.used_bytes for spare in self._spare)
 
-    def count(self, body_bytes: Callable[[], int]) -> None:
-        """Take the function that returns the bytes of all bodies and answers, from any thread."""
-        self._body_bytes = body_bytes
+    def count(
+        self, body_bytes: Callable[[], int], *, coming_bytes: Callable[[], int] = lambda: 0
+    ) -> None:
+        """Take functions that any thread may call.
+
+        Args:
+            body_bytes: returns the bytes of all bodies and answers.
+            coming_bytes: returns the most that may arrive or be answered besides.
+        """
+        self._body_bytes, self._coming_bytes = body_bytes, coming_bytes
 
     @property
     def base_bytes(self) -> int:
@@ -156,11 +165,13 @@ class MemoryKeeper:
         if not self.limits:
             return None
         kept = sum(map(self.ledger.kept_bytes, self._models.resident()))
+        before_bytes = self._coming_bytes()
         usage = self._read_usage()
+        coming_bytes = max(before_bytes, self._coming_bytes())  # bodies arrive and end meanwhile
         held = self._given_bytes + self._body_bytes() + self.spare_bytes
         planned = self._base_bytes + kept + held
         server = max(planned, usage.server_bytes + lag * self._given_bytes)
-        taken = server + max(self._clip_bytes, usage.decoder_bytes)
+        taken = server + coming_bytes + max(self._clip_bytes, usage.decoder_bytes)
         return min(
             limit.allowed_bytes - taken - max(0, limit.read_used_bytes() - usage.all_bytes)
             for limit in self.limits
@@ -230,10 +241,12 @@ class MemoryKeeper:
         room_bytes = BATCH_BYTES if free_bytes is None else min(BATCH_BYTES, free_bytes // 2)
         return max(1, room_bytes // need_bytes)
 
-    def clip_room(self, cancellation: Cancellation) -> AbstractContextManager[None]:
+    def clip_room(
+        self, cancellation: Cancellation, *, need_bytes: int = CLIP_BYTES
+    ) -> AbstractContextManager[None]:
         """Return the context in which a decoder has the memory for the largest clip."""
         check = cancellation.check
-        return self.room(CLIP_BYTES, "decoding a clip", check=check, in_decoder=True)
+        return self.room(need_bytes, "decoding a clip", check=check, in_decoder=True)
 
     @property
     def is_short(self) -> bool:

@@ -10,7 +10,15 @@ import pytest
 from runtime.engine.cancellation import Cancellation
 from runtime.errors import CancelledError, UnavailableError
 from serve.repository.memory import keeper as keeper_module
-from serve.repository.memory.budget import CLIP_BYTES, MIB, Limit, Usage, decoder_count
+from serve.repository.memory.budget import (
+    CLIP_BYTES,
+    LARGE_CLIP_BYTES,
+    MIB,
+    Limit,
+    Usage,
+    body_limit,
+    decoder_share,
+)
 from serve.repository.memory.keeper import MemoryKeeper
 from serve.repository.memory.ledger import Cost, Ledger
 
@@ -72,6 +80,52 @@ def test_bodies_count_before_the_system_tells_them() -> None:
         assert keeper.free_bytes == 0
     bodies.clear()
     assert keeper.free_bytes == 150 * MIB
+
+
+def test_a_body_that_arrives_after_room_was_given_takes_none_of_it() -> None:
+    # 50 MiB without models, 40 for bodies, and a heap of which 30 MiB more is free
+    limit_bytes, arrived, heap_mib = 40 * MIB, 0, 80
+
+    def used() -> int:
+        return heap_mib + arrived // MIB
+
+    keeper = keeper_of(Models(), used=used)
+    keeper.count(lambda: arrived, coming_bytes=lambda: max(0, limit_bytes - arrived))
+    assert keeper.free_bytes == 180 * MIB  # the free heap is in pieces that hold no body
+    with keeper.room(180 * MIB, "a clip", in_decoder=True):
+        assert keeper.free_bytes == 0
+        arrived = 10 * MIB
+        assert keeper.free_bytes == 0
+        arrived = 40 * MIB
+        assert keeper.free_bytes == 0
+        arrived = 60 * MIB  # one alone may be larger
+        assert keeper.free_bytes == -20 * MIB
+
+
+@pytest.mark.parametrize("after_mib", [0, 40])
+def test_bodies_that_arrive_or_end_while_the_system_tells_what_is_taken(after_mib: int) -> None:
+    coming_mib = 40 - after_mib
+
+    def usage() -> Usage:
+        nonlocal coming_mib
+        coming_mib = after_mib
+        return Usage(0, 0)
+
+    limit = Limit("test", 300 * MIB * 12 // 11, lambda: 0)
+    keeper = MemoryKeeper([limit], base_bytes=0, usage=usage)
+    keeper.count(lambda: 0, coming_bytes=lambda: coming_mib * MIB)
+    assert keeper.free_bytes == 260 * MIB
+
+
+@pytest.mark.parametrize(
+    ("limits_mib", "allowed_mib"),
+    [((), 80), ((1200,), 80), ((480,), 40), ((480, 240), 20), ((64,), 16)],
+)
+def test_bodies_have_as_much_as_the_reserve(limits_mib: tuple[int, ...], allowed_mib: int) -> None:
+    limits = [Limit("test", mib * MIB, lambda: 0) for mib in limits_mib]
+    sizes = {"largest_bytes": 14 * MIB, "most_bytes": 80 * MIB}
+    assert body_limit(limits, **sizes) == allowed_mib * MIB
+    assert body_limit(limits, largest_bytes=70 * MIB, most_bytes=80 * MIB) >= 70 * MIB
 
 
 def test_runs_that_the_system_does_not_tell_yet_count_beside_free_heap(
@@ -287,13 +341,22 @@ def test_larger_inputs_need_more_and_smaller_ones_no_less() -> None:
 
 @pytest.mark.parametrize(("limit_mib", "count"), [(64, 1), (512, 1)])
 def test_little_memory_allows_one_decoder(limit_mib: int, count: int) -> None:
-    assert decoder_count([Limit("test", limit_mib * MIB, lambda: 0)], 3) == count
+    share = decoder_share([Limit("test", limit_mib * MIB, lambda: 0)], 3)
+    assert (share.count, share.clip_bytes) == (count, CLIP_BYTES)
 
 
 def test_much_memory_allows_as_many_decoders_as_without_limit() -> None:
-    many = decoder_count([Limit("test", 2**40, lambda: 0)], 3)
-    assert many == decoder_count([], 3)
-    assert many > 3
+    many = decoder_share([Limit("test", 2**40, lambda: 0)], 3)
+    assert many == decoder_share([], 3)
+    assert (many.count > 3, many.clip_bytes) == (True, LARGE_CLIP_BYTES)
+
+
+def test_all_decoders_or_none_may_take_large_clips() -> None:
+    for count in range(1, 6):
+        limit = Limit("test", 2 * count * LARGE_CLIP_BYTES * 12 // 11 + 12, lambda: 0)
+        share = decoder_share([limit], 3)
+        assert share.count * share.clip_bytes <= limit.allowed_bytes // 2
+        assert share.clip_bytes == (LARGE_CLIP_BYTES if count == 5 else CLIP_BYTES)
 
 
 def test_a_clip_sets_the_memory_of_its_decoder_aside() -> None:
