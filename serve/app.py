@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from functools import partial
 
 from starlette.applications import Starlette
@@ -65,6 +66,7 @@ from serve.workers.sharing import at_every_worker, at_worker, of_every_worker
 from serve.workers.siblings import FromSiblings, Siblings
 
 BODIES_IN_MEMORY = 8  # of the largest size; more if they are smaller
+JSON_SHARE = 17 / 12  # of that size, which JSON may have
 JOBS_IN_MEMORY = 8  # with bodies or answers of that size; more if they are smaller
 PROVENANCE_HEADERS = (
     "X-Model",
@@ -169,7 +171,7 @@ def create_app(
             watching(reloader),
             loading(repository, settings, fail=stop.fail),
         ):
-            store = store_of(settings)
+            store = store_of(settings, limits)
             jobs = Jobs(
                 store, scheduler, stop, timeout_s=settings.job_timeout_s, worker=siblings.own
             )
@@ -248,18 +250,21 @@ def body_bytes_of(settings: Settings, limits: Sequence[Limit]) -> int:
     """Return how many bytes of bodies and answers one worker has in memory at once."""
     return body_limit(
         limits,
-        largest_bytes=settings.max_upload_bytes * 17 // 12,  # of JSON
+        largest_bytes=int(settings.max_upload_bytes * JSON_SHARE),
         most_bytes=BODIES_IN_MEMORY * settings.max_upload_bytes // settings.workers,
     )
 
 
-def store_of(settings: Settings) -> JobStore:
+def store_of(settings: Settings, memory: Sequence[Limit]) -> JobStore:
     """Return the store of the jobs: Redis, or the memory of this process."""
-    size_bytes = JOBS_IN_MEMORY * settings.max_upload_bytes
-    limits = StoreLimits(settings.jobs, size_bytes, settings.job_ttl_s)
+    most_bytes = JOBS_IN_MEMORY * settings.max_upload_bytes
+    limits = StoreLimits(settings.jobs, most_bytes, settings.job_ttl_s)
     if settings.redis_url and settings.jobs:
         return RedisStore(settings.redis_url, limits, timeout_s=settings.job_timeout_s)
-    return MemoryStore(limits)
+    # a client alone may have half of it: two of the largest at least
+    largest_bytes = 2 * settings.max_upload_bytes * JSON_SHARE
+    own_bytes = body_limit(memory, largest_bytes=int(largest_bytes), most_bytes=most_bytes)
+    return MemoryStore(replace(limits, size_bytes=own_bytes))
 
 
 def routes(settings: Settings) -> list[Route]:

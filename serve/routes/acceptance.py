@@ -19,6 +19,7 @@ from serve.state import State
 from serve.workers.siblings import is_passed_on
 
 MAX_LENGTH_DIGITS = 10  # of a Content-Length that is believed before the body is received
+SMALL_BYTES = 2**20  # of a body, for which the reserve of memory has room
 
 Body = Callable[[], AbstractAsyncContextManager[bytes]]
 
@@ -33,6 +34,7 @@ async def accept_job(request: Request[State], task: TaskRequest, receive: Body) 
 
     Raises:
         OverloadedError: there is no room for the job; before its body is read, where that is known.
+        UnavailableError: it leaves too little memory.
         UnprocessableError: its Idempotency-Key belongs to another request.
     """
     jobs, client = request.state["jobs"], holder_of(request)
@@ -66,7 +68,9 @@ async def _submit(
         fingerprint = await asyncio.to_thread(
             fingerprint_of, task.path, task.query, task.content_type, body
         )
-    jobs = state["jobs"]
+    jobs, memory = state["jobs"], state["repository"].memory
+    if memory.limits and len(body) > SMALL_BYTES:
+        await asyncio.to_thread(memory.make_room, len(body), "a job with this body")
     place = state["scheduler"].background_place(
         task.model_id,
         kind=f"job {task.kind}",

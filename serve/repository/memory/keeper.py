@@ -208,6 +208,15 @@ class MemoryKeeper:
                 self._holders -= 1
                 self._condition.notify_all()
 
+    def make_room(self, need_bytes: int, purpose: str) -> None:
+        """Make room for what the caller counts from now on, as `room` does; it may wait as long.
+
+        Raises:
+            UnavailableError: there is no room.
+        """
+        with self.room(need_bytes, purpose):
+            pass
+
     def run_room(
         self, model_id: str, feeds: Feeds, cancellation: Cancellation, *, held_bytes: int = 0
     ) -> AbstractContextManager[None]:

@@ -1,7 +1,8 @@
 """GET /v1/memory, POST /v1/memory/clear, and requests where memory is short."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,15 @@ import pytest
 
 from runtime.engine.cancellation import Cancellation
 from runtime.engine.session import Session
-from serve.repository.memory.budget import MIB
+from runtime.errors import UnavailableError
+from runtime.media.isolation.pool import IsolatedDecoders
+from serve import app as app_module
+from serve.app import create_app, store_of
+from serve.errors import OverloadedError
+from serve.jobs.record import Record
+from serve.repository.memory.budget import CLIP_BYTES, DATA_BYTES, LARGE_CLIP_BYTES, MIB, Limit
 from serve.repository.memory.keeper import MemoryKeeper
+from serve.repository.opening import open_repository
 from serve.settings import Settings
 from tests.serve.support.server import running
 from tests.support.artifacts import CLASSIFIER, EMBEDDING, write_artifact
@@ -140,3 +148,91 @@ def test_a_run_without_room_is_refused_before_the_kernel_kills(
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert "a run of face_emotion_xception/1 needs about 8192 MiB" in answer.json()["error"]
         assert client.get("/v1/memory").json()["models"][XCEPTION]["users"] == 0
+
+
+def test_all_that_may_arrive_is_planned(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: dict[str, Callable[[], int]] = {}
+
+    def count(keeper: MemoryKeeper, body_bytes: Callable[[], int], **others: Any) -> None:
+        counts.update(others, body_bytes=body_bytes)
+
+    monkeypatch.setattr(MemoryKeeper, "count", count)
+    limited = replace(settings, memory_mib=480)
+
+    async def serve() -> None:
+        app = create_app(limited, open_repository(limited))
+        async with app.router.lifespan_context(app) as state:
+            assert state is not None
+            budget = state["budget"]
+            with budget.open("a", lambda: None) as account:
+                for grown_mib in (0, 15, 40):
+                    budget.grow(account, grown_mib * MIB - account.size_bytes)
+                    assert counts["body_bytes"]() == grown_mib * MIB
+                    assert counts["coming_bytes"]() == (40 - grown_mib) * MIB
+                budget.grow(account, MIB)  # one alone may have more
+                assert counts["coming_bytes"]() == 0
+
+    asyncio.run(serve())
+
+
+@pytest.mark.parametrize(
+    ("memory_mib", "clip_bytes"), [(480, CLIP_BYTES), (2**20, LARGE_CLIP_BYTES)]
+)
+def test_decoders_have_no_more_than_the_room_of_a_clip(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, memory_mib: int, clip_bytes: int
+) -> None:
+    pools: list[Any] = []
+    rooms: list[int] = []
+
+    def pool(**arguments: Any) -> IsolatedDecoders:
+        pools.append(arguments)
+        return IsolatedDecoders(**arguments)
+
+    def room(keeper: MemoryKeeper, need_bytes: int, *_: object, **__: object) -> nullcontext[None]:
+        rooms.append(need_bytes)
+        return nullcontext()
+
+    monkeypatch.setattr(app_module, "IsolatedDecoders", pool)
+    limited = replace(settings, memory_mib=memory_mib)
+    with running(limited):
+        pass
+    monkeypatch.setattr(MemoryKeeper, "room", room)
+    for arguments in pools:
+        arguments["clip_room"](Cancellation())
+        assert arguments["memory_bytes"] == clip_bytes + DATA_BYTES
+    assert rooms == [clip_bytes, clip_bytes]
+
+
+@pytest.mark.parametrize(("limit_mib", "may"), [(None, True), (480, False)])
+def test_jobs_have_less_memory_where_it_is_limited(
+    settings: Settings, limit_mib: int | None, may: bool
+) -> None:
+    limits = [Limit("test", limit_mib * MIB, lambda: 0)] if limit_mib else []
+
+    async def add_two() -> None:
+        store = store_of(settings, limits)
+        for name in "ab":  # clients
+            body_bytes = 25 * MIB  # of 80 MiB, or of 40
+            record = Record(id=name, client=name, submitted_s=0.0, body_bytes=body_bytes, key=None)
+            await store.add(record)
+
+    with nullcontext() if may else pytest.raises(OverloadedError):
+        asyncio.run(add_two())
+
+
+def test_a_job_whose_body_finds_no_memory_is_not_accepted(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(keeper: MemoryKeeper, need_bytes: int, purpose: str) -> None:
+        raise UnavailableError(f"{purpose} of {need_bytes} bytes")
+
+    monkeypatch.setattr(MemoryKeeper, "make_room", refuse)
+    later = {"Prefer": "respond-async"}
+    answer = client.post(PATH, content=bytes(2**20 + 1), headers=later)
+    assert (answer.status_code, answer.json()["error"]) == (
+        503,
+        "a job with this body of 1048577 bytes",
+    )
+    assert client.post(PATH, content=PICTURE, headers=later).status_code == 202

@@ -365,3 +365,12 @@ def test_a_clip_sets_the_memory_of_its_decoder_aside() -> None:
         assert keeper.given_bytes == CLIP_BYTES
         with pytest.raises(UnavailableError), keeper.room(100 * MIB, "a run", wait_s=0.1):
             pass
+
+
+def test_room_that_is_only_made_is_not_held() -> None:
+    models = Models({"a": 100, "b": 50}, in_use={"b"})
+    keeper = keeper_of(models)
+    keeper.make_room(200 * MIB, "a job")
+    assert (models.evicted, keeper.given_bytes) == (["a"], 0)
+    with pytest.raises(UnavailableError, match="a job needs about 201 MiB"):
+        keeper.make_room(201 * MIB, "a job")
