@@ -148,6 +148,7 @@ def create_app(
                 memory_bytes=share.memory_bytes,
                 workers=settings.decoders or share.count,
                 clip_room=clip_room,
+                sound_room=repository.memory.sound_room,
             ) as decoders,
             switching_threads_sooner(),
             IsolatedDecoders(
@@ -155,6 +156,7 @@ def create_app(
                 memory_bytes=share.memory_bytes,
                 workers=background_media(cpus),
                 clip_room=clip_room,
+                sound_room=repository.memory.sound_room,
             ) as job_decoders,
             closing(
                 Scheduler(

@@ -35,8 +35,14 @@ class Report:
     evictions: tuple[Eviction, ...]
 
 
-def measure(artifacts: Path, *, quick: bool) -> Report:
-    """Measure a server without models, with each alone, with sets of them, and evictions."""
+def measure(artifacts: Path, *, quick: bool, memory_mib: int = 0) -> Report:
+    """Measure a server without models, with each alone, with sets of them, and evictions.
+
+    Args:
+        artifacts: the directory.
+        quick: two models, and half a second of load.
+        memory_mib: limit of the servers with sets of models; 0: none.
+    """
     media = _golden_media(artifacts)
     models = list(media)[: 2 if quick else None]
     machine = describe_machine()
@@ -44,7 +50,7 @@ def measure(artifacts: Path, *, quick: bool) -> Report:
     states = [empty, *measure_alone(artifacts, {model: media[model] for model in models})]
     for names in sets(models):
         seconds = QUICK_LOAD_S if quick else LOAD_S
-        states += measure_set(artifacts, media, names, seconds=seconds)
+        states += measure_set(artifacts, media, names, seconds=seconds, memory_mib=memory_mib)
     return Report(machine, (*states, *rest), tuple(evictions))
 
 
@@ -88,10 +94,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Measure the memory of the server by state, some minutes for eleven models.",
     )
     add_options(parser, quick="measure the first two models, under half a second of load")
+    parser.add_argument(
+        "--memory-mib",
+        type=int,
+        default=0,
+        metavar="N",
+        help="SLIPWAY_MEMORY_MIB of the servers with several models; 0: no limit",
+    )
     options = parser.parse_args(arguments)
     try:
         check_writable(options.json)
-        report = measure(options.artifacts, quick=options.quick)
+        report = measure(options.artifacts, quick=options.quick, memory_mib=options.memory_mib)
     except (SlipwayError, BenchmarkError) as error:
         print(f"benchmarks.memory: {error}", file=sys.stderr)
         return 1

@@ -12,6 +12,7 @@ from benchmarks.server import Media, ask, ask_again, request_json, serving
 
 CLIENTS = 8
 LAZY = {"SLIPWAY_LAZY": "all"}
+MEMORY_MIB = "SLIPWAY_MEMORY_MIB"
 DEMO = ("face_emotion_xception", "image_embedding_mobilenetv2", "background_u2netp")
 HOT = (
     *DEMO, "face_emotion_yolov8n", "face_emotion_efficientnet_b3", "face_emotion_arcface",
@@ -34,7 +35,7 @@ def measure_alone(artifacts: Path, media: Media) -> Iterator[State]:
 
 
 def measure_set(
-    artifacts: Path, media: Media, models: Sequence[str], *, seconds: float
+    artifacts: Path, media: Media, models: Sequence[str], *, seconds: float, memory_mib: int = 0
 ) -> Iterator[State]:
     """Yield the states of a server with some models: ready, each asked, and under load.
 
@@ -43,10 +44,11 @@ def measure_set(
         media: samples by model.
         models: to serve.
         seconds: of the load.
+        memory_mib: limit of the server; 0: none.
     """
     requests = [(model, data) for model in models for data in media[model]]
     name = f"{len(models)} models"
-    with _watched(artifacts, models) as (port, watch):
+    with _watched(artifacts, models, {MEMORY_MIB: str(memory_mib)}) as (port, watch):
         yield watch.state(f"{name}, ready")
         for model, data in requests:
             ask(port, model, data)

@@ -41,9 +41,10 @@ _SOUND_PACE = 10.0  # seconds of sound that allow another second of decoding
 _INVALID_REPLY = "the file cannot be decoded: the decoder process sent an invalid reply"
 
 ClipRoom = Callable[[Cancellation], AbstractContextManager[None]]
+SoundRoom = Callable[[Cancellation, int], AbstractContextManager[None]]
 
 
-def _any_room(cancellation: Cancellation) -> nullcontext[None]:
+def _any_room(cancellation: Cancellation, file_bytes: int = 0) -> nullcontext[None]:
     return nullcontext()
 
 
@@ -64,6 +65,7 @@ class IsolatedDecoders:
         workers: int | None = None,
         idle_s: float = IDLE_S,
         clip_room: ClipRoom = _any_room,
+        sound_room: SoundRoom = _any_room,
     ) -> None:
         """Create a pool without workers.
 
@@ -77,11 +79,12 @@ class IsolatedDecoders:
             workers: the most processes at a time; None for HUNG_WORKERS more than CPUs.
             idle_s: seconds after which an idle worker ends.
             clip_room: makes a context in which a worker has the memory to decode a clip.
+            sound_room: the same for a sound, of a file of so many bytes.
         """
         self._timeout_s = timeout_s
         self._memory_bytes = memory_bytes
         self._cancellation = Cancellation()
-        self._clip_room = clip_room
+        self._clip_room, self._sound_room = clip_room, sound_room
         self._workers = Workers(
             partial(WorkerProcess, jobs=jobs, alarm_s=timeout_s + alarm_margin_s),
             most=workers or cpu_count() + HUNG_WORKERS,
@@ -118,7 +121,10 @@ class IsolatedDecoders:
             return
         arguments = to_json(SoundRequest(sampling_rate, max_seconds))
         budget, samples_left = Budget(self._timeout_s), (max_seconds + 1) * sampling_rate
-        with closing(self.ask("sound", arguments, data, budget)) as parts:
+        with (
+            self._sound_room(self._cancellation, len(data)),
+            closing(self.ask("sound", arguments, data, budget)) as parts,
+        ):
             for part in parts:
                 block, warnings = _read_block(part, max_samples=samples_left)
                 for warning in warnings:

@@ -20,6 +20,7 @@ LEAST_RESERVE_BYTES = 16 * MIB
 WORK_BYTES = 24 * MIB  # of a request outside of its run: a photo decoded, prepared, encoded
 CLIP_BYTES = 209 * MIB  # that a decoder takes for a clip of 4096 x 2304 px
 LARGE_CLIP_BYTES = 488 * MIB  # the same, if its codec refers to many frames; where there is room
+SOUND_BYTES, SOUND_TIMES_SIZE = 20 * MIB, 3  # the same for a sound, and for each of its bytes
 DATA_BYTES = 24 * MIB  # that a decoder maps besides, and never touches: the stacks of threads
 
 

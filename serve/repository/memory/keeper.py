@@ -10,7 +10,15 @@ from runtime.engine.allocator import release_free_memory
 from runtime.engine.cancellation import Cancellation
 from runtime.engine.session import Feeds, feed_bytes
 from runtime.errors import UnavailableError
-from serve.repository.memory.budget import CLIP_BYTES, MIB, Limit, Usage, read_usage
+from serve.repository.memory.budget import (
+    CLIP_BYTES,
+    MIB,
+    SOUND_BYTES,
+    SOUND_TIMES_SIZE,
+    Limit,
+    Usage,
+    read_usage,
+)
 from serve.repository.memory.ledger import Ledger
 
 PATIENCE_S = 0.5  # to wait for runs that end before a model is evicted, which costs its load
@@ -256,6 +264,14 @@ class MemoryKeeper:
         """Return the context in which a decoder has the memory for the largest clip."""
         check = cancellation.check
         return self.room(need_bytes, "decoding a clip", check=check, in_decoder=True)
+
+    def sound_room(
+        self, cancellation: Cancellation, file_bytes: int
+    ) -> AbstractContextManager[None]:
+        """Return the context in which a decoder has the memory for a sound of so many bytes."""
+        need_bytes = SOUND_BYTES + SOUND_TIMES_SIZE * file_bytes
+        check = cancellation.check
+        return self.room(need_bytes, "decoding a sound", check=check, in_decoder=True)
 
     @property
     def is_short(self) -> bool:

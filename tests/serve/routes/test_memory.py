@@ -201,8 +201,9 @@ def test_decoders_have_no_more_than_the_room_of_a_clip(
     monkeypatch.setattr(MemoryKeeper, "room", room)
     for arguments in pools:
         arguments["clip_room"](Cancellation())
+        arguments["sound_room"](Cancellation(), 10 * MIB)
         assert arguments["memory_bytes"] == clip_bytes + DATA_BYTES
-    assert rooms == [clip_bytes, clip_bytes]
+    assert rooms == 2 * [clip_bytes, 50 * MIB]
 
 
 @pytest.mark.parametrize(("limit_mib", "may"), [(None, True), (480, False)])

@@ -11,12 +11,14 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from runtime.artifact.steps import Resize, SampleFrames
+from runtime.engine.cancellation import Cancellation
 from runtime.errors import DecodeError, InputError, TooLargeError, UnavailableError
 from runtime.media.audio.decode import concatenate, stream_audio
 from runtime.media.isolation import pool as pools
@@ -71,6 +73,30 @@ def test_clips_equal_those_decoded_in_process(decoders: IsolatedDecoders, tmp_pa
     np.testing.assert_array_equal(sampled.frames, expected.frames)
     names = [name for name in type(sampled).__slots__ if name != "frames"]
     assert [getattr(sampled, n) for n in names] == [getattr(expected, n) for n in names]
+
+
+def test_a_worker_has_room_until_its_file_is_decoded(tmp_path: Path) -> None:
+    events: list[str] = []
+
+    @contextmanager
+    def room(cancellation: Cancellation, file_bytes: int = 0) -> Iterator[None]:
+        events.append(f"takes room for {file_bytes}")
+        yield
+        events.append("gives it back")
+
+    clip, recording = (
+        video(shades([50] * 10), tmp_path),
+        sound(tone(), kind="FLAC", subtype="PCM_16"),
+    )
+    with IsolatedDecoders(clip_room=room, sound_room=room) as pool:
+        steps = (SampleFrames(4), Resize("linear", height=8, width=8))
+        pool.sample_frames(clip, count=4, steps=steps, limits=VideoLimits())
+        assert events == ["takes room for 0", "gives it back"]
+        blocks = pool.stream_audio(recording, sampling_rate=RATE, max_seconds=30)
+        events.extend("a block" for _ in blocks)
+    assert events[2] == f"takes room for {len(recording)}"
+    assert {*events[3:-1]} == {"a block"}
+    assert events[-1] == "gives it back"
 
 
 @pytest.mark.parametrize(
