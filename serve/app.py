@@ -141,7 +141,7 @@ def create_app(
         limits = repository.memory.limits
         budget = ByteBudget(body_bytes_of(settings, limits))
         share = decoder_share(limits, cpus)
-        clip_room = partial(repository.memory.clip_room, need_bytes=share.clip_bytes)
+        clip_room = partial(repository.memory.clip_room, clip_bytes=share.clip_bytes)
         with (
             IsolatedDecoders(
                 timeout_s=settings.decode_timeout_s,

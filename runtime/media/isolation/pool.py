@@ -40,11 +40,10 @@ IDLE_S = 30.0  # after which an idle worker gives its memory back; a new one sta
 _SOUND_PACE = 10.0  # seconds of sound that allow another second of decoding
 _INVALID_REPLY = "the file cannot be decoded: the decoder process sent an invalid reply"
 
-ClipRoom = Callable[[Cancellation], AbstractContextManager[None]]
-SoundRoom = Callable[[Cancellation, int], AbstractContextManager[None]]
+Room = Callable[[Cancellation, int], AbstractContextManager[None]]
 
 
-def _any_room(cancellation: Cancellation, file_bytes: int = 0) -> nullcontext[None]:
+def _any_room(cancellation: Cancellation, file_bytes: int) -> nullcontext[None]:
     return nullcontext()
 
 
@@ -64,8 +63,8 @@ class IsolatedDecoders:
         alarm_margin_s: float = ALARM_MARGIN_S,
         workers: int | None = None,
         idle_s: float = IDLE_S,
-        clip_room: ClipRoom = _any_room,
-        sound_room: SoundRoom = _any_room,
+        clip_room: Room = _any_room,
+        sound_room: Room = _any_room,
     ) -> None:
         """Create a pool without workers.
 
@@ -78,8 +77,9 @@ class IsolatedDecoders:
                 process was killed and cannot kill it.
             workers: the most processes at a time; None for HUNG_WORKERS more than CPUs.
             idle_s: seconds after which an idle worker ends.
-            clip_room: makes a context in which a worker has the memory to decode a clip.
-            sound_room: the same for a sound, of a file of so many bytes.
+            clip_room: makes a context in which a worker has the memory to decode a clip, from the
+                bytes of its file.
+            sound_room: the same for a sound.
         """
         self._timeout_s = timeout_s
         self._memory_bytes = memory_bytes
@@ -149,7 +149,7 @@ class IsolatedDecoders:
         sampled = None
         budget = Budget(self._timeout_s)
         with (
-            self._clip_room(self._cancellation),
+            self._clip_room(self._cancellation, len(data)),
             closing(self.ask("clip", arguments, data, budget)) as parts,
         ):
             for part in parts:

@@ -18,10 +18,11 @@ SETTING = "SLIPWAY_MEMORY_MIB"
 RESERVE_SHARE = 12
 LEAST_RESERVE_BYTES = 16 * MIB
 WORK_BYTES = 24 * MIB  # of a request outside of its run: a photo decoded, prepared, encoded
-CLIP_BYTES = 209 * MIB  # that a decoder takes for a clip of 4096 x 2304 px
-LARGE_CLIP_BYTES = 488 * MIB  # the same, if its codec refers to many frames; where there is room
-SOUND_BYTES, SOUND_TIMES_SIZE = 20 * MIB, 3  # the same for a sound, and for each of its bytes
-DATA_BYTES = 24 * MIB  # that a decoder maps besides, and never touches: the stacks of threads
+# that a decoder takes, besides the file twice, for a clip of 4096 x 2304 px
+CLIP_BYTES = 184 * MIB
+LARGE_CLIP_BYTES = 472 * MIB  # the same, if its codec refers to many frames; where there is room
+SOUND_BYTES, SOUND_TIMES_SIZE = 20 * MIB, 3  # for a sound, and for each byte of its file
+DATA_BYTES = 40 * MIB  # that a decoder maps besides and never touches
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,9 +259,16 @@ class MemoryKeeper:
         return max(1, room_bytes // need_bytes)
 
     def clip_room(
-        self, cancellation: Cancellation, *, need_bytes: int = CLIP_BYTES
+        self, cancellation: Cancellation, file_bytes: int, *, clip_bytes: int = CLIP_BYTES
     ) -> AbstractContextManager[None]:
-        """Return the context in which a decoder has the memory for the largest clip."""
+        """Return the context in which a decoder has the memory for a clip of so many bytes.
+
+        Args:
+            cancellation: of the request.
+            file_bytes: of the clip.
+            clip_bytes: that the largest one takes besides.
+        """
+        need_bytes = clip_bytes + 2 * file_bytes
         check = cancellation.check
         return self.room(need_bytes, "decoding a clip", check=check, in_decoder=True)
 

@@ -200,10 +200,10 @@ def test_decoders_have_no_more_than_the_room_of_a_clip(
         pass
     monkeypatch.setattr(MemoryKeeper, "room", room)
     for arguments in pools:
-        arguments["clip_room"](Cancellation())
+        arguments["clip_room"](Cancellation(), 10 * MIB)
         arguments["sound_room"](Cancellation(), 10 * MIB)
         assert arguments["memory_bytes"] == clip_bytes + DATA_BYTES
-    assert rooms == 2 * [clip_bytes, 50 * MIB]
+    assert rooms == 2 * [clip_bytes + 20 * MIB, 50 * MIB]
 
 
 @pytest.mark.parametrize(("limit_mib", "may"), [(None, True), (480, False)])

@@ -79,7 +79,7 @@ def test_a_worker_has_room_until_its_file_is_decoded(tmp_path: Path) -> None:
     events: list[str] = []
 
     @contextmanager
-    def room(cancellation: Cancellation, file_bytes: int = 0) -> Iterator[None]:
+    def room(cancellation: Cancellation, file_bytes: int) -> Iterator[None]:
         events.append(f"takes room for {file_bytes}")
         yield
         events.append("gives it back")
@@ -91,7 +91,7 @@ def test_a_worker_has_room_until_its_file_is_decoded(tmp_path: Path) -> None:
     with IsolatedDecoders(clip_room=room, sound_room=room) as pool:
         steps = (SampleFrames(4), Resize("linear", height=8, width=8))
         pool.sample_frames(clip, count=4, steps=steps, limits=VideoLimits())
-        assert events == ["takes room for 0", "gives it back"]
+        assert events == [f"takes room for {len(clip)}", "gives it back"]
         blocks = pool.stream_audio(recording, sampling_rate=RATE, max_seconds=30)
         events.extend("a block" for _ in blocks)
     assert events[2] == f"takes room for {len(recording)}"

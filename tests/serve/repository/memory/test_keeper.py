@@ -361,8 +361,8 @@ def test_all_decoders_or_none_may_take_large_clips() -> None:
 
 def test_a_clip_sets_the_memory_of_its_decoder_aside() -> None:
     keeper = keeper_of(Models())
-    with keeper.clip_room(Cancellation()):
-        assert keeper.given_bytes == CLIP_BYTES
+    with keeper.clip_room(Cancellation(), 4 * MIB):
+        assert keeper.given_bytes == CLIP_BYTES + 8 * MIB
         with pytest.raises(UnavailableError), keeper.room(100 * MIB, "a run", wait_s=0.1):
             pass
 
