@@ -51,7 +51,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class DecoderShare:
-    """How many decoders may work at once, and the memory of each."""
+    """Limit how many decoders work at once, and the memory of each."""
 
     count: int
     clip_bytes: int
