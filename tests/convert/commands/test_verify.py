@@ -144,6 +144,22 @@ def test_fidelity_outside_the_recorded_tolerance_fails(directory: Path) -> None:
     assert "on 16 synthetic samples" in failure
 
 
+def test_the_bounds_of_a_task_judge_as_many_media_as_at_the_conversion(directory: Path) -> None:
+    manifest = json.loads((directory / "manifest.json").read_text())
+    verification = manifest["variants"][1]["verification"]
+    verification["tolerance"] = {"at_least": {}, "at_most": {"regret": -1, "regret_upper": -1}}
+    verification |= {"judged_by": "task", "evidence": {"sources": 16}}
+    edit_manifest(directory, {"variants": manifest["variants"]})
+    (failure,) = failures(directory)
+    assert failure.startswith("fidelity int8-7bit: regret 0.")  # and not how sure it is
+    assert "regret_upper" not in failure.partition(" on ")[0]
+    verification["evidence"] = {"sources": 60}
+    edit_manifest(directory, {"variants": manifest["variants"]})
+    assert failures(directory) == []
+    texts = [check.text for check in verify_artifact(directory, None).checks]
+    assert any("the bounds of its task need 60 media" in text for text in texts)
+
+
 def test_fidelity_after_calibration_on_real_media_needs_real_media(
     directory: Path, tmp_path: Path
 ) -> None:

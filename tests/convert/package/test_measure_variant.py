@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from convert.errors import VerificationError
-from convert.gate.rule import Rule
+from convert.gate.rule import Evidence, Rule
+from convert.gate.yardstick import Yardstick
 from convert.metrics import Outputs
 from convert.package.half_precision import write_float16
 from convert.package.measure_variant import (
@@ -129,3 +130,33 @@ def test_rows_that_depend_on_their_batch_are_not_timed_in_one(tmp_path: Path) ->
     variant = replace(measured("float", path), batch_invariant=False)
     (timed,) = time_variants([variant], tmp_path, SAMPLES[0])
     assert "batch_milliseconds" not in timed.verification
+
+
+GATE = Rule(
+    tolerance=Tolerance(at_most={"probability_distance": -1}),  # alone it refuses everything
+    gate=Tolerance(at_most={"probability_distance": 0.1}),
+    evidence=Evidence(sources=60, sure=120, sure_noun="sure inputs", sure_needed=100),
+    yardstick=Yardstick({"regret": 0.001}, {"regret": 0.002}),
+)
+
+
+def test_a_variant_that_the_bounds_of_the_task_accept_records_how_it_was_judged(
+    tmp_path: Path,
+) -> None:
+    def measure_half(path: Path, rule: Rule) -> Variant:
+        write_float16(path, path.with_suffix(".fp16"))
+        criteria = Criteria(spec(), SAMPLE_SETS, means(PIXELS), GOLDEN, rule, "scene")
+        file = path.with_suffix(".fp16")
+        return measure_variant("fp16", file, run_graph(file, SAMPLES), criteria)
+
+    near = write_mean(tmp_path / "near.onnx")
+    recorded = measure_half(near, GATE).verification
+    assert recorded["judged_by"] == "task"
+    assert recorded["tolerance"] == {"at_least": {}, "at_most": {"probability_distance": 0.1}}
+    assert recorded["evidence"] == {"sources": 60, "sure_inputs": 120}
+    assert recorded["yardstick"] == {"grey_level": {"regret": 0.001}, "jpeg": {"regret": 0.002}}
+    assert recorded["sureness"].startswith("judged by the bounds of the task, on 60 test media")
+    with pytest.raises(VerificationError, match="fp16: probability_distance"):
+        measure_half(near, replace(GATE, gate=None))
+    with pytest.raises(VerificationError, match=r"fp16: probability_distance 0\.\d+ > 0\.1"):
+        measure_half(write_mean(tmp_path / "far.onnx", offset=0.2), GATE)

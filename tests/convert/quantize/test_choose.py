@@ -14,14 +14,15 @@ from onnx import helper, numpy_helper
 
 from convert.errors import ConvertError
 from convert.export.numerics import PREFIX, StretchedAlpha
+from convert.gate.rule import Evidence, Rule
 from convert.quantize import quantizer as quantizer_module
-from convert.quantize.choose import Choice
+from convert.quantize.choose import Choice, choose
 from convert.quantize.quantizer import QuantizationConfig, Quantizer, all_op_types
 from convert.quantize.search import candidates
 from convert.quantize.search.candidates import GRAPHS, RESERVED_GRAPHS, Effort
 from convert.recipe import Loaded, Tolerance
 from convert.samples.sets import SampleSets
-from convert.verify.parity import run_samples
+from convert.verify.parity import run_graph, run_samples
 from tests.convert.support import nets
 from tests.convert.support.parity import run_and_choose, write_float_graph
 from tests.convert.support.quantized import fix_timings
@@ -101,6 +102,23 @@ def test_precision_int8_is_refused_with_the_objections(
     choice = choose_for(small, IMPOSSIBLE)
     assert choice.int8 is None
     assert "probability_distance" in choice.reason
+
+
+def test_the_bounds_of_the_task_decide_where_there_is_evidence(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fix_timings(monkeypatch, 10, 5, 4.9)
+    samples = nets.sample_sets()
+    run = run_graph(small, samples.test)
+    lenient = Tolerance(at_most={"probability_distance": 0.5})
+    evidence = Evidence(sources=60, sure=120, sure_noun="sure inputs", sure_needed=100)
+    accepting = Rule(IMPOSSIBLE, lenient, evidence)
+    assert choose(run, samples, rule=accepting).int8 is not None
+    refused = choose(run, samples, rule=Rule(lenient, IMPOSSIBLE, evidence))
+    assert refused.int8 is None
+    few = Evidence(sources=6, sure=0, sure_noun="sure inputs", sure_needed=100)
+    reason = choose(run, samples, rule=Rule(IMPOSSIBLE, None, few)).reason
+    assert "would decide with 44 more test media and 100 more sure inputs" in reason
 
 
 def test_a_large_channel_is_repaired_by_equalization(
