@@ -32,9 +32,9 @@ def pss_mb(pid: int) -> float:
     return sum(_field_mb(f"/proc/{child}/smaps_rollup", "Pss") for child in process_tree(pid))
 
 
-def anonymous_mb(pid: int) -> float:
-    """Return the memory of a process and its children that comes from no file, in MB."""
-    return sum(_field_mb(f"/proc/{child}/smaps_rollup", "Pss_Anon") for child in process_tree(pid))
+def anonymous_mb(pid: int) -> list[float]:
+    """Return the memory that comes from no file, in MB: of a process, then of each descendant."""
+    return [_field_mb(f"/proc/{child}/smaps_rollup", "Pss_Anon") for child in process_tree(pid)]
 
 
 def rss_mb(pid: int) -> float:

@@ -46,7 +46,7 @@ class Outcomes:
     keys: Counter[Key] = field(default_factory=Counter)  # right answers to valid ones
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)  # by operation
     right: Counter[str] = field(default_factory=Counter)  # by kind
-    refused: int = 0  # 429 or 503 with Retry-After
+    refused: Counter[Key] = field(default_factory=Counter)  # 429 or 503 with Retry-After
     lost: int = 0  # sent in full, then closed without an answer
     faults: list[str] = field(default_factory=list)
     fault_count: int = 0
@@ -73,7 +73,7 @@ class Outcomes:
             self.blame(f"{kind} {' '.join(exchange.key)}: the answer to another request")
             return False
         if answer.status not in exchange.statuses and _is_stated(answer):
-            self.refused += 1
+            self.refused[exchange.key] += 1
             return False
         fault = exchange.fault(answer)
         if fault:
@@ -159,6 +159,7 @@ class Mixture:
         # each valid request once, then whichever is drawn
         self._first = [one for entries in catalogue.plain.values() for one in entries]
         self._first += {(one.key, one.model): one for one in catalogue.runs}.values()
+        self._random.shuffle(self._first)
         self._first_jobs = list({one.key: one for one in catalogue.jobs}.values())
 
     async def run(self, count: int, rate: float) -> None:
