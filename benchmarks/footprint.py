@@ -27,7 +27,8 @@ import json
 names = sorted({name.partition(".")[0] for name in sys.modules})
 print(json.dumps({"seconds": seconds, "modules": names}))
 """
-_PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
+# a pin with a condition is of another Python than this one
+_PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]++)(?! *;)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,18 @@
-"""Check that serving loads nothing that the Dockerfile removes from the deployed packages."""
+"""Facts of the Dockerfile, and its parts that run without a builder."""
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy
 import pytest
 
+from deploy.image.sbom import document
+
 ROOT = Path(__file__).parents[2]
+DEPLOYED = ROOT / "requirements" / "deploy.txt"
 # imports every module of runtime and serve, then prints the files that are imported or mapped
 LOADED = """
 import importlib, pkgutil, sys
@@ -45,3 +50,48 @@ def test_serving_loads_nothing_that_the_image_lacks() -> None:
     paths = loaded_paths()
     assert any("onnxruntime_pybind11_state" in path for path in paths)
     assert [path for path in paths if path.startswith(absent) or "/tests/" in path] == []
+
+
+def stages() -> dict[str, str]:
+    """Return the instructions of the Dockerfile by stage, without comments."""
+    text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    parts = re.split(r"^FROM (\S+) AS (\S+)\n", text, flags=re.MULTILINE)[1:]
+    return {
+        name: f"FROM {base}\n{body}"
+        for base, name, body in zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+    }
+
+
+@pytest.mark.parametrize("name", ["serve", "serve-given"])
+def test_the_final_stages_only_copy_onto_an_empty_image(name: str) -> None:
+    found = stages()
+    assert found["server"].startswith("FROM scratch\n")
+    assert found[name].startswith("FROM server\n")
+    assert re.findall(r"^(?:RUN|ADD)", found["server"] + found[name], flags=re.MULTILINE) == []
+    assert re.findall(r"^USER (.*)", found["server"], flags=re.MULTILINE) == ["10001:10001"]
+
+
+def test_every_folder_of_code_that_serving_needs_is_copied() -> None:
+    copied = re.findall(r"^COPY (\S+) /parts/code/", stages()["parts"], flags=re.MULTILINE)
+    assert copied == ["runtime/", "serve/", "convert/", "deploy/*.py"]
+    allowed = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {f"!{path.partition('*')[0]}" for path in copied} <= set(allowed)
+
+
+def test_the_bill_of_materials_is_the_same_twice_and_names_everything(tmp_path: Path) -> None:
+    status = tmp_path / "var/lib/dpkg/status.d"
+    status.mkdir(parents=True)
+    (status / "libc6").write_text(
+        "Package: libc6\nVersion: 2.36-9+deb12u1\nArchitecture: amd64\nDescription: GNU C\n text\n"
+    )
+    packages = Path(numpy.__file__).parents[1]
+    found = document(tmp_path, packages, "1.2")
+    assert json.dumps(found) == json.dumps(document(tmp_path, packages, "1.2"))
+    purls = {part["purl"]: part for part in found["components"]}
+    assert "pkg:deb/debian/libc6@2.36-9%2Bdeb12u1?arch=amd64" in purls
+    pins = re.findall(r"^([a-z0-9-]+)==(\S+) \\$", DEPLOYED.read_text(), flags=re.MULTILINE)
+    assert {f"pkg:pypi/{name}@{version}" for name, version in pins} <= purls.keys()
+    opencv = next(part for purl, part in purls.items() if "opencv" in purl)
+    assert any("openblas" in part["name"] for part in opencv["components"])
+    references = [part["bom-ref"] for part in found["components"]]
+    assert len(references) == len(set(references))
