@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from urllib.parse import quote
 
 Component: TypeAlias = dict[str, Any]
+PART_FIELDS = ("type", "name", "version", "purl", "licenses")
 LONGEST_LICENCE = 80  # a longer "License" is the text of a licence, not its name
 
 
@@ -48,7 +49,7 @@ def wheel_components(packages: Path) -> Iterator[Component]:
             "version": version,
             "purl": purl,
             "licenses": licences(distribution.metadata),
-            "components": list(bundled(distribution, purl)),
+            "components": bundled(distribution, purl),
         }
         yield {name: value for name, value in component.items() if value}
 
@@ -65,18 +66,17 @@ def licences(metadata: Any) -> Sequence[Component]:
     return [{"license": {"name": parts[-1]}} for parts in classifiers if parts[0] == "License"]
 
 
-def bundled(distribution: Distribution, parent: str) -> Iterator[Component]:
-    """Yield what the CycloneDX documents of a wheel (PEP 770) name: libraries inside of it."""
+def bundled(distribution: Distribution, parent: str) -> Sequence[Component]:
+    """Return what the CycloneDX documents of a wheel (PEP 770) name: each part once."""
+    parts: dict[str, Component] = {}
     for path in sorted(distribution.files or [], key=str):
         if ".dist-info/sboms/" not in str(path) or path.suffix != ".json":
             continue
-        document = json.loads(path.read_text(encoding="utf-8"))
-        for component in document.get("components", []):
-            kept = ("type", "name", "version", "purl", "licenses")
-            reference = f"{parent}#{component['name']}@{component.get('version', '')}"
-            yield {"bom-ref": reference} | {
-                key: value for key, value in component.items() if key in kept
-            }
+        for part in json.loads(path.read_text(encoding="utf-8")).get("components", []):
+            reference = f"{parent}#{part['name']}@{part.get('version', '')}"
+            fields = {name: value for name, value in part.items() if name in PART_FIELDS}
+            parts[reference] = {"bom-ref": reference, **fields}
+    return list(parts.values())
 
 
 def document(root: Path, packages: Path, version: str) -> Component:

@@ -93,5 +93,5 @@ def test_the_bill_of_materials_is_the_same_twice_and_names_everything(tmp_path: 
     assert {f"pkg:pypi/{name}@{version}" for name, version in pins} <= purls.keys()
     opencv = next(part for purl, part in purls.items() if "opencv" in purl)
     assert any("openblas" in part["name"] for part in opencv["components"])
-    references = [part["bom-ref"] for part in found["components"]]
+    references = re.findall(r'"bom-ref": "([^"]*)"', json.dumps(found))
     assert len(references) == len(set(references))
