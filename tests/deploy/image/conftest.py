@@ -33,10 +33,11 @@ class Image:
         """Run buildah in the store; return what it prints."""
         return run("buildah", *arguments, environ=_store(self.store))
 
-    def enter(self, *command: str) -> str:
+    def enter(self, *command: str, volume: str | None = None) -> str:
         """Run a command in a new container of the image, as its user; return what it prints."""
+        volumes = () if volume is None else ("--volume", volume)
         with self.container() as container:
-            return self.buildah("run", "--isolation", "chroot", container, "--", *command)
+            return self.buildah("run", "--isolation", "chroot", *volumes, container, "--", *command)
 
     @contextmanager
     def container(self) -> Iterator[str]:

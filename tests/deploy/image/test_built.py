@@ -14,6 +14,7 @@ import pytest
 
 from tests.deploy.image.conftest import Image, build, run
 from tests.serve.troubles.support.cgroup import Cgroup, memory_cgroup
+from tests.support.images import half_white, png
 from tests.support.ports import free_port
 
 LIMIT = 512 * 2**20
@@ -144,20 +145,35 @@ def test_every_module_of_the_standard_library_loads(image: Image) -> None:
     assert int(image.enter("python3", "-c", IMPORT_ALL)) > 100  # authorities for TLS
 
 
-def test_artifacts_are_verified_and_evaluated_where_they_serve(
-    image: Image, artifacts_of_image: Path
-) -> None:
-    manifest = min(artifacts_of_image.glob("*/*/manifest.json"), key=lambda path: _size(path))
-    model = manifest.parent.parent.name
-    answer = image.enter("python3", "-m", "convert", "verify", f"artifacts/{model}")
+def test_an_artifact_is_verified_where_it_serves(image: Image, artifacts_of_image: Path) -> None:
+    manifest = min(artifacts_of_image.glob("*/*/manifest.json"), key=_folder_size)
+    folder = f"artifacts/{manifest.parent.parent.name}"
+    answer = image.enter("python3", "-m", "convert", "verify", folder)
     assert answer.rstrip().endswith("passed")
-    assert "usage: python -m convert evaluate" in image.enter(
-        "python3", "-m", "convert", "evaluate", "--help"
-    )
 
 
-def _size(manifest: Path) -> int:
+def _folder_size(manifest: Path) -> int:
     return sum(path.stat().st_size for path in manifest.parent.iterdir())
+
+
+def test_an_artifact_is_evaluated_where_it_serves(
+    image: Image, artifacts_of_image: Path, tmp_path: Path
+) -> None:
+    specs = [
+        json.loads(path.read_text())["spec"] for path in artifacts_of_image.glob("*/*/m*.json")
+    ]
+    classifiers = [spec for spec in specs if spec["task"] == "image-classification"]
+    if not classifiers:
+        pytest.skip("no classifier of images is among the artifacts")
+    model, labels = classifiers[0]["id"], classifiers[0]["labels"]
+    for label in labels[:2]:
+        (tmp_path / "cases" / label).mkdir(parents=True)
+        (tmp_path / "cases" / label / "a.png").write_bytes(png(half_white()))
+    for folder in (tmp_path, *tmp_path.parents[:1]):
+        folder.chmod(0o755)
+    command = ("python3", "-m", "convert", "evaluate", f"artifacts/{model}", "/cases")
+    answer = image.enter(*command, volume=f"{tmp_path}/cases:/cases:ro")
+    assert "of 2 cases" in answer
 
 
 def test_labels_health_check_and_signal(image: Image) -> None:
