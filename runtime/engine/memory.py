@@ -1,6 +1,7 @@
 """Memory of the cgroup and of processes, as Linux tells it."""
 
 import mmap
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,9 +133,14 @@ def _memberships(path: Path) -> dict[str, str]:
 def _directories(root: Path, path: str, file: str) -> tuple[Path, ...]:
     """Return the directory of a path and those above it, down from which the limits apply."""
     own = root / path.strip("/")
-    if ".." in Path(path).parts or not (own / file).exists():
+    if ".." in Path(path).parts or not _is_readable(own / file):
         own = root  # the path is seen from outside of the container
-    return tuple(path for path in _upwards(own, root) if (path / file).exists())
+    return tuple(path for path in _upwards(own, root) if _is_readable(path / file))
+
+
+def _is_readable(path: Path) -> bool:
+    """Return whether the file is there and may be read: a cgroup of root can be closed to others."""
+    return os.access(path, os.R_OK)
 
 
 def _upwards(path: Path, root: Path) -> Iterator[Path]:

@@ -97,6 +97,20 @@ def test_a_directory_of_v1_and_those_above_it(root: Path, proc: Path) -> None:
     assert cgroup.limit_bytes == 100 * MIB
 
 
+def test_a_directory_that_this_user_may_not_enter_is_passed_over(
+    root: Path, proc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(proc / "self/cgroup", "4:memory:/a\n")
+    write_v1(root / "memory/a", "104857600")
+    write_v1(root / "memory", "209715200")
+    # root may enter any directory, so the kernel's answer is that of another user
+    closed = root / "memory/a/memory.limit_in_bytes"
+    monkeypatch.setattr(os, "access", lambda path, _: path.exists() and path != closed)
+    cgroup = memory_cgroup(root, proc)
+    assert cgroup is not None
+    assert cgroup.limit_bytes == 200 * MIB
+
+
 def test_of_both_versions_the_one_with_a_limit_counts(root: Path, proc: Path) -> None:
     write_v1(root / "memory", "536870912")
     write_v2(root, "max")
