@@ -139,7 +139,7 @@ def _directories(root: Path, path: str, file: str) -> tuple[Path, ...]:
 
 
 def _is_readable(path: Path) -> bool:
-    """Return whether the file is there and may be read: a cgroup of root can be closed to others."""
+    """Return whether the file is there and open to this user: a cgroup of root need not be."""
     return os.access(path, os.R_OK)
 
 
