@@ -1,1 +1,1 @@
-"""What a build of the container image runs."""
+"""Support the build of the container image: its root, its bill of materials."""

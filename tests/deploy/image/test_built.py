@@ -1,4 +1,4 @@
-"""What the built image holds, and that it serves read-only, as its user, in 512 MiB."""
+"""Enter the built image, and serve from it read-only, as its user, in 512 MiB."""
 
 import json
 import os
