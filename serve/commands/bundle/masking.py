@@ -23,6 +23,8 @@ _KNOWN = (
         rf"\1\2{MASK}",
     ),
 )
+# variables of other programs and of the registry, which the environment of a server may have
+_SECRET_NAME = re.compile(r"(?i)(?:password|passwd|secret|token|_key)$")
 SECRETS = frozenset(TABLE[field.name].variable for field in fields(Settings) if not field.repr)
 
 
@@ -47,8 +49,9 @@ def settings_content(environ: Mapping[str, str]) -> dict[str, Any]:
 def secrets_of(environ: Mapping[str, str]) -> list[str]:
     """Return the secrets of the environment, and the passwords in them, the longest first."""
     texts: set[str] = set()
-    for variable in SECRETS:
-        text = environ.get(variable, "")
+    for variable, text in environ.items():
+        if variable not in SECRETS and not _SECRET_NAME.search(variable):
+            continue
         texts.add(text)
         try:
             password = urlsplit(text).password or ""

@@ -23,3 +23,8 @@ def test_what_looks_like_a_credential_is_masked() -> None:
 def test_names_of_metrics_stay() -> None:
     line = 'slipway_connection_refusals_total{status="431"} 2'
     assert mask(line, ()) == line
+
+
+def test_secrets_of_other_programs_are_masked_by_their_value() -> None:
+    secrets = secrets_of({"SLIPWAY_REGISTRY_PASSWORD": "registry-4711", "HOME": "/root"})
+    assert secrets == ["registry-4711"]
