@@ -81,7 +81,8 @@ def test_a_record_counts_bytes_and_takes_the_model_from_the_answer() -> None:
 def test_a_plain_id_of_the_client_is_kept(text: str) -> None:
     answers, record = call(answering(), headers=[("x-request-id", text)])
     assert record.request_id == text
-    assert answers[0]["headers"] == [(b"x-request-id", text.encode())]
+    sent = [value for name, value in answers[0]["headers"] if name == b"x-request-id"]
+    assert sent == [text.encode()]
 
 
 @pytest.mark.parametrize("text", ["", "A" * 65, "a b", "a\n", "a\x1b[2J", "é", 'a"', "a=b", "{}"])
