@@ -20,9 +20,9 @@ LEAST_RESERVE_BYTES = 16 * MIB
 WORK_BYTES = 24 * MIB  # of a request outside of its run: a photo decoded, prepared, encoded
 # that a decoder takes, besides the file twice, for a clip of 4096 x 2304 px
 CLIP_BYTES = 184 * MIB
-LARGE_CLIP_BYTES = 472 * MIB  # the same, if its codec refers to many frames; where there is room
+LARGE_CLIP_BYTES = 448 * MIB  # the same, if its codec refers to many frames; where there is room
 SOUND_BYTES, SOUND_TIMES_SIZE = 20 * MIB, 3  # for a sound, and for each byte of its file
-DATA_BYTES = 40 * MIB  # that a decoder maps besides and never touches
+DATA_BYTES = 64 * MIB  # that a decoder maps besides: 43 are never touched, 14 are a frame more
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class DecoderShare:
 
     @property
     def memory_bytes(self) -> int:
-        """Return the address space for its data, the file apart. It takes less than clip_bytes."""
+        """Return the address space for its data, the file apart; 21 MiB of it are of the reserve."""
         return self.clip_bytes + DATA_BYTES
 
 
