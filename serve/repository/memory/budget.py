@@ -58,7 +58,7 @@ class DecoderShare:
 
     @property
     def memory_bytes(self) -> int:
-        """Return the address space for its data, the file apart; 21 MiB of it are of the reserve."""
+        """Return the address space for its data, the file apart: up to 21 MiB over its room."""
         return self.clip_bytes + DATA_BYTES
 
 
