@@ -4,7 +4,9 @@ import argparse
 import http.client
 import itertools
 import shutil
+import signal
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -32,16 +34,19 @@ class MonitorError(Exception):
 def main(arguments: Sequence[str]) -> int:
     """Print the figures until Ctrl-C; return 0, or 1 if the first ones cannot be read."""
     options = _parser().parse_args(arguments)
+    stop = threading.Event()
+    # a flag: an exception that is raised in a destructor is lost
+    before = signal.signal(signal.SIGINT, lambda *_: stop.set())
     try:
-        return _watch(_address(options.url), options.interval, options.count)
+        return _watch(_address(options.url), options.interval, options.count, stop)
     except MonitorError as error:
         print(f"python -m serve monitor: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # `| head` has seen enough
         sys.stdout = None  # nothing is left to flush
         return 0
-    except KeyboardInterrupt:
-        return 0
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,11 +90,12 @@ def _address(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{path}{PATH}"
 
 
-def _watch(address: str, interval_s: float, count: int) -> int:
+def _watch(address: str, interval_s: float, count: int, stop: threading.Event) -> int:
     before = read(address)
     is_terminal = sys.stdout.isatty()
     for _ in range(count) if count else itertools.count():
-        time.sleep(interval_s)
+        if stop.wait(interval_s):
+            break
         try:
             after = read(address)
         except MonitorError as error:  # it may be started again
