@@ -79,7 +79,9 @@ def measure(
 def _in_task_terms(
     reference: Outputs, candidate: Outputs, nms: NmsConfig | None, rows: Sequence[int] | None
 ) -> dict[str, float]:
-    """Return CLASS_METRICS or SURE_BOX_METRICS; none for other outputs."""
+    """Return CLASS_METRICS or SURE_BOX_METRICS; none for other outputs, and of no rows."""
+    if rows is not None and not rows:
+        return {}
     before, after = (
         outputs if rows is None else {name: array[list(rows)] for name, array in outputs.items()}
         for outputs in (reference, candidate)

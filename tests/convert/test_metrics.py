@@ -186,3 +186,9 @@ def test_masks_of_small_range_are_left_out_of_iou_and_not_of_mae() -> None:
     fidelity = measure(reference, candidate)
     assert fidelity.metrics["iou_mean"] == 1
     assert fidelity.metrics["mae"] == pytest.approx(75 / 800)
+
+
+def test_without_rows_nothing_is_said_in_the_terms_of_the_task() -> None:
+    outputs = {"probabilities": np.array([[0.9, 0.1]], np.float32)}
+    assert "regret" in measure(outputs, outputs, rows=[0]).metrics
+    assert "regret" not in measure(outputs, outputs, rows=[]).metrics
