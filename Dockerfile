@@ -15,16 +15,8 @@ WORKDIR /slipway
 
 # --- what the image is made of, below /parts -----------------------------------------------------
 FROM python-build AS parts
-# A time of snapshot.debian.org (20261129T000000Z): the Debian packages of then. Unset: those of the mirror.
-ARG SNAPSHOT
 COPY deploy/image/ deploy/image/
-RUN if [ -n "${SNAPSHOT}" ]; then \
-        rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*; \
-        for suite in "debian/${SNAPSHOT} bookworm" "debian-security/${SNAPSHOT} bookworm-security"; do \
-            echo "deb [check-valid-until=no] http://snapshot.debian.org/archive/${suite} main"; \
-        done >/etc/apt/sources.list; \
-    fi \
-    && apt-get update -qq \
+RUN apt-get update -qq \
     && deploy/image/root.sh /parts/root \
     && rm -rf /var/lib/apt/lists/*
 # A mirror, torch's CPU wheels, or a mounted folder of wheels and no index: read by pip when given as --build-arg.

@@ -1,12 +1,17 @@
 #!/bin/sh
 # Make the base image of the build from Debian's packages, for a builder that reaches a Debian mirror but no registry.
 #
-#   deploy/image/debian-base.sh [MIRROR]     # root; needs debootstrap and buildah
+#   deploy/image/debian-base.sh [MIRROR]     # root; needs debootstrap and buildah; default: this machine's mirror
 #
 # Commits it to buildah's and podman's store under the name that the Dockerfile's FROM asks for. Nothing of it
 # is in the final image.
 set -eu
-mirror="${1:-http://deb.debian.org/debian}"
+mirror="${1:-$(apt-get indextargets --format '$(SITE)' 2>/dev/null | grep '/debian/*$' | head -n 1)}"
+[ -n "$mirror" ] || {
+    echo "this machine has no mirror of Debian; name one: deploy/image/debian-base.sh MIRROR" >&2
+    exit 1
+}
+mirror="${mirror%/}"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 debootstrap --variant=minbase bookworm "$work/root" "$mirror" >"$work/log" 2>&1 || {

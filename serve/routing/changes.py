@@ -76,7 +76,7 @@ def rollback(route: Route | None) -> Route:
     if route is not None and route.candidate is not None:
         return replace(route, candidate=None)
     if route is None or route.previous is None:
-        raise ArtifactError("the model has no version to roll back to")
+        raise ArtifactError("there is no version to roll back to: the default was not changed yet")
     return Route(route.previous, previous=route.default)
 
 
