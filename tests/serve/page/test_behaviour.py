@@ -116,7 +116,7 @@ def test_a_new_input_aborts_the_request_before(tab: Tab) -> None:
     tab.page.on("requestfailed", lambda request: failures.append(request.failure))
     tab.open("faces")
     tab.page.locator("#faces .sample").click()
-    tab.page.wait_for_function("document.querySelector('#faces').ariaBusy === 'true'")
+    tab.page.locator("#faces[aria-busy=true]").wait_for()
     while not waiting:
         tab.page.wait_for_timeout(10)
     tab.page.locator("#faces .sample").click()
