@@ -53,7 +53,7 @@ class LoadAverage:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Where and when a section of the report was measured."""
+    """The machine, versions and load of a measurement."""
 
     measured_at: str
     seconds: float
