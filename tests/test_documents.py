@@ -10,7 +10,8 @@ PROJECT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
     path.relative_to(PROJECT)
     for folder in (
-        *(".", "artifacts", "benchmarks", "convert", "deploy", "deploy/platforms"),
+        *(".", "artifacts", "benchmarks", "convert", "deploy", "deploy/kubernetes"),
+        *("deploy/platforms",),
         *("runtime", "serve"),
     )
     for path in (PROJECT / folder).glob("*.md")

@@ -5,9 +5,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from deploy.image.sbom import document
 
@@ -78,15 +81,26 @@ def test_every_folder_of_code_that_serving_needs_is_copied() -> None:
     assert {f"!{path.partition('*')[0]}" for path in copied} <= set(allowed)
 
 
-def test_the_bill_of_materials_is_the_same_twice_and_names_everything(tmp_path: Path) -> None:
+def bill_of_materials(tmp_path: Path) -> dict[str, Any]:
+    """Return that of a root with one Debian package, and of the packages of this environment."""
     status = tmp_path / "var/lib/dpkg/status.d"
     status.mkdir(parents=True)
     (status / "libc6").write_text(
         "Package: libc6\nVersion: 2.36-9+deb12u1\nArchitecture: amd64\nDescription: GNU C\n text\n"
     )
-    packages = Path(numpy.__file__).parents[1]
-    found = document(tmp_path, packages, "1.2")
-    assert json.dumps(found) == json.dumps(document(tmp_path, packages, "1.2"))
+    return document(tmp_path, Path(numpy.__file__).parents[1], "1.2")
+
+
+def test_the_bill_of_materials_keeps_the_schema_of_cyclonedx(tmp_path: Path) -> None:
+    validator = JsonStrictValidator(SchemaVersion.V1_6)
+    found = bill_of_materials(tmp_path)
+    assert validator.validate_str(json.dumps(found)) is None
+    assert validator.validate_str(json.dumps(found | {"made": "by us"})) is not None
+
+
+def test_the_bill_of_materials_is_the_same_twice_and_names_everything(tmp_path: Path) -> None:
+    found, again = bill_of_materials(tmp_path / "one"), bill_of_materials(tmp_path / "two")
+    assert json.dumps(found) == json.dumps(again)
     purls = {part["purl"]: part for part in found["components"]}
     assert "pkg:deb/debian/libc6@2.36-9%2Bdeb12u1?arch=amd64" in purls
     pins = re.findall(r"^([a-z0-9-]+)==(\S+) \\$", DEPLOYED.read_text(), flags=re.MULTILINE)

@@ -21,7 +21,9 @@ from tests.support.artifacts import CLASSIFIER, EMBEDDING, write_artifact
 from tests.support.documents import shell_lines
 from tests.support.server_process import PROJECT, environment
 
-PAGES = tuple(PROJECT / "deploy" / name for name in ("OPERATIONS.md", "SCALE.md"))
+PAGES = tuple(
+    PROJECT / "deploy" / name for name in ("OPERATIONS.md", "SCALE.md", "kubernetes/README.md")
+)
 PYTHON, URL = ".venv/bin/python", "http://127.0.0.1:8000"
 LINES = [line for line, _ in shell_lines(*PAGES)]
 PATIENCE_S = 30.0  # for the server to follow a route

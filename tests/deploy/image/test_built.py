@@ -11,6 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.deploy.image.conftest import Image, build, run
 from tests.serve.troubles.support.cgroup import Cgroup, memory_cgroup
@@ -190,6 +192,7 @@ def test_the_bill_of_materials_names_every_package(image: Image) -> None:
         document = json.loads((root / "slipway/sbom.cdx.json").read_text())
         debian = set(os.listdir(root / "var/lib/dpkg/status.d"))
         wheels = {path.name for path in root.glob("usr/local/lib/*/dist-packages/*.dist-info")}
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(document)) is None
     purls = [component["purl"] for component in document["components"]]
     assert sum(purl.startswith("pkg:deb/") for purl in purls) == len(debian) >= 15
     assert sum(purl.startswith("pkg:pypi/") for purl in purls) == len(wheels) >= 20
