@@ -4,6 +4,7 @@ PORT ?= 8000
 MODEL ?=
 WEIGHTS ?= pretrained
 ARTIFACTS ?= artifacts
+BENCH_REPORT ?= benchmarks/latest
 # What `make demo` converts without MODEL: an emotion of a face, a similarity, a cut-out and a gait.
 DEMO_MODELS := face_emotion_xception face_detector_blazeface image_embedding_mobilenetv2 background_u2netp gait_student
 
@@ -20,10 +21,10 @@ export SLIPWAY_TEST_DATA ?= $(abspath ../shared)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo convert serve test test-fast soak lint audit bench image test-image clean test-serve test-convert python-version
+.PHONY: help demo convert serve test test-fast soak lint audit bench bench-originals bench-scaling image test-image clean test-serve test-convert python-version
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  variables: MODEL=id WEIGHTS=pretrained|seeded|auto PORT=8000 PYTHON=python3.12 CHECK=1 (demo)"
 
 python-version:
@@ -86,8 +87,15 @@ audit: | python-version ## known vulnerabilities of what is deployed (needs PyPI
 	@test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv --clear $(AUDIT) && $(AUDIT)/bin/pip install $(PIP_FLAGS) pip-audit==2.10.1; }
 	@for file in $(AUDITED); do echo "$$file"; $(AUDIT)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r $$file || exit 1; done
 
-bench: $(VENV)/.installed ## footprint, start-up, memory, and each model's latency, as a table and JSON
-	@$(RUN) -m benchmarks --artifacts $(ARTIFACTS) --json benchmarks/latest.json
+# The committed report is made with BENCH_REPORT=benchmarks/report; each target replaces its own section.
+bench: $(VENV)/.installed ## latency, throughput, memory, start-up, size, fidelity, HTTP: up to ten minutes; JSON, tables, a page
+	@$(RUN) -m benchmarks --artifacts $(ARTIFACTS) --report $(BENCH_REPORT)
+
+bench-originals: $(VENV)/.installed $(VENV_CONVERT)/.installed ## the same models in PyTorch and Keras, into the report
+	@$(RUN) -m benchmarks.originals --artifacts $(ARTIFACTS) --report $(BENCH_REPORT)
+
+bench-scaling: $(VENV)/.installed ## time and memory by size, batch, threads, clients, models, into the report
+	@$(RUN) -m benchmarks.scaling --artifacts $(ARTIFACTS) --report $(BENCH_REPORT)
 
 image: ## build the container image with docker, podman or buildah (BUILD_FLAGS="--target serve-given")
 	@MODEL="$(MODEL)" WEIGHTS="$(WEIGHTS)" deploy/build-image.sh $(BUILD_FLAGS)

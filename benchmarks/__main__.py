@@ -1,17 +1,14 @@
-"""`python -m benchmarks`: measure the artifacts, print a table, write JSON and an SVG picture."""
+"""`python -m benchmarks`: measure the artifacts, and write the report with tables and plots."""
 
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from benchmarks.output import add_options, check_writable, write_json
-from benchmarks.picture import draw
-from benchmarks.report import Report, measure
-from benchmarks.table import render
-from benchmarks.timing import FULL, QUICK
-from runtime.artifact.schema import to_json
+from benchmarks.output import add_report_options
+from benchmarks.page.files import write_files
+from benchmarks.page.markdown import render
+from benchmarks.schema.document import write_section
+from benchmarks.suite.measure import FULL, QUICK, measure
 from runtime.engine.allocator import tune_allocator
 from runtime.errors import SlipwayError
 
@@ -25,33 +22,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     tune_allocator()  # as the server does
     try:
-        check_writable(options.json, options.svg)
-        effort = QUICK if options.quick else FULL
-        report = measure(options.artifacts, effort, quick=options.quick)
-    except SlipwayError as error:
+        suite = measure(options.artifacts, QUICK if options.quick else FULL)
+        report = write_section(options.report, "suite", suite)
+        write_files(options.report)
+    except (SlipwayError, OSError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
-    print(render(report))
-    if options.json:
-        write_json(options.json, report_json(report))
-    if options.svg:
-        options.svg.write_text(draw(report), encoding="utf-8")
-    return 1 if options.check and not all(check.passed for check in report.checks) else 0
-
-
-def report_json(report: Report) -> dict[str, Any]:
-    """Return the report with its checks as plain values."""
-    checks = [{**to_json(check), "passed": check.passed} for check in report.checks]
-    return {**to_json(report), "checks": checks}
+    print(render({name: report[name] for name in ("schema_version", "suite")}))
+    return 1 if options.check and not all(check.passed for check in suite.checks) else 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure footprint, memory and latency of the artifacts, about two minutes.",
+        description="Measure latency, throughput, memory, start-up, size and fidelity of the "
+        "artifacts, up to ten minutes; writes JSON, Markdown and a page with plots.",
     )
-    add_options(parser, quick="measure few runs, to try it out: not figures to quote")
-    parser.add_argument("--svg", metavar="FILE", type=Path, help="draw the latencies as SVG")
+    add_report_options(parser, quick="measure few runs, to try it out: not figures to quote")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a limit is exceeded")
     return parser
 

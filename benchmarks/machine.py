@@ -48,6 +48,19 @@ def describe_machine() -> Machine:
     )
 
 
+def machine_lines(machine: Machine) -> list[str]:
+    """Return the lines that describe the machine."""
+    dot_products = ", ".join(machine.dot_products) or "none"
+    allocator = ", ".join(f"{k}={v}" for k, v in machine.allocator.items())
+    busy = ": BUSY, figures may be too high" if machine.busy else ""
+    return [
+        f"{machine.cpu}, {machine.cpus} CPUs, 8-bit dot products: {dot_products}",
+        f"onnxruntime {machine.onnxruntime}, numpy {machine.numpy}, OpenCV {machine.opencv}, "
+        f"Python {machine.python}" + (f", {allocator}" if allocator else ""),
+        f"load average before the measurement: {machine.load_average:.2f}{busy}",
+    ]
+
+
 def cpu_name(cpuinfo: Path = CPUINFO) -> str:
     """Return the CPU's name in /proc/cpuinfo; the architecture if it has none."""
     try:

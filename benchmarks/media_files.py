@@ -38,18 +38,18 @@ def write_sound(path: Path, seconds: float) -> None:
 
 
 def clip_writer(codec: str) -> Callable[[Path, float], None]:
-    """Return a function that writes an MP4 file, 720p, of a moving disc for a number of seconds.
+    """Return a function that writes an MP4 file, 720p, of a moving disc in a number of frames.
 
     Args:
         codec: four characters that OpenCV has an encoder for.
     """
 
-    def write(path: Path, seconds: float) -> None:
+    def write(path: Path, frames: float) -> None:
         height, width = CLIP_SIZE
         writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), FPS, (width, height))
         if not writer.isOpened():
             raise BenchmarkError(f"OpenCV has no encoder for {codec!r}")
-        for number in range(round(seconds * FPS)):
+        for number in range(round(frames)):
             frame = np.full((height, width, 3), (90, 120, 140), np.uint8)
             cv2.circle(frame, (60 * number % width, height // 2), 80, (40, 60, 200), -1)
             writer.write(frame)

@@ -7,6 +7,8 @@ from typing import Any
 
 from benchmarks.errors import BenchmarkError
 
+LATEST = Path("benchmarks/latest")  # not in git; the committed report is in benchmarks/report
+
 
 def check_writable(*paths: Path | None) -> None:
     """Check before a measurement that the folders of its files exist.
@@ -26,12 +28,35 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def add_options(parser: argparse.ArgumentParser, *, quick: str) -> None:
-    """Add `--artifacts`, `--json` and `--quick` to a command.
+    """Add `--artifacts`, `--json` and `--quick` to a command that prints a table.
 
     Args:
         parser: of the command.
         quick: the help of `--quick`.
     """
+    add_artifacts(parser, quick=quick)
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write every figure as JSON")
+
+
+def add_report_options(parser: argparse.ArgumentParser, *, quick: str) -> None:
+    """Add `--artifacts`, `--quick` and `--report` to a command that measures part of a report.
+
+    Args:
+        parser: of the command.
+        quick: the help of `--quick`.
+    """
+    add_artifacts(parser, quick=quick)
+    parser.add_argument(
+        "--report",
+        metavar="DIR",
+        type=Path,
+        default=LATEST,
+        help="folder of report.json, report.md, report.html and latency.svg (default: %(default)s)",
+    )
+
+
+def add_artifacts(parser: argparse.ArgumentParser, *, quick: str) -> None:
+    """Add `--artifacts` and `--quick`."""
     parser.add_argument(
         "--artifacts",
         metavar="DIR",
@@ -39,5 +64,4 @@ def add_options(parser: argparse.ArgumentParser, *, quick: str) -> None:
         default=Path("artifacts"),
         help="artifacts to measure (default: %(default)s)",
     )
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write every figure as JSON")
     parser.add_argument("--quick", action="store_true", help=quick)

@@ -46,8 +46,10 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class ServerReport:
-    """The measurements of a server that has loaded every model."""
+    """The measurements of a server that has loaded its models."""
 
+    models: tuple[str, ...]
+    listening_s: float  # median; from the start of the process to the line that names its port
     ready_s: float  # median; from the start of the process to the first 200 of READY
     at_start: Memory
     used: Memory  # after requests to every model, one at a time
@@ -69,10 +71,10 @@ def measure_server(
     Raises:
         BenchmarkError: the server does not start, or an answer is not 200.
     """
-    ready_s = []
+    starts = []
     for _ in range(process_starts - 1):
         with serving(artifacts) as server:
-            ready_s.append(server.ready_s)
+            starts.append(server)
     requests = [(model, data) for model, files in media.items() for data in files] * ROUNDS
     with serving(artifacts) as server:
         at_start = read_memory(server.pid)
@@ -82,8 +84,16 @@ def measure_server(
         with ThreadPoolExecutor(clients) as pool:
             list(pool.map(lambda request: ask(server.port, *request), requests))
         used_at_once = read_memory(server.pid)
-    median_s = statistics.median([*ready_s, server.ready_s])
-    return ServerReport(median_s, at_start, used, used_at_once, clients)
+    starts.append(server)
+    return ServerReport(
+        models=tuple(media),
+        listening_s=statistics.median(start.listening_s for start in starts),
+        ready_s=statistics.median(start.ready_s for start in starts),
+        at_start=at_start,
+        used=used,
+        used_at_once=used_at_once,
+        clients=clients,
+    )
 
 
 def read_memory(pid: int) -> Memory:
@@ -107,6 +117,7 @@ class Server:
 
     pid: int
     port: int
+    listening_s: float
     ready_s: float
 
 
@@ -129,8 +140,8 @@ def serving(artifacts: Path, settings: Mapping[str, str] | None = None) -> Itera
             stderr=log,
         )
         try:
-            port = _wait(process, log, start)
-            yield Server(process.pid, port, time.perf_counter() - start)
+            port, listening_s = _wait(process, log, start)
+            yield Server(process.pid, port, listening_s, time.perf_counter() - start)
         finally:
             _stop(process)
 
@@ -146,17 +157,18 @@ def _environment() -> dict[str, str]:
     return {**others, "SLIPWAY_ALLOW_SEEDED": "1", "SLIPWAY_CACHE": "none"}
 
 
-def _wait(process: subprocess.Popen[bytes], log: IO[str], start: float) -> int:
-    """Wait until READY answers 200 and return the port."""
-    port = None
+def _wait(process: subprocess.Popen[bytes], log: IO[str], start: float) -> tuple[int, float]:
+    """Wait until READY answers 200; return the port, and the seconds until it was announced."""
+    port, listening_s = None, 0.0
     while time.perf_counter() - start < START_TIMEOUT_S:
         if process.poll() is not None:
             raise BenchmarkError(f"the server ended with {process.returncode}: {_read(log)}")
         if _REFUSED in _read(log):
             raise BenchmarkError(f"the server refuses a model: {_read(log)}")
-        port = port or _port(log)
+        if port is None and (port := _port(log)) is not None:
+            listening_s = time.perf_counter() - start
         if port is not None and _is_ready(port) and _LOADED in _read(log):
-            return port
+            return port, listening_s
         time.sleep(POLL_S)
     raise BenchmarkError(f"the server was not ready after {START_TIMEOUT_S} s: {_read(log)}")
 

@@ -21,17 +21,20 @@ class Effort:
 
 
 FULL = Effort(
-    seconds=12.0, minimum_rounds=20, maximum_rounds=500, warm_up_rounds=3, process_starts=5
+    seconds=8.0, minimum_rounds=15, maximum_rounds=500, warm_up_rounds=3, process_starts=5
 )
 QUICK = Effort(seconds=1.0, minimum_rounds=5, maximum_rounds=50, warm_up_rounds=1, process_starts=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The median and the 95th percentile of durations."""
+    """Percentiles of durations, linear between the two nearest."""
 
+    minimum_ms: float
+    p25_ms: float
     median_ms: float
-    p95_ms: float  # linear between the two nearest; of few runs close to the slowest
+    p75_ms: float
+    p95_ms: float  # of few runs close to the slowest
     runs: int
 
 
@@ -62,9 +65,10 @@ def interleaved(runs: Sequence[Run], effort: Effort) -> list[Summary]:
 
 
 def summarize(milliseconds: Sequence[float]) -> Summary:
-    """Return the median and 95th percentile of durations in ms, at least one."""
-    median, p95 = np.percentile(milliseconds, (50, 95))
-    return Summary(float(median), float(p95), len(milliseconds))
+    """Return the percentiles of durations in ms, at least one."""
+    shares = (0, 25, 50, 75, 95)
+    low, p25, median, p75, p95 = (float(ms) for ms in np.percentile(milliseconds, shares))
+    return Summary(low, p25, median, p75, p95, len(milliseconds))
 
 
 def _milliseconds(run: Run, number: int) -> float:

@@ -12,7 +12,8 @@ import pytest
 
 COMMANDS = (
     *("convert", "convert.gait.train"),
-    *("runtime", "serve", "benchmarks", "benchmarks.scaling"),
+    *("runtime", "serve", "benchmarks", "benchmarks.page", "benchmarks.pricing"),
+    *("benchmarks.originals", "benchmarks.scaling"),
     *("deploy.check", "deploy.demo", "deploy.gallery"),
 )
 

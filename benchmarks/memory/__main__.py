@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.machine import Machine, describe_machine
+from benchmarks.machine import Machine, describe_machine, machine_lines
 from benchmarks.memory.evictions import Eviction, measure_evictions
 from benchmarks.memory.states import measure_alone, measure_set, sets
 from benchmarks.memory.watch import State
 from benchmarks.output import add_options, check_writable, write_json
 from benchmarks.server import Media
-from benchmarks.table import machine_lines
 from runtime.artifact.golden import read_golden
 from runtime.artifact.manifest import newest_versions, read_manifest
 from runtime.artifact.schema import to_json

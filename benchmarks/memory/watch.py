@@ -1,6 +1,7 @@
 """The memory of a server and of its decoders, and the most of it, sampled (Linux only)."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,22 @@ class State:
     peak_mb: float  # most anonymous memory since the state before
 
 
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The memory at a time."""
+
+    seconds: float  # since the watch began
+    anonymous_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The end of a part of the load."""
+
+    seconds: float  # since the watch began
+    name: str
+
+
 class Watch:
     """Samples the anonymous memory of a server."""
 
@@ -30,15 +47,21 @@ class Watch:
         """Begin with the memory of now."""
         self._pid = pid
         self._peak_bytes = 0
+        self._start_s = time.perf_counter()
+        self.points: list[Point] = []  # every sample, by time
+        self.events: list[Event] = []  # every state that was asked for
         self.sample()
 
     def sample(self) -> None:
         """Look at the memory."""
-        self._peak_bytes = max(self._peak_bytes, anonymous_bytes(process_tree(self._pid)))
+        now_bytes = anonymous_bytes(process_tree(self._pid))
+        self._peak_bytes = max(self._peak_bytes, now_bytes)
+        self.points.append(Point(self._seconds(), now_bytes / MEGABYTE))
 
     def state(self, name: str) -> State:
         """Return the memory of now; the peak begins anew."""
         self.sample()
+        self.events.append(Event(self._seconds(), name))
         memories = [process_memory(pid) for pid in process_tree(self._pid)]
         alive = [memory for memory in memories if memory is not None]
         peak_bytes, self._peak_bytes = self._peak_bytes, 0
@@ -49,6 +72,9 @@ class Watch:
             sum(memory.rss_bytes for memory in alive) / MEGABYTE,
             peak_bytes / MEGABYTE,
         )
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._start_s
 
 
 @contextmanager

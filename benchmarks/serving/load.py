@@ -45,6 +45,7 @@ class Load:
     requests: int
     wall_s: float
     p50_ms: float
+    p95_ms: float
     p99_ms: float
 
     @property
@@ -110,8 +111,8 @@ async def send_all(job: Job) -> Load:
     wall_s = time.perf_counter() - start
     if not latencies:
         raise BenchmarkError(f"{job.url} answered nothing within {job.seconds:g} s")
-    p50, p99 = np.percentile(latencies, (50, 99))
-    return Load(len(latencies), wall_s, float(p50) * 1000, float(p99) * 1000)
+    p50, p95, p99 = (float(ms) for ms in np.percentile(latencies, (50, 95, 99)) * 1000)
+    return Load(len(latencies), wall_s, p50, p95, p99)
 
 
 async def _send(url: str, request: bytes, end: float) -> list[float]:

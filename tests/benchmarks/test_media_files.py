@@ -21,8 +21,8 @@ def test_a_sound_is_as_long_as_asked(tmp_path: Path) -> None:
     assert soundfile.info(tmp_path / "x.flac").duration == 3.0
 
 
-def test_a_clip_is_as_long_as_asked(tmp_path: Path) -> None:
-    clip_writer("mp4v")(tmp_path / "x.mp4", 0.2)
+def test_a_clip_has_the_frames_asked_for(tmp_path: Path) -> None:
+    clip_writer("mp4v")(tmp_path / "x.mp4", 5)
     capture = cv2.VideoCapture(str(tmp_path / "x.mp4"))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 5
     assert capture.get(cv2.CAP_PROP_FRAME_HEIGHT) == 720

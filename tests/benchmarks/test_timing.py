@@ -9,6 +9,8 @@ BRIEF = Effort(seconds=0.0, minimum_rounds=4, maximum_rounds=6, warm_up_rounds=1
 
 def test_summary_is_median_and_95th_percentile() -> None:
     summary = summarize([float(i) for i in range(100, 0, -1)])
+    assert summary.minimum_ms == 1.0
+    assert (summary.p25_ms, summary.p75_ms) == (25.75, 75.25)
     assert summary.median_ms == pytest.approx(50.5, abs=1e-9)
     assert summary.p95_ms == pytest.approx(95.05, abs=1e-9)
     assert summary.runs == 100

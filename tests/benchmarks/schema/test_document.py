@@ -12,16 +12,13 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.schema.conditions import begin
 from benchmarks.schema.document import SCHEMA, read_report, write_section
 from runtime.artifact.schema import to_json
+from tests.benchmarks.support.reports import validator
 
 LIMIT_ROW = {
     "models": ["a"], "memory_mib": 512, "cpus": 0.5, "settings": {}, "clients": 1,
     "ready_seconds": 1.0, "memory_mb": 100.0, "peak_mb": 120.0, "requests_per_second": 3.0,
     "p50_ms": 2.0, "p99_ms": 3.0, "answered": 10, "refused": 0, "outcome": "served", "detail": "",
 }  # fmt: skip
-
-
-def validator() -> jsonschema_rs.Draft202012Validator:
-    return jsonschema_rs.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
 
 
 def limits(**changes: object) -> dict[str, Any]:
@@ -35,7 +32,7 @@ def test_the_schema_is_one() -> None:
 def test_a_section_is_replaced_and_the_others_stay(tmp_path: Path) -> None:
     folder = tmp_path / "report"
     write_section(folder, "limits", limits(answered=1))
-    write_section(folder, "scaling", {"conditions": begin().end(), "series": [], "costs": []})
+    write_section(folder, "scaling", {"conditions": begin().end(), "series": []})
     report = write_section(folder, "limits", limits(answered=2, p50_ms=math.nan))
     assert report == read_report(folder)
     assert report["limits"]["rows"][0]["answered"] == 2

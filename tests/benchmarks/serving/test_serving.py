@@ -49,7 +49,7 @@ def test_an_answer_other_than_200_ends_the_load(measurable: Path, tmp_path: Path
 
 def test_ratios_are_medians_over_the_rounds() -> None:
     def one_round(per_s: int, cpu_ms: float) -> Round:
-        return Round(Work(100, 1.0, 0.5), Load(per_s, 1.0, 1.0, 2.0), cpu_ms)
+        return Round(Work(100, 1.0, 0.5), Load(per_s, 1.0, 1.0, 1.5, 2.0), cpu_ms)
 
     rounds = (one_round(90, 5.5), one_round(50, 9.0), one_round(95, 5.3))
     comparison = Comparison("m", 1, 8, rounds)

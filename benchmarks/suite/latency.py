@@ -1,5 +1,6 @@
 """Measure the time of a model: of its graphs, from a file to the result, and of loading it."""
 
+import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import runtime
 from benchmarks.children import run_python
+from benchmarks.suite.fidelity import Fidelity, measure_fidelity
 from benchmarks.timing import Effort, Run, Summary, interleaved
 from runtime.artifact.golden import Golden, read_golden
 from runtime.artifact.manifest import Manifest, Origin, Variant, read_manifest, verify_file
@@ -45,6 +47,7 @@ class VariantReport:
     served: bool  # the runtime picks this one on this CPU
     size_mb: float
     timings: tuple[Timing, ...]
+    fidelity: Fidelity
 
     def at(self, threads: int) -> Timing | None:
         """Return the timing at a number of threads; None if it was not measured."""
@@ -101,9 +104,11 @@ def _variants(
     served = choose_variant(manifest, cpu_features())
     variants = [variant for variant in manifest.variants if is_for(variant, CPU)]
     cases = [(variant, count) for variant in variants for count in threads]
-    runs = [_graph(directory, variant, count, golden) for variant, count in cases]
+    sessions = [_session(directory, variant, count) for variant, count in cases]
+    runs = [_run(session, golden) for session in sessions]
     summaries = zip(cases, interleaved(runs, effort), strict=True)
     latencies = {(variant.name, count): summary for (variant, count), summary in summaries}
+    loaded = {v.name: session for (v, _), session in zip(cases, sessions, strict=True)}
     return tuple(
         VariantReport(
             name=variant.name,
@@ -111,14 +116,18 @@ def _variants(
             served=variant == served,
             size_mb=sum(file.size_bytes for file in variant.files) / MEGABYTE,
             timings=tuple(_timing(latencies, variant.name, count) for count in threads),
+            fidelity=measure_fidelity(variant, loaded[variant.name], golden),
         )
         for variant in variants
     )
 
 
-def _graph(directory: Path, variant: Variant, threads: int, golden: Golden) -> Run:
+def _session(directory: Path, variant: Variant, threads: int) -> Session:
     paths = [verify_file(directory, file) for file in variant.files]
-    session = Session(paths[0], SessionOptions(threads=threads))
+    return Session(paths[0], SessionOptions(threads=threads))
+
+
+def _run(session: Session, golden: Golden) -> Run:
     feeds = [golden.feeds(number) for number in range(golden.count)]
     return lambda number: session.run(feeds[number % len(feeds)])
 
@@ -132,7 +141,7 @@ def _timing(latencies: Mapping[tuple[str, int], Summary], name: str, threads: in
 def _whole_path(directory: Path, golden: Golden, effort: Effort) -> Summary:
     model = runtime.load(directory, options=SessionOptions(threads=SERVING_THREADS))
     runs: list[Run] = [lambda number: model.predict(golden.media[number % len(golden.media)])]
-    return interleaved(runs, effort)[0]
+    return interleaved(runs, dataclasses.replace(effort, seconds=effort.seconds / 2))[0]
 
 
 def _load_ms(directory: Path, effort: Effort) -> float:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.latency import measure_model
+from benchmarks.suite.latency import measure_model
 from benchmarks.timing import Effort
 from runtime.artifact.golden import golden_arrays, read_golden
 from runtime.artifact.manifest import read_manifest
@@ -19,6 +19,7 @@ def test_two_variants_are_measured_against_each_other(measurable: Path) -> None:
     model = measure_model(directory, BRIEF, cpus=2)
     assert (model.id, model.version, model.weights) == (MASKS, 3, "seeded")
     assert [(v.name, v.served) for v in model.variants] == [("int8", True), ("float", False)]
+    assert model.served.fidelity.golden_cosine == pytest.approx(1.0, abs=1e-6)
     assert model.served.size_mb == (directory / "int8.onnx").stat().st_size / 1e6
     for threads in (1, 2):
         int8, reference = (variant.at(threads) for variant in model.variants)

@@ -1,6 +1,6 @@
 """Measure what one function of one file costs: the process that `benchmarks.scaling` starts.
 
-    python -m benchmarks.one_file FUNCTION SMALL_FILE FILE [ARTIFACT]
+    python -m benchmarks.scaling.one_file FUNCTION SMALL_FILE FILE [ARTIFACT]
 
 The function is called with the small file first, so that costs of the first call are not counted.
 """

@@ -1,15 +1,13 @@
-"""Cost as a function of size: one measurement of each kind, the slopes, and the table."""
+"""Cost as a function of size of a file: one measurement of each kind."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks import scaling
-from benchmarks.machine import describe_machine
 from benchmarks.media_files import write_sound
-from benchmarks.one_file import FUNCTIONS, Cost
-from benchmarks.scaling import ALL, IMAGES, SOUNDS, Point, Series, fit_slopes, main, measure, render
+from benchmarks.scaling.files import ALL, IMAGES, SOUNDS, FilePoint, Kind, measure, to_series
+from benchmarks.scaling.one_file import FUNCTIONS, Cost
 from tests.runtime.support.recordings import shades, video
 from tests.support.artifacts import EMBEDDING, GAIT, SEGMENTATION, VOICE, write_artifact
 
@@ -19,7 +17,7 @@ def write_small_clip(path: Path, seconds: float) -> None:
     path.write_bytes(video(shades(levels), path.parent, fps=5))
 
 
-SMALL_CLIPS = Series(
+SMALL_CLIPS = Kind(
     "s of clip",
     (("decode clip", ""), ("gait", "gait_student")),
     write_small_clip,
@@ -27,10 +25,6 @@ SMALL_CLIPS = Series(
     small=1,
     sizes=(3,),
 )
-
-
-def point(function: str, size: float, *, wall_s: float = 0.25, more_mb: float = 9.06) -> Point:
-    return Point(function, "megapixels", size, 0.5, Cost(wall_s, 0.125, more_mb, 0.0))
 
 
 def test_memory_and_time_of_images(tmp_path: Path) -> None:
@@ -62,8 +56,8 @@ def test_sounds_and_clips_are_decoded_by_worker_processes(tmp_path: Path) -> Non
 def test_a_function_whose_model_is_missing_is_left_out_with_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    series = Series("s", (("voice emotion", "absent"),), write_sound, ".flac", 1, (1,))
-    assert list(measure(tmp_path, series, tmp_path)) == []
+    kind = Kind("s", (("voice emotion", "absent"),), write_sound, ".flac", 1, (1,))
+    assert list(measure(tmp_path, kind, tmp_path)) == []
     assert f"no {tmp_path / 'absent'}: voice emotion is left out" in capsys.readouterr().err
 
 
@@ -72,34 +66,17 @@ def test_every_function_of_every_series_exists() -> None:
     assert names == FUNCTIONS.keys()
 
 
-def test_the_slope_is_what_one_more_unit_costs() -> None:
-    points = [point("decode image", s, wall_s=0.5 + 0.02 * s, more_mb=6 * s) for s in (1, 4, 12)]
-    slope = fit_slopes(points)
-    assert slope.wall_s == pytest.approx(0.02)
-    assert slope.more_mb == pytest.approx(6)
-    assert slope.cpu_s == pytest.approx(0, abs=1e-12)
-
-
-def test_the_table_is_ordered_by_function() -> None:
-    points = [point(name, size) for size in (0.1, 1.0) for name in ("decode image", "predict")]
-    lines = [" ".join(line.split()) for line in render(points, describe_machine()).splitlines()]
-    first = lines.index("decode image 0.1 megapixels 0.50 0.250 0.125 9 0")
-    assert [line.split(" 0.50")[0] for line in lines[first : first + 4]] == [
-        "decode image 0.1 megapixels",
-        "decode image 1 megapixels",
-        "predict 0.1 megapixels",
-        "predict 1 megapixels",
+def test_a_series_is_the_points_of_one_function() -> None:
+    points = [
+        FilePoint(name, "megapixels", size, 0.5, Cost(size * 2, 0.1, size * 6, 1.0))
+        for size in (1.0, 4.0, 12.0)
+        for name in ("decode image", "predict")
     ]
-    assert any(line.startswith("predict, megapixels ") for line in lines)
-
-
-def test_the_command_writes_the_points(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(scaling, "ALL", (SMALL_CLIPS,))
-    figures = tmp_path / "figures.json"
-    assert main(["--artifacts", str(tmp_path), "--json", str(figures), "--quick"]) == 0
-    assert '"size": 3' in figures.read_text()
-    assert "decode clip" in capsys.readouterr().out
-    assert main(["--json", str(tmp_path / "absent" / "figures.json")]) == 1
-    assert "absent is not a directory" in capsys.readouterr().err
+    series = list(to_series(points))
+    assert [(one.function, one.value) for one in series] == [
+        ("decode image", "wall s"), ("decode image", "more MB"),
+        ("predict", "wall s"), ("predict", "more MB"),
+    ]  # fmt: skip
+    assert [point.size for point in series[0].points] == [1.0, 4.0, 12.0]
+    assert series[0].slope == pytest.approx(2.0)
+    assert series[1].points[0].value == 7.0  # with that of the decoder's process

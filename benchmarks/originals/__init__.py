@@ -1,0 +1,1 @@
+"""Measure the frameworks that the models come from, on the inputs of the artifacts."""

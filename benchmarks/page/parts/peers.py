@@ -1,0 +1,111 @@
+"""The part of the report about other servers and engines."""
+
+from collections.abc import Iterator, Sequence
+
+from benchmarks.page.model import Figure, Json, Part, Table, three_digits
+from benchmarks.page.svg import Bar, bars
+
+OWN = "slipway"
+
+
+def part(report: Json) -> Part:
+    """Return the part of a report that has a section "peers"."""
+    section = report["peers"]
+    notes = section.get("notes", ())
+    return Part("Peers", section["conditions"], tuple(_content(section)), notes)
+
+
+def _content(section: Json) -> Iterator[Table | Figure]:
+    if section["servers"]:
+        yield Figure("Servers: answers per second", list(_plots(section["servers"])))
+        yield _servers(section)
+    if section["engines"]:
+        yield _engines(section["engines"])
+
+
+def _plots(rows: Sequence[Json]) -> Iterator[str]:
+    loads = dict.fromkeys((row["model"], row["concurrency"]) for row in rows)
+    for model, concurrency in loads:
+        ones = [
+            row
+            for row in rows
+            if (row["model"], row["concurrency"]) == (model, concurrency)
+            and row["requests_per_second"] is not None
+        ]
+        ranked = sorted(ones, key=lambda row: -row["requests_per_second"])
+        if ranked:
+            yield bars(f"{model}, {concurrency} clients", [_bar(row) for row in ranked])
+
+
+def _bar(row: Json) -> Bar:
+    rate = row["requests_per_second"]
+    low, high = row["requests_per_second_minimum"], row["requests_per_second_maximum"]
+    whisker = None if low is None or high is None else (low, high)
+    kind = "quantized" if row["peer"].lower().startswith(OWN) else "peer"
+    return Bar(row["peer"], 0.0, rate, f"{three_digits(rate)}/s", kind, whisker)
+
+
+def _servers(section: Json) -> Table:
+    rows = [
+        (
+            row["model"],
+            f"{row['peer']} {row['version']}",
+            str(row["concurrency"]),
+            _rate(row),
+            *(three_digits(row[key]) for key in ("p50_ms", "p95_ms", "p99_ms")),
+            three_digits(_scaled(row["cpu_seconds_per_request"], 1000)),
+            *(three_digits(row[key]) for key in ("memory_mb", "cold_start_seconds")),
+            three_digits(row["installed_mb"]),
+            row["error"] or ("yes: " if row["verified"] else "NO: ") + row["answer"],
+            ", ".join(f"{key}={value}" for key, value in row["settings"].items()),
+        )
+        for row in section["servers"]
+    ]
+    headings = (
+        *("model", "server", "clients", "answers/s", "p50 ms", "p95 ms", "p99 ms", "CPU ms"),
+        *("MB", "cold start s", "installed MB", "answer verified", "settings"),
+    )
+    bare = ", ".join(
+        f"{row['model']} {three_digits(row['requests_per_second'])}/s with {row['threads']} threads"
+        for row in section.get("bare_loop", ())
+    )
+    note = "The same model file and input; in turns. In brackets the slowest and fastest turn."
+    if bare:
+        note += f" The bare loop, without HTTP: {bare}."
+    return Table("Servers", headings, rows, note)
+
+
+def _rate(row: Json) -> str:
+    low, high = row["requests_per_second_minimum"], row["requests_per_second_maximum"]
+    text = three_digits(row["requests_per_second"])
+    return text if low is None else f"{text} ({three_digits(low)} to {three_digits(high)})"
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def _engines(rows: Sequence[Json]) -> Table:
+    cells = [
+        (
+            row["model"],
+            f"{row['engine']} {row['version']}, {row['precision']}",
+            str(row["threads"]),
+            three_digits(row["latency"] and row["latency"]["median_ms"]),
+            three_digits(row["times_ours"]),
+            ", ".join(
+                f"{name} {'-' if value is None else format(value, '.4f')}"
+                for name, value in row["fidelity"].items()
+            ),
+            "-" if row["golden_cosine"] is None else f"{row['golden_cosine']:.4f}",
+            *(three_digits(row[key]) for key in ("size_mb", "memory_mb", "installed_mb")),
+            row["error"] or "",
+        )
+        for row in rows
+    ]
+    headings = (
+        *("model", "engine", "threads", "ms", "x ours", "fidelity", "golden cosine"),
+        *("model MB", "memory MB", "installed MB", "note"),
+    )
+    note = "x ours: above 1 the engine is faster than the graph that Slipway serves, in one run."
+    return Table("Engines", headings, cells, note)
