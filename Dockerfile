@@ -30,15 +30,17 @@ COPY requirements/deploy.txt requirements/
 RUN python3 -m venv /pip \
     && /pip/bin/pip install --quiet --no-compile --require-hashes --only-binary :all: \
         --target /parts/packages -r requirements/deploy.txt
-# Removes 43 of 293 MB. Serving never opens these (tests/deploy/test_image.py):
+# Removes 46 of 293 MB. Serving never opens these (tests/deploy/test_image.py):
 #   29 MB libonnxruntime.so.*: the C API for other languages; the Python module holds its own copy
 #    7 MB tests
 #    4 MB onnxruntime's transformers, quantization and tools: conversion aids
+#    3 MB protobuf and flatbuffers, which those alone import, and pycparser, with which cffi reads C
 #    4 MB f2py, distutils, type stubs, headers, static libraries, console scripts
 # The last stage loads every artifact, so a release that starts to need one of these fails the build.
 RUN cd /parts/packages \
     && rm -r bin onnxruntime/transformers onnxruntime/quantization onnxruntime/tools \
         onnxruntime/capi/libonnxruntime.so.* numpy/f2py numpy/distutils \
+        google protobuf-*.dist-info flatbuffers flatbuffers-*.dist-info pycparser pycparser-*.dist-info \
     && find . -type d \( -name tests -o -name _pyinstaller \) -prune -exec rm -r {} + \
     && find . -name conftest.py -delete \
     && find . -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.h' -o -name '*.a' \) -delete
@@ -88,7 +90,7 @@ USER 10001:10001
 # --- artifacts of the build context ------------------------------------------------------------
 FROM python-build AS given
 COPY artifacts/ artifacts/
-RUN chmod -R a+rX artifacts && find artifacts -exec touch -h -d 2000-01-01T00:00:00Z {} +
+RUN chmod -R a+rX,go-w artifacts && find artifacts -exec touch -h -d 2000-01-01T00:00:00Z {} +
 
 # The server loads every artifact, in a stage of its own: a RUN leaves mount points in its layer.
 FROM server AS given-checked
@@ -116,7 +118,7 @@ ARG WEIGHTS=pretrained
 RUN mkdir artifacts \
     && make convert MODEL="${MODEL}" WEIGHTS="${WEIGHTS}" \
     && rm -rf artifacts/.work artifacts/report.* \
-    && chmod -R a+rX artifacts \
+    && chmod -R a+rX,go-w artifacts \
     && find artifacts -exec touch -h -d 2000-01-01T00:00:00Z {} +
 
 FROM server AS converted-checked

@@ -33,6 +33,11 @@ class Image:
         """Run buildah in the store; return what it prints."""
         return run("buildah", *arguments, environ=_store(self.store))
 
+    def podman(self, *arguments: str) -> str:
+        """Run podman in the store, with runc: crun refuses a machine that has both cgroups."""
+        base = ("podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs")
+        return run(*base, *arguments, environ=_store(self.store))
+
     def enter(self, *command: str, volume: str | None = None) -> str:
         """Run a command in a new container of the image, as its user; return what it prints."""
         volumes = () if volume is None else ("--volume", volume)
@@ -116,7 +121,16 @@ def store(
         run("buildah", "rmi", "--all", "--force", environ=_store(folder))
 
 
-def build(store: Path, artifacts: Path, name: str, *options: str) -> Image:
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """How an image is built."""
+
+    engine: str = "buildah"
+    arguments: tuple[str, ...] = ()
+    writable: bool = False  # the copy is as another user's: new times, and writable for its group
+
+
+def build(store: Path, artifacts: Path, name: str, options: BuildOptions) -> Image:
     """Build an image from a fresh copy of the checkout and these artifacts."""
     context = store / f"context-{name}"
     for part in (*CONTEXT, "deploy"):
@@ -125,11 +139,15 @@ def build(store: Path, artifacts: Path, name: str, *options: str) -> Image:
         copy = shutil.copytree if source.is_dir() else shutil.copy2
         copy(source, target)
     shutil.copytree(artifacts, context / "artifacts")
+    for path in context.rglob("*") if options.writable else ():
+        path.chmod(path.stat().st_mode | 0o020)
+        path.touch()
     wheels = ("--volume", f"{store}/wheels:/wheels:ro", "--build-arg", "PIP_FIND_LINKS=/wheels")
+    arguments = (*wheels, "--build-arg", "PIP_NO_INDEX=1", *options.arguments)
     run(
         str(context / "deploy/build-image.sh"),
-        *("--target", "serve-given", *wheels, "--build-arg", "PIP_NO_INDEX=1", *options),
-        environ={**_store(store), "ENGINE": "buildah", "TAG": name},
+        *("--target", "serve-given", *arguments),
+        environ={**_store(store), "ENGINE": options.engine, "TAG": name},
     )
     shutil.rmtree(context)
     return Image(name, store)
@@ -138,4 +156,4 @@ def build(store: Path, artifacts: Path, name: str, *options: str) -> Image:
 @pytest.fixture(scope="session")
 def image(store: Path, artifacts_of_image: Path) -> Image:
     """Build the image."""
-    return build(store, artifacts_of_image, "slipway-test")
+    return build(store, artifacts_of_image, "slipway-test", BuildOptions())

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,7 +15,9 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from tests.deploy.image.conftest import Image, build, run
+from serve import __version__
+from tests.deploy.image.conftest import BuildOptions, Image, build, run
+from tests.deploy.image.layers import Layer, differences, read_layers
 from tests.serve.troubles.support.cgroup import Cgroup, memory_cgroup
 from tests.support.images import half_white, png
 from tests.support.ports import free_port
@@ -84,19 +87,11 @@ def _ready(port: int) -> bool:
         return False
 
 
-def layers(image: Image, tag: str) -> list[tuple[str, int, int]]:
-    """Return of each layer the digest of its tar, its size and the size of its gzip."""
+def layers(image: Image, tag: str) -> list[Layer]:
+    """Return the layers of an image, in a folder of OCI's layout with the name of the tag."""
     folder = image.store / tag
     image.buildah("push", "--quiet", "--format", "oci", image.name, f"oci:{folder}:x")
-    blob = folder / "blobs/sha256"
-    index = json.loads((folder / "index.json").read_text())
-    manifest = json.loads((blob / index["manifests"][0]["digest"][7:]).read_text())
-    config = json.loads((blob / manifest["config"]["digest"][7:]).read_text())
-    found = []
-    for digest, layer in zip(config["rootfs"]["diff_ids"], manifest["layers"], strict=True):
-        unpacked = run("sh", "-c", f"gzip -dc {blob / layer['digest'][7:]} | wc -c")
-        found.append((digest, int(unpacked), layer["size"]))
-    return found
+    return read_layers(folder)
 
 
 def test_the_zoo_answers_read_only_in_512_mib(image: Image, artifacts_of_image: Path) -> None:
@@ -117,12 +112,11 @@ def test_the_zoo_answers_read_only_in_512_mib(image: Image, artifacts_of_image: 
 
 def test_the_image_has_four_layers_within_the_budget(image: Image) -> None:
     found = layers(image, "sizes")
-    for (_, unpacked, packed), part in zip(
-        found, ("root", "packages", "code", "artifacts"), strict=True
-    ):
-        print(f"{part:10} {unpacked / 1e6:6.1f} MB {packed / 1e6:6.1f} MB compressed")
-    assert sum(unpacked for _, unpacked, _ in found[:3]) <= MOST_UNPACKED
-    assert sum(packed for _, _, packed in found[:3]) <= MOST_COMPRESSED
+    for layer, part in zip(found, ("root", "packages", "code", "artifacts"), strict=True):
+        sizes = (layer.unpacked_bytes / 1e6, layer.packed_bytes / 1e6)
+        print("{:10} {:6.1f} MB {:6.1f} MB compressed".format(part, *sizes))
+    assert sum(layer.unpacked_bytes for layer in found[:3]) <= MOST_UNPACKED
+    assert sum(layer.packed_bytes for layer in found[:3]) <= MOST_COMPRESSED
 
 
 def test_nothing_but_python_packages_code_and_artifacts(image: Image) -> None:
@@ -181,8 +175,9 @@ def test_an_artifact_is_evaluated_where_it_serves(
 
 def test_labels_health_check_and_signal(image: Image) -> None:
     config = image.description()["config"]
-    labels = {name.rpartition(".")[2] for name in config["Labels"]}
-    assert {"title", "description", "licenses", "version"} <= labels
+    labels = {name.rpartition(".")[2]: text for name, text in config["Labels"].items()}
+    assert {"title", "description", "licenses"} <= labels.keys()
+    assert labels["version"] == __version__
     assert config["Healthcheck"]["Test"] == ["CMD", "python3", "-m", "deploy.healthcheck"]
     assert (config["StopSignal"], config["WorkingDir"]) == ("SIGTERM", "/slipway")
 
@@ -198,8 +193,42 @@ def test_the_bill_of_materials_names_every_package(image: Image) -> None:
     assert sum(purl.startswith("pkg:pypi/") for purl in purls) == len(wheels) >= 20
 
 
+def test_podman_runs_it_as_the_page_says(image: Image, artifacts_of_image: Path) -> None:
+    if shutil.which("podman") is None or shutil.which("runc") is None:
+        pytest.skip("needs Debian's podman and runc")
+    port = free_port()
+    name = f"slipway-{port}"
+    limits = (
+        *("--memory", "512m", "--cpus", "2", "--read-only", "--cap-drop", "ALL"),
+        *("--security-opt", "no-new-privileges", "--stop-timeout", "30"),
+    )
+    # the network of the host, and limits that this user may set, as a box without rights has them
+    here = ("--network", "host", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
+    variables = ("--env", f"PORT={port}", "--env", "SLIPWAY_ALLOW_SEEDED=1")
+    image.podman("run", "--detach", "--name", name, *limits, *here, *variables, image.name)
+    try:
+        deadline = time.monotonic() + START_S
+        while not _ready(port):
+            assert time.monotonic() < deadline, image.podman("logs", name)
+            time.sleep(0.2)
+        url = f"http://127.0.0.1:{port}"
+        limit = httpx.get(f"{url}/v1/memory", trust_env=False).json()["limits"][0]
+        assert limit["limit_bytes"] == LIMIT
+        image.podman("healthcheck", "run", name)
+        check = ("-m", "deploy.check", "--url", url, "--artifacts", str(artifacts_of_image))
+        print(run(sys.executable, *check).splitlines()[-1])
+        image.podman("stop", name)
+        state = json.loads(image.podman("inspect", name))[0]["State"]
+        assert (state["ExitCode"], state["OOMKilled"]) == (0, False)
+    finally:
+        image.podman("rm", "--force", name)
+
+
 def test_a_second_build_has_the_same_layers(
     image: Image, store: Path, artifacts_of_image: Path
 ) -> None:
-    again = build(store, artifacts_of_image, "slipway-again", "--no-cache")
-    assert layers(again, "again") == layers(image, "first")
+    engine = "podman" if shutil.which("podman") else "buildah"
+    print(f"buildah, then {engine} from a copy with other times and rights")
+    options = BuildOptions(engine, ("--no-cache",), writable=True)
+    again = build(store, artifacts_of_image, "slipway-again", options)
+    assert differences(layers(again, "again"), layers(image, "first")) == []
