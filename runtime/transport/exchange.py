@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -10,10 +11,13 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from runtime.errors import ArtifactError, UnavailableError, one_line
 from runtime.transport.limits import CHUNK_BYTES, Limits
+from runtime.transport.proxy import find_proxy
 
 REDIRECTS = 5
 REDIRECTED = (301, 302, 303, 307, 308)
 LONGEST_ERROR = 4096  # bytes of an answer that says what is wrong
+AUTHORITIES = "SSL_CERT_FILE"  # read by OpenSSL itself: the authorities, in place of the system's
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")  # reasons of OpenSSL
 Body = Callable[[], Iterable[bytes]]  # begins anew at each call
 Response = http.client.HTTPResponse
 
@@ -88,13 +92,34 @@ def _one_exchange(
         with closing(connection.getresponse()) as response:
             yield response
     except (OSError, http.client.HTTPException) as error:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            raise ArtifactError(f"{parts.netloc}: {error.verify_message}") from error
+        if sentence := _lasting_fault(error, parts.netloc):
+            raise ArtifactError(sentence) from error
         reason = getattr(error, "strerror", None) or one_line(error)
-        raise BrokenError(f"{parts.netloc} is not reached: {reason}") from error
+        raise BrokenError(f"{parts.netloc} is not reached{_by(parts)}: {reason}") from error
     finally:
         with suppress(OSError):
             connection.close()
+
+
+def _lasting_fault(error: Exception, netloc: str) -> str | None:
+    """Return what is wrong, if another attempt would fail in the same way."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        file = os.environ.get(AUTHORITIES)
+        used = f"those of {AUTHORITIES}={file}" if file else "those of the system"
+        if file and not os.access(file, os.R_OK):
+            used += ", which cannot be read"
+        return (
+            f"the certificate of {netloc} is refused: {error.verify_message}. Its authority must "
+            f"be among {used}; {AUTHORITIES} names a file of others"
+        )
+    if isinstance(error, ssl.SSLError) and error.reason in _NO_TLS:
+        return f"{netloc} does not speak TLS; allowed: https, or http with plain HTTP allowed"
+    return None
+
+
+def _by(parts: SplitResult) -> str:
+    proxy = find_proxy(parts.netloc, os.environ) if parts.scheme == "https" else None
+    return f" through the proxy {proxy}" if proxy else ""
 
 
 def _connection_to(parts: SplitResult, limits: Limits) -> http.client.HTTPConnection:
@@ -104,9 +129,15 @@ def _connection_to(parts: SplitResult, limits: Limits) -> http.client.HTTPConnec
         raise ArtifactError(f"the address is {parts.geturl()[:300]!r}: {error}") from error
     if parts.scheme == "http":
         return http.client.HTTPConnection(host, port, timeout=limits.idle_s)
-    return http.client.HTTPSConnection(
-        host, port, timeout=limits.idle_s, context=ssl.create_default_context()
+    context = ssl.create_default_context()
+    proxy = find_proxy(parts.netloc, os.environ)
+    if proxy is None:
+        return http.client.HTTPSConnection(host, port, timeout=limits.idle_s, context=context)
+    connection = http.client.HTTPSConnection(
+        proxy.host, proxy.port, timeout=limits.idle_s, context=context
     )
+    connection.set_tunnel(host, port, dict(proxy.headers))
+    return connection
 
 
 def _checked(body: Body, limits: Limits) -> Iterator[bytes]:

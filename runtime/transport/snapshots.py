@@ -78,6 +78,10 @@ class Cache:
             report(f"pulled {reference.at(digest)}")
         return snapshot
 
+    def find(self, reference: Reference) -> Snapshot | None:
+        """Return what a start would serve without the registry; None if the cache has nothing."""
+        return self._hold(reference.digest or self._noted(reference))
+
     def _path(self, digest: str) -> Path:
         return self.directory / digest.removeprefix("sha256:")
 

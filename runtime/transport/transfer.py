@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from runtime.transport.contents import Item, check_items, list_contents
+from runtime.artifact.manifest import MANIFEST
+from runtime.transport.contents import Item, check_items, check_version, list_contents
 from runtime.transport.oci_manifest import config_of, manifest_of, parse_manifest
 from runtime.transport.reference import DEFAULT_TAG, Reference
 from runtime.transport.registry import Registry, bytes_of
@@ -57,6 +58,33 @@ def resolve(registry: Registry) -> tuple[str, list[Item]]:
     digest, data = registry.manifest(registry.reference.version)
     where = str(registry.reference)
     return digest, parse_manifest(data, where, registry.limits.size_bytes)
+
+
+def pull_manifests(registry: Registry, out: Path) -> str:
+    """Download the manifest.json of each version alone: what the versions say of themselves.
+
+    Args:
+        registry: of the reference.
+        out: directory that gets `<model>/<version>/manifest.json`.
+
+    Returns:
+        The digest of the reference.
+
+    Raises:
+        ArtifactError: there is none, or a manifest is not what it should be.
+        UnavailableError: the registry is not reached, or it takes too long.
+    """
+    digest, items = resolve(registry)
+    by_folder: dict[str, list[Item]] = {}
+    for item in items:
+        by_folder.setdefault(item.folder, []).append(item)
+    manifests = [item for item in items if item.file == MANIFEST]
+    for item in manifests:
+        directory = out / item.folder
+        directory.mkdir(parents=True, exist_ok=True)
+        registry.fetch_blob(item.sha256, item.size_bytes, directory / MANIFEST)
+        check_version(directory, by_folder[item.folder], str(registry.reference))
+    return digest
 
 
 def pull(

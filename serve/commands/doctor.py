@@ -10,10 +10,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from serve.commands.bundle.artifacts import named_content
 from serve.commands.bundle.log_lines import last_lines
 from serve.commands.bundle.masking import mask, secrets_of, settings_content
 from serve.commands.bundle.server_answers import ask
-from serve.commands.bundle.system import artifacts_content, limits_content, versions_content
+from serve.commands.bundle.system import limits_content, versions_content
+from serve.settings.kinds import ARTIFACTS
 
 _SUFFIX = ".tar.gz"
 
@@ -67,9 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--artifacts",
-        type=Path,
-        default=Path(os.environ.get("SLIPWAY_ARTIFACTS") or "artifacts"),
-        help="directory of the models (default: SLIPWAY_ARTIFACTS, or artifacts)",
+        metavar=ARTIFACTS.metavar,
+        default=os.environ.get("SLIPWAY_ARTIFACTS") or "artifacts",
+        help="directory of the models, or oci://... of a registry (default: SLIPWAY_ARTIFACTS, or "
+        "artifacts)",
     )
     return parser
 
@@ -84,7 +87,7 @@ def _read_key(path: Path | None) -> str:
 
 
 def _files(options: argparse.Namespace, key: str) -> Iterator[tuple[str, str]]:
-    artifacts = artifacts_content(options.artifacts, verify=options.verify)
+    artifacts = named_content(options.artifacts, os.environ, verify=options.verify)
     contents = {
         "versions.json": versions_content(),
         "settings.json": settings_content(os.environ),

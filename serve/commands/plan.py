@@ -16,7 +16,9 @@ from runtime.errors import InputError, SlipwayError
 from serve.commands.planning.measured import ModelCost, read_costs
 from serve.commands.planning.sizing import Demand, Goal, Machine, Plan, make_plan
 from serve.repository.memory.budget import MIB
-from serve.settings import Settings
+from serve.repository.pulled import open_manifests
+from serve.settings import Settings, from_environment
+from serve.settings.kinds import ARTIFACTS
 
 # MobileNetV2 runs for 1.2 ms, and a server on two CPUs answered at most 276 requests a second (8
 # clients, their generator on the same CPUs): 7.2 ms of a CPU each
@@ -36,8 +38,10 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        shares = _shares(options.models or list(newest_versions(options.artifacts)))
-        costs = read_costs(options.artifacts, tuple(shares), _measured(options.costs))
+        artifacts = ARTIFACTS.read("--artifacts", options.artifacts)
+        with open_manifests(artifacts, from_environment(os.environ)) as directory:
+            shares = _shares(options.models or list(newest_versions(directory)))
+            costs = read_costs(directory, tuple(shares), _measured(options.costs))
         machine = _machine(options)
         demands = _demands(costs, shares, options)
     except SlipwayError as error:
@@ -93,9 +97,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--artifacts",
-        type=Path,
-        default=Path(os.environ.get("SLIPWAY_ARTIFACTS") or "artifacts"),
-        help="directory of the models (default: SLIPWAY_ARTIFACTS, or artifacts)",
+        metavar=ARTIFACTS.metavar,
+        default=os.environ.get("SLIPWAY_ARTIFACTS") or "artifacts",
+        help="directory of the models, or oci://... of a registry, whose manifests alone are "
+        "downloaded (default: SLIPWAY_ARTIFACTS, or artifacts)",
     )
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     return parser

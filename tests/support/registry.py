@@ -26,19 +26,27 @@ CONFIG = """\
 version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}
 storage: {{filesystem: {{rootdirectory: {root}}}, cache: {{blobdescriptor: inmemory}}}}
-http: {{addr: "127.0.0.1:{port}", secret: of the tests}}
+http: {{addr: "127.0.0.1:{port}", secret: of the tests{tls}}}
+{auth}
 """
 
 
 class DockerRegistry:
     """A docker-registry that can be killed and started on its port, with what it has stored."""
 
-    def __init__(self, directory: Path) -> None:
-        """Start nothing yet."""
+    def __init__(self, directory: Path, *, tls: str = "", auth: str = "") -> None:
+        """Start nothing yet.
+
+        Args:
+            directory: of its configuration and blobs.
+            tls: more of the section `http`, after a comma.
+            auth: more sections.
+        """
         self.root = directory / "blobs"
         self.port = free_port()
         self._config = directory / "registry.yml"
-        self._config.write_text(CONFIG.format(root=self.root, port=self.port), encoding="utf-8")
+        text = CONFIG.format(root=self.root, port=self.port, tls=tls, auth=auth)
+        self._config.write_text(text, encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -190,11 +198,11 @@ def _basic(pair: str) -> str:
 
 
 @contextmanager
-def docker_registry(directory: Path) -> Iterator[DockerRegistry]:
+def docker_registry(directory: Path, *, tls: str = "", auth: str = "") -> Iterator[DockerRegistry]:
     """Run a docker-registry until the block ends; skip the test where there is none."""
     if PROGRAM is None:
         pytest.skip("docker-registry is not installed")
-    registry = DockerRegistry(directory)
+    registry = DockerRegistry(directory, tls=tls, auth=auth)
     try:
         registry.start()
         yield registry

@@ -1,0 +1,66 @@
+"""A proxy that opens tunnels (CONNECT), whatever host is asked for, to a port of this machine."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Tunnel:
+    """What the proxy was asked for."""
+
+    target_port: int
+    port: int = 0
+    authorization: str = ""  # that is asked for; "": none
+    asked: list[tuple[str, str]] = field(default_factory=list)  # host:port, Proxy-Authorization
+
+
+class _Handler(BaseHTTPRequestHandler):
+    tunnel: Tunnel
+
+    def do_CONNECT(self) -> None:
+        tunnel = self.tunnel
+        given = self.headers.get("Proxy-Authorization", "")
+        tunnel.asked.append((self.path, given))
+        if tunnel.authorization and given != tunnel.authorization:
+            self.send_error(407)
+            return
+        with socket.create_connection(("127.0.0.1", tunnel.target_port), 20) as upstream:
+            self.send_response_only(200)
+            self.end_headers()
+            back = threading.Thread(target=_copy, args=(upstream, self.connection), daemon=True)
+            back.start()
+            _copy(self.connection, upstream)
+            back.join(20)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Log nothing."""
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def tunnel_to(port: int) -> Iterator[Tunnel]:
+    """Run a proxy until the block ends."""
+    tunnel = Tunnel(port)
+    handler = type("Handler", (_Handler,), {"tunnel": tunnel})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    tunnel.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield tunnel
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
