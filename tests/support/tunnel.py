@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Tunnel:
-    """What the proxy was asked for."""
+    """The port behind a proxy, and the requests that it got."""
 
     target_port: int
     port: int = 0

@@ -123,7 +123,7 @@ def store(
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """How an image is built."""
+    """Choices of a build of the image."""
 
     engine: str = "buildah"
     arguments: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What differs between two layers is named."""
+"""Compare layers that differ in one thing."""
 
 import gzip
 import hashlib
