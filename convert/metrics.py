@@ -35,7 +35,8 @@ MIN_SCORE = 0.01
 # detector finds, and an INT8 graph that found no face in photos agreed with its reference on them
 MIN_BOXES = 8
 RANKING_BOXES = 4  # per image, for the loss, when there are fewer than MIN_BOXES
-LABELLED_LOSS = "labelled_loss"  # measured on --labelled media alone, by `convert.gate.labelled`
+# measured on --labelled media alone, by `convert.gate.labelled`
+LABELLED_LOSS, LABELLED_LOSS_UPPER = "labelled_loss", "labelled_loss_upper"
 BOX_METRICS = ("box_recall", "box_iou_mean", "box_iou_p05", "score_difference")
 
 
@@ -174,7 +175,7 @@ def _segmentation(reference: Outputs, candidate: Outputs, nms: NmsConfig | None)
         for a, b, alpha_range in zip(p, q, range_p, strict=True)
         if alpha_range >= MIN_ALPHA_RANGE
     ]
-    ious = np.array([_iou(a, b) for a, b in pairs if a.mean() >= MIN_FOREGROUND] or [1.0])
+    ious = np.array([mask_iou(a, b) for a, b in pairs if a.mean() >= MIN_FOREGROUND] or [1.0])
     # images where the candidate no longer separates foreground, while the reference does
     collapsed = float((range_q < range_p / 4).mean())
     metrics = {
@@ -249,7 +250,7 @@ def _lower_threshold(scores: NDArray[np.float32], nms: NmsConfig) -> NmsConfig:
     return replace(nms, score_threshold=min(nms.score_threshold, threshold))
 
 
-def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+def mask_iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     """Return the intersection over union of two masks; 1 if both are empty."""
     union = np.count_nonzero(a | b)
     return float(np.count_nonzero(a & b) / union) if union else 1.0
@@ -274,5 +275,5 @@ METRICS = (
     *("iou_mean", "iou_p05", "mae", "collapsed_fraction"),
     *BOX_METRICS,
     *SURE_BOX_METRICS,
-    LABELLED_LOSS,
+    *(LABELLED_LOSS, LABELLED_LOSS_UPPER),
 )

@@ -213,9 +213,10 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         "--labelled",
         type=Path,
         metavar="DIR",
-        help="media in a folder per class: 50 and more judge INT8 of a classifier, which may lose "
-        "1 point of accuracy; also tries every scale of pixels where it may be stated, and names "
-        "the best without deciding on it",
+        help="labelled media: of a classifier in a folder per class, of a detector images/ and "
+        "labels/ with a text file for each image (YOLO), of masks images/ and masks/; 50 and more "
+        "judge INT8, which may lose 1 point of accuracy, mAP or IoU; also tries every scale of "
+        "pixels where it may be stated, and names the best without deciding on it",
     )
     run.add_argument(
         "--precision",

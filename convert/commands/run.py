@@ -11,6 +11,7 @@ from convert import recipe
 from convert.commands import report
 from convert.commands.progress import ProgressDisplay
 from convert.errors import ConvertError
+from convert.fidelity.meanings import describe_bound, meanings_in
 from convert.pipeline.job import Job, Outcome
 from convert.pipeline.subprocess_runner import run
 from convert.recipe import RecipeFile
@@ -46,8 +47,11 @@ def run_models(options: argparse.Namespace) -> int:
     with ProgressDisplay(len(jobs)) as display:
         outcomes = run(jobs, display.report, Store.from_environment(os.environ))
     _print_table(outcomes)
-    for sentence in (*_float_reasons(outcomes), *_gpu_remarks(outcomes)):
+    reasons = _float_reasons(outcomes)
+    for sentence in (*_judgements(outcomes), *reasons, *_gpu_remarks(outcomes)):
         print(sentence)
+    for name, meaning in meanings_in(reasons).items():
+        print(f"  {name}: {meaning}")
     for sentence in _warnings(outcomes):
         print(f"convert: {sentence}", file=sys.stderr)
     refused = [outcome for outcome in outcomes if outcome.status == "refused"]
@@ -132,6 +136,21 @@ def _float_reasons(outcomes: Sequence[Outcome]) -> list[str]:
         for outcome in outcomes
         if outcome.manifest is not None and outcome.manifest.variants[0].precision == "float"
     ]
+
+
+def _judgements(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return how INT8 was judged, for each model in the table that serves it."""
+    sentences = []
+    for outcome in outcomes:
+        served = outcome.manifest.variants[0] if outcome.manifest is not None else None
+        if served is None or "sureness" not in served.verification:
+            continue
+        facts = served.verification
+        parts = [str(facts["sureness"])]
+        if facts.get("nearest_bound"):
+            parts.append(f"least room: {describe_bound(facts['nearest_bound'])}")
+        sentences.append(f"{outcome.model}: {served.name}, {'; '.join(parts)}")
+    return sentences
 
 
 def _gpu_remarks(outcomes: Sequence[Outcome]) -> list[str]:

@@ -41,7 +41,7 @@ def mean_upper(values: Values) -> float:
     """Return the upper bound of a mean, by bootstrap over its values; infinity of none."""
     if not len(values):
         return math.inf
-    means = _resamples(len(values)) @ values / len(values)
+    means = resamples(len(values)) @ values / len(values)
     return float(np.quantile(means, CONFIDENCE))
 
 
@@ -52,15 +52,18 @@ def ratio_lower(parts: Values, totals: Values) -> float:
         parts: (N,) such as the boxes found in each image.
         totals: (N,) such as all boxes of each image. Resamples whose total is 0 count as 0.
     """
-    if not totals.sum():
+    count = float(totals.sum())
+    if not count:
         return 0.0
-    weights = _resamples(len(parts))
+    weights = resamples(len(parts))
     found, total = weights @ parts, weights @ totals
     ratios = np.divide(found, total, out=np.zeros_like(found), where=total > 0)
-    return float(np.quantile(ratios, 1 - CONFIDENCE))
+    lower = float(np.quantile(ratios, 1 - CONFIDENCE))
+    # resamples of no failure show none: no surer than as many independent trials without one
+    return min(lower, share_lower(round(count), round(count)))
 
 
-def _resamples(count: int) -> Values:
+def resamples(count: int) -> Values:
     """Return how often each row is drawn, (RESAMPLES, count); the same in every call."""
     shares = np.full(count, 1 / count)
     draws = np.random.default_rng(SEED).multinomial(count, shares, RESAMPLES)

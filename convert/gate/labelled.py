@@ -1,98 +1,268 @@
-"""Labelled media as the judge of a classifier: whether INT8 is right as often as float."""
+"""Labelled media as the judge: whether INT8 agrees with their labels as often as float."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.errors import LabelsError
-from convert.metrics import LABELLED_LOSS, Outputs
+from convert.fidelity.average_precision import TrueBoxes
+from convert.fidelity.intervals import CONFIDENCE, resamples
+from convert.files import sha256
+from convert.gate.label_files import Shares, find_boxes, find_mask, read_boxes, read_mask
+from convert.gate.truth import TrueClasses, TrueMasks, TrueObjects, Truth
+from convert.metrics import LABELLED_LOSS, LABELLED_LOSS_UPPER, Outputs, measure
 from convert.recipe import Loaded, Recipe
 from convert.samples.media import MODALITIES
 from convert.samples.origins import distinct_rows
 from convert.samples.sets import MAX_TEST_BYTES, MAX_TEST_FILES, MediaFiles, Samples
 from convert.verify.parity import run_samples
+from runtime.artifact.manifest import NmsConfig, Task
 from runtime.engine.session import Feeds
 from runtime.errors import InputError
+from runtime.media.images.geometry import place
 
-CLASSIFIED = "probabilities"  # the output of every classifier
 MAX_NAMES = 12  # of classes in a refusal
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledSamples:
-    """Preprocessed media of known classes, one of each origin."""
+    """Preprocessed media with their labels, one of each origin."""
 
+    directory: Path
     samples: Samples
-    classes: tuple[int, ...]  # the index of each one's label
+    truth: Truth
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """Labelled samples, and which of them float gets right."""
+    """Labelled samples, and how well float agrees with their labels."""
 
     labelled: LabelledSamples
-    float_right: int
+    outputs: Outputs  # of the float graph
+    quality: Floats  # its agreement with all labels, and then with those of each resample
+    suppression: NmsConfig | None = None  # with which a detector serves
 
-    def loss(self, path: Path) -> Mapping[str, float]:
-        """Run a graph; return the share of all samples by which fewer are right than of float."""
-        right = count_right(run_samples(path, self.labelled.samples), self.labelled.classes)
-        return {LABELLED_LOSS: (self.float_right - right) / len(self.labelled.classes)}
+    def __len__(self) -> int:
+        """Return how many samples there are."""
+        return len(self.labelled.samples)
+
+    @property
+    def noun(self) -> str:
+        """Return what a graph may lose."""
+        return self.labelled.truth.noun
+
+    def measure(self, path: Path) -> Mapping[str, float]:
+        """Run a graph and compare it with float and with the labels.
+
+        Returns:
+            The metrics of `convert.metrics` on the labelled media, and how much less than float it
+            agrees with the labels, with an upper bound.
+        """
+        outputs = run_samples(path, self.labelled.samples)
+        losses = self.quality - _quality(self.labelled, outputs)
+        return {
+            **measure(self.outputs, outputs, self.suppression).metrics,
+            LABELLED_LOSS: float(losses[0]),
+            LABELLED_LOSS_UPPER: float(np.quantile(losses[1:], CONFIDENCE)),
+        }
 
 
-def with_float(labelled: LabelledSamples, path: Path) -> Labelled:
-    """Run the float graph and count what it gets right."""
-    right = count_right(run_samples(path, labelled.samples), labelled.classes)
-    return Labelled(labelled, right)
+def with_float(
+    labelled: LabelledSamples, path: Path, suppression: NmsConfig | None = None
+) -> Labelled:
+    """Run the float graph and measure how well it agrees with the labels.
+
+    Raises:
+        LabelsError: no better than without looking; such labels say nothing about INT8.
+    """
+    outputs, truth = run_samples(path, labelled.samples), labelled.truth
+    quality = _quality(labelled, outputs)
+    if quality[0] <= truth.chance:
+        raise LabelsError(
+            f"{labelled.directory}: float reaches {quality[0]:.2f} of {truth.noun} on "
+            f"{len(labelled.samples)} labelled media; needed: more than {truth.chance:.2f}. Are "
+            "the labels those of this model, in its order?"
+        )
+    return Labelled(labelled, outputs, quality, suppression)
 
 
-def count_right(outputs: Outputs, classes: Sequence[int]) -> int:
-    """Return how many inputs have their label as the likeliest class; none that are not finite."""
-    probabilities: NDArray[np.float32] = outputs[CLASSIFIED]
-    is_finite = np.isfinite(probabilities).all(axis=1)
-    return int(((probabilities.argmax(axis=1) == np.array(classes)) & is_finite).sum())
+def _quality(labelled: LabelledSamples, outputs: Outputs) -> Floats:
+    """Return the agreement with all labels, and then with those of each resample."""
+    count = len(labelled.samples)
+    return labelled.truth.quality(outputs, np.vstack([np.ones(count), resamples(count)]))
+
+
+class _Labels(Protocol):
+    """One kind of labels: where they are, and what they say of a medium."""
+
+    def find(self, path: Path) -> Any:
+        """Return what the files say of a medium; None: nothing, and it is left out."""
+        ...
+
+    def fit(self, label: Any, medium: Any) -> Any:
+        """Return the label as the graph's output shows it."""
+        ...
+
+    def join(self, labels: Sequence[Any]) -> Truth:
+        """Return the labels of all media."""
+        ...
+
+    def needed(self) -> str:
+        """Return where such labels are looked for."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _ClassFolders:
+    """A folder per class, named as the model's labels in any case."""
+
+    loaded: Loaded
+
+    def find(self, path: Path) -> int | None:
+        folder = path.parent.name.casefold()
+        index_of = {label.casefold(): index for index, label in enumerate(self.loaded.labels)}
+        return index_of.get(folder)
+
+    def fit(self, label: int, medium: Any) -> int:
+        del medium
+        return label
+
+    def join(self, labels: Sequence[int]) -> TrueClasses:
+        return TrueClasses(tuple(labels))
+
+    def needed(self) -> str:
+        return f"in folders named as classes: {', '.join(self.loaded.labels[:MAX_NAMES])}"
+
+
+@dataclass(frozen=True, slots=True)
+class _BoxFiles:
+    """A text file of boxes for each image."""
+
+    loaded: Loaded
+
+    def find(self, path: Path) -> Shares | None:
+        file = find_boxes(path)
+        return None if file is None else read_boxes(file, self.loaded.labels)
+
+    def fit(self, label: Shares, medium: Any) -> TrueBoxes:
+        height, width = medium.shape[:2]
+        placement = place(height, width, self.loaded.preprocess)
+        scale = np.array([width * placement.scale_x, height * placement.scale_y] * 2)
+        boxes = label.xyxy * scale + np.array([placement.left, placement.top] * 2)
+        return TrueBoxes(boxes.astype(np.float32), label.classes)
+
+    def join(self, labels: Sequence[TrueBoxes]) -> TrueObjects:
+        assert self.loaded.suppression is not None  # a detector without it is refused
+        return TrueObjects(tuple(labels), self.loaded.suppression)
+
+    def needed(self) -> str:
+        return (
+            "with boxes: images/NAME.jpg and labels/NAME.txt, one line a box, class x y width "
+            "height (YOLO)"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _MaskFiles:
+    """A mask for each image."""
+
+    recipe: Recipe
+    loaded: Loaded
+
+    def find(self, path: Path) -> Path | None:
+        return find_mask(path)
+
+    def fit(self, label: Path, medium: Any) -> NDArray[np.bool_]:
+        mask = read_mask(label, *medium.shape[:2])
+        # the same steps as the image's, so that it lies where the graph's output does
+        (pixels,) = MODALITIES[self.recipe.media].to_feeds(mask, self.loaded).values()
+        return np.asarray(pixels[0].mean(axis=2) > 127)
+
+    def join(self, labels: Sequence[NDArray[np.bool_]]) -> TrueMasks:
+        return TrueMasks(np.stack(labels))
+
+    def needed(self) -> str:
+        return "with masks: images/NAME.jpg and masks/NAME.png of the same size"
+
+
+def _labels_of(task: Task, recipe: Recipe, loaded: Loaded) -> _Labels:
+    if task == "object-detection":
+        return _BoxFiles(loaded)
+    if task == "image-segmentation":
+        return _MaskFiles(recipe, loaded)
+    return _ClassFolders(loaded)
+
+
+def labels_digest(media: MediaFiles, task: Task) -> str:
+    """Return "sha256:..." of the media and of what their labels say."""
+    if task not in ("object-detection", "image-segmentation"):
+        return media.labels_digest
+    find = find_boxes if task == "object-detection" else find_mask
+    lines = []
+    for content, path in media.paths.items():
+        file = find(path)
+        lines.append(f"{content} {sha256(file) if file else ''}")
+    return f"sha256:{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()}"
 
 
 def read_labelled_samples(
-    media: MediaFiles, recipe: Recipe, loaded: Loaded, *, seen: MediaFiles | None
+    media: MediaFiles, recipe: Recipe, loaded: Loaded, *, guides: Samples
 ) -> LabelledSamples:
-    """Read media in a folder per class, named as the model's labels in any case.
+    """Read media with their labels.
 
     Up to MAX_TEST_FILES and MAX_TEST_BYTES are read, in the order of their content hash.
 
     Args:
-        media: below the folder; files in other folders and unreadable ones are left out.
-        recipe: decides the kind of media.
+        media: below the folder; files without a label and unreadable media are left out.
+        recipe: decides the kind of media and of labels.
         loaded: decides preprocessing and labels.
-        seen: the calibration media, whose contents do not count.
+        guides: the samples by which the search is guided; what they show does not judge.
 
     Raises:
-        LabelsError: no file is in a folder of a class.
+        LabelsError: no medium has a label, or a file of labels is no such file.
     """
-    index_of = {label.casefold(): index for index, label in enumerate(loaded.labels)}
+    kind = _labels_of(loaded.task or recipe.task, recipe, loaded)
     modality = MODALITIES[recipe.media]
-    samples, classes = list[Feeds](), list[int]()
+    samples, labels = list[Feeds](), list[Any]()
+    guiding = {_content(feeds) for feeds in guides}
     size = 0
-    for content, path in media.paths.items():
-        index = index_of.get(path.parent.name.casefold())
-        if index is None or (seen is not None and content in seen.paths):
-            continue
+    for path in media.paths.values():
         if len(samples) >= MAX_TEST_FILES or size >= MAX_TEST_BYTES:
             break
+        label = kind.find(path)
+        if label is None:
+            continue
         try:
             medium = modality.with_condition(modality.read(path.read_bytes()), len(samples))
             feeds = modality.to_feeds(medium, loaded)
         except (InputError, OSError):
             continue
+        if _content(feeds) in guiding:
+            continue
+        labels.append(kind.fit(label, medium))
         samples.append(feeds)
-        classes.append(index)
         size += sum(array.nbytes for array in feeds.values())
-    if not samples:
+    rows = distinct_rows(samples, seen=guides)
+    if not rows:
         raise LabelsError(
-            f"{media.directory}: no {modality.noun} in folders named as classes: "
-            f"{', '.join(loaded.labels[:MAX_NAMES])}"
+            f"{media.directory}: no {modality.noun}, besides those of --calibration, "
+            f"{kind.needed()}"
         )
-    rows = distinct_rows(samples)
-    return LabelledSamples(tuple(samples[row] for row in rows), tuple(classes[row] for row in rows))
+    truth = kind.join([labels[row] for row in rows])
+    if isinstance(truth, TrueClasses) and len(set(truth.classes)) == 1:
+        raise LabelsError(
+            f"{media.directory}: {len(rows)} labelled {modality.noun}, all of "
+            f"{loaded.labels[truth.classes[0]]}; needed: of two classes and more"
+        )
+    return LabelledSamples(media.directory, tuple(samples[row] for row in rows), truth)
+
+
+def _content(feeds: Feeds) -> str:
+    """Return a hash of a sample's media, without a patient's condition."""
+    return hashlib.sha256(next(iter(feeds.values())).tobytes()).hexdigest()

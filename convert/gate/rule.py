@@ -14,11 +14,12 @@ from convert.fidelity.boxes import count_sure_boxes
 from convert.fidelity.classes import sure_inputs
 from convert.gate.labelled import Labelled
 from convert.gate.yardstick import Yardstick
-from convert.metrics import LABELLED_LOSS, Outputs
+from convert.metrics import LABELLED_LOSS, LABELLED_LOSS_UPPER, Outputs
 from convert.recipe import Tolerance
+from convert.samples.division import MIN_JUDGES
 from runtime.artifact.manifest import NmsConfig
 
-MIN_SOURCES = 50  # inputs of different origin
+MIN_SOURCES = MIN_JUDGES  # inputs of different origin
 MIN_SURE_INPUTS = 100
 MIN_SURE_BOXES = 100
 
@@ -38,7 +39,7 @@ BOXES = Tolerance(
         "sure_precision": 0.96,
         "sure_precision_lower": 0.92,
         "sure_iou_mean": 0.9,
-        "score_correlation": 0.5,  # YOLOv8n: 0.77; with classes swapped or one dead: 0.00
+        "score_correlation": 0.6,  # good graphs 0.77 to 0.99; classes swapped or dead 0.00 to 0.41
     },
     at_most={"score_shift": 0.06},
 )
@@ -46,11 +47,15 @@ BOXES = Tolerance(
 REPLACED: Mapping[str, tuple[str, ...]] = {
     "probabilities": ("top1_agreement", "probability_distance", "probability_distance_p95"),
     "boxes_xyxy": ("box_recall", "box_iou_mean", "box_iou_p05", "score_difference"),
+    "alpha": ("iou_mean", "iou_p05"),  # with labels alone
 }
 TASK_BOUNDS: Mapping[str, Tolerance] = {"probabilities": CLASSES, "boxes_xyxy": BOXES}
 STATISTICAL = ("_upper", "_lower")  # endings of bounds of the mean or share that they follow
 # labelled media say what these can only estimate
-LABELLED_INSTEAD_OF = ("regret", "regret_upper", "sure_agreement", "sure_agreement_lower")
+LABELLED_INSTEAD_OF = (
+    *("regret", "regret_upper", "sure_agreement", "sure_agreement_lower"),
+    *("sure_recall", "sure_recall_lower", "sure_precision", "sure_precision_lower"),
+)
 LARGEST_LABELLED_LOSS = 0.01
 LARGEST_EASING = 2.0  # how far the yardstick may move a bound from its perfect value
 
@@ -92,8 +97,8 @@ class Rule:
         gate: of the task; None if there is too little evidence, or the task has none.
         evidence: None where fidelity is not judged in the terms of a task.
         rows: one test sample of each source, on which the task's metrics are measured; None: all.
-        labelled: media of known classes, enough to judge by; None: there are too few.
-        yardstick: what float loses to one grey level and to JPEG; None: not measured.
+        labelled: labelled media, enough to judge by; None: there are too few.
+        yardstick: what float loses to changes that nobody notices; None: not measured.
     """
 
     tolerance: Tolerance
@@ -119,7 +124,7 @@ class Rule:
         missing = [
             f"{name} cannot be measured on these samples"
             for name in (*self.gate.at_least, *self.gate.at_most)
-            if name not in metrics and self.labelled is None
+            if name not in metrics
         ]
         reasons = self.search.violations(metrics) + missing
         if reasons:
@@ -128,9 +133,9 @@ class Rule:
         strict = self.tolerance.violations(metrics) if unsure else []
         return [*unsure, *strict, self._doubt(metrics)] if strict else []
 
-    def labelled_loss(self, path: Path) -> Mapping[str, float]:
-        """Return the metric of labelled media for a graph; empty without such media."""
-        return {} if self.labelled is None else self.labelled.loss(path)
+    def labelled_metrics(self, path: Path) -> Mapping[str, float]:
+        """Return the metrics of a graph on labelled media, which judge; empty without any."""
+        return {} if self.labelled is None else self.labelled.measure(path)
 
     def decided_by_task(self, metrics: Mapping[str, float]) -> bool:
         """Return whether the bounds of the task decided, not the recipe's."""
@@ -166,8 +171,11 @@ class Rule:
         if not self.decided_by_task(metrics):
             return f"judged by the recipe's tolerance: {self.evidence} leave the task's in doubt"
         if self.labelled is not None:
-            lost = 100 * metrics[LABELLED_LOSS]
-            return f"judged by {self.evidence.sources} labelled media: {lost:.2f} points lost"
+            lost, at_most = (100 * metrics[n] for n in (LABELLED_LOSS, LABELLED_LOSS_UPPER))
+            return (
+                f"judged by {self.evidence.sources} labelled media: {lost:.2f} points of "
+                f"{self.labelled.noun} lost, with 95 % certainty at most {at_most:.2f}"
+            )
         return f"judged by the bounds of the task, on {self.evidence}; {_sureness(metrics)}"
 
 
@@ -187,18 +195,21 @@ def rule_for(
         outputs: the float graph's answers to the test samples.
         rows: one sample of each source; None: each is one.
         nms: the settings with which a detector serves; None for other tasks.
-        labelled: media of known classes; MIN_SOURCES of them judge classifiers.
-        yardstick: no bound becomes tighter than float's own change under JPEG.
+        labelled: MIN_SOURCES of them judge, in place of the test samples.
+        yardstick: no bound becomes tighter than float's own change by everyday handling.
     """
-    named = [name for name in TASK_BOUNDS if name in outputs]
+    judged = TASK_BOUNDS if labelled is None else REPLACED
+    named = [name for name in judged if name in outputs]
     if tolerance == Tolerance() or tolerance.strict or not named:
         return Rule(tolerance, rows=rows, yardstick=yardstick)
     output = named[0]
-    if labelled is not None and len(labelled.labelled.classes) >= MIN_SOURCES:
-        bounds = _with_recipe(_by_labels(CLASSES), tolerance, REPLACED[output])
-        evidence = Evidence(len(labelled.labelled.classes))
-        eased = ease(bounds, yardstick.jpeg) if yardstick else bounds
-        return Rule(tolerance, eased, evidence, rows, labelled, yardstick)
+    if labelled is not None and len(labelled) >= MIN_SOURCES:
+        by_labels = _by_labels(TASK_BOUNDS.get(output, Tolerance()))
+        bounds = _with_recipe(by_labels, tolerance, REPLACED[output])
+        eased = ease(bounds, yardstick.everyday) if yardstick else bounds
+        return Rule(tolerance, eased, Evidence(len(labelled)), rows, labelled, yardstick)
+    if output not in TASK_BOUNDS:
+        return Rule(tolerance, rows=rows, yardstick=yardstick)
     if rows is not None:
         outputs = {name: array[list(rows)] for name, array in outputs.items()}
     count = len(outputs[output])
@@ -213,7 +224,7 @@ def rule_for(
         return Rule(tolerance, None, evidence, rows, None, yardstick)
     bounds = _with_recipe(TASK_BOUNDS[output], tolerance, REPLACED[output])
     if yardstick is not None:
-        bounds = ease(bounds, yardstick.jpeg)
+        bounds = ease(bounds, yardstick.everyday)
     return Rule(tolerance, bounds, evidence, rows, None, yardstick)
 
 
@@ -249,6 +260,7 @@ def record(rule: Rule, metrics: Mapping[str, float]) -> dict[str, Any]:
         "tolerance": {"at_least": dict(bounds.at_least), "at_most": dict(bounds.at_most)},
         "judged_by": "task" if by_task else "recipe",
         "sureness": rule.describe(metrics),
+        "nearest_bound": nearest_bound(bounds, metrics),
     }
     if rule.evidence is not None:
         evidence = {"sources": rule.evidence.sources}
@@ -258,6 +270,29 @@ def record(rule: Rule, metrics: Mapping[str, float]) -> dict[str, Any]:
     if rule.yardstick is not None:
         recorded["yardstick"] = rule.yardstick.to_json()
     return recorded
+
+
+def nearest_bound(bounds: Tolerance, metrics: Mapping[str, float]) -> dict[str, Any]:
+    """Return the bound with the least room: the one that decided, or would first.
+
+    Room is measured as a share of what the bound allows: of its distance from the perfect value.
+
+    Returns:
+        "metric", its "value", and the bound as "at_least" or "at_most"; empty without bounds.
+    """
+    rooms = [
+        ((metrics[name] - bound) / ((1 - bound) or 1), name, "at_least", bound)
+        for name, bound in bounds.at_least.items()
+        if name in metrics
+    ] + [
+        ((bound - metrics[name]) / (bound or 1), name, "at_most", bound)
+        for name, bound in bounds.at_most.items()
+        if name in metrics
+    ]
+    if not rooms:
+        return {}
+    _, name, relation, bound = min(rooms)
+    return {"metric": name, "value": metrics[name], relation: bound}
 
 
 def _with_recipe(bounds: Tolerance, recipe: Tolerance, replaced: tuple[str, ...]) -> Tolerance:

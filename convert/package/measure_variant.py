@@ -98,7 +98,7 @@ def measure_variant(
     rows = criteria.samples.sources
     fidelity = measure(criteria.reference, run.outputs, criteria.spec.suppression, rows)
     if criteria.rule is not None and name != "float":
-        metrics = {**fidelity.metrics, **criteria.rule.labelled_loss(path)}
+        metrics = {**fidelity.metrics, **criteria.rule.labelled_metrics(path)}
         fidelity = Fidelity(metrics, fidelity.loss)
     operators = integer_operators(path)
     is_int8 = PRECISIONS[name] == "int8"
@@ -119,6 +119,7 @@ def measure_variant(
         verification={
             "inputs": len(criteria.samples.test),
             "inputs_source": criteria.samples.source,
+            **({"division": criteria.samples.division} if criteria.samples.division else {}),
             "judged": criteria.rule is not None,
             "media": criteria.media_kind,
             **_judgement(name, fidelity, criteria.rule),

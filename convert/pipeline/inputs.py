@@ -2,16 +2,15 @@
 
 from convert import recipe
 from convert.errors import RecipeError
+from convert.gate.labelled import labels_digest
 from convert.pipeline.cache import content_hashes, fingerprint
-from convert.pipeline.job import Inputs, Job
+from convert.pipeline.job import LABELLED_TASKS, Inputs, Job
 from convert.pipeline.similarity.labelled_pairs import read_pairs
 from convert.recipe import RecipeFile
 from convert.samples.sets import find_media
 from convert.sources import AnySource
 from convert.weights import resolve as weights
 from convert.weights.resolve import Fetch
-
-CLASSIFIERS = ("image-classification", "audio-classification", "video-classification")
 
 
 def source_to_fetch(job: Job) -> AnySource | None:
@@ -47,7 +46,7 @@ def resolve(job: Job, fetch: Fetch | None = None) -> Inputs:
         calibration=media.digest if media else "synthetic",
         pairs=pairs.digest if pairs else None,
         # the manifest keeps the result of the trial, so it belongs to what was read
-        labelled=labelled.labels_digest if labelled else None,
+        labelled=labels_digest(labelled, recipe_file.recipe.task) if labelled else None,
         precision=job.precision,
         search=job.search,
         variants=job.variants,
@@ -75,10 +74,10 @@ def _check_options(job: Job) -> None:
     """Refuse an option that the recipe does not read: it would be ignored without a word."""
     recipe_file = job.recipe_file
     task = recipe_file.recipe.task
-    if job.labelled is not None and task not in CLASSIFIERS:
+    if job.labelled is not None and task not in LABELLED_TASKS:
         raise RecipeError(
-            f"{recipe_file.id}: --labelled judges classifiers, and this model's task is {task}; "
-            "its tolerance judges INT8, on --calibration media"
+            f"{recipe_file.id}: --labelled judges classes, boxes and masks, and this model's task "
+            f"is {task}; its tolerance judges INT8, on --calibration media"
         )
     for name in job.options:
         flag = f"--{name.replace('_', '-')}"

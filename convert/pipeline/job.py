@@ -13,6 +13,9 @@ from convert.samples.sets import MediaFiles
 from convert.weights.resolve import ResolvedWeights, WeightsMode
 from runtime.artifact.manifest import Manifest
 
+CLASSIFIERS = ("image-classification", "audio-classification", "video-classification")
+LABELLED_TASKS = (*CLASSIFIERS, "object-detection", "image-segmentation")
+
 Status = Literal["packaged", "unchanged", "refused"]
 
 
@@ -30,7 +33,7 @@ class Job:
     variants: tuple[str, ...] = ()  # besides those for CPUs: "fp16"
     labels: Path | None = None
     pairs: Path | None = None  # labelled pairs of images, for a scale of similarity
-    labelled: Path | None = None  # images in a folder per class, to try scales of pixels on
+    labelled: Path | None = None  # labelled media, which judge INT8; also to try scales of pixels
     options: Mapping[str, str] = field(default_factory=dict)  # facts for `Recipe.load`, by name
 
 
@@ -50,7 +53,7 @@ class Inputs:
     checkpoint_sha256: str | None  # of the file, or of all files of the folder; None: seeded
     media: MediaFiles | None  # calibration files; None: synthetic samples
     pairs: Pairs | None
-    labelled: MediaFiles | None  # in a folder per class
+    labelled: MediaFiles | None  # with labels: see `convert.gate.labelled`
     precision: RequestedPrecision
     search: Effort
     variants: tuple[str, ...]

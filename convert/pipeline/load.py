@@ -14,7 +14,7 @@ from convert.export.numerics.fragment import Shape
 from convert.export.numerics.image import ImageInput
 from convert.gate.labelled import LabelledSamples, read_labelled_samples
 from convert.metrics import Outputs
-from convert.pipeline.job import Inputs
+from convert.pipeline.job import CLASSIFIERS, Inputs
 from convert.pipeline.scale_trial import scale_fact, with_labelled_trial, with_trial
 from convert.recipe import Loaded, Recipe, RecipeFile, Tolerance, output_shapes
 from convert.samples.sets import Samples, SampleSets, collate, sample_sets
@@ -33,7 +33,7 @@ class Reference:
     loaded: Loaded
     samples: SampleSets
     tolerance: Tolerance | None  # None: fidelity is reported, not judged (untrained weights)
-    labelled: LabelledSamples | None = None  # media of known classes, to judge a classifier by
+    labelled: LabelledSamples | None = None  # to judge by
     trial: str | None = None  # the result of trying scales on labelled images, in a sentence
 
     def answer(self, samples: Samples, *, rounded: bool = False) -> Outputs:
@@ -74,13 +74,14 @@ def load_reference(inputs: Inputs, recipe_file: RecipeFile) -> Reference:
     loaded = load_network(recipe_file, inputs.weights, inputs.options)
     trial = None
     labelled = None
-    if inputs.labelled is not None:
-        if scale_fact(loaded) is not None:
-            loaded, trial = with_labelled_trial(loaded, inputs.labelled)
-        labelled = read_labelled_samples(inputs.labelled, recipe, loaded, seen=inputs.media)
-    else:
+    if inputs.labelled is None:
         loaded = with_trial(loaded, inputs.media)
+    elif scale_fact(loaded) is not None and recipe.task in CLASSIFIERS:
+        loaded, trial = with_labelled_trial(loaded, inputs.labelled)
     samples = sample_sets(inputs.media, recipe, loaded)
+    if inputs.labelled is not None:
+        guides = (*samples.calibration, *samples.validation) if inputs.media else ()
+        labelled = read_labelled_samples(inputs.labelled, recipe, loaded, guides=guides)
     is_trained = inputs.weights.origin != "seeded"
     return Reference(
         recipe, loaded, samples, recipe.tolerance if is_trained else None, labelled, trial

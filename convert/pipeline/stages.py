@@ -129,7 +129,7 @@ def _rule(reference: Reference, exported: Exported, *, is_quantized: bool) -> Ru
         run.outputs,
         rows=samples.sources,
         nms=nms,
-        labelled=with_float(labelled, run.path) if labelled and is_quantized else None,
+        labelled=with_float(labelled, run.path, nms) if labelled and is_quantized else None,
         yardstick=yardstick,
     )
 

@@ -117,7 +117,7 @@ def choose(
         config = best.graph.trial.config
         # None: its products never saturate, so CPUs without VNNI need no second file
         reduced = None if config.reduce_range else files.path(replace(config, reduce_range=True))
-        reason = f"INT8 of {best.graph.name}"
+        reason = f"INT8 of {best.graph.name}, one of {comparison.tested} graphs that were judged"
         return Choice(best.graph.path, choice_fields(config), records, reason, reduced)
     reason = "; ".join(
         f"INT8 of {candidate.graph.name}: {', '.join(candidate.objections)}"
@@ -159,6 +159,7 @@ class _Comparison:
         self._files = files
         self._validation_outputs, self.float_ms = run_and_time(float_run.path, samples.validation)
         self._test_outputs = float_run.outputs
+        self.tested = 0  # graphs on the test samples
 
     def evaluate(self, config: QuantizationConfig) -> Measurement:
         """Quantize a graph, then time it and compare it with float on the validation samples.
@@ -181,11 +182,13 @@ class _Comparison:
         for trial in result.trials:
             path = self._files.path(trial.config)
             outputs = run_samples(path, self._samples.test)
+            self.tested += 1
             fidelity = measure(self._test_outputs, outputs, self._suppression, self._rule.rows)
-            metrics = {**fidelity.metrics, **self._rule.labelled_loss(path)}
+            metrics = {**fidelity.metrics, **self._rule.labelled_metrics(path)}
             fidelity = Fidelity(metrics, fidelity.loss)
             violations = tuple(self._rule.violations(fidelity.metrics))
-            graph = Finalist(result.name, trial, path, result.graphs, fidelity, violations)
+            settled = self._rule.decided_by_task(fidelity.metrics)
+            graph = Finalist(result.name, trial, path, result.graphs, fidelity, violations, settled)
             if not violations:
                 return graph
             graphs.append(graph)

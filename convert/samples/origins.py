@@ -17,6 +17,7 @@ LARGEST_DISTANCE = 25  # of SIDE * SIDE comparisons that may differ
 IMAGE = "image"
 
 Fingerprint = NDArray[np.bool_]
+Origins = Sequence[tuple[int, ...]]  # the indices of the samples of each, in order
 
 
 def distinct_rows(samples: Sequence[Feeds], seen: Sequence[Feeds] = ()) -> tuple[int, ...]:
@@ -26,17 +27,38 @@ def distinct_rows(samples: Sequence[Feeds], seen: Sequence[Feeds] = ()) -> tuple
         samples: preprocessed, batch axis 1. Media other than photos are each their own origin.
         seen: samples whose origins do not count, because calibration or the search used them.
     """
+    groups = origins((*seen, *samples))
+    return tuple(rows[0] - len(seen) for rows in groups if rows[0] >= len(seen))
+
+
+def origins(samples: Sequence[Feeds]) -> Origins:
+    """Group samples by origin: each joins the first that it looks like.
+
+    Args:
+        samples: preprocessed, batch axis 1. Media other than photos are each their own origin.
+
+    Returns:
+        The indices of each group, in order; the groups in the order of their first sample.
+    """
     if not samples or IMAGE not in samples[0] or samples[0][IMAGE].ndim != 4:
-        return tuple(range(len(samples)))
-    known = [fingerprint(feeds[IMAGE][0]) for feeds in seen]
-    rows = []
+        return [(row,) for row in range(len(samples))]
+    known: list[Fingerprint] = []
+    groups: list[list[int]] = []
     for row, feeds in enumerate(samples):
         image = feeds[IMAGE][0]
         prints = fingerprint(image), fingerprint(image[:, ::-1])
-        if not any(_alike(one, other) for one in prints for other in known):
-            rows.append(row)
+        alike = (
+            number
+            for number, other in enumerate(known)
+            if any(_alike(one, other) for one in prints)
+        )
+        number = next(alike, None)
+        if number is None:
             known.append(prints[0])
-    return tuple(rows)
+            groups.append([row])
+        else:
+            groups[number].append(row)
+    return [tuple(rows) for rows in groups]
 
 
 def fingerprint(image: NDArray[np.uint8]) -> Fingerprint:

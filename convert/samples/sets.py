@@ -17,13 +17,13 @@ from convert.errors import CalibrationError
 from convert.files import sha256
 from convert.recipe import Loaded, Recipe
 from convert.samples import procedural
+from convert.samples.division import JUDGED_TASKS, MAX_FILES_PER_SET, in_turn, judges_first
 from convert.samples.media import MODALITIES, Modality
-from convert.samples.origins import distinct_rows
+from convert.samples.origins import Origins, distinct_rows, origins
 from runtime.engine.session import Feeds
 from runtime.errors import InputError
 
 MIN_FILES = 8  # three to calibrate, three to validate, two to test
-MAX_FILES_PER_SET = 64
 # what the other sets do not need is for the test: a share is known to 5 % from 100 samples
 MAX_TEST_FILES = 256
 MAX_TEST_BYTES = 128_000_000  # of test samples beyond MAX_FILES_PER_SET
@@ -35,13 +35,14 @@ Samples = tuple[Feeds, ...]  # arrays by graph input, preprocessed as served, ba
 
 @dataclass(frozen=True, slots=True)
 class SampleSets:
-    """The preprocessed inputs of a conversion, in three sets that share no sample."""
+    """The preprocessed inputs of a conversion in three sets: see `convert.samples.division`."""
 
     source: str  # "synthetic", or "sha256:..." of the files, with "+synthetic" if completed
     calibration: Samples
     validation: Samples
     test: Samples
     sources: tuple[int, ...] | None = None  # one test sample of each new origin; None: all of them
+    division: str = ""  # how many media guide and how many judge, where the judges came first
     notes: tuple[str, ...] = ()  # sentences about the user's files: unused, passed over, damaged
 
 
@@ -166,9 +167,10 @@ def sample_sets(files: MediaFiles | None, recipe: Recipe, loaded: Loaded) -> Sam
 def from_files(files: MediaFiles, recipe: Recipe, loaded: Loaded) -> SampleSets:
     """Decode and preprocess the user's media, at most MAX_FILES_PER_SET for calibration and search.
 
-    Files go in turn, in the order of their content hash, to calibration, validation and test, so
-    that no content is in two sets. Files beyond that are test samples, up to MAX_TEST_FILES and
-    MAX_TEST_BYTES in all; then they are not used.
+    Where the task has bounds of its own and the media are of enough origins, `judges_first` divides
+    them. Else files go in turn, in the order of their content hash, to calibration, validation and
+    test, so that no content is in two sets; files beyond that are test samples, up to
+    MAX_TEST_FILES and MAX_TEST_BYTES in all. The rest is not used.
 
     Raises:
         CalibrationError: there are fewer than MIN_FILES different files, or one is not readable.
@@ -180,35 +182,57 @@ def from_files(files: MediaFiles, recipe: Recipe, loaded: Loaded) -> SampleSets:
             f"{files.directory}: {len(files.paths)} different {modality.noun} ({suffixes}); "
             f"needed: at least {MIN_FILES}"
         )
-    paths = list(files.paths.values())
     warnings: dict[str, list[Path]] = {}  # the files of each
-    calibration, validation, first = (
-        tuple(
-            _read(path, number, modality, loaded, warnings)
-            for number, path in enumerate(paths[start::3][:MAX_FILES_PER_SET])
-        )
-        for start in range(3)
-    )
-    test = list(first)
-    for path in paths[3 * MAX_FILES_PER_SET :]:
-        if len(test) >= MAX_TEST_FILES or _bytes(test) >= MAX_TEST_BYTES:
+    samples: list[Feeds] = []
+    for path in files.paths.values():
+        if _enough(samples):
             break
-        test.append(_read(path, len(test), modality, loaded, warnings))
-    used = len(calibration) + len(validation) + len(test)
-    rows = distinct_rows(test, seen=(*calibration, *validation))
-    notes = (
-        *_unused(files, modality.noun, used),
-        *_alike(len(test) - len(rows), modality.noun),
-        *_warning_notes(warnings),
+        samples.append(_read(path, len(samples), modality, loaded, warnings))
+    groups = origins(samples)
+    notes = [*_unused(files, modality.noun, len(samples))]
+    task = loaded.task or recipe.task
+    division = judges_first(groups, _largest_test(samples)) if task in JUDGED_TASKS else None
+    sentence = ""
+    if division is not None:
+        sentence = division.describe(modality.noun)
+        sets: tuple[Sequence[int], ...] = division.calibration, division.validation, division.test
+        rows = tuple(range(len(division.test)))
+        notes += [sentence, *_alike(samples, groups, modality.noun)]
+    else:
+        sets = in_turn(len(samples), MAX_FILES_PER_SET)
+        test = [samples[row] for row in sets[2]]
+        rows = distinct_rows(test, seen=[samples[row] for row in (*sets[0], *sets[1])])
+        notes += _alike_of_test(len(test) - len(rows), modality.noun)
+    calibration, validation, judges = (tuple(samples[row] for row in rows) for rows in sets)
+    notes += _warning_notes(warnings)
+    return SampleSets(files.digest, calibration, validation, judges, rows, sentence, tuple(notes))
+
+
+def _enough(samples: Sequence[Feeds]) -> bool:
+    """Return whether no set would take another sample."""
+    beyond = samples[2 * MAX_FILES_PER_SET :]
+    return len(samples) >= 3 * MAX_FILES_PER_SET and (
+        len(beyond) >= MAX_TEST_FILES or _bytes(beyond) >= MAX_TEST_BYTES
     )
-    return SampleSets(files.digest, calibration, validation, tuple(test), rows, notes)
+
+
+def _largest_test(samples: Sequence[Feeds]) -> int:
+    """Return how many samples of this size may judge."""
+    fitting = MAX_TEST_BYTES * len(samples) // max(1, _bytes(samples))
+    return min(MAX_TEST_FILES, max(MAX_FILES_PER_SET, fitting))
 
 
 def _bytes(samples: Sequence[Feeds]) -> int:
     return sum(array.nbytes for feeds in samples for array in feeds.values())
 
 
-def _alike(count: int, noun: str) -> Iterator[str]:
+def _alike(samples: Sequence[Feeds], groups: Origins, noun: str) -> Iterator[str]:
+    count = len(samples) - len(groups)
+    if count:
+        yield f"{count} {noun} look like others, and are not used"
+
+
+def _alike_of_test(count: int, noun: str) -> Iterator[str]:
     if count:
         yield f"{count} test {noun} look like others, and are no evidence of their own"
 

@@ -22,8 +22,12 @@ report.json, schema 1, UTF-8; a number that is not finite is null:
       inputs_source   "synthetic", or sha256 of their directory
       sureness        by which bounds the quantized variant was judged, and how sure the verdict
                       is; "" if float is served, or for artifacts of before
-      yardstick       metrics of float against itself, with its images one "grey_level" brighter
-                      and through "jpeg" (quality 95); empty if not measured
+      division        how many media guided the search and how many judged; "" if not recorded
+      nearest_bound   the bound with the least room: "metric", "value", and the bound as
+                      "at_least" or "at_most"; empty if float is served
+      yardstick       metrics of float against itself by the change of its media: photos and clips
+                      one "grey_level" brighter and through "jpeg" (quality 95), sounds with
+                      "noise" of one step of 16 bits and "resampled"; empty if not measured
       before, after   the float graph and the served variant: name, precision, size_bytes,
                       milliseconds (one input, one thread); equal if float is served
       float16         the outcome of --variants fp16; "" if nobody asked for it

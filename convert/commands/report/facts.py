@@ -56,6 +56,8 @@ class ModelFacts:
     inputs: int
     inputs_source: str
     sureness: str  # by which bounds a quantized variant was judged, and how sure; "" of float
+    division: str  # how many media guided the search and how many judged; "" if not recorded
+    nearest_bound: Mapping[str, Any]  # of a quantized variant: "metric", "value" and the bound
     yardstick: Mapping[str, Mapping[str, float]]  # float against itself, by what was changed
     before: VariantFacts
     after: VariantFacts
@@ -147,6 +149,8 @@ def _model_facts(out: Path, manifest: Manifest) -> ModelFacts:
         inputs=int(verification["inputs"]),
         inputs_source=str(verification["inputs_source"]),
         sureness=str(verification.get("sureness", "")),
+        division=str(verification.get("division", "")),
+        nearest_bound=verification.get("nearest_bound", {}),
         yardstick={
             change: {name: float(value) for name, value in metrics.items()}
             for change, metrics in verification.get("yardstick", {}).items()

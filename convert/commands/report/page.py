@@ -11,44 +11,19 @@ from markupsafe import Markup
 
 from convert.commands.report.facts import Facts, VariantFacts
 from convert.commands.report.pareto import plot_of
+from convert.fidelity.meanings import MEANINGS, describe_bound
 
 TEMPLATE = "page.html.jinja"
 WARNINGS: Mapping[str, str] = {
     "seeded": "Untrained weights: the answers mean nothing.",
     "synthetic": "Trained on synthetic samples, never on people.",
 }
-MEANINGS: Mapping[str, str] = {
-    "top1_agreement": "share of inputs with the same likeliest class",
-    "probability_distance": "half the sum of absolute differences of probabilities, mean",
-    "probability_distance_p95": "the same, 95th percentile",
-    "regret": "reference's probability of its own class, minus that of the class answered, mean",
-    "regret_upper": "the same is at most this, with 95 % certainty",
-    "sure_agreement": "share with the same class, of inputs that the reference is sure of: its two "
-    "likeliest classes are more than 0.2 apart",
-    "sure_agreement_lower": "the same is at least this, with 95 % certainty",
-    "confidence_shift": "change of the mean probability of the class answered",
-    "class_correlation": "correlation of a class's probabilities over the inputs, worst class",
-    "labelled_loss": "share of labelled media that float gets right and this variant does not, "
-    "less those that only this variant gets right",
-    "cosine_mean": "cosine between the two embeddings of an input, mean",
-    "cosine_p05": "the same, 5th percentile",
-    "pair_error": "absolute change of the similarity of two inputs, mean",
-    "iou_mean": "intersection over union of the two masks, mean",
-    "iou_p05": "the same, 5th percentile",
-    "mae": "absolute difference of alpha, mean",
-    "collapsed_fraction": "share of masks that no longer separate foreground from background",
-    "box_recall": "share of the reference's boxes that are found in place, with a similar score",
-    "box_iou_mean": "intersection over union of such a pair of boxes, mean",
-    "box_iou_p05": "the same, 5th percentile",
-    "score_difference": "absolute difference of their scores, mean",
-    "sure_recall": "share of boxes that the reference is sure of (0.1 over the served threshold) "
-    "that are served, of the same class, at an intersection over union of 0.75 or more",
-    "sure_recall_lower": "the same is at least this, with 95 % certainty",
-    "sure_precision": "share of boxes that this variant is sure of that the reference serves",
-    "sure_precision_lower": "the same is at least this, with 95 % certainty",
-    "sure_iou_mean": "intersection over union of the boxes found, mean",
-    "score_shift": "mean change of the scores of the boxes found, whatever its sign",
-    "score_correlation": "correlation of a class's scores over all places, worst class",
+# of the media of the yardstick, by the name in manifests
+CHANGES: Mapping[str, str] = {
+    "grey_level": "one grey level brighter",
+    "jpeg": "as JPEG of quality 95",
+    "noise": "with each sample one step of 16 bits up or down",
+    "resampled": "resampled to another rate and back, in 16 bits",
 }
 # not allowed in HTML, even escaped; tab and newline are
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -74,6 +49,8 @@ def render(facts: Facts) -> str:
         plot_of=plot_of,
         variant_name=variant_name,
         batch_costs=batch_costs,
+        describe_bound=describe_bound,
+        change_names=CHANGES,
     )
     return html.lstrip()  # the lines between the macros
 
@@ -127,5 +104,10 @@ def _summary(facts: Facts) -> str:
 
 def _glossary(facts: Facts) -> dict[str, str]:
     """Return the meaning of each metric that the report shows."""
-    names = dict.fromkeys(name for model in facts.models for name in model.fidelity)
+    names = dict.fromkeys(
+        name
+        for model in facts.models
+        for fidelity in (model.fidelity, *(c.get("fidelity", {}) for c in model.candidates))
+        for name in fidelity
+    )
     return {name: MEANINGS[name] for name in names if name in MEANINGS}

@@ -7,8 +7,9 @@ from convert.errors import CalibrationError
 from convert.files import sha256
 from convert.recipe import MediaKind
 from convert.samples import procedural
+from convert.samples.division import MAX_FILES_PER_SET
 from convert.samples.media import MODALITIES
-from convert.samples.sets import MAX_FILES_PER_SET, Samples
+from convert.samples.sets import Samples
 from runtime.artifact.manifest import Task
 from runtime.engine.session import Feeds
 from runtime.errors import ArtifactError, InputError

@@ -11,7 +11,8 @@ from convert.commands.verify.check import Check, pass_or_fail
 from convert.gate.rule import of_values
 from convert.metrics import measure
 from convert.recipe import Tolerance
-from convert.samples.sets import MAX_FILES_PER_SET, Samples
+from convert.samples.division import MAX_FILES_PER_SET
+from convert.samples.sets import Samples
 from convert.verify.batch_times import SIZES, batch_times_ms
 from convert.verify.latency import medians_ms
 from convert.verify.load_cost import measure_load

@@ -1,5 +1,6 @@
 """Labelled media as the judge: what INT8 gets wrong that float gets right."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -7,28 +8,39 @@ import numpy as np
 import pytest
 
 from convert.errors import LabelsError
+from convert.export.numerics import Boxes, StretchedAlpha
+from convert.fidelity.average_precision import TrueBoxes
 from convert.gate.labelled import (
     Labelled,
     LabelledSamples,
-    count_right,
+    labels_digest,
     read_labelled_samples,
     with_float,
 )
 from convert.gate.rule import Rule, rule_for
-from convert.metrics import LABELLED_LOSS, measure
+from convert.gate.truth import TrueClasses, TrueMasks, TrueObjects
+from convert.metrics import LABELLED_LOSS, LABELLED_LOSS_UPPER, Outputs, measure
 from convert.recipe import Tolerance
 from convert.samples.sets import find_media
-from tests.convert.gate.answers import classes, logits, noisy
+from convert.verify.parity import run_samples
+from runtime.artifact.manifest import Letterbox
+from runtime.media.images.decode import decode_image
+from runtime.media.images.preprocess import preprocess
+from tests.convert.gate.answers import SERVED, classes, detector, jittered, logits, noisy
 from tests.convert.support import nets
 from tests.convert.support.parity import write_float_graph
 
 STRICT = Tolerance(at_least={"top1_agreement": 0.999}, at_most={"probability_distance": 0.001})
 VALUES = logits()
 REFERENCE = classes(VALUES)
+DETECTED = detector()
+ONE = np.ones((1, 60))
 
 
 def labelled(count: int) -> Labelled:
-    return Labelled(LabelledSamples((), tuple([0] * count)), count)
+    samples = tuple({"image": np.zeros(1)} for _ in range(count))
+    truth = TrueClasses(tuple([0] * count))
+    return Labelled(LabelledSamples(Path("media"), samples, truth), {}, np.ones(2))
 
 
 def rule(count: int = 200) -> Rule:
@@ -40,9 +52,15 @@ def test_a_loss_of_one_point_is_allowed_and_more_is_not() -> None:
     assert rule().violations({**metrics, LABELLED_LOSS: 0.01}) == []
     assert rule().violations({**metrics, LABELLED_LOSS: -0.2}) == []
     assert rule().violations({**metrics, LABELLED_LOSS: 0.02}) == ["labelled_loss 0.0200 > 0.01"]
-    assert rule().describe({**metrics, LABELLED_LOSS: 0.005}) == (
-        "judged by 200 labelled media: 0.50 points lost"
+    assert rule().describe({**metrics, LABELLED_LOSS: 0.005, LABELLED_LOSS_UPPER: 0.0123}) == (
+        "judged by 200 labelled media: 0.50 points of right answers lost, with 95 % certainty at "
+        "most 1.23"
     )
+
+
+def test_a_graph_that_was_not_measured_on_labelled_media_is_refused() -> None:
+    metrics = measure(REFERENCE, REFERENCE).metrics
+    assert rule().violations(metrics) == ["labelled_loss cannot be measured on these samples"]
 
 
 def test_labels_do_not_excuse_flattened_probabilities() -> None:
@@ -57,36 +75,164 @@ def test_too_few_labelled_media_judge_nothing() -> None:
     assert LABELLED_LOSS not in rule().search.at_least  # the search cannot measure it
 
 
+def test_labelled_boxes_and_masks_replace_what_estimates_them() -> None:
+    boxes = rule_for(STRICT, DETECTED, nms=SERVED, labelled=labelled(60)).gate
+    assert boxes is not None
+    assert set(boxes.at_most) == {LABELLED_LOSS, "score_shift", *STRICT.at_most}
+    assert {"sure_iou_mean", "score_correlation"} <= set(boxes.at_least)
+    assert "sure_recall" not in boxes.at_least
+    recipe = Tolerance({"iou_mean": 0.999}, {"mae": 0.01})
+    alpha: Outputs = {"alpha": np.zeros((60, 4, 4), np.float32)}
+    masks = rule_for(recipe, alpha, labelled=labelled(60))
+    assert masks.gate == Tolerance({}, {LABELLED_LOSS: 0.01, "mae": 0.01})
+    few = rule_for(recipe, alpha, labelled=labelled(49))
+    assert few == Rule(recipe)
+
+
 def test_what_is_not_finite_is_not_right() -> None:
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [np.nan, 0.5]], np.float32)
-    assert count_right({"probabilities": probabilities}, (0, 0, 0)) == 1
+    truth = TrueClasses((0, 0, 0))
+    weights = np.array([[1, 1, 1], [2, 1, 1]], np.float64)
+    quality = truth.quality({"probabilities": probabilities}, weights)
+    assert quality.tolist() == [pytest.approx(1 / 3), pytest.approx(2 / 4)]
 
 
-def write(path: Path, seed: int) -> None:
+def test_boxes_are_judged_by_what_is_served() -> None:
+    is_served = DETECTED["scores"].max(axis=2) > SERVED.score_threshold
+    truth = TrueObjects(
+        tuple(
+            TrueBoxes(boxes[served], scores[served].argmax(axis=1))
+            for boxes, scores, served in zip(
+                DETECTED["boxes_xyxy"], DETECTED["scores"], is_served, strict=True
+            )
+        ),
+        SERVED,
+    )
+
+    def quality(outputs: Outputs) -> float:
+        return float(truth.quality(outputs, ONE)[0])
+
+    scores = DETECTED["scores"]
+    assert quality(DETECTED) == pytest.approx(1)
+    assert quality(jittered(DETECTED, px=0.3, score=0.02)) > 0.95
+    assert quality({**DETECTED, "scores": scores[..., [1, 0, 2]]}) < 0.5
+    assert quality({**DETECTED, "boxes_xyxy": DETECTED["boxes_xyxy"] + 20}) < 0.1
+
+
+def test_masks_are_judged_by_their_overlap() -> None:
+    masks = np.zeros((2, 8, 8), bool)
+    masks[:, :4] = True
+    truth = TrueMasks(masks)
+    alpha = masks.astype(np.float32)
+    alpha[1, 2:4] = 0.4
+    weights = np.array([[1, 1], [1, 0]], np.float64)
+    assert truth.quality({"alpha": alpha}, weights).tolist() == [0.75, 1]
+
+
+def write(path: Path, seed: int, height: int = 48, width: int = 48) -> Path:
     path.parent.mkdir(exist_ok=True)
     noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
-    cv2.imwrite(str(path), cv2.resize(noise, (48, 48)))
+    cv2.imwrite(str(path), cv2.resize(noise, (width, height)))
+    return path
 
 
-def test_media_are_read_by_folder_and_those_seen_before_are_left_out(tmp_path: Path) -> None:
+def test_media_are_read_by_folder_and_those_that_guide_are_left_out(tmp_path: Path) -> None:
     loaded = nets.loaded(nets.convolutions(layers=2))
-    first, second = loaded.labels[:2]
+    first, second, third, _ = loaded.labels
     for number in range(4):
         write(tmp_path / first.upper() / f"{number}.png", number)
+        write(tmp_path / third / f"{number}.png", 20 + number)
         write(tmp_path / second / f"{number}.png", 10 + number)
     write(tmp_path / "other" / "0.png", 30)
     write(tmp_path / second / "copy.png", 10)
     recipe = nets.recipe(STRICT)
     media = find_media(tmp_path, recipe)
-    samples = read_labelled_samples(media, recipe, loaded, seen=None)
-    assert sorted(samples.classes) == [0] * 4 + [1] * 4
-    seen = find_media(tmp_path / second, recipe)
-    assert read_labelled_samples(media, recipe, loaded, seen=seen).classes == (0,) * 4
-    with pytest.raises(LabelsError, match="no images in folders named as classes: "):
-        read_labelled_samples(find_media(tmp_path / "other", recipe), recipe, loaded, seen=None)
+    samples = read_labelled_samples(media, recipe, loaded, guides=())
+    assert isinstance(samples.truth, TrueClasses)
+    assert sorted(samples.truth.classes) == [0] * 4 + [1] * 4 + [2] * 4
+    guides = tuple(
+        {"image": preprocess(decode_image(path.read_bytes()), loaded.preprocess)[np.newaxis]}
+        for path in (tmp_path / second).iterdir()
+    )
+    with pytest.raises(LabelsError, match="4 labelled images, all of class 1; needed: of two"):
+        read_labelled_samples(find_media(tmp_path / second, recipe), recipe, loaded, guides=())
+    rest = read_labelled_samples(media, recipe, loaded, guides=guides)
+    assert isinstance(rest.truth, TrueClasses)
+    assert sorted(rest.truth.classes) == [0] * 4 + [2] * 4
+    with pytest.raises(LabelsError, match=r"no images, besides .*, in folders named as classes: "):
+        read_labelled_samples(find_media(tmp_path / "other", recipe), recipe, loaded, guides=())
 
-    path = tmp_path / "float.onnx"
-    write_float_graph(loaded, path)
-    assert with_float(samples, path).loss(path) == {LABELLED_LOSS: 0.0}
-    more = Labelled(samples, with_float(samples, path).float_right + 2)
-    assert more.loss(path) == {LABELLED_LOSS: 2 / 8}
+
+def test_a_graph_is_compared_with_float_and_with_the_labels(tmp_path: Path) -> None:
+    loaded = nets.loaded(nets.convolutions(layers=2))
+    float_path, other = tmp_path / "float.onnx", tmp_path / "other.onnx"
+    write_float_graph(loaded, float_path)
+    write_float_graph(nets.loaded(nets.convolutions(layers=3)), other)
+    samples = nets.sample_sets(test=12).test
+    (answer,) = set(run_samples(float_path, samples)["probabilities"].argmax(axis=1).tolist())
+    truth = (answer,) * 8 + ((answer + 1) % 4,) * 4  # untrained: it answers one class always
+    judge = with_float(LabelledSamples(tmp_path, samples, TrueClasses(truth)), float_path)
+    same = judge.measure(float_path)
+    assert (same[LABELLED_LOSS], same[LABELLED_LOSS_UPPER], same["regret"]) == (0, 0, 0)
+    lost = judge.measure(other)
+    right = run_samples(other, samples)["probabilities"].argmax(axis=1) == np.array(truth)
+    assert lost[LABELLED_LOSS] == pytest.approx(8 / 12 - right.mean())
+    assert lost[LABELLED_LOSS_UPPER] > lost[LABELLED_LOSS] > 0
+    wrong = TrueClasses(tuple((label + 2) % 4 for label in truth))
+    with pytest.raises(LabelsError, match=r"float reaches 0\.00 of right answers on 12 labelled"):
+        with_float(LabelledSamples(tmp_path, samples, wrong), float_path)
+
+
+def test_boxes_of_files_lie_where_the_graph_answers(tmp_path: Path) -> None:
+    loaded = replace(
+        nets.loaded(nets.convolutions(layers=1)),
+        head=Boxes(),
+        preprocess=(Letterbox(height=32, width=32, interpolation="linear"),),
+        suppression=SERVED,
+        task="object-detection",
+    )
+    recipe = replace(nets.recipe(STRICT), task="object-detection")
+    write(tmp_path / "images/a.png", 1, height=32, width=64)
+    write(tmp_path / "images/unlabelled.png", 2)
+    file = tmp_path / "labels/a.txt"
+    file.parent.mkdir()
+    file.write_text("1 0.5 0.5 0.5 1\n")
+    media = find_media(tmp_path, recipe)
+    samples = read_labelled_samples(media, recipe, loaded, guides=())
+    assert isinstance(samples.truth, TrueObjects)
+    (boxes,) = samples.truth.boxes
+    np.testing.assert_allclose(boxes.boxes_xyxy, [[8, 8, 24, 24]])
+    assert boxes.classes.tolist() == [1]
+    before = labels_digest(media, "object-detection")
+    file.write_text("0 0.5 0.5 0.5 1\n")
+    assert labels_digest(media, "object-detection") != before
+    file.write_text("9 0.5 0.5 0.5 1\n")
+    with pytest.raises(LabelsError, match=r"a\.txt, line 1: the class is '9'"):
+        read_labelled_samples(media, recipe, loaded, guides=())
+    file.unlink()
+    with pytest.raises(LabelsError, match=r"no images, .* with boxes: images/NAME.jpg and labels/"):
+        read_labelled_samples(media, recipe, loaded, guides=())
+
+
+def test_masks_pass_the_steps_of_their_images(tmp_path: Path) -> None:
+    loaded = replace(
+        nets.loaded(nets.convolutions(layers=1)),
+        head=StretchedAlpha(),
+        preprocess=(Letterbox(height=32, width=32, interpolation="linear", fill=0),),
+        task="image-segmentation",
+    )
+    recipe = replace(nets.recipe(STRICT), task="image-segmentation")
+    write(tmp_path / "images/a.png", 1, height=32, width=64)
+    mask = np.zeros((32, 64, 3), np.uint8)
+    mask[:, 32:] = 255
+    (tmp_path / "masks").mkdir()
+    cv2.imwrite(str(tmp_path / "masks/a.png"), mask)
+    media = find_media(tmp_path, recipe)
+    samples = read_labelled_samples(media, recipe, loaded, guides=())
+    assert isinstance(samples.truth, TrueMasks)
+    expected = np.zeros((32, 32), bool)
+    expected[8:24, 16:] = True
+    assert (samples.truth.masks == expected).all()
+    before = labels_digest(media, "image-segmentation")
+    cv2.imwrite(str(tmp_path / "masks/a.png"), 255 - mask)
+    assert labels_digest(media, "image-segmentation") != before

@@ -7,8 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.gate.rule import BOXES, CLASSES, Rule, ease, rule_for
-from convert.gate.yardstick import Yardstick, measure_yardstick, one_level_up, through_jpeg
+from convert.gate import yardstick
+from convert.gate.rule import BOXES, CLASSES, Rule, ease, nearest_bound, record, rule_for
+from convert.gate.yardstick import (
+    Yardstick,
+    measure_yardstick,
+    one_level_up,
+    one_step_of_noise,
+    through_another_rate,
+    through_jpeg,
+)
 from convert.metrics import Outputs, measure
 from convert.recipe import Tolerance, tighten
 from convert.samples.sets import SampleSets
@@ -44,6 +52,26 @@ def test_good_int8_that_the_recipe_refuses_keeps_the_bounds_of_the_task() -> Non
     sentence = rule.describe(metrics)
     assert sentence.startswith("judged by the bounds of the task, on 200 test media")
     assert f"regret_upper {metrics['regret_upper']:.4f}" in sentence
+
+
+def test_the_record_names_the_bound_with_the_least_room() -> None:
+    bounds = Tolerance({"sure_recall": 0.96, "sure_iou_mean": 0.9}, {"score_shift": 0.06})
+    values = {"sure_recall": 0.98, "sure_iou_mean": 0.93, "score_shift": 0.02}
+    near = {"metric": "sure_iou_mean", "value": 0.93, "at_least": 0.9}  # 0.3 of its room is left
+    assert nearest_bound(bounds, values) == near
+    shifted = {**values, "score_shift": 0.057}
+    assert nearest_bound(bounds, shifted) == {
+        "metric": "score_shift",
+        "value": 0.057,
+        "at_most": 0.06,
+    }
+    assert nearest_bound(Tolerance(), values) == {}
+    metrics = measure(REFERENCE, classes(noisy(VALUES, 0.12))).metrics
+    rule = rule_for(STRICT, REFERENCE)
+    assert record(rule, metrics)["nearest_bound"]["metric"] in (
+        *CLASSES.at_least,
+        *CLASSES.at_most,
+    )
 
 
 def swapped(one: int, other: int) -> Outputs:
@@ -171,7 +199,7 @@ def test_no_bound_is_tighter_than_floats_own_change_under_jpeg_up_to_twice_the_b
     assert eased.at_least["class_correlation"] == pytest.approx(0.8)
     assert eased.at_most["confidence_shift"] == 0.03
     assert ease(BOXES, {"sure_recall": 0.999}) == BOXES
-    rule = rule_for(STRICT, REFERENCE, yardstick=Yardstick({}, own))
+    rule = rule_for(STRICT, REFERENCE, yardstick=Yardstick({"jpeg": own}))
     assert rule.gate is not None
     assert rule.gate.at_most["regret_upper"] == 0.0134
 
@@ -246,9 +274,48 @@ def test_the_yardstick_changes_what_nobody_sees() -> None:
         assert 0 < np.abs(through_jpeg(image).astype(int) - image).mean() < 2
         assert through_jpeg(image).shape == image.shape
     assert one_level_up(np.array([0, 254, 255], np.uint8)).tolist() == [1, 255, 255]
-    sound = ({"waveform": np.zeros((1, 9), np.float32)},)
-    sets = SampleSets("synthetic", sound, sound, sound)
-    assert measure_yardstick(Path("none.onnx"), sets, {}, None) is None
+
+
+def test_sounds_change_by_one_step_and_by_another_rate() -> None:
+    seconds = np.arange(16_000, dtype=np.float32) / 16_000
+    tone = np.asarray(0.5 * np.sin(2 * np.pi * 440 * seconds), np.float32)
+    noisy_tone = one_step_of_noise(tone)
+    np.testing.assert_allclose(np.abs(noisy_tone - tone), 1 / 32768, rtol=0.01)
+    assert (one_step_of_noise(tone) == noisy_tone).all()
+    for length in (16_000, 15_999, 401):
+        back = through_another_rate(tone[:length])
+        assert back.shape == (length,)
+        assert back.dtype == np.float32
+        assert 0 < np.abs(back - tone[:length])[50:-50].max() < 0.01
+
+
+def test_each_kind_of_media_has_its_yardstick(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[dict[str, np.ndarray], ...]] = []
+
+    def answer(path: Path, samples: tuple[dict[str, np.ndarray], ...]) -> Outputs:
+        seen.append(samples)
+        return REFERENCE
+
+    monkeypatch.setattr(yardstick, "run_samples", answer)
+
+    def changes(**feeds: np.ndarray) -> list[str]:
+        samples = (feeds,) * len(VALUES)
+        sets = SampleSets("synthetic", samples, samples, samples)
+        measured = measure_yardstick(Path("none.onnx"), sets, REFERENCE, None)
+        if measured is None:
+            return []
+        assert measured.everyday is measured.changes[list(measured.changes)[-1]]
+        assert measured.to_json()[next(iter(measured.changes))]["regret"] == 0
+        return list(measured.changes)
+
+    assert changes(image=np.zeros((1, 8, 8, 3), np.uint8)) == ["grey_level", "jpeg"]
+    condition = np.ones((1, 4), np.float32)
+    clip = np.zeros((1, 2, 8, 8, 3), np.uint8)
+    assert changes(frames=clip, condition=condition) == ["grey_level", "jpeg"]
+    assert seen[-2][0]["frames"].max() == 1
+    assert (seen[-1][0]["frames"].shape, seen[-1][0]["condition"].min()) == (clip.shape, 1)
+    assert changes(waveform=np.zeros((1, 400), np.float32)) == ["noise", "resampled"]
+    assert changes(input_ids=np.zeros((1, 4), np.int64)) == []
 
 
 def test_probabilities_are_those_of_softmax() -> None:

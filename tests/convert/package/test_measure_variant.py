@@ -136,7 +136,7 @@ GATE = Rule(
     tolerance=Tolerance(at_most={"probability_distance": -1}),  # alone it refuses everything
     gate=Tolerance(at_most={"probability_distance": 0.1}),
     evidence=Evidence(sources=60, sure=120, sure_noun="sure inputs", sure_needed=100),
-    yardstick=Yardstick({"regret": 0.001}, {"regret": 0.002}),
+    yardstick=Yardstick({"grey_level": {"regret": 0.001}, "jpeg": {"regret": 0.002}}),
 )
 
 

@@ -83,7 +83,7 @@ def test_an_option_that_the_recipe_does_not_read_is_refused(
     with pytest.raises(RecipeError, match="--input-scale is no option of this model"):
         resolve(job)
     minilm = Job(find("clinical_text_minilm"), tmp_path, labelled=tmp_path)
-    with pytest.raises(RecipeError, match="--labelled judges classifiers, and this model's task"):
+    with pytest.raises(RecipeError, match="--labelled judges classes, boxes and masks"):
         resolve(minilm)
     seeded = Job(read(recipe), tmp_path, weights="seeded", options={"arch": "wide"})
     with pytest.raises(RecipeError, match="--arch and --weights seeded exclude each other"):

@@ -59,7 +59,7 @@ def facts(**fields: Any) -> ModelFacts:
         parity=0.0,
         precision="int8", reason="", fidelity={"iou_mean": 0.99}, judged=True, inputs=1,
         inputs_source="synthetic", before=one, after=one, variants=(one,), seven_bits="",
-        float16="", sureness="", yardstick={},
+        float16="", sureness="", division="", nearest_bound={}, yardstick={},
         similarity=None, pairs={}, seconds=None, converted_at=None,
         float_nodes=("conv<1>", "relu"), float_reason="iou_mean 0.6 < 0.98", candidates=candidates,
     )  # fmt: skip
