@@ -1,4 +1,4 @@
-"""What each metric means, in words for reports."""
+"""Meanings of the metrics, in words for reports."""
 
 import re
 from collections.abc import Iterable, Mapping

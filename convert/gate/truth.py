@@ -1,4 +1,4 @@
-"""What labels say of media, and how well a graph's answers agree with it."""
+"""Labels of media, and how well a graph's answers agree with them."""
 
 from dataclasses import dataclass
 from typing import Protocol

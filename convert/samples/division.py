@@ -1,4 +1,4 @@
-"""Which of the user's media guide the search for an INT8 graph, and which judge its result.
+"""The division of the user's media: some guide the search for an INT8 graph, others judge it.
 
 Where the bounds of a task can decide, evidence is what is scarce: the judges are set aside first.
 """

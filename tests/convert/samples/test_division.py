@@ -1,4 +1,4 @@
-"""Which media guide the search and which judge its result."""
+"""The division of media: some guide the search, others judge its result."""
 
 from dataclasses import replace
 from pathlib import Path
