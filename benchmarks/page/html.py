@@ -1,5 +1,6 @@
 """The report as one page: no scripts or styles from elsewhere, dark mode, legible on a phone."""
 
+import re
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -47,7 +48,8 @@ def _part(part: Part) -> Iterator[str]:
     yield from (f'<p class="refused">{escape(text)}</p>' for text in warnings(part.conditions))
     yield from (f'<p class="note">{escape(line)}</p>' for line in condition_lines(part.conditions))
     if part.notes:
-        yield f'<ul class="notes">{"".join(f"<li>{escape(one)}</li>" for one in part.notes)}</ul>'
+        items = "".join(f"<li>{_with_code(one)}</li>" for one in part.notes)
+        yield f'<ul class="notes">{items}</ul>'
     for item in part.content:
         yield from _figure(item) if isinstance(item, Figure) else _table(item)
     yield "</section>"
@@ -55,7 +57,7 @@ def _part(part: Part) -> Iterator[str]:
 
 def _figure(figure: Figure) -> Iterator[str]:
     yield f"<h3>{escape(figure.title)}</h3>"
-    yield f'<p class="note">{escape(figure.note)}</p>' if figure.note else ""
+    yield f'<p class="note">{_with_code(figure.note)}</p>' if figure.note else ""
     yield '<div class="plots">'
     yield from (f'<div class="card">{plot}</div>' for plot in figure.plots)
     yield "</div>"
@@ -64,14 +66,20 @@ def _figure(figure: Figure) -> Iterator[str]:
 def _table(table: Table) -> Iterator[str]:
     title = escape(table.title)
     yield f"<details><summary>Table: {title}</summary>"
+    yield f'<p class="note">{_with_code(table.note)}</p>' if table.note else ""
     yield f'<div class="wide" tabindex="0" role="region" aria-label="Table: {title}">'
-    yield f"<table><caption>{escape(table.note) or title}</caption>"
+    yield f'<table><caption class="sr">{title}</caption>'
     heads = "".join(f'<th scope="col">{escape(one)}</th>' for one in table.headings)
     yield f"<thead><tr>{heads}</tr></thead><tbody>"
     for name, *cells in table.rows:
         columns = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
         yield f'<tr><th scope="row">{escape(name)}</th>{columns}</tr>'
     yield "</tbody></table></div></details>"
+
+
+def _with_code(text: str) -> str:
+    """Escape a text, and mark up its words in backticks."""
+    return re.sub("`([^`]*)`", r"<code>\1</code>", escape(text))
 
 
 def _anchor(title: str) -> str:

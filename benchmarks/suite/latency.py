@@ -20,6 +20,7 @@ from runtime.model import choose_variant, is_for
 THREADS = (1, 2)
 SERVING_THREADS = 1  # the server's default: it runs requests in parallel instead
 MEGABYTE = 1e6
+LOADS = 3  # fresh processes that load a model
 _LOAD = """
 import sys, time, runtime
 from runtime.engine.session import SessionOptions
@@ -146,5 +147,6 @@ def _whole_path(directory: Path, golden: Golden, effort: Effort) -> Summary:
 
 def _load_ms(directory: Path, effort: Effort) -> float:
     arguments = str(directory.resolve()), str(SERVING_THREADS)
-    times = [float(run_python(_LOAD, *arguments)) for _ in range(effort.process_starts)]
+    starts = min(effort.process_starts, LOADS)
+    times = [float(run_python(_LOAD, *arguments)) for _ in range(starts)]
     return statistics.median(times)

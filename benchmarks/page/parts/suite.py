@@ -62,7 +62,7 @@ def checks_table(suite: Json) -> Table:
         f"The server is one with {models}. `import serve.app, runtime` takes "
         f"{imports['seconds']:.2f} s."
     )
-    return Table("Promises", ("promise", "measured", "limit", ""), rows, note)
+    return Table("Promises", ("promise", "measured", "limit", "verdict"), rows, note)
 
 
 def latency_table(suite: Json) -> Table:
