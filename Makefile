@@ -5,6 +5,9 @@ MODEL ?=
 WEIGHTS ?= pretrained
 ARTIFACTS ?= artifacts
 BENCH_REPORT ?= benchmarks/latest
+# Processes of pytest: of the tests without `convert`, which wait most of the time, and of those of `convert`.
+TEST_PROCESSES ?= 3
+CONVERT_TEST_PROCESSES ?= 2
 # What `make demo` converts without MODEL: an emotion of a face, a similarity, a cut-out and a gait.
 DEMO_MODELS := face_emotion_xception face_detector_blazeface image_embedding_mobilenetv2 background_u2netp gait_student
 
@@ -13,6 +16,8 @@ VENV_CONVERT := .venv-convert
 RUN := $(VENV)/bin/python
 CONVERT := $(VENV_CONVERT)/bin/python
 PIP_FLAGS := --quiet --disable-pip-version-check
+# The tests of a file share servers and files, so they stay in one process.
+PARALLEL := --dist loadfile --no-loadscope-reorder
 
 export ORT_DISABLE_TELEMETRY := 1
 # Real checkpoints and media for verification, where they are at hand.
@@ -60,16 +65,19 @@ serve: $(VENV)/.installed ## serve the artifacts on PORT
 test: lint test-serve test-convert ## lint, types, import rules and all tests
 
 test-fast: $(VENV)/.installed ## tests of the runtime and the server without the slow ones: two minutes
-	@$(RUN) -m pytest tests --ignore tests/convert -m "not slow"
+	@$(RUN) -m pytest tests --ignore tests/convert -m "not slow and not alone" -n $(TEST_PROCESSES) $(PARALLEL)
+	@$(RUN) -m pytest tests --ignore tests/convert -m "not slow and alone"
 
 soak: $(VENV)/.installed ## hostile clients against a real server, in full: about 50 minutes, and a table of bounds and figures
 	@SLIPWAY_ARTIFACTS="$${SLIPWAY_ARTIFACTS:-$(ARTIFACTS)}" $(RUN) -m pytest tests/serve/troubles --soak
 
 test-serve: $(VENV)/.installed
-	@$(RUN) -m pytest tests --ignore tests/convert
+	@$(RUN) -m pytest tests --ignore tests/convert -m "not alone" -n $(TEST_PROCESSES) $(PARALLEL)
+	@$(RUN) -m pytest tests --ignore tests/convert -m alone
 
 test-convert: $(VENV_CONVERT)/.installed
-	@$(CONVERT) -m pytest tests/convert
+	@$(CONVERT) -m pytest tests/convert -m "not alone" -n $(CONVERT_TEST_PROCESSES) $(PARALLEL)
+	@$(CONVERT) -m pytest tests/convert -m alone
 
 lint: $(VENV)/.installed $(VENV_CONVERT)/.installed ## format, lint, language, import rules, types
 	@$(RUN) -m ruff format --check --quiet .

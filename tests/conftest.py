@@ -1,5 +1,6 @@
 """Fixtures for the tests of several packages."""
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -19,6 +20,21 @@ from tests.support.artifacts import (
 # tests use neither the network nor the download cache of this machine; their processes inherit this
 os.environ["SLIPWAY_OFFLINE"] = "1"
 os.environ["XDG_CACHE_HOME"] = str(Path(tempfile.gettempdir(), "slipway-tests-without-a-cache"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files with slow tests first: a parallel run then ends with short ones."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """Exempt modules and tests from garbage collection: servers of tests collect very often.
+
+    A server measures the memory of each model that it loads, which would take a second in all.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

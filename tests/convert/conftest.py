@@ -12,6 +12,7 @@ from tests.convert.support.downloads import new_store
 from tests.convert.support.file_server import Server, serving
 from tests.convert.support.keras_process import in_keras
 from tests.convert.support.tiny import write_recipe
+from tests.support.once import made_once
 
 # before torch is imported: on busy cores its threads wait for each other many times over
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -36,46 +37,46 @@ def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def keras_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write Keras checkpoints of every kind, good and bad, in a process of its own."""
-    directory = tmp_path_factory.mktemp("keras")
-    in_keras("write_files", str(directory))
-    return directory
+    return made_once(
+        tmp_path_factory, "keras", lambda directory: in_keras("write_files", str(directory))
+    )
+
+
+def converted(factory: pytest.TempPathFactory, name: str, *arguments: str | Path) -> Path:
+    """Return the artifacts of a conversion that runs once, whichever tests need it."""
+
+    def make(directory: Path) -> None:
+        succeed(*arguments, "--out", directory / "out", directory=directory)
+
+    return made_once(factory, name, make) / "out"
 
 
 @pytest.fixture(scope="session")
 def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Package three models of the project with seeded weights, in float."""
-    directory = tmp_path_factory.mktemp("seeded")
-    arguments = ("--weights", "seeded", "--precision", "float", "--out", directory / "out")
-    succeed(*MODELS, *arguments, directory=directory)
-    return directory / "out"
+    arguments = ("--weights", "seeded", "--precision", "float")
+    return converted(tmp_path_factory, "seeded", *MODELS, *arguments)
 
 
 @pytest.fixture(scope="session")
 def quantized_u2netp(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Convert upstream's weights with every option at its default, once: the search takes long."""
-    directory = tmp_path_factory.mktemp("quantized_u2netp")
-    checkpoint = shared / "checkpoints/u2netp.pth"
-    arguments = ("--checkpoint", checkpoint, "--out", directory / "out")
-    succeed("background_u2netp", *arguments, directory=directory)
-    return directory / "out/background_u2netp/1"
+    arguments = ("background_u2netp", "--checkpoint", shared / "checkpoints/u2netp.pth")
+    return converted(tmp_path_factory, "u2netp", *arguments) / "background_u2netp/1"
 
 
 @pytest.fixture(scope="session")
 def pretrained_xception(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("xception")
     checkpoint = shared / "checkpoints/fer2013_mini_XCEPTION.102-0.66.hdf5"
-    arguments = ("--checkpoint", checkpoint, "--out", directory / "out")
-    succeed("face_emotion_xception", *arguments, directory=directory)
-    return directory / "out/face_emotion_xception"
+    arguments = ("face_emotion_xception", "--checkpoint", checkpoint)
+    return converted(tmp_path_factory, "xception", *arguments) / "face_emotion_xception"
 
 
 @pytest.fixture(scope="session")
 def pretrained_yunet(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("yunet")
     checkpoint = shared / "checkpoints/yunet_n_640_640.onnx"
-    arguments = ("--checkpoint", checkpoint, "--out", directory / "out")
-    succeed("face_detector_yunet", *arguments, directory=directory)
-    return directory / "out/face_detector_yunet"
+    arguments = ("face_detector_yunet", "--checkpoint", checkpoint)
+    return converted(tmp_path_factory, "yunet", *arguments) / "face_detector_yunet"
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ class Proxy:
     def client(self) -> httpx.Client:
         """Return a client of the proxy."""
         url = f"https://localhost:{self.port}"
-        return httpx.Client(base_url=url, verify=self.context, timeout=30)
+        return httpx.Client(base_url=url, verify=self.context, timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def _with_ports(text: str, proxy: Proxy, backend: int) -> str:
 
 
 def _wait_for(proxy: Proxy, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     with proxy.client() as client:
         while time.monotonic() < deadline:
             assert process.poll() is None, f"{proxy.name} ended"

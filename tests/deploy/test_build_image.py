@@ -26,7 +26,7 @@ def build(folder: Path, *arguments: str, **environ: str) -> subprocess.Completed
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=60,
     )
 
 

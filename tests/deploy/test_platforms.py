@@ -155,7 +155,7 @@ def test_redis_starts_with_the_arguments_of_compose(tmp_path: Path) -> None:
         assert any("eady to accept connections" in line for line in process.stdout)
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def test_the_parts_of_render_fit_together() -> None:

@@ -84,7 +84,7 @@ def test_every_alert_is_tested_raised_and_not_raised() -> None:
 def ask(url: str, end: threading.Event) -> None:
     """Send requests of several kinds until the end, with errors and jobs among them."""
     image = solid(9, 9, 9)
-    with httpx.Client(base_url=url, timeout=20) as client:
+    with httpx.Client(base_url=url, timeout=60) as client:
         while not end.wait(0.03):
             client.post(MODEL, content=image)
             client.post(MODEL, content=b"no image")
@@ -111,7 +111,7 @@ def prometheus(metrics_port: int, folder: Path) -> Iterator[httpx.Client]:
         ]
     )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=10) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=60) as client:
             yield client
     finally:
         process.terminate()

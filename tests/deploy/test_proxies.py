@@ -23,7 +23,7 @@ def padded(size_bytes: int) -> bytes:
 def raw(proxy: Proxy, data: bytes) -> tuple[bytes, bytes]:
     """Send bytes, and return the head and the body of the answer."""
     with (
-        socket.create_connection(("127.0.0.1", proxy.port), timeout=20) as plain,
+        socket.create_connection(("127.0.0.1", proxy.port), timeout=60) as plain,
         proxy.context.wrap_socket(plain, server_hostname="localhost") as connection,
     ):
         connection.sendall(data)
@@ -67,7 +67,7 @@ def test_tritonclient_infers_through_the_base_path(proxy: Proxy) -> None:
         url=f"localhost:{proxy.port}/emotion",
         ssl=True,
         ssl_context_factory=lambda: proxy.context,
-        network_timeout=20,
+        network_timeout=60,
     )
     assert client.is_server_live()
     assert client.is_model_ready("tiny_tensors")

@@ -190,7 +190,7 @@ def test_a_full_queue_is_429_and_the_event_loop_stays_free(artifacts: Path, serv
     base = str(client.base_url)
 
     def ask() -> None:
-        answers.append(httpx.post(f"{base}/v1/models/tiny_slow", content=bright, timeout=30))
+        answers.append(httpx.post(f"{base}/v1/models/tiny_slow", content=bright, timeout=60))
 
     threads = [threading.Thread(target=ask) for _ in range(12)]
     for thread in threads:

@@ -13,7 +13,7 @@ from tests.support.images import solid
 from tests.support.ports import free_port
 from tests.support.server_process import PROJECT, environment
 
-START_S = 30
+START_S = 60
 
 
 def start(port: int, **environ: str) -> subprocess.Popen[str]:
@@ -43,7 +43,7 @@ def test_another_asgi_server_serves_the_application_and_says_what_is_missing(
         answer = httpx.post(f"{url}/v1/face-emotion", content=solid(255, 255, 255)).json()
         assert answer["result"]["label"] == "bright"
         process.terminate()
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=60)
     finally:
         process.kill()
     assert "python -m serve has its own" in log
@@ -66,6 +66,6 @@ def is_ready(url: str) -> bool:
 )
 def test_bad_settings_end_it(environ: dict[str, str], message: str) -> None:
     process = start(free_port(), **environ)
-    _, log = process.communicate(timeout=30)
+    _, log = process.communicate(timeout=60)
     assert process.returncode != 0
     assert message in log

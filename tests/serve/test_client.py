@@ -161,7 +161,7 @@ def test_jobs(url: str, is_async: bool) -> None:
         with Client(url) as client:
             job = client.submit(request, key="one")
             same = client.submit(request, key="one")
-            done = client.wait(job, timeout_s=30)
+            done = client.wait(job, timeout_s=60)
             state = client.send(slipway.job_state(job))["state"]
             client.send(slipway.cancel(job))
             results = (job == same, done, state, client.send(request))
@@ -174,7 +174,7 @@ async def run_jobs(url: str, request: Request[T]) -> tuple[bool, T, str, T]:
     async with AsyncClient(url) as client:
         job = await client.submit(request, key="two")
         same = await client.submit(request, key="two")
-        done = await client.wait(job, timeout_s=30)
+        done = await client.wait(job, timeout_s=60)
         state = (await client.send(slipway.job_state(job)))["state"]
         await client.send(slipway.cancel(job))
         return job == same, done, state, await client.send(request)

@@ -26,7 +26,7 @@ CURL = shutil.which("curl")
 def refused(lines: int, *arguments: str, **environ: str) -> str:
     """Return the lines of a server that does not start."""
     process = start(*arguments, **environ)
-    _, message = process.communicate(timeout=30)
+    _, message = process.communicate(timeout=60)
     assert process.returncode == 1
     assert message.count("\n") == lines, message
     return message
@@ -224,6 +224,6 @@ def test_damaged_files_write_nothing_to_the_log(artifacts: Path) -> None:
         assert statuses[0] == 200
         assert 400 in statuses
         server.process.terminate()
-        _, log = server.process.communicate(timeout=20)
+        _, log = server.process.communicate(timeout=60)
     assert "libpng" not in log
     assert log.count("POST /v1/face-emotion 400") == statuses.count(400)  # Python still logs

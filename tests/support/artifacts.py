@@ -33,6 +33,7 @@ DATA = Path(__file__).parents[1] / "data"
 CLASSIFIER, EMBEDDING, SEGMENTATION = "tiny_classifier", "tiny_embedding", "tiny_segmentation"
 _STEEPNESS = struct.pack("<f", -8.0)  # of tiny_classifier
 DETECTOR, TENSORS, SLOW = "tiny_detector", "tiny_tensors", "tiny_slow"
+_TURNS_PER_LEVEL = 10_000.0  # of tiny_slow
 TYPES = "tiny_types"  # an input and output of every dtype
 FACES, EMOTION_BOXES = "tiny_faces", "tiny_emotion_boxes"
 EMOTIONS, OTHER_EMOTIONS = "tiny_emotions", "tiny_other_emotions"
@@ -56,6 +57,7 @@ def write_artifact(
     version: int = 1,
     batch_invariant: bool = True,
     data: bytes | None = None,
+    golden_below: int | None = None,
 ) -> Path:
     """Write root/<model>/<version> for tests/data/<graph>.onnx.
 
@@ -67,6 +69,8 @@ def write_artifact(
         version: number.
         batch_invariant: as the manifest has it.
         data: another graph of the same model, in place of that of the file.
+        golden_below: no value of the golden samples is as large; by default 200, but 4 for SLOW,
+            which runs a second for bright images: each server runs a golden sample as it starts.
 
     Returns:
         The version directory; the manifest is written last.
@@ -80,7 +84,8 @@ def write_artifact(
     if data is not None:
         session = Session(directory / "float.onnx", SessionOptions(threads=1))
         spec = parse_spec(session.metadata["spec"], graph)
-    _write_golden(directory / "golden.npz", session, spec)
+    below = golden_below or (4 if graph == SLOW else 200)
+    _write_golden(directory / "golden.npz", session, spec, below)
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         id=spec.id,
@@ -121,6 +126,14 @@ def steeper(steepness: float) -> bytes:
     data = (DATA / f"{CLASSIFIER}.onnx").read_bytes()
     assert data.count(_STEEPNESS) == 1
     return data.replace(_STEEPNESS, struct.pack("<f", -steepness))
+
+
+def write_slow_start(root: Path) -> Path:
+    """Write SLOW so that a server takes seconds of a CPU to load it, for its golden sample."""
+    before, after = (struct.pack("<f", times * _TURNS_PER_LEVEL) for times in (1, 4))
+    data = (DATA / f"{SLOW}.onnx").read_bytes()
+    assert data.count(before) == 1
+    return write_artifact(root, SLOW, data=data.replace(before, after), golden_below=200)
 
 
 def edit_manifest(directory: Path, changes: Mapping[str, Any]) -> None:
@@ -174,15 +187,15 @@ def rewrite_golden(
     edit_manifest(directory, {"golden": to_json(file_entry(path))})
 
 
-def _write_golden(path: Path, session: Session, spec: Spec) -> None:
+def _write_golden(path: Path, session: Session, spec: Spec, below: int) -> None:
     generator = np.random.default_rng(0)
     # samples of a sound, which may not be shorter; of the other axes without a size two are enough
     lengths = {"N": 2, "S": 1600}
-    below = {"input_ids": len(WORDS), "attention_mask": 2}
+    bounds = {"input_ids": len(WORDS), "attention_mask": 2}
     feeds = {
         tensor.name: generator.integers(
             1,
-            below.get(tensor.name, 100 if tensor.dtype == "int8" else 200),
+            bounds.get(tensor.name, min(below, 100) if tensor.dtype == "int8" else below),
             [lengths.get(axis, 2) if isinstance(axis, str) else axis for axis in tensor.shape],
         )
         .astype(str if tensor.dtype == "string" else tensor.dtype)

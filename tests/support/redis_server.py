@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = shutil.which("redis-server")
-START_S = 20
+START_S = 60
 
 
 class RedisServer:

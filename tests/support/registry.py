@@ -21,7 +21,7 @@ import pytest
 from tests.support.ports import free_port
 
 PROGRAM = shutil.which("docker-registry")
-START_S = 20
+START_S = 60
 CONFIG = """\
 version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}
@@ -136,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
             gate.held = self.rfile.read(gate.cut_after.pop(0))
             return None
         with suppress(OSError, http.client.HTTPException):
-            upstream = http.client.HTTPConnection("127.0.0.1", gate.registry_port, timeout=20)
+            upstream = http.client.HTTPConnection("127.0.0.1", gate.registry_port, timeout=60)
             with closing(upstream):
                 self._forward(upstream)
         return None

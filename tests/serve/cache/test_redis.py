@@ -85,7 +85,7 @@ def load_on(client: httpx.Client) -> Iterator[Load]:
     end = threading.Event()
 
     def work(first: int) -> None:
-        with httpx.Client(base_url=client.base_url, timeout=20) as own:
+        with httpx.Client(base_url=client.base_url, timeout=60) as own:
             index = first
             while not end.is_set():
                 load.ask(own, index)

@@ -229,7 +229,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> HeldRuns:
 def test_equal_requests_at_once_run_once(client: httpx.Client, photo: Any, runs: HeldRuns) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(client.post, EMBED, content=png(photo)) for _ in range(8)]
-        assert runs.begun.wait(20)
+        assert runs.begun.wait(60)
         runs.released.set()
     assert runs.count == 1
     assert len({answer.result().content for answer in answers}) == 1
@@ -242,7 +242,7 @@ def test_the_first_leaves_and_the_second_gets_its_answer(
 ) -> None:
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(client.post, EMBED, content=png(photo), timeout=1.0)
-        assert runs.begun.wait(20)
+        assert runs.begun.wait(60)
         second = pool.submit(client.post, EMBED, content=png(photo))
         with pytest.raises(httpx.ReadTimeout):
             first.result()
@@ -253,7 +253,7 @@ def test_the_first_leaves_and_the_second_gets_its_answer(
 def test_a_run_that_everybody_left_ends(client: httpx.Client, photo: Any, runs: HeldRuns) -> None:
     with pytest.raises(httpx.ReadTimeout):
         client.post(EMBED, content=png(photo), timeout=0.2)
-    assert runs.stopped.wait(20)
+    assert runs.stopped.wait(60)
     runs.released.set()
     assert cache_of(client.post(EMBED, content=png(photo))) == "miss"
     assert runs.count == 2

@@ -81,7 +81,7 @@ def test_base64_may_be_a_third_larger(small: httpx.Client) -> None:
 
 def test_expect_100_continue_is_answered_before_the_body(small: httpx.Client) -> None:
     image = solid(255, 255, 255)
-    with socket.create_connection(address(small), timeout=5) as connection:
+    with socket.create_connection(address(small), timeout=20) as connection:
         connection.sendall(head(len(image)))
         assert connection.recv(100).startswith(b"HTTP/1.1 100 Continue\r\n")
         connection.sendall(image)
@@ -89,7 +89,7 @@ def test_expect_100_continue_is_answered_before_the_body(small: httpx.Client) ->
 
 
 def test_expect_100_continue_of_a_large_body_is_refused_unsent(small: httpx.Client) -> None:
-    with socket.create_connection(address(small), timeout=5) as connection:
+    with socket.create_connection(address(small), timeout=20) as connection:
         connection.sendall(head(LIMIT + 1))
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
@@ -104,13 +104,13 @@ def head(length: int) -> bytes:
 def test_a_client_that_disconnects_affects_no_other(
     small: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with socket.create_connection(address(small), timeout=5) as connection:
+    with socket.create_connection(address(small), timeout=20) as connection:
         connection.sendall(head(50_000))
         connection.recv(100)
         connection.sendall(b"x" * 100)
     # a white image takes about a second; nobody waits for the answer
     image = solid(255, 255, 255)
-    with socket.create_connection(address(small), timeout=5) as connection:
+    with socket.create_connection(address(small), timeout=20) as connection:
         request = head(len(image)).replace(FACE.encode(), b"/v1/models/tiny_slow")
         connection.sendall(request)
         connection.recv(100)
@@ -138,7 +138,7 @@ def test_uploads_in_memory_are_bounded_together(small: httpx.Client) -> None:
         stalled = [await open_and_send(host, port) for _ in range(8)]
         await asyncio.sleep(0.1)
         reader, writer = await open_and_send(host, port)
-        answer = await asyncio.wait_for(reader.read(4096), timeout=5)
+        answer = await asyncio.wait_for(reader.read(4096), timeout=20)
         for _, other in [*stalled, (reader, writer)]:
             other.close()
             await other.wait_closed()
@@ -186,7 +186,7 @@ def test_an_upload_with_too_few_bytes_in_a_time_is_ended(
             await asyncio.sleep(0.1)
             if first > 5000 + 20 * size:
                 break
-        answer = await asyncio.wait_for(reader.read(4096), timeout=5)
+        answer = await asyncio.wait_for(reader.read(4096), timeout=20)
         writer.close()
         await writer.wait_closed()
         return answer
@@ -213,7 +213,7 @@ def test_a_body_that_stalls_is_answered_408_and_its_budget_freed(
 
     async def scenario() -> list[bytes]:
         stalled = [await open_and_send(*address(client)) for _ in range(8)]
-        answers = [await asyncio.wait_for(reader.read(), timeout=5) for reader, _ in stalled]
+        answers = [await asyncio.wait_for(reader.read(), timeout=20) for reader, _ in stalled]
         for _, writer in stalled:
             writer.close()
             await writer.wait_closed()

@@ -36,7 +36,7 @@ class Running:
     connections: Connections
     loop: asyncio.AbstractEventLoop
 
-    def connect(self, timeout_s: float = 4) -> socket.socket:
+    def connect(self, timeout_s: float = 20) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s)
 
     def call(self, function: Callable[[], Any]) -> Any:
@@ -45,7 +45,7 @@ class Running:
         async def run() -> Any:
             return function()
 
-        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(5)
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(60)
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-TIMEOUT_S = 30  # a broken server fails a test after this instead of hanging it
+TIMEOUT_S = 60  # a broken server fails a test after this instead of hanging it
 ASYNC = {"Prefer": "respond-async"}
 
 

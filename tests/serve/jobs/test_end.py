@@ -34,8 +34,9 @@ def wait_for(server: Server, line: str) -> None:
 
 
 def test_a_running_job_is_finished_and_fetched_after_sigterm(slow: Path) -> None:
-    with serving(SLIPWAY_ARTIFACTS=str(slow), SLIPWAY_GRACE="0") as server:
-        with httpx.Client(base_url=server.url, timeout=20) as client:
+    settings = {"SLIPWAY_ARTIFACTS": str(slow), "SLIPWAY_GRACE": "0", "SLIPWAY_STOP_TIMEOUT": "300"}
+    with serving(**settings) as server:
+        with httpx.Client(base_url=server.url, timeout=60) as client:
             locations = [accepted(submit(client, SLOW_PATH, BRIGHT)) for _ in range(3)]
             until(client, locations[0], "running")
             server.process.send_signal(signal.SIGTERM)
@@ -55,7 +56,7 @@ def test_a_running_job_is_finished_and_fetched_after_sigterm(slow: Path) -> None
 def test_jobs_that_do_not_end_in_time_are_lost_and_the_next_process_says_so(slow: Path) -> None:
     settings = {"SLIPWAY_ARTIFACTS": str(slow), "SLIPWAY_GRACE": "0", "SLIPWAY_STOP_TIMEOUT": "3"}
     with serving(**settings) as server:
-        with httpx.Client(base_url=server.url, timeout=20) as client:
+        with httpx.Client(base_url=server.url, timeout=60) as client:
             locations = [accepted(submit(client, SLOW_PATH, BRIGHT)) for _ in range(30)]
         server.process.send_signal(signal.SIGTERM)
         wait_for(server, "jobs are lost")

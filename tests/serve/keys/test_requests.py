@@ -115,7 +115,7 @@ def test_an_api_key_is_no_key_of_the_administrator(keyed: httpx.Client) -> None:
 @pytest.mark.parametrize("path", ["/v1/face-emotion", INFER])
 def test_a_request_is_refused_before_its_body(path: str, keyed: httpx.Client) -> None:
     address = keyed.base_url
-    with socket.create_connection((address.host, address.port or 0), timeout=10) as raw:
+    with socket.create_connection((address.host, address.port or 0), timeout=60) as raw:
         head = f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 5000000\r\n"
         raw.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
         assert raw.recv(4096).startswith(b"HTTP/1.1 401 ")
@@ -236,7 +236,7 @@ def test_a_page_has_one_policy_of_its_own(path: str, client: httpx.Client) -> No
 
 def test_a_refusal_of_the_connection_has_them_too(client: httpx.Client) -> None:
     address = client.base_url
-    with socket.create_connection((address.host, address.port or 0), timeout=10) as raw:
+    with socket.create_connection((address.host, address.port or 0), timeout=60) as raw:
         raw.sendall(b"NONSENSE\r\n\r\n")
         answer = raw.recv(4096).lower()
     assert b"x-content-type-options: nosniff" in answer

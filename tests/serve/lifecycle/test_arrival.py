@@ -47,7 +47,7 @@ def sent(source: Path, gate: Gate, name: str) -> Reference:
 
 
 def version_at(url: str) -> str:
-    answer = httpx.post(f"{url}/api/predict", content=solid(255, 255, 255), timeout=20)
+    answer = httpx.post(f"{url}/api/predict", content=solid(255, 255, 255), timeout=60)
     assert answer.status_code == 200, answer.text
     return answer.headers["x-model-version"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.artifacts import CLASSIFIER, SLOW, write_artifact
+from tests.support.artifacts import CLASSIFIER, SLOW, write_artifact, write_slow_start
 from tests.support.images import solid
 from tests.support.server_process import PROJECT, Server, environment, serving
 
@@ -30,7 +30,7 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def connect(server: Server) -> socket.socket:
     port = int(server.url.rpartition(":")[2])
-    return socket.create_connection(("127.0.0.1", port), timeout=20)
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 def read_all(connection: socket.socket) -> bytes:
@@ -115,7 +115,7 @@ class KeepAliveClient(threading.Thread):
 
     def run(self) -> None:
         while True:
-            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
             try:
                 connection.connect()
             except OSError:
@@ -178,8 +178,9 @@ def test_sighup_is_logged_and_ends_nothing(slow: Path) -> None:
         assert httpx.get(f"{server.url}/v2/health/ready").status_code == 200
 
 
-def test_sigterm_while_models_load_ends_the_server(slow: Path) -> None:
-    with serving(SLIPWAY_ARTIFACTS=str(slow), SLIPWAY_GRACE="0", until="listening") as server:
+def test_sigterm_while_models_load_ends_the_server(tmp_path: Path) -> None:
+    write_slow_start(tmp_path)
+    with serving(SLIPWAY_ARTIFACTS=str(tmp_path), SLIPWAY_GRACE="0", until="listening") as server:
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(timeout=15) == 0
 
@@ -211,7 +212,7 @@ def test_sigterm_while_the_server_is_imported_ends_it(slow: Path, delay_s: float
         assert process.stdout.readline() == "caught\n"
         time.sleep(delay_s)
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 0, log

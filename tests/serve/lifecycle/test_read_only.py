@@ -94,6 +94,6 @@ def test_an_image_a_sound_and_a_clip_are_answered(
         ("/v1/voice-emotion", flac),
         ("/v1/gait", clip),
     ):
-        response = httpx.post(url + path, content=data, timeout=30)
+        response = httpx.post(url + path, content=data, timeout=60)
         assert response.status_code == 200, response.text
         assert response.json()["result"]["label"]

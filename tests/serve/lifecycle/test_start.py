@@ -14,18 +14,18 @@ from tests.support.artifacts import (
     CLASSIFIER,
     EMBEDDING,
     EMOTION_BOXES,
-    SLOW,
     write_artifact,
+    write_slow_start,
 )
 from tests.support.images import solid
 from tests.support.server_process import PROJECT, environment, serving, start
 
-BRIGHT = solid(255, 255, 255)
+BRIGHT, DARK = solid(255, 255, 255), solid(2, 2, 2)
 XCEPTION = "face_emotion_xception"
 
 
 def get(url: str) -> tuple[int, Any]:
-    response = httpx.get(url, timeout=20)
+    response = httpx.get(url, timeout=60)
     return response.status_code, response.json()
 
 
@@ -33,27 +33,32 @@ def ended(*arguments: str, **environ: str) -> tuple[int, str]:
     """Return exit code and log of a server that ends by itself."""
     process = start(*arguments, **environ)
     try:
-        _, log = process.communicate(timeout=30)
+        _, log = process.communicate(timeout=60)
     finally:
         process.kill()
     return process.returncode, log
 
 
-def test_the_port_is_open_while_models_load(tmp_path: Path) -> None:
-    for graph in (CLASSIFIER, SLOW):
-        write_artifact(tmp_path, graph)
-    options = {"SLIPWAY_MUST_SERVE": XCEPTION, "SLIPWAY_ARTIFACTS": str(tmp_path)}
+@pytest.fixture(scope="module")
+def slow_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("slow_start")
+    write_artifact(root, CLASSIFIER)
+    write_slow_start(root)
+    return root
+
+
+def test_the_port_is_open_while_models_load(slow_start: Path) -> None:
+    options = {"SLIPWAY_MUST_SERVE": XCEPTION, "SLIPWAY_ARTIFACTS": str(slow_start)}
     with serving(until="listening", **options) as server:
         for path in ("/v2/health/live", "/health/live"):
             assert get(server.url + path) == (200, {"live": True})
-        # tiny_slow takes a second for its golden sample
         status, answer = get(f"{server.url}/v2/models/tiny_slow/ready")
         assert (status, answer) == (503, {"name": "tiny_slow", "ready": False, "reason": "loading"})
         assert get(f"{server.url}/health")[1]["models"]["tiny_slow"] == {"state": "loading"}
         listed = {entry["id"]: entry for entry in get(f"{server.url}/v1/models")[1]["models"]}
         assert listed["tiny_slow"]["state"] == "loading"
-        answer = httpx.post(f"{server.url}/v1/models/tiny_slow", content=BRIGHT, timeout=20)
-        assert answer.json()["result"]["label"] == "bright"  # it waited for the model
+        answer = httpx.post(f"{server.url}/v1/models/tiny_slow", content=DARK, timeout=60)
+        assert answer.json()["result"]["label"] == "dark"  # it waited for the model
         assert get(f"{server.url}/v2/models/tiny_slow/ready")[0] == 200
         assert get(f"{server.url}/health/ready") == (200, {"ready": True, "live": True})
 
@@ -69,10 +74,8 @@ def test_the_first_answer_takes_little_time_of_a_cpu(tmp_path: Path) -> None:
     assert (int(user) + int(system)) / os.sysconf("SC_CLK_TCK") < 1.2
 
 
-def test_readiness_waits_for_the_models_that_must_serve(tmp_path: Path) -> None:
-    for graph in (CLASSIFIER, SLOW):
-        write_artifact(tmp_path, graph)
-    with serving("--artifacts", str(tmp_path), until="listening") as server:
+def test_readiness_waits_for_the_models_that_must_serve(slow_start: Path) -> None:
+    with serving("--artifacts", str(slow_start), until="listening") as server:
         status, answer = get(f"{server.url}/v2/health/ready")
         assert (status, answer["ready"], answer["live"]) == (503, False, True)
         assert answer["models"]["tiny_slow"] == "loading"

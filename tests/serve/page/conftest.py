@@ -25,7 +25,7 @@ from tests.support.artifacts import (
 )
 from tests.support.images import png
 
-WAIT_MS = 20_000  # for an answer; the machine may be busy
+WAIT_MS = 60_000  # for an answer; the machine may be busy
 PERMISSIONS = ("camera", "microphone", "clipboard-read", "clipboard-write")
 
 

@@ -33,7 +33,7 @@ class Loader:
     def __call__(self, version: Version) -> Model:
         self.count += 1
         self.begun.release()
-        assert self.gate.wait(20)
+        assert self.gate.wait(60)
         if self.fails:
             raise ArtifactError("the disk is gone")
         return load_version(version, threads=1)
@@ -55,7 +55,7 @@ def repository(tmp_path: Path, loader: Loader) -> Iterator[ModelRepository]:
 
 def settle(repository: ModelRepository) -> None:
     """Wait for what the loader was told before."""
-    repository.start().result(20)
+    repository.start().result(60)
 
 
 def test_a_withdrawn_model_is_not_loaded_by_a_look_up(
@@ -93,7 +93,7 @@ def test_a_model_that_is_withdrawn_while_it_loads_stays_away(
 ) -> None:
     loader.gate.clear()
     repository.start()
-    assert loader.begun.acquire(timeout=20)
+    assert loader.begun.acquire(timeout=60)
     repository.withdraw(MODEL)
     loader.gate.set()
     settle(repository)
@@ -121,7 +121,7 @@ def test_a_load_that_waited_for_the_loader_finds_the_model_withdrawn(
 ) -> None:
     loader.gate.clear()
     repository.start()
-    assert loader.begun.acquire(timeout=20)
+    assert loader.begun.acquire(timeout=60)
     repository.withdraw(MODEL)
     repository.reinstate(MODEL)  # waits for the loader, which is busy
     repository.withdraw(MODEL)

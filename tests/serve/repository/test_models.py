@@ -234,7 +234,7 @@ class Gate:
 
     def __call__(self, version: Version) -> Model:
         self.loads.append(version.manifest.id)
-        assert self.open.wait(20)
+        assert self.open.wait(60)
         return load_version(version, threads=1)
 
 

@@ -46,7 +46,7 @@ class Loads:
         if version.manifest.id == MODEL:
             self.numbers.append(version.manifest.version)
             self.begun.release()
-            assert self.gate.wait(20)
+            assert self.gate.wait(60)
         if self.room_for_one and any(session() for session in self.loaded):
             raise UnavailableError("no room")
         model = load_version(version, threads=1)
@@ -71,12 +71,12 @@ class World:
             memory=memory,
         )
         self.reloader = Reloader(self.repository, root, allow_seeded=False)
-        self.repository.start().result(20)
-        self.reloader.follow().result(20)
+        self.repository.start().result(60)
+        self.reloader.follow().result(60)
 
     def change(self, command: str, version: int | None = None, share: float | None = None) -> None:
         apply_change(self.reloader.file, Change(command, MODEL, version, share))
-        self.reloader.follow().result(20)
+        self.reloader.follow().result(60)
 
     def served(self, choice: Choice | None = None) -> int:
         model, give_back = self.repository.lend(MODEL, choice)
@@ -110,14 +110,14 @@ def test_a_version_that_is_dropped_in_serves_after_a_reload(tmp_path: Path) -> N
     with opened(tmp_path) as world:
         version(tmp_path, 2)
         write_artifact(tmp_path, EMBEDDING)
-        world.reloader.follow().result(20)  # routing.json alone
+        world.reloader.follow().result(60)  # routing.json alone
         assert (world.served(), world.repository.ids) == (1, (MODEL,))
-        world.reloader.reload().result(20)
+        world.reloader.reload().result(60)
         assert (world.served(), world.repository.ids) == (2, (MODEL, OTHER))
         assert world.repository[OTHER].spec.id == OTHER
         assert world.resident() == [f"{MODEL}/2", f"{OTHER}/1"]  # version 1 is gone
         before = list(world.loads.numbers)
-        world.reloader.reload().result(20)
+        world.reloader.reload().result(60)
         assert world.loads.numbers == before  # what serves is not loaded again
 
 
@@ -128,7 +128,7 @@ def test_a_bad_version_never_serves_and_the_old_one_goes_on(
     version(tmp_path, 1)
     with opened(tmp_path) as world:
         damage(version(tmp_path, 2))
-        world.reloader.reload().result(20)
+        world.reloader.reload().result(60)
         assert (world.served(), world.resident()) == (1, [f"{MODEL}/1"])
         assert list(world.repository.status(MODEL).refused) == [2]
 
@@ -224,7 +224,7 @@ def test_a_running_request_keeps_its_version_and_the_memory_goes_with_it(tmp_pat
     with opened(tmp_path) as world:
         model, give_back = world.repository.lend(MODEL, ANYONE)
         version(tmp_path, 2)
-        world.reloader.reload().result(20)
+        world.reloader.reload().result(60)
         assert (world.served(), model.manifest.version) == (2, 1)
         assert world.resident() == [f"{MODEL}/1", f"{MODEL}/2"]
         assert f"{MODEL}/1" not in world.repository.eviction.evictable()
@@ -239,11 +239,11 @@ def test_the_old_version_answers_while_the_new_one_loads(tmp_path: Path) -> None
         world.loads.gate.clear()
         world.loads.begun.acquire(timeout=1)
         reload = world.reloader.reload()
-        assert world.loads.begun.acquire(timeout=20)
+        assert world.loads.begun.acquire(timeout=60)
         assert world.served() == 1
         assert not reload.done()
         world.loads.gate.set()
-        reload.result(20)
+        reload.result(60)
         assert world.served() == 2
 
 
@@ -255,7 +255,7 @@ def test_who_waits_for_an_evicted_version_gets_the_one_that_replaces_it(tmp_path
         world.repository.eviction.evict_all()
         world.loads.gate.clear()
         reload = world.reloader.reload()
-        assert world.loads.begun.acquire(timeout=20)  # version 2 is loading
+        assert world.loads.begun.acquire(timeout=60)  # version 2 is loading
         numbers: list[int] = []
         threads = [threading.Thread(target=lambda: numbers.append(world.served()))]
         threads += [
@@ -271,9 +271,9 @@ def test_who_waits_for_an_evicted_version_gets_the_one_that_replaces_it(tmp_path
         while world.repository.status(MODEL).state is not ModelState.LOADING:
             assert time.monotonic() < deadline_s
         world.loads.gate.set()
-        reload.result(20)
+        reload.result(60)
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
         assert numbers == [2, 2]
         assert world.loads.numbers == [1, 2]
 
@@ -288,7 +288,7 @@ def test_a_version_that_is_replaced_before_it_is_lent_is_not_lent(
 
         def replaced_meanwhile(load: Future[Model], model_id: str) -> Model:
             model = wait(load, model_id)
-            world.reloader.reload().result(20)
+            world.reloader.reload().result(60)
             return model
 
         monkeypatch.setattr(world.repository, "_wait", replaced_meanwhile)
@@ -311,7 +311,7 @@ def test_where_memory_holds_one_version_it_is_unloaded_before_the_next(tmp_path:
         assert not reload.done()  # the request that has version 1 is waited for
         del model
         give_back()
-        reload.result(20)
+        reload.result(60)
         assert (world.served(), world.resident()) == (2, [f"{MODEL}/2"])
 
 
@@ -320,7 +320,7 @@ def test_a_bad_version_that_needs_the_memory_of_the_old_one_gives_it_back(tmp_pa
     with opened(tmp_path) as world:
         world.loads.room_for_one = True
         change_golden(version(tmp_path, 2))
-        world.reloader.reload().result(20)
+        world.reloader.reload().result(60)
         assert (world.served(), world.resident()) == (1, [f"{MODEL}/1"])
         assert "golden output" in world.repository.status(MODEL).refused[2]
 
@@ -334,12 +334,12 @@ def test_a_version_in_use_for_too_long_is_kept(
         world.loads.room_for_one = True
         version(tmp_path, 2)
         model, give_back = world.repository.lend(MODEL)
-        world.reloader.reload().result(20)
+        world.reloader.reload().result(60)
         assert world.repository[MODEL] is model
         assert "was in use for 0.05 s" in world.route["problem"]
         del model
         give_back()
-        world.reloader.reload().result(20)
+        world.reloader.reload().result(60)
         assert world.served() == 2
         assert "problem" not in world.route
 
@@ -384,10 +384,10 @@ def test_a_lazy_model_is_checked_when_its_route_changes(tmp_path: Path) -> None:
     version(tmp_path, 1)
     with opened(tmp_path, lazy=True) as world:
         assert world.loads.numbers == []
-        world.reloader.reload().result(20)
+        world.reloader.reload().result(60)
         assert world.loads.numbers == []  # nothing changed
         change_golden(version(tmp_path, 2))
-        world.reloader.reload().result(20)
+        world.reloader.reload().result(60)
         assert world.loads.numbers == [2]
         assert (world.served(), world.resident()) == (1, [f"{MODEL}/1"])
 
@@ -396,11 +396,11 @@ def test_a_wrong_file_changes_nothing_and_is_told(tmp_path: Path) -> None:
     version(tmp_path, 1)
     with opened(tmp_path) as world:
         world.reloader.file.path.write_text('{"schema_version": 1, "models": []}')
-        world.reloader.reload().result(20)
+        world.reloader.reload().result(60)
         assert world.served() == 1
         assert "routing.json.models is" in world.reloader.problem
         world.reloader.file.path.unlink()
-        world.reloader.reload().result(20)
+        world.reloader.reload().result(60)
         assert world.reloader.problem == ""
 
 

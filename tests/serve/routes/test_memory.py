@@ -101,7 +101,7 @@ def test_a_running_request_keeps_its_model(
 
     def clearing(session: Session, *arguments: Any) -> Any:
         url = client.base_url.copy_with(path="/v1/memory/clear")
-        unloaded.append(httpx.post(url, headers=KEY, timeout=20).json()["unloaded"])
+        unloaded.append(httpx.post(url, headers=KEY, timeout=60).json()["unloaded"])
         return run(session, *arguments)
 
     monkeypatch.setattr(Session, "_run", clearing)

@@ -17,7 +17,7 @@ from serve.scheduling.batches import Batches, Batching, Place, Share, TimedOutpu
 from serve.scheduling.slots import Slots
 from serve.scheduling.ticket import Ticket
 
-TIMEOUT_S = 10  # a broken batch fails a test after this instead of hanging it
+TIMEOUT_S = 30  # a broken batch fails a test after this instead of hanging it
 BAD = 13.0  # a value that makes a run fail
 
 

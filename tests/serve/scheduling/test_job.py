@@ -13,7 +13,7 @@ from serve.scheduling.slots import Slots
 from serve.scheduling.stopwatch import Stopwatch
 from serve.scheduling.workers import Workers
 
-TIMEOUT_S = 5  # a broken job fails a test after this instead of hanging it
+TIMEOUT_S = 30  # a broken job fails a test after this instead of hanging it
 
 
 class ManualWorkers:

@@ -23,7 +23,7 @@ from tests.serve.support.server import running
 from tests.support.artifacts import CLASSIFIER, SEGMENTATION, SLOW, TENSORS, VOICE, write_artifact
 from tests.support.images import half_white, png, solid
 
-TIMEOUT_S = 20  # a broken server fails a test after this instead of hanging it
+TIMEOUT_S = 60  # a broken server fails a test after this instead of hanging it
 SLOW_PATH, FAST_PATH = "/v1/models/tiny_slow", "/v1/models/face_emotion_xception"
 BRIGHT, DARK = solid(255, 255, 255), solid(0, 0, 0)  # in tiny_slow: about a second, and no time
 

@@ -19,7 +19,7 @@ from serve.scheduling.call import Call
 from serve.scheduling.job import Turns, one_turn
 from serve.scheduling.scheduler import Limits, Scheduler
 
-TIMEOUT_S = 5  # a broken scheduler fails a test after this instead of hanging it
+TIMEOUT_S = 30  # a broken scheduler fails a test after this instead of hanging it
 LIMITS = Limits(queue_s=2, queue_requests=512, timeout_s=30)
 
 

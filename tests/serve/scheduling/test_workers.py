@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from serve.scheduling.workers import Workers
 
-TIMEOUT_S = 5  # broken workers fail a test after this instead of hanging it
+TIMEOUT_S = 30  # broken workers fail a test after this instead of hanging it
 
 
 def waiting(event: threading.Event | threading.Barrier) -> Callable[[], None]:

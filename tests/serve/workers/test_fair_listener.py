@@ -35,7 +35,7 @@ def ends(board: Board) -> Iterator[list[FairListener]]:
 def connect(ends: list[FairListener], stack: ExitStack, count: int) -> None:
     address = ends[0].getsockname()
     for _ in range(count):
-        stack.enter_context(socket.create_connection(address, timeout=5))
+        stack.enter_context(socket.create_connection(address, timeout=30))
 
 
 def accept_all(end: FairListener, stack: ExitStack) -> list[socket.socket]:

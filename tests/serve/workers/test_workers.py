@@ -26,7 +26,7 @@ BRIGHT, DARK = solid(255, 255, 255), solid(0, 0, 0)
 MODEL = "face_emotion_xception"
 ASYNC = {"Prefer": "respond-async"}
 ADMINISTRATOR = {"Authorization": "Bearer secret"}
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +282,7 @@ def test_a_server_that_can_answer_nothing_ends_with_1(tmp_path: Path) -> None:
     graph.write_bytes(bytes(graph.stat().st_size))
     process = start(WORKERS="2", PORT="0", SLIPWAY_ARTIFACTS=str(tmp_path))
     try:
-        _, log = process.communicate(timeout=30)
+        _, log = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 1, log

@@ -50,7 +50,7 @@ def plant(url: str) -> list[httpx.Response]:
         "Cookie": SECRET,
     }
     image = solid(9, 9, 9)
-    with httpx.Client(base_url=url, headers=headers, timeout=20) as client:
+    with httpx.Client(base_url=url, headers=headers, timeout=60) as client:
         answers = [
             client.get(f"/{SECRET}"),
             client.get(f"/v1/models/{SECRET}"),
@@ -78,7 +78,7 @@ def plant(url: str) -> list[httpx.Response]:
             client.post(FACE, files={"image": (SECRET, image)}, headers=JOB),
         ]
     # without a valid API key
-    with httpx.Client(base_url=url, headers={"Cookie": SECRET}, timeout=20) as client:
+    with httpx.Client(base_url=url, headers={"Cookie": SECRET}, timeout=60) as client:
         answers += [
             client.post(FACE, content=image),
             client.post(FACE, content=image, headers={"X-API-Key": f"{SECRET}0"}),
@@ -88,7 +88,7 @@ def plant(url: str) -> list[httpx.Response]:
         assert [answer.status_code for answer in answers[-KEYLESS:]] == [401] * KEYLESS
     address = httpx.URL(url)
     for head in (f"{SECRET} / HTTP/1.1\r\n\r\n", f"GET /{quote(SECRET)} HTTP/9\r\n\r\n"):
-        with socket.create_connection((address.host, address.port or 0), timeout=20) as raw:
+        with socket.create_connection((address.host, address.port or 0), timeout=60) as raw:
             raw.sendall(head.encode())
             assert b"x-request-id: " in raw.recv(4096)
     return answers
@@ -116,7 +116,7 @@ def test_no_query_header_option_file_name_payload_condition_or_key(
         assert job.status_code == 202
         assert SECRET not in httpx.get(server.url + job.headers["location"], headers=own).text
         server.process.send_signal(signal.SIGTERM)
-        _, log = server.process.communicate(timeout=30)
+        _, log = server.process.communicate(timeout=60)
     assert SECRET not in log
     assert "warning" not in log
     lines = [line for line in log.splitlines() if "request_id" in line or " id=" in line]
@@ -139,11 +139,11 @@ def test_a_log_that_nobody_reads_stops_neither_the_server_nor_its_end(artifacts:
     with serving("--artifacts", str(artifacts)) as server:
         assert server.process.stderr is not None
         fcntl.fcntl(server.process.stderr.fileno(), fcntl.F_SETPIPE_SZ, 4096)
-        with httpx.Client(base_url=server.url, timeout=10) as client:
+        with httpx.Client(base_url=server.url, timeout=60) as client:
             for _ in range(200):  # some 15 kB of lines
                 assert client.get("/v2/health/live").status_code == 200
         server.process.send_signal(signal.SIGTERM)
-        server.process.wait(timeout=15)
+        server.process.wait(timeout=60)
 
 
 def test_a_full_disk_does_not_stop_the_server(artifacts: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_full_disk_does_not_stop_the_server(artifacts: Path) -> None:
             assert all(httpx.get(url).status_code == 200 for _ in range(5))
         finally:
             process.terminate()
-        assert process.wait(timeout=15) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_warnings_of_each_write_to_a_client_that_left_are_no_lines() -> None:

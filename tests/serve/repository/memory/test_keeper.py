@@ -223,11 +223,11 @@ def test_a_run_that_ends_is_waited_for_before_a_model_goes() -> None:
     def hold() -> None:
         with keeper.room(100 * MIB, "a run"):
             entered.set()
-            end.wait(20)
+            end.wait(60)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert entered.wait(20)
+    assert entered.wait(60)
     threading.Timer(0.1, end.set).start()
     with keeper.room(100 * MIB, "another"):
         assert end.is_set()
