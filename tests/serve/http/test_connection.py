@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,9 +20,11 @@ from serve.http.listener import listen
 from serve.http.registry import Connections
 from serve.http.server import protocol_of
 
+TIMEOUT_S = 20  # a broken server fails a test after this instead of hanging it
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\n"
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+HELD = b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n"
 BODY = b"hello world"
 LENGTH = b"Content-Length: 11\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
@@ -35,8 +38,9 @@ class Running:
     port: int
     connections: Connections
     loop: asyncio.AbstractEventLoop
+    release: asyncio.Event  # lets the requests to /held go on
 
-    def connect(self, timeout_s: float = 20) -> socket.socket:
+    def connect(self, timeout_s: float = TIMEOUT_S) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s)
 
     def call(self, function: Callable[[], Any]) -> Any:
@@ -47,16 +51,23 @@ class Running:
 
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result(60)
 
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition holds on the event loop."""
+        end_s = time.monotonic() + TIMEOUT_S
+        while not self.call(condition):
+            assert time.monotonic() < end_s, self.call(self.connections.phases)
+            time.sleep(0.01)
 
-async def application(scope: Any, receive: Any, send: Any) -> None:
+
+async def application(scope: Any, receive: Any, send: Any, release: asyncio.Event) -> None:
     """Answer with the head and the size of the body; /refuse reads none, /big answers a lot.
 
-    /some answers 10 kB.
+    /some answers 10 kB, /held waits to be released.
     """
     path = scope["path"]
     size, more = 0, path not in ("/refuse", "/abort")
-    if path == "/hold":
-        await asyncio.sleep(0.5)
+    if path == "/held":
+        await release.wait()
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -81,8 +92,14 @@ def serving(limits: Limits) -> Iterator[Running]:
     """Serve the application until the block ends."""
     connections = Connections(limits)
     listener = listen("127.0.0.1", 0)
+    release = asyncio.Event()
     config = uvicorn.Config(
-        application, http=protocol_of(connections), ws="none", lifespan="off", log_config=None
+        partial(application, release=release),
+        interface="asgi3",
+        http=protocol_of(connections),
+        ws="none",
+        lifespan="off",
+        log_config=None,
     )
     server = uvicorn.Server(config)
     loop = asyncio.new_event_loop()
@@ -91,9 +108,10 @@ def serving(limits: Limits) -> Iterator[Running]:
     try:
         while not server.started:
             time.sleep(0.005)
-        yield Running(listener.getsockname()[1], connections, loop)
+        yield Running(listener.getsockname()[1], connections, loop, release)
     finally:
         loop.call_soon_threadsafe(connections.abort)
+        loop.call_soon_threadsafe(release.set)
         server.should_exit = True
         thread.join()
         loop.close()
@@ -355,26 +373,28 @@ def test_pipelined_requests_are_answered_in_order_however_they_arrive(
     assert [content["bytes"] for content in contents] == [0, 11, 11, 4, 0]
 
 
-def test_one_request_of_a_connection_is_in_the_application_at_a_time(server: Running) -> None:
-    hold = b"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n"
+def test_one_request_of_a_connection_is_in_the_application_at_a_time(start: Serving) -> None:
+    server, limits = start(), Limits()
     with server.connect() as connection, server.connect() as other:
-        connection.sendall(hold + GET * 100_000)
-        time.sleep(0.1)
+        connection.sendall(HELD + GET * 100_000)
+        server.until(lambda: server.connections.unread_bytes > 100)
         other.sendall(GET)
         assert answer(other)[0] == 200
-        limits = Limits()
         assert 100 < server.call(lambda: server.connections.unread_bytes) <= 2 * limits.read_bytes
 
 
-def test_a_body_waits_outside_until_the_application_asks(server: Running) -> None:
+def test_a_body_waits_outside_until_the_application_asks(start: Serving) -> None:
+    server = start()
     with server.connect() as connection:
-        head = b"POST /hold HTTP/1.1\r\nHost: x\r\nContent-Length: 8000000\r\n\r\n"
+        head = b"POST /held HTTP/1.1\r\nHost: x\r\nContent-Length: 8000000\r\n\r\n"
         sender = threading.Thread(target=connection.sendall, args=(head + b"a" * 8_000_000,))
         sender.start()
+        server.until(lambda: server.connections.unread_bytes > 0)
         time.sleep(0.3)
         unread = server.call(lambda: server.connections.unread_bytes)
         limits = Limits()
         assert 0 < unread <= 2 * limits.read_bytes + limits.unread_body_bytes
+        server.call(server.release.set)
         assert answer(connection)[2]["bytes"] == 8_000_000
         sender.join()
 
@@ -412,10 +432,8 @@ def test_a_client_that_reads_nothing_is_reset(start: Serving, close: bytes) -> N
     server = start(timeout_s=0.4)
     with server.connect() as connection:
         connection.sendall(b"GET /big HTTP/1.1\r\nHost: x\r\n" + close + b"\r\n")
-        time.sleep(0.3)
-        assert server.call(lambda: server.connections.unwritten_bytes) > 0
-        time.sleep(1)
-        assert server.call(lambda: server.connections.in_progress) == 0
+        server.until(lambda: server.connections.unwritten_bytes > 0)
+        server.until(lambda: server.connections.in_progress == 0)
         with pytest.raises(ConnectionError):
             until_closed(connection)
 
@@ -429,10 +447,10 @@ def test_a_client_that_takes_too_little_is_reset(start: Serving) -> None:
 
 
 def test_a_slow_client_that_reads_is_served(start: Serving) -> None:
-    server = start(timeout_s=0.5, answer_bytes_per_s=1)
+    server = start(timeout_s=1, answer_bytes_per_s=1)
     with server.connect() as connection:
         connection.sendall(b"GET /big HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        assert until_closed(connection, pause_s=0.04, size=262144) > 8 * 2**20
+        assert until_closed(connection, pause_s=0.06, size=262144) > 8 * 2**20
 
 
 def test_what_is_unwritten_is_bounded_for_all_clients(start: Serving) -> None:
@@ -441,8 +459,8 @@ def test_what_is_unwritten_is_bounded_for_all_clients(start: Serving) -> None:
         for _ in range(8):
             connection = stack.enter_context(server.connect())
             connection.sendall(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
-        time.sleep(0.5)
-        assert server.call(lambda: server.connections.unwritten_bytes) <= 300_000
+        server.until(lambda: server.connections.unwritten_bytes > 300_000)
+        server.until(lambda: server.connections.unwritten_bytes <= 300_000)
         assert ask(server, GET)[0] == 200
 
 
@@ -452,8 +470,8 @@ def test_unfinished_heads_are_bounded_for_all_clients(start: Serving) -> None:
         clients = [stack.enter_context(server.connect()) for _ in range(8)]
         for connection in clients:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 60_000)
-        time.sleep(0.5)
-        assert 200_000 < server.call(lambda: server.connections.unread_bytes) <= 300_000
+        server.until(lambda: server.connections.opened == 8)
+        server.until(lambda: 200_000 < server.connections.unread_bytes <= 300_000)
         with pytest.raises(ConnectionError):
             until_closed(clients[0])
         clients[-1].sendall(b"\r\n\r\n")
@@ -466,10 +484,11 @@ def test_the_oldest_idle_connections_make_room(
     server = start(connections=20)
     with ExitStack() as stack:
         busy = stack.enter_context(server.connect())
-        busy.sendall(b"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n")
-        time.sleep(0.1)
+        busy.sendall(HELD)
+        server.until(lambda: server.connections.in_progress == 1)
         idle = [stack.enter_context(server.connect()) for _ in range(40)]
         assert ask(server, GET)[0] == 200
+        server.call(server.release.set)
         assert answer(busy)[0] == 200
         idle[-1].sendall(GET)
         assert answer(idle[-1])[0] == 200
@@ -510,13 +529,14 @@ def test_a_connection_too_many_is_told_when_to_come_again(start: Serving) -> Non
     with ExitStack() as stack:
         for _ in range(2):
             busy = stack.enter_context(server.connect())
-            busy.sendall(b"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n")
-        time.sleep(0.1)
+            busy.sendall(HELD)
+        server.until(lambda: server.connections.in_progress == 2)
         other = stack.enter_context(server.connect())
         status, headers, content = answer(other)
         assert (status, headers["retry-after"]) == (503, "1")
         assert content == {"error": "2 requests are in progress; allowed: 2"}
         assert other.recv(1) == b""
+        server.call(server.release.set)
         assert answer(busy)[0] == 200
 
 
@@ -525,16 +545,17 @@ def test_draining_answers_and_closes(server: Running, start: Serving) -> None:
     with server.connect() as busy, server.connect() as idle:
         idle.sendall(GET)
         assert answer(idle)[1].get("connection") is None
-        busy.sendall(b"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n")
-        time.sleep(0.1)
+        busy.sendall(HELD)
+        server.until(lambda: server.connections.in_progress == 1)
         server.call(server.connections.drain)
+        server.call(server.release.set)
         idle.sendall(GET)  # in the time of grace
         for connection in (busy, idle):
             assert answer(connection)[1]["connection"] == "close"
             assert connection.recv(100) == b""
         assert server.call(lambda: server.connections.in_progress) == 2  # until the clients close
     with server.connect() as connection:
-        time.sleep(0.1)
+        server.until(lambda: server.connections.phases()["head"] == 1)
         assert server.call(lambda: server.connections.in_progress) == 0
         server.call(server.connections.close_idle)
         assert connection.recv(100) == b""
