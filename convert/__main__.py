@@ -6,18 +6,23 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 from convert.commands.arguments import parser
+from runtime.cli.pipes import until_closed
 
 NEEDED = ("onnx", "onnxruntime", "torch", "tensorflow", "tf2onnx")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. Each command imports its packages itself."""
-    options = parser(__doc__).parse_args(arguments)
     try:
-        return COMMANDS[options.command](options)
+        return until_closed(lambda: _command(arguments))
     except KeyboardInterrupt:
         print("convert: interrupted; no incomplete file is left", file=sys.stderr)
         return 130
+
+
+def _command(arguments: Sequence[str] | None) -> int:
+    options = parser(__doc__).parse_args(arguments)
+    return COMMANDS[options.command](options)
 
 
 def _list(_: argparse.Namespace) -> int:
@@ -26,6 +31,8 @@ def _list(_: argparse.Namespace) -> int:
     try:
         for line in lines():
             print(line)
+    except BrokenPipeError:
+        raise
     except Exception as error:  # RecipeError, whose import would take longer than the list
         print(f"convert: {error}", file=sys.stderr)
         return 1

@@ -3,6 +3,7 @@
 import os
 import sys
 
+from runtime.cli.pipes import until_closed
 from serve.commands.table import command_help, find_command
 from serve.lifecycle.signals import Signals
 
@@ -11,13 +12,13 @@ def main() -> int:
     """Take the signals, then import the server, which lasts longer, and run it."""
     arguments = sys.argv[1:]
     if (command_main := find_command(arguments)) is not None:
-        return command_main(arguments[1:])
+        return until_closed(lambda: command_main(arguments[1:]))
     signals = Signals()
     signals.catch()
     _open_closed_streams()
     from serve.lifecycle import command
 
-    return command.main(None, signals, command_help())
+    return until_closed(lambda: command.main(None, signals, command_help()))
 
 
 def _open_closed_streams() -> None:

@@ -42,6 +42,8 @@ def sign(options: argparse.Namespace) -> int:
             for directory in find_versions(source):
                 signature = sign_version(directory, secret)
                 print(f"{directory} is signed by {key_text(signature.key)}")
+    except BrokenPipeError:
+        raise  # of standard output
     except (SlipwayError, OSError) as error:
         print(f"convert: {error}", file=sys.stderr)
         return 1

@@ -2,7 +2,6 @@
 
 import argparse
 import io
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from runtime.cli.answer_files import answer_files
 from runtime.cli.command import Command
 from runtime.cli.commands import background, face_emotion, gait, run, similarity, voice_emotion
 from runtime.cli.files import error_reason
+from runtime.cli.pipes import until_closed
 from runtime.engine.allocator import tune_allocator
 from runtime.errors import SlipwayError
 from runtime.media.isolation.pool import IsolatedDecoders
@@ -24,7 +24,7 @@ COMMANDS: tuple[Command, ...] = (
     background.COMMAND,
     run.COMMAND,
 )
-BROKEN_PIPE, INTERRUPTED = 141, 130  # the exit codes that shells give SIGPIPE and SIGINT
+INTERRUPTED = 130  # the exit code that shells give SIGINT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0; 1 if a file, option or artifact was refused.
     """
+    return until_closed(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # a terminal's encoding may lack letters of file names and classes
@@ -43,12 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with IsolatedDecoders() as decoders:
             command = options.command.prepare(options, Bounds(decoders=decoders))
             return answer_files(command, options)
-    except BrokenPipeError:
-        # `| head` closed the pipe; at exit Python would write to it again and complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:
+        raise  # of standard output: `until_closed` ends the command
     except (SlipwayError, OSError) as error:
         print(f"runtime: {error_reason(error)}", file=sys.stderr)
         return 1

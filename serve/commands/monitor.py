@@ -42,9 +42,6 @@ def main(arguments: Sequence[str]) -> int:
     except MonitorError as error:
         print(f"python -m serve monitor: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # `| head` has seen enough
-        sys.stdout = None  # nothing is left to flush
-        return 0
     finally:
         signal.signal(signal.SIGINT, before)
 

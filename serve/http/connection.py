@@ -169,7 +169,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
             self._body_left -= len(data)
         else:
             data = self._inbox.take_to_end(self._slice_bytes)
-            self._overhead.size_bytes += len(data)
+            self._overhead.add(data)
         self._feed(data)
         if self.phase is Phase.CLOSING or self.parser is None:
             return
@@ -263,7 +263,12 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         if self.parser.get_method() == b"CONNECT":
             return Refusal(501, "method CONNECT; allowed: GET and POST")
         version = self.parser.get_http_version()
-        return self._overhead.refuse(self.limits) or refuse_head(version, self.headers)
+        overhead = self._overhead
+        return (
+            overhead.refuse(self.limits)
+            or overhead.refuse_protocol()
+            or refuse_head(version, self.headers)
+        )
 
     def on_chunk_header(self) -> None:
         """Count the chunk."""

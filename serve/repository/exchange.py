@@ -12,7 +12,7 @@ from runtime.errors import UnavailableError
 from serve.repository.load_version import Load
 from serve.repository.loader import Report, SlotLoader, loaded_line
 from serve.repository.plan import CandidatePlan, Plan
-from serve.repository.scan import Entry, Version, reason_of
+from serve.repository.scan import Entry, Version, reason_of, without_root
 from serve.repository.slot import CandidateSlot, ReplacedError, Slot, SlotTable
 from serve.repository.status import ModelState
 
@@ -38,7 +38,8 @@ class Exchange:
         problem = self._exchange_default(plan)
         with self._table.lock:
             others = {name: text for name, text in self._table.problems.items() if name != model_id}
-            self._table.problems = {**others, model_id: problem} if problem else others
+            public = without_root(problem, plan.default.root)
+            self._table.problems = {**others, model_id: public} if problem else others
         if problem:
             self._report(f"model {model_id!r}: {problem}")
         self._exchange_candidate(model_id, plan.candidate)
@@ -118,7 +119,7 @@ class Exchange:
         candidate = self._table.candidates.get(old.entry.id)
         if candidate and _is_same(candidate.slot.usable, version) and candidate.slot.model:
             return candidate.slot
-        entry = Entry(old.entry.id, (version,), {})
+        entry = replace(old.entry, versions=(version,), refused={})
         try:
             return _ready(entry, self._load(version))
         except UnavailableError:

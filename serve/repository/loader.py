@@ -11,7 +11,7 @@ from serve.repository.load_version import Load
 from serve.repository.provenance import provenance_of
 from serve.repository.scan import check_loadable, reason_of
 from serve.repository.slot import Slot, SlotTable
-from serve.repository.status import ModelState
+from serve.repository.status import ModelState, ModelStatus
 
 Report = Callable[[str], None]  # takes one line of the log
 
@@ -87,9 +87,8 @@ class SlotLoader:
             if slot.is_candidate
             else f"model {slot.entry.id!r}"
         )
-        text = f"{name} is not served: {slot.status.problem}"
-        self._report(text)
-        self.refuse(slot, text)
+        self._report(f"{name} is not served: {ModelStatus(slot.state, slot.reasons).problem}")
+        self.refuse(slot, f"{name} is not served: {slot.status.problem}")
 
     def refuse(self, slot: Slot, message: str) -> None:
         """Let those who wait for a load have an error."""
@@ -105,7 +104,7 @@ class SlotLoader:
             slot.loads += 1
             if not load.done():
                 load.set_result(model)
-            refused = slot.status.refused
+            refused = slot.reasons
         for number, reason in refused.items():
             served = model.manifest.version
             self._report(f"{slot.entry.id}/{number} is refused, {served} is served: {reason}")

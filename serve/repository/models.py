@@ -17,7 +17,7 @@ from serve.repository.load_version import Load
 from serve.repository.loader import Report, SlotLoader
 from serve.repository.memory.keeper import MemoryKeeper
 from serve.repository.plan import Plan, plan_of
-from serve.repository.scan import Entry
+from serve.repository.scan import Entry, without_root
 from serve.repository.slot import CandidateSlot, ReplacedError, Slot, SlotTable
 from serve.repository.status import ModelState, ModelStatus
 from serve.routing.choice import Choice
@@ -352,7 +352,7 @@ class ModelRepository(Mapping[str, Model]):
         if model_id in self.table.problems or route is None:
             return self.table.problems.get(model_id, "")
         pinned, slot = route.default.version, self.table.defaults[model_id]
-        reason = slot.refused.get(pinned, "")
+        reason = without_root(slot.refused.get(pinned, ""), slot.entry.root)
         return f"version {pinned} is refused: {reason}" if reason else ""
 
     def status(self, model_id: str) -> ModelStatus:

@@ -39,7 +39,7 @@ def plan_of(entry: Entry, route: Route | None) -> Plan:
     if chosen is None:
         refused[pin.version] = reason
     versions = (chosen, *older) if chosen else older
-    default = Entry(entry.id, versions, refused)
+    default = replace(entry, versions=versions, refused=refused)
     candidate = route.candidate
     if candidate is None:
         return Plan(default, pinned=True)
@@ -70,7 +70,7 @@ def _candidate_plan(
         if spec.task != default.task:
             reason = f"it is for {spec.task}; allowed: {default.task}, as the default version"
     if version is None or reason:
-        refused = Entry(entry.id, (), {candidate.version: reason})
+        refused = replace(entry, versions=(), refused={candidate.version: reason})
         return CandidatePlan(refused, candidate, same_tensors)
     plan = replace(entry, versions=(version,), refused={})
     return CandidatePlan(plan, candidate, same_tensors)

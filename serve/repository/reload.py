@@ -10,7 +10,7 @@ from runtime.artifact.signature import TrustedKeys
 from runtime.errors import ArtifactError
 from serve.repository.models import ModelRepository
 from serve.repository.plan import Plan, plan_of
-from serve.repository.scan import list_models
+from serve.repository.scan import list_models, without_root
 from serve.routing.store import RoutingFile
 
 WATCH_S = 1.0  # between two looks at routing.json
@@ -63,7 +63,7 @@ class Reloader:
                 self.file.artifacts, allow_seeded=self._allow_seeded, trusted=self._trusted
             )
         except ArtifactError as error:
-            self.problem = str(error)
+            self.problem = without_root(str(error), str(self.file.artifacts))
             repository.report(f"nothing is changed: {error}")
             return []
         self.problem = ""

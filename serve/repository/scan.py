@@ -28,6 +28,7 @@ class Entry:
     id: str
     versions: tuple[Version, ...]  # newest first; empty: none can be loaded
     refused: dict[int, str] = field(default_factory=dict)  # by version, the reason
+    root: str = ""  # the directory of all models
 
     @property
     def size_bytes(self) -> int:
@@ -87,6 +88,16 @@ def reason_of(error: Exception) -> str:
     return text if isinstance(error, ArtifactError) else f"{type(error).__name__}: {text}"
 
 
+def without_root(text: str, root: str) -> str:
+    """Return a text for clients: paths in it begin below the directory of all models.
+
+    Args:
+        text: a reason, as the log has it.
+        root: of an entry; "" changes nothing.
+    """
+    return text.replace(f"{root.rstrip('/')}/", "") if root else text
+
+
 def _list_versions(path: Path, *, allow_seeded: bool, trusted: TrustedKeys) -> Entry | None:
     """Return the model of a directory; None if it holds no version at all."""
     try:
@@ -95,17 +106,19 @@ def _list_versions(path: Path, *, allow_seeded: bool, trusted: TrustedKeys) -> E
             reverse=True,
         )
     except (OSError, ValueError) as error:
-        return Entry(path.name, (), {0: f"{path} cannot be read: {one_line(error)}"})
+        refused = {0: f"{path} cannot be read: {one_line(error)}"}
+        return Entry(path.name, (), refused, str(path.parent))
     if not numbers:
         return None
-    versions, refused = [], {}
+    versions: list[Version] = []
+    refused = {}
     for number in numbers:
         try:
             version = _read_version(path / str(number), allow_seeded=allow_seeded, trusted=trusted)
             versions.append(version)
         except (ArtifactError, OSError) as error:
             refused[number] = reason_of(error)
-    return Entry(path.name, tuple(versions), refused)
+    return Entry(path.name, tuple(versions), refused, str(path.parent))
 
 
 def _read_version(directory: Path, *, allow_seeded: bool, trusted: TrustedKeys) -> Version:

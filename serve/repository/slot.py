@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from runtime import Model
 from runtime.errors import UnavailableError
-from serve.repository.scan import Entry, Version
+from serve.repository.scan import Entry, Version, without_root
 from serve.repository.status import ModelState, ModelStatus
 
 
@@ -61,10 +61,17 @@ class Slot:
 
     @property
     def status(self) -> ModelStatus:
-        """Return the state, and the refusals of versions newer than the served one."""
+        """Return the state, and the refusals of versions newer than the served one, for clients."""
+        reasons = {
+            number: without_root(text, self.entry.root) for number, text in self.reasons.items()
+        }
+        return ModelStatus(self.state, reasons)
+
+    @property
+    def reasons(self) -> dict[int, str]:
+        """Return why versions newer than the served one are refused, with paths, for the log."""
         served = self.newest_usable
-        newer = {number: text for number, text in sorted(self.refused.items()) if number > served}
-        return ModelStatus(self.state, newer)
+        return {number: text for number, text in sorted(self.refused.items()) if number > served}
 
 
 @dataclass(frozen=True, slots=True)

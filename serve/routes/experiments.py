@@ -15,7 +15,7 @@ from runtime.errors import ArtifactError, InputError
 from serve.errors import json_response
 from serve.http.administrator import check_key
 from serve.repository.models import ModelRepository, unknown_model
-from serve.routes.json_body import read_json
+from serve.routes.json_body import read_object
 from serve.routing.outcome import MOST, Outcome
 from serve.state import State
 
@@ -70,7 +70,7 @@ async def report_outcomes(request: Request[State]) -> Response:
     check_key(authorization, key, what="outcomes are reported")
     repository = state["repository"]
     try:
-        outcome = parse(Outcome, await read_json(request), "the request")
+        outcome = parse(Outcome, await read_object(request), "request")
     except ArtifactError as error:
         raise InputError(str(error)) from error
     if outcome.model not in repository:

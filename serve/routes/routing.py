@@ -18,7 +18,8 @@ from serve.http.administrator import check_key
 from serve.repository.models import ModelRepository, unknown_model
 from serve.repository.reload import Reloader
 from serve.repository.route_status import RouteJson, describe_route
-from serve.routes.json_body import read_json
+from serve.repository.scan import without_root
+from serve.routes.json_body import read_object
 from serve.routing.commands import Change, apply_change
 from serve.routing.table import Pin
 from serve.state import State
@@ -54,7 +55,7 @@ async def change_routing(request: Request[State]) -> Response:
     """Answer POST /v1/routing: change a route; 200 when that is in effect."""
     _check_key(request)
     state = request.state
-    content = await read_json(request)
+    content = await read_object(request)
     repository, reloader = state["repository"], state["reloader"]
     change = _change_of(content)
     if change.model not in repository:
@@ -62,7 +63,8 @@ async def change_routing(request: Request[State]) -> Response:
     try:
         await run_in_threadpool(_write, repository, reloader, change)
     except ArtifactError as error:
-        raise ConflictError(str(error)) from error
+        text = without_root(str(error), str(reloader.file.artifacts))
+        raise ConflictError(text) from error
     is_done = await _wait(reloader.follow(), state["settings"].timeout_s)
     description = describe_route(repository, change.model)
     candidate = description["candidate"]
@@ -97,7 +99,7 @@ def _write(repository: ModelRepository, reloader: Reloader, change: Change) -> N
 
 def _change_of(content: object) -> Change:
     try:
-        return parse(Change, content, "the request")
+        return parse(Change, content, "request")
     except ArtifactError as error:
         raise InputError(str(error)) from error
 

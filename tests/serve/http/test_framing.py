@@ -68,6 +68,25 @@ def test_heads_that_are_refused(version: str, headers: list[Header], status: int
     assert (refusal and refusal.status) == status
 
 
+@pytest.mark.parametrize("size", [1, 3, 100])
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n", None),
+        (b"GET /a-RTSP/1.0 HTTP/1.0\r\nX: a RTSP/1.0\r\n", None),
+        (b"\r\n\nGET / RTSP/1.0\r\n", 400),
+        (b"SOURCE / ICE/1.0\nHost: x\r\n", 400),
+    ],
+)
+def test_a_request_line_of_another_protocol(line: bytes, status: int | None, size: int) -> None:
+    overhead = Overhead()
+    for first in range(0, len(line), size):
+        overhead.add(memoryview(line)[first : first + size])
+    refusal = overhead.refuse_protocol()
+    assert (refusal and refusal.status) == status
+    assert overhead.size_bytes == len(line)
+
+
 def test_the_framing_of_a_body() -> None:
     assert (body_bytes([HOST, LENGTH]), body_bytes([HOST])) == (7, 0)
     assert (is_chunked([CHUNKED]), is_chunked([LENGTH])) == (True, False)

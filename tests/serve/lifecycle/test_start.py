@@ -97,14 +97,12 @@ def damaged(tmp_path: Path) -> Path:
 
 def test_a_bad_directory_costs_itself_alone(damaged: Path) -> None:
     with serving("--artifacts", str(damaged), until="not ready") as server:
-        missing = f"{damaged}/image_embedding_mobilenetv2/1 holds no manifest.json"
+        missing = "image_embedding_mobilenetv2/1 holds no manifest.json"
         path = f"{server.url}/v2/models/{XCEPTION}"
         status, answer = get(f"{path}/ready")
         reason = answer["refused"]["2"]
         assert (status, answer["ready"]) == (200, True)
-        assert reason.startswith(
-            f"{damaged}/{XCEPTION}/2/float.onnx has 3 bytes; the manifest says "
-        )
+        assert reason.startswith(f"{XCEPTION}/2/float.onnx has 3 bytes; the manifest says ")
         assert get(f"{path}/versions/1/ready")[0] == 200
         status, answer = get(f"{path}/versions/2/ready")
         assert (status, answer["reason"]) == (503, reason)
@@ -139,7 +137,7 @@ def test_the_log_names_what_is_refused(damaged: Path) -> None:
         process.communicate()
     log = "".join(lines)
     assert f"serve: {damaged}/lost+found is no model" in log
-    assert f"serve: {XCEPTION}/2 is refused, 1 is served: " in log
+    assert f"serve: {XCEPTION}/2 is refused, 1 is served: {damaged}/{XCEPTION}/2/" in log
     assert "serve: model 'image_embedding_mobilenetv2' is not served: " in log
     assert lines[-1] == "serve: ready\n"  # none must serve
 

@@ -1,6 +1,7 @@
 """Models load one by one in a thread; a version that is refused costs itself alone."""
 
 import asyncio
+import json
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -150,8 +151,14 @@ def test_a_model_without_a_good_version_is_not_served(
     assert list(repository) == [MOBILENET]
     assert XCEPTION in repository
     assert repository.status(XCEPTION).state is ModelState.FAILED
-    with pytest.raises(UnavailableError, match=f"model '{XCEPTION}' is not served: .*{reason}"):
+    with pytest.raises(
+        UnavailableError, match=f"model '{XCEPTION}' is not served: .*{reason}"
+    ) as error:
         find_model(repository, XCEPTION)
+    # clients read these; where the files are is the server's own affair
+    status = repository.status(XCEPTION)
+    for text in (str(error.value), json.dumps(status.to_json()), status.problem):
+        assert str(tmp_path) not in text
     assert list(missing_models(repository, ALL)) == [XCEPTION]
     assert missing_models(repository, Selection((MOBILENET,))) == {}
     assert missing_models(repository, Selection()) == {}
@@ -367,5 +374,6 @@ def test_the_log_names_the_model_and_the_reason(tmp_path: Path) -> None:
     assert refused.startswith(f"{XCEPTION}/2 is refused, 1 is served: ")
     assert failed.startswith(f"model {MOBILENET!r} is not served: ")
     assert all("has sha256" in line for line in (refused, failed))
+    assert all(str(tmp_path) in line for line in (refused, failed))
     assert f"{XCEPTION}/1 float on cpu" in lines
     assert len(lines) == 3
