@@ -28,8 +28,8 @@ def sizes(sides: Sides, exact: Exact, artifacts: Sequence[Path] = ()) -> list[Ex
         exact: the limits.
         artifacts: what the base and the head converted; empty: nothing.
     """
-    code = [_code_bytes(side.directory) for side in sides.both]
-    verdicts = [ExactVerdict("code of runtime and serve", *code, exact.code_ratio, 0)]
+    base, head = (_code_bytes(side.directory) for side in sides.both)
+    verdicts = [ExactVerdict("code of runtime and serve", base, head, exact.code_ratio, 0)]
     packages = [_package_bytes(side) for side in sides.both]
     if None not in packages:
         base, head = (int(size or 0) for size in packages)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.regression.passes import IMPORT, Pair, Sides, time_cases
-from benchmarks.regression.thresholds import Thresholds
+from benchmarks.regression.thresholds import Clock, Thresholds
 from benchmarks.regression.verdict import ExactVerdict, TimeVerdict, undecided
 from benchmarks.regression.workload import Workload, names_of
 
@@ -45,7 +45,7 @@ def judge_times(
             measured[case].append(pair)
         verdicts = [_verdict(case, pairs, thresholds) for case, pairs in measured.items()]
         todo = undecided(verdicts, timing.repeats)
-    other = "wall" if timing.clock == "cpu" else "cpu"
+    other: Clock = "wall" if timing.clock == "cpu" else "cpu"
     firsts = {case: pairs[0].ratio(other) for case, pairs in measured.items()}
     return Outcome(tuple(verdicts), other_clock=firsts)
 

@@ -19,6 +19,9 @@ OTHER_STAGES = ("prepare", "run", "answer")
 MEDIA_OF = {"audio-classification": "voice.flac", "sentence-similarity": "note.txt"}
 
 
+TIMED_WHOLE = ("image-classification", "audio-classification", "sentence-similarity")
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A stage of a request for one model, in process."""
@@ -85,8 +88,8 @@ def _tiny_stages(model: Path, folder: Path) -> Iterator[Stage]:
     if task == "video-classification":
         return  # a clip is decoded by a process of its own
     media = folder / MEDIA_OF.get(task, "photo.jpg")
-    names = OTHER_STAGES if task in MEDIA_OF else IMAGE_STAGES
-    if task not in ("image-classification", "audio-classification", "sentence-similarity"):
+    names: Sequence[str] = OTHER_STAGES if task in MEDIA_OF else IMAGE_STAGES
+    if task not in TIMED_WHOLE:
         names = ("preprocess", "answer")  # the decoder is that of the classifier
     yield from (Stage(str(model.resolve()), str(media), name) for name in names)
 

@@ -1,9 +1,8 @@
 """The routes of the Open Inference Protocol, version 2 (REST)."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,6 +21,7 @@ from serve.protocol_v2.config import model_config
 from serve.protocol_v2.encodings import EXTENSION, medium_of
 from serve.protocol_v2.infer import infer
 from serve.protocol_v2.request import HEADER_LENGTH
+from serve.protocol_v2.statistics import merge_statistics, model_statistics, statistics
 from serve.protocol_v2.tensors import TensorJson, metadata
 from serve.protocol_v2.timeout import body_timeout
 from serve.repository.chosen import ChosenModels
@@ -36,7 +36,6 @@ from serve.scheduling.call import Call
 from serve.scheduling.counting import counting
 from serve.scheduling.deadlines import HEADER, request_timeout
 from serve.scheduling.job import Turns
-from serve.scheduling.statistics import StatisticsJson, add_up
 from serve.state import State
 from serve.text.messages import repr_truncated
 from serve.uploads.bounds import bounds_of
@@ -96,12 +95,6 @@ class MetadataJson(TypedDict):
     inputs: list[TensorJson]
     outputs: list[TensorJson]
     parameters: NotRequired[Annotated[dict[str, str], "what it takes as encoded files or texts"]]
-
-
-class StatisticsAnswerJson(TypedDict):
-    """The counters of models."""
-
-    model_stats: list[StatisticsJson]
 
 
 async def server_metadata(request: Request[State]) -> Response:
@@ -178,23 +171,6 @@ async def config(request: Request[State]) -> Response:
     return json_response(model_config(model, body_bytes=body_bytes))
 
 
-async def model_statistics(request: Request[State]) -> Response:
-    """Answer GET /v2/models/{model}/stats: the counters of a model."""
-    models, model_id = request.state["repository"], request.path_params["model"]
-    if model_id not in models:
-        raise unknown_model(models, model_id)
-    model = models.loaded(model_id)
-    if model is not None:
-        _check_version(models, model, request.path_params.get("version", ""))
-    return json_response({"model_stats": [_statistics(request, model_id)]})
-
-
-async def statistics(request: Request[State]) -> Response:
-    """Answer GET /v2/models/stats: the counters of all models."""
-    ids = request.state["repository"].ids
-    return json_response({"model_stats": [_statistics(request, model_id) for model_id in ids]})
-
-
 async def model_infer(request: Request[State]) -> Response:
     """Answer POST /v2/models/{model}/infer: run the graph on the tensors of the body."""
     model_id, task, version = await _find_task(request)
@@ -203,10 +179,11 @@ async def model_infer(request: Request[State]) -> Response:
     try:
         response, call = await _infer(request, model_id, task)
     except Exception:
-        counters.fail(model_id, time.perf_counter() - start_s)
+        counters.fail(model_id, str(version), time.perf_counter() - start_s)
         raise
-    note_model(request.scope, model_id, response.headers["x-model-version"])
-    counters.succeed(model_id, call.stopwatch, call.runs)
+    answered = response.headers["x-model-version"]
+    note_model(request.scope, model_id, answered)
+    counters.succeed(model_id, answered, call.stopwatch, call.runs)
     note_stages(request.scope, call.stopwatch.stages_s)
     response.headers["Server-Timing"] = call.stopwatch.header()
     return response
@@ -274,7 +251,7 @@ def routes() -> list[Route]:
         Route("/v2/", server_metadata),
         Route("/v2/health/live", live),
         Route("/v2/health/ready", ready),
-        Route("/v2/models/stats", of_every_worker(statistics, _merge_statistics)),
+        Route("/v2/models/stats", of_every_worker(statistics, merge_statistics)),
         *_model_routes("/v2/models/{model}"),
         *_model_routes("/v2/models/{model}/versions/{version}"),
         *repository.routes(),
@@ -286,23 +263,9 @@ def _model_routes(path: str) -> list[Route]:
         Route(path, model_metadata),
         Route(f"{path}/ready", model_ready),
         Route(f"{path}/config", config),
-        Route(f"{path}/stats", of_every_worker(model_statistics, _merge_statistics)),
+        Route(f"{path}/stats", of_every_worker(model_statistics, merge_statistics)),
         Route(f"{path}/infer", model_infer, methods=["POST"]),
     ]
-
-
-def _merge_statistics(contents: Sequence[Any]) -> dict[str, Any]:
-    """Return the counters of several workers as those of one server."""
-    entries = zip(*(content["model_stats"] for content in contents), strict=True)
-    return {"model_stats": [add_up(entry) for entry in entries]}
-
-
-def _statistics(request: Request[State], model_id: str) -> StatisticsJson:
-    repository = request.state["repository"]
-    model = repository.loaded(model_id)
-    version = str(model.manifest.version) if model else ""
-    size_bytes = repository.memory.ledger.kept_bytes(model_id) if model else 0
-    return request.state["statistics"].to_json(model_id, version, memory_bytes=size_bytes)
 
 
 async def _find(request: Request[State]) -> Model:

@@ -1,4 +1,4 @@
-"""Count the requests, rows and runs of each model, and the time of each stage."""
+"""Count the requests, rows and runs of each version of a model, and the time of each stage."""
 
 import time
 from collections import defaultdict
@@ -52,7 +52,7 @@ class MemoryUsageJson(TypedDict):
 
 
 class StatisticsJson(TypedDict):
-    """The counters of a model in the form of Triton."""
+    """The counters of a version in the form of Triton."""
 
     name: str
     version: str
@@ -94,21 +94,24 @@ class ModelStatistics:
 
 
 class Statistics:
-    """The counters of all models, from the start of the server. Use it on the event loop only."""
+    """The counters of all versions, from the start of the server. Use it on the event loop only."""
 
     def __init__(self) -> None:
         """Begin at zero."""
-        self._models: dict[str, ModelStatistics] = {}
+        self._versions: dict[tuple[str, str], ModelStatistics] = {}
 
-    def succeed(self, model: str, stopwatch: Stopwatch, runs: Sequence[GraphRun]) -> None:
+    def succeed(
+        self, model: str, version: str, stopwatch: Stopwatch, runs: Sequence[GraphRun]
+    ) -> None:
         """Count a request that was answered.
 
         Args:
             model: id.
+            version: that answered.
             stopwatch: of the request.
             runs: those of the graph that it took, with its share of each.
         """
-        entry = self._models.setdefault(model, ModelStatistics())
+        entry = self._versions.setdefault((model, version), ModelStatistics())
         entry.last_ms = time.time_ns() // 1_000_000
         for run in runs:
             entry.rows += run.rows
@@ -125,19 +128,20 @@ class Statistics:
         durations["compute_infer"].add(stopwatch.run_s)
         durations["compute_output"].add(stopwatch.encode_s)
 
-    def fail(self, model: str, seconds: float) -> None:
-        """Count a request that got an error after some seconds."""
-        self._models.setdefault(model, ModelStatistics()).durations["fail"].add(seconds)
+    def fail(self, model: str, version: str, seconds: float) -> None:
+        """Count a request for a version that got an error after some seconds."""
+        entry = self._versions.setdefault((model, version), ModelStatistics())
+        entry.durations["fail"].add(seconds)
 
     def to_json(self, model: str, version: str, *, memory_bytes: int = 0) -> StatisticsJson:
-        """Return the entry of a model in the form of Triton; times are in nanoseconds.
+        """Return the entry of a version in the form of Triton; times are in nanoseconds.
 
         Args:
             model: id.
-            version: that is served; "" if none is loaded.
-            memory_bytes: that the model keeps; 0 if it is not loaded.
+            version: that is served; "" if none can be.
+            memory_bytes: that it keeps; 0 if it is not loaded.
         """
-        entry = self._models.get(model, ModelStatistics())
+        entry = self._versions.get((model, version), ModelStatistics())
         none = Duration().to_json()
         return {
             "name": model,
@@ -172,8 +176,8 @@ class Statistics:
 def add_up(entries: Sequence[Any]) -> Any:
     """Return the sum of the JSON of several workers: of an entry, or a part of it.
 
-    Numbers are added, except the time of the last request. A worker that has not loaded the model
-    has no version of it. Lists are of batch sizes, or kinds of memory.
+    Numbers are added, except the time of the last request. Lists are of batch sizes,
+    or kinds of memory.
     """
     first = entries[0]
     if isinstance(first, dict):

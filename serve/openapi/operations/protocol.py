@@ -18,8 +18,8 @@ from serve.protocol_v2.routes import (
     MetadataJson,
     ModelReadyJson,
     ServerJson,
-    StatisticsAnswerJson,
 )
+from serve.protocol_v2.statistics import StatisticsAnswerJson
 
 Datatype = Annotated[str, Keywords({"enum": list(DATATYPES.values())})]
 Parameters = Annotated[dict[str, Any], Keywords({"additionalProperties": True})]
@@ -133,7 +133,7 @@ _MODEL: Mapping[Key, Operation] = {
     ),
     ("GET", "/stats"): Operation(
         tag=_TAG,
-        summary="Return the counters of a model.",
+        summary="Return the counters of each served version of a model, or of one.",
         answers={200: json_answer(StatisticsAnswerJson)},
         errors=(404,),
     ),

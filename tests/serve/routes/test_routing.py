@@ -184,6 +184,32 @@ def test_answers_are_counted_and_compared(
     assert "no model has a candidate" in capsys.readouterr().err
 
 
+def test_the_protocol_counts_each_version(client: httpx.Client) -> None:
+    def rows(path: str) -> dict[str, int]:
+        entries = client.get(f"{path}/stats").json()["model_stats"]
+        named = (entry for entry in entries if entry["name"] == MODEL)
+        return {entry["version"]: entry["inference_count"] for entry in named}
+
+    before = rows(INFER)
+    for version, requests in (("1", 2), ("2", 3)):
+        for _ in range(requests):
+            client.post(f"{INFER}/versions/{version}/infer", json=TENSOR).raise_for_status()
+    after = rows(INFER)
+    assert after == {"1": before["1"] + 2, "2": before["2"] + 3}
+    assert [rows(f"{INFER}/versions/{version}") for version in after] == [
+        {"1": after["1"]},
+        {"2": after["2"]},
+    ]
+    assert rows("/v2/models") == after
+    (entry,) = client.get(f"{INFER}/versions/2/stats").json()["model_stats"]
+    assert entry["memory_usage"][0]["byte_size"] > 0
+    refused = client.get(f"{INFER}/versions/3/stats")
+    assert (refused.status_code, refused.json()["error"]) == (
+        404,
+        f"version '3' of model {MODEL!r} is not served; served: 1, 2",
+    )
+
+
 @pytest.mark.parametrize(
     "report",
     [

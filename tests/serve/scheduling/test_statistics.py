@@ -24,11 +24,22 @@ def test_a_model_that_nobody_asked_has_zeros() -> None:
     assert entry["inference_stats"]["success"] == {"count": 0, "ns": 0}
 
 
+def test_versions_are_counted_apart() -> None:
+    statistics = Statistics()
+    statistics.succeed("m", "1", stopwatch(0, 0, 1, 0), [run(3, 1.0)])
+    statistics.succeed("m", "2", stopwatch(0, 0, 1, 0), [run(5, 1.0)])
+    statistics.fail("m", "2", 0.5)
+    first, second = (statistics.to_json("m", version) for version in "12")
+    assert (first["inference_count"], second["inference_count"]) == (3, 5)
+    fails = [entry["inference_stats"]["fail"]["count"] for entry in (first, second)]
+    assert fails == [0, 1]
+
+
 def test_rows_runs_and_stages_add_up() -> None:
     statistics = Statistics()
-    statistics.succeed("m", stopwatch(1, 2, 4, 8), [run(3, 3.0), run(1, 1.0)])
-    statistics.succeed("m", stopwatch(0, 0, 1, 0), [run(3, 1.0)])
-    statistics.fail("m", 0.5)
+    statistics.succeed("m", "1", stopwatch(1, 2, 4, 8), [run(3, 3.0), run(1, 1.0)])
+    statistics.succeed("m", "1", stopwatch(0, 0, 1, 0), [run(3, 1.0)])
+    statistics.fail("m", "1", 0.5)
     entry = statistics.to_json("m", "1")
     assert (entry["inference_count"], entry["execution_count"]) == (7, 3)
     second = 1_000_000_000
@@ -46,7 +57,7 @@ def test_rows_runs_and_stages_add_up() -> None:
 def test_batch_sizes_are_bounded() -> None:
     statistics = Statistics()
     for rows in range(2 * MOST_BATCH_SIZES):
-        statistics.succeed("m", stopwatch(0, 0, 1, 0), [run(rows, 1.0)])
+        statistics.succeed("m", "1", stopwatch(0, 0, 1, 0), [run(rows, 1.0)])
     entry = statistics.to_json("m", "1")
     assert len(entry["batch_stats"]) == MOST_BATCH_SIZES
     assert entry["execution_count"] == 2 * MOST_BATCH_SIZES
@@ -55,8 +66,8 @@ def test_batch_sizes_are_bounded() -> None:
 def test_a_run_of_several_requests_counts_once() -> None:
     statistics = Statistics()
     for _ in range(3):
-        statistics.succeed("m", stopwatch(0, 0, 1, 0), [run(1, 1.0, batch_rows=3)])
-    statistics.succeed("m", stopwatch(0, 0, 1, 0), [run(1, 1.0)])
+        statistics.succeed("m", "1", stopwatch(0, 0, 1, 0), [run(1, 1.0, batch_rows=3)])
+    statistics.succeed("m", "1", stopwatch(0, 0, 1, 0), [run(1, 1.0)])
     entry = statistics.to_json("m", "1")
     assert (entry["inference_count"], entry["execution_count"]) == (4, 2)
     second = 1_000_000_000
