@@ -15,8 +15,8 @@ from benchmarks.regression.verdict import ExactVerdict
 from benchmarks.regression.workload import Workload
 
 CODE = ("runtime", "serve")  # what the image holds
-REQUESTS = 50  # of each kind, before the memory of a used server is read
-SERVERS = 3  # of each side; the least memory of them counts
+REQUESTS = 30  # of each kind, before the memory of a used server is read
+SERVERS = 2  # of each side; the least memory of them counts
 MEGABYTE = 1e6
 
 

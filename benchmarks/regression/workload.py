@@ -73,7 +73,7 @@ def write_workload(folder: Path, real: Path | None = None) -> Workload:
         stages += _real_stages(model, folder)
     file = folder / "stages.json"
     file.write_text(json.dumps([asdict(stage) for stage in stages]), encoding="utf-8")
-    return Workload(tuple(stages), file, tuple(_requests(folder)), TINY)
+    return Workload(tuple(stages), file, tuple(_requests()), TINY)
 
 
 def _models(artifacts: Path) -> list[Path]:
@@ -106,7 +106,7 @@ def _real_stages(model: Path, folder: Path) -> list[Stage]:
     return [Stage(str(model.resolve()), str(media), name, condition) for name in names]
 
 
-def _requests(folder: Path) -> Iterator[HttpCase]:
+def _requests() -> Iterator[HttpCase]:
     rows = np.zeros((1, 8, 8, 1), np.uint8)
     tensor = {"name": "image", "shape": list(rows.shape), "datatype": "UINT8"}
     infer = {"inputs": [{**tensor, "data": rows.reshape(-1).tolist()}]}
@@ -117,12 +117,12 @@ def _requests(folder: Path) -> Iterator[HttpCase]:
         json.dumps(infer).encode(), "application/json",
     )  # fmt: skip
     yield HttpCase("http: face emotion", "POST", "/v1/face-emotion", small, "image/png")
-    body, kind = _form("image", (folder / "photo.jpg").read_bytes())
+    body, kind = _form("image", small)
     yield HttpCase("http: cut-out of a form", "POST", "/v1/background", body, kind)
 
 
 def _form(field: str, data: bytes) -> tuple[bytes, str]:
-    head = f'--cut\r\nContent-Disposition: form-data; name="{field}"; filename="a.jpg"\r\n\r\n'
+    head = f'--cut\r\nContent-Disposition: form-data; name="{field}"; filename="a.png"\r\n\r\n'
     return head.encode() + data + b"\r\n--cut--\r\n", "multipart/form-data; boundary=cut"
 
 

@@ -1,0 +1,167 @@
+"""`python -m benchmarks.regression.proof`: what the gate catches, and what it leaves alone.
+
+Copies of this checkout are compared. In a slowed one, a call of one case is followed by a loop that
+takes a tenth of the time of that case; identical ones are equal files in two folders.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.regression.checkout import Checkout, checkout_at
+from benchmarks.regression.gate import Outcome, all_cases, judge_times
+from benchmarks.regression.passes import IMPORT, Least, Sides
+from benchmarks.regression.subjects import HttpServer, Imports, Subject, Worker
+from benchmarks.regression.thresholds import read_thresholds
+from benchmarks.regression.workload import Workload, write_workload
+from runtime.errors import SlipwayError
+
+HERE = Path(__file__).parents[2]
+COPIED = ("runtime", "serve")
+RUNS, LOOPS = 200, 1  # to measure what a tenth of a case is
+_MODEL, _DECODE = "runtime/model.py", "runtime/media/images/decode.py"
+_CONNECTION = "serve/http/connection.py"
+_WRAPPER = """
+
+def _slowed(call, turns):
+    def slowed(*arguments, **options):
+        result = call(*arguments, **options)
+        for _ in range(turns):
+            pass
+        return result
+
+    return slowed
+
+
+{target} = _slowed({target}, {turns})
+"""
+_AT_IMPORT = """
+
+for _ in range({turns}):
+    pass
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Slowdown:
+    """Where a case is slowed."""
+
+    file: str
+    target: str  # what is wrapped; "": the file takes longer to import
+
+
+SLOWDOWNS: Mapping[str, Slowdown] = {
+    "face_emotion_xception: decode": Slowdown(_DECODE, "decode_image"),
+    "face_detector_yunet: answer": Slowdown(_MODEL, "Model.answer"),
+    "http: infer, JSON": Slowdown(_CONNECTION, "Connection.on_headers_complete"),
+    "background_u2netp: answer": Slowdown(_MODEL, "Model.answer"),
+    "voice_emotion_wav2vec2: prepare": Slowdown(_MODEL, "Model.prepare"),
+    "http: face emotion": Slowdown(_CONNECTION, "Connection.on_headers_complete"),
+    IMPORT: Slowdown(_MODEL, ""),
+}
+
+
+def slow_down(case: str, base: Checkout, workload: Workload, head: Path, share: float) -> int:
+    """Slow a copy by a share of a case's time; return the turns of the loop that does it."""
+    with closing(_subject(case, base, workload)) as subject:
+        runs, loops = (8, 1) if case == IMPORT else (RUNS, LOOPS)
+        subject.measure(case, runs, loops)
+        least = Least()
+        least.add(subject.measure(case, runs, loops), loops)
+    turns = round(share * least.cpu / _turn_ns())
+    slowdown = SLOWDOWNS[case]
+    text = _WRAPPER if slowdown.target else _AT_IMPORT
+    with (head / slowdown.file).open("a", encoding="utf-8") as file:
+        file.write(text.format(target=slowdown.target, turns=turns))
+    return turns
+
+
+def _subject(case: str, base: Checkout, workload: Workload) -> Subject:
+    if case == IMPORT:
+        return Imports(base)
+    if any(case == request.name for request in workload.requests):
+        return HttpServer(base, workload)
+    return Worker(base, workload)
+
+
+def _turn_ns() -> float:
+    """Return the least nanoseconds of CPU that a turn of an empty loop takes."""
+    turns, least = 10_000, float("inf")
+    for _ in range(200):
+        begin = time.thread_time_ns()
+        for _ in range(turns):
+            pass
+        least = min(least, time.thread_time_ns() - begin)
+    return least / turns
+
+
+def trial(case: str | None, share: float) -> Outcome:
+    """Compare two copies of this checkout, the second slowed in one case; None: identical."""
+    thresholds = read_thresholds()
+    with tempfile.TemporaryDirectory(prefix="slipway-proof-") as name:
+        folder = Path(name)
+        for side in ("base", "head"):
+            for package in COPIED:
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(HERE / package, folder / side / package, ignore=ignored)
+        sides = Sides(*(checkout_at(folder / s, folder / f"{s}-code") for s in ("base", "head")))
+        workload = write_workload(folder)
+        if case is None:
+            return judge_times(sides, workload, thresholds, all_cases(workload))
+        slow_down(case, sides.base, workload, folder / "head", share)
+        return judge_times(sides, workload, thresholds, [case])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run trials and print a line for each; return 1 if one went wrong."""
+    options = _parser().parse_args(arguments)
+    names = list(SLOWDOWNS)
+    slowed: list[str | None] = [
+        names[(options.first + number) % len(names)] for number in range(options.slowed)
+    ]
+    wrong = 0
+    try:
+        for case in (*slowed, *[None] * options.identical):
+            outcome = trial(case, options.share)
+            is_right = bool(outcome.alarms) == (case is not None)
+            wrong += not is_right
+            line = {
+                "slowed": case,
+                "alarms": outcome.alarms,
+                "right": is_right,
+                "ratios": {time.case: time.ratios for time in outcome.times},
+                "other_clock": outcome.other_clock,
+            }
+            print(json.dumps(line), flush=True)
+    except SlipwayError as error:
+        print(f"proof: {error}", file=sys.stderr)
+        return 2
+    print(f"{wrong} of {options.slowed + options.identical} trials were wrong", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.regression.proof",
+        description="Let the gate judge slowed and identical copies of this checkout.",
+    )
+    parser.add_argument("--slowed", type=int, default=20, help="trials (default: %(default)s)")
+    parser.add_argument("--identical", type=int, default=20, help="trials (default: %(default)s)")
+    parser.add_argument(
+        "--share", type=float, default=0.1, help="of the time of a case (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--first", type=int, default=0, help="number of the first slowed trial, to run it in parts"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
