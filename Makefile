@@ -4,6 +4,9 @@ PORT ?= 8000
 MODEL ?=
 WEIGHTS ?= pretrained
 ARTIFACTS ?= artifacts
+MAIN ?= origin/main
+BASE ?=
+GATE_MODEL ?= face_emotion_xception
 BENCH_REPORT ?= benchmarks/latest
 # Processes of pytest: of the tests without `convert`, which wait most of the time, and of those of `convert`.
 TEST_PROCESSES ?= 3
@@ -26,7 +29,7 @@ export SLIPWAY_TEST_DATA ?= $(abspath ../shared)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo convert serve test test-fast soak lint audit bench bench-originals bench-scaling image test-image clean test-serve test-convert python-version
+.PHONY: help demo convert serve test test-fast soak lint audit bench bench-gate bench-originals bench-scaling image test-image clean test-serve test-convert python-version
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,6 +101,10 @@ audit: | python-version ## known vulnerabilities of what is deployed (needs PyPI
 # The committed report is made with BENCH_REPORT=benchmarks/report; each target replaces its own section.
 bench: $(VENV)/.installed ## latency, throughput, memory, start-up, size, fidelity, HTTP: up to ten minutes; JSON, tables, a page
 	@$(RUN) -m benchmarks --artifacts $(ARTIFACTS) --report $(BENCH_REPORT)
+
+# The base is where this branch left MAIN, or the checkout in BASE. A small model is converted by both sides.
+bench-gate: $(VENV)/.installed $(VENV_CONVERT)/.installed ## is this branch slower, larger or hungrier than MAIN=origin/main
+	@$(RUN) -m benchmarks.regression $(if $(BASE),--base $(BASE),--main $(MAIN)) --convert $(GATE_MODEL)
 
 bench-originals: $(VENV)/.installed $(VENV_CONVERT)/.installed ## the same models in PyTorch and Keras, into the report
 	@$(RUN) -m benchmarks.originals --artifacts $(ARTIFACTS) --report $(BENCH_REPORT)

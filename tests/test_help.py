@@ -14,6 +14,7 @@ COMMANDS = (
     *("convert", "convert.gait.train"),
     *("runtime", "serve", "benchmarks", "benchmarks.page", "benchmarks.pricing"),
     *("benchmarks.originals", "benchmarks.scaling"),
+    *("benchmarks.regression", "benchmarks.regression.proof"),
     *("deploy.check", "deploy.demo", "deploy.gallery"),
 )
 

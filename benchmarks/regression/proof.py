@@ -51,7 +51,7 @@ for _ in range({turns}):
 
 @dataclass(frozen=True, slots=True)
 class Slowdown:
-    """Where a case is slowed."""
+    """A place where a case is slowed."""
 
     file: str
     target: str  # what is wrapped; "": the file takes longer to import

@@ -17,7 +17,7 @@ _Section = TypeVar("_Section")
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How times are measured and judged."""
+    """The measurement and the judgement of times."""
 
     ratio: float
     repeats: int
@@ -30,7 +30,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Exact:
-    """What sizes and memory may become: head divided by base."""
+    """The sizes and memory that are allowed: head divided by base."""
 
     artifact_ratio: float
     code_ratio: float

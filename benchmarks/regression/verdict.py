@@ -43,13 +43,13 @@ class ExactVerdict:
 
 
 def undecided(verdicts: Sequence[TimeVerdict], repeats: int) -> list[str]:
-    """Return the cases whose alarm may still be noise: above the limit, not repeated enough.
+    """Return the cases whose alarm may still be noise: first above the limit, not repeated enough.
 
     Args:
         verdicts: so far.
         repeats: after which the median decides.
     """
-    return [v.case for v in verdicts if v.is_slower and len(v.ratios) < repeats]
+    return [v.case for v in verdicts if v.ratios[0] > v.limit and len(v.ratios) < repeats]
 
 
 def table(times: Sequence[TimeVerdict], exact: Sequence[ExactVerdict]) -> str:

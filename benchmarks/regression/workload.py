@@ -1,4 +1,4 @@
-"""What is timed: the stages of a request for each model, and requests over HTTP."""
+"""The workload: the stages of a request for each model, and requests over HTTP."""
 
 import json
 from collections.abc import Iterator, Sequence
