@@ -73,7 +73,9 @@ class Worker:
         line = self._process.stdout.readline()
         if not line:
             self._process.wait()
-            raise BenchmarkError(f"a worker ended: {_text_of(self._log).strip()[-2000:]}")
+            text = _text_of(self._log).strip()
+            self.close()
+            raise BenchmarkError(f"a worker ended: {text[-2000:]}")
         return line
 
 
@@ -133,7 +135,11 @@ class HttpServer:
             if (line := _LISTENING.search(text)) and "serve: ready\n" in text:
                 return int(line[1])
             time.sleep(0.02)
-        raise BenchmarkError(f"a server did not become ready: {_text_of(log)[-2000:]}")
+        text = _text_of(log)
+        self._process.kill()
+        self._process.wait()
+        log.close()
+        raise BenchmarkError(f"a server did not become ready: {text[-2000:]}")
 
 
 class Imports:

@@ -1,4 +1,4 @@
-"""What the gate calls slower or larger, and how often it measures before it says so."""
+"""The verdicts of the gate, and how often it measures before it says that a case is slower."""
 
 from collections.abc import Sequence
 from dataclasses import replace
