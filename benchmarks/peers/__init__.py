@@ -1,0 +1,1 @@
+"""Other servers and engines with the same model files: speed, memory, start and fidelity."""

@@ -1,0 +1,28 @@
+"""FastAPI by hand, as its documentation serves: a plain function, one uvicorn worker per CPU.
+
+python -m benchmarks.peers.adapters.fastapi_app PORT WORKERS
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import uvicorn
+from fastapi import FastAPI, File, Response
+
+from benchmarks.peers.adapters.mobilenet import MobileNet
+
+app = FastAPI()
+model = MobileNet(os.environ["PEER_MODEL"])
+
+
+@app.post("/predict")
+def predict(image: Annotated[bytes, File()]) -> Response:
+    """Answer in the thread pool, as `def` functions are."""
+    return Response(model.answer(image), media_type="application/json")
+
+
+if __name__ == "__main__":
+    name = "benchmarks.peers.adapters.fastapi_app:app"
+    port, workers = int(sys.argv[1]), int(sys.argv[2])
+    uvicorn.run(name, port=port, workers=workers, loop="uvloop", http="httptools", access_log=False)

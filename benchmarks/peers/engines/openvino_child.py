@@ -1,0 +1,92 @@
+"""The float graph of an artifact in OpenVINO, and quantized by NNCF.
+
+    python -m benchmarks.peers.engines.openvino_child FLOAT_ONNX THREADS
+
+Runs in the environment of OpenVINO. The settings are those of its guide for latency.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import openvino as ov
+
+from benchmarks.peers.engines import wire
+
+PRECISIONS = {"float": {}, "float32": {"INFERENCE_PRECISION_HINT": "f32"}, "int8": {}}
+TRANSFORMERS = ("sentence-similarity", "audio-classification")
+
+
+class OpenVino:
+    """The commands."""
+
+    def __init__(self, path: str, threads: int) -> None:
+        """Read the graph."""
+        self._core = ov.Core()
+        self._path = path
+        self._threads = threads
+        self._compiled: dict[str, Any] = {}
+        self._tests: list[wire.Feeds] = []
+
+    def compile(self, name: str, calibration: str, tests: str, task: str) -> int:
+        """Compile one precision for the inputs in a file; return the bytes of the saved graph."""
+        self._tests = wire.load(tests)
+        model = self._core.read_model(self._path)
+        model.reshape(static_shapes(model, self._tests))
+        if name == "int8":
+            model = quantize(model, wire.load(calibration), task)
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": self._threads,
+            **PRECISIONS[name],
+        }
+        self._compiled[name] = self._core.compile_model(model, "CPU", settings)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "model.xml")
+            ov.save_model(model, path)
+            return sum(file.stat().st_size for file in Path(folder).iterdir())
+
+    def answer(self, name: str, path: str) -> str:
+        """Write the outputs of all inputs to a file; return the precision that it runs in."""
+        run = self._runner(name)
+        wire.save(path, [run(feeds) for feeds in self._tests])
+        return str(self._compiled[name].get_property("INFERENCE_PRECISION_HINT").to_string())
+
+    def run(self, name: str, count: int) -> list[float]:
+        """Return the ms of runs."""
+        return wire.time_runs(self._runner(name), self._tests, count)
+
+    def _runner(self, name: str) -> Any:
+        request = self._compiled[name].create_infer_request()
+
+        def run(feeds: wire.Feeds) -> wire.Feeds:
+            outputs = request.infer(feeds, share_inputs=True)
+            return {key.get_any_name(): value.copy() for key, value in outputs.items()}
+
+        return run
+
+
+def static_shapes(model: Any, tests: list[wire.Feeds]) -> dict[str, Any]:
+    """Return the shape of each input: an axis that differs between the inputs stays open."""
+    shapes = {}
+    for one in model.inputs:
+        name = one.get_any_name()
+        sizes = [feeds[name].shape for feeds in tests]
+        shapes[name] = [axis[0] if len(set(axis)) == 1 else -1 for axis in zip(*sizes, strict=True)]
+    return shapes
+
+
+def quantize(model: Any, samples: list[wire.Feeds], task: str) -> Any:
+    """Quantize with NNCF as its guide says: transformers have a scheme of their own."""
+    import nncf  # imports for seconds
+
+    kind = nncf.ModelType.TRANSFORMER if task in TRANSFORMERS else None
+    return nncf.quantize(model, nncf.Dataset(samples), subset_size=len(samples), model_type=kind)
+
+
+if __name__ == "__main__":
+    os.environ["OMP_NUM_THREADS"] = sys.argv[2]
+    engine = OpenVino(sys.argv[1], int(sys.argv[2]))
+    wire.serve({"compile": engine.compile, "answer": engine.answer, "run": engine.run})

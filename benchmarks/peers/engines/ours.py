@@ -1,0 +1,83 @@
+"""The graphs of an artifact in onnxruntime, their inputs, and the judge of all outputs.
+
+    python -m benchmarks.peers.engines.ours VERSION_DIRECTORY THREADS
+
+Runs in the environment of the conversion, whose media and metrics it uses: the calibration media
+are those of the conversion, and no conversion saw the others.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers.engines import wire
+from runtime import load
+from runtime.engine.session import SessionOptions
+
+CALIBRATION, SLOW_CALIBRATION = 48, 16
+SLOW_TASKS = ("audio-classification", "video-classification")
+
+
+class Ours:
+    """The commands."""
+
+    def __init__(self, directory: Path, threads: int) -> None:
+        """Load both graphs; the packaged one may be the float one."""
+        options = SessionOptions(threads=threads)
+        self._served = load(directory, options=options)
+        self._float = load(directory, variant="float", options=options)
+        inputs = importlib.import_module("convert.commands.verify.inputs")
+        self._tests: list[Any] = [dict(feeds) for feeds in inputs.generate_samples(self._float)]
+        self._reference = [self._float.run(feeds) for feeds in self._tests]
+
+    def describe(self) -> dict[str, Any]:
+        """Return the precision of what is served, and the bytes of its files."""
+        variant = self._served.variant
+        size = sum(file.size_bytes for file in variant.files)
+        return {"precision": variant.precision, "task": self._served.spec.task, "bytes": size}
+
+    def write(self, calibration: str, tests: str) -> None:
+        """Write the inputs for other engines, as two files."""
+        procedural = importlib.import_module("convert.samples.procedural")
+        inputs = importlib.import_module("convert.commands.verify.inputs")
+        media = importlib.import_module("convert.samples.media")
+        modality = media.MODALITIES[inputs.media_kind(self._float)]
+        slow = self._served.spec.task in SLOW_TASKS
+        count = SLOW_CALIBRATION if slow else CALIBRATION
+        encoded = [modality.encode(one) for one in modality.generate(procedural.CALIBRATION, count)]
+        wire.save(calibration, [self._float.prepare(data).feeds for data in encoded])
+        wire.save(tests, self._tests)
+
+    def run(self, name: str, count: int) -> list[float]:
+        """Return the ms of runs of "served" or "float"."""
+        model = self._served if name == "served" else self._float
+        return wire.time_runs(model.session.run, self._tests, count)
+
+    def judge(self, path: str) -> dict[str, float]:
+        """Return the metrics of outputs in a file against the float graph in onnxruntime."""
+        return self._measure(wire.load(path))
+
+    def judge_served(self) -> dict[str, float]:
+        """Return the metrics of the served graph."""
+        return self._measure([self._served.run(feeds) for feeds in self._tests])
+
+    def _measure(self, outputs: list[Any]) -> dict[str, float]:
+        collate = importlib.import_module("convert.samples.sets").collate
+        measure = importlib.import_module("convert.metrics").measure
+        suppression = self._float.spec.suppression
+        metrics = measure(collate(self._reference), collate(outputs), suppression).metrics
+        return {name: float(value) for name, value in metrics.items()}
+
+
+if __name__ == "__main__":
+    ours = Ours(Path(sys.argv[1]), int(sys.argv[2]))
+    wire.serve(
+        {
+            "describe": ours.describe,
+            "write": ours.write,
+            "run": ours.run,
+            "judge": ours.judge,
+            "judge_served": ours.judge_served,
+        }
+    )

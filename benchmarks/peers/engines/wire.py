@@ -1,0 +1,59 @@
+"""Commands to a process as lines of JSON, and its answers. Standard library and numpy alone."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Feeds = dict[str, NDArray[Any]]
+Answer = Callable[..., Any]
+
+
+def serve(commands: Mapping[str, Answer]) -> None:
+    """Answer each line of standard input: a list of a command's name and its arguments.
+
+    What libraries print to standard output goes to standard error.
+    """
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        name, *arguments = json.loads(line)
+        try:
+            answer = {"value": commands[name](*arguments)}
+        except Exception as error:  # of any library: it becomes the row's error
+            answer = {"error": f"{type(error).__name__}: {str(error)[:400]}"}
+        print(json.dumps(answer), file=out, flush=True)
+
+
+def time_runs(run: Callable[[Feeds], object], inputs: Sequence[Feeds], count: int) -> list[float]:
+    """Return the ms of some runs, over the inputs in turn; one more before them warms up."""
+    run(inputs[0])
+    durations = []
+    for number in range(count):
+        feeds = inputs[number % len(inputs)]
+        start = time.perf_counter()
+        run(feeds)
+        durations.append((time.perf_counter() - start) * 1000)
+    return durations
+
+
+def save(path: str, samples: Sequence[Mapping[str, NDArray[Any]]]) -> None:
+    """Write samples, each arrays by name, to an .npz file."""
+    arrays = {f"{i}/{name}": a for i, one in enumerate(samples) for name, a in one.items()}
+    np.savez(path, **arrays)
+
+
+def load(path: str | Path) -> list[Feeds]:
+    """Read the samples of `save`."""
+    samples: dict[int, Feeds] = {}
+    with np.load(path) as file:
+        for key in file.files:
+            number, _, name = key.partition("/")
+            samples.setdefault(int(number), {})[name] = file[key]
+    return [samples[number] for number in sorted(samples)]
