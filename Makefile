@@ -29,7 +29,7 @@ export SLIPWAY_TEST_DATA ?= $(abspath ../shared)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo convert serve test test-fast soak lint audit bench bench-gate bench-originals bench-scaling image test-image clean test-serve test-convert python-version
+.PHONY: help demo convert serve test test-fast soak lint audit bench bench-gate bench-originals bench-scaling bench-peers bench-limits image test-image clean test-serve test-convert python-version
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -112,6 +112,16 @@ bench-originals: $(VENV)/.installed $(VENV_CONVERT)/.installed ## the same model
 bench-scaling: $(VENV)/.installed ## time and memory by size, batch, threads, clients, models, into the report
 	@$(RUN) -m benchmarks.scaling --artifacts $(ARTIFACTS) --report $(BENCH_REPORT)
 
+# PEERS=DIR uses environments that are made already; those of missing peers are made.
+PEERS ?= .venv-peers
+
+bench-peers: $(VENV)/.installed $(VENV_CONVERT)/.installed ## other servers and engines with the same models, into the report: half an hour after the installs (4 GB)
+	-@$(RUN) -m benchmarks.peers.environments $(PEERS)
+	@$(RUN) -m benchmarks.peers --artifacts $(ARTIFACTS) --environments $(PEERS) --report $(BENCH_REPORT)
+
+bench-limits: $(VENV)/.installed ## the server in cgroups of 512 MiB and 0.1 to 2 CPUs, as root, into the report: a quarter of an hour
+	@$(RUN) -m benchmarks.limits --artifacts $(ARTIFACTS) --report $(BENCH_REPORT)
+
 image: ## build the container image with docker, podman or buildah (BUILD_FLAGS="--target serve-given")
 	@MODEL="$(MODEL)" WEIGHTS="$(WEIGHTS)" deploy/build-image.sh $(BUILD_FLAGS)
 
@@ -119,5 +129,5 @@ test-image: $(VENV)/.installed ## build the image twice with buildah, enter it, 
 	@SLIPWAY_ARTIFACTS="$${SLIPWAY_ARTIFACTS:-$(ARTIFACTS)}" $(RUN) -m pytest tests/deploy/image --image -rP
 
 clean: ## remove environments, caches and samples; artifacts stay
-	@rm -rf $(VENV) $(VENV_CONVERT) $(AUDIT) samples .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(VENV) $(VENV_CONVERT) $(AUDIT) .venv-peers samples .mypy_cache .ruff_cache .pytest_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

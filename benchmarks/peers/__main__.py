@@ -11,6 +11,8 @@ from typing import Any
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.media_files import write_photo
+from benchmarks.output import add_report_options
+from benchmarks.page.files import write_files
 from benchmarks.peers import environments
 from benchmarks.peers.engines.measure import error_row, measure_engines
 from benchmarks.peers.engines.rows import EngineRow
@@ -47,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         versions = {**conditions.versions, "load generator": generator()}
         section = Peers(replace(conditions, versions=versions), **rows)
         write_section(options.report, "peers", section)
+        write_files(options.report)
     except (SlipwayError, OSError) as error:
         print(f"benchmarks.peers: {error}", file=sys.stderr)
         return 1
@@ -111,14 +114,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.peers",
         description="Compare Slipway with other servers and engines that run the same model files.",
     )
+    add_report_options(parser, quick="measure short turns, to try it out: not figures to quote")
     add = parser.add_argument
-    add(
-        "--artifacts",
-        metavar="DIR",
-        type=Path,
-        default=Path("artifacts"),
-        help="artifacts to serve (default: %(default)s)",
-    )
     add(
         "--environments",
         metavar="DIR",
@@ -126,19 +123,11 @@ def _parser() -> argparse.ArgumentParser:
         default=environments.DEFAULT,
         help="environments that `python -m benchmarks.peers.environments DIR` has made",
     )
-    add(
-        "--report",
-        metavar="DIR",
-        type=Path,
-        default=Path("benchmarks/latest"),
-        help="folder of report.json (default: %(default)s)",
-    )
     add("--file", metavar="JPEG", type=Path, help="file that is sent (default: a synthetic photo)")
     add("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (both)")
     add("--only", nargs="+", default=(), metavar="NAME", help="servers whose name begins so")
     add("--models", nargs="+", default=(), metavar="ID", help="models for the engines (all)")
     add("--rounds", type=int, default=0, help="turns of each server (3)")
-    add("--quick", action="store_true", help="short turns, to try it out: not figures to quote")
     return parser
 
 

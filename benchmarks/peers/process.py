@@ -82,7 +82,40 @@ def started(
     """
     port = free_port()
     words = [word.replace(PORT, str(port)) for word in command]
-    keeper = [sys.executable, "-m", "benchmarks.peers.keeper", str(life_s), *words]
+    with kept(words, environment, life_s) as running:
+        end = running.start + start_timeout_s
+        agreement, cold_start_s = _wait(running, port, request, end)
+        yield Started(running.process.pid, port, cold_start_s - running.start, agreement)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A command that a keeper runs."""
+
+    process: "subprocess.Popen[str]"  # the keeper
+    start: float  # of the command, in s of time.monotonic
+    log: IO[bytes]
+
+    @property
+    def tail(self) -> str:
+        """Return the end of what the command printed."""
+        size = os.fstat(self.log.fileno()).st_size
+        text = os.pread(self.log.fileno(), 1000, max(0, size - 1000))
+        return text.decode(errors="replace").strip()
+
+
+@contextmanager
+def kept(
+    command: Sequence[str], environment: Mapping[str, str], life_s: float
+) -> Iterator[Running]:
+    """Run a command until the block ends; all of its processes end with the block.
+
+    Args:
+        command: to run.
+        environment: variables beside those of this process.
+        life_s: after which the processes are ended whatever happens here.
+    """
+    keeper = [sys.executable, "-m", "benchmarks.peers.keeper", str(life_s), *command]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             keeper,
@@ -95,10 +128,7 @@ def started(
         )
         try:
             assert process.stdout is not None
-            start = float(process.stdout.readline() or "nan")
-            end = start + start_timeout_s
-            agreement, cold_start_s = _wait(process, port, request, end, log)
-            yield Started(process.pid, port, cold_start_s - start, agreement)
+            yield Running(process, float(process.stdout.readline() or "nan"), log)
         finally:
             _end(process)
 
@@ -123,14 +153,13 @@ def ask(port: int, request: Request) -> tuple[int, bytes]:
         connection.close()
 
 
-def _wait(
-    process: subprocess.Popen[str], port: int, request: Request, end: float, log: IO[bytes]
-) -> tuple[float, float]:
+def _wait(running: Running, port: int, request: Request, end: float) -> tuple[float, float]:
     """Ask until the answer is 200 and right; return the agreement and the time."""
     status, body = 0, b""
     while time.monotonic() < end:
-        if process.poll() is not None:
-            raise BenchmarkError(f"the server ended with {process.returncode}: {_tail(log)}")
+        if running.process.poll() is not None:
+            code = running.process.returncode
+            raise BenchmarkError(f"the server ended with {code}: {running.tail}")
         try:
             status, body = ask(port, request)
         except (OSError, http.client.HTTPException):
@@ -141,12 +170,7 @@ def _wait(
             return request.check(body), now
         time.sleep(POLL_S)
     answer = f"it answered {status}: {body[:300]!r}" if status else "it did not answer"
-    raise BenchmarkError(f"the server was not ready in time: {answer}; log: {_tail(log)}")
-
-
-def _tail(log: IO[bytes]) -> str:
-    size = os.fstat(log.fileno()).st_size
-    return os.pread(log.fileno(), 1000, max(0, size - 1000)).decode(errors="replace").strip()
+    raise BenchmarkError(f"the server was not ready in time: {answer}; log: {running.tail}")
 
 
 def _end(process: subprocess.Popen[str]) -> None:

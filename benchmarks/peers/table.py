@@ -12,6 +12,7 @@ ADAPTERS = FOLDER / "adapters"
 REQUIREMENTS = FOLDER / "requirements"
 OWN = "Slipway"
 MOBILENET, U2NETP = "image_embedding_mobilenetv2", "background_u2netp"
+REMBG = "from rembg.cli import main; main()"  # as its script does
 PYTHON, ARTIFACTS = "{python}", "{artifacts}"  # in a command: replaced when it is started
 
 Body = Literal["upload", "base64"]  # multipart/form-data, or JSON of the Open Inference Protocol
@@ -60,7 +61,7 @@ def peers(workers: int) -> tuple[Peer, ...]:
             environment="rembg",
             package="rembg",
             command=(
-                *(PYTHON, "-m", "rembg.cli", "s", "--host", "127.0.0.1", "--port", PORT),
+                *(PYTHON, "-c", REMBG, "s", "--host", "127.0.0.1", "--port", PORT),
                 *("--no-ui", "--threads", str(workers)),
             ),
             path="/api/remove",

@@ -6,6 +6,7 @@ python -m benchmarks.peers.adapters.ray_app PORT WORKERS
 import os
 import sys
 import time
+from typing import Any
 
 import ray
 from ray import serve
@@ -15,7 +16,6 @@ from starlette.responses import Response
 from benchmarks.peers.adapters.mobilenet import MobileNet
 
 
-@serve.deployment
 class Embedding:
     """One replica."""
 
@@ -26,7 +26,8 @@ class Embedding:
     async def __call__(self, request: Request) -> Response:
         """Answer one upload."""
         async with request.form() as form:
-            data = await form["image"].read()
+            image: Any = form["image"]
+            data = await image.read()
         return Response(self.model.answer(data), media_type="application/json")
 
 
@@ -35,7 +36,7 @@ if __name__ == "__main__":
     ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     options = {"num_replicas": workers, "ray_actor_options": {"num_cpus": 1}}
-    application = Embedding.options(**options, max_ongoing_requests=16)
+    application = serve.deployment(Embedding).options(**options, max_ongoing_requests=16)
     serve.run(application.bind(os.environ["PEER_MODEL"]), route_prefix="/predict")
     while True:
         time.sleep(60)

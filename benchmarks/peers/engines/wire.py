@@ -45,7 +45,7 @@ def time_runs(run: Callable[[Feeds], object], inputs: Sequence[Feeds], count: in
 
 def save(path: str, samples: Sequence[Mapping[str, NDArray[Any]]]) -> None:
     """Write samples, each arrays by name, to an .npz file."""
-    arrays = {f"{i}/{name}": a for i, one in enumerate(samples) for name, a in one.items()}
+    arrays: Any = {f"{i}/{name}": a for i, one in enumerate(samples) for name, a in one.items()}
     np.savez(path, **arrays)
 
 
