@@ -113,10 +113,9 @@ def limited(memory_mib: int, cpus: float, root: Path = ROOT) -> Iterator[Cgroup]
     parents = (root,) if version == V2 else (root / "memory", root / "cpu")
     with ExitStack() as stack:
         try:
-            made = [stack.enter_context(_directory(parent)) for parent in parents]
-            group = Cgroup(version, made[0], made[-1])
-            directories = (group.memory, group.cpu)
-            for directory, files in zip(directories, contents, strict=True):
+            directories = [stack.enter_context(_directory(parent)) for parent in parents]
+            group = Cgroup(version, directories[0], directories[-1])
+            for directory, files in zip((group.memory, group.cpu), contents, strict=True):
                 for name, text in files.items():
                     (directory / name).write_text(text, encoding="ascii")
         except OSError as error:

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from benchmarks.limits.cgroup import Cgroup, limited
-from benchmarks.peers.process import HOST, Running, free_port, kept
+from benchmarks.peers.process import HOST, Running, free_port, keeping
 
 READY = "/v2/health/ready"
 MEGABYTE = 1e6
@@ -39,7 +39,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long a case may take."""
+    """Limit the time of a case."""
 
     ready_s: float
     asking_s: float  # after which no further request is sent
@@ -70,12 +70,12 @@ class LimitRow:
 
 @dataclass(slots=True)
 class Notes:
-    """What is seen of one case."""
+    """Collect what one case shows."""
 
     ready_s: float | None = None
     memory_bytes: int = 0
     peak_bytes: int = 0
-    asked_s: float = 0.0
+    asking_s: float = 0.0
     milliseconds: list[float] = field(default_factory=list)
     refused: int = 0
     oom_kills: int = 0
@@ -90,14 +90,14 @@ def measure_case(artifacts: Path, case: Case, effort: Effort) -> LimitRow:
     """
     notes = Notes()
     with (
-        _chosen(artifacts, tuple(case.media)) as folder,
+        _folder_of(artifacts, tuple(case.media)) as folder,
         limited(case.memory_mib, case.cpus) as group,
     ):
         port = free_port()
         command = [sys.executable, "-m", "serve", "--artifacts", str(folder)]
         command += ["--host", HOST, "--port", str(port)]
         life_s = effort.ready_s + effort.asking_s + effort.request_s + 60
-        with kept(group.command(command), SETTINGS, life_s) as running, _sampling(group, notes):
+        with keeping(group.command(command), SETTINGS, life_s) as running, _sampling(group, notes):
             notes.ready_s = _wait(running, port, effort.ready_s, notes)
             if notes.ready_s is not None:
                 _ask_all(running, port, case.media, effort, notes)
@@ -119,7 +119,7 @@ def row_of(case: Case, effort: Effort, notes: Notes) -> LimitRow:
         ready_seconds=notes.ready_s,
         memory_mb=notes.memory_bytes / MEGABYTE if notes.memory_bytes else None,
         peak_mb=notes.peak_bytes / MEGABYTE if notes.peak_bytes else None,
-        requests_per_second=answered / notes.asked_s if notes.asked_s else None,
+        requests_per_second=answered / notes.asking_s if notes.asking_s else None,
         p50_ms=float(spread[0]) if spread is not None else None,
         p99_ms=float(spread[1]) if spread is not None else None,
         answered=answered,
@@ -147,7 +147,7 @@ def _detail(effort: Effort, notes: Notes) -> str:
 
 
 @contextmanager
-def _chosen(artifacts: Path, models: Sequence[str]) -> Iterator[Path]:
+def _folder_of(artifacts: Path, models: Sequence[str]) -> Iterator[Path]:
     """Make a folder with some of the artifacts."""
     with tempfile.TemporaryDirectory(prefix="slipway-limits-") as name:
         for model in models:
@@ -218,7 +218,7 @@ def _ask_all(running: Running, port: int, media: Media, effort: Effort, notes: N
         else:
             notes.problem = f"{model}: {status} {body[:200].decode(errors='replace')}"
             break
-    notes.asked_s = time.monotonic() - start
+    notes.asking_s = time.monotonic() - start
 
 
 def _request(

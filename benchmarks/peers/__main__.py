@@ -26,8 +26,8 @@ from benchmarks.schema.document import read_report, write_section
 from runtime.engine.resources import cpu_count
 from runtime.errors import SlipwayError
 
-FULL = {MOBILENET: Effort(3, 5.0, (1, 8, 32), 120.0), U2NETP: Effort(3, 5.0, (1, 8), 240.0)}
-QUICK = {MOBILENET: Effort(1, 2.0, (1, 8), 120.0), U2NETP: Effort(1, 2.0, (1,), 240.0)}
+FULL = {MOBILENET: Effort(3, 5.0, (1, 8, 32), 120.0), U2NETP: Effort(3, 8.0, (1, 8), 240.0)}
+QUICK = {MOBILENET: Effort(1, 2.0, (1, 8), 120.0), U2NETP: Effort(1, 6.0, (1,), 240.0)}
 TURNS, RUNS, QUICK_TURNS, QUICK_RUNS = 5, 12, 1, 2  # of each graph in an engine
 MEGAPIXELS = 0.31  # about 640 x 480
 PARTS = ("servers", "engines")
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     start = begin()
     try:
-        rows = {**_kept(options.report), **_measured(options)}
+        rows = {**_present(options.report), **_measured(options)}
         conditions = start.end(quick=options.quick)
         versions = {**conditions.versions, "load generator": generator()}
         section = Peers(replace(conditions, versions=versions), **rows)
@@ -74,7 +74,7 @@ def _measured(options: argparse.Namespace) -> Rows:
     return rows
 
 
-def _kept(folder: Path) -> Rows:
+def _present(folder: Path) -> Rows:
     """Return the rows of an earlier measurement."""
     section = read_report(folder).get("peers", {})
     return {name: section.get(name, ()) for name in ("bare_loop", "servers", "engines", "notes")}

@@ -107,11 +107,11 @@ def deployed(requirements: Path = PROJECT / "requirements" / "deploy.txt") -> En
     """Return this environment as the image holds it: the deployed packages alone."""
     pins = dict(_PIN.findall(requirements.read_text(encoding="utf-8")))
     sizes = _packages(Path(sys.executable))
-    kept = {name: sizes[name.lower()] for name in pins if name.lower() in sizes}
-    versions = {name: version for name, (version, _) in kept.items()}
+    present = {name: sizes[name.lower()] for name in pins if name.lower() in sizes}
+    versions = {name: version for name, (version, _) in present.items()}
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
     versions[OWN.lower()] = project["project"]["version"]
-    installed_mb = sum(size for _, size in kept.values()) / 1e6
+    installed_mb = sum(size for _, size in present.values()) / 1e6
     return Environment(Path(sys.executable), versions, installed_mb)
 
 

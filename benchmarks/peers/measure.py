@@ -38,7 +38,7 @@ class Loaded:
 
 @dataclass(slots=True)
 class Turns:
-    """What was measured of one server."""
+    """Collect the measurements of one server."""
 
     cold_start_s: list[float] = field(default_factory=list)
     agreement: list[float] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Turns:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How a server is started and asked."""
+    """Tell how a server is started and asked."""
 
     peer: Peer
     command: tuple[str, ...]
@@ -98,7 +98,7 @@ def take_turn(start: Start, effort: Effort, turns: Turns) -> None:
             for clients, loaded in _loads(server, start.request, effort):
                 turns.loads.setdefault(clients, []).append(loaded)
         except (BenchmarkError, OSError, subprocess.TimeoutExpired) as error:
-            turns.error = str(error)[:600]
+            turns.error = " ".join(str(error).split())[:500]
             print(f"  {turns.error}", file=sys.stderr, flush=True)
 
 

@@ -82,7 +82,7 @@ def started(
     """
     port = free_port()
     words = [word.replace(PORT, str(port)) for word in command]
-    with kept(words, environment, life_s) as running:
+    with keeping(words, environment, life_s) as running:
         end = running.start + start_timeout_s
         agreement, cold_start_s = _wait(running, port, request, end)
         yield Started(running.process.pid, port, cold_start_s - running.start, agreement)
@@ -105,7 +105,7 @@ class Running:
 
 
 @contextmanager
-def kept(
+def keeping(
     command: Sequence[str], environment: Mapping[str, str], life_s: float
 ) -> Iterator[Running]:
     """Run a command until the block ends; all of its processes end with the block.

@@ -22,7 +22,7 @@ U2NETP_FILE = ".venv-convert/lib/python*/site-packages/rembg/u2netp.onnx"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where models and environments are, and what is sent."""
+    """Name the models, the environments and the file of a request."""
 
     artifacts: Path
     environments: Path
@@ -58,8 +58,8 @@ def measure_servers(
         bare.append(bare_row(model, threads, works))
         for peer in ones:
             environment = _environment(peer, place)
-            found = None if isinstance(environment, str) else environment
-            rows += server_rows(peer, found, turns[peer.name], effort.clients)
+            installed = None if isinstance(environment, str) else environment
+            rows += server_rows(peer, installed, turns[peer.name], effort.clients)
         notes += [
             f"{model}: {shares(peer.name, clients, turns[peer.name], works)}"
             for peer in ones

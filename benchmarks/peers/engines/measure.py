@@ -20,7 +20,7 @@ from runtime.artifact.manifest import newest_versions
 
 CONVERT = PROJECT / ".venv-convert" / "bin" / "python"
 THREADS = 1
-MODEL_TIMEOUT_S = 240.0  # of one model; most of it quantizes
+MODEL_TIMEOUT_S = 600.0  # of one model; most of it quantizes
 OURS = "Slipway (onnxruntime)"
 OPENVINO = "OpenVINO"
 PRECISIONS = {
