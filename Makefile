@@ -125,7 +125,7 @@ bench-limits: $(VENV)/.installed ## the server in cgroups of 512 MiB and 0.1 to 
 image: ## build the container image with docker, podman or buildah (BUILD_FLAGS="--target serve-given")
 	@MODEL="$(MODEL)" WEIGHTS="$(WEIGHTS)" deploy/build-image.sh $(BUILD_FLAGS)
 
-test-image: $(VENV)/.installed ## build the image twice with buildah, enter it, serve in 512 MiB: eight minutes, as root
+test-image: $(VENV)/.installed ## build the image twice, enter it, serve in 512 MiB: ten minutes and more, as root
 	@SLIPWAY_ARTIFACTS="$${SLIPWAY_ARTIFACTS:-$(ARTIFACTS)}" $(RUN) -m pytest tests/deploy/image --image -rP
 
 clean: ## remove environments, caches and samples; artifacts stay

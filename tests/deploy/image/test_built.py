@@ -193,37 +193,6 @@ def test_the_bill_of_materials_names_every_package(image: Image) -> None:
     assert sum(purl.startswith("pkg:pypi/") for purl in purls) == len(wheels) >= 20
 
 
-def test_podman_runs_it_as_the_page_says(image: Image, artifacts_of_image: Path) -> None:
-    if shutil.which("podman") is None or shutil.which("runc") is None:
-        pytest.skip("needs Debian's podman and runc")
-    port = free_port()
-    name = f"slipway-{port}"
-    limits = (
-        *("--memory", "512m", "--cpus", "2", "--read-only", "--cap-drop", "ALL"),
-        *("--security-opt", "no-new-privileges", "--stop-timeout", "30"),
-    )
-    # the network of the host, and limits that this user may set, as a box without rights has them
-    here = ("--network", "host", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
-    variables = ("--env", f"PORT={port}", "--env", "SLIPWAY_ALLOW_SEEDED=1")
-    image.podman("run", "--detach", "--name", name, *limits, *here, *variables, image.name)
-    try:
-        deadline = time.monotonic() + START_S
-        while not _ready(port):
-            assert time.monotonic() < deadline, image.podman("logs", name)
-            time.sleep(0.2)
-        url = f"http://127.0.0.1:{port}"
-        limit = httpx.get(f"{url}/v1/memory", trust_env=False).json()["limits"][0]
-        assert limit["limit_bytes"] == LIMIT
-        image.podman("healthcheck", "run", name)
-        check = ("-m", "deploy.check", "--url", url, "--artifacts", str(artifacts_of_image))
-        print(run(sys.executable, *check).splitlines()[-1])
-        image.podman("stop", name)
-        state = json.loads(image.podman("inspect", name))[0]["State"]
-        assert (state["ExitCode"], state["OOMKilled"]) == (0, False)
-    finally:
-        image.podman("rm", "--force", name)
-
-
 def test_a_second_build_has_the_same_layers(
     image: Image, store: Path, artifacts_of_image: Path
 ) -> None:
