@@ -48,7 +48,7 @@ def run_models(options: argparse.Namespace) -> int:
         outcomes = run(jobs, display.report, Store.from_environment(os.environ))
     _print_table(outcomes)
     reasons = _float_reasons(outcomes)
-    for sentence in (*_judgements(outcomes), *reasons, *_gpu_remarks(outcomes)):
+    for sentence in (*judgements(outcomes), *reasons, *_gpu_remarks(outcomes)):
         print(sentence)
     for name, meaning in meanings_in(reasons).items():
         print(f"  {name}: {meaning}")
@@ -138,7 +138,7 @@ def _float_reasons(outcomes: Sequence[Outcome]) -> list[str]:
     ]
 
 
-def _judgements(outcomes: Sequence[Outcome]) -> list[str]:
+def judgements(outcomes: Sequence[Outcome]) -> list[str]:
     """Return how INT8 was judged, for each model in the table that serves it."""
     sentences = []
     for outcome in outcomes:

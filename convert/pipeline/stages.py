@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from convert.gate.labelled import with_float
-from convert.gate.rule import Rule, rule_for
+from convert.gate.labelled import LabelledSamples, with_float
+from convert.gate.rule import MIN_SOURCES, Rule, rule_for
 from convert.gate.yardstick import measure_yardstick
 from convert.package import artifact
 from convert.pipeline.cache import recall, remember
@@ -84,6 +84,8 @@ def _run(
         report(f"calibration: {note}")
     if reference.trial is not None:
         report(reference.trial)
+    if reference.labelled is not None:
+        report(f"labelled: {_labelled_note(reference.labelled)}")
     labelled = similarity.read_labelled_images(inputs.pairs, recipe, reference.loaded)
     report("export")
     exported = export_float(reference, scratch)
@@ -115,6 +117,13 @@ def _run(
     report("package")
     artifact.publish(scratch, inputs.out, manifest)
     return manifest, "packaged"
+
+
+def _labelled_note(labelled: LabelledSamples) -> str:
+    count = len(labelled.samples)
+    if count >= MIN_SOURCES:
+        return f"{count} media of different origin judge INT8"
+    return f"{count} media of different origin; needed to judge INT8: {MIN_SOURCES}"
 
 
 def _rule(reference: Reference, exported: Exported, *, is_quantized: bool) -> Rule | None:

@@ -32,4 +32,6 @@ def test_boxes_of_one_image_are_one_piece_of_evidence() -> None:
     spread, together = np.full(10, 9.0), np.array([10.0] * 9 + [0])
     totals = np.full(10, 10.0)
     assert ratio_lower(spread, totals) == pytest.approx(0.9)
+    # resamples without a failure show none: no surer than as many trials without one
+    assert ratio_lower(totals, totals) == pytest.approx(share_lower(100, 100))
     assert ratio_lower(together, totals) < 0.8

@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
-from convert.commands.run import _judgements as judgements
+from convert.commands.run import judgements
 from convert.errors import VerificationError
 from convert.gate.rule import BOXES, CLASSES
 from convert.package.measure_variant import Criteria, measure_variant

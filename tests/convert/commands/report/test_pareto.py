@@ -88,7 +88,25 @@ def test_the_page_tells_how_sure_the_verdict_is_and_what_float_loses_itself() ->
     assert "The yardstick" not in html
     shown = details(yardstick={"grey_level": {"regret": 0.001}, "jpeg": {"regret": 0.0134}})
     assert "The yardstick" in shown
+    assert "as JPEG of quality 95" in shown
     assert "0.0134" in shown
+    assert "resampled to another rate" in details(yardstick={"resampled": {"regret": 0.001}})
+
+
+def test_the_page_tells_which_bound_decided_and_how_media_were_divided() -> None:
+    bound = {"metric": "sure_recall", "value": 0.9717, "at_least": 0.96}
+    html = page.render(Facts(1, (facts(nearest_bound=bound, division="74 images judge"),), (), ()))
+    text = " ".join(html.split())
+    assert "decided: sure_recall is 0.9717, at least 0.96 is allowed (share of boxes" in text
+    assert "74 images judge" in text
+    assert "decided: " not in page.render(Facts(1, (facts(),), (), ()))
+
+
+def test_the_page_explains_what_only_a_refused_candidate_shows() -> None:
+    float_graph, *others = facts().candidates
+    refused = {**others[0], "fidelity": {"iou_mean": 0.9, "mae": 0.1}}
+    html = page.render(Facts(1, (facts(candidates=(float_graph, refused)),), (), ()))
+    assert "<dt>mae</dt><dd>absolute difference of alpha, mean</dd>" in html
 
 
 def test_candidate_with_nan_has_a_row_and_no_mark() -> None:
