@@ -39,6 +39,12 @@ def test_the_area_under_the_envelope() -> None:
     )
 
 
+def test_a_later_precision_counts_for_recalls_before_it() -> None:
+    # wrong, right, right: precision 1/2 and then 2/3, which is the envelope of both
+    found = [served([0, 1, 2], [0.7, 0.8, 0.9])]
+    assert precision(found, [true([0, 1])]) == [pytest.approx(2 / 3)]
+
+
 def test_a_box_is_found_once_and_by_its_class() -> None:
     twice = [served([0, 0], [0.9, 0.8]), served([1], [0.7])]
     truth = [true([0]), true([1])]

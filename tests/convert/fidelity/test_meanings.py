@@ -1,4 +1,4 @@
-"""What reports say of metrics and bounds."""
+"""Sentences of reports about metrics and bounds."""
 
 from convert.fidelity.meanings import MEANINGS, describe_bound, meanings_in
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import soundfile
 
 from convert.errors import LabelsError
-from convert.export.numerics import Boxes, StretchedAlpha
+from convert.export.numerics import Boxes, StretchedAlpha, WaveformInput
 from convert.fidelity.average_precision import TrueBoxes
 from convert.gate.labelled import (
     Labelled,
@@ -19,11 +20,12 @@ from convert.gate.labelled import (
 )
 from convert.gate.rule import Rule, rule_for
 from convert.gate.truth import TrueClasses, TrueMasks, TrueObjects
+from convert.gate.yardstick import through_jpeg
 from convert.metrics import LABELLED_LOSS, LABELLED_LOSS_UPPER, Outputs, measure
 from convert.recipe import Tolerance
-from convert.samples.sets import find_media
+from convert.samples.sets import Samples, find_media
 from convert.verify.parity import run_samples
-from runtime.artifact.manifest import Letterbox
+from runtime.artifact.manifest import Letterbox, Resample
 from runtime.media.images.decode import decode_image
 from runtime.media.images.preprocess import preprocess
 from tests.convert.gate.answers import SERVED, classes, detector, jittered, logits, noisy
@@ -161,6 +163,42 @@ def test_media_are_read_by_folder_and_those_that_guide_are_left_out(tmp_path: Pa
     assert sorted(rest.truth.classes) == [0] * 4 + [2] * 4
     with pytest.raises(LabelsError, match=r"no images, besides .*, in folders named as classes: "):
         read_labelled_samples(find_media(tmp_path / "other", recipe), recipe, loaded, guides=())
+
+
+def test_variants_of_media_that_guide_do_not_judge(tmp_path: Path) -> None:
+    loaded = nets.loaded(nets.convolutions(layers=2))
+    for number in range(3):
+        path = write(tmp_path / loaded.labels[number % 2] / f"{number}.png", number)
+    recipe = nets.recipe(STRICT)
+    media = find_media(tmp_path, recipe)
+    variant = through_jpeg(preprocess(decode_image(path.read_bytes()), loaded.preprocess))
+    guides: Samples = ({"image": variant[np.newaxis]},)
+    assert len(read_labelled_samples(media, recipe, loaded, guides=()).samples) == 3
+    assert len(read_labelled_samples(media, recipe, loaded, guides=guides).samples) == 2
+
+
+def test_sounds_that_guide_do_not_judge(tmp_path: Path) -> None:
+    step = Resample(sampling_rate=16_000)
+    loaded = replace(
+        nets.loaded(nets.convolutions(layers=1)),
+        input=WaveformInput(standardize=False),
+        preprocess=(step,),
+        labels=("calm", "loud"),
+        task="audio-classification",
+    )
+    recipe = replace(nets.recipe(STRICT), task="audio-classification", media="voice")
+    for number, label in enumerate(("calm", "loud", "loud")):
+        tone = np.sin(np.arange(1600) * (0.1 + number / 100)).astype(np.float32) / 2
+        (tmp_path / label).mkdir(exist_ok=True)
+        soundfile.write(tmp_path / label / f"{number}.wav", tone, 16_000)
+    media = find_media(tmp_path, recipe)
+    everything = read_labelled_samples(media, recipe, loaded, guides=())
+    assert isinstance(everything.truth, TrueClasses)
+    loud = everything.truth.classes.index(1)
+    rest = read_labelled_samples(media, recipe, loaded, guides=everything.samples[loud : loud + 1])
+    assert len(everything.samples) == 3
+    assert isinstance(rest.truth, TrueClasses)
+    assert sorted(rest.truth.classes) == [0, 1]
 
 
 def test_a_graph_is_compared_with_float_and_with_the_labels(tmp_path: Path) -> None:
