@@ -6,11 +6,13 @@ import time
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 import serve as package
+from runtime.engine.session import Session
 from serve.settings import Settings
 from tests.serve.conftest import Serve
 from tests.serve.support.server import running
@@ -183,14 +185,23 @@ def test_cors_headers(artifacts: Path, serve: Serve) -> None:
     assert preflight_status(serve(replace(settings, cors_headers=("*",))), "x-anything") == 200
 
 
-def test_a_full_queue_is_429_and_the_event_loop_stays_free(artifacts: Path, serve: Serve) -> None:
+def test_a_full_queue_is_429_and_the_event_loop_stays_free(
+    artifacts: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = serve(Settings(artifacts=artifacts, queue=0))
     answers: list[httpx.Response] = []
-    bright = solid(255, 255, 255)  # takes about a second
+    dark = solid(2, 2, 2)
     base = str(client.base_url)
+    run, go_on = Session._run, threading.Event()
+
+    def held(session: Session, *arguments: Any) -> Any:
+        assert go_on.wait(60)
+        return run(session, *arguments)
+
+    monkeypatch.setattr(Session, "_run", held)
 
     def ask() -> None:
-        answers.append(httpx.post(f"{base}/v1/models/tiny_slow", content=bright, timeout=60))
+        answers.append(httpx.post(f"{base}/v1/models/tiny_slow", content=dark, timeout=60))
 
     threads = [threading.Thread(target=ask) for _ in range(12)]
     for thread in threads:
@@ -199,6 +210,7 @@ def test_a_full_queue_is_429_and_the_event_loop_stays_free(artifacts: Path, serv
         time.sleep(0.005)
     assert client.get("/health").status_code == 200
     assert {answer.status_code for answer in answers} == {429}  # the runs themselves still last
+    go_on.set()
     for thread in threads:
         thread.join()
     statuses = {answer.status_code for answer in answers}
@@ -206,7 +218,7 @@ def test_a_full_queue_is_429_and_the_event_loop_stays_free(artifacts: Path, serv
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert int(refused.headers["retry-after"]) >= 1
     assert "allowed to wait: 0" in refused.json()["error"]
-    assert client.post("/v1/face-emotion", content=bright).status_code == 200
+    assert client.post("/v1/face-emotion", content=dark).status_code == 200
 
 
 def test_a_long_preflight_is_neither_split_nor_repeated(artifacts: Path, serve: Serve) -> None:
