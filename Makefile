@@ -65,6 +65,8 @@ convert: $(VENV_CONVERT)/.installed ## convert every model, or MODEL=id, with WE
 serve: $(VENV)/.installed ## serve the artifacts on PORT
 	@PORT=$(PORT) $(RUN) -m serve --artifacts $(ARTIFACTS)
 
+# Tests start hundreds of processes: without files of bytecode each would compile the project again.
+test test-fast test-serve test-convert: export PYTHONDONTWRITEBYTECODE :=
 test: lint test-serve test-convert ## lint, types, import rules and all tests
 
 test-fast: $(VENV)/.installed ## tests of the runtime and the server without the slow ones: two minutes
@@ -87,8 +89,7 @@ lint: $(VENV)/.installed $(VENV_CONVERT)/.installed ## format, lint, language, i
 	@$(RUN) -m ruff check --quiet .
 	@$(RUN) .ci/language.py
 	@$(VENV)/bin/lint-imports --no-cache
-	@$(RUN) -m mypy
-	@$(CONVERT) -m mypy convert tests/convert
+	@$(RUN) -m mypy & first=$$!; $(CONVERT) -m mypy --cache-dir .mypy_cache/convert convert tests/convert; second=$$?; wait $$first && exit $$second
 
 # Asks PyPI for known vulnerabilities, in an environment of its own; a package that cannot be looked up is an error.
 AUDIT := .venv-audit

@@ -27,7 +27,7 @@ DOCUMENTS = tuple(PROJECT / name for name in ("README.md", "deploy/README.md"))
 # -o: make takes the environments as up to date. It would otherwise rebuild those of this checkout,
 # which the copy links to, if requirements/*.txt are newer.
 MAKE = ("make", "-o", ".venv/.installed", "-o", ".venv-convert/.installed")
-START_S = 900  # time limit of `make demo`, which converts first
+START_S = 1800  # time limit of `make demo`, which converts first
 TOLERANCE = 0.02  # of probabilities and cosines: INT8 differs between CPUs and library versions
 DATA = os.environ.get("SLIPWAY_TEST_DATA")
 

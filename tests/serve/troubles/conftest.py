@@ -46,6 +46,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[TABLE] = Table()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder: other tests beside them would take from their seconds."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("alone")
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Print the table, and how memory was measured."""
     if not (config.getoption("--soak", False) or config.getoption("--table", False)):
