@@ -21,6 +21,11 @@ from runtime.engine.resources import cpu_count
 from runtime.errors import SlipwayError
 
 PYTHON = PROJECT / ".venv-convert" / "bin" / "python"
+SETTINGS = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "CUDA_VISIBLE_DEVICES": "",
+    "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",  # a second run compiles as the first one did
+}
 FRAMEWORKS = ("torch", "tensorflow-cpu", "keras", "transformers")
 THREADS = (1, 2)
 TIMEOUT_S = 400.0  # of one model; most of it compiles
@@ -97,7 +102,7 @@ def _run(python: Path, module: str, *arguments: str) -> str:
         process = subprocess.run(
             [str(python), "-m", module, *arguments],
             cwd=PROJECT,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""},
+            env={**os.environ, **SETTINGS},
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,

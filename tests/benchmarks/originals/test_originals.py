@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from importlib.metadata import distribution
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.originals import __main__ as command
 from benchmarks.originals import child
 from benchmarks.originals.__main__ import main, of_model
-from benchmarks.originals.installed import installed_mb
+from benchmarks.originals.installed import _size_bytes, installed_mb
 from benchmarks.originals.networks import Original
 from benchmarks.schema.document import read_report
 from runtime.artifact.golden import read_golden
@@ -126,4 +127,8 @@ def test_what_a_package_requires_counts() -> None:
     assert numpy is not None
     assert onnxruntime is not None
     assert onnxruntime > numpy > 10
+    starlette, anyio = installed_mb("starlette"), installed_mb("anyio")
+    assert starlette is not None
+    assert anyio is not None
+    assert starlette > anyio > _size_bytes(distribution("anyio")) / 1e6  # which requires idna
     assert installed_mb("no-such-package") is None

@@ -67,6 +67,7 @@ def test_the_front_holds_the_points_that_no_other_one_beats() -> None:
 def test_the_page_loads_nothing_and_escapes_what_it_shows() -> None:
     content = report()
     content["suite"]["models"][0]["id"] = "<script>alert(1)</script>"
+    content["peers"]["servers"][1]["answer"] = "<script>alert(2)</script>"
     page = html.render(content)
     assert "<script" not in page
     assert "Made-up &lt;CPU&gt;" in page
