@@ -15,7 +15,7 @@ COMMANDS = (
     *("runtime", "serve", "benchmarks", "benchmarks.page", "benchmarks.pricing"),
     *("benchmarks.originals", "benchmarks.scaling"),
     *("benchmarks.regression", "benchmarks.regression.proof"),
-    *("deploy.check", "deploy.demo", "deploy.gallery"),
+    *("deploy.check", "deploy.demo", "deploy.gallery", "deploy.ray"),
 )
 
 

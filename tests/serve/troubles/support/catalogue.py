@@ -187,7 +187,7 @@ def catalogue_of(port: int, folder: Path) -> Catalogue:
             plain[key] = [_read(port, key, path) for path in _paths(key[1], models)]
     for one in _administration():
         plain.setdefault(one.key, []).append(one)
-    runs = [_answered(port, *entry) for entry in _runs(folder)]
+    runs = [_answered(port, *entry) for entry in task_requests(folder)]
     accepted = frozenset((202,))
     jobs = [
         replace(one, request=with_fields(one.request, ASYNC), statuses=accepted)
@@ -259,7 +259,7 @@ def _administration() -> list[Exchange]:
     ]
 
 
-def _runs(folder: Path) -> list[tuple[str, bytes, str, Any]]:
+def task_requests(folder: Path) -> list[tuple[str, bytes, str, Any]]:
     """Return template, request, model and known result (None: the idle server tells)."""
     pictures = [*photos(6, height=120, width=160), *colours(6)]
     sounds = [sound(tone(seconds=1 + index / 4, level=0.1 + index / 10)) for index in range(4)]
