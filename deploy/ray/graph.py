@@ -25,7 +25,7 @@ _log = logging.getLogger("ray.serve")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a replica tells of a version that it has loaded."""
+    """The facts that a replica tells of a version that it has loaded."""
 
     digest: str
     variant: str  # its name

@@ -3,26 +3,25 @@
 import argparse
 import json
 import math
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from runtime.artifact.manifest import newest_versions
 from runtime.engine.resources import cpu_count, memory_limit_mib
 from runtime.errors import InputError, SlipwayError
-from serve.commands.planning.measured import ModelCost, read_costs
+from serve.commands.planning.load import (
+    add_load_options,
+    parse_positive,
+    parse_share,
+    read_load,
+)
+from serve.commands.planning.measured import ModelCost
 from serve.commands.planning.sizing import Demand, Goal, Machine, Plan, make_plan
 from serve.repository.memory.budget import MIB
-from serve.repository.pulled import open_manifests
-from serve.settings import Settings, from_environment
-from serve.settings.kinds import ARTIFACTS
+from serve.settings import Settings
 
-# MobileNetV2 runs for 1.2 ms, and a server on two CPUs answered at most 276 requests a second (8
-# clients, their generator on the same CPUs): 7.2 ms of a CPU each
-AROUND_MS = 6.0
 MOST_RUNS = 256  # of SLIPWAY_RUNS
 _NOTES = (
     "The wait is that of M/G/k by Allen and Cunneen with an exponential tail; arrivals are taken",
@@ -38,10 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        artifacts = ARTIFACTS.read("--artifacts", options.artifacts)
-        with open_manifests(artifacts, from_environment(os.environ)) as directory:
-            shares = _shares(options.models or list(newest_versions(directory)))
-            costs = read_costs(directory, tuple(shares), _measured(options.costs))
+        shares, costs = read_load(options, _measured(options.costs))
         machine = _machine(options)
         demands = _demands(costs, shares, options)
     except SlipwayError as error:
@@ -59,84 +55,30 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m serve plan", description=__doc__)
-    parser.add_argument(
-        "--models",
-        nargs="+",
-        metavar="MODEL[=SHARE]",
-        help="models, each with its share of the requests, 3 to 1 as a=3 b=1 (default: all, "
-        "with equal shares)",
-    )
-    parser.add_argument(
-        "--rps", type=_positive, required=True, help="requests a second, of all models together"
-    )
+    add_load_options(parser)
     parser.add_argument(
         "--memory", type=int, help="MiB of a replica (default: the limit of this cgroup, or 512)"
     )
     parser.add_argument("--cpus", type=int, help="CPUs of a replica (default: those of this one)")
     parser.add_argument("--runs", type=int, default=0, help="SLIPWAY_RUNS (default: CPUs)")
-    parser.add_argument("--p99", type=_positive, help="goal in ms for each model (default: none)")
     parser.add_argument(
-        "--utilisation", type=_share, default=0.7, help="of the CPUs, at most (default: 0.7)"
+        "--p99", type=parse_positive, help="goal in ms for each model (default: none)"
+    )
+    parser.add_argument(
+        "--utilisation", type=parse_share, default=0.7, help="of the CPUs, at most (default: 0.7)"
     )
     parser.add_argument(
         "--hit-rate",
-        type=_share,
+        type=parse_share,
         default=0.0,
         help="share of the requests that SLIPWAY_CACHE answers, of the tasks that it stores "
         "(default: 0)",
     )
     parser.add_argument(
-        "--around-ms",
-        type=_positive,
-        default=AROUND_MS,
-        help="ms of a CPU for HTTP, decoding and JSON of a request, beside the run "
-        f"(default: {AROUND_MS:g}, as measured with MobileNetV2)",
-    )
-    parser.add_argument(
         "--costs", type=Path, help="a file with the answer of GET /v1/memory: measured memory"
-    )
-    parser.add_argument(
-        "--artifacts",
-        metavar=ARTIFACTS.metavar,
-        default=os.environ.get("SLIPWAY_ARTIFACTS") or "artifacts",
-        help="directory of the models, or oci://... of a registry, whose manifests alone are "
-        "downloaded (default: SLIPWAY_ARTIFACTS, or artifacts)",
     )
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     return parser
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not (value > 0 and math.isfinite(value)):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 up to 1, without 1")
-    return value
-
-
-def _shares(words: Sequence[str]) -> dict[str, float]:
-    """Return the share of each model, all together 1.
-
-    Raises:
-        InputError: a share is not a number above 0.
-    """
-    weights = {}
-    for word in words:
-        name, _, text = word.partition("=")
-        try:
-            weights[name] = float(text or "1")
-        except ValueError:
-            weights[name] = 0.0
-        if not (weights[name] > 0 and math.isfinite(weights[name])):
-            raise InputError(f"the share of {name} is {text!r}; allowed: a number above 0")
-    total = sum(weights.values())
-    return {name: weight / total for name, weight in weights.items()}
 
 
 def _measured(path: Path | None) -> Mapping[str, Any] | None:

@@ -11,6 +11,7 @@ COMMANDS: Mapping[str, str] = {
     "monitor": "print the figures of a running server every second",
     "plan": "tell how many replicas a load needs, from the artifacts' measurements",
     "route": "show and change which version of a model answers",
+    "simulate": "tell what a load does to replicas and their number, by the server's scheduling",
 }
 
 Main = Callable[[Sequence[str]], int]

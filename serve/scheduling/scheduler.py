@@ -14,6 +14,8 @@ from runtime.engine.resources import cpu_count
 from runtime.engine.session import Feeds
 from runtime.errors import UnavailableError
 from serve.errors import DeadlineError, OverloadedError
+from serve.scheduling.admission import Limits as Limits  # its users import it from here
+from serve.scheduling.admission import check_admission
 from serve.scheduling.arrivals import Arrivals
 from serve.scheduling.batches import Batching
 from serve.scheduling.call import Call, RunRoom, RunSlots, any_room
@@ -33,15 +35,6 @@ SLACK = (
 )
 CLOSE_S = 1.0  # for a thread that still runs when the server ends
 _NO_ARRIVAL = -1  # the number of work whose body is complete
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The most work that waits."""
-
-    queue_s: float  # until a request starts
-    queue_requests: int  # of one model
-    timeout_s: float  # until a request starts, whatever the queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,27 +238,15 @@ class Scheduler:
         slack: float = 1.0,
     ) -> None:
         """Raise OverloadedError if a request would not start in time."""
-        slots, limits = pool.slots, self._limits
-        wait_s = slots.expected_wait_s(model, self._expected_s(model, kind), arriving=arriving)
-        waiting = slots.waiting(model) + arriving
-        most_s = limits.timeout_s if left_s is None else min(left_s, limits.timeout_s)
-        # one request per slot may wait for longer, or a slow model would have no queue
-        if waiting >= slots.count:
-            most_s = min(most_s, slack * limits.queue_s)
-        if wait_s > most_s:
-            raise OverloadedError(
-                f"{waiting} requests wait for {model}, and another would start in about "
-                f"{wait_s:.3g} s; allowed: {most_s:.3g} s; try again later",
-                reason="queue",
-                retry_after_s=math.ceil(wait_s),
-            )
-        if wait_s and waiting >= slack * limits.queue_requests:
-            raise OverloadedError(
-                f"every CPU is busy, and {waiting} requests wait for {model}; allowed to wait: "
-                f"{limits.queue_requests}; try again later",
-                reason="queue",
-                retry_after_s=math.ceil(wait_s),
-            )
+        check_admission(
+            pool.slots,
+            model,
+            self._expected_s(model, kind),
+            self._limits,
+            left_s=left_s,
+            arriving=arriving,
+            slack=slack,
+        )
 
     def _start(self, pool: Pool, place: Place, work: Callable[[Call], Turns[T]]) -> Job[T]:
         run_slots = RunSlots(self._compute.slots, self._times, place.model, place.background)

@@ -3,6 +3,7 @@
 import itertools
 import os
 import socket
+import time
 
 # below those that the kernel gives to clients and to port 0: nobody takes one in the meantime
 FIRST, NUMBER = 20_000, 10_000
@@ -20,3 +21,21 @@ def free_port() -> int:
             except OSError:
                 continue
         return port
+
+
+def wait_for_port(port: int, seconds: float = 20.0) -> None:
+    """Wait until something listens on a port of this machine.
+
+    Raises:
+        ConnectionError: nothing does after some seconds.
+    """
+    end_s = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=seconds).close()
+        except ConnectionError:
+            if time.monotonic() > end_s:
+                raise
+            time.sleep(0.02)
+        else:
+            return

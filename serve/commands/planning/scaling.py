@@ -1,4 +1,4 @@
-"""How many replicas a load needs that was measured a moment ago."""
+"""The replicas that a load needs, which was measured a moment ago."""
 
 import math
 from dataclasses import dataclass

@@ -11,6 +11,7 @@ import uvicorn
 from serve.app import create_app
 from serve.http.registry import Connections
 from serve.http.server import limits_of, protocol_of
+from serve.repository.load_version import Load
 from serve.repository.models import ModelRepository
 from serve.repository.opening import open_repository
 from serve.repository.status import ModelState
@@ -18,9 +19,9 @@ from serve.settings import Settings
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[httpx.Client]:
+def running(settings: Settings, load: Load | None = None) -> Iterator[httpx.Client]:
     """Serve `settings.artifacts` until the block ends; each model is then loaded or refused."""
-    repository = open_repository(settings)
+    repository = open_repository(settings, load=load)
     connections = Connections(limits_of(settings))
     config = uvicorn.Config(
         create_app(settings, repository, connections=connections),
