@@ -18,6 +18,11 @@ class Busy:
         self._changed_s = self._read_s = clock()
         self._times = ServiceTimes()
 
+    @property
+    def running(self) -> int:
+        """Return the slots that are taken now."""
+        return self._running
+
     @contextmanager
     def run(self) -> Iterator[None]:
         """Take a slot during the block."""
