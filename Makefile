@@ -29,7 +29,7 @@ export SLIPWAY_TEST_DATA ?= $(abspath ../shared)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo convert serve test test-fast soak lint audit bench bench-gate bench-originals bench-scaling bench-peers bench-limits image test-image clean test-serve test-convert python-version
+.PHONY: help demo convert serve test test-fast soak lint audit bench bench-gate bench-originals bench-scaling bench-peers bench-limits image test-image release-check clean test-serve test-convert python-version
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -128,6 +128,10 @@ image: ## build the container image with docker, podman or buildah (BUILD_FLAGS=
 
 test-image: $(VENV)/.installed ## build the image twice, enter it, serve in 512 MiB: ten minutes and more, as root
 	@SLIPWAY_ARTIFACTS="$${SLIPWAY_ARTIFACTS:-$(ARTIFACTS)}" $(RUN) -m pytest tests/deploy/image --image -rP
+
+release-check: lint ## what a release must have: clean tree, one version, licences, hashes, documents, no stray file
+	@$(RUN) -m pytest -q tests/test_documents.py
+	@$(RUN) .ci/release_check.py
 
 clean: ## remove environments, caches and samples; artifacts stay
 	@rm -rf $(VENV) $(VENV_CONVERT) $(AUDIT) .venv-peers samples .mypy_cache .ruff_cache .pytest_cache

@@ -2,4 +2,4 @@
 
 import runtime  # noqa: F401 - first: it turns onnxruntime's telemetry off before the import
 
-__version__ = "0.1.0"
+__version__ = "1.0.0rc1"

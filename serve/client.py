@@ -35,6 +35,8 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 File = bytes | str | Path | BinaryIO  # a str is a path
 Options = Mapping[str, str | float | bool | None]
 
+VERSION = "1.0.0rc1"  # of the release that this file is of
+USER_AGENT = f"slipway-client/{VERSION}"
 CHUNK_BYTES = 256 * 1024
 RETRIED = (429, 503)
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0  # between tries, where no Retry-After says so
@@ -543,7 +545,12 @@ class _Base(Generic[C]):
         return f"{self._prefix}{request.path}{query}"
 
     def _headers(self, request: Request[Any], body: _Body | None, tries: _Tries) -> dict[str, str]:
-        headers = {"Host": self._netloc, "Accept": "*/*", "Accept-Encoding": "identity"}
+        headers = {
+            "Host": self._netloc,
+            "User-Agent": USER_AGENT,
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+        }
         if self._api_key:
             headers["Authorization"] = f"Bearer {self._api_key}"
         if tries.timeout_s is not None:  # the server does not begin a request that is too late

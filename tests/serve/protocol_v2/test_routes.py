@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import serve
 from runtime import load
 from serve.protocol_v2.routes import EXTENSIONS
 from serve.settings import Settings
@@ -63,7 +64,7 @@ def read_binary(response: httpx.Response) -> tuple[dict[str, Any], dict[str, NDA
 def test_health_and_metadata(client: httpx.Client) -> None:
     assert client.get("/v2/health/live").json() == {"live": True}
     assert client.get("/v2/health/ready").json()["ready"] is True
-    server = {"name": "slipway", "version": "0.1.0", "extensions": list(EXTENSIONS)}
+    server = {"name": "slipway", "version": serve.__version__, "extensions": list(EXTENSIONS)}
     assert client.get("/v2").json() == client.get("/v2/").json() == server
 
 
