@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from benchmarks.regression.checkout import Checkout
 from benchmarks.regression.subjects import Durations, HttpServer, Imports, Subject, Worker
@@ -78,11 +78,12 @@ def time_cases(
     """
     stages = {stage.name for stage in workload.stages}
     requests = {request.name for request in workload.requests}
+    over_http_timing = replace(timing, run_ms=timing.http_run_ms)
     in_process = [case for case in cases if case in stages]
     over_http = [case for case in cases if case in requests]
     pairs = {
         **_in_turns(sides, lambda side: Worker(side, workload), in_process, timing),
-        **_in_turns(sides, lambda side: HttpServer(side, workload), over_http, timing),
+        **_in_turns(sides, lambda side: HttpServer(side, workload), over_http, over_http_timing),
     }
     if IMPORT in cases:
         pairs[IMPORT] = _imports(sides, timing)

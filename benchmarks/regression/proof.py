@@ -25,7 +25,12 @@ from runtime.errors import SlipwayError
 
 HERE = Path(__file__).parents[2]
 COPIED = ("runtime", "serve")
-RUNS, LOOPS = 200, 1  # to measure what a tenth of a case is
+# runs and calls in each, to measure what a tenth of a case is
+EFFORT: Mapping[type[object], tuple[int, int]] = {
+    Worker: (200, 1),
+    HttpServer: (80, 10),
+    Imports: (8, 1),
+}
 _MODEL, _DECODE = "runtime/model.py", "runtime/media/images/decode.py"
 _CONNECTION = "serve/http/connection.py"
 _WRAPPER = """
@@ -71,7 +76,7 @@ SLOWDOWNS: Mapping[str, Slowdown] = {
 def slow_down(case: str, base: Checkout, workload: Workload, head: Path, share: float) -> int:
     """Slow a copy by a share of a case's time; return the turns of the loop that does it."""
     with closing(_subject(case, base, workload)) as subject:
-        runs, loops = (8, 1) if case == IMPORT else (RUNS, LOOPS)
+        runs, loops = EFFORT[type(subject)]
         subject.measure(case, runs, loops)
         least = Least()
         least.add(subject.measure(case, runs, loops), loops)

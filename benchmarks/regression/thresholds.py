@@ -25,6 +25,7 @@ class Timing:
     starts: int
     runs: int
     run_ms: float
+    http_run_ms: float
     import_runs: int
 
 
