@@ -18,7 +18,7 @@ from types import FrameType
 from benchmarks.peers.tree import descendants
 
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36  # of prctl
-GRACE_S = 4.0
+GRACE_S = 2.0
 POLL_S = 0.02
 
 

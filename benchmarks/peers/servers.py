@@ -54,12 +54,13 @@ def measure_servers(
         ones = [peer for peer in table if peer.model == model]
         if not ones:
             continue
-        turns, works = _measure_model(ones, place, effort, threads)
+        installed = {peer.name: _environment(peer, place) for peer in ones}
+        turns, works = _measure_model(ones, installed, place, effort, threads)
         bare.append(bare_row(model, threads, works))
         for peer in ones:
-            environment = _environment(peer, place)
-            installed = None if isinstance(environment, str) else environment
-            rows += server_rows(peer, installed, turns[peer.name], effort.clients)
+            environment = installed[peer.name]
+            usable = None if isinstance(environment, str) else environment
+            rows += server_rows(peer, usable, turns[peer.name], effort.clients)
         notes += [
             f"{model}: {shares(peer.name, clients, turns[peer.name], works)}"
             for peer in ones
@@ -70,14 +71,18 @@ def measure_servers(
 
 
 def _measure_model(
-    ones: Sequence[Peer], place: Place, effort: Effort, threads: int
+    ones: Sequence[Peer],
+    installed: Mapping[str, Environment | str],
+    place: Place,
+    effort: Effort,
+    threads: int,
 ) -> tuple[dict[str, Turns], list[Work]]:
     artifact = place.artifacts / ones[0].model
     data = place.file.read_bytes()
     with _home(artifact) as folder:
         starts, failed = dict[str, Start](), dict[str, Turns]()
         for peer in ones:
-            environment = _environment(peer, place)
+            environment = installed[peer.name]
             if isinstance(environment, str):
                 failed[peer.name] = Turns(error=environment)
                 continue
