@@ -56,7 +56,9 @@ def test_the_metrics_are_not_for_clients(proxy: Proxy, path: str) -> None:
 
 
 def test_plain_http_is_redirected(proxy: Proxy) -> None:
-    answer = httpx.post(f"http://localhost:{proxy.plain_port}{FACE}?tta=flip", content=b"x")
+    answer = httpx.post(
+        f"http://localhost:{proxy.plain_port}{FACE}?tta=flip", content=b"x", timeout=60
+    )
     assert answer.status_code == 308
     assert answer.headers["location"].startswith("https://localhost")
     assert answer.headers["location"].endswith(f"{FACE}?tta=flip")

@@ -40,7 +40,9 @@ def test_another_asgi_server_serves_the_application_and_says_what_is_missing(
             assert process.poll() is None
             assert time.monotonic() < end
             time.sleep(0.05)
-        answer = httpx.post(f"{url}/v1/face-emotion", content=solid(255, 255, 255)).json()
+        answer = httpx.post(
+            f"{url}/v1/face-emotion", content=solid(255, 255, 255), timeout=60
+        ).json()
         assert answer["result"]["label"] == "bright"
         process.terminate()
         _, log = process.communicate(timeout=60)
@@ -52,7 +54,7 @@ def test_another_asgi_server_serves_the_application_and_says_what_is_missing(
 
 def is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/v2/health/ready").status_code == 200
+        return httpx.get(f"{url}/v2/health/ready", timeout=60).status_code == 200
     except httpx.TransportError:
         return False
 

@@ -176,7 +176,7 @@ def test_without_a_servable_model_the_server_ends_and_says_why(tmp_path: Path) -
     assert "SLIPWAY_ALLOW_SEEDED=1" in message
     assert message.endswith("serve: no model can be served; the lines above say why\n")
     with serving("--artifacts", str(seeded), SLIPWAY_ALLOW_SEEDED="1") as server:
-        assert httpx.get(f"{server.url}/health").status_code == 200
+        assert httpx.get(f"{server.url}/health", timeout=60).status_code == 200
     broken = tmp_path / "broken"
     edit_manifest(write_artifact(broken, CLASSIFIER), {"schema_version": 2})
     assert "manifest.json.schema_version is 2" in refused(2, "--artifacts", str(broken))
@@ -218,7 +218,7 @@ def test_damaged_files_write_nothing_to_the_log(artifacts: Path) -> None:
         damaged.append(bytes(broken))
     with serving(SLIPWAY_ARTIFACTS=str(artifacts)) as server:
         statuses = [
-            httpx.post(f"{server.url}/v1/face-emotion", content=data).status_code
+            httpx.post(f"{server.url}/v1/face-emotion", content=data, timeout=60).status_code
             for data in damaged
         ]
         assert statuses[0] == 200

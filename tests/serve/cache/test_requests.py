@@ -241,7 +241,7 @@ def test_the_first_leaves_and_the_second_gets_its_answer(
     client: httpx.Client, photo: Any, runs: HeldRuns
 ) -> None:
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(client.post, EMBED, content=png(photo), timeout=1.0)
+        first = pool.submit(client.post, EMBED, content=png(photo), timeout=3.0)
         assert runs.begun.wait(60)
         second = pool.submit(client.post, EMBED, content=png(photo))
         with pytest.raises(httpx.ReadTimeout):
@@ -252,7 +252,7 @@ def test_the_first_leaves_and_the_second_gets_its_answer(
 
 def test_a_run_that_everybody_left_ends(client: httpx.Client, photo: Any, runs: HeldRuns) -> None:
     with pytest.raises(httpx.ReadTimeout):
-        client.post(EMBED, content=png(photo), timeout=0.2)
+        client.post(EMBED, content=png(photo), timeout=1.5)
     assert runs.stopped.wait(60)
     runs.released.set()
     assert cache_of(client.post(EMBED, content=png(photo))) == "miss"

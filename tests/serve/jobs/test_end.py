@@ -61,7 +61,7 @@ def test_jobs_that_do_not_end_in_time_are_lost_and_the_next_process_says_so(slow
         server.process.send_signal(signal.SIGTERM)
         wait_for(server, "jobs are lost")
         assert server.process.wait(timeout=20) == 0
-    with serving(**settings) as server, httpx.Client(base_url=server.url) as client:
+    with serving(**settings) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         for path in (locations[-1], f"{locations[0]}/result"):
             response = client.get(path)
             assert response.status_code == 410

@@ -129,7 +129,7 @@ def test_jobs_whose_clients_vanish_leave_no_memory_no_file_and_no_thread(
             return len(os.listdir(process / "fd")), len(os.listdir(process / "task"))
 
         vanish_all(url)  # the first ones pay for threads and pools
-        with httpx.Client(base_url=server.url) as client:
+        with httpx.Client(base_url=server.url, timeout=60) as client:
             client.get("/health")
         time.sleep(2)
         before, before_kib = resources(), memory_kib(process)

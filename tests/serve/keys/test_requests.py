@@ -251,13 +251,13 @@ def test_keys_are_read_again_at_sighup_by_every_worker(artifacts: Path, tmp_path
         WORKERS="2",
     ) as server:
         url = f"{server.url}/v1/models"
-        assert httpx.get(url, headers=bearer(APP)).status_code == 200
+        assert httpx.get(url, headers=bearer(APP), timeout=60).status_code == 200
         write_keys(path, phone=PHONE)
         server.process.send_signal(signal.SIGHUP)
         deadline = time.monotonic() + 20
 
         def statuses(key: str) -> set[int]:
-            return {httpx.get(url, headers=bearer(key)).status_code for _ in range(6)}
+            return {httpx.get(url, headers=bearer(key), timeout=60).status_code for _ in range(6)}
 
         while statuses(PHONE) != {200} or statuses(APP) != {401}:
             assert time.monotonic() < deadline
@@ -269,6 +269,9 @@ def test_keys_are_read_again_at_sighup_by_every_worker(artifacts: Path, tmp_path
                 break
         assert statuses(PHONE) == {200}
         # sums over the workers, each of which asks the other with the client's key
-        assert httpx.get(f"{server.url}/v1/memory", headers=bearer(PHONE)).status_code == 200
-        headers = httpx.get(f"{server.url}/v1/memory", headers=bearer(PHONE)).headers
+        assert (
+            httpx.get(f"{server.url}/v1/memory", headers=bearer(PHONE), timeout=60).status_code
+            == 200
+        )
+        headers = httpx.get(f"{server.url}/v1/memory", headers=bearer(PHONE), timeout=60).headers
         assert headers.get_list("x-content-type-options") == ["nosniff"]

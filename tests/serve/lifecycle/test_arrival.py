@@ -73,13 +73,13 @@ def test_a_killed_pull_goes_on_and_serves_without_the_registry_too(
         url = server.url
         while gate.cut_after or not list((tmp_path / "cache").rglob("*.part")):
             time.sleep(0.01)
-        assert httpx.get(f"{url}/health/live").status_code == 200
-        ready = httpx.get(f"{url}/health/ready")
+        assert httpx.get(f"{url}/health/live", timeout=60).status_code == 200
+        ready = httpx.get(f"{url}/health/ready", timeout=60)
         assert (ready.status_code, ready.json()["reason"]) == (
             503,
             "the artifacts are being pulled",
         )
-        busy = httpx.post(f"{url}/api/predict", content=solid(1, 2, 3))
+        busy = httpx.post(f"{url}/api/predict", content=solid(1, 2, 3), timeout=60)
         assert (busy.status_code, busy.headers["retry-after"]) == (503, "5")
         server.process.kill()
     gate.stall.set()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -61,7 +62,7 @@ def test_a_running_request_is_answered_after_the_port_is_closed(slow: Path) -> N
             server.process.send_signal(signal.SIGTERM)
             wait_for(server, "Shutting down")
             with pytest.raises(httpx.ConnectError):
-                httpx.get(f"{server.url}/health")
+                httpx.get(f"{server.url}/health", timeout=60)
             answer = read_all(connection)
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
         assert b"\r\nconnection: close\r\n" in answer
@@ -73,7 +74,7 @@ def test_in_the_grace_each_answer_closes_its_connection_and_the_server_is_not_re
     slow: Path,
 ) -> None:
     with serving(SLIPWAY_ARTIFACTS=str(slow), SLIPWAY_GRACE="60") as server:
-        with httpx.Client(base_url=server.url) as client:
+        with httpx.Client(base_url=server.url, timeout=60) as client:
             assert "connection" not in client.get("/v2/health/ready").headers
             server.process.send_signal(signal.SIGTERM)
             wait_for(server, "ending")
@@ -84,7 +85,7 @@ def test_in_the_grace_each_answer_closes_its_connection_and_the_server_is_not_re
                 assert client.get(path).headers["connection"] == "close"
             assert client.post("/v1/face-emotion", content=BRIGHT).status_code == 200
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(timeout=5) == 1
+        assert server.process.wait(timeout=30) == 1  # in the time of grace
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -95,13 +96,20 @@ def test_sixteen_clients_that_keep_their_connections_lose_nothing(
         clients = [KeepAliveClient(server) for _ in range(16)]
         for client in clients:
             client.start()
-        time.sleep(0.5)
+        wait_for_answers(clients, 2)
         server.process.send_signal(number)
         for client in clients:
-            client.join(timeout=20)
-        assert server.process.wait(timeout=10) == 0
+            client.join(timeout=60)
+        assert server.process.wait(timeout=25) == 0
     assert [client.lost for client in clients] == [""] * 16
-    assert min(client.answers for client in clients) > 2
+
+
+def wait_for_answers(clients: Sequence["KeepAliveClient"], number: int) -> None:
+    """Wait until each client has more answers than `number`."""
+    end_s = time.monotonic() + 60
+    while min(client.answers for client in clients) <= number:
+        assert time.monotonic() < end_s, [client.lost or client.answers for client in clients]
+        time.sleep(0.01)
 
 
 class KeepAliveClient(threading.Thread):
@@ -175,7 +183,7 @@ def test_sighup_is_logged_and_ends_nothing(slow: Path) -> None:
     with serving(SLIPWAY_ARTIFACTS=str(slow)) as server:
         server.process.send_signal(signal.SIGHUP)
         wait_for(server, "SIGHUP: the models and routing.json are read again")
-        assert httpx.get(f"{server.url}/v2/health/ready").status_code == 200
+        assert httpx.get(f"{server.url}/v2/health/ready", timeout=60).status_code == 200
 
 
 def test_sigterm_while_models_load_ends_the_server(tmp_path: Path) -> None:

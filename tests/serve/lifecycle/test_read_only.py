@@ -76,7 +76,7 @@ def wait_until_ready(process: subprocess.Popen[str], url: str) -> str:
         if process.poll() is not None:
             pytest.fail(process.communicate()[1])
         try:
-            if httpx.get(f"{url}/v2/health/ready").status_code == 200:
+            if httpx.get(f"{url}/v2/health/ready", timeout=60).status_code == 200:
                 return url
         except httpx.TransportError:
             pass

@@ -114,9 +114,9 @@ def test_a_bad_directory_costs_itself_alone(damaged: Path) -> None:
         assert models["image_embedding_mobilenetv2"]["reason"].startswith(missing)
         status, answer = get(f"{server.url}/v2/health/ready")
         assert (status, list(answer["models"])) == (503, ["image_embedding_mobilenetv2"])
-        answered = httpx.post(f"{server.url}/api/predict", content=BRIGHT)
+        answered = httpx.post(f"{server.url}/api/predict", content=BRIGHT, timeout=60)
         assert answered.headers["x-model-version"] == "1"
-        bad = httpx.post(f"{server.url}/v1/similarity", content=BRIGHT)
+        bad = httpx.post(f"{server.url}/v1/similarity", content=BRIGHT, timeout=60)
         assert (bad.status_code, bad.headers["retry-after"]) == (503, "1")
         assert missing in bad.json()["error"]
     assert "lost+found" not in models
@@ -175,7 +175,7 @@ def test_a_lazy_model_loads_with_its_first_request(tmp_path: Path) -> None:
     write_artifact(tmp_path, CLASSIFIER)
     with serving("--artifacts", str(tmp_path), SLIPWAY_LAZY="1") as server:
         assert get(f"{server.url}/health")[1]["models"] == {XCEPTION: {"state": "unloaded"}}
-        answer = httpx.post(f"{server.url}/v1/face-emotion", content=BRIGHT)
+        answer = httpx.post(f"{server.url}/v1/face-emotion", content=BRIGHT, timeout=60)
         assert answer.json()["result"]["label"] == "bright"
         assert get(f"{server.url}/health")[1]["models"][XCEPTION]["state"] == "ready"
 
@@ -255,7 +255,7 @@ def test_a_server_whose_standard_streams_are_closed_serves_and_ends(
     )
     try:
         connect = httpx.HTTPTransport(retries=8)  # 0.5 s, and twice as long each time
-        with httpx.Client(transport=connect) as client:
+        with httpx.Client(transport=connect, timeout=60) as client:
             assert client.get(f"http://127.0.0.1:{port}/v2/health/live").status_code == 200
             targets = [os.readlink(f"/proc/{process.pid}/fd/{number}") for number in range(3)]
             assert targets[2] == os.devnull

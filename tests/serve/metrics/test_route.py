@@ -138,14 +138,14 @@ def test_a_port_of_its_own_has_the_metrics_and_nothing_else(artifacts: Path) -> 
     with serving(*arguments, SLIPWAY_BASE_PATH=base_path) as server:
         own = f"http://127.0.0.1:{port}"
         assert any(f"metrics on {own}/metrics" in line for line in server.lines)
-        assert "slipway_ready 1.0" in httpx.get(f"{own}/metrics").text
+        assert "slipway_ready 1.0" in httpx.get(f"{own}/metrics", timeout=60).text
         for path in ("/health", "/v1/models", "/"):
-            assert httpx.get(own + base_path + path).status_code == 404
+            assert httpx.get(own + base_path + path, timeout=60).status_code == 404
         for path in ("/metrics", f"{base_path}/metrics"):
-            refused = httpx.get(server.url + path)
+            refused = httpx.get(server.url + path, timeout=60)
             assert refused.status_code == 404
             assert "port of its own" in refused.json()["error"]
-        assert httpx.get(f"{server.url}{base_path}/health").status_code == 200
+        assert httpx.get(f"{server.url}{base_path}/health", timeout=60).status_code == 200
 
 
 async def _texts(metrics: Metrics, clock: list[float], at_s: list[float]) -> list[bytes]:
@@ -170,9 +170,9 @@ def test_every_worker_tells_its_own_on_the_port_of_the_metrics(artifacts: Path) 
     arguments = ("--artifacts", str(artifacts), "--metrics-port", str(port), "--workers", "2")
     with serving(*arguments) as server:
         for _ in range(8):  # on new connections, which the workers share
-            assert httpx.get(f"{server.url}/health").status_code == 200
-        samples = samples_of(httpx.get(f"http://127.0.0.1:{port}/metrics").text)
-        assert httpx.get(f"{server.url}/metrics").status_code == 404
+            assert httpx.get(f"{server.url}/health", timeout=60).status_code == 200
+        samples = samples_of(httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=60).text)
+        assert httpx.get(f"{server.url}/metrics", timeout=60).status_code == 404
     ready = {s.labels["worker"]: s.value for s in samples if s.name == "slipway_ready"}
     assert ready == {"0": 1.0, "1": 1.0}
     counts = [

@@ -93,7 +93,9 @@ def test_a_large_batch_takes_little_memory(tmp_path: Path) -> None:
         url = f"{server.url}/v2/models/face_emotion_xception/infer"
         first, image = binary_request(1)
         headers = {HEADER_LENGTH: str(len(first))}
-        assert httpx.post(url, content=first + image, headers=headers).status_code == 200
+        assert (
+            httpx.post(url, content=first + image, headers=headers, timeout=60).status_code == 200
+        )
         before = peak_mib(server.process)
         headers = {HEADER_LENGTH: str(len(head))}
         response = httpx.post(url, content=head + images, headers=headers, timeout=60)

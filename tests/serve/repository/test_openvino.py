@@ -91,7 +91,7 @@ def test_models_run_on_openvino_and_answer_as_on_the_cpu(tmp_path: Path) -> None
         skipped = [line for line in server.lines if "is skipped" in line]
         assert [line.split()[2] for line in skipped] == ["tensorrt", "cuda"]
         assert all("the package onnxruntime-gpu has it" in line for line in skipped)
-        listed = httpx.get(f"{server.url}/v1/models").json()["models"]
+        listed = httpx.get(f"{server.url}/v1/models", timeout=60).json()["models"]
         models = {model.pop("id"): model for model in listed}
         assert models[refused]["provider"] == "cpu"
         (warning,) = models.pop(refused)["warnings"]

@@ -256,9 +256,9 @@ def test_a_request_that_runs_past_its_deadline_is_answered() -> None:
     async def scenario() -> None:
         async with scheduling(seconds=0.01) as scheduler:
             gate = Gate()
-            running = task(scheduler, gate, timeout_s=0.05)
+            running = task(scheduler, gate, timeout_s=0.5)
             await gate.begun()
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.6)
             gate.open.set()
             assert await running == "done"
 

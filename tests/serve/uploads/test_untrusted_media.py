@@ -88,7 +88,10 @@ def test_of_several_files_the_one_without_a_decoder_is_503(client: httpx.Client)
 
 def test_good_files_are_never_refused_while_decoders_are_killed(root: Path) -> None:
     data = sound(tone(seconds=120), kind="FLAC", subtype="PCM_16")
-    with serving("--artifacts", str(root)) as server, httpx.Client(base_url=server.url) as client:
+    with (
+        serving("--artifacts", str(root)) as server,
+        httpx.Client(base_url=server.url, timeout=60) as client,
+    ):
 
         def post(_: int) -> int:
             return client.post(VOICE_ROUTE, content=data, timeout=60).status_code
@@ -115,7 +118,7 @@ def test_clips_are_decoded_in_a_worker_process(client: httpx.Client, tmp_path: P
 def test_a_stopped_server_leaves_no_worker_process(root: Path) -> None:
     with serving("--artifacts", str(root)) as server:
         data = sound(tone(), kind="FLAC", subtype="PCM_16")
-        assert httpx.post(server.url + VOICE_ROUTE, content=data).status_code == 200
+        assert httpx.post(server.url + VOICE_ROUTE, content=data, timeout=60).status_code == 200
         (worker,) = workers(server.process.pid)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(timeout=20) == 0
@@ -127,7 +130,10 @@ def test_every_malformed_file_is_answered_or_refused_in_bounded_memory(root: Pat
     files = sorted(path for path in (DATA / "badmedia").rglob("*") if path.is_file())
     assert len(files) > 300
     valid = (solid(0, 0, 0), "/v1/face-emotion"), (sound(tone()), VOICE_ROUTE)
-    with serving("--artifacts", str(root)) as server, httpx.Client(base_url=server.url) as client:
+    with (
+        serving("--artifacts", str(root)) as server,
+        httpx.Client(base_url=server.url, timeout=60) as client,
+    ):
         for data, route in valid:
             assert client.post(route, content=data).status_code == 200
         before = peak_mib(server.process)

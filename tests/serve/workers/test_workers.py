@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.serve.lifecycle.test_end import KeepAliveClient
+from tests.serve.lifecycle.test_end import KeepAliveClient, wait_for_answers
 from tests.support.artifacts import CLASSIFIER, write_artifact
 from tests.support.images import solid
 from tests.support.server_process import Server, serving, start
@@ -203,7 +203,10 @@ def test_a_killed_worker_loses_its_own_requests_alone_and_comes_back(server: Ser
     clients = [Client(server, end) for _ in range(8)]
     for client in clients:
         client.start()
-    time.sleep(0.3)
+    until_s = time.monotonic() + WAIT_S
+    while min(client.answers for client in clients) < 2:
+        assert time.monotonic() < until_s, [client.wrong or client.answers for client in clients]
+        time.sleep(0.01)
     before = workers_of(server)
     os.kill(before[0], signal.SIGKILL)
     until_s = time.monotonic() + WAIT_S
@@ -220,7 +223,6 @@ def test_a_killed_worker_loses_its_own_requests_alone_and_comes_back(server: Ser
         client.join()
     broken = {client.worker for client in clients if client.wrong}
     assert len(broken) == 1, [client.wrong for client in clients]
-    assert all(client.answers > 1 for client in clients if client.worker not in broken)
 
 
 def test_a_worker_that_is_told_to_end_loses_nothing_and_is_replaced(artifacts: Path) -> None:
@@ -251,13 +253,12 @@ def test_sixteen_clients_that_keep_their_connections_lose_nothing(artifacts: Pat
         clients = [KeepAliveClient(server) for _ in range(16)]
         for client in clients:
             client.start()
-        time.sleep(0.5)
+        wait_for_answers(clients, 2)
         server.process.send_signal(signal.SIGTERM)
         for client in clients:
             client.join(timeout=WAIT_S)
-        assert server.process.wait(timeout=10) == 0
+        assert server.process.wait(timeout=25) == 0
     assert [client.lost for client in clients] == [""] * 16
-    assert min(client.answers for client in clients) > 2
 
 
 def test_workers_end_when_their_supervisor_is_killed(artifacts: Path) -> None:

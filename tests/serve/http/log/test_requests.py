@@ -196,7 +196,7 @@ def test_waiting_for_the_client_to_leave_is_no_receiving() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    waited_s = 0.03
+    waited_s = 0.5
 
     async def slow_to_leave() -> Message:
         await asyncio.sleep(waited_s)

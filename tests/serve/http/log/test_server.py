@@ -31,7 +31,7 @@ def wait_for(url: str) -> None:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
-            httpx.get(url)
+            httpx.get(url, timeout=60)
         except httpx.TransportError:
             time.sleep(0.05)
         else:
@@ -109,12 +109,15 @@ def test_no_query_header_option_file_name_payload_condition_or_key(
         answers = plant(server.url)
         server.process.send_signal(signal.SIGHUP)
         own = {"X-API-Key": SECRET}
-        metrics = httpx.get(f"{server.url}/metrics", headers=own)
+        metrics = httpx.get(f"{server.url}/metrics", headers=own, timeout=60)
         assert metrics.status_code == 200
         assert SECRET not in metrics.text
         job = answers[JOB_ANSWER]
         assert job.status_code == 202
-        assert SECRET not in httpx.get(server.url + job.headers["location"], headers=own).text
+        assert (
+            SECRET
+            not in httpx.get(server.url + job.headers["location"], headers=own, timeout=60).text
+        )
         server.process.send_signal(signal.SIGTERM)
         _, log = server.process.communicate(timeout=60)
     assert SECRET not in log
@@ -157,7 +160,7 @@ def test_a_full_disk_does_not_stop_the_server(artifacts: Path) -> None:
         try:
             url = f"http://127.0.0.1:{port}/v2/health/live"
             wait_for(url)
-            assert all(httpx.get(url).status_code == 200 for _ in range(5))
+            assert all(httpx.get(url, timeout=60).status_code == 200 for _ in range(5))
         finally:
             process.terminate()
         assert process.wait(timeout=60) == 0
