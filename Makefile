@@ -81,8 +81,7 @@ test-serve: $(VENV)/.installed
 	@$(RUN) -m pytest tests --ignore tests/convert -m alone
 
 test-convert: $(VENV_CONVERT)/.installed
-	@$(CONVERT) -m pytest tests/convert -m "not alone" -n $(CONVERT_TEST_PROCESSES) $(PARALLEL)
-	@$(CONVERT) -m pytest tests/convert -m alone
+	@$(CONVERT) -m pytest tests/convert -n $(CONVERT_TEST_PROCESSES) $(PARALLEL)
 
 lint: $(VENV)/.installed $(VENV_CONVERT)/.installed ## format, lint, language, import rules, types
 	@$(RUN) -m ruff format --check --quiet .

@@ -73,7 +73,7 @@ def test_command_line_without_a_network(server: Server, tmp_path: Path, weights:
         env={**environment(), "SLIPWAY_OFFLINE": "", "XDG_CACHE_HOME": str(tmp_path / "cache")},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 1

@@ -44,7 +44,7 @@ def printed(code: str, *arguments: Path) -> str:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr
