@@ -202,6 +202,12 @@ def _hints(demands: Sequence[Demand], runs: int, most: int, queue: Queue) -> lis
         for one in demands
         if one.cost.batch_gain >= 1.05
     ]
+    times = [one.service_s for one in demands]
+    if max(times) >= 2 * min(times):
+        hints.append(
+            "the server takes models in fair order, and M/G/k takes the first that came: short "
+            "ones wait less than this, long ones more; python -m serve simulate has the fair order"
+        )
     assumed = [one.cost.id for one in demands if one.cost.memory_source == "assumed"]
     if assumed:
         hints.append(

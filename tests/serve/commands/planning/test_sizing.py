@@ -78,3 +78,10 @@ def test_a_model_that_never_fits_names_the_memory_that_it_needs() -> None:
 def test_clips_and_sounds_have_room_to_be_decoded() -> None:
     gait = replace(SMALL, task="video-classification")
     assert memory_bytes([gait], 1) - memory_bytes([SMALL], 1) == 30 * MIB + CLIP_BYTES
+
+
+def test_a_mix_of_short_and_long_runs_names_the_fair_order() -> None:
+    mixed = plan_for(SMALL, LARGE, rate=1, machine=Machine(memory_mib=1024, cpus=2))
+    assert any("serve simulate has the fair order" in hint for hint in mixed.hints)
+    alike = plan_for(SMALL, replace(SMALL, id="other"), rate=1)
+    assert not any("fair order" in hint for hint in alike.hints)

@@ -181,7 +181,7 @@ def main() -> None:
                 print(row(case), flush=True)
         for balance in ALGORITHMS:
             with balancer(Path(name), urls, balance) as url:
-                for utilisation in (0.5, 0.8):
+                for utilisation in (0.5, 0.7):
                     arrivals = load_of(2 * utilisation, draws["exponential"], mean_s, seconds)
                     case = compare(
                         f"2, {balance}, exponential", url, arrivals, replicas=2, balance=balance
