@@ -76,7 +76,7 @@ def _report_replicas(ended: threading.Event) -> None:
             for name, deployment in application.deployments.items():
                 count = deployment.replica_states.get("RUNNING", 0)
                 if counts.get(name) != count:
-                    print(f"ray: {name} has {count} replicas", flush=True)
+                    print(f"ray: replicas of {name}: {count}", flush=True)
                     counts[name] = count
 
 
