@@ -1,5 +1,6 @@
 """Artifacts and README lines of the release before, commit 1164329, on this server."""
 
+import base64
 import json
 import shutil
 import subprocess
@@ -15,6 +16,9 @@ from tests.support.artifacts import DATA
 from tests.support.images import half_white, png, solid
 
 ARTIFACTS = DATA / "release_before"
+ANSWERS = ARTIFACTS / "answers.json"  # by line: of that commit's own server
+A_FILE = "<a file>"  # in place of a picture
+SENTENCES = (".note", ".error")  # they may be worded anew
 CURL = shutil.which("curl")
 # as the README of 1164329 has them; PORT stands for 8000, and samples/ is the working folder
 LINES = (
@@ -38,6 +42,30 @@ LINES = (
     "-F video=@samples/walk.mp4 -F condition=stroke http://127.0.0.1:PORT/v1/gait",
     "-F video=@samples/walk.mp4 http://127.0.0.1:PORT/predict",
     "-F text=walks http://127.0.0.1:PORT/v1/models/clinical_text_minilm",
+    # as its API.md has them
+    "-F image=@samples/face_emotion_xception-0.png -F tta=flip http://127.0.0.1:PORT/v1/face-emotion",
+    "--data-binary @samples/face_emotion_xception-0.png"
+    " http://127.0.0.1:PORT/v1/face-emotion?weights=face_emotion_xception:2",
+    "-H Content-Type:application/json -d @samples/body.json http://127.0.0.1:PORT/v1/face-emotion",
+    "-F image=@samples/face_emotion_xception-0.png -F image=@samples/broken.jpg"
+    " http://127.0.0.1:PORT/v1/models/face_emotion_xception",
+    "-F audio=@samples/voice.flac -F window_s=10 http://127.0.0.1:PORT/v1/voice-emotion",
+    "-F image_a=@samples/image_embedding_mobilenetv2-0.png -F"
+    " image_b=@samples/image_embedding_mobilenetv2-1.png -F"
+    " image_b=@samples/image_embedding_mobilenetv2-0.png -F embeddings=true"
+    " http://127.0.0.1:PORT/v1/similarity",
+    "-F image=@samples/background_u2netp-0.png -F image=@samples/background_u2netp-0.png"
+    " http://127.0.0.1:PORT/v1/background",
+    "-F image=@samples/background_u2netp-0.png -o cut-out-2.png"
+    " http://127.0.0.1:PORT/api/remove-background",
+    "-F image=@samples/face_emotion_xception-0.png"
+    " http://127.0.0.1:PORT/v1/models/face_detector_yunet",
+    "-F image=@samples/background_u2netp-0.png http://127.0.0.1:PORT/v1/models/background_u2netp",
+    "-F image=@samples/image_embedding_mobilenetv2-0.png"
+    " http://127.0.0.1:PORT/v1/models/image_embedding_mobilenetv2",
+    "-F audio=@samples/voice.flac http://127.0.0.1:PORT/v1/models/voice_emotion_wav2vec2",
+    "-F video=@samples/walk.mp4 http://127.0.0.1:PORT/v1/models/gait_student",
+    "http://127.0.0.1:PORT/v1/models/face_emotion_xception",
 )
 FIELDS = {  # of JSON answers, as the README of 1164329 shows them
     "face-emotion": (
@@ -47,6 +75,30 @@ FIELDS = {  # of JSON answers, as the README of 1164329 shows them
     "voice-emotion": "label confidence probabilities silent duration_s windows",
     "gait": "predicted_class label confidence probabilities condition condition_read frames",
 }
+
+
+def changes(before: Any, after: Any, place: str) -> list[str]:
+    """Return the places where an answer is not what it was; it may have more fields than before."""
+    if isinstance(before, dict):
+        missing = [f"{place}.{name} is gone" for name in before.keys() - after.keys()]
+        common = before.keys() & after.keys()
+        return missing + [
+            line
+            for name in common
+            for line in changes(before[name], after[name], f"{place}.{name}")
+        ]
+    if isinstance(before, list):
+        if len(after) < len(before):
+            return [f"{place} has {len(after)} entries; before: {len(before)}"]
+        pairs = enumerate(zip(before, after, strict=False))
+        return [line for number, pair in pairs for line in changes(*pair, f"{place}[{number}]")]
+    if place.endswith(SENTENCES) or before == A_FILE:
+        is_same = type(before) is type(after)
+    elif isinstance(before, float):
+        is_same = after == pytest.approx(before, abs=1e-4)
+    else:  # the version of a server is a text, that of a model a number
+        is_same = after == before or (place == ".version" and isinstance(before, str))
+    return [] if is_same else [f"{place} is {after!r}; before: {before!r}"]
 
 
 def curl(folder: Path, port: int, line: str) -> subprocess.CompletedProcess[bytes]:
@@ -67,6 +119,9 @@ def folder(tmp_path: Path) -> Path:
     (samples / "image_embedding_mobilenetv2-0.png").write_bytes(solid(250, 20, 30))
     (samples / "image_embedding_mobilenetv2-1.png").write_bytes(solid(20, 250, 30))
     (samples / "background_u2netp-0.png").write_bytes(png(half_white()))
+    (samples / "broken.jpg").write_bytes(b"no picture")
+    body = {"image": base64.b64encode(solid(250, 250, 250)).decode(), "tta": "flip"}
+    (samples / "body.json").write_text(json.dumps(body))
     (samples / "voice.flac").write_bytes(flac())
     (samples / "walk.mp4").write_bytes(clip(tmp_path))
     return tmp_path
@@ -75,12 +130,15 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.skipif(CURL is None, reason="curl is not installed")
 def test_lines_of_the_readme(start: Starter, figures: Figures, folder: Path) -> None:
     server = start(ARTIFACTS)
+    before = json.loads(ANSWERS.read_text(encoding="utf-8"))
     for line in LINES:
         done = curl(folder, server.port, line)
         figures.equal(line.replace("http://127.0.0.1:PORT", "")[-60:], done.returncode, 0)
         if "-o " in line or done.returncode != 0:
             continue
         content: dict[str, Any] = json.loads(done.stdout)
+        short = line.replace("http://127.0.0.1:PORT", "")
+        figures.equal(f"changes of {short[-50:]}", changes(before[short], content, ""), [])
         task = line.rpartition("/v1/")[2]
         for name in FIELDS.get(task, "").split():
             figures.equal(f"{task}: {name}", name in content["result"], True)
