@@ -3,6 +3,7 @@
 import gc
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.support.artifacts import (
     TENSORS,
     write_artifact,
 )
+from tests.support.registry import DockerRegistry, Gate, docker_registry, gate_before
 
 # tests use neither the network nor the download cache of this machine; their processes inherit this
 os.environ["SLIPWAY_OFFLINE"] = "1"
@@ -46,3 +48,17 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "README.md").write_text("files are no models")
     (root / ".cache").mkdir()
     return root
+
+
+@pytest.fixture(scope="module")
+def running_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
+    """Return a docker-registry for the tests of a module."""
+    with docker_registry(tmp_path_factory.mktemp("registry")) as registry:
+        yield registry
+
+
+@pytest.fixture
+def gate(running_registry: DockerRegistry) -> Iterator[Gate]:
+    """Return a gate before the registry."""
+    with gate_before(running_registry) as gate:
+        yield gate

@@ -25,16 +25,7 @@ from serve.uploads.form import Form
 from tests.runtime.support.recordings import shades, sound, tone, video
 from tests.serve.support.requests import FORMS, MULTI_FILE_FORMS, post
 from tests.serve.support.server import running
-from tests.support.artifacts import (
-    CLASSIFIER,
-    DETECTOR,
-    EMBEDDING,
-    GAIT,
-    SEGMENTATION,
-    TEXT,
-    VOICE,
-    write_artifact,
-)
+from tests.support.artifacts import write_every_task
 from tests.support.documents import shell_lines, without_deprecated
 from tests.support.images import png
 
@@ -171,9 +162,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    root = tmp_path_factory.mktemp("artifacts")
-    for graph in (CLASSIFIER, EMBEDDING, SEGMENTATION, DETECTOR, VOICE, GAIT, TEXT):
-        write_artifact(root, graph)
+    root = write_every_task(tmp_path_factory.mktemp("artifacts"))
     return Settings(artifacts=root, face_detector_model="tiny_detector")
 
 

@@ -26,16 +26,7 @@ from serve.settings import Settings
 from tests.runtime.support.recordings import shades, sound, tone, video
 from tests.serve.support.scripted import answer_of, scripted
 from tests.serve.support.server import running
-from tests.support.artifacts import (
-    CLASSIFIER,
-    DETECTOR,
-    EMBEDDING,
-    GAIT,
-    SEGMENTATION,
-    TEXT,
-    VOICE,
-    write_artifact,
-)
+from tests.support.artifacts import write_every_task
 from tests.support.documents import read_blocks
 from tests.support.images import solid
 
@@ -50,9 +41,7 @@ VERSIONS = ("3.11", "3.12", "3.13")
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    root = tmp_path_factory.mktemp("artifacts")
-    for graph in (CLASSIFIER, EMBEDDING, SEGMENTATION, DETECTOR, VOICE, GAIT, TEXT):
-        write_artifact(root, graph)
+    root = write_every_task(tmp_path_factory.mktemp("artifacts"))
     settings = Settings(
         artifacts=root, face_detector_model="tiny_detector", admin_key=KEY, queue_s=60
     )

@@ -39,6 +39,7 @@ FACES, EMOTION_BOXES = "tiny_faces", "tiny_emotion_boxes"
 EMOTIONS, OTHER_EMOTIONS = "tiny_emotions", "tiny_other_emotions"
 VOICE, GAIT, TEXT = "tiny_voice", "tiny_gait", "tiny_text"
 SCALED = "tiny_scaled"  # the embedding with a scale from cosines to scores
+OF_EACH_TASK = (CLASSIFIER, DETECTOR, EMBEDDING, SEGMENTATION, VOICE, GAIT, TEXT)
 NOTES = "tiny_notes"  # a text model whose embeddings tiny_gait takes
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "slow", "##ly", "walk", "##ing", ".", "e")
@@ -115,6 +116,13 @@ def write_artifact(
     )
     (directory / "manifest.json").write_text(json.dumps(to_json(manifest)), encoding="utf-8")
     return directory
+
+
+def write_every_task(root: Path) -> Path:
+    """Write a tiny model of each task, and return the root."""
+    for graph in OF_EACH_TASK:
+        write_artifact(root, graph)
+    return root
 
 
 def steeper(steepness: float) -> bytes:

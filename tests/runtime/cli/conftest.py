@@ -6,25 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.support.artifacts import (
-    CLASSIFIER,
-    DETECTOR,
-    EMBEDDING,
-    GAIT,
-    SEGMENTATION,
-    TEXT,
-    VOICE,
-    write_artifact,
-)
+from tests.support.artifacts import write_every_task
 
 
 @pytest.fixture(scope="package")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write a tiny model for each task."""
-    root = tmp_path_factory.mktemp("artifacts")
-    for graph in (CLASSIFIER, DETECTOR, EMBEDDING, VOICE, GAIT, TEXT, SEGMENTATION):
-        write_artifact(root, graph)
-    return root
+    return write_every_task(tmp_path_factory.mktemp("artifacts"))
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """`plan` and `doctor` with SLIPWAY_ARTIFACTS=oci://..., against a docker-registry."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,21 +14,9 @@ from serve.repository.pulled import pull_artifacts
 from serve.settings import Settings
 from tests.serve.commands.test_plan import measure
 from tests.support.artifacts import CLASSIFIER, write_artifact
-from tests.support.registry import DockerRegistry, Gate, docker_registry, gate_before
+from tests.support.registry import Gate
 
 MODEL = "face_emotion_xception"
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
-    with docker_registry(tmp_path_factory.mktemp("registry")) as registry:
-        yield registry
-
-
-@pytest.fixture
-def gate(registry: DockerRegistry) -> Iterator[Gate]:
-    with gate_before(registry) as gate:
-        yield gate
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -21,23 +20,11 @@ from serve.settings import from_environment
 from tests.support.artifacts import CLASSIFIER, EMBEDDING, steeper, write_artifact
 from tests.support.images import solid
 from tests.support.ports import free_port
-from tests.support.registry import DockerRegistry, Gate, docker_registry, gate_before
+from tests.support.registry import DockerRegistry, Gate
 from tests.support.server_process import serving, start
 
 XCEPTION = "face_emotion_xception"
 START_S = 60
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
-    with docker_registry(tmp_path_factory.mktemp("registry")) as registry:
-        yield registry
-
-
-@pytest.fixture
-def gate(registry: DockerRegistry) -> Iterator[Gate]:
-    with gate_before(registry) as gate:
-        yield gate
 
 
 def sent(source: Path, gate: Gate, name: str) -> Reference:
@@ -99,12 +86,12 @@ def test_a_killed_pull_goes_on_and_serves_without_the_registry_too(
 
 
 def test_a_tampered_blob_is_not_served(
-    tmp_path: Path, gate: Gate, registry: DockerRegistry
+    tmp_path: Path, gate: Gate, running_registry: DockerRegistry
 ) -> None:
     directory = write_artifact(tmp_path / "artifacts", CLASSIFIER, data=steeper(7))
     reference = sent(tmp_path / "artifacts", gate, "tampered")
     sha256 = hashlib.sha256((directory / "float.onnx").read_bytes()).hexdigest()
-    blob = registry.blob(sha256)
+    blob = running_registry.blob(sha256)
     data = blob.read_bytes()
     environ = settings(gate, tmp_path, "tampered", SLIPWAY_ARTIFACTS=str(reference))
     blob.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))

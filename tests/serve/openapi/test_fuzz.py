@@ -27,16 +27,7 @@ from serve.openapi.operations.table import OPERATIONS
 from serve.settings import Settings
 from tests.runtime.support.recordings import shades, sound, tone, video
 from tests.serve.support.server import running
-from tests.support.artifacts import (
-    CLASSIFIER,
-    DETECTOR,
-    EMBEDDING,
-    GAIT,
-    SEGMENTATION,
-    TEXT,
-    VOICE,
-    write_artifact,
-)
+from tests.support.artifacts import write_every_task
 from tests.support.images import solid
 
 KEY = "fuzz"
@@ -54,9 +45,7 @@ LEFT_OUT: frozenset[Key] = frozenset({("POST", "/v2/repository/models/{model}/un
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BaseSchema]:
     """Serve small models; return the document as schemathesis reads it."""
-    root = tmp_path_factory.mktemp("artifacts")
-    for graph in (CLASSIFIER, EMBEDDING, SEGMENTATION, DETECTOR, VOICE, GAIT, TEXT):
-        write_artifact(root, graph)
+    root = write_every_task(tmp_path_factory.mktemp("artifacts"))
     files = [
         solid(0, 255, 0), solid(9, 9, 9)[:60], b"no media", b"",
         sound(tone(seconds=1.5)), video(shades([50] * 4), tmp_path_factory.mktemp("clip")),

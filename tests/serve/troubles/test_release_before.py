@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from serve.settings import from_environment
+from serve.settings.environment import unknown_variables
 from tests.serve.troubles.conftest import Starter
 from tests.serve.troubles.support.media import clip, flac
 from tests.serve.troubles.support.table import Figures
@@ -155,3 +157,22 @@ def test_the_refusal_of_the_readme(start: Starter, figures: Figures) -> None:
     done = subprocess.run([CURL, "-sS", "-d", body, url], capture_output=True, check=True)
     sentence = "input 'image' has shape [1, 2]; allowed: [-1, 8, 8, 1], where -1 is any size"
     figures.equal("error", json.loads(done.stdout)["error"], sentence)
+
+
+def test_the_settings_of_that_readme_are_still_settings() -> None:
+    values = {
+        "SLIPWAY_HOST": "127.0.0.1", "SLIPWAY_ARTIFACTS": "artifacts", "PORT": "8000",
+        "SLIPWAY_ALLOW_SEEDED": "1", "SLIPWAY_BACKGROUND_MAX_SIDE": "1024",
+        "SLIPWAY_BACKGROUND_SIDE_LIMIT": "4096", "SLIPWAY_DECODE_TIMEOUT": "20",
+        "SLIPWAY_FACE_DETECTOR_MODEL": "a", "SLIPWAY_FACE_EMOTION_MODEL": "a",
+        "SLIPWAY_FACE_EMOTION_WEIGHTS": "a:0.4,b:0.6", "SLIPWAY_GAIT_MODEL": "a",
+        "SLIPWAY_BACKGROUND_MODEL": "a", "SLIPWAY_SIMILARITY_MODEL": "a",
+        "SLIPWAY_VOICE_EMOTION_MODEL": "a", "SLIPWAY_MAX_AUDIO_SECONDS": "300",
+        "SLIPWAY_MAX_FILES": "16", "SLIPWAY_MAX_PIXELS": "16000000", "SLIPWAY_QUEUE": "64",
+        "SLIPWAY_MAX_VIDEO_SECONDS": "60", "SLIPWAY_THREADS": "1", "TIMEOUT": "30",
+        "MAX_UPLOAD_SIZE": "10485760", "CORS_ORIGINS": "*",
+    }  # fmt: skip
+    assert unknown_variables(values) == []
+    settings = from_environment(values)
+    assert (settings.max_files, settings.queue, settings.threads) == (16, 64, 1)
+    assert dict(settings.face_emotion_weights) == {"a": 0.4, "b": 0.6}
