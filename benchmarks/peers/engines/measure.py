@@ -133,7 +133,7 @@ def _measure_model(
         ready, failed = dict[str, dict[str, Any]](), dict[str, str]()
         for name in PRECISIONS:
             try:
-                ready[name] = _prepare(name, ours, theirs, files, facts["task"])
+                ready[name] = _prepare(name, ours, theirs, files, facts)
             except BenchmarkError as error:
                 failed[name] = str(error)
         timings = _time(ours, theirs, list(ready), turns, count)
@@ -146,10 +146,10 @@ def _measure_model(
 
 
 def _prepare(
-    name: str, ours: Child, theirs: Child, files: Mapping[str, str], task: str
+    name: str, ours: Child, theirs: Child, files: Mapping[str, str], facts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    size = theirs.ask("compile", name, files["calibration"], files["tests"], task)
-    precision = theirs.ask("answer", name, files["out"])
+    size = theirs.ask("compile", name, files["calibration"], files["tests"], facts["task"])
+    precision = theirs.ask("answer", name, files["out"], facts["outputs"])
     return {"bytes": size, "precision": precision, "fidelity": ours.ask("judge", files["out"])}
 
 

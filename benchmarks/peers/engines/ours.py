@@ -33,10 +33,14 @@ class Ours:
         self._reference = [self._float.run(feeds) for feeds in self._tests]
 
     def describe(self) -> dict[str, Any]:
-        """Return the precision of what is served, and the bytes of its files."""
+        """Return the precision of what is served, the bytes of its files, its task and outputs."""
         variant = self._served.variant
-        size = sum(file.size_bytes for file in variant.files)
-        return {"precision": variant.precision, "task": self._served.spec.task, "bytes": size}
+        return {
+            "precision": variant.precision,
+            "task": self._served.spec.task,
+            "outputs": [output.name for output in self._served.spec.outputs],
+            "bytes": sum(file.size_bytes for file in variant.files),
+        }
 
     def write(self, calibration: str, tests: str) -> None:
         """Write the inputs for other engines, as two files."""

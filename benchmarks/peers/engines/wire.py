@@ -32,15 +32,24 @@ def serve(commands: Mapping[str, Answer]) -> None:
 
 
 def time_runs(run: Callable[[Feeds], object], inputs: Sequence[Feeds], count: int) -> list[float]:
-    """Return the ms of some runs, over the inputs in turn; one more before them warms up."""
-    run(inputs[0])
+    """Return the ms of some runs, over the inputs in turn; one more before them warms up.
+
+    Only inputs of the shape of the first are run: an engine may compile anew for another length.
+    """
+    equal = [feeds for feeds in inputs if shapes(feeds) == shapes(inputs[0])]
+    run(equal[0])
     durations = []
     for number in range(count):
-        feeds = inputs[number % len(inputs)]
+        feeds = equal[number % len(equal)]
         start = time.perf_counter()
         run(feeds)
         durations.append((time.perf_counter() - start) * 1000)
     return durations
+
+
+def shapes(feeds: Feeds) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each input."""
+    return {name: array.shape for name, array in feeds.items()}
 
 
 def save(path: str, samples: Sequence[Mapping[str, NDArray[Any]]]) -> None:
