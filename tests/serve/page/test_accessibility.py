@@ -104,7 +104,7 @@ def test_the_keyboard_alone(tab: Tab) -> None:
     page.keyboard.press("Enter")
     press_until(page, "Copy curl")
     page.keyboard.press("Enter")
-    page.get_by_text("Copied.").wait_for()
+    page.get_by_text("Copied.", exact=True).wait_for()
     assert "curl --form-string" in page.evaluate("navigator.clipboard.readText()")
     press_until(page, "Cut-out", key="Shift+Tab")
     page.keyboard.press("Enter")

@@ -100,7 +100,7 @@ def test_voice_of_the_microphone_becomes_wav(tab: Tab) -> None:
     tab.open("voice")
     section = tab.page.locator("#voice")
     section.get_by_role("button", name="Record", exact=True).click()
-    section.get_by_text("Recording.").wait_for()
+    section.get_by_text("Recording.", exact=True).wait_for()
     tab.page.wait_for_timeout(700)
     section.get_by_role("button", name="Stop recording").click()
     section.locator(ANSWERED).wait_for()
