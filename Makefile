@@ -69,9 +69,8 @@ serve: $(VENV)/.installed ## serve the artifacts on PORT
 test test-fast test-serve test-convert: export PYTHONDONTWRITEBYTECODE :=
 test: lint test-serve test-convert ## lint, types, import rules and all tests
 
-test-fast: $(VENV)/.installed ## tests of the runtime and the server without the slow ones: two minutes
+test-fast: $(VENV)/.installed ## tests of the runtime and the server, without the slow ones and hostile clients
 	@$(RUN) -m pytest tests --ignore tests/convert -m "not slow and not alone" -n $(TEST_PROCESSES) $(PARALLEL)
-	@$(RUN) -m pytest tests --ignore tests/convert -m "not slow and alone"
 
 soak: $(VENV)/.installed ## hostile clients against a real server, in full: about 50 minutes, and a table of bounds and figures
 	@SLIPWAY_ARTIFACTS="$${SLIPWAY_ARTIFACTS:-$(ARTIFACTS)}" $(RUN) -m pytest tests/serve/troubles --soak
