@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -101,7 +102,6 @@ def cluster(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
     process = subprocess.Popen(
         [PYTHON, "-m", "deploy.ray", *arguments],
         cwd=PROJECT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True,
     )  # fmt: skip
     cluster = Cluster(process, port)
     reader = threading.Thread(target=cluster.read, daemon=True)
@@ -110,21 +110,37 @@ def cluster(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
         cluster.wait_for("ray: ready", START_S)
         yield cluster
     finally:
+        members = family(process.pid)
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(END_S)
         finally:
-            _kill(process.pid)
+            for pid, line in members:
+                if _command(pid) == line:
+                    os.kill(pid, signal.SIGKILL)
             reader.join(END_S)
             if process.stdout:
                 process.stdout.close()
             subprocess.run(["rm", "-rf", str(temporary)], check=False)
 
 
-def _kill(group: int) -> None:
-    """End what is left of the session of a process."""
-    with suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
+def family(pid: int) -> list[tuple[int, str]]:
+    """Return a process and its descendants: the id and the command line of each."""
+    parents = dict[int, int]()
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parents[int(path.name)] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+    members = {pid}
+    while more := {one for one, parent in parents.items() if parent in members} - members:
+        members |= more
+    return [(one, line) for one in sorted(members) if (line := _command(one))]
+
+
+def _command(pid: int) -> str:
+    """Return the command line of a process; "" if it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
+    return ""
 
 
 def test_every_answer_is_that_of_one_process(cluster: Cluster, root: Path, tmp_path: Path) -> None:
@@ -174,9 +190,29 @@ def test_replicas_come_with_the_load_and_go_after_it(cluster: Cluster) -> None:
     assert max(map(int, counts)) <= 4
 
 
+def test_a_replica_that_is_killed_costs_its_requests_and_is_replaced(cluster: Cluster) -> None:
+    url = f"http://127.0.0.1:{cluster.port}/v1/models/{MODEL}"
+    (replica,) = [pid for pid, line in family(cluster.process.pid) if f":{MODEL}" in line]
+    with ThreadPoolExecutor(1) as threads:
+        request = threads.submit(httpx.post, url, content=solid(255, 255, 255), timeout=60)
+        time.sleep(0.3)  # it takes about a second
+        os.kill(replica, signal.SIGKILL)
+        answer = request.result()
+    assert answer.status_code == 503
+    assert answer.json()["error"].startswith(f"no replica of {MODEL} answers")
+    end_s = time.monotonic() + SCALE_S
+    while httpx.post(url, content=GREY, timeout=60).status_code != 200:
+        assert time.monotonic() < end_s
+        time.sleep(0.5)
+
+
 def test_nothing_is_left_when_it_has_ended(cluster: Cluster) -> None:
     """End the cluster; the last test."""
+    members = family(cluster.process.pid)
+    assert len(members) > len(GRAPHS)
     cluster.process.send_signal(signal.SIGTERM)
     assert cluster.process.wait(END_S) == 0
-    with pytest.raises(ProcessLookupError):
-        os.killpg(cluster.process.pid, 0)
+    end_s = time.monotonic() + END_S
+    while left := [member for member in members if _command(member[0]) == member[1]]:
+        assert time.monotonic() < end_s, left
+        time.sleep(0.2)
