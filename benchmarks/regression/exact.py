@@ -98,7 +98,7 @@ def _package_bytes(side: Checkout) -> int | None:
     """Return the size of the packages that a side pins; None if others are installed."""
     try:
         sizes_mb = package_sizes(side.directory / "requirements" / "deploy.txt")
-    except BenchmarkError:
+    except (BenchmarkError, OSError):
         return None
     return round(sum(sizes_mb.values()) * MEGABYTE)
 

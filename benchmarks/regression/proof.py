@@ -107,21 +107,26 @@ def _turn_ns() -> float:
     return least / turns
 
 
-def trial(case: str | None, share: float) -> Outcome:
-    """Compare two copies of this checkout, the second slowed in one case; None: identical."""
+def copies(folder: Path) -> Sides:
+    """Copy this checkout to both sides."""
+    for side in ("base", "head"):
+        for package in COPIED:
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(HERE / package, folder / side / package, ignore=ignored)
+    return Sides(*(checkout_at(folder / s, folder / f"{s}-code") for s in ("base", "head")))
+
+
+def trial(case: str | None, share: float, sides: Sides, workload: Workload) -> Outcome:
+    """Compare two copies, the second slowed in one case; None: identical."""
     thresholds = read_thresholds()
-    with tempfile.TemporaryDirectory(prefix="slipway-proof-") as name:
-        folder = Path(name)
-        for side in ("base", "head"):
-            for package in COPIED:
-                ignored = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(HERE / package, folder / side / package, ignore=ignored)
-        sides = Sides(*(checkout_at(folder / s, folder / f"{s}-code") for s in ("base", "head")))
-        workload = write_workload(folder)
-        if case is None:
-            return judge_times(sides, workload, thresholds, all_cases(workload))
-        slow_down(case, sides.base, workload, folder / "head", share)
+    if case is None:
+        return judge_times(sides, workload, thresholds, all_cases(workload))
+    file = SLOWDOWNS[case].file
+    try:
+        slow_down(case, sides.base, workload, sides.head.directory, share)
         return judge_times(sides, workload, thresholds, [case])
+    finally:
+        shutil.copy2(HERE / file, sides.head.directory / file)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -132,9 +137,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         names[(options.first + number) % len(names)] for number in range(options.slowed)
     ]
     wrong = 0
-    try:
+    with tempfile.TemporaryDirectory(prefix="slipway-proof-") as name:
+        sides, workload = copies(Path(name)), write_workload(Path(name))
         for case in (*slowed, *[None] * options.identical):
-            outcome = trial(case, options.share)
+            try:
+                outcome = trial(case, options.share, sides, workload)
+            except SlipwayError as error:
+                print(f"proof: {error}", file=sys.stderr)
+                return 2
             is_right = bool(outcome.alarms) == (case is not None)
             wrong += not is_right
             line = {
@@ -145,9 +155,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "other_clock": outcome.other_clock,
             }
             print(json.dumps(line), flush=True)
-    except SlipwayError as error:
-        print(f"proof: {error}", file=sys.stderr)
-        return 2
     print(f"{wrong} of {options.slowed + options.identical} trials were wrong", file=sys.stderr)
     return 1 if wrong else 0
 

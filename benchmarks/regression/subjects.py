@@ -54,7 +54,11 @@ class Worker:
             stderr=self._log,
             text=True,
         )
-        self._read()
+        try:
+            self._read()
+        except BenchmarkError:
+            self.close()
+            raise
 
     def measure(self, case: str, runs: int, loops: int) -> Durations:
         """Return the durations of runs of a case, each of `loops` calls."""
@@ -75,7 +79,6 @@ class Worker:
         if not line:
             self._process.wait()
             text = _text_of(self._log).strip()
-            self.close()
             raise BenchmarkError(f"a worker ended: {text[-2000:]}")
         return line
 

@@ -60,16 +60,14 @@ def main(checkout: str, workload: str) -> None:
     sys.path.insert(0, checkout)
     cases = json.loads(Path(workload).read_text(encoding="utf-8"))
     loaded: dict[tuple[str, ...], Mapping[str, Any]] = {}
-    calls = []
-    for case in cases:
-        key = (case["model"], case["media"], case["condition"])
-        if key not in loaded:
-            loaded[key] = calls_of(*key)
-        calls.append(loaded[key][case["stage"]])
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         number, runs, loops = map(int, line.split())
-        print(json.dumps(measure(calls[number], runs, loops)), flush=True)
+        case = cases[number]
+        key = (case["model"], case["media"], case["condition"])
+        if key not in loaded:
+            loaded[key] = calls_of(*key)
+        print(json.dumps(measure(loaded[key][case["stage"]], runs, loops)), flush=True)
 
 
 if __name__ == "__main__":

@@ -72,8 +72,11 @@ def test_a_checkout_that_does_not_load_is_named(folder: Path, workload: Workload
     broken = folder / "broken"
     (broken / "runtime").mkdir(parents=True)
     (broken / "runtime" / "model.py").write_text("")
-    with pytest.raises(BenchmarkError, match=r"(?s)a worker ended: .*Error"):
-        Worker(checkout_at(broken, folder / "broken-code"), workload)
+    with (
+        closing(Worker(checkout_at(broken, folder / "broken-code"), workload)) as worker,
+        pytest.raises(BenchmarkError, match=r"(?s)a worker ended: .*Error"),
+    ):
+        worker.measure(CASE, 1, 1)
 
 
 def test_every_slowdown_names_a_case_and_a_place(workload: Workload) -> None:
