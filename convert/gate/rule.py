@@ -39,7 +39,7 @@ BOXES = Tolerance(
         "sure_precision": 0.96,
         "sure_precision_lower": 0.92,
         "sure_iou_mean": 0.9,
-        "score_correlation": 0.6,  # good graphs 0.69 to 1.00; broken ones at most 0.43
+        "score_correlation": 0.5,  # good graphs 0.56 to 1.00; broken ones at most 0.43
     },
     at_most={"score_shift": 0.06},
 )
