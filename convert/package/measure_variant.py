@@ -66,12 +66,12 @@ def cpu_features(name: VariantName, path: Path, saturating: Sequence[str]) -> tu
     """
     if PRECISIONS[name] != "int8":
         return ()
-    if name == "int8-7bit":
-        return SEVEN_BIT_CPU_FEATURES
     if saturating:
         return INT8_CPU_FEATURES
     if RANGES_MEASURED_AT_RUN & op_types(path).keys():
         return EXACT_CPU_FEATURES
+    if name == "int8-7bit":
+        return SEVEN_BIT_CPU_FEATURES
     return (*EXACT_CPU_FEATURES, *SEVEN_BIT_CPU_FEATURES)
 
 

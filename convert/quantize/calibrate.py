@@ -27,7 +27,8 @@ from runtime.errors import one_line
 Array = NDArray[Any]
 RangeMethod = Literal["minmax", "percentile", "entropy"]
 SAMPLED_VALUES = 8192  # approximate number of values of a tensor and sample in its histogram
-CHANNEL_LAYERS = ("Conv", "Gemm")  # they read a fixed number of channels, on axis 1
+# They read a fixed number of channels, on this axis
+CHANNEL_AXES: Mapping[str, int] = {"Conv": 1, "Gemm": 1, "MatMul": -1}
 IMAGE_RANK = 4  # (N, C, H, W)
 # names in the graph that computes the statistics
 FLAT, START, END = "calibrate/flat", "calibrate/start", "calibrate/end"
@@ -39,7 +40,7 @@ class CalibrationStats:
 
     min_max: Mapping[str, tuple[float, float]]
     histograms: Mapping[str, Histogram]
-    # (C,) over samples and all axes but 1, for inputs of CHANNEL_LAYERS
+    # (C,) over samples and all other axes, for inputs of the layers in CHANNEL_AXES
     channel_means: Mapping[str, Array]
     channel_abs_max: Mapping[str, Array]
 
@@ -76,12 +77,12 @@ def calibrate(model: onnx.ModelProto, feeds: Sequence[Feeds]) -> CalibrationStat
     sums: dict[str, Array] = {}
     abs_max: dict[str, Array] = {}
     for outputs in _run(_with_statistics(model, tensors, tensor_sizes(model, feeds[0])), feeds):
-        for name, rank in tensors.items():
+        for name, channels in tensors.items():
             low, high = (float(outputs[f"{name} {statistic}"]) for statistic in ("min", "max"))
             before = min_max.get(name, (low, high))
             min_max[name] = (min(low, before[0]), max(high, before[1]))
             histograms[name] = add_values(outputs[f"{name} values"], histograms.get(name))
-            if rank:
+            if channels is not None:
                 mean = _channel_rows(outputs[f"{name} mean"])
                 largest = _channel_rows(outputs[f"{name} abs_max"])
                 sums[name] = sums.get(name, 0) + mean.mean(axis=0, dtype=np.float64)
@@ -102,22 +103,32 @@ def _intersection(a: tuple[float, float], b: tuple[float, float]) -> tuple[float
     return max(a[0], b[0]), min(a[1], b[1])
 
 
-def _float_tensors(model: onnx.ModelProto) -> Iterator[tuple[str, int]]:
-    """Yield every float tensor: its name, and its rank if its channels have statistics, else 0."""
+@dataclass(frozen=True, slots=True)
+class _Channels:
+    """The axes of a tensor whose channels have statistics."""
+
+    rank: int
+    axis: int  # of the channels, >= 0
+
+
+def _float_tensors(model: onnx.ModelProto) -> Iterator[tuple[str, _Channels | None]]:
+    """Yield every float tensor: its name, and its axes if its channels have statistics."""
     constants = initializers(model)
-    read_by_channel = {
-        node.input[0]
+    axes = {
+        node.input[0]: CHANNEL_AXES[node.op_type]
         for node in model.graph.node
-        if node.op_type in CHANNEL_LAYERS and node.input[1] in constants
+        if node.op_type in CHANNEL_AXES and node.input[1] in constants
     }
     for value in (*model.graph.input, *model.graph.value_info, *model.graph.output):
         tensor = value.type.tensor_type
         if tensor.elem_type == TensorProto.FLOAT and value.name not in constants:
-            yield value.name, len(tensor.shape.dim) if value.name in read_by_channel else 0
+            rank = len(tensor.shape.dim)
+            is_read = value.name in axes and rank > 1
+            yield value.name, _Channels(rank, axes[value.name] % rank) if is_read else None
 
 
 def _with_statistics(
-    model: onnx.ModelProto, tensors: Mapping[str, int], sizes: Mapping[str, int]
+    model: onnx.ModelProto, tensors: Mapping[str, _Channels | None], sizes: Mapping[str, int]
 ) -> onnx.ModelProto:
     """Replace the outputs of a graph by the statistics of its tensors.
 
@@ -130,13 +141,13 @@ def _with_statistics(
     graph = copy.graph
     del graph.output[:]
     constants = {FLAT: [-1], START: [0], END: [np.iinfo(np.int64).max]}
-    for name, rank in tensors.items():
+    for name, channels in tensors.items():
         step = max(sizes.get(name, 1) // SAMPLED_VALUES, 1) | 1  # odd: widths are mostly even
         constants[f"calibrate/{step}"] = [step]
         graph.node.extend(_value_statistics(name, f"calibrate/{step}"))
         statistics = ["min", "max", "values"]
-        if rank:
-            graph.node.extend(_channel_statistics(name, rank))
+        if channels is not None:
+            graph.node.extend(_channel_statistics(name, channels))
             statistics += ["mean", "abs_max"]
         graph.output.extend(
             helper.make_tensor_value_info(f"{name} {statistic}", TensorProto.FLOAT, None)
@@ -157,21 +168,21 @@ def _value_statistics(name: str, step: str) -> Iterator[onnx.NodeProto]:
     yield make("Slice", [f"{name} flat", START, END, START, step], [f"{name} values"])
 
 
-def _channel_statistics(name: str, rank: int) -> Iterator[onnx.NodeProto]:
+def _channel_statistics(name: str, channels: _Channels) -> Iterator[onnx.NodeProto]:
     """Yield the nodes that compute mean and largest absolute value of each channel.
 
     For images they pool, which is several times faster than reducing.
 
     Args:
         name: of the tensor.
-        rank: number of its axes; axis 1 has the channels.
+        channels: its axes.
     """
     make = helper.make_node
-    is_image = rank == IMAGE_RANK
+    is_image = channels.rank == IMAGE_RANK and channels.axis == 1
     mean, largest = (
         ("GlobalAveragePool", "GlobalMaxPool") if is_image else ("ReduceMean", "ReduceMax")
     )
-    others = [axis for axis in range(rank) if axis != 1]
+    others = [axis for axis in range(channels.rank) if axis != channels.axis]
     options: dict[str, Any] = {} if is_image else {"axes": others, "keepdims": 0}
     yield make(mean, [name], [f"{name} mean"], **options)
     yield make("Abs", [name], [f"{name} abs"])

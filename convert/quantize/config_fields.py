@@ -14,6 +14,7 @@ from convert.quantize.search.candidates import operator_set_name
 REFINEMENTS: Mapping[str, str] = {
     "corrected": "corrected",
     "equalised": "equalised",
+    "smoothed": "smoothed",
     "reduce_range": "weights that never saturate",
     "stored": "float layers stored in 8 bits",
 }
@@ -21,11 +22,14 @@ REFINEMENTS: Mapping[str, str] = {
 
 def config_fields(config: QuantizationConfig) -> dict[str, Any]:
     """Return the fields of a candidate in the manifest; `float_nodes` is a number there."""
+    # absent where it is not done: the digests of earlier artifacts do not have it
+    smoothed = {"smoothed": True} if config.smoothing else {}
     return {
         "float_nodes": len(config.float_nodes),
         "ranges": config.ranges,
         "corrected": config.bias_correction,
         "equalised": config.cross_layer_equalization,
+        **smoothed,
         "reduce_range": config.reduce_range,
         "stored": config.weight_only_int8,
     }
@@ -33,7 +37,7 @@ def config_fields(config: QuantizationConfig) -> dict[str, Any]:
 
 def choice_fields(config: QuantizationConfig) -> dict[str, Any]:
     """Return the fields of the packaged configuration, which are part of the artifact's digest."""
-    needs_nbits = config.matmul_mode == "nbits"
+    needs_nbits = config.matmul_mode in ("nbits", "mixed")
     requirement = {"onnxruntime_minimum": ONNXRUNTIME_MINIMUM} if needs_nbits else {}
     return {
         "precision": "int8",
@@ -48,6 +52,6 @@ def describe_config(config: QuantizationConfig) -> str:
     """Describe a configuration in the words of the report."""
     fields = config_fields(config)
     parts = [operator_set_name(config), f"{config.ranges} ranges"]
-    parts += [words for field, words in REFINEMENTS.items() if fields[field]]
+    parts += [words for field, words in REFINEMENTS.items() if fields.get(field)]
     parts += [f"{len(config.float_nodes)} nodes in float"] if config.float_nodes else []
     return ", ".join(parts)

@@ -2,7 +2,7 @@
 
 Activations are UINT8 and weights INT8 with a scale per output channel: on x86 INT8 activations are
 slower than float. Ranges of activations are constants in QuantizeLinear/DequantizeLinear (QDQ)
-pairs, except for MatMul in the modes "dynamic" and "nbits".
+pairs, except for MatMul in the modes "dynamic", "nbits" and "mixed".
 """
 
 import logging
@@ -30,8 +30,9 @@ from convert.quantize.passes.cross_layer_equalization import equalize_layers, la
 from convert.quantize.passes.embedding_tables import quantize_embedding_tables
 from convert.quantize.passes.fuse_gelu import fuse_gelu
 from convert.quantize.passes.fuse_silu import clip_silu_ranges, fuse_silu, silu_nodes
-from convert.quantize.passes.matmul_nbits import pack_matmul_nbits
+from convert.quantize.passes.matmul_nbits import narrowing_products, pack_matmul_nbits
 from convert.quantize.passes.pad_channels import pad_channels, unpadded_ranges
+from convert.quantize.passes.smooth_products import smooth_products
 from convert.quantize.passes.weight_only import store_weights_int8
 from convert.quantize.saturation.ranges import no_saturation_ranges
 from convert.quantize.search.layer_groups import layer_groups, nodes_after_last_layer
@@ -45,7 +46,8 @@ from runtime.engine.session import Feeds
 # "dynamic": as "static_weight", but each run measures the range of the activation, over the whole
 #     batch: a row's answer depends on the other rows.
 # "nbits": as "dynamic", with a range for every few values of a row (MatMulNBits).
-MatmulMode = Literal["static", "static_weight", "dynamic", "nbits"]
+# "mixed": products with more inputs than outputs as "nbits", all others as "static_weight".
+MatmulMode = Literal["static", "static_weight", "dynamic", "nbits", "mixed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class QuantizationConfig:
     ranges: RangeMethod = "minmax"  # of activations
     bias_correction: bool = False
     cross_layer_equalization: bool = False
+    smoothing: bool = False  # of channels that MatMul reads; no effect in the mode "nbits"
     reduce_range: bool = False  # weights whose products never saturate without VNNI
     weight_only_int8: bool = False  # the file stores the weights of `float_nodes` in 8 bits
 
@@ -88,7 +91,7 @@ class Quantizer:
         self._model = infer_shapes(padded)
         self._stats = calibrate(self._model, feeds)
         self._feeds = feeds
-        self._equalized: tuple[onnx.ModelProto, CalibrationStats] | None = None
+        self._changed: dict[tuple[bool, bool], tuple[onnx.ModelProto, CalibrationStats]] = {}
         self.has_layer_pairs = bool(layer_pairs(self._model))
         self._float_nodes = frozenset(nodes_after_last_layer(self._model)) | silu_nodes(self._model)
         self.layer_groups = tuple(
@@ -110,7 +113,7 @@ class Quantizer:
         """
         excluded = list(self._nodes_in_float(config))
         quantized = self._quantize_static(config, excluded)
-        if config.matmul_mode == "nbits":
+        if config.matmul_mode in ("nbits", "mixed"):
             quantized = pack_matmul_nbits(quantized, frozenset(excluded))
         elif config.matmul_mode == "dynamic":
             quantized = _quantize_dynamic(quantized, excluded, reduce_range=config.reduce_range)
@@ -135,13 +138,14 @@ class Quantizer:
     def _quantize_static(self, config: QuantizationConfig, excluded: list[str]) -> onnx.ModelProto:
         """Return a copy of the graph with QDQ pairs, corrected biases and INT8 float layers.
 
-        Each is done if the configuration says so. MatMul is left for the modes "dynamic" and
-        "nbits", which quantize it afterwards.
+        Each is done if the configuration says so. What the modes "dynamic", "nbits" and "mixed"
+        quantize afterwards is left.
         """
         model, stats = self._calibrated(config)
         copy = deepcopy(model)
         later = {"MatMul"} if config.matmul_mode in ("dynamic", "nbits") else set()
-        float_outputs = ["MatMul"] if config.matmul_mode == "static_weight" else []
+        float_outputs = ["MatMul"] if config.matmul_mode in ("static_weight", "mixed") else []
+        by_blocks = narrowing_products(model) if config.matmul_mode == "mixed" else frozenset()
         quantizer = QDQQuantizer(
             copy,
             per_channel=True,
@@ -150,7 +154,7 @@ class Quantizer:
             activation_qType=QuantType.QUInt8,
             tensors_range=_tensor_ranges(model, stats, config.ranges),
             nodes_to_quantize=[],
-            nodes_to_exclude=excluded,
+            nodes_to_exclude=[*excluded, *by_blocks],
             op_types_to_quantize=[name for name in config.op_types if name not in later],
             extra_options={
                 "OpTypesToExcludeOutputQuantization": float_outputs,
@@ -174,16 +178,22 @@ class Quantizer:
         return quantized
 
     def _calibrated(self, config: QuantizationConfig) -> tuple[onnx.ModelProto, CalibrationStats]:
-        """Return the float graph and its statistics, equalized if the configuration says so.
+        """Return the float graph and its statistics, equalized and smoothed if the config says so.
 
-        The first call for an equalized graph calibrates again.
+        The first call for a changed graph calibrates again.
         """
-        if not config.cross_layer_equalization:
+        smoothing = config.smoothing and config.matmul_mode != "nbits"  # it has ranges of its own
+        key = config.cross_layer_equalization, smoothing
+        if not any(key):
             return self._model, self._stats
-        if self._equalized is None:
-            model = equalize_layers(self._model, self._stats.channel_abs_max)
-            self._equalized = model, calibrate(model, self._feeds)
-        return self._equalized
+        if key not in self._changed:
+            model = self._model
+            if config.cross_layer_equalization:
+                model = equalize_layers(model, self._stats.channel_abs_max)
+            if smoothing:
+                model = infer_shapes(smooth_products(model, self._stats.channel_abs_max))
+            self._changed[key] = model, calibrate(model, self._feeds)
+        return self._changed[key]
 
 
 def all_op_types() -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from runtime.artifact.manifest import (
 from runtime.errors import ArtifactError
 
 SCHEMA_VERSION = 1
+REFINEMENTS = ("ranges", "corrected", "equalised", "smoothed")  # fields of a candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ def _is_choice_without_float(candidate: Mapping[str, Any], choice: Mapping[str, 
     """Check whether a candidate is the chosen setting with no layer in float."""
     return (
         str(candidate["name"]).startswith(str(choice.get("operators")))
-        and all(candidate.get(k) == choice.get(k) for k in ("ranges", "corrected", "equalised"))
+        and all(candidate.get(name) == choice.get(name) for name in REFINEMENTS)
         and candidate.get("float_nodes") == 0
     )
 

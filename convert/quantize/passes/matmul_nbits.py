@@ -25,6 +25,23 @@ INT8_ACTIVATIONS = 4  # accuracy_level
 ONNXRUNTIME_MINIMUM = "1.22.0"  # the first that computes it with 8 bits on x86
 
 
+def narrowing_products(model: onnx.ModelProto) -> frozenset[str]:
+    """Return the names of the MatMul nodes with weights that have more rows than columns.
+
+    In a transformer these read what GELU answers, which is small but for a few outliers: with one
+    range for it MiniLM has a cosine of 0.997, and with these products by blocks 0.999. All others
+    together, by blocks too, gain 0.0002.
+    """
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    return frozenset(
+        node.name
+        for node in model.graph.node
+        if node.op_type == "MatMul"
+        and len(shape := shapes.get(node.input[1], ())) == 2
+        and shape[0] > shape[1]
+    )
+
+
 def pack_matmul_nbits(model: onnx.ModelProto, excluded: frozenset[str]) -> onnx.ModelProto:
     """Replace each MatMul of an activation and a float weight.
 

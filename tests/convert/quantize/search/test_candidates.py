@@ -85,3 +85,41 @@ def test_float_layers_are_stored_in_8_bits_where_that_is_worth_its_error(
     assert trials[0].config.weight_only_int8 is is_stored
     # one with float weights remains, in case the first fails on unseen samples
     assert any(not trial.config.weight_only_int8 for trial in trials)
+
+
+@pytest.mark.parametrize(
+    ("largest_mae", "modes"),
+    [
+        (1.0, {"static_weight", "mixed", "nbits", "dynamic"}),  # all keep half of it
+        (0.5, {"mixed", "nbits"}),
+        (0.35, {"nbits"}),
+        (0.15, {"static_weight", "mixed", "nbits", "dynamic"}),  # none keeps half of it
+    ],
+)
+def test_sets_of_transformers_with_a_margin_are_preferred(
+    largest_mae: float, modes: set[str]
+) -> None:
+    losses = {"static_weight": 0.3, "dynamic": 0.3, "mixed": 0.2, "nbits": 0.1}
+    tolerance = Tolerance(at_most={"mae": largest_mae})
+
+    def evaluate(config: QuantizationConfig) -> Measurement:
+        return measurement(losses[config.matmul_mode])
+
+    search = Search(evaluate, groups=GROUPS, tolerance=tolerance, budget=Budget(60))
+    transformer: Any = SimpleNamespace(matmul_share=1.0, has_layer_pairs=False)
+    results = find_candidates(search, transformer, effort="default")
+    assert {result.trials[-1].config.matmul_mode for result in results} == modes
+
+
+def test_ranges_of_smoothed_channels_clip_nothing() -> None:
+    tried = []
+
+    def evaluate(config: QuantizationConfig) -> Measurement:
+        tried.append(config)
+        return measurement(0.1 if config.smoothing else 0.3)
+
+    search = Search(evaluate, groups=GROUPS, tolerance=Tolerance(), budget=Budget(60))
+    transformer: Any = SimpleNamespace(matmul_share=1.0, has_layer_pairs=False)
+    find_candidates(search, transformer, effort="default")
+    assert {config.ranges for config in tried if config.smoothing} == {"minmax"}
+    assert any(config.smoothing for config in tried)
