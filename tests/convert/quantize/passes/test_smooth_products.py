@@ -1,10 +1,12 @@
 """Smoothing: the same function, with products that read channels of similar sizes."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from convert.export.graph.opset import OPSET
@@ -40,7 +42,7 @@ def model() -> onnx.ModelProto:
         helper.make_node("Add", ["a", "b"], ["answer"], "sum"),
     ]
     arrays = {"gain": gain, "zeros": gain * 0, "first": kernels[0], "second": kernels[1]}
-    shape = ["N", ROWS, WIDTH]
+    shape: list[str | int | None] = ["N", ROWS, WIDTH]
     graph = helper.make_graph(
         nodes,
         "g",
@@ -57,7 +59,7 @@ def samples(seed: int) -> list[Feeds]:
     return [{"x": rng.standard_normal((1, ROWS, WIDTH)).astype(np.float32)} for _ in range(8)]
 
 
-def answers(graph: onnx.ModelProto, path: Path) -> np.ndarray:
+def answers(graph: onnx.ModelProto, path: Path) -> NDArray[Any]:
     onnx.save(graph, path)
     return run_samples(path, samples(1))["answer"]
 
