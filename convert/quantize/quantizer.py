@@ -35,7 +35,7 @@ from convert.quantize.passes.pad_channels import pad_channels, unpadded_ranges
 from convert.quantize.passes.smooth_products import smooth_products
 from convert.quantize.passes.weight_only import store_weights_int8
 from convert.quantize.saturation.ranges import no_saturation_ranges
-from convert.quantize.search.layer_groups import layer_groups, nodes_after_last_layer
+from convert.quantize.search.layer_groups import layer_groups, nodes_after_last_layer, small_tail
 from convert.quantize.shapes import infer_shapes, tensor_sizes
 from runtime.engine.session import Feeds
 
@@ -71,6 +71,7 @@ class Quantizer:
     Attributes:
         layer_groups: the groups of nodes that may be integer, in graph order.
         has_layer_pairs: True if cross-layer equalization can change the graph.
+        small_tail: the last nodes, if they are little work: in float they cost no time.
     """
 
     def __init__(self, model: onnx.ModelProto, feeds: Sequence[Feeds]) -> None:
@@ -98,6 +99,7 @@ class Quantizer:
             replace(group, nodes=tuple(n for n in group.nodes if n not in self._float_nodes))
             for group in layer_groups(self._model, feeds[0])
         )
+        self.small_tail = small_tail(self.layer_groups, self._model, feeds[0])
 
     @property
     def matmul_share(self) -> float:

@@ -31,6 +31,7 @@ TRANSFORMER_SETS: Mapping[str, QuantizationConfig] = {
 }
 SMALLER = 1.05  # factor by which a file must shrink to be worth a larger error
 REFINEMENT_GAIN = 0.05  # share of the loss that a refinement must remove
+MUCH_LOSS = 2.0  # factor by which the loss of one set of a transformer may exceed another's
 TRANSFORMER_SHARE = 0.5  # share of MatMul in the multiplications above which a net is a transformer
 
 
@@ -99,6 +100,8 @@ def _find_refinements(
         Fields of a configuration.
     """
     refinements: list[dict[str, Any]] = [{"bias_correction": True}, {"ranges": "percentile"}]
+    if quantizer.small_tail:
+        refinements.insert(0, {"float_nodes": quantizer.small_tail})
     if config.matmul_mode == "static_weight":
         refinements.insert(0, {"smoothing": True})
     if quantizer.has_layer_pairs:
@@ -120,15 +123,21 @@ def _find_refinements(
 def _measure_without_float_layers(
     sets: Mapping[str, QuantizationConfig], search: Search
 ) -> dict[str, Trial]:
-    """Measure each set with all of its operators in integer; return those that keep a margin.
+    """Measure each set with all of its operators in integer; return those that are safe.
 
     For transformers a set that qualifies so is worth more than another with layers in float: that
     search takes minutes, leaves a third of MiniLM in float, and makes it no faster, or only by
-    noise. Where a set keeps half of the tolerance, those that just keep it are left out: with one
-    range for all products MiniLM keeps it on synthetic texts, and misses it on others.
+    noise. Where sets keep half of the tolerance, the others are left out; where none does, those of
+    more than MUCH_LOSS times the least loss are: with one range for each product MiniLM keeps its
+    tolerance on synthetic texts, and misses it on others.
     """
     trials = {name: search.measure(config) for name, config in sets.items()}
-    return {name: trial for name, trial in trials.items() if search.has_margin(trial)} or trials
+    qualifying = {name: trial for name, trial in trials.items() if trial.qualifies}
+    safe = {name: trial for name, trial in qualifying.items() if search.has_margin(trial)}
+    if safe or not qualifying:
+        return safe or trials
+    largest_loss = MUCH_LOSS * min(trial.fidelity.loss for trial in qualifying.values())
+    return {n: trial for n, trial in qualifying.items() if trial.fidelity.loss <= largest_loss}
 
 
 def _search_float_layers(

@@ -13,7 +13,8 @@ from convert.quantize.search.float_layers import Budget, Measurement, Search, Tr
 from convert.quantize.search.layer_groups import LayerGroup
 from convert.recipe import Tolerance
 
-QUANTIZER: Any = SimpleNamespace(matmul_share=0.0, has_layer_pairs=False)
+QUANTIZER: Any = SimpleNamespace(matmul_share=0.0, has_layer_pairs=False, small_tail=frozenset())
+TRANSFORMER: Any = SimpleNamespace(matmul_share=1.0, has_layer_pairs=False, small_tail=frozenset())
 GROUPS = tuple(LayerGroup((f"conv{i}",), 0.1, 0.1) for i in range(10))
 
 Evaluate = Callable[[QuantizationConfig], Measurement]
@@ -93,7 +94,8 @@ def test_float_layers_are_stored_in_8_bits_where_that_is_worth_its_error(
         (1.0, {"static_weight", "mixed", "nbits", "dynamic"}),  # all keep half of it
         (0.5, {"mixed", "nbits"}),
         (0.35, {"nbits"}),
-        (0.15, {"static_weight", "mixed", "nbits", "dynamic"}),  # none keeps half of it
+        (0.19, {"nbits"}),  # the others break it
+        (0.09, {"static_weight", "mixed", "nbits", "dynamic"}),  # all break it
     ],
 )
 def test_sets_of_transformers_with_a_margin_are_preferred(
@@ -106,8 +108,7 @@ def test_sets_of_transformers_with_a_margin_are_preferred(
         return measurement(losses[config.matmul_mode])
 
     search = Search(evaluate, groups=GROUPS, tolerance=tolerance, budget=Budget(60))
-    transformer: Any = SimpleNamespace(matmul_share=1.0, has_layer_pairs=False)
-    results = find_candidates(search, transformer, effort="default")
+    results = find_candidates(search, TRANSFORMER, effort="default")
     assert {result.trials[-1].config.matmul_mode for result in results} == modes
 
 
@@ -119,7 +120,36 @@ def test_ranges_of_smoothed_channels_clip_nothing() -> None:
         return measurement(0.1 if config.smoothing else 0.3)
 
     search = Search(evaluate, groups=GROUPS, tolerance=Tolerance(), budget=Budget(60))
-    transformer: Any = SimpleNamespace(matmul_share=1.0, has_layer_pairs=False)
-    find_candidates(search, transformer, effort="default")
+    find_candidates(search, TRANSFORMER, effort="default")
     assert {config.ranges for config in tried if config.smoothing} == {"minmax"}
     assert any(config.smoothing for config in tried)
+
+
+def test_without_a_margin_sets_of_twice_the_loss_yield() -> None:
+    losses = {"static_weight": 0.45, "dynamic": 0.45, "mixed": 0.39, "nbits": 0.21}
+
+    def evaluate(config: QuantizationConfig) -> Measurement:
+        return measurement(losses[config.matmul_mode])
+
+    search = Search(
+        evaluate,
+        groups=GROUPS,
+        tolerance=Tolerance(at_most={"mae": 0.4}),
+        budget=Budget(60),
+    )
+    results = find_candidates(search, TRANSFORMER, effort="default")
+    assert {result.trials[-1].config.matmul_mode for result in results} == {"nbits", "mixed"}
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.1])
+def test_a_small_tail_is_in_float_in_every_set_where_it_lowers_the_loss(gain: float) -> None:
+    tail = frozenset({"conv8", "conv9"})
+
+    def evaluate(config: QuantizationConfig) -> Measurement:
+        return measurement(0.2 - gain * (tail <= config.float_nodes))
+
+    search = Search(evaluate, groups=GROUPS, tolerance=Tolerance(), budget=Budget(60))
+    quantizer: Any = SimpleNamespace(matmul_share=0.0, has_layer_pairs=False, small_tail=tail)
+    results = find_candidates(search, quantizer, effort="default")
+    chosen = {result.trials[0].config.float_nodes for result in results}
+    assert chosen == {tail if gain else frozenset()}

@@ -1,5 +1,7 @@
 """Groups of a layer and the activations after it, and their shares of work and weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -10,6 +12,7 @@ from convert.quantize.search.layer_groups import (
     LayerGroup,
     layer_groups,
     nodes_after_last_layer,
+    small_tail,
 )
 from tests.convert.support import nets
 from tests.convert.support.parity import write_float_graph
@@ -41,6 +44,19 @@ def test_work_is_the_share_of_multiplications(model: onnx.ModelProto) -> None:
     total = 27 + 288 + 288
     np.testing.assert_allclose(shares[:3], [27 / total, 288 / total, 288 / total], rtol=1e-3)
     assert sum(shares) == pytest.approx(1)
+
+
+def test_the_small_tail_is_what_follows_the_last_large_layer(model: onnx.ModelProto) -> None:
+    feeds = nets.sample_sets().calibration[0]
+    groups = groups_of(model)
+    assert small_tail(groups, model, feeds) == frozenset(groups[-1].nodes)
+    # a small layer before a large one is none of it
+    early = (replace(groups[0], work=0.0), *groups[1:])
+    assert small_tail(early, model, feeds) == frozenset(groups[-1].nodes)
+    assert small_tail((*groups[:3], replace(groups[3], work=0.1)), model, feeds) == frozenset()
+    # the third convolution writes a quarter of all values: too many for float
+    large_values = (*groups[:2], replace(groups[2], work=0.0), groups[3])
+    assert small_tail(large_values, model, feeds) == frozenset()
 
 
 def test_size_is_the_share_of_weights(model: onnx.ModelProto) -> None:
