@@ -75,7 +75,7 @@ def small_tail(
     """Return the nodes of the last layers, if in integer they lose accuracy and save no time.
 
     They are the groups behind the last one of SMALL_WORK or more, as the gait student's layers
-    after its joints: 14 of 23 layers and 0.3 % of the work. Empty where they write more than
+    after its joints: 13 of 23 layers and 0.3 % of the work. Empty where they write more than
     TAIL_VALUES of the values of the network, because float values take four times the memory.
 
     Args:
