@@ -49,12 +49,19 @@ def _serve(options: argparse.Namespace) -> int:
         _temp_dir=options.temp,
         log_to_driver=False,
     )
-    ended = threading.Event()
+    ready, ended = threading.Event(), threading.Event()
+
+    def end(*_: object) -> None:
+        ended.set()
+        if not ready.is_set():
+            sys.exit(1)  # Ray waits for replicas as long as they take
+
     for name in (signal.SIGTERM, signal.SIGINT):  # in the place of Ray's own handlers
-        signal.signal(name, lambda *_: ended.set())
+        signal.signal(name, end)
     try:
         ray_serve.start(http_options={"host": options.host, "port": options.port})
         ray_serve.run(build(dict(word.partition("=")[::2] for word in options.scale)))
+        ready.set()
         print(f"ray: ready on http://{options.host}:{options.port}", flush=True)
         _report_replicas(ended)
         ray_serve.shutdown()

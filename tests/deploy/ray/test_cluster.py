@@ -45,7 +45,7 @@ pytestmark = [
 GRAPHS = (CLASSIFIER, EMOTIONS, FACES, EMBEDDING, SEGMENTATION, TEXT, VOICE, GAIT, TENSORS, SLOW)
 MODEL = "tiny_slow"
 GREY = solid(60, 60, 60)  # a run of the slow model takes about 0.2 s
-START_S, SCALE_S, END_S = 180, 90, 60
+START_S, SCALE_S, END_S = 600, 180, 120  # of a busy machine
 SCALE = ("cpus=0.5", "front_cpus=0.5", "up_delay_s=1", "down_delay_s=3", "look_back_s=3")
 
 
@@ -118,6 +118,7 @@ def cluster(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
             for pid, line in members:
                 if _command(pid) == line:
                     os.kill(pid, signal.SIGKILL)
+            process.wait(END_S)
             reader.join(END_S)
             if process.stdout:
                 process.stdout.close()
