@@ -26,7 +26,7 @@ def convert(
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=600,  # a search for INT8 takes 100 s on an idle machine
+        timeout=1800,  # a search for INT8 takes 100 s on an idle machine
         check=False,
     )
 

@@ -31,7 +31,7 @@ def _run(function: str, *arguments: str) -> Any:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=600,  # several minutes on busy cores
+        timeout=1800,  # several minutes on busy cores
         check=False,
     )
     assert done.returncode == 0, done.stderr
