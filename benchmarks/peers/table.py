@@ -53,7 +53,10 @@ def peers(workers: int) -> tuple[Peer, ...]:
             "MLServer", "mlserver", workers, "parallel_workers", answer="tensor",
             body="base64", path="/v2/models/mobilenet/infer",
         ),
-        _adapter("Ray Serve", "ray", workers, "num_replicas"),
+        _adapter(
+            "Ray Serve", "ray", workers, "num_replicas",
+            variables={"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"},
+        ),
         *(_slipway(U2NETP, count) for count in counts),
         Peer(
             name="rembg",
@@ -84,6 +87,7 @@ def _adapter(
     answer: Answer = "embedding",
     body: Body = "upload",
     path: str = "/predict",
+    variables: Mapping[str, str] | None = None,
 ) -> Peer:
     module = f"benchmarks.peers.adapters.{environment}_app"
     return Peer(
@@ -96,7 +100,13 @@ def _adapter(
         body=body,
         file_field="image",
         answer=answer,
-        settings={setting: str(workers), "onnxruntime threads": "1", "batches": "off (default)"},
+        settings={
+            setting: str(workers),
+            "onnxruntime threads": "1",
+            "batches": "off (default)",
+            **(variables or {}),
+        },
+        variables=variables or {},
     )
 
 

@@ -35,8 +35,5 @@ class Api(litserve.LitAPI):
 
 if __name__ == "__main__":
     port, workers = int(sys.argv[1]), int(sys.argv[2])
-    fast = os.environ.get("PEER_FAST_QUEUE") == "1"
-    server = litserve.LitServer(
-        Api(), accelerator="cpu", workers_per_device=workers, fast_queue=fast
-    )
+    server = litserve.LitServer(Api(), accelerator="cpu", workers_per_device=workers)
     server.run(host="127.0.0.1", port=port, generate_client_file=False, log_level="warning")
