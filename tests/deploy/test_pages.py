@@ -16,7 +16,7 @@ from tests.support.server_process import PROJECT
 FOLDER = PROJECT / "deploy"
 PAGES = sorted([*FOLDER.glob("*.md"), *FOLDER.glob("*/*.md")])
 PROGRAMS = (
-    *("docker", "make", "deploy/", ".venv/", "python", "promtool", "kill", "heroku", "git"),
+    *("docker", "make", "deploy/", ".venv", "python", "promtool", "kill", "heroku", "git", "serve"),
     *("install", "systemctl", "cp", "kubectl", "helm", "podman", "redis-server", "curl"),
 )
 # beginnings of lines, and the tests that run them, or what they call
@@ -30,12 +30,18 @@ RUN = {
     "promtool test rules": "tests/deploy/test_pages.py",
     "install": "tests/deploy/test_pages.py",
     "kubectl kustomize": "tests/deploy/test_kubernetes.py",
+    "python -m tests.serve.commands.simulation.comparison": (
+        "tests/serve/commands/simulation/test_comparison.py"
+    ),
+    ".venv-ray/bin/python -m deploy.ray": "tests/deploy/ray/test_cluster.py",
 }
-# they need an account, a cluster, an engine with a network, or the system of this machine
+# they need an account, a cluster, an engine with a network, or the system of this machine, or
+# install what a test then finds
 NOT_RUN = (
     *("docker push", "heroku", "git", "systemctl", "cp -r artifacts /var"),
     *("kubectl apply", "kubectl create", "kubectl get", "kubectl -n", "helm", "kill -HUP"),
-    "GRAFANA_PASSWORD=... docker compose",
+    *("GRAFANA_PASSWORD=... docker compose", "serve run"),
+    *("python3 -m venv .venv-ray", ".venv-ray/bin/pip install"),
 )
 
 
