@@ -78,7 +78,7 @@ class Evidence:
         if self.sure is not None and self.sure < self.sure_needed:
             lacking = self.sure_needed - self.sure
             media = math.ceil(lacking * self.sources / self.sure) if self.sure else 0
-            estimate = f", about {media} media like these" if media else ""
+            estimate = f", about {media} test media like these" if media else ""
             parts.append(f"{lacking} more {self.sure_noun}{estimate}")
         return " and ".join(parts)
 
