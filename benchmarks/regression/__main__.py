@@ -34,9 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SlipwayError as error:
         print(f"benchmarks.regression: {error}", file=sys.stderr)
         return 2
+    machine = describe_machine()
+    busy = " BUSY: times over HTTP differ by a tenth from run to run" if machine.busy else ""
+    print(f"{machine.cpu}, {machine.cpus} CPUs, load {machine.load_average:.1f}{busy}\n")
     print(table(outcome.times, outcome.exact))
     if options.json:
-        content = {"machine": to_json(describe_machine()), **asdict(outcome)}
+        content = {"machine": to_json(machine), **asdict(outcome)}
         write_json(options.json, {**content, "alarms": outcome.alarms})
     for case in outcome.alarms:
         print(f"benchmarks.regression: worse than the base: {case}", file=sys.stderr)

@@ -34,7 +34,9 @@ class Stage:
     @property
     def name(self) -> str:
         """Return what tables call it."""
-        return f"{Path(self.model).parent.name}: {self.stage}"
+        path = Path(self.model).parent
+        kind = "" if path.parent == TINY.resolve() else "real "
+        return f"{kind}{path.name}: {self.stage}"
 
 
 @dataclass(frozen=True, slots=True)

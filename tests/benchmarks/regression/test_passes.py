@@ -93,6 +93,13 @@ def test_code_that_grew_is_larger(base: Checkout, slow: Checkout) -> None:
     assert code.is_larger
 
 
+def test_a_real_model_has_names_of_its_own(tmp_path: Path, measurable: Path) -> None:
+    workload = write_workload(tmp_path, measurable)
+    names = names_of(workload)
+    assert len(set(names)) == len(names)
+    assert any(name.startswith("real ") for name in names)
+
+
 class Recorder:
     """A subject that notes its turns."""
 
