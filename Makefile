@@ -29,7 +29,7 @@ export SLIPWAY_TEST_DATA ?= $(abspath ../shared)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo convert serve test test-fast soak lint audit bench bench-gate bench-originals bench-scaling bench-peers bench-limits image test-image release-check clean test-serve test-convert python-version
+.PHONY: help demo convert serve test test-fast soak lint audit bench bench-gate bench-originals bench-scaling bench-peers bench-limits bench-report image test-image release-check clean test-serve test-convert python-version
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -120,6 +120,10 @@ bench-peers: $(VENV)/.installed $(VENV_CONVERT)/.installed ## other servers and 
 
 bench-limits: $(VENV)/.installed ## the server in cgroups of 512 MiB and 0.1 to 2 CPUs, as root, into the report: a quarter of an hour
 	@$(RUN) -m benchmarks.limits --artifacts $(ARTIFACTS) --report $(BENCH_REPORT)
+
+bench-report: ## renew the committed report, every section, and the figures of README.md: an hour and a half, as root
+	@$(MAKE) bench bench-originals bench-scaling bench-limits bench-peers BENCH_REPORT=benchmarks/report
+	@$(RUN) -m benchmarks.readme_figures --write
 
 image: ## build the container image with docker, podman or buildah (BUILD_FLAGS="--target serve-given")
 	@MODEL="$(MODEL)" WEIGHTS="$(WEIGHTS)" deploy/build-image.sh $(BUILD_FLAGS)
