@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ SETTINGS = {
 }
 FRAMEWORKS = ("torch", "tensorflow-cpu", "keras", "transformers")
 THREADS = (1, 2)
-TIMEOUT_S = 400.0  # of one model; most of it compiles
+TIMEOUT_S = 600.0  # of one model; most of it compiles
 ROUNDS, SECONDS = 12, 3.0
 QUICK_ROUNDS, QUICK_SECONDS = 2, 0.0
 
@@ -82,6 +83,16 @@ def _rows(
             yield from of_model(directory, measure, cpu_count())
         except BenchmarkError as error:
             print(f"  left out: {error}", file=sys.stderr, flush=True)
+            yield failed(name, str(error))
+
+
+def failed(model: str, error: str) -> dict[str, Any]:
+    """Return the row of a model that was not measured."""
+    reason = re.sub(r"/[^\s:]*/", "", error.splitlines()[-1])[:150]  # a report names no place
+    names = ("latency", "import_seconds", "load_seconds", "compile_seconds", "memory_mb")
+    unknown = dict.fromkeys((*names, "peak_mb", "golden_cosine"))
+    row = {"model": model, "engine": "torch", "version": "", "threads": THREADS[0], **unknown}
+    return {**row, "error": reason}
 
 
 def of_model(directory: Path, measure: Measure, cpus: int) -> Rows:

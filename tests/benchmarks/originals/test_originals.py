@@ -104,7 +104,7 @@ def test_the_command_writes_its_section_and_leaves_out_a_model_that_fails(
         if module.endswith("installed"):
             return json.dumps({"torch": 800.0})
         if FACES in arguments[0]:
-            raise BenchmarkError("its framework ended")
+            raise BenchmarkError("its log:\n/tmp/some/where/its framework ended")
         return json.dumps([original("torch", median_ms=3.0)])
 
     monkeypatch.setattr(command, "_run", run)
@@ -113,7 +113,9 @@ def test_the_command_writes_its_section_and_leaves_out_a_model_that_fails(
     assert main(arguments) == 0
     report = read_report(tmp_path)
     validator().validate(report)
-    assert [row["engine"] for row in report["originals"]["rows"]] == ["torch"]
+    measured, left_out = sorted(report["originals"]["rows"], key=lambda row: str(row["error"]))
+    assert (measured["error"], left_out["error"]) == (None, "its framework ended")
+    assert (left_out["model"], left_out["latency"]) == (FACES, None)
     assert "left out: its framework ended" in capsys.readouterr().err
 
 
