@@ -46,13 +46,6 @@ class Cgroup:
         """Return how many processes the kernel has killed at the limit."""
         return CgroupMemory(self.version, (self.memory,)).oom_kills or 0
 
-    @property
-    def throttled_share(self) -> float | None:
-        """Return the share of the periods in which the CPUs were used up; None: unknown."""
-        table = _table(self.cpu / "cpu.stat")
-        periods = table.get("nr_periods", 0)
-        return table.get("nr_throttled", 0) / periods if periods else None
-
 
 def quota_us(cpus: float) -> int:
     """Return the CPU time of a period, in microseconds, that is so many CPUs.
@@ -151,11 +144,3 @@ def _number(path: Path) -> int | None:
         return int(path.read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
-
-
-def _table(path: Path) -> dict[str, int]:
-    try:
-        lines = path.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return {}
-    return {name: int(number) for name, number in (line.split() for line in lines)}

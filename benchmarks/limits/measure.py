@@ -102,6 +102,7 @@ def measure_case(artifacts: Path, case: Case, effort: Effort) -> LimitRow:
             if notes.ready_s is not None:
                 _ask_all(running, port, case.media, effort, notes)
             notes.memory_bytes = group.used_bytes
+            notes.peak_bytes = max(notes.peak_bytes, notes.memory_bytes)
         notes.oom_kills = group.oom_kills
     return row_of(case, effort, notes)
 

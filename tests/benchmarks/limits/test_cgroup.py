@@ -100,7 +100,5 @@ def test_the_memory_counts_sockets_and_what_the_kernel_cannot_drop(tmp_path: Pat
     (tmp_path / "memory.stat").write_text("cache 900\ntotal_rss 100\ntotal_shmem 20\n", "ascii")
     (tmp_path / "memory.kmem.tcp.usage_in_bytes").write_text("3\n", "ascii")
     (tmp_path / "memory.oom_control").write_text("under_oom 0\noom_kill 2\n", "ascii")
-    (tmp_path / "cpu.stat").write_text("nr_periods 10\nnr_throttled 4\n", "ascii")
     assert group.used_bytes == 123
     assert group.oom_kills == 2
-    assert group.throttled_share == 0.4

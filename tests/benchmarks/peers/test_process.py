@@ -96,6 +96,8 @@ def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     with keeping([sys.executable, "-c", STUBBORN, str(mark)], {}, 60) as running:
         wait_for(mark)
         (child,) = descendants(running.process.pid)
+        running.process.terminate()
+        running.process.wait(13)  # the keeper does it alone
     assert not is_alive(child)
 
 
