@@ -16,6 +16,7 @@ DEMO_MODELS := face_emotion_xception face_detector_blazeface image_embedding_mob
 
 VENV := .venv
 VENV_CONVERT := .venv-convert
+VENV_RAY := .venv-ray
 RUN := $(VENV)/bin/python
 CONVERT := $(VENV_CONVERT)/bin/python
 PIP_FLAGS := --quiet --disable-pip-version-check
@@ -29,7 +30,7 @@ export SLIPWAY_TEST_DATA ?= $(abspath ../shared)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo convert serve test test-fast soak lint audit bench bench-gate bench-originals bench-scaling bench-peers bench-limits bench-report image test-image release-check clean test-serve test-convert python-version
+.PHONY: help demo convert serve test test-fast soak lint audit bench bench-gate bench-originals bench-scaling bench-peers bench-limits bench-report image test-image test-ray release-check clean test-serve test-convert python-version
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +82,15 @@ test-serve: $(VENV)/.installed
 
 test-convert: $(VENV_CONVERT)/.installed
 	@$(CONVERT) -m pytest tests/convert -n $(CONVERT_TEST_PROCESSES) $(PARALLEL)
+
+# Ray's packages take 0.7 GB, therefore an environment of its own, and no part of `make test`.
+$(VENV_RAY)/.installed: deploy/ray/requirements.txt | python-version
+	@$(PYTHON) -m venv --clear $(VENV_RAY)
+	@$(VENV_RAY)/bin/pip install $(PIP_FLAGS) -r deploy/ray/requirements.txt
+	@touch $@
+
+test-ray: $(VENV)/.installed $(VENV_RAY)/.installed ## the server on a real Ray: equal answers, replicas that come and go: some minutes
+	@SLIPWAY_RAY_PYTHON=$(abspath $(VENV_RAY)/bin/python) $(RUN) -m pytest tests/deploy/ray
 
 lint: $(VENV)/.installed $(VENV_CONVERT)/.installed ## format, lint, language, import rules, types
 	@$(RUN) -m ruff format --check --quiet .
@@ -136,5 +146,5 @@ release-check: lint ## what a release must have: clean tree, one version, licenc
 	@$(RUN) .ci/release_check.py
 
 clean: ## remove environments, caches and samples; artifacts stay
-	@rm -rf $(VENV) $(VENV_CONVERT) $(AUDIT) .venv-peers samples .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(VENV) $(VENV_CONVERT) $(AUDIT) $(VENV_RAY) .venv-peers samples .mypy_cache .ruff_cache .pytest_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
