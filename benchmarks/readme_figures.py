@@ -42,6 +42,11 @@ METRICS: Mapping[str, str] = {
     "box_recall": "boxes found",
     "sure_recall": "sure boxes found",
 }
+MEDIA: Mapping[str, str] = {  # by task; the others take images
+    "audio-classification": "recordings",
+    "sentence-similarity": "texts",
+    "video-classification": "clips",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +118,25 @@ def _rows(suite: Json) -> Iterator[str]:
             continue
         reference = next(one for one in model["variants"] if one["precision"] == "float")
         size = variant["size_mb"] / reference["size_mb"]
-        cells = (f"{timing['times_faster']:.1f}", f"{size:.2f}", _fidelity(variant))
+        cells = (f"{timing['times_faster']:.1f}", f"{size:.2f}", _fidelity(variant, model["task"]))
         yield f"| {' | '.join((name, *cells))} |"
     if plain:
         reason = "INT8 is slower, or outside its tolerance: float serves"
         yield f"| {', '.join(plain)} | 1 | 1 | {reason} |"
 
 
-def _fidelity(variant: Json) -> str:
-    metrics = variant["fidelity"]["metrics"]
-    name = next((name for name in metrics if metrics[name] is not None), None)
-    return "-" if name is None else f"{METRICS.get(name, name)} {metrics[name]:.3f}"
+def _fidelity(variant: Json, task: str) -> str:
+    """Return the first metric that has a value, after the number and origin of the inputs."""
+    fidelity = variant["fidelity"]
+    name, value = next(
+        ((name, value) for name, value in fidelity["metrics"].items() if value is not None),
+        ("", None),
+    )
+    if value is None:
+        return "-"
+    origin = "synthetic" if fidelity["inputs_source"] == "synthetic" else "supplied"
+    inputs = f"{fidelity['inputs']} {origin} {MEDIA.get(task, 'images')}"
+    return f"{inputs}: {METRICS.get(name, name)} {value:.3f}"
 
 
 def changes(old: str, new: str) -> list[str]:

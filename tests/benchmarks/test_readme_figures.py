@@ -62,8 +62,24 @@ def test_trained_models_have_rows() -> None:
     for model in section["models"]:
         model["weights"] = "pretrained"
     lines = with_figures(TEXT, section).splitlines()
-    assert lines[4] == "| U-2-Net (u2netp) | 2.5 | 0.25 | IoU 0.990 |"
+    assert lines[4] == "| U-2-Net (u2netp) | 2.5 | 0.25 | 16 synthetic images: IoU 0.990 |"
     assert lines[5].startswith("| xception | 1 | 1 | INT8 is slower")
+
+
+@pytest.mark.parametrize(
+    ("task", "source", "inputs"),
+    [
+        ("sentence-similarity", "synthetic", "16 synthetic texts"),
+        ("video-classification", "sha256:0f", "16 supplied clips"),
+        ("audio-classification", "sha256:0f", "16 supplied recordings"),
+        ("object-detection", "sha256:0f", "16 supplied images"),
+    ],
+)
+def test_a_row_says_how_many_and_which_inputs(task: str, source: str, inputs: str) -> None:
+    section = suite()
+    section["models"][0].update(task=task, weights="pretrained")
+    section["models"][0]["variants"][0]["fidelity"]["inputs_source"] = source
+    assert f"| {inputs}: IoU 0.990 |" in with_figures(TEXT, section)
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def _spread(spread: Json | None) -> str:
 
 
 def fidelity_table(suite: Json) -> Table:
-    """Return the fidelity of every variant that is not float."""
+    """Return the fidelity of every variant."""
     rows = []
     for model in suite["models"]:
         for variant in model["variants"]:
