@@ -15,6 +15,7 @@ from serve.commands.planning.load import (
     add_load_options,
     parse_positive,
     parse_share,
+    parse_utilisation,
     read_load,
 )
 from serve.commands.planning.measured import ModelCost
@@ -65,7 +66,10 @@ def _parser() -> argparse.ArgumentParser:
         "--p99", type=parse_positive, help="goal in ms for each model (default: none)"
     )
     parser.add_argument(
-        "--utilisation", type=parse_share, default=0.7, help="of the CPUs, at most (default: 0.7)"
+        "--utilisation",
+        type=parse_utilisation,
+        default=0.7,
+        help="of the CPUs, at most (default: 0.7)",
     )
     parser.add_argument(
         "--hit-rate",

@@ -12,7 +12,7 @@ from runtime.errors import SlipwayError
 from serve.commands.planning.load import (
     add_load_options,
     parse_positive,
-    parse_share,
+    parse_utilisation,
     read_load,
 )
 from serve.commands.planning.scaling import Target
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--look-back", scaling.look_back_s, "seconds over which the load is averaged"),
         ("--start-seconds", scaling.start_s, "until a new replica is ready"),
     ):
-        kind = parse_share if name == "--utilisation" else parse_positive
+        kind = parse_utilisation if name == "--utilisation" else parse_positive
         parser.add_argument(name, type=kind, default=default, help=f"{text} (default: {default:g})")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     return parser

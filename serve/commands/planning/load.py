@@ -83,6 +83,14 @@ def parse_share(text: str) -> float:
     return value
 
 
+def parse_utilisation(text: str) -> float:
+    """Return a number above 0 and below 1."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and below 1")
+    return value
+
+
 def _shares(words: Sequence[str]) -> dict[str, float]:
     weights = {}
     for word in words:

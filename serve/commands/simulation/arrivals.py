@@ -1,7 +1,6 @@
 """The requests of a simulation: when each comes, for which model, and how long it computes."""
 
 import csv
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from random import Random
 from runtime.errors import InputError
 
 MOST = 2_000_000  # requests; a simulated one takes about 20 microseconds and 500 bytes
+MOST_S = 31 * 86400  # of simulated time; replicas are counted in each of these seconds
 
 Draw = Callable[[Random], float]  # returns seconds in a slot
 
@@ -46,9 +46,11 @@ def poisson(sources: Sequence[Source], seconds: float, seed: int) -> list[Arriva
     """Return arrivals that know nothing of each other, in the order of time.
 
     Raises:
-        InputError: there would be more than MOST.
+        InputError: there would be more than MOST, or it would last longer than MOST_S.
     """
     _check_count(sum(source.rate for source in sources) * seconds)
+    if seconds > MOST_S:
+        raise InputError(f"the arrivals last {seconds:.6g} s; allowed: {MOST_S}")
     arrivals = []
     for number, source in enumerate(sources):
         random = Random(f"{seed} {number}")  # sources do not change each other's arrivals
@@ -82,8 +84,8 @@ def _parse(row: list[str], place: str, draws: dict[str, Draw], random: Random) -
         time_s = float(text)
     except ValueError:
         raise InputError(f"{place} is {','.join(row)[:80]!r}; allowed: SECONDS,MODEL") from None
-    if not (time_s >= 0 and math.isfinite(time_s)):
-        raise InputError(f"{place} has {text[:80]} seconds; allowed: 0 or more")
+    if not 0 <= time_s <= MOST_S:
+        raise InputError(f"{place} has {text[:80]} seconds; allowed: 0 to {MOST_S}")
     if model not in draws:
         raise InputError(f"{place} has the model {model[:80]!r}; allowed: {', '.join(draws)}")
     return Arrival(time_s, model, draws[model](random))

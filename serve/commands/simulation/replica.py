@@ -1,5 +1,6 @@
 """A replica of the server: its real slots, queues and refusals, on simulated time."""
 
+import math
 from collections.abc import Callable
 from enum import Enum, auto
 
@@ -81,7 +82,8 @@ class Replica:
     @property
     def waiting_s(self) -> float:
         """Return the seconds of work that wait."""
-        return sum(self._slots.waiting_s(model) for model in self._models)
+        # fsum: a set has another order in each process, and a seed must give one outcome
+        return math.fsum(self._slots.waiting_s(model) for model in self._models)
 
     def _count(self) -> None:
         now_s = self._timeline.now_s

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from serve.commands import plan
 from serve.commands.simulate import main
 from serve.commands.simulation import arrivals
 from tests.serve.commands.test_plan import FAST, SLOW, measure
@@ -58,7 +59,8 @@ def test_arrivals_of_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     [
         (b"x,y\n", "line 1 is 'x,y'; allowed: SECONDS,MODEL"),
         (b"1,2,3\n", "line 1 is '1,2,3'; allowed: SECONDS,MODEL"),
-        (b"-1,face_emotion_xception\n", "line 1 has -1 seconds; allowed: 0 or more"),
+        (b"-1,face_emotion_xception\n", "line 1 has -1 seconds; allowed: 0 to 2678400"),
+        (b"1e12,face_emotion_xception\n", "line 1 has 1e12 seconds; allowed: 0 to 2678400"),
         (b"nan,face_emotion_xception\n", "line 1 has nan seconds"),
         (b"1,nothing\n", "has the model 'nothing'; allowed: face_emotion_xception, image_"),
         (b"\xff\n", "cannot be read"),
@@ -78,8 +80,20 @@ def test_a_load_without_end_is_refused(
 ) -> None:
     assert simulate(folder, "--seconds", "1e300") == 1
     assert "allowed: 2000000: simulate fewer seconds" in capsys.readouterr().err
+    assert simulate(folder, "--seconds", "1e9", "--rps", "1e-6") == 1
+    assert "the arrivals last 1e+09 s; allowed: 2678400" in capsys.readouterr().err
     monkeypatch.setattr(arrivals, "MOST", 1)
     path = folder / "arrivals.csv"
     path.write_text(f"1,{FAST}\n2,{FAST}\n", "utf-8")
     assert simulate(folder, "--arrivals", str(path)) == 1
     assert "there are 2 requests; allowed: 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["0", "1", "nan"])
+def test_a_utilisation_that_replicas_cannot_be_kept_at_is_refused(
+    folder: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (main, plan.main):
+        with pytest.raises(SystemExit):
+            command(["--artifacts", str(folder), "--rps", "1", "--utilisation", text])
+        assert f"{text} is not above 0 and below 1" in capsys.readouterr().err
