@@ -17,6 +17,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deploy.ray.front import Front, Replicas
 from deploy.ray.graph import Graph, Loaded
+from runtime.artifact.signature import TrustedKeys
 from runtime.engine.cancellation import Cancellation
 from runtime.engine.session import Feeds, Outputs
 from runtime.errors import InputError, UnavailableError
@@ -125,7 +126,11 @@ def build(arguments: dict[str, Any]) -> ray_serve.Application:
     scale = Scale.of(arguments)
     settings = from_environment(os.environ)
     pulled = pull_artifacts(settings, print)
-    listing = list_models(pulled.settings.directory, allow_seeded=settings.allow_seeded)
+    listing = list_models(
+        pulled.settings.directory,
+        allow_seeded=settings.allow_seeded,
+        trusted=TrustedKeys(settings.trusted_keys),
+    )
     handles = {
         entry.id: ray_serve.deployment(
             Graph,
