@@ -30,7 +30,7 @@ VERSION_FILES: Mapping[str, str] = {  # file: the version in it, once at least a
 }
 PRIVATE: Mapping[str, str] = {  # pattern: what it is
     r"(?<![\w.])/(?:home|Users)/(?!runner\b|app\b|user\b|someone\b)[a-z][\w.-]*/": "a home folder",
-    r"(?<![\w.$}/])/(?:work|tmp/w)/": "a folder of a machine",
+    r"(?<![\w.$}/])/(?:work|workspace|tmp/[a-z])/": "a folder of a machine",
     r"^\s*--(?:extra-)?index-url|^\s*--find-links": "an index of packages",
     r"https?://[\w.-]*(?:artifactory|nexus|jfrog|devpi|pypi-proxy)[\w.-]*": "a host of packages",
 }

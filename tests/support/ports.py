@@ -23,7 +23,7 @@ def free_port() -> int:
         return port
 
 
-def wait_for_port(port: int, seconds: float = 20.0) -> None:
+def wait_for_port(port: int, seconds: float = 60.0) -> None:
     """Wait until something listens on a port of this machine.
 
     Raises:

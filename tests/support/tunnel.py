@@ -28,13 +28,13 @@ class _Handler(BaseHTTPRequestHandler):
         if tunnel.authorization and given != tunnel.authorization:
             self.send_error(407)
             return
-        with socket.create_connection(("127.0.0.1", tunnel.target_port), 20) as upstream:
+        with socket.create_connection(("127.0.0.1", tunnel.target_port), 60) as upstream:
             self.send_response_only(200)
             self.end_headers()
             back = threading.Thread(target=_copy, args=(upstream, self.connection), daemon=True)
             back.start()
             _copy(self.connection, upstream)
-            back.join(20)
+            back.join(60)
 
     def log_message(self, format: str, *args: object) -> None:
         """Log nothing."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from tests.support.artifacts import (
     FACES,
     SLOW,
     TENSORS,
+    slower,
     write_artifact,
 )
 from tests.support.images import half_white, png, solid
@@ -93,8 +95,9 @@ def serving(front: Front) -> Iterator[httpx.Client]:
     try:
         while not server.started:
             assert thread.is_alive()
+            time.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             yield client
     finally:
         server.should_exit = True
@@ -159,9 +162,9 @@ def test_no_replica_is_503(settings: Settings) -> None:
 
 
 def test_a_call_that_is_cancelled_stops_the_run(tmp_path: Path) -> None:
-    write_artifact(tmp_path, SLOW)
+    write_artifact(tmp_path, SLOW, data=slower(10))
     graph = Graph(Settings(artifacts=tmp_path), SLOW)
-    feeds = {"image": np.full((1, 8, 8, 1), 255, np.uint8)}  # takes about a second
+    feeds = {"image": np.full((1, 8, 8, 1), 255, np.uint8)}  # takes about ten seconds
 
     async def leave() -> float:
         name = next(iter(graph._model(1).spec.outputs)).name
@@ -175,7 +178,7 @@ def test_a_call_that_is_cancelled_stops_the_run(tmp_path: Path) -> None:
             await asyncio.sleep(0.001)
         return graph.record_autoscaling_stats()["service_s"]
 
-    assert asyncio.run(leave()) < 0.5
+    assert asyncio.run(leave()) < 5
 
 
 def test_the_busy_slots_are_averaged_between_two_readings() -> None:
