@@ -17,6 +17,9 @@ REDIRECTS = 5
 REDIRECTED = (301, 302, 303, 307, 308)
 LONGEST_ERROR = 4096  # bytes of an answer that says what is wrong
 AUTHORITIES = "SSL_CERT_FILE"  # read by OpenSSL itself: the authorities, in place of the system's
+_PORTS = {"http": 80, "https": 443}
+# verification codes of OpenSSL: the issuer is unknown, or the certificate signed itself
+_UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")  # reasons of OpenSSL
 Body = Callable[[], Iterable[bytes]]  # begins anew at each call
 Response = http.client.HTTPResponse
@@ -104,17 +107,20 @@ def _one_exchange(
 def _lasting_fault(error: Exception, netloc: str) -> str | None:
     """Return what is wrong, if another attempt would fail in the same way."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        file = os.environ.get(AUTHORITIES)
-        used = f"those of {AUTHORITIES}={file}" if file else "those of the system"
-        if file and not os.access(file, os.R_OK):
-            used += ", which cannot be read"
-        return (
-            f"the certificate of {netloc} is refused: {error.verify_message}. Its authority must "
-            f"be among {used}; {AUTHORITIES} names a file of others"
-        )
+        sentence = f"the certificate of {netloc} is refused: {error.verify_message}"
+        return sentence + (_needed() if error.verify_code in _UNKNOWN_AUTHORITY else "")
     if isinstance(error, ssl.SSLError) and error.reason in _NO_TLS:
         return f"{netloc} does not speak TLS; allowed: https, or http with plain HTTP allowed"
     return None
+
+
+def _needed() -> str:
+    """Return which authorities count, as the end of a refusal."""
+    file = os.environ.get(AUTHORITIES)
+    used = f"those of {AUTHORITIES}={file}" if file else "those of the system"
+    if file and not os.access(file, os.R_OK):
+        used += ", which cannot be read"
+    return f". Its authority must be among {used}; {AUTHORITIES} names a file of others"
 
 
 def _by(parts: SplitResult) -> str:
@@ -124,7 +130,8 @@ def _by(parts: SplitResult) -> str:
 
 def _connection_to(parts: SplitResult, limits: Limits) -> http.client.HTTPConnection:
     try:
-        host, port = parts.hostname or "", parts.port
+        # without a port http.client would look for one in the host, and find that of IPv6's "::1"
+        host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
     except ValueError as error:
         raise ArtifactError(f"the address is {parts.geturl()[:300]!r}: {error}") from error
     if parts.scheme == "http":

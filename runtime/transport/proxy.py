@@ -31,14 +31,14 @@ def find_proxy(netloc: str, environ: Mapping[str, str]) -> Proxy | None:
     Args:
         netloc: host, with the port if there is one.
         environ: HTTPS_PROXY names the proxy, NO_PROXY the hosts and domains without one; of a name
-            in both cases the lower one counts.
+            in both cases the lower one counts, also if it is empty.
 
     Raises:
         ArtifactError: HTTPS_PROXY has another form. The message does not repeat it: it may hold a
             password.
     """
-    address = environ.get("https_proxy") or environ.get("HTTPS_PROXY") or ""
-    excepted = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    address = environ.get("https_proxy", environ.get("HTTPS_PROXY", ""))
+    excepted = environ.get("no_proxy", environ.get("NO_PROXY", ""))
     if not address or proxy_bypass_environment(netloc, {"no": excepted}):
         return None
     try:

@@ -108,8 +108,11 @@ def test_an_unknown_authority_is_refused_with_what_to_do(
 
 
 def test_a_certificate_of_another_name_is_refused(trusted: Place) -> None:
-    with pytest.raises(ArtifactError, match=r"other.example:\d+ is refused: Hostname mismatch"):
+    with pytest.raises(
+        ArtifactError, match=r"other.example:\d+ is refused: Hostname mismatch"
+    ) as caught:
         resolve(trusted.at(OTHER))
+    assert "authority" not in str(caught.value)
 
 
 def test_a_registry_without_tls_is_refused(trusted: Place, tmp_path: Path) -> None:
@@ -117,6 +120,22 @@ def test_a_registry_without_tls_is_refused(trusted: Place, tmp_path: Path) -> No
         reference = parse_reference(f"oci://{HOST}:{registry.port}/zoo")
         with pytest.raises(ArtifactError, match="does not speak TLS; allowed: https, or http"):
             resolve(Registry(reference, ONCE))
+
+
+@pytest.mark.parametrize(("host", "port"), [("::1", 80), ("fd00::1", 443)])
+def test_an_address_of_ipv6_needs_no_port(
+    host: str, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def answer(*arguments: Any, **_: Any) -> Any:
+        asked.append(arguments[:2])
+        raise OSError("no such host")
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    with pytest.raises(UnavailableError, match="no such host"):
+        resolve(Registry(parse_reference(f"oci://[{host}]/zoo"), ONCE))
+    assert asked == [(host, port)]
 
 
 @pytest.fixture
@@ -161,6 +180,8 @@ def test_a_proxy_that_refuses_is_named_without_its_password(trusted: Place, prox
         ({"HTTPS_PROXY": "p:3128", "https_proxy": "http://q:1"}, "q:1"),
         ({"https_proxy": "p:3128", "no_proxy": "other.example, registry.example"}, None),
         ({"https_proxy": "p:3128", "no_proxy": "*"}, None),
+        ({"HTTPS_PROXY": "p:3128", "https_proxy": ""}, None),
+        ({"HTTPS_PROXY": "p:3128", "NO_PROXY": "*", "no_proxy": ""}, "p:3128"),
         ({"https_proxy": "p:3128", "no_proxy": "example.org"}, "p:3128"),
         ({"http_proxy": "http://p"}, None),
     ],
