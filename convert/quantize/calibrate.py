@@ -27,7 +27,7 @@ from runtime.errors import one_line
 Array = NDArray[Any]
 RangeMethod = Literal["minmax", "percentile", "entropy"]
 SAMPLED_VALUES = 8192  # approximate number of values of a tensor and sample in its histogram
-# They read a fixed number of channels, on this axis
+# they read a fixed number of channels, on this axis
 CHANNEL_AXES: Mapping[str, int] = {"Conv": 1, "Gemm": 1, "MatMul": -1}
 IMAGE_RANK = 4  # (N, C, H, W)
 # names in the graph that computes the statistics
@@ -114,11 +114,14 @@ class _Channels:
 def _float_tensors(model: onnx.ModelProto) -> Iterator[tuple[str, _Channels | None]]:
     """Yield every float tensor: its name, and its axes if its channels have statistics."""
     constants = initializers(model)
-    axes = {
-        node.input[0]: CHANNEL_AXES[node.op_type]
+    layers = [
+        node
         for node in model.graph.node
         if node.op_type in CHANNEL_AXES and node.input[1] in constants
-    }
+    ]
+    # axis 1 counts for a tensor that layers of both kinds read: biases of Conv need its means
+    layers.sort(key=lambda node: CHANNEL_AXES[node.op_type])
+    axes = {node.input[0]: CHANNEL_AXES[node.op_type] for node in layers}
     for value in (*model.graph.input, *model.graph.value_info, *model.graph.output):
         tensor = value.type.tensor_type
         if tensor.elem_type == TensorProto.FLOAT and value.name not in constants:

@@ -51,7 +51,7 @@ def smooth_products(model: onnx.ModelProto, abs_max: Mapping[str, Array]) -> onn
     Args:
         model: float graph.
         abs_max: (C,) largest absolute value of each channel, by name of the tensor; a tensor
-            without an entry stays as it is.
+            without an entry, or with one of another axis, stays as it is.
     """
     smoothed = deepcopy(model)
     del smoothed.graph.value_info[:]
@@ -61,6 +61,8 @@ def smooth_products(model: onnx.ModelProto, abs_max: Mapping[str, Array]) -> onn
     constants, divisions = [], {}
     for name in products.keys() & abs_max.keys():
         kernels = [weights[node.input[1]] for node in products[name]]
+        if len(kernels[0]) != len(abs_max[name]):
+            continue  # those of the axis that a Conv reads
         scale = _scales(abs_max[name], kernels)
         for node, kernel in zip(products[name], kernels, strict=True):
             set_values(tensors[node.input[1]], kernel * scale[:, np.newaxis])

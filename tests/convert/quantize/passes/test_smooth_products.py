@@ -87,6 +87,29 @@ def test_weights_that_are_shared_or_numerics_are_left_alone() -> None:
     assert [node.name for node in products_by_input(numerics)["rows"]] == ["b"]
 
 
+def test_a_tensor_that_a_convolution_reads_too_stays_as_it_is() -> None:
+    rng = np.random.default_rng(0)
+    shape: list[str | int | None] = ["N", 4, ROWS, WIDTH]
+    arrays = {"kernel": rng.standard_normal((2, 4, 1, 1)), "product": rng.standard_normal((32, 3))}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["x", "kernel"], ["a"], "conv"),
+            helper.make_node("MatMul", ["x", "product"], ["b"], "product"),
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("a", "b")],
+        [numpy_helper.from_array(array.astype(np.float32), name) for name, array in arrays.items()],
+    )
+    opsets = [helper.make_opsetid("", OPSET)]
+    both = infer_shapes(helper.make_model(graph, opset_imports=opsets, ir_version=10))
+    feeds = [{"x": rng.standard_normal((1, 4, ROWS, WIDTH)).astype(np.float32)}]
+    stats = calibrate(both, feeds)
+    assert stats.channel_means["x"].shape == (4,)
+    types = [node.op_type for node in smooth_products(both, stats.channel_abs_max).graph.node]
+    assert types == ["Conv", "MatMul"]
+
+
 def test_a_channel_without_values_keeps_the_weights_finite() -> None:
     silent = {"rows": np.zeros(WIDTH, np.float32)}
     for array in initializers(smooth_products(model(), silent)).values():
