@@ -44,12 +44,14 @@ def describe_bound(bound: Mapping[str, Any]) -> str:
     """Return a recorded bound with its metric's value and meaning, in a sentence.
 
     Args:
-        bound: "metric", its "value", and "at_least" or "at_most".
+        bound: "metric", its "value", and "at_least" or "at_most"; a metric of an earlier artifact
+            may have no meaning.
     """
     name, value = str(bound["metric"]), float(bound["value"])
     relation = "at least" if "at_least" in bound else "at most"
     limit = float(bound["at_least"] if "at_least" in bound else bound["at_most"])
-    return f"{name} is {value:.4f}, {relation} {limit:.4g} is allowed ({MEANINGS[name]})"
+    meaning = f" ({MEANINGS[name]})" if name in MEANINGS else ""
+    return f"{name} is {value:.4f}, {relation} {limit:.4g} is allowed{meaning}"
 
 
 def meanings_in(texts: Iterable[str]) -> dict[str, str]:

@@ -56,11 +56,12 @@ def find_boxes(image: Path) -> Path | None:
 
 
 def find_mask(image: Path) -> Path | None:
-    """Return the file with an image's mask; None: it has none."""
+    """Return the file with an image's mask, a PNG before others; None: it has none."""
     stem = beside(image, MASKS)
     if stem == image:  # not below a folder `images`
         return None
-    candidates = (stem.with_suffix(suffix) for suffix in sorted(SUFFIXES, key=".png".__ne__))
+    suffixes = (".png", *sorted(SUFFIXES))
+    candidates = (stem.with_suffix(suffix) for suffix in suffixes)
     return next((path for path in candidates if path.is_file()), None)
 
 

@@ -11,6 +11,8 @@ def test_a_bound_is_told_with_its_value_and_meaning() -> None:
     )
     lower = {"metric": "mae", "value": 0.5, "at_least": 1}
     assert describe_bound(lower).startswith("mae is 0.5000, at least 1 is allowed (")
+    unknown = {**lower, "metric": "old"}
+    assert describe_bound(unknown) == "old is 0.5000, at least 1 is allowed"
 
 
 def test_the_metrics_of_a_refusal_are_explained_once() -> None:

@@ -9,6 +9,7 @@ import pytest
 from convert.errors import LabelsError
 from convert.gate import label_files
 from convert.gate.label_files import beside, find_boxes, find_mask, read_boxes, read_mask
+from runtime.media.suffixes import IMAGES
 
 LABELS = ("cat", "dog")
 
@@ -81,6 +82,17 @@ def test_labels_are_found_beside_images(tmp_path: Path) -> None:
     mask = write(tmp_path / "masks/train/a.b.jpg")
     assert find_mask(image) == mask
     assert find_mask(mask) is None
+
+
+def test_of_several_masks_the_choice_is_always_the_same(tmp_path: Path) -> None:
+    image = write(tmp_path / "images/a.png")
+    masks = [tmp_path / "masks" / f"a{suffix}" for suffix in IMAGES]
+    masks[0].parent.mkdir()
+    for mask in masks:
+        mask.touch()
+    assert find_mask(image) == tmp_path / "masks/a.png"
+    (tmp_path / "masks/a.png").unlink()
+    assert find_mask(image) == tmp_path / "masks/a.avif"
 
 
 def test_a_mask_has_the_size_of_its_image(tmp_path: Path) -> None:
