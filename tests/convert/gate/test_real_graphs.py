@@ -278,7 +278,7 @@ DETECTORS: Mapping[str, tuple[Break, str]] = {
     ),
     "a class everywhere": (
         after(SCORES, ("Max", "high"), high=HIGH),
-        "sure_prec",
+        "sure_precision",
     ),
     "scores scaled": (after(SCORES, ("Mul", "less"), less=F32(0.85)), "score_shift"),
     "scores flattened": (

@@ -16,8 +16,7 @@ SIDE, CELL = 64, 8  # px
 KINDS = ("red", "green", "blue", "yellow")
 COLOURS = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.8, 0.8, 0]], np.float32)
 
-HEAD = """
-from pathlib import Path
+IMPORTS = """from pathlib import Path
 
 from convert.authoring import (
     Boxes, ImageInput, Loaded, NmsConfig, Probabilities, Recipe, Resize, StretchedAlpha, Tolerance,
@@ -26,7 +25,8 @@ from convert.authoring import (
 
 SIDE = 64
 LABELS = ("red", "green", "blue", "yellow")
-
+"""
+RECIPE = """
 
 def load(path: Path):
     module = network()
@@ -168,13 +168,10 @@ def write_network(directory: Path, kind: str) -> tuple[Path, Path]:
     import torch
 
     recipe, checkpoint = directory / f"squares_{kind}.py", directory / f"{kind}.pth"
-    text = NETWORKS[kind] + HEAD
-    # the imports come first
-    imports, rest = text.split("from pathlib", 1)[0], "from pathlib" + text.split("from pathlib")[1]
-    cut = rest.index("\n\ndef load")
-    recipe.write_text(rest[:cut] + "\n" + imports + rest[cut:], encoding="utf-8")
+    network = IMPORTS + NETWORKS[kind]
+    recipe.write_text(network + RECIPE, encoding="utf-8")
     names: dict[str, Any] = {}
-    exec(compile(rest[:cut] + "\n" + imports, str(recipe), "exec"), names)
+    exec(compile(network, str(recipe), "exec"), names)
     module = names["network"]()
     with torch.random.fork_rng():
         torch.manual_seed(5)
