@@ -1,5 +1,6 @@
 """Run code in fresh interpreters, where nothing is loaded or in the caches yet."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,22 @@ from benchmarks.errors import BenchmarkError
 
 PROJECT = Path(__file__).resolve().parents[1]
 TIMEOUT_S = 120
+# the server's variables beside SLIPWAY_*
+SETTINGS = frozenset(
+    {
+        *("PORT", "WORKERS", "TIMEOUT", "MAX_UPLOAD_SIZE", "CORS_ORIGINS", "CORS_HEADERS"),
+        *("DISABLE_GPU", "CHUNK_SIZE"),
+    }
+)
+
+
+def environment_without_settings() -> dict[str, str]:
+    """Return the variables of this process without those that set the server."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in SETTINGS and not name.startswith("SLIPWAY_")
+    }
 
 
 def run_python(code: str, *arguments: str, timeout_s: float = TIMEOUT_S) -> str:

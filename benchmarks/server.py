@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from benchmarks.children import PROJECT
+from benchmarks.children import PROJECT, environment_without_settings
 from benchmarks.errors import BenchmarkError
 
 HOST = "127.0.0.1"
@@ -30,8 +30,9 @@ _LOADED = "serve: ready\n"  # all workers of the server have loaded their models
 _REFUSED = "serve: not ready: "  # begins the line of a model that cannot be served
 _LISTENING = re.compile(r"listening on http://[^\n]*:(\d+)\n")
 _FIELD = re.compile(r"^(VmRSS|VmHWM):\s*(\d+) kB$", re.MULTILINE)
-# removed from the environment, as is SLIPWAY_*: the server is measured with its defaults
-_SETTINGS = ("PORT", "MAX_UPLOAD_SIZE", "CORS_ORIGINS", "TIMEOUT")
+# speed and memory do not depend on the training, and the report says which weights are untrained;
+# an answer that was stored says nothing of either
+_DEFAULTS = {"SLIPWAY_ALLOW_SEEDED": "1", "SLIPWAY_CACHE": "none"}
 
 Media = Mapping[str, Sequence[bytes]]  # encoded files by model id
 
@@ -135,7 +136,7 @@ def serving(artifacts: Path, settings: Mapping[str, str] | None = None) -> Itera
         process = subprocess.Popen(
             command,
             cwd=PROJECT,
-            env={**_environment(), **(settings or {})},
+            env={**environment_without_settings(), **_DEFAULTS, **(settings or {})},
             stdout=subprocess.DEVNULL,
             stderr=log,
         )
@@ -144,17 +145,6 @@ def serving(artifacts: Path, settings: Mapping[str, str] | None = None) -> Itera
             yield Server(process.pid, port, listening_s, time.perf_counter() - start)
         finally:
             _stop(process)
-
-
-def _environment() -> dict[str, str]:
-    others = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in _SETTINGS and not name.startswith("SLIPWAY_")
-    }
-    # speed and memory do not depend on the training; the report says which weights are untrained
-    # an answer that was stored says nothing of either
-    return {**others, "SLIPWAY_ALLOW_SEEDED": "1", "SLIPWAY_CACHE": "none"}
 
 
 def _wait(process: subprocess.Popen[bytes], log: IO[str], start: float) -> tuple[int, float]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.errors import BenchmarkError
 from benchmarks.limits.cgroup import version_of
 from benchmarks.limits.measure import Case, Effort, LimitRow, Media, measure_case
 from benchmarks.output import add_report_options
@@ -44,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _media(options.artifacts), options.memory_mib, options.cpus, options.models
             )
         )
+        if not rows:
+            raise BenchmarkError(f"{options.artifacts} has no model {' '.join(options.models)}")
         note = f"cgroup version {version}; one client, one request after another, to each model."
         section = Limits(start.end(quick=options.quick), rows, (note,))
         write_section(options.report, "limits", section)

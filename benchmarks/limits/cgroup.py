@@ -94,7 +94,7 @@ def limited(memory_mib: int, cpus: float, root: Path = ROOT) -> Iterator[Cgroup]
     """Make a cgroup for the block.
 
     Args:
-        memory_mib: limit of the memory; there is no swap beside it where the kernel can tell.
+        memory_mib: limit of the memory; swap is not limited.
         cpus: limit of the CPU time per second.
         root: mount of version 2, or folder of the mounts of version 1.
 

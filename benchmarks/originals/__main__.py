@@ -47,11 +47,13 @@ class Originals:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and report; return 1 if the environment is missing or no model was measured."""
+    """Measure and report; return 1 if the environment is missing or there is no such model."""
     options = _parser().parse_args(arguments)
     start = begin()
     try:
         rows = list(_rows(options.artifacts, options.python, options.models, quick=options.quick))
+        if not rows:
+            raise BenchmarkError(f"{options.artifacts} has no model {' '.join(options.models)}")
         sizes = json.loads(_run(options.python, "benchmarks.originals.installed", *FRAMEWORKS))
         conditions = start.end(quick=options.quick)
         write_section(options.report, "originals", Originals(conditions, rows, sizes))

@@ -125,7 +125,8 @@ def _compile(
     try:
         forward(*inputs)
     except Exception as error:  # compilers raise any type
-        return None, None, f"{type(error).__name__}: {str(error).strip().splitlines()[0][:150]}"
+        first, *_ = str(error).strip().splitlines() or [""]
+        return None, None, f"{type(error).__name__}: {first[:150]}"
     return forward, time.perf_counter() - start, None
 
 

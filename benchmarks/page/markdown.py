@@ -34,4 +34,5 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+    one_line = (" ".join(cell.replace("|", "/").split()) for cell in cells)
+    return f"| {' | '.join(one_line)} |"

@@ -19,7 +19,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Plots that belong together, and the table of what they show."""
+    """Plots that belong together; the table of their figures follows."""
 
     title: str
     plots: Sequence[str]  # SVG
@@ -37,7 +37,7 @@ class Part:
 
 
 def three_digits(value: float | None) -> str:
-    """Format with three significant digits and without an exponent; a dash for None."""
+    """Format with two or three significant digits, without an exponent; a dash for None."""
     if value is None:
         return "-"
     size = abs(value)

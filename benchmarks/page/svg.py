@@ -1,7 +1,7 @@
 """Draw plots as SVG for the page, whose style colours their classes.
 
 Each plot is 340 units wide, so that its texts are legible on a phone; the page puts several beside
-each other where there is room. A plot has a title and a description for readers of the screen.
+each other where there is room. A plot has a title and a description for screen readers.
 """
 
 import math

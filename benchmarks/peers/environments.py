@@ -88,7 +88,7 @@ def read(folder: Path, name: str) -> Environment:
     if not (folder / name / ".installed").exists():
         log = folder / f"{name}.log"
         reason = last_error(log) if log.exists() else "see benchmarks.peers.environments"
-        raise BenchmarkError(f"{folder / name} is not installed: {reason}")
+        raise BenchmarkError(f"{name} is not installed: {reason}")
     packages = _packages(python)
     versions = {name: version for name, (version, _) in packages.items()}
     return Environment(python, versions, sum(size for _, size in packages.values()) / 1e6)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
-from benchmarks.children import PROJECT
+from benchmarks.children import PROJECT, environment_without_settings
 from benchmarks.errors import BenchmarkError
 from benchmarks.peers.tree import cpu_seconds, descendants, pss_bytes
 
@@ -72,7 +72,7 @@ def started(
 
     Args:
         command: "{port}" in it is replaced by a port that the system says is free.
-        environment: variables beside those of this process.
+        environment: variables beside those of this process, of which no setting is passed on.
         request: sent until it is answered; the answer is checked.
         start_timeout_s: for the first answer with status 200.
         life_s: after which the processes are ended whatever happens here.
@@ -112,7 +112,7 @@ def keeping(
 
     Args:
         command: to run.
-        environment: variables beside those of this process.
+        environment: variables beside those of this process, of which no setting is passed on.
         life_s: after which the processes are ended whatever happens here.
     """
     keeper = [sys.executable, "-m", "benchmarks.peers.keeper", str(life_s), *command]
@@ -120,7 +120,7 @@ def keeping(
         process = subprocess.Popen(
             keeper,
             cwd=PROJECT,
-            env={**os.environ, **environment},
+            env={**environment_without_settings(), **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         check_writable(options.json)
         outcome = _measure(options)
-    except SlipwayError as error:
+    except (SlipwayError, OSError) as error:
         print(f"benchmarks.regression: {error}", file=sys.stderr)
         return 2
     machine = describe_machine()

@@ -1,6 +1,5 @@
 """The two sides: folders with the code of a commit."""
 
-import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -8,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.children import environment_without_settings
 from benchmarks.errors import BenchmarkError
 
-# of this process, not of the two sides; SLIPWAY_* too
-_SETTINGS = ("PORT", "MAX_UPLOAD_SIZE", "CORS_ORIGINS", "TIMEOUT", "WORKERS", "PYTHONPATH")
+_OF_THIS_PROCESS = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
 MAIN = "origin/main"
 
 
@@ -26,9 +25,8 @@ class Checkout:
         """Return the environment of its processes: equal on both sides but for the byte code."""
         others = {
             name: value
-            for name, value in os.environ.items()
-            if name not in (*_SETTINGS, "PYTHONDONTWRITEBYTECODE")
-            and not name.startswith("SLIPWAY_")
+            for name, value in environment_without_settings().items()
+            if name not in _OF_THIS_PROCESS
         }
         return {
             **others,

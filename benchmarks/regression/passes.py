@@ -70,7 +70,7 @@ def time_cases(
     Args:
         sides: base and head.
         workload: what is timed.
-        cases: names; those that are not in the workload but IMPORT are ignored.
+        cases: names of stages, of requests, and IMPORT; others are ignored.
         timing: how often.
 
     Raises:

@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for case in (*slowed, *[None] * options.identical):
             try:
                 outcome = trial(case, options.share, sides, workload)
-            except SlipwayError as error:
+            except (SlipwayError, OSError) as error:
                 print(f"proof: {error}", file=sys.stderr)
                 return 2
             is_right = bool(outcome.alarms) == (case is not None)

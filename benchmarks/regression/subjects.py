@@ -187,9 +187,12 @@ class Imports:
 
 def _is_running(pid: int) -> bool:
     for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            text = (task / "stat").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue  # the thread has ended
         # the name of a thread is in brackets, and may hold any character
-        state = (task / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-        if state == "R":
+        if text.rpartition(")")[2].split()[0] == "R":
             return True
     return False
 

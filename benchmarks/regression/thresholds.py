@@ -73,7 +73,8 @@ def read_thresholds(path: Path = PATH) -> Thresholds:
     if timing.repeats < 1 or timing.repeats % 2 == 0:
         raise BenchmarkError(f"{path}: time.repeats is {timing.repeats}; allowed: 1, 3, 5, ...")
     exact = _section(Exact, content.get("exact", {}), f"{path}: exact")
-    return Thresholds(timing, exact, {str(k): float(v) for k, v in content["cases"].items()})
+    cases = {str(name): float(ratio) for name, ratio in content.get("cases", {}).items()}
+    return Thresholds(timing, exact, cases)
 
 
 def _section(kind: type[_Section], content: Mapping[str, Any], place: str) -> _Section:

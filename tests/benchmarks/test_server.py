@@ -27,6 +27,7 @@ def test_the_settings_of_the_environment_do_not_reach_the_server(
 ) -> None:
     monkeypatch.setenv("SLIPWAY_QUEUE", "nonsense")
     monkeypatch.setenv("MAX_UPLOAD_SIZE", "1")
+    monkeypatch.setenv("WORKERS", "nonsense")
     result = measure_server(measurable, {FACES: MEDIA}, process_starts=1, clients=1)
     assert result.ready_s > 0
 

@@ -16,7 +16,7 @@ def part(report: Json) -> Part:
 def _content(section: Json) -> Iterator[Table | Figure]:
     plots = list(_plots(section["rows"]))
     if plots:
-        note = "Median ms of a request under load, by CPUs of the cgroup."
+        note = "Median ms of a request, by CPUs of the cgroup."
         yield Figure("Latency under limits", plots, note)
     yield _table(section["rows"])
 
@@ -56,5 +56,8 @@ def _table(rows: Sequence[Json]) -> Table:
         *("models", "MiB", "CPUs", "clients", "outcome", "ready s", "MB", "peak MB"),
         *("answers/s", "p50 ms", "p99 ms", "answered / refused", "note"),
     )
-    note = "In a cgroup with these limits. MB: charged to the cgroup, under load and at most."
+    note = (
+        "In a cgroup with these limits. MB: what the kernel cannot drop, after the requests; peak "
+        "MB: the most of it."
+    )
     return Table("Limits", headings, cells, note)

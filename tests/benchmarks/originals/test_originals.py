@@ -84,6 +84,22 @@ def test_an_engine_that_does_not_compile_has_a_row_with_the_reason(
     assert "seeded weights in place of the pretrained ones" in rows[0]["error"]
 
 
+def test_an_error_without_a_message_has_its_type() -> None:
+    def fail(*_: object) -> Any:
+        raise AssertionError
+
+    assert child._compile(fail, ()) == (None, None, "AssertionError: ")
+
+
+def test_a_model_that_is_not_there_is_an_error(
+    measurable: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--artifacts", str(measurable), "--report", str(tmp_path), "--models", "absent"]
+    assert main(arguments) == 1
+    assert "has no model absent" in capsys.readouterr().err
+    assert read_report(tmp_path).keys() == {"schema_version"}
+
+
 def test_threads_that_a_process_leaves_out_are_measured_by_further_ones(tmp_path: Path) -> None:
     calls: list[Sequence[int]] = []
 

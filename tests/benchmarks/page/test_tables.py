@@ -92,3 +92,9 @@ def test_a_busy_machine_and_a_quick_run_are_noted_in_their_part() -> None:
     assert "BUSY" not in suite_part
     assert "BUSY" in rest
     assert "not figures to quote" in rest
+
+
+def test_a_cell_of_several_lines_stays_in_its_row() -> None:
+    content = report()
+    content["limits"]["rows"][0]["detail"] = "the server ended:\n  no | memory"
+    assert "| the server ended: no / memory |" in render(content)

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.regression import gate
+from benchmarks.regression.__main__ import main
 from benchmarks.regression.checkout import Checkout, checkout_at, git, merge_base
 from benchmarks.regression.gate import judge_times
 from benchmarks.regression.passes import Least, Pair, Sides
@@ -93,6 +94,19 @@ def test_wrong_thresholds_are_refused(tmp_path: Path, before: str, after: str, r
     path.write_text(text.replace(before, after, 1))
     with pytest.raises(BenchmarkError, match=reason):
         read_thresholds(path)
+
+
+def test_a_file_without_ratios_of_single_cases_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "thresholds.toml"
+    path.write_text(PATH.read_text(encoding="utf-8").partition("[cases]")[0])
+    assert read_thresholds(path).ratio_of("http: live") == THRESHOLDS.time.ratio
+
+
+def test_what_cannot_be_measured_is_no_alarm(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--thresholds", str(tmp_path / "absent.toml")]) == 2
+    assert "absent.toml" in capsys.readouterr().err
 
 
 def test_the_base_is_where_the_branch_left_main(tmp_path: Path) -> None:
