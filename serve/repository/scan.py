@@ -1,5 +1,6 @@
 """List the models of an artifacts directory and their versions; load none."""
 
+import re
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -95,7 +96,8 @@ def without_root(text: str, root: str) -> str:
         text: a reason, as the log has it.
         root: of an entry; "" changes nothing.
     """
-    return text.replace(f"{root.rstrip('/')}/", "") if root else text
+    # where a path begins: a relative root, as "a", ends other words too
+    return re.sub(rf"(?<![\w./-]){re.escape(root.rstrip('/'))}/", "", text) if root else text
 
 
 def _list_versions(path: Path, *, allow_seeded: bool, trusted: TrustedKeys) -> Entry | None:
