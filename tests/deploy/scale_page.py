@@ -1,5 +1,6 @@
 """The computed tables of deploy/SCALE.md; `python -m tests.deploy.scale_page` prints them."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from serve.commands.planning import growth
@@ -81,7 +82,7 @@ def machine_rows() -> Iterator[str]:
 def bottleneck_rows() -> Iterator[str]:
     """Yield the beginnings of the rows of what ends at which load."""
     for name, rate in growth.ends_at(Hardware(), Traffic(1.0)):
-        yield f"| {rate:,.0f} | {name}"
+        yield f"| {math.floor(rate + 1e-6):,} | {name}"
 
 
 def figures() -> Iterator[str]:
