@@ -82,7 +82,7 @@ def read(folder: Path, name: str) -> Environment:
     """Return an environment.
 
     Raises:
-        BenchmarkError: it is not installed; says why.
+        BenchmarkError: it is not installed, or broken; says why.
     """
     python = (folder / name / "bin" / "python").absolute()
     if not (folder / name / ".installed").exists():
@@ -95,10 +95,17 @@ def read(folder: Path, name: str) -> Environment:
 
 
 def _packages(python: Path) -> dict[str, tuple[str, int]]:
-    """Return the version and the bytes on disk of each package that an interpreter sees."""
-    process = subprocess.run(
-        [str(python), "-c", _SIZES], capture_output=True, text=True, timeout=60, check=True
-    )
+    """Return the version and the bytes on disk of each package that an interpreter sees.
+
+    Raises:
+        BenchmarkError: the interpreter fails.
+    """
+    try:
+        process = subprocess.run(
+            [str(python), "-c", _SIZES], capture_output=True, text=True, timeout=60, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise BenchmarkError(f"{python.name} lists no packages: {type(error).__name__}") from error
     packages: dict[str, tuple[str, int]] = json.loads(process.stdout)
     return packages
 

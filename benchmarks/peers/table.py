@@ -56,6 +56,7 @@ def peers(workers: int) -> tuple[Peer, ...]:
         _adapter(
             "Ray Serve", "ray", workers, "num_replicas",
             variables={"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"},
+            more={"max_ongoing_requests": "16"},
         ),
         *(_slipway(U2NETP, count) for count in counts),
         Peer(
@@ -88,7 +89,9 @@ def _adapter(
     body: Body = "upload",
     path: str = "/predict",
     variables: Mapping[str, str] | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> Peer:
+    """Return a server of MobileNetV2; `more` are further settings that its adapter makes."""
     module = f"benchmarks.peers.adapters.{environment}_app"
     return Peer(
         name=name,
@@ -105,6 +108,7 @@ def _adapter(
             "onnxruntime threads": "1",
             "batches": "off (default)",
             **(variables or {}),
+            **(more or {}),
         },
         variables=variables or {},
     )

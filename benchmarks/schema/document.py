@@ -7,6 +7,7 @@ others.
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,8 @@ from runtime.artifact.schema import to_json
 VERSION = 1
 SCHEMA = Path(__file__).with_name("report.schema.json")
 NAME = "report.json"
+MESSAGES = ("error", "detail")  # fields that quote what a process printed
+_FOLDERS = re.compile(r"(?<![\w/.:])/(?:[^\s/:\"']+/)+")
 Section = Literal["suite", "originals", "scaling", "peers", "limits"]
 
 
@@ -46,18 +49,33 @@ def write_section(folder: Path, name: Section, section: object) -> dict[str, Any
     Args:
         folder: of the report.
         name: of the section.
-        section: dataclasses, mappings and scalars; a number that is not finite becomes null.
+        section: dataclasses, mappings and scalars; a number that is not finite becomes null, and
+            the paths in its MESSAGES lose their folders.
 
     Returns:
         The whole report.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    report = {**read_report(folder), name: _finite(to_json(section))}
+    report = {**read_report(folder), name: _without_folders(_finite(to_json(section)))}
     text = json.dumps(report, indent=1, allow_nan=False)
     temporary = folder / f".{NAME}.{os.getpid()}"
     temporary.write_text(f"{text}\n", encoding="utf-8")
     temporary.replace(folder / NAME)
     return report
+
+
+def _without_folders(value: Any) -> Any:
+    """Return the same value with file names in place of the absolute paths in its MESSAGES."""
+    if isinstance(value, list):
+        return [_without_folders(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        key: _FOLDERS.sub("", item)
+        if key in MESSAGES and isinstance(item, str)
+        else _without_folders(item)
+        for key, item in value.items()
+    }
 
 
 def _finite(value: Any) -> Any:

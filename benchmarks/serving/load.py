@@ -58,17 +58,21 @@ def run_load(job: Job) -> Load:
     """Run a load in a process of its own.
 
     Raises:
-        BenchmarkError: an answer was not 200, or the server closed a connection.
+        BenchmarkError: an answer was not 200 or did not come, or the server closed a connection.
     """
-    process = subprocess.run(
-        [sys.executable, "-m", "benchmarks.serving.load"],
-        cwd=PROJECT,
-        input=json.dumps(asdict(job)),
-        capture_output=True,
-        text=True,
-        timeout=job.seconds + GRACE_S,
-        check=False,
-    )
+    limit_s = job.seconds + GRACE_S
+    try:
+        process = subprocess.run(
+            [sys.executable, "-m", "benchmarks.serving.load"],
+            cwd=PROJECT,
+            input=json.dumps(asdict(job)),
+            capture_output=True,
+            text=True,
+            timeout=limit_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BenchmarkError(f"the load on {job.url} took longer than {limit_s:g} s") from error
     if process.returncode != 0:
         raise BenchmarkError(f"the load on {job.url} failed: {process.stderr.strip()[-500:]}")
     return Load(**json.loads(process.stdout))

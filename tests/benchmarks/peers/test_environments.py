@@ -41,3 +41,10 @@ def test_slipway_counts_the_deployed_packages_alone() -> None:
     assert {"onnxruntime", "slipway"} <= environment.versions.keys()
     assert "pytest" not in environment.versions
     assert environment.installed_mb > 50
+
+
+def test_an_environment_that_is_broken_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "litserve").mkdir()
+    (tmp_path / "litserve" / ".installed").touch()
+    with pytest.raises(BenchmarkError, match="python lists no packages"):
+        read(tmp_path, "litserve")

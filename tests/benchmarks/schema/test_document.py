@@ -42,6 +42,14 @@ def test_a_section_is_replaced_and_the_others_stay(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["report.json"]
 
 
+def test_a_message_names_no_folder(tmp_path: Path) -> None:
+    detail = 'ended with 1: File "/opt/some/where/app.py", line 3: /a/b at http://127.0.0.1/x/y'
+    report = write_section(tmp_path, "limits", limits(detail=detail))
+    assert report["limits"]["rows"][0]["detail"] == (
+        'ended with 1: File "app.py", line 3: b at http://127.0.0.1/x/y'
+    )
+
+
 def test_a_field_that_the_schema_does_not_have_is_invalid() -> None:
     assert validator().is_valid({"schema_version": 1, "limits": limits()})
     assert not validator().is_valid({"schema_version": 1, "limits": limits(host="name")})

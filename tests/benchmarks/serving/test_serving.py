@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.serving import load
 from benchmarks.serving.__main__ import main
 from benchmarks.serving.bare_loop import Work
 from benchmarks.serving.compare import Comparison, Round, cpu_seconds
@@ -84,6 +85,18 @@ def test_a_server_that_closes_is_an_error(tmp_path: Path) -> None:
         with pytest.raises(BenchmarkError, match="the load on"):
             run_load(Job(f"http://127.0.0.1:{port}/", str(file), 1, 0.2))
         closing.join()
+
+
+def test_a_server_that_never_answers_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "GRACE_S", 0.3)
+    file = tmp_path / "body"
+    file.write_bytes(b"abc")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(BenchmarkError, match=r"took longer than 0\.4 s"):
+            run_load(Job(f"http://127.0.0.1:{port}/", str(file), 1, 0.1))
 
 
 def test_cpu_seconds_grow_with_work() -> None:
