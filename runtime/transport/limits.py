@@ -11,6 +11,7 @@ CHUNK_BYTES = MIB  # that are read, hashed and written at once
 MOST_BYTES = 64 << 30  # of all files of one artifact
 MOST_FILES = 10_000
 MANIFEST_BYTES = 4 * MIB  # of an OCI manifest, as the specification has it; of a manifest.json
+ALL_MANIFESTS_BYTES = 64 * MIB  # of the manifest.json of all versions, where these alone are read
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from runtime.artifact.manifest import MANIFEST
+from runtime.errors import ArtifactError
 from runtime.transport.contents import Item, check_items, check_version, list_contents
+from runtime.transport.limits import ALL_MANIFESTS_BYTES, MIB
 from runtime.transport.oci_manifest import config_of, manifest_of, parse_manifest
 from runtime.transport.reference import DEFAULT_TAG, Reference
 from runtime.transport.registry import Registry, bytes_of
@@ -71,7 +73,7 @@ def pull_manifests(registry: Registry, out: Path) -> str:
         The digest of the reference.
 
     Raises:
-        ArtifactError: there is none, or a manifest is not what it should be.
+        ArtifactError: there is none, a manifest is not what it should be, or all have more than 64 MiB.
         UnavailableError: the registry is not reached, or it takes too long.
     """
     digest, items = resolve(registry)
@@ -79,6 +81,12 @@ def pull_manifests(registry: Registry, out: Path) -> str:
     for item in items:
         by_folder.setdefault(item.folder, []).append(item)
     manifests = [item for item in items if item.file == MANIFEST]
+    size_bytes = sum(item.size_bytes for item in manifests)
+    if size_bytes > ALL_MANIFESTS_BYTES:
+        raise ArtifactError(
+            f"{registry.reference}: its manifest.json files have {size_bytes / MIB:.0f} MiB; "
+            f"allowed: {ALL_MANIFESTS_BYTES // MIB}"
+        )
     for item in manifests:
         directory = out / item.folder
         directory.mkdir(parents=True, exist_ok=True)

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import ArtifactError, CancelledError, UnavailableError
+from runtime.transport import transfer
 from runtime.transport.credentials import Credentials
 from runtime.transport.limits import Limits
 from runtime.transport.reference import Reference, parse_reference
 from runtime.transport.registry import Registry, bytes_of
-from runtime.transport.transfer import pull, push, resolve
+from runtime.transport.transfer import pull, pull_manifests, push, resolve
 from tests.support.artifacts import CLASSIFIER, EMBEDDING, steeper, write_artifact
 from tests.support.registry import DockerRegistry, Gate, gate_before
 
@@ -190,6 +191,22 @@ def test_another_manifest_than_that_of_the_digest_is_refused(
     blob.write_bytes(blob.read_bytes().replace(b"xception/3/float", b"xception/3/f1oat"))
     with pytest.raises(ArtifactError):
         resolve(registry_at(gate, f"@{reference.digest}", repository="moved"))
+
+
+def test_manifests_alone_have_a_limit_together(
+    artifacts: Path, tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size_bytes = (write_artifact(artifacts, CLASSIFIER) / "manifest.json").stat().st_size
+    size_bytes += (write_artifact(artifacts, EMBEDDING) / "manifest.json").stat().st_size
+    registry = registry_at(gate, repository="manifests")
+    send(artifacts, registry)
+    monkeypatch.setattr(transfer, "ALL_MANIFESTS_BYTES", size_bytes - 1)
+    with pytest.raises(ArtifactError, match="its manifest.json files have 0 MiB; allowed: 0"):
+        pull_manifests(registry, tmp_path / "out")
+    assert tree(tmp_path / "out") == {}
+    monkeypatch.setattr(transfer, "ALL_MANIFESTS_BYTES", size_bytes)
+    pull_manifests(registry, tmp_path / "out")
+    assert {Path(name).name for name in tree(tmp_path / "out")} == {"manifest.json"}
 
 
 def test_a_published_version_is_not_replaced(artifacts: Path, tmp_path: Path, gate: Gate) -> None:
