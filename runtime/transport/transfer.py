@@ -73,7 +73,8 @@ def pull_manifests(registry: Registry, out: Path) -> str:
         The digest of the reference.
 
     Raises:
-        ArtifactError: there is none, a manifest is not what it should be, or all have more than 64 MiB.
+        ArtifactError: there is none, a manifest is not what it should be, or all of
+            them have more than 64 MiB.
         UnavailableError: the registry is not reached, or it takes too long.
     """
     digest, items = resolve(registry)

@@ -201,7 +201,7 @@ def test_manifests_alone_have_a_limit_together(
     registry = registry_at(gate, repository="manifests")
     send(artifacts, registry)
     monkeypatch.setattr(transfer, "ALL_MANIFESTS_BYTES", size_bytes - 1)
-    with pytest.raises(ArtifactError, match="its manifest.json files have 0 MiB; allowed: 0"):
+    with pytest.raises(ArtifactError, match=r"its manifest\.json files have 0 MiB; allowed: 0"):
         pull_manifests(registry, tmp_path / "out")
     assert tree(tmp_path / "out") == {}
     monkeypatch.setattr(transfer, "ALL_MANIFESTS_BYTES", size_bytes)
