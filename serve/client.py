@@ -761,11 +761,11 @@ class AsyncClient(_Base[Stream]):
             return response
         finally:
             sending.cancel()
+            if not is_kept:
+                writer.transport.abort()  # close() would wait until the rest of the body is sent
             await asyncio.gather(sending, return_exceptions=True)
             if is_kept:
                 self._keep(stream)
-            else:
-                writer.close()
 
 
 async def _write(writer: asyncio.StreamWriter, body: _Body | None, is_chunked: bool) -> None:

@@ -16,7 +16,7 @@ _NOT_IMPLEMENTED = (
     "connection."
 )
 ERRORS: Mapping[int, str] = {
-    400: "The request or its media are invalid.",
+    400: "The request or its media are invalid, or the protocol of the request line is not HTTP.",
     401: "The request has no valid [API key](#keys); nothing of its body was read.",
     403: "The key of the administrator is missing or wrong.",
     404: "No such route, or its model is not served.",

@@ -62,7 +62,7 @@ def _entries(request: Request[State], model_id: str) -> Iterator[StatisticsJson]
     slots = [repository.table.defaults[model_id], *([candidate.slot] if candidate else [])]
     counters = request.state["statistics"]
     for slot in slots:
-        size_bytes = repository.memory.ledger.kept_bytes(slot.key) if slot.model else 0
+        size_bytes = repository.memory.ledger.kept_bytes(slot.key) if slot.model else None
         yield counters.to_json(model_id, _version(slot), memory_bytes=size_bytes)
 
 

@@ -133,13 +133,15 @@ class Statistics:
         entry = self._versions.setdefault((model, version), ModelStatistics())
         entry.durations["fail"].add(seconds)
 
-    def to_json(self, model: str, version: str, *, memory_bytes: int = 0) -> StatisticsJson:
+    def to_json(
+        self, model: str, version: str, *, memory_bytes: int | None = None
+    ) -> StatisticsJson:
         """Return the entry of a version in the form of Triton; times are in nanoseconds.
 
         Args:
             model: id.
             version: that is served; "" if none can be.
-            memory_bytes: that it keeps; 0 if it is not loaded.
+            memory_bytes: that it keeps; None if it is not loaded.
         """
         entry = self._versions.get((model, version), ModelStatistics())
         none = Duration().to_json()
@@ -196,8 +198,9 @@ def add_up(entries: Sequence[Any]) -> Any:
     return sum(entries)
 
 
-def _memory_usage(size_bytes: int) -> list[MemoryUsageJson]:
-    return [{"type": "CPU", "id": 0, "byte_size": size_bytes}] if size_bytes else []
+def _memory_usage(size_bytes: int | None) -> list[MemoryUsageJson]:
+    """Return the memory of a loaded version: it may be 0, where free heap held the model."""
+    return [] if size_bytes is None else [{"type": "CPU", "id": 0, "byte_size": size_bytes}]
 
 
 def _duration(durations: Mapping[str, Duration], name: str) -> DurationJson:
