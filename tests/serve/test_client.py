@@ -447,6 +447,22 @@ def test_a_cancelled_request_closes_its_connection(url: str) -> None:
     assert asyncio.run(run()) == 0
 
 
+def test_a_cancelled_upload_is_not_sent_on() -> None:
+    async def run(port: int) -> None:
+        async with AsyncClient(f"http://127.0.0.1:{port}") as client:
+            task = asyncio.create_task(client.send(slipway.predict(MODEL, bytes(8_000_000))))
+            connection = await asyncio.to_thread(lambda: listener.accept()[0])
+            with connection:
+                await asyncio.to_thread(connection.recv, 1)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        asyncio.run(run(listener.getsockname()[1]))
+    gc.collect()  # complains of a connection that is left open
+
+
 def test_the_example_of_the_api_document(url: str, tmp_path: Path) -> None:
     blocks = read_blocks(PROJECT / "serve" / "API.md")
     (code,) = [block.text for block in blocks if block.language == "python"]
