@@ -448,19 +448,19 @@ def test_a_cancelled_request_closes_its_connection(url: str) -> None:
 
 
 def test_a_cancelled_upload_is_not_sent_on() -> None:
-    async def run(port: int) -> None:
-        async with AsyncClient(f"http://127.0.0.1:{port}") as client:
+    async def run(listener: socket.socket) -> socket.socket:
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with AsyncClient(address) as client:
             task = asyncio.create_task(client.send(slipway.predict(MODEL, bytes(8_000_000))))
-            connection = await asyncio.to_thread(lambda: listener.accept()[0])
-            with connection:
-                await asyncio.to_thread(connection.recv, 1)
-                task.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await task
+            connection, _ = await asyncio.to_thread(listener.accept)
+            await asyncio.to_thread(connection.recv, 1)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        return connection
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        asyncio.run(run(listener.getsockname()[1]))
-    gc.collect()  # complains of a connection that is left open
+    with socket.create_server(("127.0.0.1", 0)) as listener, asyncio.run(run(listener)):
+        gc.collect()  # complains of a connection that is left open
 
 
 def test_the_example_of_the_api_document(url: str, tmp_path: Path) -> None:
