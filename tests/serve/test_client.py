@@ -453,7 +453,7 @@ def test_a_cancelled_upload_is_not_sent_on() -> None:
         async with AsyncClient(address) as client:
             task = asyncio.create_task(client.send(slipway.predict(MODEL, bytes(8_000_000))))
             connection, _ = await asyncio.to_thread(listener.accept)
-            await asyncio.to_thread(connection.recv, 1)
+            await asyncio.to_thread(connection.recv, 100_000, socket.MSG_WAITALL)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
