@@ -15,6 +15,7 @@ from tests.serve.commands.simulation.comparison import (
     stub_servers,
 )
 
+pytestmark = pytest.mark.alone  # it compares seconds
 SLEEP_S, SECONDS = 0.05, 4
 TRIES = 3  # a machine that is busy with other work delays requests
 
@@ -40,11 +41,11 @@ def test_one_replica(urls: list[str]) -> None:
     arrivals = load_of(0.6, exponential(SLEEP_S), SLEEP_S, SECONDS)
     for _ in range(TRIES):
         case = compare("", urls[0], arrivals, replicas=1, balance="round-robin")
-        if max(differences(case)) < 0.15:
+        if max(differences(case)) < 0.15 and case.real.refused == 0:
             break
     else:
         pytest.fail(str(case))
-    assert case.real.refused == case.simulated.refused == 0
+    assert case.simulated.refused == 0
 
 
 def test_two_replicas_behind_a_balancer(urls: list[str], tmp_path: Path) -> None:
