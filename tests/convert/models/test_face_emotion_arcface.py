@@ -231,7 +231,7 @@ def test_mobilefacenet_float_graph_equals_torch_on_faces(
     batch = read_images(crops(shared)[::30], loaded)
     write_float_graph(loaded, tmp_path / "float.onnx")
     errors = compared(expected(loaded, batch), tmp_path / "float.onnx", batch)
-    record_property("parity", errors)
+    record_property("parity", str(errors))
     assert max(errors.values()) <= 1e-5, errors
 
 
@@ -418,6 +418,6 @@ def test_emotions_of_an_owners_checkpoint_from_bytes_to_answer(
         assert result.labels == recipe_labels()
         probabilities = upstreams_answer(png.tobytes(), backbone, 16.0)
         errors.append(float(np.abs(result.probabilities - probabilities).max()))
-    record_property("bytes to answer", max(errors))
+    record_property("bytes to answer", str(max(errors)))
     # an aligned crop is not resized, so only float rounding is left
     assert max(errors) <= PARITY

@@ -111,7 +111,7 @@ def test_u2netp_float_graph_equals_torch_on_photos(
     loaded = load_u2netp(shared / "checkpoints/u2netp.pth")
     batch = read_images(matting(shared)[:3], loaded)
     errors = compared(expected(loaded, batch), quantized_u2netp / "float.onnx", batch)
-    record_property("parity", errors)
+    record_property("parity", str(errors))
     assert max(errors.values()) <= PARITY, errors
 
 
@@ -156,7 +156,7 @@ def test_u2netp_masks_are_upstreams(
         )
         ious.append(iou(alpha, upstream / 255))
         errors.append(float(np.abs(alpha - upstream / 255).mean()))
-    record_property("mean IoU, MAE", (np.mean(ious), np.mean(errors)))
+    record_property("mean IoU, MAE", f"{np.mean(ious):.4f}, {np.mean(errors):.4f}")
     print(f"u2netp: mean IoU {np.mean(ious):.4f}, MAE {np.mean(errors):.4f}, {len(ious)} masks")
     assert len(ious) >= 9
     assert np.mean(ious) >= 0.97
@@ -168,7 +168,7 @@ def test_xception_float_graph_equals_keras_on_faces(shared: Path, record_propert
     checkpoint = shared / "checkpoints/fer2013_mini_XCEPTION.102-0.66.hdf5"
     images = [str(path) for path, _ in faces(shared)[::20]]
     report = in_keras("parity", str(checkpoint), *images)
-    record_property("parity", report["differences"])
+    record_property("parity", str(report["differences"]))
     assert report["input"] == ["N", 64, 64, 1]
     assert max(report["differences"].values()) <= PARITY
 
@@ -189,7 +189,7 @@ def test_xception_on_real_faces_is_as_good_as_its_checkpoint(
     reference = [model.spec.labels[index] for index in classes]
     labels = [label for _, label in images]
     hits = (accuracy(served, labels), accuracy(reference, labels))
-    record_property("accuracy served, Keras", hits)
+    record_property("accuracy served, Keras", str(hits))
     print(f"xception on {len(images)} faces: served {hits[0]:.4f}, Keras {hits[1]:.4f}")
     assert hits[1] == pytest.approx(STATED_ACCURACY, abs=0.005)
     assert abs(hits[0] - hits[1]) * len(images) <= 2
