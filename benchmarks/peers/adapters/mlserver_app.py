@@ -6,6 +6,7 @@ python -m benchmarks.peers.adapters.mlserver_app PORT WORKERS
 import os
 import socket
 import sys
+import tempfile
 
 import uvloop
 from mlserver import MLModel, MLServer, ModelSettings, Settings
@@ -38,13 +39,14 @@ def free_port() -> int:
         return port
 
 
-async def serve(port: int, workers: int) -> None:
+async def serve(port: int, workers: int, metrics_dir: str) -> None:
     """Serve until a signal ends it."""
     settings = Settings(
         host="127.0.0.1",
         http_port=port,
         grpc_port=free_port(),
         metrics_port=free_port(),
+        metrics_dir=metrics_dir,
         parallel_workers=workers,
         debug=False,
     )
@@ -53,4 +55,5 @@ async def serve(port: int, workers: int) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1]), int(sys.argv[2])))
+    with tempfile.TemporaryDirectory() as folder:
+        uvloop.run(serve(int(sys.argv[1]), int(sys.argv[2]), folder))
