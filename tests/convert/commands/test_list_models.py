@@ -26,7 +26,8 @@ def modules_after(code: str) -> set[str]:
 def test_list_imports_no_framework_and_nothing_slow() -> None:
     loaded = modules_after("from convert.__main__ import main\nassert main(['list']) == 0")
     assert "convert" in loaded
-    assert loaded.isdisjoint({*FRAMEWORKS, "onnx", "onnxruntime", "numpy", "cv2", "runtime"})
+    # the package runtime is loaded, and imports these when they are needed
+    assert loaded.isdisjoint({*FRAMEWORKS, "onnx", "onnxruntime", "numpy", "cv2"})
 
 
 def test_recipes_import_no_framework() -> None:
