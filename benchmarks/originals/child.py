@@ -86,6 +86,7 @@ def _rows(
         for engine, summary in zip((*engines, OWN), interleaved(runs, effort), strict=True):
             rows.append({**_empty(engine, count, summary), **common})
             if engine == OWN:
+                rows[-1]["version"] = ""  # that of the framework does not apply
                 continue
             is_compiled = engine == name
             used = read_memory(os.getpid()) if is_compiled else memory

@@ -46,7 +46,7 @@ def _table(section: Json) -> Table:
         rows.append(
             (
                 row["model"],
-                f"{row['engine']} {row['version']}",
+                f"{row['engine']} {row['version']}".strip(),
                 str(row["threads"]),
                 three_digits(spread and spread["median_ms"]),
                 three_digits(spread and spread["p95_ms"]),

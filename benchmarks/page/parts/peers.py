@@ -89,7 +89,7 @@ def _engines(rows: Sequence[Json]) -> Table:
     cells = [
         (
             row["model"],
-            f"{row['engine']} {row['version']}, {row['precision']}",
+            f"{row['engine']} {row['version']}".strip() + f", {row['precision']}",
             str(row["threads"]),
             three_digits(row["latency"] and row["latency"]["median_ms"]),
             three_digits(row["times_ours"]),
