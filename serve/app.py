@@ -55,9 +55,10 @@ from serve.routes import routing as routing_routes
 from serve.routes.endpoint import model_endpoint, task_endpoint
 from serve.routes.models import health, list_models, show_model
 from serve.routing.choice import HEADER as CHOICE_HEADER
+from serve.scheduling.admission import Limits
 from serve.scheduling.batches import Batching
 from serve.scheduling.deadlines import HEADER as TIMEOUT_HEADER
-from serve.scheduling.scheduler import Limits, Scheduler, background_media
+from serve.scheduling.scheduler import Scheduler, background_media
 from serve.scheduling.statistics import Statistics
 from serve.scheduling.switching import switching_threads_sooner
 from serve.settings import Settings

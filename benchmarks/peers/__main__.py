@@ -84,8 +84,8 @@ def _chosen(table: Sequence[Peer], names: Sequence[str]) -> tuple[Peer, ...]:
     """Return the servers whose name begins with one of the names; all without names."""
     chosen = [p for p in table if not names or p.name.lower().startswith(tuple(names))]
     if not chosen:
-        known = ", ".join(dict.fromkeys(peer.name for peer in table))
-        raise BenchmarkError(f"--only {' '.join(names)}: no such server; allowed: {known}")
+        servers = ", ".join(dict.fromkeys(peer.name for peer in table))
+        raise BenchmarkError(f"--only {' '.join(names)}: no such server; allowed: {servers}")
     return tuple(chosen)
 
 

@@ -41,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tune_allocator()  # as the server does
     start = begin()
     try:
-        found = tuple(_series(options.artifacts, quick=options.quick, long=options.long))
-        section = Scaling(start.end(quick=options.quick), found)
+        curves = tuple(_series(options.artifacts, quick=options.quick, long=options.long))
+        section = Scaling(start.end(quick=options.quick), curves)
         report = write_section(options.report, "scaling", section)
         write_files(options.report)
     except (SlipwayError, OSError) as error:

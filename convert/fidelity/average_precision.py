@@ -93,22 +93,22 @@ def _match(served: Sequence[Boxes], truth: Sequence[TrueBoxes], class_id: int) -
         labelled[image] = len(expected)
         images += [image] * int(of_class.sum())
         scores += boxes.scores[of_class].tolist()
-        right += _found(boxes.boxes_xyxy[of_class], expected)
+        right += _finds(boxes.boxes_xyxy[of_class], expected)
     order = np.argsort(-np.array(scores), kind="stable")
     return _Detections(
         np.array(images, np.int64)[order], np.array(right, np.bool_)[order], labelled
     )
 
 
-def _found(boxes: NDArray[np.float32], expected: NDArray[np.float32]) -> list[bool]:
+def _finds(boxes: NDArray[np.float32], expected: NDArray[np.float32]) -> list[bool]:
     """Return which boxes, best first, find an expected one that none before them has found."""
     is_free = np.ones(len(expected), bool)
-    found = []
+    finds = []
     for box in boxes:
         overlaps = np.where(is_free, box_ious(box, expected), 0)
         best = int(overlaps.argmax()) if len(expected) else 0
         is_found = bool(len(expected) and overlaps[best] >= MIN_IOU)
-        found.append(is_found)
+        finds.append(is_found)
         if is_found:
             is_free[best] = False
-    return found
+    return finds

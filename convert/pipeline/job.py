@@ -9,12 +9,12 @@ from convert.pipeline.similarity.labelled_pairs import Pairs
 from convert.quantize.choose import RequestedPrecision
 from convert.quantize.search.candidates import Effort
 from convert.recipe import RecipeFile
+from convert.samples.division import JUDGED_TASKS
 from convert.samples.sets import MediaFiles
 from convert.weights.resolve import ResolvedWeights, WeightsMode
 from runtime.artifact.manifest import Manifest
 
-CLASSIFIERS = ("image-classification", "audio-classification", "video-classification")
-LABELLED_TASKS = (*CLASSIFIERS, "object-detection", "image-segmentation")
+LABELLED_TASKS = (*JUDGED_TASKS, "image-segmentation")
 
 Status = Literal["packaged", "unchanged", "refused"]
 

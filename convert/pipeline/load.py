@@ -14,9 +14,10 @@ from convert.export.numerics.fragment import Shape
 from convert.export.numerics.image import ImageInput
 from convert.gate.labelled import LabelledSamples, read_labelled_samples
 from convert.metrics import Outputs
-from convert.pipeline.job import CLASSIFIERS, Inputs
+from convert.pipeline.job import Inputs
 from convert.pipeline.scale_trial import scale_fact, with_labelled_trial, with_trial
 from convert.recipe import Loaded, Recipe, RecipeFile, Tolerance, output_shapes
+from convert.samples.division import CLASSIFIERS
 from convert.samples.sets import Samples, SampleSets, collate, sample_sets
 from convert.weights.resolve import ResolvedWeights
 from runtime.artifact.steps import Grayscale, image_steps

@@ -122,7 +122,7 @@ def _run(
 def _labelled_note(labelled: LabelledSamples) -> str:
     count = len(labelled.samples)
     if count >= MIN_SOURCES:
-        return f"{count} media of different origin judge INT8"
+        return f"{count} media of different origin, enough to judge INT8"
     return f"{count} media of different origin; needed to judge INT8: {MIN_SOURCES}"
 
 

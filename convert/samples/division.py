@@ -13,13 +13,13 @@ MIN_JUDGES = 50  # inputs of different origin, with which the bounds of a task d
 MIN_GUIDES = 8
 GUIDE_SHARE = 4  # one origin in so many guides, unless MIN_JUDGES need it
 MAX_FILES_PER_SET = 64  # of calibration and of validation; more only make the search slow
-# tasks with bounds of their own, see `convert.gate.rule`
-JUDGED_TASKS: frozenset[Task] = frozenset(
-    {
-        *("image-classification", "audio-classification", "video-classification"),
-        "object-detection",
-    }
+# tasks with bounds of their own: see `convert.gate.rule`
+CLASSIFIERS: tuple[Task, ...] = (
+    "image-classification",
+    "audio-classification",
+    "video-classification",
 )
+JUDGED_TASKS: tuple[Task, ...] = (*CLASSIFIERS, "object-detection")
 
 
 @dataclass(frozen=True, slots=True)

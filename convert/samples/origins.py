@@ -42,19 +42,19 @@ def origins(samples: Sequence[Feeds]) -> Origins:
     """
     if not samples or IMAGE not in samples[0] or samples[0][IMAGE].ndim != 4:
         return [(row,) for row in range(len(samples))]
-    known: list[Fingerprint] = []
+    firsts: list[Fingerprint] = []
     groups: list[list[int]] = []
     for row, feeds in enumerate(samples):
         image = feeds[IMAGE][0]
         prints = fingerprint(image), fingerprint(image[:, ::-1])
         alike = (
             number
-            for number, other in enumerate(known)
+            for number, other in enumerate(firsts)
             if any(_alike(one, other) for one in prints)
         )
         number = next(alike, None)
         if number is None:
-            known.append(prints[0])
+            firsts.append(prints[0])
             groups.append([row])
         else:
             groups[number].append(row)

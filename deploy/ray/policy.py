@@ -18,6 +18,6 @@ class QueueSeconds:
         busy = sum(metrics.get("busy", {}).values())
         service_s = list(metrics.get("service_s", {}).values())
         run_s = sum(service_s) / len(service_s) if service_s else 0.0
-        wanted = replicas_for(busy, (context.total_queued_requests or 0.0) * run_s, self._target)
+        replicas = replicas_for(busy, (context.total_queued_requests or 0.0) * run_s, self._target)
         least, most = context.capacity_adjusted_min_replicas, context.capacity_adjusted_max_replicas
-        return min(max(wanted, least), most), {}
+        return min(max(replicas, least), most), {}

@@ -25,10 +25,12 @@ def until_closed(command: Callable[[], int]) -> int:
             if sys.stdout is not None:
                 sys.stdout.flush()
     except BrokenPipeError:
-        if all(_has_reader(stream) for stream in (sys.stdout, sys.stderr) if stream is not None):
+        streams = [stream for stream in (sys.stdout, sys.stderr) if stream is not None]
+        broken = [stream for stream in streams if not _has_reader(stream)]
+        if not broken:
             raise
-        # at exit Python would write to it again and complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        for stream in broken:  # at exit Python would write to it again and complain
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return BROKEN_PIPE
 
 

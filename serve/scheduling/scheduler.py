@@ -14,8 +14,7 @@ from runtime.engine.resources import cpu_count
 from runtime.engine.session import Feeds
 from runtime.errors import UnavailableError
 from serve.errors import DeadlineError, OverloadedError
-from serve.scheduling.admission import Limits as Limits  # its users import it from here
-from serve.scheduling.admission import check_admission
+from serve.scheduling.admission import Limits, check_admission
 from serve.scheduling.arrivals import Arrivals
 from serve.scheduling.batches import Batching
 from serve.scheduling.call import Call, RunRoom, RunSlots, any_room

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from serve.commands.planning import growth
-from serve.commands.planning.growth import Hardware, Traffic
+from deploy import growth
+from deploy.growth import Hardware, Traffic
 from serve.commands.planning.queueing import Queue, Stream, queue_of
 from serve.commands.simulation.arrivals import Source, constant, poisson
 from serve.commands.simulation.fleet import Fleet, quantile, simulate

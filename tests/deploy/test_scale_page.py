@@ -2,7 +2,7 @@
 
 import pytest
 
-from serve.commands.planning.growth import Hardware, Prices, Traffic, monthly_cost
+from deploy.growth import Hardware, Prices, Traffic, monthly_cost
 from tests.deploy import scale_page
 from tests.support.server_process import PROJECT
 

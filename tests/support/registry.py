@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.support.ports import free_port
+from tests.support.threaded import threaded_server
 
 PROGRAM = shutil.which("docker-registry")
 START_S = 60
@@ -215,14 +216,5 @@ def gate_before(registry: DockerRegistry) -> Iterator[Gate]:
     """Run a gate before a registry until the block ends."""
     gate = Gate(registry.port)
     handler = type("Handler", (_Handler,), {"gate": gate})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    gate.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with threaded_server(handler) as gate.port:
         yield gate
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)

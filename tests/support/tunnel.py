@@ -5,7 +5,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.support.threaded import threaded_server
 
 
 @dataclass
@@ -15,7 +17,7 @@ class Tunnel:
     target_port: int
     port: int = 0
     authorization: str = ""  # that is asked for; "": none
-    asked: list[tuple[str, str]] = field(default_factory=list)  # host:port, Proxy-Authorization
+    requests: list[tuple[str, str]] = field(default_factory=list)  # host:port, Proxy-Authorization
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -23,9 +25,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_CONNECT(self) -> None:
         tunnel = self.tunnel
-        given = self.headers.get("Proxy-Authorization", "")
-        tunnel.asked.append((self.path, given))
-        if tunnel.authorization and given != tunnel.authorization:
+        authorization = self.headers.get("Proxy-Authorization", "")
+        tunnel.requests.append((self.path, authorization))
+        if tunnel.authorization and authorization != tunnel.authorization:
             self.send_error(407)
             return
         with socket.create_connection(("127.0.0.1", tunnel.target_port), 60) as upstream:
@@ -53,14 +55,5 @@ def tunnel_to(port: int) -> Iterator[Tunnel]:
     """Run a proxy until the block ends."""
     tunnel = Tunnel(port)
     handler = type("Handler", (_Handler,), {"tunnel": tunnel})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    tunnel.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with threaded_server(handler) as tunnel.port:
         yield tunnel
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)

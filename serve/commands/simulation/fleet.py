@@ -131,11 +131,11 @@ class _Run:
         busy, self._busy_s = (busy_s - self._busy_s) / scaling.period_s, busy_s
         waiting_s = sum(replica.waiting_s for replica in self._ready)
         count = len(self._ready) + self._starting
-        wanted = self._scaler.decide(self.timeline.now_s, busy, waiting_s, count)
-        for _ in range(wanted - count):
+        target = self._scaler.decide(self.timeline.now_s, busy, waiting_s, count)
+        for _ in range(target - count):
             self._starting += 1
             self.timeline.after(scaling.start_s, self._start)
-        for _ in range(min(count - wanted, len(self._ready) - 1)):
+        for _ in range(min(count - target, len(self._ready) - 1)):
             self._count_slots()
             self._leaving.append(self._ready.pop())
             self._note()

@@ -45,13 +45,13 @@ class Scaler:
         count = len(self.loads)
         mean_busy = sum(load[1] for load in self.loads) / count
         mean_waiting_s = sum(load[2] for load in self.loads) / count
-        wanted = replicas_for(mean_busy, mean_waiting_s, scaling.target)
-        wanted = min(max(wanted, scaling.least), scaling.most)
-        direction = (wanted > replicas) - (wanted < replicas)
+        needed = replicas_for(mean_busy, mean_waiting_s, scaling.target)
+        needed = min(max(needed, scaling.least), scaling.most)
+        direction = (needed > replicas) - (needed < replicas)
         if direction != self.direction:
             self.direction, self.since_s = direction, now_s
         delay_s = scaling.up_delay_s if direction > 0 else scaling.down_delay_s
         if not direction or now_s - self.since_s < delay_s:
             return replicas
         self.direction = 0
-        return wanted
+        return needed

@@ -156,11 +156,11 @@ def test_a_proxy_opens_the_tunnel_and_sees_no_password_of_the_registry(
     write_artifact(tmp_path / "artifacts", CLASSIFIER)
     push(tmp_path / "artifacts", trusted.at(), lambda _: None)
     resolve(trusted.at())
-    assert set(proxy.asked) == {(f"{HOST}:{trusted.registry.port}", proxy.authorization)}
-    proxy.asked.clear()
+    assert set(proxy.requests) == {(f"{HOST}:{trusted.registry.port}", proxy.authorization)}
+    proxy.requests.clear()
     monkeypatch.setenv("NO_PROXY", "localhost,.example")
     resolve(trusted.at())
-    assert proxy.asked == []
+    assert proxy.requests == []
 
 
 def test_a_proxy_that_refuses_is_named_without_its_password(trusted: Place, proxy: Tunnel) -> None:

@@ -15,9 +15,10 @@ from starlette.requests import ClientDisconnect
 from runtime.errors import UnavailableError
 from serve.errors import DeadlineError, OverloadedError
 from serve.scheduling import arrivals
+from serve.scheduling.admission import Limits
 from serve.scheduling.call import Call
 from serve.scheduling.job import Turns, one_turn
-from serve.scheduling.scheduler import Limits, Scheduler
+from serve.scheduling.scheduler import Scheduler
 
 TIMEOUT_S = 30  # a broken scheduler fails a test after this instead of hanging it
 LIMITS = Limits(queue_s=2, queue_requests=512, timeout_s=30)
