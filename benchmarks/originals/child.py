@@ -1,8 +1,9 @@
-"""Measure one model in its original framework: the process that `benchmarks.originals` starts.
+"""Measure one engine of a model's original framework: the process of `benchmarks.originals`.
 
-python -m benchmarks.originals.child VERSION_DIRECTORY ROUNDS SECONDS THREADS...
+python -m benchmarks.originals.child VERSION_DIRECTORY plain|compiled ROUNDS SECONDS OUT THREADS...
 
-Prints rows as JSON. The packaged graph takes turns with the original, in the same process.
+Writes rows as JSON to the file OUT. The packaged graph takes turns with the original, in the same
+process.
 """
 
 import json
@@ -14,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.originals.networks import (
+    COMPILED,
     KERAS,
+    PLAIN,
     Array,
     Forward,
     Original,
     compiled,
     eager,
+    framework_of,
     load_original,
     set_keras_threads,
     set_torch_threads,
@@ -36,23 +40,26 @@ from runtime.model import choose_variant
 
 OWN = "slipway"
 Row = dict[str, Any]
+Inputs = Sequence[tuple[Array, ...]]
 
 
-def main(directory: str, rounds: str, seconds: str, *threads: str) -> None:
-    """Print the rows of a model."""
+def main(directory: str, kind: str, rounds: str, seconds: str, out: str, *threads: str) -> None:
+    """Write the rows of a model; none if its framework is none of torch and Keras."""
     path = Path(directory)
     manifest = read_manifest(path)
     golden = read_golden(path, manifest)
     effort = Effort(float(seconds), int(rounds), 200, warm_up_rounds=2, process_starts=1)
     set_keras_threads(int(threads[0]))
     original = load_original(manifest.id, manifest.weights.origin)
-    if original is None:
-        print(json.dumps([]))
-        return
-    print(json.dumps(_rows(path, manifest, golden, original, effort, list(map(int, threads)))))
+    rows: list[Row] = []
+    if original is not None:
+        measure = _plain if kind == "plain" else _compiled
+        rows = measure(path, manifest, golden, original, effort, list(map(int, threads)))
+    common = {"model": manifest.id}
+    Path(out).write_text(json.dumps([{**row, **common} for row in rows]), encoding="utf-8")
 
 
-def _rows(
+def _plain(
     path: Path,
     manifest: Manifest,
     golden: Golden,
@@ -60,53 +67,82 @@ def _rows(
     effort: Effort,
     threads: Sequence[int],
 ) -> list[Row]:
-    is_fixed = original.framework in KERAS  # it takes its number of threads once
-    if not is_fixed:
-        set_torch_threads(threads[0])
-    inputs = [original.arrays(golden.feeds(number)) for number in range(golden.count)]
-    plain, start = eager(original), time.perf_counter()
-    plain(*inputs[0])
+    """Return the rows of the network as it is; Keras takes its number of threads once."""
+    _set_threads(original, threads[0])
+    inputs, forward, start = _inputs(original, golden), eager(original), time.perf_counter()
+    forward(*inputs[0])
     first_s = original.load_seconds + time.perf_counter() - start
-    interleaved([_run(plain, inputs)], Effort(0.0, 10, 10, 0, 1))
-    memory = read_memory(os.getpid())
-    name, unproved = compiled(original)
-    fast, compile_s, error = _compile(unproved, inputs[0])
-    engines: dict[str, Forward] = {original_name(original): plain}
-    if fast is not None:
-        engines[name] = fast
-    common = {"model": manifest.id, "version": original.version}
+    interleaved([_run(forward, inputs)], Effort(0.0, 10, 10, 0, 1))
+    engine = PLAIN[framework_of(original)]
+    facts = {"load_seconds": first_s, **_facts(original, manifest, forward, inputs, golden)}
     rows: list[Row] = []
-    for count in threads[:1] if is_fixed else threads:
-        if not is_fixed:
-            set_torch_threads(count)
-        session = _session(path, manifest, count)
-        runs = [_run(engine, inputs) for engine in engines.values()]
-        feeds = [golden.feeds(number) for number in range(golden.count)]
-        runs.append(lambda number: session.run(feeds[number % len(feeds)]))  # noqa: B023
-        for engine, summary in zip((*engines, OWN), interleaved(runs, effort), strict=True):
-            rows.append({**_empty(engine, count, summary), **common})
-            if engine == OWN:
-                rows[-1]["version"] = ""  # that of the framework does not apply
-                continue
-            is_compiled = engine == name
-            used = read_memory(os.getpid()) if is_compiled else memory
-            rows[-1] |= {
-                "import_seconds": original.import_seconds,
-                "load_seconds": None if is_compiled else first_s,
-                "compile_seconds": compile_s if is_compiled else None,
-                "memory_mb": used.resident_mb,
-                "peak_mb": used.peak_mb,
-                "golden_cosine": _cosine(original, engines[engine], inputs, golden),
-                "error": _note(original, manifest.weights.origin),
-            }
-        if error:
-            rows.append({**_empty(name, count, None), **common, "error": error})
+    for count in threads[:1] if original.framework in KERAS else threads:
+        _set_threads(original, count)
+        spreads = _in_turns(forward, inputs, _session(path, manifest, count), golden, effort)
+        rows += _pair(engine, count, spreads, facts)
     return rows
 
 
-def original_name(original: Original) -> str:
-    """Return the name of the engine that compiles nothing."""
-    return "keras" if original.framework in KERAS else "torch"
+def _compiled(
+    path: Path,
+    manifest: Manifest,
+    golden: Golden,
+    original: Original,
+    effort: Effort,
+    threads: Sequence[int],
+) -> list[Row]:
+    """Return the rows of the compiled network, whose code is for one number of threads."""
+    count, engine = threads[0], COMPILED[framework_of(original)]
+    _set_threads(original, count)
+    inputs, forward = _inputs(original, golden), compiled(original)
+    compile_s, error = _compile(forward, inputs)
+    if error is not None:
+        return [{**_empty(engine, count, None), "version": original.version, "error": error}]
+    facts = {"compile_seconds": compile_s, **_facts(original, manifest, forward, inputs, golden)}
+    spreads = _in_turns(forward, inputs, _session(path, manifest, count), golden, effort)
+    return _pair(engine, count, spreads, facts)
+
+
+def _inputs(original: Original, golden: Golden) -> Inputs:
+    return [original.arrays(golden.feeds(number)) for number in range(golden.count)]
+
+
+def _set_threads(original: Original, threads: int) -> None:
+    if original.framework not in KERAS:
+        set_torch_threads(threads)
+
+
+def _in_turns(
+    forward: Forward, inputs: Inputs, session: Session, golden: Golden, effort: Effort
+) -> list[Summary]:
+    """Time the original and the packaged graph."""
+    feeds = [golden.feeds(number) for number in range(golden.count)]
+
+    def packaged(number: int) -> object:
+        return session.run(feeds[number % len(feeds)])
+
+    return interleaved([_run(forward, inputs), packaged], effort)
+
+
+def _facts(
+    original: Original, manifest: Manifest, forward: Forward, inputs: Inputs, golden: Golden
+) -> Row:
+    """Return what a row has beside its latency; the memory is that of now."""
+    memory = read_memory(os.getpid())
+    return {
+        "version": original.version,
+        "import_seconds": original.import_seconds,
+        "memory_mb": memory.resident_mb,
+        "peak_mb": memory.peak_mb,
+        "golden_cosine": _cosine(original, forward, inputs, golden),
+        "error": _note(original, manifest.weights.origin),
+    }
+
+
+def _pair(engine: str, threads: int, spreads: Sequence[Summary], facts: Row) -> list[Row]:
+    """Return the row of an engine, and that of the packaged graph beside it."""
+    theirs, ours = spreads
+    return [{**_empty(engine, threads, theirs), **facts}, _empty(OWN, threads, ours)]
 
 
 def _empty(engine: str, threads: int, summary: Summary | None) -> Row:
@@ -114,24 +150,27 @@ def _empty(engine: str, threads: int, summary: Summary | None) -> Row:
         ("import_seconds", "load_seconds", "compile_seconds", "memory_mb", "peak_mb")
     )
     spread = None if summary is None else to_json(summary)
-    row = {"engine": engine, "threads": threads, "latency": spread}
+    row = {"engine": engine, "version": "", "threads": threads, "latency": spread}
     return {**row, **unknown, "golden_cosine": None, "error": None}
 
 
-def _compile(
-    forward: Forward, inputs: tuple[Array, ...]
-) -> tuple[Forward | None, float | None, str | None]:
-    """Run a compiled network once; return it, the seconds, and the error in place of both."""
+def _compile(forward: Forward, inputs: Inputs) -> tuple[float | None, str | None]:
+    """Run a compiled network with every input, as another shape may compile anew.
+
+    Returns:
+        The seconds, or the error in place of them.
+    """
     start = time.perf_counter()
     try:
-        forward(*inputs)
+        for arrays in inputs:
+            forward(*arrays)
     except Exception as error:  # compilers raise any type
         first, *_ = str(error).strip().splitlines() or [""]
-        return None, None, f"{type(error).__name__}: {first[:150]}"
-    return forward, time.perf_counter() - start, None
+        return None, f"{type(error).__name__}: {first[:150]}"
+    return time.perf_counter() - start, None
 
 
-def _run(forward: Forward, inputs: Sequence[tuple[Array, ...]]) -> Run:
+def _run(forward: Forward, inputs: Inputs) -> Run:
     return lambda number: forward(*inputs[number % len(inputs)])
 
 
@@ -140,9 +179,7 @@ def _session(path: Path, manifest: Manifest, threads: int) -> Session:
     return Session(verify_file(path, variant.files[0]), SessionOptions(threads=threads))
 
 
-def _cosine(
-    original: Original, forward: Forward, inputs: Sequence[tuple[Array, ...]], golden: Golden
-) -> float:
+def _cosine(original: Original, forward: Forward, inputs: Inputs, golden: Golden) -> float:
     answers: list[Mapping[str, Array]] = [original.answer(forward(*one)) for one in inputs]
     return min(lowest_cosine(one, golden.outputs, number) for number, one in enumerate(answers))
 

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.generic]
 Forward = Callable[..., tuple[Array, ...]]  # the network's inputs to its outputs
 TORCH, KERAS = ("torch", "transformers"), ("keras",)
+Framework = Literal["torch", "keras"]
+PLAIN: Mapping[Framework, str] = {"torch": "torch", "keras": "keras"}  # names of the engines
+COMPILED: Mapping[Framework, str] = {"torch": "torch.compile", "keras": "keras tf.function"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +105,21 @@ def eager(original: Original) -> Forward:
     return forward
 
 
-def compiled(original: Original) -> tuple[str, Forward]:
-    """Return the name and the function of the network as its framework compiles it."""
+def framework_of(original: Original) -> Framework:
+    """Return the framework that runs a network."""
+    return "keras" if original.framework in KERAS else "torch"
+
+
+def compiled(original: Original) -> Forward:
+    """Return the network as its framework compiles it, when it first runs."""
     if original.framework in TORCH:
         torch = importlib.import_module("torch")
         network = original.loaded.network
         twin = object.__new__(type(network))
         twin.__dict__.update(network.__dict__)
         twin._module = torch.compile(network._module)
-        return "torch.compile", twin.forward
+        forward: Forward = twin.forward
+        return forward
     tensorflow = importlib.import_module("tensorflow")
     function = tensorflow.function(original.loaded.network._call)
-    return "keras tf.function", lambda *arrays: (function(tensorflow.constant(arrays[0])).numpy(),)
+    return lambda *arrays: (function(tensorflow.constant(arrays[0])).numpy(),)

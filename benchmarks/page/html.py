@@ -65,7 +65,7 @@ def _figure(figure: Figure) -> Iterator[str]:
 
 def _table(table: Table) -> Iterator[str]:
     title = escape(table.title)
-    yield f"<details><summary>Table: {title}</summary>"
+    yield f"<details{' open' * table.is_open}><summary>Table: {title}</summary>"
     yield f'<p class="note">{_with_code(table.note)}</p>' if table.note else ""
     yield f'<div class="wide" tabindex="0" role="region" aria-label="Table: {title}">'
     yield f'<table><caption class="sr">{title}</caption>'

@@ -15,6 +15,7 @@ class Table:
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""  # how to read it
+    is_open: bool = False  # shown on the page without a click
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,12 @@ from benchmarks.schema.document import read_report, write_section
 from runtime.engine.resources import cpu_count
 from runtime.errors import SlipwayError
 
-FULL = {MOBILENET: Effort(3, 5.0, (1, 8, 32), 120.0), U2NETP: Effort(3, 8.0, (1, 8), 240.0)}
+FULL = {MOBILENET: Effort(5, 4.0, (1, 8, 32), 120.0), U2NETP: Effort(5, 6.0, (1, 8), 240.0)}
 QUICK = {MOBILENET: Effort(1, 2.0, (1, 8), 120.0), U2NETP: Effort(1, 6.0, (1,), 240.0)}
 TURNS, RUNS, QUICK_TURNS, QUICK_RUNS = 5, 12, 1, 2  # of each graph in an engine
 MEGAPIXELS = 0.31  # about 640 x 480
 PARTS = ("servers", "engines")
+KEYS = ("bare_loop", "servers", "verdicts", "shares", "engines", "notes")
 
 Rows = Mapping[str, Sequence[Any]]
 
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         section = Peers(replace(conditions, versions=versions), **rows)
         write_section(options.report, "peers", section)
         write_files(options.report)
+        for note in section.notes:
+            print(note)
     except (SlipwayError, OSError) as error:
         print(f"benchmarks.peers: {error}", file=sys.stderr)
         return 1
@@ -68,7 +71,13 @@ def _measured(options: argparse.Namespace) -> Rows:
                 }
             table = _chosen(peers(cpu_count()), options.only)
             servers = measure_servers(table, place, efforts, cpu_count())
-        rows |= {"bare_loop": servers.bare, "servers": servers.rows, "notes": servers.notes}
+        rows |= {
+            "bare_loop": servers.bare,
+            "servers": servers.rows,
+            "verdicts": servers.verdicts,
+            "shares": servers.shares,
+            "notes": servers.notes,
+        }
     if "engines" in options.parts:
         rows["engines"] = _engines(options)
     return rows
@@ -77,7 +86,7 @@ def _measured(options: argparse.Namespace) -> Rows:
 def _present(folder: Path) -> Rows:
     """Return the rows of an earlier measurement."""
     section = read_report(folder).get("peers", {})
-    return {name: section.get(name, ()) for name in ("bare_loop", "servers", "engines", "notes")}
+    return {name: section.get(name, ()) for name in KEYS}
 
 
 def _chosen(table: Sequence[Peer], names: Sequence[str]) -> tuple[Peer, ...]:
@@ -127,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (both)")
     add("--only", nargs="+", default=(), metavar="NAME", help="servers whose name begins so")
     add("--models", nargs="+", default=(), metavar="ID", help="models for the engines (all)")
-    add("--rounds", type=int, default=0, help="turns of each server (3)")
+    add("--rounds", type=int, default=0, help="turns of each server (5)")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Measure the servers in turns: A B C, A B C. Each turn starts a server, and ends it."""
+"""Measure the servers in turns: A B C, C B A. Each turn starts a server, and ends it."""
 
 import statistics
 import subprocess
@@ -72,7 +72,9 @@ def measure(
     loops = []
     for number in range(effort.rounds):
         loops.append(run_loop(effort.seconds))
-        for key, start in starts.items():
+        # every second round in reverse order, so that none always follows the same one
+        order = list(starts.items())
+        for key, start in order if number % 2 == 0 else reversed(order):
             if not turns[key].error:
                 print(f"round {number + 1}: {key}", file=sys.stderr, flush=True)
                 take_turn(start, effort, turns[key])

@@ -1,4 +1,4 @@
-"""The section "peers" of the report: rows, and the sentences that say who wins."""
+"""The section "peers" of the report: its rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ from typing import Any
 from benchmarks.peers.engines.rows import EngineRow
 from benchmarks.peers.environments import Environment
 from benchmarks.peers.measure import Loaded, Turns, median
-from benchmarks.peers.table import OWN, Peer
+from benchmarks.peers.table import Peer
+from benchmarks.peers.verdicts import Share, Verdict
 from benchmarks.schema.conditions import Conditions
 from benchmarks.serving.bare_loop import Work
 
@@ -27,6 +28,7 @@ class ServerRow:
     requests_per_second: float | None
     requests_per_second_minimum: float | None
     requests_per_second_maximum: float | None
+    requests_per_second_turns: Sequence[float]  # in the order of the rounds
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
@@ -56,6 +58,8 @@ class Peers:
     conditions: Conditions
     bare_loop: Sequence[BareRow | Json]
     servers: Sequence[ServerRow | Json]
+    verdicts: Sequence[Verdict | Json]
+    shares: Sequence[Share | Json]
     engines: Sequence[EngineRow | Json]
     notes: Sequence[str]
 
@@ -95,6 +99,7 @@ def _row(
         requests_per_second=median(rates),
         requests_per_second_minimum=min(rates, default=None),
         requests_per_second_maximum=max(rates, default=None),
+        requests_per_second_turns=rates if verified else (),
         p50_ms=median([one.load.p50_ms for one in loads]),
         p95_ms=median([one.load.p95_ms for one in loads]),
         p99_ms=median([one.load.p99_ms for one in loads]),
@@ -112,46 +117,3 @@ def bare_row(model: str, threads: int, works: Sequence[Work]) -> BareRow:
     """Return the row of a bare loop, at least one round."""
     per_s, cpu_ms = median([one.per_s for one in works]), median([one.cpu_ms for one in works])
     return BareRow(model, threads, per_s or 0.0, (cpu_ms or 0.0) / 1000)
-
-
-def shares(peer: str, clients: int, turns: Turns, works: Sequence[Work]) -> str:
-    """Say what share of the bare loop's answers a server gives, as the median of the rounds."""
-    loads = turns.loads.get(clients, [])
-    ratios = [one.load.per_s / bare.per_s for one, bare in zip(loads, works, strict=False)]
-    value = median(ratios)
-    if value is None:
-        return f"{peer}, {clients} clients: not measured."
-    spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-    return f"{peer}, {clients} clients: {value:.2f} of the bare loop's answers ({spread})."
-
-
-def winners(rows: Sequence[ServerRow]) -> Iterator[str]:
-    """Say for each model and number of clients which peers are faster than Slipway.
-
-    A peer is faster if its slowest turn is faster than the fastest turn of Slipway's best row.
-    """
-    loads = dict.fromkeys((row.model, row.concurrency) for row in rows)
-    for model, clients in loads:
-        ones = [row for row in rows if (row.model, row.concurrency) == (model, clients)]
-        own = [row for row in ones if row.peer.startswith(OWN) and row.requests_per_second]
-        others = [row for row in ones if not row.peer.startswith(OWN) and row.requests_per_second]
-        if own and others:
-            yield _compared(model, clients, max(own, key=_rate), others)
-
-
-def _compared(model: str, clients: int, own: ServerRow, others: Sequence[ServerRow]) -> str:
-    best = max(others, key=_rate)
-    fastest = own.requests_per_second_maximum or 0.0
-    faster = [row for row in others if (row.requests_per_second_minimum or 0.0) > fastest]
-    head = f"{model}, {clients} client{'s' if clients > 1 else ''}: "
-    if faster:
-        names = ", ".join(f"{row.peer} ({_rate(row):.0f}/s)" for row in faster)
-        return f"{head}faster than {own.peer} ({_rate(own):.0f}/s): {names}."
-    return (
-        f"{head}no peer is faster than {own.peer} ({_rate(own):.0f}/s) beyond the spread; "
-        f"the next is {best.peer} ({_rate(best):.0f}/s)."
-    )
-
-
-def _rate(row: ServerRow) -> float:
-    return row.requests_per_second or 0.0

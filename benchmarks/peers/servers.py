@@ -13,8 +13,9 @@ from benchmarks.peers.environments import Environment
 from benchmarks.peers.measure import Effort, Start, Turns, measure
 from benchmarks.peers.process import Request
 from benchmarks.peers.requests import model_file, request_of
-from benchmarks.peers.section import BareRow, ServerRow, bare_row, server_rows, shares, winners
+from benchmarks.peers.section import BareRow, ServerRow, bare_row, server_rows
 from benchmarks.peers.table import ARTIFACTS, OWN, PYTHON, Peer
+from benchmarks.peers.verdicts import Share, Verdict, sentences, shares, verdicts
 from benchmarks.serving.bare_loop import Work, run_bare_loop
 
 U2NETP_FILE = ".venv-convert/lib/python*/site-packages/rembg/u2netp.onnx"
@@ -35,6 +36,8 @@ class Servers:
 
     bare: tuple[BareRow, ...]
     rows: tuple[ServerRow, ...]
+    verdicts: tuple[Verdict, ...]
+    shares: tuple[Share, ...]
     notes: tuple[str, ...]
 
 
@@ -49,7 +52,8 @@ def measure_servers(
         efforts: by model.
         threads: of the bare loop.
     """
-    bare, rows, notes = list[BareRow](), list[ServerRow](), list[str]()
+    bare, rows = list[BareRow](), list[ServerRow]()
+    compared, reached, notes = list[Verdict](), list[Share](), list[str]()
     for model, effort in efforts.items():
         ones = [peer for peer in table if peer.model == model]
         if not ones:
@@ -61,13 +65,12 @@ def measure_servers(
             environment = installed[peer.name]
             usable = None if isinstance(environment, str) else environment
             rows += server_rows(peer, usable, turns[peer.name], effort.clients)
-        notes += [
-            f"{model}: {shares(peer.name, clients, turns[peer.name], works)}"
-            for peer in ones
-            if peer.name.startswith(OWN)
-            for clients in effort.clients
-        ]
-    return Servers(tuple(bare), tuple(rows), (*winners(rows), *notes))
+        results = list(verdicts(ones, turns, effort.clients))
+        compared += results
+        reached += shares(ones, turns, works, effort.clients)
+        for name in [one.name for one in ones if one.name.startswith(OWN)][-1:]:
+            notes += sentences(results, name)  # with as many workers as the peers have
+    return Servers(tuple(bare), tuple(rows), tuple(compared), tuple(reached), tuple(notes))
 
 
 def _measure_model(

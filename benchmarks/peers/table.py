@@ -35,6 +35,7 @@ class Peer:
     settings: Mapping[str, str]  # that differ from its defaults, with the reason
     variables: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)  # of the form, beside the file
+    is_limit: bool = False  # no server to use: what HTTP itself costs
 
 
 def peers(workers: int) -> tuple[Peer, ...]:
@@ -46,6 +47,7 @@ def peers(workers: int) -> tuple[Peer, ...]:
     counts = sorted({1, workers})
     return (
         *(_slipway(MOBILENET, count) for count in counts),
+        _bare_http(workers),
         _adapter("FastAPI by hand", "fastapi", workers, "uvicorn workers"),
         _adapter("LitServe", "litserve", workers, "workers_per_device"),
         _adapter("BentoML", "bentoml", workers, "workers", answer="list"),
@@ -111,6 +113,24 @@ def _adapter(
             **(more or {}),
         },
         variables=variables or {},
+    )
+
+
+def _bare_http(threads: int) -> Peer:
+    """Return the smallest server of MobileNetV2, in this environment."""
+    settings = {"threads": str(threads), "onnxruntime threads": "1", "checks": "none"}
+    return Peer(
+        name=f"Bare HTTP, {threads} thread{'s' * (threads > 1)}",
+        model=MOBILENET,
+        environment="",
+        package="httptools",
+        command=(PYTHON, "-m", "benchmarks.peers.adapters.bare_http_app", PORT, str(threads)),
+        path="/",
+        body="upload",
+        file_field="image",
+        answer="embedding",
+        settings=settings,
+        is_limit=True,
     )
 
 

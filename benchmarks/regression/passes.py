@@ -104,7 +104,7 @@ def _in_turns(
                 side: stack.enter_context(closing(start(sides.both[side]))) for side in order
             }
             if not loops:
-                loops = {case: _loops(subjects[BASE], case, timing.run_ms) for case in cases}
+                loops = {case: calls_in(subjects[BASE], case, timing.run_ms) for case in cases}
             for case, block in _blocks(cases, -(-timing.runs // timing.starts)):
                 for side in order if block % 2 == 0 else reversed(order):
                     runs = subjects[side].measure(case, BLOCK_RUNS, loops[case])
@@ -120,7 +120,7 @@ def _blocks(cases: Iterable[str], runs: int) -> Iterator[tuple[str, int]]:
             yield case, block
 
 
-def _loops(subject: Subject, case: str, run_ms: float) -> int:
+def calls_in(subject: Subject, case: str, run_ms: float) -> int:
     """Return how many calls take about `run_ms`; warms the case up."""
     subject.measure(case, TRIAL_RUNS, 1)
     one_ns = min(wall for wall, _ in subject.measure(case, TRIAL_RUNS, 1))

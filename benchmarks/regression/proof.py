@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.regression.checkout import Checkout, checkout_at
 from benchmarks.regression.gate import Outcome, all_cases, judge_times
-from benchmarks.regression.passes import IMPORT, Least, Sides
+from benchmarks.regression.passes import IMPORT, Least, Sides, calls_in
 from benchmarks.regression.subjects import HttpServer, Imports, Subject, Worker
 from benchmarks.regression.thresholds import read_thresholds
 from benchmarks.regression.workload import Workload, write_workload
@@ -25,12 +25,7 @@ from runtime.errors import SlipwayError
 
 HERE = Path(__file__).parents[2]
 COPIED = ("runtime", "serve")
-# runs and calls in each, to measure what a tenth of a case is
-EFFORT: Mapping[type[object], tuple[int, int]] = {
-    Worker: (200, 1),
-    HttpServer: (80, 10),
-    Imports: (8, 1),
-}
+RUNS: Mapping[type[object], int] = {Worker: 200, HttpServer: 80, Imports: 8}  # of a whole case
 _MODEL, _DECODE = "runtime/model.py", "runtime/media/images/decode.py"
 _CONNECTION = "serve/http/connection.py"
 _WRAPPER = """
@@ -76,9 +71,12 @@ SLOWDOWNS: Mapping[str, Slowdown] = {
 def slow_down(case: str, base: Checkout, workload: Workload, head: Path, share: float) -> int:
     """Slow a copy by a share of a case's time; return the turns of the loop that does it."""
     with closing(_subject(case, base, workload)) as subject:
-        runs, loops = EFFORT[type(subject)]
+        # as many calls in a run as the gate has: a lone call is slower, and so is a tenth of it
+        timing = read_thresholds().time
+        run_ms = timing.http_run_ms if isinstance(subject, HttpServer) else timing.run_ms
+        loops = 1 if case == IMPORT else calls_in(subject, case, run_ms)
+        runs, least = RUNS[type(subject)], Least()
         subject.measure(case, runs, loops)
-        least = Least()
         least.add(subject.measure(case, runs, loops), loops)
     turns = round(share * least.cpu / _turn_ns())
     slowdown = SLOWDOWNS[case]

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
+from benchmarks.page.metrics import cell
 from benchmarks.page.model import Figure, Json, Part, Table, three_digits
 from benchmarks.page.svg import Bar, bars
 
 OWN = "slipway"
+LIMIT = "Bare HTTP"  # no server to use
 
 
 def part(report: Json) -> Part:
@@ -17,8 +19,10 @@ def part(report: Json) -> Part:
 
 def _content(section: Json) -> Iterator[Table | Figure]:
     if section["servers"]:
+        yield from _verdicts(section.get("verdicts", ()))
         yield Figure("Servers: answers per second", list(_plots(section["servers"])))
         yield _servers(section)
+        yield from _shares(section.get("shares", ()))
     if section["engines"]:
         yield _engines(section["engines"])
 
@@ -42,7 +46,69 @@ def _bar(row: Json) -> Bar:
     low, high = row["requests_per_second_minimum"], row["requests_per_second_maximum"]
     whisker = None if low is None or high is None else (low, high)
     kind = "quantized" if row["peer"].lower().startswith(OWN) else "peer"
+    kind = "float" if row["peer"].startswith(LIMIT) else kind
     return Bar(row["peer"], 0.0, rate, f"{three_digits(rate)}/s", kind, whisker)
+
+
+def _verdicts(rows: Sequence[Json]) -> Iterator[Table]:
+    """Yield who is faster than our servers, a row for each peer and number of clients."""
+    if not rows:
+        return
+    owns = list(dict.fromkeys(row["own"] for row in rows))
+    pairs = dict.fromkeys((row["model"], row["concurrency"], row["peer"]) for row in rows)
+    by_place = {(row["model"], row["concurrency"], row["peer"], row["own"]): row for row in rows}
+    cells = []
+    for pair in pairs:
+        ones = [by_place.get((*pair, own)) for own in owns]
+        cells.append((pair[0], str(pair[1]), pair[2], *map(_verdict, ones)))
+    headings = ("model", "clients", "peer", *(f"x {own}" for own in owns))
+    note = (
+        "Answers of the peer over ours, round by round: the median, the lowest and the highest. "
+        "Faster: in every round. Our server with as many workers as the peers have is the one to "
+        "compare; by default it has one."
+    )
+    yield Table("Peers against Slipway", headings, cells, note, is_open=True)
+
+
+def _verdict(row: Json | None) -> str:
+    if row is None:
+        return "-"
+    spread = _spread(*(row[key] for key in ("ratio", "ratio_minimum", "ratio_maximum")))
+    word = row["verdict"].upper() if row["verdict"] == "faster" else row["verdict"]
+    return f"{spread}: {word}"
+
+
+def _shares(rows: Sequence[Json]) -> Iterator[Table]:
+    """Yield what share of the limits each server reaches."""
+    if not rows:
+        return
+    limits = list(dict.fromkeys(row["limit"] for row in rows))
+    pairs = dict.fromkeys((row["model"], row["concurrency"], row["peer"]) for row in rows)
+    by_place = {(row["model"], row["concurrency"], row["peer"], row["limit"]): row for row in rows}
+    cells = []
+    for pair in pairs:
+        ones = [by_place.get((*pair, limit)) for limit in limits]
+        texts = [
+            "-"
+            if one is None
+            else _spread(one["share"], one["share_minimum"], one["share_maximum"])
+            for one in ones
+        ]
+        cells.append((pair[0], str(pair[1]), pair[2], *texts))
+    headings = ("model", "clients", "server", *(f"of {limit}" for limit in limits))
+    note = (
+        "Answers over those of a limit, round by round: the median, the lowest and the highest. "
+        "The bare loop decodes, preprocesses and runs in a thread per CPU, has the CPUs for "
+        "itself, and moves no byte; for u2netp it ends at the mask, without a cut-out. Bare HTTP "
+        "is the smallest server of the same answers, under the same load: what it lacks to the "
+        "bare loop is what HTTP, JSON and the load generator cost; what a server lacks to it is "
+        "that server's own."
+    )
+    yield Table("Shares of the limits", headings, cells, note, is_open=True)
+
+
+def _spread(median: float, low: float, high: float) -> str:
+    return f"{median:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _servers(section: Json) -> Table:
@@ -93,10 +159,7 @@ def _engines(rows: Sequence[Json]) -> Table:
             str(row["threads"]),
             three_digits(row["latency"] and row["latency"]["median_ms"]),
             three_digits(row["times_ours"]),
-            ", ".join(
-                f"{name} {'-' if value is None else format(value, '.4f')}"
-                for name, value in row["fidelity"].items()
-            ),
+            cell(row["fidelity"]) if row["latency"] else "-",
             "-" if row["golden_cosine"] is None else f"{row['golden_cosine']:.4f}",
             *(three_digits(row[key]) for key in ("size_mb", "memory_mb", "installed_mb")),
             row["error"] or "",
@@ -107,5 +170,11 @@ def _engines(rows: Sequence[Json]) -> Table:
         *("model", "engine", "threads", "ms", "x ours", "fidelity", "golden cosine"),
         *("model MB", "memory MB", "installed MB", "note"),
     )
-    note = "x ours: above 1 the engine is faster than the graph that Slipway serves, in one run."
+    note = (
+        "x ours: above 1 the engine is faster than the graph that Slipway serves, in one run. "
+        "Fidelity: against the float graph, on media that no calibration saw. Golden cosine: "
+        "against the original framework, the lowest of all outputs of the golden samples. Memory: "
+        "of a process that has loaded the graph and run it, RSS; ours has the decoders of images "
+        "as well. Installed: all packages, for OpenVINO with NNCF."
+    )
     return Table("Engines", headings, cells, note)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from benchmarks.page.metrics import cell
 from benchmarks.page.model import (
     Figure,
     Json,
@@ -104,10 +105,7 @@ def fidelity_table(suite: Json) -> Table:
     for model in suite["models"]:
         for variant in model["variants"]:
             fidelity = variant["fidelity"]
-            measures = ", ".join(
-                f"{name} {value:.4f}" if value is not None else f"{name}: nothing to compare"
-                for name, value in fidelity["metrics"].items()
-            )
+            measures = cell(fidelity["metrics"])
             rows.append(
                 (
                     f"{model['id']} {variant_name(variant['name'])}",
@@ -120,7 +118,7 @@ def fidelity_table(suite: Json) -> Table:
     note = (
         "Against the original framework. Golden cosine: measured on this machine, the lowest of "
         "all outputs of the golden samples. The rest comes from the manifest: inputs that "
-        "calibration did not see."
+        "calibration did not see; report.json has every metric."
     )
     return Table("Fidelity", headings, rows, note)
 

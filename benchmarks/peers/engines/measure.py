@@ -15,13 +15,16 @@ from typing import Any
 from benchmarks.children import PROJECT
 from benchmarks.errors import BenchmarkError
 from benchmarks.peers.engines.rows import EngineRow, summarize
-from benchmarks.peers.environments import Environment
+from benchmarks.peers.environments import Environment, deployed
 from runtime.artifact.manifest import newest_versions
 
 CONVERT = PROJECT / ".venv-convert" / "bin" / "python"
 THREADS = 1
 MODEL_TIMEOUT_S = 600.0  # of one model; most of it quantizes
 OURS = "Slipway (onnxruntime)"
+OURS_MODULE = "benchmarks.peers.engines.ours"
+HELD_MODULE = "benchmarks.peers.engines.ours_held"
+OPENVINO_MODULE = "benchmarks.peers.engines.openvino_child"
 OPENVINO = "OpenVINO"
 PRECISIONS = {
     "float": "float, in the precision that it chooses: {}",
@@ -120,24 +123,31 @@ def _measure_model(
     model: str, directory: Path, openvino: Environment, turns: int, count: int
 ) -> Iterator[EngineRow]:
     number, limit_s = str(THREADS), MODEL_TIMEOUT_S
-    names = ("benchmarks.peers.engines.ours", "benchmarks.peers.engines.openvino_child")
+    names = (OURS_MODULE, OPENVINO_MODULE)
     graph = str((directory / "float.onnx").resolve())
     with (
         tempfile.TemporaryDirectory(prefix="slipway-engines-") as folder,
         child(CONVERT, names[0], str(directory.resolve()), number, timeout_s=limit_s) as ours,
         child(openvino.python, names[1], graph, number, timeout_s=limit_s) as theirs,
     ):
-        files = {name: str(Path(folder, f"{name}.npz")) for name in ("calibration", "tests", "out")}
+        files = {
+            name: str(Path(folder, f"{name}.npz")) for name in ("calibration", "inputs", "out")
+        }
         facts = ours.ask("describe")
-        ours.ask("write", files["calibration"], files["tests"])
+        ours.ask("write", files["calibration"], files["inputs"])
         ready, failed = dict[str, dict[str, Any]](), dict[str, str]()
         for name in PRECISIONS:
             try:
-                ready[name] = _prepare(name, ours, theirs, files, facts)
+                ready[name] = _prepare(name, ours, theirs, files, facts, openvino.python)
             except BenchmarkError as error:
                 failed[name] = str(error)
         timings = _time(ours, theirs, list(ready), turns, count)
-        yield _our_row(model, facts, ours.ask("judge_served"), timings)
+        held = child(
+            Path(sys.executable), HELD_MODULE, str(directory.resolve()), number, timeout_s=limit_s
+        )
+        with held as holder:
+            facts |= {"memory_mb": holder.ask("hold", files["inputs"])}
+        yield _our_row(model, {**facts, **ours.ask("judge_served")}, timings)
         for name in PRECISIONS:
             if name in failed:
                 yield error_row(model, OPENVINO, openvino, name, failed[name])
@@ -146,11 +156,20 @@ def _measure_model(
 
 
 def _prepare(
-    name: str, ours: Child, theirs: Child, files: Mapping[str, str], facts: Mapping[str, Any]
+    name: str,
+    ours: Child,
+    theirs: Child,
+    files: Mapping[str, str],
+    facts: Mapping[str, Any],
+    python: Path,
 ) -> dict[str, Any]:
-    size = theirs.ask("compile", name, files["calibration"], files["tests"], facts["task"])
+    saved = str(Path(files["out"]).with_name(f"{name}.xml"))
+    size = theirs.ask("compile", name, files["calibration"], files["inputs"], facts["task"], saved)
     precision = theirs.ask("answer", name, files["out"], facts["outputs"])
-    return {"bytes": size, "precision": precision, "fidelity": ours.ask("judge", files["out"])}
+    with child(python, OPENVINO_MODULE, saved, str(THREADS), timeout_s=MODEL_TIMEOUT_S) as holder:
+        memory_mb = holder.ask("hold", name, files["inputs"])
+    judged = ours.ask("judge", files["out"])
+    return {"bytes": size, "precision": precision, "memory_mb": memory_mb, **judged}
 
 
 def _time(ours: Child, theirs: Child, names: Sequence[str], turns: int, count: int) -> Timings:
@@ -163,9 +182,7 @@ def _time(ours: Child, theirs: Child, names: Sequence[str], turns: int, count: i
     return timings
 
 
-def _our_row(
-    model: str, facts: Mapping[str, Any], fidelity: Mapping[str, float], timings: Timings
-) -> EngineRow:
+def _our_row(model: str, facts: Mapping[str, Any], timings: Timings) -> EngineRow:
     return EngineRow(
         engine=OURS,
         version="",
@@ -174,11 +191,11 @@ def _our_row(
         threads=THREADS,
         latency=summarize(timings.durations["served"]),
         times_ours=1.0,
-        fidelity=fidelity,
-        golden_cosine=None,
+        fidelity=facts["fidelity"],
+        golden_cosine=facts["golden_cosine"],
         size_mb=facts["bytes"] / 1e6,
-        memory_mb=None,
-        installed_mb=None,
+        memory_mb=facts["memory_mb"],
+        installed_mb=deployed().installed_mb,
         error=None,
     )
 
@@ -197,9 +214,9 @@ def _their_row(
         latency=latency,
         times_ours=summarize(timings.durations["served"]).median_ms / latency.median_ms,
         fidelity=facts["fidelity"],
-        golden_cosine=None,
+        golden_cosine=facts["golden_cosine"],
         size_mb=facts["bytes"] / 1e6,
-        memory_mb=None,
+        memory_mb=facts["memory_mb"],
         installed_mb=openvino.installed_mb,
         error=None,
     )

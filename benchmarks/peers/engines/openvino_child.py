@@ -1,13 +1,12 @@
 """The float graph of an artifact in OpenVINO, and quantized by NNCF.
 
-    python -m benchmarks.peers.engines.openvino_child FLOAT_ONNX THREADS
+    python -m benchmarks.peers.engines.openvino_child GRAPH THREADS
 
 Runs in the environment of OpenVINO. The settings are those of its guide for latency.
 """
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -29,28 +28,36 @@ class OpenVino:
         self._threads = threads
         self._compiled: dict[str, Any] = {}
         self._timed: dict[str, Any] = {}  # the same for one shape
-        self._tests: list[wire.Feeds] = []
+        self._inputs: list[wire.Feeds] = []
 
-    def compile(self, name: str, calibration: str, tests: str, task: str) -> int:
-        """Compile one precision for the inputs in a file; return the bytes of the saved graph."""
-        self._tests = wire.load(tests)
+    def compile(self, name: str, calibration: str, inputs: str, task: str, saved: str) -> int:
+        """Compile one precision for the inputs in a file; save the graph, and return its bytes."""
+        self._inputs = wire.load(inputs)
         model = self._core.read_model(self._path)
-        model.reshape(static_shapes(model, self._tests))
+        model.reshape(static_shapes(model, self._inputs))
         if name == "int8":
             model = quantize(model, wire.load(calibration), task)
-        settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": self._threads,
-            **PRECISIONS[name],
-        }
+        settings = self._settings(name)
         self._compiled[name] = self._core.compile_model(model, "CPU", settings)
         timed = model.clone()
-        timed.reshape(static_shapes(timed, self._tests[:1]))  # as its guide says, for the speed
+        timed.reshape(static_shapes(timed, self._inputs[:1]))  # as its guide says, for the speed
         self._timed[name] = self._core.compile_model(timed, "CPU", settings)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "model.xml")
-            ov.save_model(model, path)
-            return sum(file.stat().st_size for file in Path(folder).iterdir())
+        ov.save_model(model, saved)
+        return sum(Path(saved).with_suffix(end).stat().st_size for end in (".xml", ".bin"))
+
+    def _settings(self, name: str) -> dict[str, Any]:
+        hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": self._threads}
+        return {**hints, **PRECISIONS[name]}
+
+    def hold(self, name: str, inputs: str) -> float:
+        """Load the graph as an application does, and run it; return the MB of this process."""
+        samples = wire.equal_shapes(wire.load(inputs))
+        model = self._core.read_model(self._path)
+        model.reshape(static_shapes(model, samples))
+        run = runner(self._core.compile_model(model, "CPU", self._settings(name)))
+        for feeds in samples:
+            run(feeds)
+        return wire.resident_mb()
 
     def answer(self, name: str, path: str, outputs: list[str]) -> str:
         """Write the outputs of all inputs to a file; return the precision that it runs in.
@@ -61,12 +68,12 @@ class OpenVino:
             outputs: their names in the ONNX file, in its order; OpenVINO may have others.
         """
         run = runner(self._compiled[name])
-        wire.save(path, [dict(zip(outputs, run(one), strict=True)) for one in self._tests])
+        wire.save(path, [dict(zip(outputs, run(one), strict=True)) for one in self._inputs])
         return str(self._compiled[name].get_property("INFERENCE_PRECISION_HINT").to_string())
 
     def run(self, name: str, count: int) -> list[float]:
         """Return the ms of runs."""
-        return wire.time_runs(runner(self._timed[name]), self._tests, count)
+        return wire.time_runs(runner(self._timed[name]), self._inputs, count)
 
 
 def runner(compiled: Any) -> Any:
@@ -101,4 +108,5 @@ def quantize(model: Any, samples: list[wire.Feeds], task: str) -> Any:
 if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = sys.argv[2]
     engine = OpenVino(sys.argv[1], int(sys.argv[2]))
-    wire.serve({"compile": engine.compile, "answer": engine.answer, "run": engine.run})
+    names = ("compile", "answer", "run", "hold")
+    wire.serve({name: getattr(engine, name) for name in names})

@@ -36,7 +36,7 @@ def time_runs(run: Callable[[Feeds], object], inputs: Sequence[Feeds], count: in
 
     Only inputs of the shape of the first are run: an engine may compile anew for another length.
     """
-    equal = [feeds for feeds in inputs if shapes(feeds) == shapes(inputs[0])]
+    equal = equal_shapes(inputs)
     run(equal[0])
     durations = []
     for number in range(count):
@@ -45,6 +45,18 @@ def time_runs(run: Callable[[Feeds], object], inputs: Sequence[Feeds], count: in
         run(feeds)
         durations.append((time.perf_counter() - start) * 1000)
     return durations
+
+
+def equal_shapes(inputs: Sequence[Feeds]) -> list[Feeds]:
+    """Return the inputs of the shape of the first."""
+    return [feeds for feeds in inputs if shapes(feeds) == shapes(inputs[0])]
+
+
+def resident_mb() -> float:
+    """Return the resident memory of this process in MB (10^6 bytes)."""
+    text = Path("/proc/self/status").read_text(encoding="utf-8")
+    (line,) = (line for line in text.splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1024 / 1e6
 
 
 def shapes(feeds: Feeds) -> dict[str, tuple[int, ...]]:

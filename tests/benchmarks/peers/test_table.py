@@ -28,6 +28,10 @@ def test_on_one_cpu_slipway_is_one_row_of_each_model() -> None:
     assert names == ["Slipway, 1 worker"] * 2
 
 
+def test_bare_http_is_no_peer() -> None:
+    assert [peer.name for peer in TABLE if peer.is_limit] == ["Bare HTTP, 2 threads"]
+
+
 def test_every_environment_is_used_or_is_that_of_the_engines() -> None:
     assert {peer.environment for peer in TABLE} - {""} == set(ENVIRONMENTS) - {"openvino"}
 
@@ -67,5 +71,5 @@ def test_the_module_of_every_command_is_an_adapter_that_is_there() -> None:
         for word in peer.command
         if word.startswith("benchmarks.peers.adapters.")
     }
-    assert len(modules) == 5
+    assert len(modules) == 6
     assert [name for name in modules if not (ADAPTERS / f"{name}.py").is_file()] == []

@@ -41,9 +41,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Servers, list[Pa
     gradient = np.linspace(0, 255, 64 * 48 * 3).astype(np.uint8).reshape(48, 64, 3)
     assert cv2.imwrite(str(photo), gradient)
     marks = [folder / "right.pid", folder / "wrong.pid"]
-    own = next(peer for peer in peers(1) if peer.model == MOBILENET)
+    own, bare, *_ = (peer for peer in peers(1) if peer.model == MOBILENET)
     absent = dataclasses.replace(fake("right", marks[0]), name="absent", environment="absent")
-    table = [fake("right", marks[0]), fake("wrong", marks[1]), absent, own]
+    table = [fake("right", marks[0]), fake("wrong", marks[1]), absent, own, bare]
     place = Place(folder / "artifacts", folder / "environments", photo)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(load, "generator", lambda: "our own")  # wrk takes whole seconds alone
@@ -55,7 +55,7 @@ def test_the_right_peer_and_slipway_have_figures_of_every_round(
 ) -> None:
     rows = [row for row in measured[0].rows if row.verified]
     assert [(row.peer, row.concurrency) for row in rows] == [
-        ("right", 2), ("Slipway, 1 worker", 2),
+        ("right", 2), ("Slipway, 1 worker", 2), ("Bare HTTP, 1 thread", 2),
     ]  # fmt: skip
     for row in rows:
         assert row.turns == EFFORT.rounds
@@ -84,9 +84,15 @@ def test_no_process_of_a_peer_is_left(measured: tuple[Servers, list[Path]]) -> N
         assert not is_alive(int(mark.read_text(encoding="ascii")))
 
 
-def test_the_notes_compare_slipway_with_the_bare_loop_and_the_peers(
+def test_slipway_is_compared_with_its_limits_and_the_peers(
     measured: tuple[Servers, list[Path]],
 ) -> None:
     servers = measured[0]
     assert [row.model for row in servers.bare] == [MOBILENET]
-    assert sum("Slipway, 1 worker" in note for note in servers.notes) == 2
+    own = [(one.limit, one.concurrency) for one in servers.shares if one.peer.startswith("Slipway")]
+    assert own == [("bare loop", 2), ("Bare HTTP, 1 thread", 2)]
+    (verdict,) = servers.verdicts
+    assert (verdict.peer, verdict.rounds) == ("right", EFFORT.rounds)
+    assert verdict.verdict == "too few rounds"
+    (note,) = servers.notes
+    assert "2 rounds; a verdict takes 3." in note
