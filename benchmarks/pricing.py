@@ -18,20 +18,34 @@ class Prices:
 EXAMPLE = Prices(cpu_hour=0.04, gigabyte_hour=0.004)  # of the order of a cloud's list prices
 
 
-def cost_per_million(cpu_s: float, gigabytes: float, *, cpus: int, prices: Prices) -> float:
-    """Return the cost of 10^6 requests, in the currency of the prices.
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """The time of a machine that 10^6 requests take."""
 
-    A machine with C CPUs answers C x use x 3600 / cpu_s requests an hour, and costs C CPU hours and
-    the hours of its memory.
+    cpu_hours: float
+    gigabyte_hours: float
+
+
+def hours_per_million(cpu_s: float, gigabytes: float, *, cpus: int, use: float) -> Hours:
+    """Return the hours of CPUs and of memory that 10^6 requests take.
+
+    A machine with C CPUs answers C x use x 3600 / cpu_s requests an hour, and has the server's
+    memory for so long.
 
     Args:
         cpu_s: CPU seconds of the server per request.
         gigabytes: memory that the server takes.
         cpus: of the machine.
-        prices: per hour.
+        use: share of the CPUs in use.
     """
-    hours = 1e6 * cpu_s / 3600 / prices.use
-    return hours * (prices.cpu_hour + prices.gigabyte_hour * gigabytes / cpus)
+    cpu_hours = 1e6 * cpu_s / 3600 / use
+    return Hours(cpu_hours, cpu_hours * gigabytes / cpus)
+
+
+def cost_per_million(cpu_s: float, gigabytes: float, *, cpus: int, prices: Prices) -> float:
+    """Return the cost of 10^6 requests, in the currency of the prices; see `hours_per_million`."""
+    hours = hours_per_million(cpu_s, gigabytes, cpus=cpus, use=prices.use)
+    return hours.cpu_hours * prices.cpu_hour + hours.gigabyte_hours * prices.gigabyte_hour
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

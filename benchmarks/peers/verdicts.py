@@ -1,4 +1,4 @@
-"""Who is faster beyond the spread, and what share of the limits a server reaches.
+"""Judge who is faster beyond the spread, and what share of the limits a server reaches.
 
 Servers are compared round by round: a round's turns follow each other, so a drift of the machine
 meets both. A peer that is as fast as ours is above it in all of five rounds once in 32 times.

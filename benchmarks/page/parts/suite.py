@@ -15,8 +15,8 @@ from benchmarks.page.model import (
     three_digits,
     variant_name,
 )
-from benchmarks.page.parts import suite_plots
-from benchmarks.pricing import EXAMPLE, cost_per_million
+from benchmarks.page.parts import goals, suite_plots
+from benchmarks.pricing import EXAMPLE, cost_per_million, hours_per_million
 
 THREADS = (1, 2)
 SPREAD_NOTE = (
@@ -32,6 +32,7 @@ def part(report: Json) -> Part:
 
 
 def _content(report: Json, suite: Json) -> Iterator[Table | Figure]:
+    yield goals.table(report)
     yield checks_table(suite)
     yield suite_plots.latencies(report)
     yield latency_table(suite)
@@ -158,24 +159,32 @@ def _rate(rate: Json | None) -> str:
 
 
 def costs_table(suite: Json) -> Table:
-    """Return the cost of a million requests of each model, at example prices."""
+    """Return what a million requests of each model take, and what they cost at example prices."""
     memory_mb = {state["name"]: state["rss_mb"] for state in suite["memory"]["states"]}
     cpus = suite["conditions"]["machine"]["cpus"]
     busiest = {one["model"]: one for one in suite["http"]}  # of each the most clients
     rows = []
     for model, one in busiest.items():
         gigabytes = memory_mb.get(f"{model}, asked", 0.0) / 1000
-        cost = cost_per_million(one["cpu_ms"] / 1000, gigabytes, cpus=cpus, prices=EXAMPLE)
-        cells = (three_digits(one["cpu_ms"]), f"{gigabytes * 1000:.0f}", f"{cost:.2f}")
-        rows.append((model, *cells))
+        cpu_s = one["cpu_ms"] / 1000
+        needs = hours_per_million(cpu_s, gigabytes, cpus=cpus, use=EXAMPLE.use)
+        cost = cost_per_million(cpu_s, gigabytes, cpus=cpus, prices=EXAMPLE)
+        cells = (three_digits(one["cpu_ms"]), f"{gigabytes * 1000:.0f}")
+        hours = (three_digits(needs.cpu_hours), three_digits(needs.gigabyte_hours))
+        rows.append((model, *cells, *hours, f"{cost:.2f}"))
     note = (
-        "10^6 x CPU seconds / 3600 / use x (price of a CPU hour + price of a GB hour x GB / "
-        f"CPUs), here with {cpus} CPUs, {EXAMPLE.use:.0%} of them in use, {EXAMPLE.cpu_hour} for a "
-        f"CPU hour and {EXAMPLE.gigabyte_hour} for a GB hour. For your prices: `python -m "
+        "Cost of 10^6 requests = CPU hours x your price of a CPU hour + GB hours x your price of a "
+        "GB hour. CPU hours = 10^6 x CPU seconds of a request / 3600 / share of the CPUs in use; "
+        f"GB hours = CPU hours x GB of the server / CPUs. Here {cpus} CPUs, {EXAMPLE.use:.0%} of "
+        f"them in use; the last column has {EXAMPLE.cpu_hour} for a CPU hour and "
+        f"{EXAMPLE.gigabyte_hour} for a GB hour. For another use, memory or machine: `python -m "
         "benchmarks.pricing`."
     )
-    headings = ("model", "CPU ms per request", "MB of the server", "cost of 10^6 requests")
-    return Table("Cost", headings, rows, note)
+    headings = (
+        *("model", "CPU ms per request", "MB of the server"),
+        *("CPU hours of 10^6", "GB hours of 10^6", "cost, example prices"),
+    )
+    return Table("Cost", headings, rows, note, is_open=True)
 
 
 def memory_table(suite: Json) -> Table:

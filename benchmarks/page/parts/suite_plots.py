@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from benchmarks.page.metrics import headlines
 from benchmarks.page.model import (
     Figure,
     Json,
@@ -26,6 +27,7 @@ from benchmarks.page.svg import (
 THREADS = 1
 OWN = "slipway"  # measured again beside the originals
 PACKAGES_SHOWN = 4
+GOLDEN = "golden cosine"
 LOWEST_FIDELITY = 0.8  # worse points are drawn at the lower edge
 
 
@@ -73,16 +75,17 @@ def pareto(report: Json) -> Figure:
     """Return a plot for each model that has more than one point: fidelity against latency."""
     plots = []
     for model in report["suite"]["models"]:
-        metric = next(iter(served(model)["fidelity"]["metrics"]), "")
+        metric = next(iter(headlines(served(model)["fidelity"]["metrics"])), GOLDEN)
         points = list(_fidelities(report, model, metric))
         if len(points) > 1:
             x_axis = linear("ms, 1 thread", [dot.x for dot in points])
             y_axis = linear(metric, [dot.y for dot in points], low=None)
             plots.append(dots(model["id"], x_axis, y_axis, points, front(points)))
     note = (
-        "Upper left is best; the line joins the points that no other one beats. Measured by the "
-        "conversion on inputs that calibration did not see, 1 is the original; the original's own "
-        f"point is 1 by definition. Points below {LOWEST_FIDELITY} lie on the lower edge."
+        "Upper left is best; the line joins the points that no other one beats. Measured on inputs "
+        "that calibration did not see, 1 is the original; the original's own point is 1 by "
+        f"definition. {GOLDEN}: of the golden samples, where the conversion's inputs say nothing. "
+        f"Points below {LOWEST_FIDELITY} lie on the lower edge."
     )
     return Figure("Fidelity against latency", plots, note)
 
@@ -91,14 +94,20 @@ def _fidelities(report: Json, model: Json, metric: str) -> Iterator[Dot]:
     for row in _originals(report, model["id"]):
         yield Dot(row["engine"], row["latency"]["median_ms"], 1.0, "original")
     for variant in model["variants"]:
-        spread, value = latency(variant, THREADS), variant["fidelity"]["metrics"].get(metric)
+        spread, value = latency(variant, THREADS), _value(variant["fidelity"], metric)
         if spread is not None and value is not None:
             kind = "quantized" if variant["served"] else "float"
             yield _dot(f"Slipway {variant_name(variant['name'])}", spread, value, kind)
     for row in of_model(report, "peers", "engines", model["id"]):
-        value = row["fidelity"].get(metric)
+        value = _value({"metrics": row["fidelity"], **row}, metric)
         if row["threads"] == THREADS and row["latency"] and value is not None:
             yield _dot(f"{row['engine']} {row['precision']}", row["latency"], value, "peer")
+
+
+def _value(fidelity: Json, metric: str) -> float | None:
+    """Return a metric of a variant or of an engine, or the cosine of its golden samples."""
+    value = fidelity["golden_cosine"] if metric == GOLDEN else fidelity["metrics"].get(metric)
+    return None if value is None else float(value)
 
 
 def _dot(name: str, spread: Json, value: float, kind: str) -> Dot:

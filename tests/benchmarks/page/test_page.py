@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.page import html
 from benchmarks.page.__main__ import main
-from benchmarks.page.parts.suite_plots import front
+from benchmarks.page.parts.suite_plots import front, pareto
 from benchmarks.page.svg import Axis, Bar, Dot, bars, linear
 from tests.benchmarks.support.reports import MODEL, report, validator
 
@@ -62,6 +62,21 @@ def test_an_axis_has_round_ticks_around_its_values() -> None:
 def test_the_front_holds_the_points_that_no_other_one_beats() -> None:
     points = [Dot("slow", 9, 1.0, ""), Dot("fast", 1, 0.9, ""), Dot("worse", 2, 0.8, "")]
     assert [dot.name for dot in front(points)] == ["fast", "slow"]
+
+
+def test_where_the_conversion_compared_nothing_the_golden_samples_are_plotted() -> None:
+    content = report()
+    for variant in content["suite"]["models"][0]["variants"]:
+        variant["fidelity"]["metrics"] = {"box_recall": None}
+    (plot,) = pareto(content).plots
+    assert "golden cosine 0.9987" in plot
+    assert "golden cosine 0.8" in plot  # OpenVINO's 0.7 lies on the lower edge
+
+
+def test_goals_verdicts_and_costs_are_shown_without_a_click() -> None:
+    page = html.render(report())
+    opened = re.findall(r"<details open><summary>Table: (.*?)</summary>", page)
+    assert opened == ["Goals", "Cost", "Peers against Slipway", "Shares of the limits"]
 
 
 def test_the_page_loads_nothing_and_escapes_what_it_shows() -> None:

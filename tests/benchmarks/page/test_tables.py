@@ -3,8 +3,9 @@
 import pytest
 
 from benchmarks.page.markdown import render
+from benchmarks.page.metrics import cell
 from benchmarks.page.model import three_digits
-from tests.benchmarks.support.reports import CONDITIONS, MODEL, report
+from tests.benchmarks.support.reports import CONDITIONS, MODEL, original, report
 
 
 def rows(text: str, first: str) -> list[list[str]]:
@@ -51,9 +52,12 @@ def test_a_missing_measurement_is_a_dash() -> None:
 
 
 def test_the_cost_follows_from_cpu_time_and_memory() -> None:
-    (row,) = [row for row in rows(render(report()), MODEL) if len(row) == 4 and row[2] == "150"]
-    # 20 ms: 10^6 x 0.020 / 3600 / 0.6 = 9.26 hours, each 0.04 + 0.004 x 0.15 / 2
-    assert row == [MODEL, "20.0", "150", "0.37"]
+    (row,) = [row for row in rows(render(report()), MODEL) if len(row) == 6 and row[2] == "150"]
+    # 20 ms: 10^6 x 0.020 / 3600 / 0.6 = 9.26 hours, of 0.15 GB / 2; each 0.04, and 0.004 a GB
+    assert row == [MODEL, "20.0", "150", "9.26", "0.69", "0.37"]
+    assert "CPU hours x your price of a CPU hour + GB hours x your price of a GB hour" in render(
+        report()
+    )
 
 
 def test_originals_peers_scaling_and_limits_have_their_figures() -> None:
@@ -68,12 +72,39 @@ def test_originals_peers_scaling_and_limits_have_their_figures() -> None:
     assert next(row for row in rows(text, MODEL) if row[1] == "Third 1.2")[11] == "not installed"
     assert "- Other is faster with 8 clients." in text
     engine = next(row for row in rows(text, MODEL) if row[1].startswith("OpenVINO"))
-    assert engine[3:6] == ["90.0", "1.11", "iou_mean 0.6400"]
+    assert engine[3:9] == ["90.0", "1.11", "iou_mean 0.6400", "0.7000", "2.00", "90.0"]
     assert rows(text, "server, p50 ms") == [
         ["server, p50 ms", "clients", "1: 3, 2: 5, 4: 9", "2 ± 0.1"]
     ]
     assert rows(text, "graph, runs/s")[0][3] == "-"
     assert rows(text, "u2netp")[0][1:5] == ["512", "0.5", "1", "served"]
+
+
+def test_an_original_is_compared_with_the_packaged_graph_of_its_own_turns() -> None:
+    content = report()
+    content["originals"]["rows"] = [
+        original("torch", median_ms=300.0), original("slipway", median_ms=100.0),
+        original("torch.compile", median_ms=300.0), original("slipway", median_ms=150.0),
+        {**original("torch", median_ms=300.0), "threads": 2},
+    ]  # fmt: skip
+    table = [row for row in rows(render(content), MODEL) if len(row) == 12]
+    assert [row[5] for row in table] == ["3.00", "1.00", "2.00", "1.00", "-"]
+
+
+def test_a_peer_is_faster_by_its_verdict_and_each_server_has_its_shares() -> None:
+    text = render(report())
+    assert [MODEL, "8", "Other", "1.05 (1.01 to 1.10): FASTER"] in rows(text, MODEL)
+    assert [MODEL, "8", "slipway", "0.90 (0.80 to 0.95)"] in rows(text, MODEL)
+    content = report()
+    del content["peers"]["verdicts"], content["peers"]["shares"]  # of an earlier release
+    assert "Peers against" not in render(content)
+
+
+def test_a_cell_has_three_metrics_of_the_task_at_most() -> None:
+    boxes = {"box_recall": None, "score_shift": 0.1, "sure_recall_lower": 0.9, "sure_recall": 0.97,
+             "sure_precision": 0.96, "sure_iou_mean": 0.95, "score_correlation": 0.9}  # fmt: skip
+    assert cell(boxes) == "sure_recall 0.9700, sure_precision 0.9600, sure_iou_mean 0.9500"
+    assert cell({"box_recall": None}) == "nothing to compare"
 
 
 def test_sections_that_were_not_measured_are_left_out() -> None:

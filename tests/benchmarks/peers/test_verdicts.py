@@ -1,4 +1,4 @@
-"""Who is faster is judged round by round, and a server that failed is judged by nobody."""
+"""Verdicts compare round by round, and leave out a server that failed."""
 
 import pytest
 
