@@ -9,7 +9,7 @@ from benchmarks.page.files import write_files
 from benchmarks.page.markdown import render
 from benchmarks.schema.document import write_section
 from benchmarks.suite.measure import FULL, QUICK, measure
-from runtime.engine.allocator import tune_allocator
+from runtime.engine.allocator import MOST_FREE_HEAP_BYTES, keep_free_heap, tune_allocator
 from runtime.errors import SlipwayError
 
 
@@ -20,7 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 1 if a measurement failed or, with --check, a limit is exceeded; else 0.
     """
     options = _parser().parse_args(arguments)
-    tune_allocator()  # as the server does
+    tune_allocator()  # as a server with memory enough
+    keep_free_heap(MOST_FREE_HEAP_BYTES)
     try:
         suite = measure(options.artifacts, QUICK if options.quick else FULL)
         report = write_section(options.report, "suite", suite)

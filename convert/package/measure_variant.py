@@ -17,7 +17,7 @@ from convert.recipe import MediaKind, Tolerance
 from convert.samples.golden import GoldenSamples
 from convert.samples.sets import SampleSets
 from convert.verify.batch_times import batch_times_ms
-from convert.verify.latency import medians_ms
+from convert.verify.latency import least_ms
 from convert.verify.op_types import op_types
 from convert.verify.parity import GraphRun, integer_operators, rows_are_independent, run_samples
 from runtime.artifact.golden_limits import measure_difference
@@ -147,7 +147,7 @@ def time_variants(
         feeds: one sample.
     """
     paths = [directory / variant.files[0].name for variant in variants if not variant.providers]
-    times = iter(medians_ms(paths, feeds, threads=1))
+    times = iter(least_ms(paths, feeds))
     timed = []
     for variant in variants:
         speed: Mapping[str, Any] = UNVERIFIED_SPEED

@@ -13,7 +13,7 @@ from convert.pipeline.stages import recall_outcome, run_stages
 from convert.quantize.search.status import SearchStatus
 from convert.recipe import missing_module_advice
 from convert.weights.download import Store
-from runtime.engine.allocator import tune_allocator
+from runtime.engine.allocator import MOST_FREE_HEAP_BYTES, keep_free_heap, tune_allocator
 from runtime.errors import SlipwayError
 
 Progress = Callable[[str, str | SearchStatus], None]  # model id; stage, or state of the search
@@ -93,7 +93,9 @@ def _refused(model_id: str, reason: str, start: float) -> Outcome:
 
 
 def _child(inputs: Inputs, sender: Connection) -> None:
-    tune_allocator()  # as the server: timings decide what is packaged
+    # as a server with memory enough: timings decide what is packaged
+    tune_allocator()
+    keep_free_heap(MOST_FREE_HEAP_BYTES)
     try:
         sender.send(run_stages(inputs, read_recipe(inputs), sender.send))
     except SlipwayError as error:

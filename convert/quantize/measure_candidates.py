@@ -8,7 +8,7 @@ from typing import Any
 from convert.metrics import Fidelity
 from convert.quantize.config_fields import config_fields, describe_config
 from convert.quantize.search.float_layers import Trial
-from convert.verify.latency import medians_ms
+from convert.verify.latency import least_ms
 from convert.verify.load_cost import peak_bytes
 from convert.verify.parity import integer_operators
 from runtime.engine.session import Feeds
@@ -16,6 +16,7 @@ from runtime.engine.session import Feeds
 # A graph must be this much faster than the one that it would replace: less is within the noise
 MIN_SPEEDUP = 1.05
 MIN_SPEEDUP_DYNAMIC = 1.15  # its rows depend on each other, so they cannot run in one batch
+NEAR = 1.04  # a ratio within this factor of a bound is measured again
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,7 @@ class Candidate:
     @property
     def min_speedup(self) -> float:
         """Return how many times faster than an earlier candidate it must be to replace that one."""
-        is_dynamic = self.graph.trial.config.matmul_mode == "dynamic"
-        return MIN_SPEEDUP_DYNAMIC if is_dynamic else MIN_SPEEDUP
+        return min_speedup(self.graph.trial)
 
     @property
     def objections(self) -> list[str]:
@@ -95,7 +95,9 @@ def measure_candidates(
     Returns:
         The float graph's entry in the manifest's `candidates`, and the candidates.
     """
-    float_ms, *times = medians_ms([float_path, *(graph.path for graph in graphs)], feeds, threads=1)
+    paths = [float_path, *(graph.path for graph in graphs)]
+    speedups = [min_speedup(graph.trial) for graph in graphs]
+    float_ms, *times = least_ms(paths, feeds, is_close=lambda ms: is_close(ms, speedups))
     float_record = {
         "name": "float",
         "milliseconds": round(float_ms, 3),
@@ -113,6 +115,29 @@ def measure_candidates(
         for graph, milliseconds in zip(graphs, times, strict=True)
     ]
     return float_record, candidates
+
+
+def min_speedup(trial: Trial) -> float:
+    """Return how many times faster than another graph one must be to replace it."""
+    is_dynamic = trial.config.matmul_mode == "dynamic"
+    return MIN_SPEEDUP_DYNAMIC if is_dynamic else MIN_SPEEDUP
+
+
+def is_close(milliseconds: Sequence[float], speedups: Sequence[float]) -> bool:
+    """Return True if a ratio that decides is within the noise of a measurement of its bound.
+
+    Args:
+        milliseconds: of the float graph, then of the candidates.
+        speedups: of each candidate, by which it must beat an earlier one to replace it.
+    """
+    float_ms, *times = milliseconds
+    margins = [float_ms / ms / MIN_SPEEDUP for ms in times]
+    margins += [
+        earlier_ms / ms / speedup
+        for index, (ms, speedup) in enumerate(zip(times, speedups, strict=True))
+        for earlier_ms in times[:index]
+    ]
+    return any(1 / NEAR < margin < NEAR for margin in margins)
 
 
 def trial_record(trial: Trial) -> dict[str, Any]:

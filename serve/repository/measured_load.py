@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from runtime import Model
+from runtime.engine.allocator import free_heap_bytes, keep_free_heap
 from runtime.engine.resources import peak_memory_mib
 from serve.repository.load_version import Load
 from serve.repository.memory.keeper import MemoryKeeper
@@ -37,4 +38,6 @@ class MeasuredLoad:
             model, cost = measured(lambda: self.load(version))
             alone = not others and memory.begun == begun
             memory.ledger.record(key, replace(cost, alone=alone))
+            allowed_bytes = min((limit.allowed_bytes for limit in memory.limits), default=None)
+            keep_free_heap(free_heap_bytes(memory.ledger.largest_run_bytes, allowed_bytes))
         return model

@@ -70,6 +70,11 @@ class Ledger:
         """Return what a model cost; None if it was never loaded."""
         return self._costs.get(model_id)
 
+    @property
+    def largest_run_bytes(self) -> int:
+        """Return the memory of the largest first run of a model; 0 before any load."""
+        return max((cost.run_peak_bytes for cost in self._costs.values()), default=0)
+
     def kept_bytes(self, model_id: str) -> int:
         """Return what a loaded model keeps."""
         cost = self._costs.get(model_id)
