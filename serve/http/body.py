@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from io import BytesIO
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from runtime.errors import SlipwayError, TooLargeError
 from serve.errors import OverloadedError, RequestTimeoutError, UnsupportedMediaError
@@ -15,6 +15,7 @@ from serve.text.integers import parse_integer
 from serve.text.messages import repr_truncated, truncate
 
 STALL_LIMIT_S = 10.0  # in which at least 4 kB of a body must arrive
+TIMER_STEP_S = 0.1  # a timer is set anew no more often than this: each costs several calls
 
 
 @asynccontextmanager
@@ -53,14 +54,17 @@ async def receive_body(
         raise _too_large(f"{truncate(content_length)} bytes", limit_bytes)
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + timeout_s
-    timeout = asyncio.timeout_at(min(deadline_s, loop.time() + STALL_LIMIT_S))
+    timer_s = loop.time() + STALL_LIMIT_S + TIMER_STEP_S
+    timeout = asyncio.timeout_at(min(deadline_s, timer_s))
 
     def arrived(account: Account, size_bytes: int) -> None:
         if account.size_bytes + size_bytes > limit_bytes:
             raise _too_large(f"more than {limit_bytes} bytes", limit_bytes)
         budget.grow(account, size_bytes)
-        if account.move(size_bytes):
-            timeout.reschedule(min(deadline_s, account.progress_s + STALL_LIMIT_S))
+        nonlocal timer_s
+        if account.move(size_bytes) and account.progress_s + STALL_LIMIT_S > timer_s:
+            timer_s = account.progress_s + STALL_LIMIT_S + TIMER_STEP_S
+            timeout.reschedule(min(deadline_s, timer_s))
 
     with budget.open(client_of(request.scope), end_now(timeout)) as account:
         try:
@@ -75,12 +79,22 @@ async def receive_body(
 async def _receive(
     request: Request[Any], account: Account, arrived: Callable[[Account, int], None]
 ) -> bytes:
-    body = BytesIO()  # hands its buffer over: a list of chunks and their join have twice the bytes
-    async with aclosing(request.stream()) as stream:
-        async for chunk in stream:
-            arrived(account, len(chunk))
-            body.write(chunk)
-    return body.getvalue()
+    """Return the body; Starlette's `stream` would make two generators for each request."""
+    body: BytesIO | None = None
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part: bytes = message.get("body", b"")
+        is_last = not message.get("more_body", False)
+        arrived(account, len(part))
+        if is_last and body is None:
+            return part
+        # BytesIO hands its buffer over: a list of parts and their join have twice the bytes
+        body = body or BytesIO()
+        body.write(part)
+        if is_last:
+            return body.getvalue()
 
 
 def _ended(account: Account, timeout_s: float) -> SlipwayError:

@@ -105,7 +105,7 @@ class ByteBudget:
             )
         account.size_bytes += size_bytes
         self._used_bytes += size_bytes
-        self._peak_bytes = max(self._peak_bytes, self.used_bytes)
+        self._peak_bytes = max(self._peak_bytes, self._used_bytes)
 
     @contextmanager
     def open_in_worker(self, client: str) -> Iterator[Callable[[int], None]]:
@@ -144,7 +144,7 @@ class ByteBudget:
             release_free_memory()
 
     def _has_room(self, account: Account, size_bytes: int) -> bool:
-        used_bytes = self.used_bytes
+        used_bytes = self._used_bytes
         return used_bytes + size_bytes <= self._limit_bytes or used_bytes == account.size_bytes
 
     def _stalled(self, account: Account) -> Account | None:

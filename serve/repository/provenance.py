@@ -1,7 +1,7 @@
 """The provenance of each answer, and the description of each model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, NotRequired, TypedDict
 
 from starlette.responses import Response
@@ -83,7 +83,8 @@ class AnswerProvenance(Provenance):
     @classmethod
     def of(cls, provenance: Provenance, warnings: Sequence[str] = ()) -> "AnswerProvenance":
         """Return a provenance with the warnings about its answer."""
-        return cls(**asdict(provenance), warnings=tuple(warnings))
+        p = provenance
+        return cls(p.model, p.version, p.digest, p.variant, p.weights_origin, tuple(warnings))
 
 
 def provenance_of(model: Model, warnings: Sequence[str] = ()) -> AnswerProvenance:

@@ -63,6 +63,7 @@ class Job(Generic[T]):
         self._check_turns = check_turns
         self._stop_error: Exception | None = None
         self._ended = 0  # turns that asked for another one
+        self._workers = workers
         self._ticket = Ticket(model, turn_s, lambda: workers.put(self._run), background=background)
         self.call = call
         if call.run_slots is None:
@@ -119,7 +120,8 @@ class Job(Generic[T]):
         stopwatch.stop()
         if finish is not None:
             self.call.give_back()
-        self._slots.release(self._ticket, turns=turns)  # with turns, another thread may go on
+        # with turns, this thread or another one may go on
+        self._workers.continue_with(partial(self._slots.release, self._ticket, turns=turns))
         if finish is not None:
             self._send(finish)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -27,6 +28,8 @@ _PIL_BITS = 22
 # Filter weights in memory at a time, 8 bytes each. A picture of 50 000 000 x 1 px needs as many
 # weights as it has pixels.
 _MAX_WEIGHTS = 1 << 16
+# Filters that are cached for the next image of the same size, and the most weights of one: 1 MB.
+_CACHED_FILTERS, _CACHED_WEIGHTS = 8, 1 << 14
 # Values of source rows that are gathered at a time, 1 or 4 bytes each; they stay in a CPU's cache.
 _MAX_GATHERED = 1 << 18
 
@@ -139,8 +142,8 @@ def _resample_rows_as_pil(image: Image, target: int, part: range, pil_filter: "_
     rows = image.reshape(source, -1)
     resampled = np.empty((len(part), rows.shape[1]), np.uint8)
     for start, first, weights in _taps(source, target, part, pil_filter):
-        weights *= 1 << _PIL_BITS
-        whole = (weights + np.copysign(0.5, weights)).astype(np.int32)  # halves away from zero
+        scaled = weights * (1 << _PIL_BITS)
+        whole = (scaled + np.copysign(0.5, scaled)).astype(np.int32)  # halves away from zero
         count = max(1, _MAX_GATHERED // (weights.shape[1] * rows.shape[1]))
         sums = np.empty((min(count, len(first)), rows.shape[1]), np.int32)
         for offset in range(0, len(first), count):
@@ -194,21 +197,36 @@ def _taps(
 
     Yields:
         The first row's index in the part, the first source row of each target row, (R,), and the
-        weights from there on, (R, T).
+        weights from there on, (R, T), read-only.
     """
+    width = 2 * resample_filter.reach * max(source / target, 1.0) + 1
+    if len(part) * width <= _CACHED_WEIGHTS:
+        yield 0, *_cached_taps(source, target, part, resample_filter)
+        return
+    step = max(1, int(_MAX_WEIGHTS / width))
+    for start in range(0, len(part), step):
+        yield start, *_compute_taps(source, target, part[start : start + step], resample_filter)
+
+
+def _compute_taps(
+    source: int, target: int, part: range, resample_filter: "_Filter"
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     scale = source / target
     stretch = max(scale, 1.0)
     reach = resample_filter.reach * stretch
-    step = max(1, int(_MAX_WEIGHTS / (2 * reach + 1)))
-    for start in range(0, len(part), step):
-        batch = part[start : start + step]
-        centre = (np.arange(batch.start, batch.stop) + 0.5) * scale
-        first = np.maximum((centre - reach + 0.5).astype(np.int64), 0)
-        last = np.minimum((centre + reach + 0.5).astype(np.int64), source)
-        index = first[:, np.newaxis] + np.arange((last - first).max())
-        distance = np.abs(index + 0.5 - centre[:, np.newaxis]) / stretch
-        weights = np.where(index < last[:, np.newaxis], resample_filter.weigh(distance), 0.0)
-        yield start, first, weights / weights.sum(axis=1, keepdims=True)
+    centre = (np.arange(part.start, part.stop) + 0.5) * scale
+    first = np.maximum((centre - reach + 0.5).astype(np.int64), 0)
+    last = np.minimum((centre + reach + 0.5).astype(np.int64), source)
+    index = first[:, np.newaxis] + np.arange((last - first).max())
+    distance = np.abs(index + 0.5 - centre[:, np.newaxis]) / stretch
+    weights = np.where(index < last[:, np.newaxis], resample_filter.weigh(distance), 0.0)
+    weights /= weights.sum(axis=1, keepdims=True)
+    for array in (first, weights):
+        array.setflags(write=False)  # others have the same one
+    return first, weights
+
+
+_cached_taps = lru_cache(maxsize=_CACHED_FILTERS)(_compute_taps)
 
 
 def _triangle(distance: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from serve.http.log.faults import format_fault
 from serve.http.log.record import RequestRecord, message_json, timestamp
 
 REQUESTS = logging.getLogger("serve.requests")
+_HEAD = {"name": REQUESTS.name, "levelno": logging.INFO, "levelname": "INFO", "msg": "request"}
 
 
 class LogHandler(logging.Handler):
@@ -35,5 +36,9 @@ class LogHandler(logging.Handler):
 
 
 def log_request(record: RequestRecord) -> None:
-    """Log a request that ended."""
-    REQUESTS.info("request", extra={"request": record})
+    """Log a request that ended.
+
+    `REQUESTS.info` would walk the stack for the place of the call, which no line shows.
+    """
+    if REQUESTS.isEnabledFor(logging.INFO):
+        REQUESTS.handle(logging.makeLogRecord({**_HEAD, "request": record}))

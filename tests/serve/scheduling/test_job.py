@@ -25,6 +25,9 @@ class ManualWorkers:
     def put(self, function: Callable[[], None]) -> None:
         self.functions.append(function)
 
+    def continue_with(self, release: Callable[[], None]) -> None:
+        release()
+
     def run(self) -> None:
         self.functions.pop(0)()
 

@@ -64,3 +64,36 @@ def test_a_request_does_not_stay_in_memory_until_the_next_one() -> None:
     assert alive() is None
     assert second_alive() is None
     assert workers.close(TIMEOUT_S)
+
+
+def test_what_a_function_puts_at_its_end_runs_in_its_thread_though_another_is_free() -> None:
+    workers, began, done = Workers(2, name="test"), threading.Event(), threading.Event()
+    threads, was_begun = dict[str, int](), list[bool]()
+
+    def next_one() -> None:
+        threads["next"] = threading.get_ident()
+        began.set()
+        done.set()
+
+    def first() -> None:
+        threads["first"] = threading.get_ident()
+        workers.continue_with(lambda: workers.put(next_one))
+        was_begun.append(began.wait(0.2))  # the free thread would begin it meanwhile
+
+    workers.put(first)
+    assert done.wait(TIMEOUT_S)
+    assert was_begun == [False]
+    assert threads["next"] == threads["first"]
+    assert workers.close(TIMEOUT_S)
+
+
+def test_the_second_function_that_it_puts_wakes_another_thread() -> None:
+    workers, together = Workers(2, name="test"), threading.Barrier(3)
+
+    def put_two() -> None:
+        workers.put(waiting(together))
+        workers.put(waiting(together))
+
+    workers.put(lambda: workers.continue_with(put_two))
+    together.wait(TIMEOUT_S)  # one thread alone would wait for itself
+    assert workers.close(TIMEOUT_S)

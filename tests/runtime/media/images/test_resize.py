@@ -279,3 +279,14 @@ def test_an_empty_result_is_refused(height: int, width: int) -> None:
 def test_an_empty_image_is_refused(shape: tuple[int, int, int]) -> None:
     with pytest.raises(InputError, match="at least 1 px"):
         resize(np.zeros(shape, np.uint8), height=3, width=3, interpolation="linear_antialias")
+
+
+@pytest.mark.parametrize("interpolation", ["linear_antialias", "pil_bilinear", "pil_bicubic"])
+def test_a_second_image_of_the_same_size_is_resized_like_the_first(
+    interpolation: Interpolation,
+) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8)
+    first, second = (
+        resize(image, height=11, width=13, interpolation=interpolation) for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, second)
