@@ -130,7 +130,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         self._events = 0
         while self._may_parse() and self._events < EVENTS:
             self._parse_slice()
-        left = bool(self._inbox)
+        left = not self._inbox.is_empty
         if left and self._may_parse() and not self._is_scheduled:
             self._is_scheduled = True
             self.loop.call_soon(self._next_turn)
@@ -141,7 +141,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
             self._pause(left or self.is_held)
 
     def _pause_what_is_left(self) -> None:
-        self._pause(bool(self._inbox) or self.is_held)
+        self._pause(not self._inbox.is_empty or self.is_held)
 
     def _next_turn(self) -> None:
         self._is_scheduled = False
@@ -149,7 +149,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     def _may_parse(self) -> bool:
         return (
-            bool(self._inbox)
+            not self._inbox.is_empty
             and not self.is_held
             and self.parser is not None
             and self.phase is not Phase.CLOSING

@@ -41,8 +41,13 @@ def refuse_head(version: str, headers: Sequence[Header]) -> Refusal | None:
     hosts = names.count(b"host")
     if hosts > 1 or (not hosts and version == "1.1"):
         return Refusal(400, f"{hosts} Host fields; allowed: 1")
-    if version == "1.1" and any(
-        name == b"expect" and value.strip().lower() != b"100-continue" for name, value in headers
+    if (
+        version == "1.1"
+        and b"expect" in names
+        and any(
+            name == b"expect" and value.strip().lower() != b"100-continue"
+            for name, value in headers
+        )
     ):
         return Refusal(417, "an Expect other than 100-continue; allowed: 100-continue")
     if b"transfer-encoding" in names:
@@ -54,12 +59,12 @@ def refuse_head(version: str, headers: Sequence[Header]) -> Refusal | None:
 
 def body_bytes(headers: Sequence[Header]) -> int:
     """Return the Content-Length of a well-formed head; 0 without one."""
-    return next((int(value) for name, value in headers if name == b"content-length"), 0)
+    return int(dict(headers).get(b"content-length", 0))
 
 
 def is_chunked(headers: Sequence[Header]) -> bool:
     """Return whether the body of a well-formed head comes in chunks."""
-    return any(name == b"transfer-encoding" for name, _ in headers)
+    return b"transfer-encoding" in dict(headers)
 
 
 def _refuse_coding(

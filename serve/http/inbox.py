@@ -8,12 +8,13 @@ KEPT = len(END) - 1  # bytes before a slice, in which END may begin
 class Inbox:
     """Bytes that were received and not parsed yet."""
 
-    __slots__ = ("_data", "_position", "_tail")
+    __slots__ = ("_data", "_position", "_tail", "is_empty")
 
     def __init__(self) -> None:
         """Start empty."""
         self._data = b""
         self._position = 0
+        self.is_empty = True
         self._tail = b""  # the last bytes before the position
 
     def __len__(self) -> int:
@@ -21,12 +22,13 @@ class Inbox:
 
     def add(self, data: bytes) -> None:
         """Take bytes that arrived."""
-        self._data = self._data[self._position :] + data if self else data
+        self._data = data if self.is_empty else self._data[self._position :] + data
         self._position = 0
+        self.is_empty = not data
 
     def clear(self) -> None:
         """Forget everything."""
-        self._data, self._position = b"", 0
+        self._data, self._position, self.is_empty = b"", 0, True
 
     def take(self, size_bytes: int) -> bytes | memoryview:
         """Return the next bytes, at most so many."""

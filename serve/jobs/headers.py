@@ -20,7 +20,10 @@ _KEY = re.compile(r"[\x21-\x7e]+")
 
 def prefers_async(headers: Headers) -> bool:
     """Return whether the client prefers an asynchronous answer (RFC 7240)."""
-    text = ",".join(headers.getlist(PREFER))
+    values = headers.getlist(PREFER)
+    if not values:
+        return False
+    text = ",".join(values)
     if len(text) > LONGEST_PREFER:
         return False
     text = _QUOTED.sub('""', text)

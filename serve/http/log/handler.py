@@ -7,7 +7,17 @@ from serve.http.log.faults import format_fault
 from serve.http.log.record import RequestRecord, message_json, timestamp
 
 REQUESTS = logging.getLogger("serve.requests")
-_HEAD = {"name": REQUESTS.name, "levelno": logging.INFO, "levelname": "INFO", "msg": "request"}
+_BLANK = logging.makeLogRecord(
+    {"name": REQUESTS.name, "levelno": logging.INFO, "levelname": "INFO", "msg": "request"}
+)
+
+
+class _Line(logging.LogRecord):
+    """The record of a request in Python's logging, without what no line shows."""
+
+    def __init__(self, request: RequestRecord) -> None:
+        # the base asks for the thread, the process and the place of the call
+        self.__dict__.update(_BLANK.__dict__, created=request.time_s, request=request)
 
 
 class LogHandler(logging.Handler):
@@ -41,4 +51,4 @@ def log_request(record: RequestRecord) -> None:
     `REQUESTS.info` would walk the stack for the place of the call, which no line shows.
     """
     if REQUESTS.isEnabledFor(logging.INFO):
-        REQUESTS.handle(logging.makeLogRecord({**_HEAD, "request": record}))
+        REQUESTS.handle(_Line(record))
