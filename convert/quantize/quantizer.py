@@ -29,13 +29,19 @@ from convert.quantize.passes.bias_correction import correct_biases
 from convert.quantize.passes.cross_layer_equalization import equalize_layers, layer_pairs
 from convert.quantize.passes.embedding_tables import quantize_embedding_tables
 from convert.quantize.passes.fuse_gelu import fuse_gelu
+from convert.quantize.passes.fuse_group_norm import fuse_group_norm
 from convert.quantize.passes.fuse_silu import clip_silu_ranges, fuse_silu, silu_nodes
 from convert.quantize.passes.matmul_nbits import narrowing_products, pack_matmul_nbits
 from convert.quantize.passes.pad_channels import pad_channels, unpadded_ranges
 from convert.quantize.passes.smooth_products import smooth_products
 from convert.quantize.passes.weight_only import store_weights_int8
 from convert.quantize.saturation.ranges import no_saturation_ranges
-from convert.quantize.search.layer_groups import layer_groups, nodes_after_last_layer, small_tail
+from convert.quantize.search.layer_groups import (
+    layer_groups,
+    nodes_after_last_layer,
+    small_head,
+    small_tail,
+)
 from convert.quantize.shapes import infer_shapes, tensor_sizes
 from runtime.engine.session import Feeds
 
@@ -72,10 +78,11 @@ class Quantizer:
         layer_groups: the groups of nodes that may be integer, in graph order.
         has_layer_pairs: True if cross-layer equalization can change the graph.
         small_tail: the last nodes, if they are little work: in float they cost no time.
+        small_head: the first layers, if they are little work and floats follow them.
     """
 
     def __init__(self, model: onnx.ModelProto, feeds: Sequence[Feeds]) -> None:
-        """Store embedding tables as INT8, pad channels, and calibrate the graph on the samples.
+        """Store tables as INT8, fuse norms, pad channels, and calibrate the graph on the samples.
 
         Args:
             model: float graph with canonical names; is not changed. Names of numerics begin with
@@ -87,7 +94,7 @@ class Quantizer:
         """
         if not feeds:
             raise ConvertError("calibration failed: no inputs")
-        with_int8_tables = quantize_embedding_tables(model)
+        with_int8_tables = quantize_embedding_tables(fuse_group_norm(model))
         padded = pad_channels(with_int8_tables, tensor_sizes(with_int8_tables, feeds[0]))
         self._model = infer_shapes(padded)
         self._stats = calibrate(self._model, feeds)
@@ -100,6 +107,7 @@ class Quantizer:
             for group in layer_groups(self._model, feeds[0])
         )
         self.small_tail = small_tail(self.layer_groups, self._model, feeds[0])
+        self.small_head = small_head(self.layer_groups)
 
     @property
     def matmul_share(self) -> float:

@@ -93,6 +93,21 @@ def small_tail(
     return frozenset(names) if share <= TAIL_VALUES else frozenset()
 
 
+def small_head(groups: Sequence[LayerGroup]) -> frozenset[str]:
+    """Return the nodes of the layers before the first one of SMALL_WORK or more.
+
+    In a transformer what follows them computes in float, so that they gain nothing in integer: the
+    first convolution of wav2vec2 has one input channel, a thousandth of the work and the largest
+    output. It rounds the waveform to 8 bits, takes longer than in float, and its output is
+    transposed and converted.
+
+    Args:
+        groups: of the model, in graph order.
+    """
+    large = next((i for i, group in enumerate(groups) if group.work >= SMALL_WORK), 0)
+    return frozenset(name for group in groups[:large] for name in group.nodes)
+
+
 def _multiplications(node: onnx.NodeProto, weights: NDArray[Any], output_size: int) -> float:
     """Return the multiplications of a layer: each output value sums over its channel's weights."""
     return output_size * weights.size / weights.shape[output_axis(node, weights.ndim)]

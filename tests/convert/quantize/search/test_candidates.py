@@ -13,8 +13,20 @@ from convert.quantize.search.float_layers import Budget, Measurement, Search, Tr
 from convert.quantize.search.layer_groups import LayerGroup
 from convert.recipe import Tolerance
 
-QUANTIZER: Any = SimpleNamespace(matmul_share=0.0, has_layer_pairs=False, small_tail=frozenset())
-TRANSFORMER: Any = SimpleNamespace(matmul_share=1.0, has_layer_pairs=False, small_tail=frozenset())
+NOTHING: frozenset[str] = frozenset()
+
+
+def quantizer_of(
+    *, matmul_share: float = 0.0, head: frozenset[str] = NOTHING, tail: frozenset[str] = NOTHING
+) -> Any:
+    """Return what stands for a quantizer."""
+    return SimpleNamespace(
+        matmul_share=matmul_share, has_layer_pairs=False, small_head=head, small_tail=tail
+    )
+
+
+QUANTIZER = quantizer_of()
+TRANSFORMER = quantizer_of(matmul_share=1.0)
 GROUPS = tuple(LayerGroup((f"conv{i}",), 0.1, 0.1) for i in range(10))
 
 Evaluate = Callable[[QuantizationConfig], Measurement]
@@ -149,7 +161,23 @@ def test_a_small_tail_is_in_float_in_every_set_where_it_lowers_the_loss(gain: fl
         return measurement(0.2 - gain * (tail <= config.float_nodes))
 
     search = Search(evaluate, groups=GROUPS, tolerance=Tolerance(), budget=Budget(60))
-    quantizer: Any = SimpleNamespace(matmul_share=0.0, has_layer_pairs=False, small_tail=tail)
-    results = find_candidates(search, quantizer, effort="default")
+    results = find_candidates(search, quantizer_of(tail=tail), effort="default")
     chosen = {result.trials[0].config.float_nodes for result in results}
     assert chosen == {tail if gain else frozenset()}
+
+
+@pytest.mark.parametrize(
+    ("matmul_share", "expected"), [(1.0, {"conv0", "conv9"}), (0.0, {"conv9"})]
+)
+def test_a_small_head_of_a_transformer_is_in_float_as_well(
+    matmul_share: float, expected: set[str]
+) -> None:
+    head, tail = frozenset({"conv0"}), frozenset({"conv9"})
+
+    def evaluate(config: QuantizationConfig) -> Measurement:
+        return measurement(0.3 - 0.1 * len((head | tail) & config.float_nodes))
+
+    search = Search(evaluate, groups=GROUPS, tolerance=Tolerance(), budget=Budget(60))
+    quantizer = quantizer_of(matmul_share=matmul_share, head=head, tail=tail)
+    results = find_candidates(search, quantizer, effort="default")
+    assert {result.trials[0].config.float_nodes for result in results} == {frozenset(expected)}

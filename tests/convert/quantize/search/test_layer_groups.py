@@ -12,6 +12,7 @@ from convert.quantize.search.layer_groups import (
     LayerGroup,
     layer_groups,
     nodes_after_last_layer,
+    small_head,
     small_tail,
 )
 from tests.convert.support import nets
@@ -57,6 +58,14 @@ def test_the_small_tail_is_what_follows_the_last_large_layer(model: onnx.ModelPr
     # the third convolution writes a quarter of all values: too many for float
     large_values = (*groups[:2], replace(groups[2], work=0.0), groups[3])
     assert small_tail(large_values, model, feeds) == frozenset()
+
+
+def test_the_small_head_is_what_precedes_the_first_large_layer(model: onnx.ModelProto) -> None:
+    groups = groups_of(model)
+    assert small_head(groups) == frozenset()
+    first = replace(groups[0], work=0.001)
+    assert small_head((first, *groups[1:])) == frozenset(groups[0].nodes)
+    assert small_head(tuple(replace(group, work=0.0) for group in groups)) == frozenset()
 
 
 def test_size_is_the_share_of_weights(model: onnx.ModelProto) -> None:
