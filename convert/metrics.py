@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from convert.fidelity.boxes import SURE_BOX_METRICS, box_ious, compare_boxes
 from convert.fidelity.classes import CLASS_METRICS, compare_classes
+from convert.fidelity.intervals import CONFIDENCE, mean_lower
 from runtime.artifact.manifest import NmsConfig
 from runtime.predict.detection import non_max_suppression
 
@@ -53,6 +54,7 @@ def measure(
     candidate: Outputs,
     nms: NmsConfig | None = None,
     rows: Sequence[int] | None = None,
+    confidence: float = CONFIDENCE,
 ) -> Fidelity:
     """Compare outputs of the same inputs, row by row.
 
@@ -61,6 +63,7 @@ def measure(
         candidate: the same outputs of the other graph.
         nms: the settings with which a detector serves; None for other tasks.
         rows: one row of each source, for CLASS_METRICS and SURE_BOX_METRICS; None: all of them.
+        confidence: of the bounds in CLASS_METRICS and SURE_BOX_METRICS.
 
     Returns:
         Metrics and loss. The loss is infinite if the candidate holds NaN or infinity; metrics that
@@ -72,13 +75,17 @@ def measure(
         if name in reference:
             output_metrics, output_loss = compare(reference, candidate, nms)
             metrics, loss = metrics | output_metrics, loss + output_loss
-    metrics |= _in_task_terms(reference, candidate, nms, rows)
+    metrics |= _in_task_terms(reference, candidate, nms, rows, confidence)
     is_finite = all(bool(np.isfinite(array).all()) for array in candidate.values())
     return Fidelity(metrics, loss if is_finite and np.isfinite(loss) else float("inf"))
 
 
 def _in_task_terms(
-    reference: Outputs, candidate: Outputs, nms: NmsConfig | None, rows: Sequence[int] | None
+    reference: Outputs,
+    candidate: Outputs,
+    nms: NmsConfig | None,
+    rows: Sequence[int] | None,
+    confidence: float,
 ) -> dict[str, float]:
     """Return CLASS_METRICS or SURE_BOX_METRICS; none for other outputs, and of no rows."""
     if rows is not None and not rows:
@@ -88,10 +95,10 @@ def _in_task_terms(
         for outputs in (reference, candidate)
     )
     if "probabilities" in reference:
-        return compare_classes(before["probabilities"], after["probabilities"])
+        return compare_classes(before["probabilities"], after["probabilities"], confidence)
     if "boxes_xyxy" in reference:
         assert nms is not None  # a manifest of a detector without these settings is refused
-        return compare_boxes(before, after, nms)
+        return compare_boxes(before, after, nms, confidence)
     return {}
 
 
@@ -153,6 +160,7 @@ def _embedding(reference: Outputs, candidate: Outputs, nms: NmsConfig | None) ->
     error = float(np.abs((p @ p.T)[pairs] - (q @ q.T)[pairs]).mean()) if len(p) > 1 else 0.0
     metrics = {
         "cosine_mean": float(cosines.mean()),
+        "cosine_mean_lower": mean_lower(np.asarray(cosines, np.float64)),
         "cosine_p05": float(np.percentile(cosines, 5)),
         "pair_error": error,
     }
@@ -180,6 +188,7 @@ def _segmentation(reference: Outputs, candidate: Outputs, nms: NmsConfig | None)
     collapsed = float((range_q < range_p / 4).mean())
     metrics = {
         "iou_mean": float(ious.mean()),
+        "iou_mean_lower": mean_lower(ious),
         "iou_p05": float(np.percentile(ious, 5)),
         "mae": mae,
         "collapsed_fraction": collapsed,
@@ -271,8 +280,8 @@ _COMPARISONS: Mapping[str, Callable[[Outputs, Outputs, NmsConfig | None], Compar
 METRICS = (
     *("top1_agreement", "probability_distance", "probability_distance_p95"),
     *CLASS_METRICS,
-    *("cosine_mean", "cosine_p05", "pair_error"),
-    *("iou_mean", "iou_p05", "mae", "collapsed_fraction"),
+    *("cosine_mean", "cosine_mean_lower", "cosine_p05", "pair_error"),
+    *("iou_mean", "iou_mean_lower", "iou_p05", "mae", "collapsed_fraction"),
     *BOX_METRICS,
     *SURE_BOX_METRICS,
     *(LABELLED_LOSS, LABELLED_LOSS_UPPER),

@@ -16,6 +16,7 @@ from convert.pipeline.job import Job, Outcome
 from convert.pipeline.subprocess_runner import run
 from convert.recipe import RecipeFile
 from convert.weights.download import Store
+from runtime.artifact.manifest import Manifest
 from runtime.cli.table import align
 
 HEADINGS = ("model", "weights", "parity", "precision", "MB before", "MB after", "x faster", "s")
@@ -47,10 +48,10 @@ def run_models(options: argparse.Namespace) -> int:
     with ProgressDisplay(len(jobs)) as display:
         outcomes = run(jobs, display.report, Store.from_environment(os.environ))
     _print_table(outcomes)
-    reasons = _float_reasons(outcomes)
-    for sentence in (*judgements(outcomes), *reasons, *_gpu_remarks(outcomes)):
+    verdicts = judgements(outcomes)
+    for sentence in (*verdicts, *_gpu_remarks(outcomes)):
         print(sentence)
-    for name, meaning in meanings_in(reasons).items():
+    for name, meaning in meanings_in(verdicts).items():
         print(f"  {name}: {meaning}")
     for sentence in _warnings(outcomes):
         print(f"convert: {sentence}", file=sys.stderr)
@@ -129,28 +130,29 @@ def _write_report(out: Path, outcomes: Sequence[Outcome], now: datetime) -> str 
     return None
 
 
-def _float_reasons(outcomes: Sequence[Outcome]) -> list[str]:
-    """Return why float serves, for each model in the table whose packaged file is float."""
+def judgements(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return the verdict on INT8, how it was found and how sure it is, for each model packaged."""
     return [
-        f"{outcome.model}: float, because {outcome.manifest.choice['reason']}"
+        f"{outcome.model}: {_judgement(outcome.manifest)}"
         for outcome in outcomes
-        if outcome.manifest is not None and outcome.manifest.variants[0].precision == "float"
+        if outcome.manifest is not None
     ]
 
 
-def judgements(outcomes: Sequence[Outcome]) -> list[str]:
-    """Return how INT8 was judged, for each model in the table that serves it."""
-    sentences = []
-    for outcome in outcomes:
-        served = outcome.manifest.variants[0] if outcome.manifest is not None else None
-        if served is None or "sureness" not in served.verification:
-            continue
-        facts = served.verification
-        parts = [str(facts["sureness"])]
-        if facts.get("nearest_bound"):
-            parts.append(f"least room: {describe_bound(facts['nearest_bound'])}")
-        sentences.append(f"{outcome.model}: {served.name}, {'; '.join(parts)}")
-    return sentences
+def _judgement(manifest: Manifest) -> str:
+    choice, served = manifest.choice, manifest.variants[0]
+    facts = {**choice, **served.verification}
+    if served.precision == "float":
+        heading = f"float, because INT8 is {choice.get('verdict', 'not packaged')}"
+        parts = [str(choice["reason"])]
+    else:
+        heading, parts = served.name, []
+    sureness = str(facts.get("sureness", ""))
+    if sureness and sureness not in parts:
+        parts.append(sureness)
+    if facts.get("nearest_bound"):
+        parts.append(f"least room: {describe_bound(facts['nearest_bound'], explained=False)}")
+    return f"{heading}: {'; '.join(parts)}" if parts else heading
 
 
 def _gpu_remarks(outcomes: Sequence[Outcome]) -> list[str]:

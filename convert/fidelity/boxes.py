@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.fidelity.classes import correlation
-from convert.fidelity.intervals import ratio_lower
+from convert.fidelity.classes import correlation, worst_ratio
+from convert.fidelity.intervals import CONFIDENCE, ratio_lower
 from runtime.artifact.manifest import NmsConfig
 from runtime.predict.detection import Boxes, non_max_suppression
 
@@ -21,7 +21,7 @@ MIN_IOU = 0.75
 
 SURE_BOX_METRICS = (
     *("sure_recall", "sure_recall_lower", "sure_precision", "sure_precision_lower"),
-    *("sure_iou_mean", "score_shift", "score_correlation"),
+    *("sure_iou_mean", "score_shift", "score_correlation", "score_ratio"),
 )
 
 Outputs = Mapping[str, NDArray[Any]]
@@ -37,13 +37,16 @@ class _Matches:
     shifts: NDArray[np.float64]  # of their scores: the other's minus their own
 
 
-def compare_boxes(reference: Outputs, candidate: Outputs, nms: NmsConfig) -> dict[str, float]:
+def compare_boxes(
+    reference: Outputs, candidate: Outputs, nms: NmsConfig, confidence: float = CONFIDENCE
+) -> dict[str, float]:
     """Compare what two detectors serve for the same N images.
 
     Args:
         reference: "boxes_xyxy" (N, A, 4) and "scores" (N, A, K).
         candidate: the same outputs of the other graph.
         nms: the settings with which the detector serves.
+        confidence: of the bounds.
 
     Returns:
         The SURE_BOX_METRICS, without those that these images cannot show.
@@ -54,14 +57,16 @@ def compare_boxes(reference: Outputs, candidate: Outputs, nms: NmsConfig) -> dic
     metrics = {}
     if forward.totals.sum():
         metrics["sure_recall"] = float(forward.found.sum() / forward.totals.sum())
-        metrics["sure_recall_lower"] = ratio_lower(forward.found, forward.totals)
+        metrics["sure_recall_lower"] = ratio_lower(forward.found, forward.totals, confidence)
         has_none = not back.totals.sum()  # a candidate without sure boxes is right in none
         share = 0.0 if has_none else float(back.found.sum() / back.totals.sum())
         metrics["sure_precision"] = share
-        metrics["sure_precision_lower"] = ratio_lower(back.found, back.totals)
+        metrics["sure_precision_lower"] = ratio_lower(back.found, back.totals, confidence)
         is_empty = not len(forward.ious)
         metrics["sure_iou_mean"] = 0.0 if is_empty else float(forward.ious.mean())
         metrics["score_shift"] = 1.0 if is_empty else abs(float(forward.shifts.mean()))
+        best, other = (outputs["scores"].max(axis=1) for outputs in (reference, candidate))
+        metrics["score_ratio"] = worst_ratio(best, other, best >= sure_score)
     classes = sorted({int(k) for boxes in expected for k in boxes.classes})
     if classes:
         scores = reference["scores"], candidate["scores"]
@@ -77,10 +82,10 @@ def select_boxes(outputs: Outputs, nms: NmsConfig) -> list[Boxes]:
     return [non_max_suppression(boxes, scores, nms) for boxes, scores in pairs]
 
 
-def count_sure_boxes(outputs: Outputs, nms: NmsConfig) -> int:
-    """Return how many served boxes are sure, over all images."""
+def sure_boxes(outputs: Outputs, nms: NmsConfig) -> list[Boxes]:
+    """Return the boxes of each image that are served and sure."""
     raised = replace(nms, score_threshold=nms.score_threshold + SURE_SCORE)
-    return sum(len(boxes.scores) for boxes in select_boxes(outputs, raised))
+    return select_boxes(outputs, raised)
 
 
 def _match(own: Sequence[Boxes], others: Sequence[Boxes], sure_score: float) -> _Matches:

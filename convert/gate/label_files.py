@@ -27,6 +27,7 @@ from runtime.media.suffixes import IMAGES as SUFFIXES
 
 IMAGES, LABELS, MASKS = "images", "labels", "masks"  # folders
 MAX_FILE_BYTES = 1_000_000
+MAX_MASK_BYTES = 100_000_000
 MAX_BOXES = 1000  # of one image
 ROUNDING = 1e-3  # by which a share may lie outside of the image
 
@@ -49,6 +50,11 @@ def beside(path: Path, folder: str) -> Path:
     return Path(*parts)
 
 
+def is_label(path: Path, directory: Path) -> bool:
+    """Return whether a file below a directory is a label by its place: in `labels` or `masks`."""
+    return bool({LABELS, MASKS} & set(path.relative_to(directory).parts[:-1]))
+
+
 def find_boxes(image: Path) -> Path | None:
     """Return the file with an image's boxes; None: it has none."""
     candidates = (beside(image, LABELS).with_suffix(".txt"), image.with_suffix(".txt"))
@@ -65,17 +71,27 @@ def find_mask(image: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
+def within_limits(path: Path) -> Path:
+    """Return the path of a file of labels.
+
+    Raises:
+        LabelsError: it has more bytes than boxes or a mask may have.
+    """
+    limit = MAX_FILE_BYTES if path.suffix == ".txt" else MAX_MASK_BYTES
+    size = path.stat().st_size
+    if size > limit:
+        raise LabelsError(f"{path}: {size} bytes of labels; allowed: {limit}")
+    return path
+
+
 def read_boxes(path: Path, labels: Sequence[str]) -> Shares:
     """Read the boxes of one image.
 
     Raises:
         LabelsError: the file is too large or no text, or a line is no box of the model's classes.
     """
-    size = path.stat().st_size
-    if size > MAX_FILE_BYTES:
-        raise LabelsError(f"{path}: {size} bytes of labels; allowed: {MAX_FILE_BYTES}")
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = within_limits(path).read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise LabelsError(f"{path}: labels are text in UTF-8; byte {error.start} is not") from error
     rows = [
@@ -130,10 +146,10 @@ def read_mask(path: Path, height: int, width: int) -> Image:
     """Read the mask of an image of height x width px, (H, W, 3).
 
     Raises:
-        LabelsError: it is unreadable or of another size.
+        LabelsError: it is unreadable, too large or of another size.
     """
     try:
-        mask = decode_image(path.read_bytes())
+        mask = decode_image(within_limits(path).read_bytes())
     except (InputError, OSError) as error:
         raise LabelsError(f"{path}: {error}") from error
     if mask.shape[:2] != (height, width):

@@ -13,7 +13,15 @@ from convert.errors import LabelsError
 from convert.fidelity.average_precision import TrueBoxes
 from convert.fidelity.intervals import CONFIDENCE, resamples
 from convert.files import sha256
-from convert.gate.label_files import Shares, find_boxes, find_mask, read_boxes, read_mask
+from convert.gate.label_files import (
+    Shares,
+    find_boxes,
+    find_mask,
+    is_label,
+    read_boxes,
+    read_mask,
+    within_limits,
+)
 from convert.gate.truth import TrueClasses, TrueMasks, TrueObjects, Truth
 from convert.metrics import LABELLED_LOSS, LABELLED_LOSS_UPPER, Outputs, measure
 from convert.recipe import Loaded, Recipe
@@ -37,6 +45,7 @@ class LabelledSamples:
     directory: Path
     samples: Samples
     truth: Truth
+    notes: tuple[str, ...] = ()  # sentences about media that were left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +126,10 @@ class _Labels(Protocol):
         """Return where such labels are looked for."""
         ...
 
+    def missing(self, paths: Sequence[Path]) -> str:
+        """Return why these media have no label, in words."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class _ClassFolders:
@@ -137,7 +150,11 @@ class _ClassFolders:
         return TrueClasses(tuple(labels))
 
     def needed(self) -> str:
-        return f"in folders named as classes: {', '.join(self.loaded.labels[:MAX_NAMES])}"
+        return f"in folders named as classes: {_listed(self.loaded.labels)}"
+
+    def missing(self, paths: Sequence[Path]) -> str:
+        folders = sorted({path.parent.name for path in paths})
+        return f"are in folders that name no class of the model ({_listed(folders)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +184,10 @@ class _BoxFiles:
             "height (YOLO)"
         )
 
+    def missing(self, paths: Sequence[Path]) -> str:
+        names = _listed([path.name for path in paths])
+        return f"have no file of boxes ({names}); an empty one says that an image shows nothing"
+
 
 @dataclass(frozen=True, slots=True)
 class _MaskFiles:
@@ -190,6 +211,14 @@ class _MaskFiles:
     def needed(self) -> str:
         return "with masks: images/NAME.jpg and masks/NAME.png of the same size"
 
+    def missing(self, paths: Sequence[Path]) -> str:
+        return f"have no mask ({_listed([path.name for path in paths])})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+
 
 def _labels_of(task: Task, recipe: Recipe, loaded: Loaded) -> _Labels:
     if task == "object-detection":
@@ -200,14 +229,18 @@ def _labels_of(task: Task, recipe: Recipe, loaded: Loaded) -> _Labels:
 
 
 def labels_digest(media: MediaFiles, task: Task) -> str:
-    """Return "sha256:..." of the media and of what their labels say."""
+    """Return "sha256:..." of the media and of what their labels say.
+
+    Raises:
+        LabelsError: a file of labels is too large.
+    """
     if task not in ("object-detection", "image-segmentation"):
         return media.labels_digest
     find = find_boxes if task == "object-detection" else find_mask
     lines = []
     for content, path in media.paths.items():
         file = find(path)
-        lines.append(f"{content} {sha256(file) if file else ''}")
+        lines.append(f"{content} {sha256(within_limits(file)) if file else ''}")
     return f"sha256:{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()}"
 
 
@@ -231,28 +264,40 @@ def read_labelled_samples(
     modality = MODALITIES[recipe.media]
     samples, labels = list[Feeds](), list[Any]()
     guiding = {_content(feeds) for feeds in guides}
-    size = 0
+    unlabelled, unreadable, guide_count, size = list[Path](), list[str](), 0, 0
     for path in media.paths.values():
-        if len(samples) >= MAX_TEST_FILES or size >= MAX_TEST_BYTES:
-            break
         label = kind.find(path)
         if label is None:
+            unlabelled += [] if is_label(path, media.directory) else [path]
             continue
+        if len(samples) >= MAX_TEST_FILES or size >= MAX_TEST_BYTES:
+            continue  # what has no label is told of all media
         try:
             medium = modality.with_condition(modality.read(path.read_bytes()), len(samples))
             feeds = modality.to_feeds(medium, loaded)
-        except (InputError, OSError):
+        except (InputError, OSError) as error:
+            unreadable.append(f"{path.name}: {error}")
             continue
         if _content(feeds) in guiding:
+            guide_count += 1
             continue
         labels.append(kind.fit(label, medium))
         samples.append(feeds)
         size += sum(array.nbytes for array in feeds.values())
     rows = distinct_rows(samples, seen=guides)
+    alike = len(samples) - len(rows)
+    counts = {
+        kind.missing(unlabelled): len(unlabelled),
+        f"cannot be read ({'; '.join(unreadable[:3])})": len(unreadable),
+        "guide the search": guide_count,
+        "look like others, and are no evidence of their own": alike,
+    }
+    left_out = f"{modality.noun} are left out: they"
+    notes = tuple(f"{count} {left_out} {why}" for why, count in counts.items() if count)
     if not rows:
         raise LabelsError(
             f"{media.directory}: no {modality.noun}, besides those of --calibration, "
-            f"{kind.needed()}"
+            f"{kind.needed()}{''.join(f'; {note}' for note in notes)}"
         )
     truth = kind.join([labels[row] for row in rows])
     if isinstance(truth, TrueClasses) and len(set(truth.classes)) == 1:
@@ -260,7 +305,7 @@ def read_labelled_samples(
             f"{media.directory}: {len(rows)} labelled {modality.noun}, all of "
             f"{loaded.labels[truth.classes[0]]}; needed: of two classes and more"
         )
-    return LabelledSamples(media.directory, tuple(samples[row] for row in rows), truth)
+    return LabelledSamples(media.directory, tuple(samples[row] for row in rows), truth, notes)
 
 
 def _content(feeds: Feeds) -> str:

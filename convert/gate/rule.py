@@ -6,25 +6,31 @@ tolerance decides, so that too few samples never package more than many do.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from convert.fidelity.boxes import count_sure_boxes
-from convert.fidelity.classes import sure_inputs
+import numpy as np
+
+from convert.fidelity.boxes import sure_boxes
+from convert.fidelity.classes import MIN_OF_CLASS, sure_inputs
+from convert.gate.evidence import MIN_SOURCES, Evidence
 from convert.gate.labelled import Labelled
 from convert.gate.yardstick import Yardstick
-from convert.metrics import LABELLED_LOSS, LABELLED_LOSS_UPPER, Outputs
+from convert.metrics import LABELLED_LOSS, Outputs
 from convert.recipe import Tolerance
-from convert.samples.division import MIN_JUDGES
+from convert.samples.sets import MAX_TEST_FILES
 from runtime.artifact.manifest import NmsConfig
 
-MIN_SOURCES = MIN_JUDGES  # inputs of different origin
 MIN_SURE_INPUTS = 100
 MIN_SURE_BOXES = 100
 
 CLASSES = Tolerance(
-    at_least={"sure_agreement": 0.99, "sure_agreement_lower": 0.95, "class_correlation": 0.9},
+    at_least={
+        "sure_agreement": 0.99,
+        "sure_agreement_lower": 0.95,
+        "class_correlation": 0.9,
+        "class_ratio": 0.75,  # good graphs 0.87 and more; probabilities that are halved 0.54
+    },
     at_most={
         "regret": 0.01,
         "regret_upper": 0.01,
@@ -40,6 +46,7 @@ BOXES = Tolerance(
         "sure_precision_lower": 0.92,
         "sure_iou_mean": 0.9,
         "score_correlation": 0.5,  # good graphs 0.56 to 1.00; broken ones at most 0.43
+        "score_ratio": 0.6,  # good graphs 0.68 to 1.00; a class of halved scores at most 0.54
     },
     at_most={"score_shift": 0.06},
 )
@@ -61,34 +68,6 @@ LARGEST_EASING = 2.0  # how far the yardstick may move a bound from its perfect 
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """Counts of what the test samples can prove, on the float graph's answers alone."""
-
-    sources: int
-    sure: int | None = None  # sure inputs or boxes; None: the task needs none
-    sure_noun: str = ""  # "sure inputs" or "sure boxes"
-    sure_needed: int = 0
-
-    @property
-    def shortage(self) -> str:
-        """Return how much more would settle it, in a sentence; empty if nothing is missing."""
-        parts = []
-        if self.sources < MIN_SOURCES:
-            parts.append(f"{MIN_SOURCES - self.sources} more test media")
-        if self.sure is not None and self.sure < self.sure_needed:
-            lacking = self.sure_needed - self.sure
-            media = math.ceil(lacking * self.sources / self.sure) if self.sure else 0
-            estimate = f", about {media} test media like these" if media else ""
-            parts.append(f"{lacking} more {self.sure_noun}{estimate}")
-        return " and ".join(parts)
-
-    def __str__(self) -> str:
-        """Return the counts."""
-        sure = "" if self.sure is None else f" with {self.sure} {self.sure_noun}"
-        return f"{self.sources} test media of different origin{sure}"
-
-
-@dataclass(frozen=True, slots=True)
 class Rule:
     """The bounds that decide whether INT8 is close enough to its reference.
 
@@ -99,6 +78,8 @@ class Rule:
         rows: one test sample of each source, on which the task's metrics are measured; None: all.
         labelled: labelled media, enough to judge by; None: there are too few.
         yardstick: what float loses to changes that nobody notices; None: not measured.
+        inputs: test samples on which the recipe's metrics are measured.
+        is_generated: the test samples are synthetic.
     """
 
     tolerance: Tolerance
@@ -107,6 +88,8 @@ class Rule:
     rows: tuple[int, ...] | None = None
     labelled: Labelled | None = None
     yardstick: Yardstick | None = None
+    inputs: int = field(default=0, compare=False)
+    is_generated: bool = field(default=False, compare=False)
 
     @property
     def search(self) -> Tolerance:
@@ -117,7 +100,7 @@ class Rule:
         """Return a sentence for each violated bound; empty: INT8 is close enough.
 
         Where the values keep the bounds of the task and are not sure to, the recipe's tolerance
-        decides; if it is violated, how much more would settle it is told with it.
+        decides.
         """
         if self.gate is None:
             return self.tolerance.violations(metrics)
@@ -131,7 +114,7 @@ class Rule:
             return reasons
         unsure = _of_certainty(self.gate).violations(metrics)
         strict = self.tolerance.violations(metrics) if unsure else []
-        return [*unsure, *strict, self._doubt(metrics)] if strict else []
+        return [*unsure, *strict] if strict else []
 
     def labelled_metrics(self, path: Path) -> Mapping[str, float]:
         """Return the metrics of a graph on labelled media, which judge; empty without any."""
@@ -143,10 +126,18 @@ class Rule:
             return False
         return not self.gate.violations(metrics) or bool(self.search.violations(metrics))
 
-    def _doubt(self, metrics: Mapping[str, float]) -> str:
-        """Return how many more media would settle a verdict that the task's bounds leave open.
+    def is_undecided(self, metrics: Mapping[str, float]) -> bool:
+        """Return whether a graph is refused for lack of evidence: more of it might accept it."""
+        if self.evidence is None or not self.violations(metrics):
+            return False
+        return self.gate is None or (
+            not self.decided_by_task(metrics) and self.sources_needed(metrics) is not None
+        )
 
-        A bound comes as near to its mean as one over the root of the number of media.
+    def sources_needed(self, metrics: Mapping[str, float]) -> int | None:
+        """Return how many test samples settle what the task's bounds leave open; None: none do.
+
+        A bound comes as near to its mean as one over the root of the number of samples.
         """
         assert self.gate is not None  # else the recipe decides
         assert self.evidence is not None
@@ -156,27 +147,15 @@ class Rule:
             room, distance = metrics[stem] - bound, metrics[stem] - metrics[name]
             if name != stem and room and abs(distance) > abs(room):
                 factors.append((distance / room) ** 2)
-        more = math.ceil((max(factors) - 1) * self.evidence.sources)
-        return f"about {more} more test media would settle it" if more else "no media settle it"
+        largest = max(factors)
+        return math.ceil(largest * self.evidence.sources) if largest > 1 else None
 
-    def describe(self, metrics: Mapping[str, float]) -> str:
-        """Return one line: by which bounds the verdict was found and how sure it is."""
-        if self.evidence is None:
-            return "judged by the recipe's tolerance"
+    def advice(self, metrics: Mapping[str, float]) -> str:
+        """Return what would settle an undecided verdict, in a sentence."""
+        assert self.evidence is not None  # else nothing is undecided
         if self.gate is None:
-            return (
-                f"judged by the recipe's tolerance, on {self.evidence}; the bounds of the task "
-                f"need {self.evidence.shortage}"
-            )
-        if not self.decided_by_task(metrics):
-            return f"judged by the recipe's tolerance: {self.evidence} leave the task's in doubt"
-        if self.labelled is not None:
-            lost, at_most = (100 * metrics[n] for n in (LABELLED_LOSS, LABELLED_LOSS_UPPER))
-            return (
-                f"judged by {self.evidence.sources} labelled media: {lost:.2f} points of "
-                f"{self.labelled.noun} lost, with 95 % certainty at most {at_most:.2f}"
-            )
-        return f"judged by the bounds of the task, on {self.evidence}; {_sureness(metrics)}"
+            return self.evidence.advice
+        return self.evidence.to_have(self.sources_needed(metrics))
 
 
 def rule_for(
@@ -187,6 +166,8 @@ def rule_for(
     nms: NmsConfig | None = None,
     labelled: Labelled | None = None,
     yardstick: Yardstick | None = None,
+    is_generated: bool = False,
+    largest: int = MAX_TEST_FILES,
 ) -> Rule:
     """Choose the bounds for the test samples.
 
@@ -197,35 +178,54 @@ def rule_for(
         nms: the settings with which a detector serves; None for other tasks.
         labelled: MIN_SOURCES of them judge, in place of the test samples.
         yardstick: no bound becomes tighter than float's own change by everyday handling.
+        is_generated: the test samples are synthetic.
+        largest: test samples of this size that are used at most.
     """
+    rule = Rule(
+        tolerance,
+        rows=rows,
+        yardstick=yardstick,
+        inputs=len(next(iter(outputs.values()))),
+        is_generated=is_generated,
+    )
     judged = TASK_BOUNDS if labelled is None else REPLACED
     named = [name for name in judged if name in outputs]
     if tolerance == Tolerance() or tolerance.strict or not named:
-        return Rule(tolerance, rows=rows, yardstick=yardstick)
+        return rule
     output = named[0]
     if labelled is not None and len(labelled) >= MIN_SOURCES:
         by_labels = _by_labels(TASK_BOUNDS.get(output, Tolerance()))
         bounds = _with_recipe(by_labels, tolerance, REPLACED[output])
         eased = ease(bounds, yardstick.everyday) if yardstick else bounds
-        return Rule(tolerance, eased, Evidence(len(labelled)), rows, labelled, yardstick)
+        return replace(rule, gate=eased, evidence=Evidence(len(labelled)), labelled=labelled)
     if output not in TASK_BOUNDS:
-        return Rule(tolerance, rows=rows, yardstick=yardstick)
+        return rule
     if rows is not None:
         outputs = {name: array[list(rows)] for name, array in outputs.items()}
-    count = len(outputs[output])
-    if output == "boxes_xyxy":
-        assert nms is not None  # a detector without these settings is refused
-        boxes = count_sure_boxes(outputs, nms)
-        evidence = Evidence(count, boxes, "sure boxes", MIN_SURE_BOXES)
-    else:
-        sure = int(sure_inputs(outputs["probabilities"]).sum())
-        evidence = Evidence(count, sure, "sure inputs", MIN_SURE_INPUTS)
+    evidence = replace(_evidence(outputs, nms), is_generated=is_generated, largest=largest)
     if evidence.shortage:
-        return Rule(tolerance, None, evidence, rows, None, yardstick)
+        return replace(rule, evidence=evidence)
     bounds = _with_recipe(TASK_BOUNDS[output], tolerance, REPLACED[output])
     if yardstick is not None:
         bounds = ease(bounds, yardstick.everyday)
-    return Rule(tolerance, bounds, evidence, rows, None, yardstick)
+    return replace(rule, gate=bounds, evidence=evidence)
+
+
+def _evidence(outputs: Outputs, nms: NmsConfig | None) -> Evidence:
+    """Count what the float graph's answers to one sample of each source can prove."""
+    if "boxes_xyxy" in outputs:
+        assert nms is not None  # a detector without these settings is refused
+        boxes = sure_boxes(outputs, nms)
+        classes = [np.unique(of_image.classes) for of_image in boxes]
+        counts = np.unique(np.concatenate(classes), return_counts=True)[1]
+        sure, noun, needed = sum(len(b.scores) for b in boxes), "sure boxes", MIN_SURE_BOXES
+    else:
+        probabilities = outputs["probabilities"]
+        is_sure = sure_inputs(probabilities)
+        counts = np.unique(probabilities[is_sure].argmax(axis=1), return_counts=True)[1]
+        sure, noun, needed = int(is_sure.sum()), "sure inputs", MIN_SURE_INPUTS
+    judged = int((counts >= MIN_OF_CLASS).sum())
+    return Evidence(len(next(iter(outputs.values()))), sure, noun, needed, (judged, len(counts)))
 
 
 def _by_labels(bounds: Tolerance) -> Tolerance:
@@ -252,49 +252,6 @@ def ease(bounds: Tolerance, own: Mapping[str, float]) -> Tolerance:
     )
 
 
-def record(rule: Rule, metrics: Mapping[str, float]) -> dict[str, Any]:
-    """Return the fields of a variant's `verification` that tell how it was judged."""
-    by_task = rule.decided_by_task(metrics)
-    bounds = rule.gate if by_task and rule.gate is not None else rule.tolerance
-    recorded: dict[str, Any] = {
-        "tolerance": {"at_least": dict(bounds.at_least), "at_most": dict(bounds.at_most)},
-        "judged_by": "task" if by_task else "recipe",
-        "sureness": rule.describe(metrics),
-        "nearest_bound": nearest_bound(bounds, metrics),
-    }
-    if rule.evidence is not None:
-        evidence = {"sources": rule.evidence.sources}
-        if rule.evidence.sure is not None:
-            evidence[rule.evidence.sure_noun.replace(" ", "_")] = rule.evidence.sure
-        recorded["evidence"] = evidence
-    if rule.yardstick is not None:
-        recorded["yardstick"] = rule.yardstick.to_json()
-    return recorded
-
-
-def nearest_bound(bounds: Tolerance, metrics: Mapping[str, float]) -> dict[str, Any]:
-    """Return the bound with the least room: the one that decided, or would first.
-
-    Room is measured as a share of what the bound allows: of its distance from the perfect value.
-
-    Returns:
-        "metric", its "value", and the bound as "at_least" or "at_most"; empty without bounds.
-    """
-    rooms = [
-        ((metrics[name] - bound) / ((1 - bound) or 1), name, "at_least", bound)
-        for name, bound in bounds.at_least.items()
-        if name in metrics
-    ] + [
-        ((bound - metrics[name]) / (bound or 1), name, "at_most", bound)
-        for name, bound in bounds.at_most.items()
-        if name in metrics
-    ]
-    if not rooms:
-        return {}
-    _, name, relation, bound = min(rooms)
-    return {"metric": name, "value": metrics[name], relation: bound}
-
-
 def _with_recipe(bounds: Tolerance, recipe: Tolerance, replaced: tuple[str, ...]) -> Tolerance:
     """Add the recipe's bounds on other metrics; on one of the task, the recipe's is taken."""
     at_least = {k: v for k, v in recipe.at_least.items() if k not in replaced}
@@ -316,10 +273,3 @@ def _select(bounds: Tolerance, condition: Callable[[str], bool]) -> Tolerance:
         {name: bound for name, bound in bounds.at_least.items() if condition(name)},
         {name: bound for name, bound in bounds.at_most.items() if condition(name)},
     )
-
-
-def _sureness(metrics: Mapping[str, float]) -> str:
-    values = [
-        f"{name} {value:.4f}" for name, value in metrics.items() if name.endswith(STATISTICAL)
-    ]
-    return f"with 95 % certainty {', '.join(values)}"

@@ -8,7 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from convert.errors import VerificationError
-from convert.gate.rule import Rule, record
+from convert.fidelity.intervals import CONFIDENCE
+from convert.gate.rule import Rule
+from convert.gate.verdict import record
 from convert.metrics import Fidelity, Outputs, measure
 from convert.package.artifact import file_entry
 from convert.package.mapped_weights import Layout, data_path
@@ -54,6 +56,7 @@ class Criteria:
     golden: GoldenSamples  # packaged with the variants
     rule: Rule | None  # None: untrained weights, whose fidelity is reported only
     media_kind: MediaKind  # `convert verify` generates samples of this kind again
+    confidence: float = CONFIDENCE  # of the bounds: `look_confidence` of the graph that was chosen
 
 
 def cpu_features(name: VariantName, path: Path, saturating: Sequence[str]) -> tuple[str, ...]:
@@ -96,7 +99,9 @@ def measure_variant(
             is the 7-bit variant and may saturate.
     """
     rows = criteria.samples.sources
-    fidelity = measure(criteria.reference, run.outputs, criteria.spec.suppression, rows)
+    fidelity = measure(
+        criteria.reference, run.outputs, criteria.spec.suppression, rows, criteria.confidence
+    )
     if criteria.rule is not None and name != "float":
         metrics = {**fidelity.metrics, **criteria.rule.labelled_metrics(path)}
         fidelity = Fidelity(metrics, fidelity.loss)

@@ -99,6 +99,7 @@ def build_manifest(
         choice={
             **choice.settings,
             "reason": choice.reason,
+            **choice.verdict,
             "seven_bits": verified.seven_bits,
             **({"float16": verified.float16} if verified.float16 else {}),
         },

@@ -1,12 +1,13 @@
 """One model through its stages: load, export, quantize, verify, package."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from convert.gate.labelled import LabelledSamples, with_float
-from convert.gate.rule import MIN_SOURCES, Rule, rule_for
+from convert.gate.evidence import MIN_SOURCES
+from convert.gate.labelled import with_float
+from convert.gate.rule import Rule, rule_for
 from convert.gate.yardstick import measure_yardstick
 from convert.package import artifact
 from convert.pipeline.cache import recall, remember
@@ -17,9 +18,10 @@ from convert.pipeline.load import Reference, load_reference
 from convert.pipeline.manifest import build_manifest, build_spec
 from convert.pipeline.similarity import calibrate as similarity
 from convert.pipeline.verify import verify
-from convert.quantize.choose import choose
+from convert.quantize.choose import RequestedPrecision, choose
 from convert.quantize.search.status import SearchStatus
 from convert.recipe import RecipeFile, Tolerance
+from convert.samples.sets import SYNTHETIC, largest_test
 from runtime.artifact.manifest import Manifest
 
 # receives the name of each stage as it begins, the state of the search while it quantizes, and a
@@ -84,13 +86,13 @@ def _run(
         report(f"calibration: {note}")
     if reference.trial is not None:
         report(reference.trial)
-    if reference.labelled is not None:
-        report(f"labelled: {_labelled_note(reference.labelled)}")
+    precision = recipe.precision if inputs.precision == "auto" else inputs.precision
+    for note in _labelled_notes(reference, precision):
+        report(f"labelled: {note}")
     labelled = similarity.read_labelled_images(inputs.pairs, recipe, reference.loaded)
     report("export")
     exported = export_float(reference, scratch)
     report("quantize")
-    precision = recipe.precision if inputs.precision == "auto" else inputs.precision
     rule = _rule(reference, exported, is_quantized=precision != "float")
     choice = choose(
         exported.run,
@@ -119,11 +121,21 @@ def _run(
     return manifest, "packaged"
 
 
-def _labelled_note(labelled: LabelledSamples) -> str:
-    count = len(labelled.samples)
-    if count >= MIN_SOURCES:
-        return f"{count} media of different origin, enough to judge INT8"
-    return f"{count} media of different origin; needed to judge INT8: {MIN_SOURCES}"
+def _labelled_notes(reference: Reference, precision: RequestedPrecision) -> Iterator[str]:
+    """Yield what becomes of labelled media, a sentence each."""
+    labelled = reference.labelled
+    if labelled is None:
+        return
+    yield from labelled.notes
+    count = f"{len(labelled.samples)} media of different origin"
+    if reference.tolerance is None:
+        yield f"{count}; they judge nothing: the weights are untrained"
+    elif precision == "float":
+        yield f"{count}; they judge nothing: INT8 is not tried"
+    elif len(labelled.samples) >= MIN_SOURCES:
+        yield f"{count}, enough to judge INT8"
+    else:
+        yield f"{count}; needed to judge INT8: {MIN_SOURCES}"
 
 
 def _rule(reference: Reference, exported: Exported, *, is_quantized: bool) -> Rule | None:
@@ -140,6 +152,8 @@ def _rule(reference: Reference, exported: Exported, *, is_quantized: bool) -> Ru
         nms=nms,
         labelled=with_float(labelled, run.path, nms) if labelled and is_quantized else None,
         yardstick=yardstick,
+        is_generated=samples.source == SYNTHETIC,
+        largest=largest_test(samples.test),
     )
 
 

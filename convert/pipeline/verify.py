@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from convert.fidelity.intervals import look_confidence
 from convert.gate.rule import Rule
 from convert.package import artifact
 from convert.package.mapped_weights import map_weights
@@ -45,7 +46,10 @@ def verify(
     golden_path = scratch / golden.FILE
     golden_set = golden.write_golden(golden_path, recipe, reference.loaded, reference.answer)
 
-    criteria = Criteria(spec, samples, exported.reference, golden_set, rule, recipe.media)
+    confidence = look_confidence(choice.look)
+    criteria = Criteria(
+        spec, samples, exported.reference, golden_set, rule, recipe.media, confidence
+    )
 
     contents = dict[str, str]()
 

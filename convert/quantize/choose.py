@@ -5,14 +5,16 @@ samples: the best of thirty graphs owes part of its lead to the samples that sel
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import onnx
 
 from convert.errors import ConvertError
+from convert.fidelity.intervals import look_confidence
 from convert.gate.rule import Rule
+from convert.gate.verdict import Outcome, unjudged, verdict
 from convert.metrics import Fidelity, measure
 from convert.quantize.config_fields import choice_fields
 from convert.quantize.graph_files import GraphFiles
@@ -32,7 +34,7 @@ from convert.quantize.search.candidates import (
 )
 from convert.quantize.search.float_layers import Measurement, Search, Trial
 from convert.quantize.search.status import SearchStatus, search_status
-from convert.recipe import SEARCH_SECONDS
+from convert.recipe import SEARCH_SECONDS, Tolerance
 from convert.samples.sets import SampleSets
 from convert.verify.latency import run_and_time
 from convert.verify.parity import GraphRun, run_samples
@@ -50,6 +52,8 @@ class Choice:
     candidates: tuple[Mapping[str, Any], ...]  # as the manifest lists them
     reason: str
     int8_7bit: Path | None = None  # for CPUs without VNNI; None: `int8` never saturates there
+    look: int = 1  # the graph was judged as this one, from 1
+    verdict: Mapping[str, Any] = field(default_factory=dict)  # see `convert.gate.verdict`
 
 
 def choose(
@@ -86,7 +90,9 @@ def choose(
         ConvertError: precision is "int8" and no graph qualifies.
     """
     if precision == "float":
-        return Choice(None, {"precision": "float"}, (), "INT8 was not tried: precision is float")
+        reason = "INT8 was not tried: precision is float"
+        untried = unjudged("untried", reason)
+        return Choice(None, {"precision": "float"}, (), reason, verdict=untried)
     quantizer = Quantizer(onnx.load(float_run.path), samples.calibration)
     files = GraphFiles(quantizer.quantize, float_run.path.parent)
     comparison = _Comparison(float_run, samples, rule, suppression, files)
@@ -113,21 +119,36 @@ def choose(
         *(trial_record(trial) for trial in search.trials if trial not in tested),
     )
     best = _fastest([candidate for candidate in candidates if not candidate.objections])
+    told = _verdict(rule, best, candidates, comparison.tested)
     if best is not None:
         config = best.graph.trial.config
         # None: its products never saturate, so CPUs without VNNI need no second file
         reduced = None if config.reduce_range else files.path(replace(config, reduce_range=True))
         reason = f"INT8 of {best.graph.name}, one of {comparison.tested} graphs that were judged"
-        return Choice(best.graph.path, choice_fields(config), records, reason, reduced)
+        settings, look = choice_fields(config), best.graph.look
+        return Choice(best.graph.path, settings, records, reason, reduced, look, told)
     reason = "; ".join(
         f"INT8 of {candidate.graph.name}: {', '.join(candidate.objections)}"
         for candidate in candidates
     )
-    if rule.gate is None and rule.evidence is not None:
-        reason += f"; the bounds of the task would decide with {rule.evidence.shortage}"
+    if told.get("advice"):
+        reason += f"; {told['advice']}"
     if precision == "int8":
         raise ConvertError(f"INT8 was asked for and does not qualify: {reason}")
-    return Choice(None, {"precision": "float"}, records, reason)
+    return Choice(None, {"precision": "float"}, records, reason, verdict=told)
+
+
+def _verdict(
+    rule: Rule, best: Candidate | None, candidates: Sequence[Candidate], looks: int
+) -> Mapping[str, Any]:
+    """Return the verdict on INT8: of the best graph or, without one, of the one nearest to it."""
+    if rule.tolerance == Tolerance():
+        return unjudged("unjudged", "INT8 is not judged: untrained weights, or no bounds")
+    if best is not None:
+        return verdict("accepted", rule, best.graph.fidelity.metrics, looks)
+    nearest = min(candidates, key=lambda candidate: not candidate.is_undecided)
+    outcome: Outcome = "undecided" if nearest.is_undecided else "refused"
+    return verdict(outcome, rule, nearest.graph.fidelity.metrics, looks)
 
 
 def _fastest(candidates: list[Candidate]) -> Candidate | None:
@@ -176,19 +197,30 @@ class _Comparison:
     def test(self, result: SetResult) -> Finalist:
         """Return the first graph of a result that keeps the bounds on the test samples.
 
-        If none does, return the first graph with its violations.
+        If none does, return the first graph with its violations. Each look at the test samples is
+        another chance to pass by luck, so the bounds of later ones are wider.
         """
         graphs = []
         for trial in result.trials:
             path = self._files.path(trial.config)
             outputs = run_samples(path, self._samples.test)
             self.tested += 1
-            fidelity = measure(self._test_outputs, outputs, self._suppression, self._rule.rows)
+            rows, confidence = self._rule.rows, look_confidence(self.tested)
+            fidelity = measure(self._test_outputs, outputs, self._suppression, rows, confidence)
             metrics = {**fidelity.metrics, **self._rule.labelled_metrics(path)}
             fidelity = Fidelity(metrics, fidelity.loss)
             violations = tuple(self._rule.violations(fidelity.metrics))
-            settled = self._rule.decided_by_task(fidelity.metrics)
-            graph = Finalist(result.name, trial, path, result.graphs, fidelity, violations, settled)
+            graph = Finalist(
+                result.name,
+                trial,
+                path,
+                result.graphs,
+                fidelity,
+                violations,
+                is_settled=self._rule.decided_by_task(metrics),
+                is_undecided=self._rule.is_undecided(metrics),
+                look=self.tested,
+            )
             if not violations:
                 return graph
             graphs.append(graph)

@@ -30,6 +30,8 @@ class Finalist:
     fidelity: Fidelity  # on the test samples
     violations: tuple[str, ...]  # of the bounds, on the test samples
     is_settled: bool = False  # the test samples are enough for the bounds of the task
+    is_undecided: bool = False  # more of them might accept it
+    look: int = 1  # it was judged as this one, from 1: see `look_confidence`
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,12 @@ class Candidate:
         if self.times_faster < MIN_SPEEDUP:
             reasons.append(f"{self.times_faster:.2f} x the speed of float < {MIN_SPEEDUP}")
         return reasons
+
+    @property
+    def is_undecided(self) -> bool:
+        """Return whether nothing but too little evidence speaks against it."""
+        is_worth_it = self.integer_operators and self.times_faster >= MIN_SPEEDUP
+        return bool(self.graph.is_undecided and is_worth_it)
 
     def record(self) -> dict[str, Any]:
         """Return its entry in the manifest's `candidates`."""

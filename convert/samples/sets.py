@@ -5,6 +5,7 @@ on the validation samples. Fidelity is reported on the test samples, which the s
 """
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,10 +26,14 @@ from runtime.errors import InputError
 
 MIN_FILES = 8  # three to calibrate, three to validate, two to test
 # what the other sets do not need is for the test: a share is known to 5 % from 100 samples
-MAX_TEST_FILES = 256
+MAX_TEST_FILES = 512
 MAX_TEST_BYTES = 128_000_000  # of test samples beyond MAX_FILES_PER_SET
+# a folder of the user: the contents of all its media are hashed, at about 1 GB/s
+MAX_FOLDER_ENTRIES, MAX_FOLDER_BYTES = 100_000, 2**36
+MAX_MEDIUM_BYTES = 2**31  # as `python -m runtime` reads
 MIN_CALIBRATION = 32  # samples whose ranges hold for other media too
 SYNTHETIC_CALIBRATION = 64
+SYNTHETIC = "synthetic"  # `SampleSets.source` of generated media
 
 Samples = tuple[Feeds, ...]  # arrays by graph input, preprocessed as served, batch axis 1
 
@@ -89,7 +94,7 @@ def synthetic_sets(recipe: Recipe, loaded: Loaded) -> SampleSets:
     count = modality.validation_count
     evaluation = synthetic_samples(modality, loaded, procedural.EVALUATION, 2 * count)
     return SampleSets(
-        source="synthetic",
+        source=SYNTHETIC,
         calibration=synthetic_calibration(modality, loaded),
         validation=evaluation[:count],
         test=evaluation[count:],
@@ -130,27 +135,61 @@ class MediaFiles:
 def find_media(directory: Path, recipe: Recipe) -> MediaFiles:
     """Find and hash the media of a recipe's kind below a directory; skip hidden files.
 
-    The suffix decides the kind; files are read later, by `from_files`.
+    The suffix decides the kind; files are read later, by `from_files`. Links to files count, links
+    to folders below the directory are not followed.
 
     Raises:
-        CalibrationError: `directory` is no directory.
+        CalibrationError: `directory` is no directory, holds more than may be read, or is not
+            readable.
     """
     if not directory.is_dir():
         raise CalibrationError(f"{directory}: no such directory")
     suffixes = MODALITIES[recipe.media].suffixes
-    files = [
-        path
-        for path in sorted(directory.rglob("*"))
-        if path.is_file() and not path.name.startswith(".")
-    ]
-    paths = [path for path in files if path.suffix.lower() in suffixes]
-    paths_by_hash = {sha256(path): path for path in paths}
+    try:
+        files = sorted(_files_below(directory))
+        paths = [path for path in files if path.suffix.lower() in suffixes]
+        _check_sizes(directory, paths)
+        paths_by_hash = {sha256(path): path for path in paths}
+    except OSError as error:
+        raise CalibrationError(f"{error.filename or directory}: {error.strerror}") from error
     return MediaFiles(
         directory,
         dict(sorted(paths_by_hash.items())),
         copies=len(paths) - len(paths_by_hash),
         others=tuple(path for path in files if path.suffix.lower() not in suffixes),
     )
+
+
+def _files_below(directory: Path) -> Iterator[Path]:
+    """Yield the files, hidden ones left out; count what is there while it is listed."""
+    pending, count = [directory], 0
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                count += 1
+                if count > MAX_FOLDER_ENTRIES:
+                    raise CalibrationError(
+                        f"{directory}: more than {MAX_FOLDER_ENTRIES} files and folders; name a "
+                        "folder with fewer: some hundred media are used"
+                    )
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(Path(entry))
+                elif not entry.name.startswith(".") and Path(entry).is_file():
+                    yield Path(entry)  # of a link in a circle `entry.is_file` raises
+
+
+def _check_sizes(directory: Path, paths: Sequence[Path]) -> None:
+    total = 0
+    for path in paths:
+        size = path.stat().st_size
+        total += size
+        if size > MAX_MEDIUM_BYTES:
+            raise CalibrationError(f"{path}: {size} bytes; allowed: {MAX_MEDIUM_BYTES}")
+        if total > MAX_FOLDER_BYTES:
+            raise CalibrationError(
+                f"{directory}: more than {MAX_FOLDER_BYTES} bytes of media; name a folder with "
+                "fewer: some hundred are used"
+            )
 
 
 def sample_sets(files: MediaFiles | None, recipe: Recipe, loaded: Loaded) -> SampleSets:
@@ -191,7 +230,7 @@ def from_files(files: MediaFiles, recipe: Recipe, loaded: Loaded) -> SampleSets:
     groups = origins(samples)
     notes = [*_unused(files, modality.noun, len(samples))]
     task = loaded.task or recipe.task
-    division = judges_first(groups, _largest_test(samples)) if task in JUDGED_TASKS else None
+    division = judges_first(groups, largest_test(samples)) if task in JUDGED_TASKS else None
     sentence = ""
     if division is not None:
         sentence = division.describe(modality.noun)
@@ -216,8 +255,8 @@ def _enough(samples: Sequence[Feeds]) -> bool:
     )
 
 
-def _largest_test(samples: Sequence[Feeds]) -> int:
-    """Return how many samples of this size may judge."""
+def largest_test(samples: Sequence[Feeds]) -> int:
+    """Return how many samples of this size may judge at most."""
     fitting = MAX_TEST_BYTES * len(samples) // max(1, _bytes(samples))
     return min(MAX_TEST_FILES, max(MAX_FILES_PER_SET, fitting))
 

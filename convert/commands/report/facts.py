@@ -56,9 +56,11 @@ class ModelFacts:
     judged: bool  # False: the weights are untrained, fidelity is reported only
     inputs: int
     inputs_source: str
-    sureness: str  # by which bounds a quantized variant was judged, and how sure; "" of float
+    verdict: str  # on INT8, see `convert.gate.verdict.Outcome`; "" if not recorded
+    advice: str  # what would settle an undecided verdict
+    sureness: str  # by which bounds INT8 was judged, and how sure; "" if not recorded
     division: str  # how many media guided the search and how many judged; "" if not recorded
-    nearest_bound: Mapping[str, Any]  # of a quantized variant: "metric", "value" and the bound
+    nearest_bound: Mapping[str, Any]  # of the graph judged: "metric", "value" and the bound
     yardstick: Mapping[str, Mapping[str, float]]  # float against itself, by what was changed
     before: VariantFacts
     after: VariantFacts
@@ -131,6 +133,7 @@ def _model_facts(out: Path, manifest: Manifest) -> ModelFacts:
     on_cpus = [variant for variant in manifest.variants if not variant.providers]
     variants = tuple(map(_variant_facts, on_cpus))
     verification = served.verification
+    judged = {**manifest.choice, **verification}  # of float only the choice tells of INT8
     return ModelFacts(
         id=manifest.id,
         version=manifest.version,
@@ -149,12 +152,14 @@ def _model_facts(out: Path, manifest: Manifest) -> ModelFacts:
         judged=bool(verification["judged"]),
         inputs=int(verification["inputs"]),
         inputs_source=str(verification["inputs_source"]),
-        sureness=str(verification.get("sureness", "")),
+        verdict=str(manifest.choice.get("verdict", "")),
+        advice=str(manifest.choice.get("advice", "")),
+        sureness=str(judged.get("sureness", "")),
         division=str(verification.get("division", "")),
-        nearest_bound=verification.get("nearest_bound", {}),
+        nearest_bound=judged.get("nearest_bound", {}),
         yardstick={
             change: {name: float(value) for name, value in metrics.items()}
-            for change, metrics in verification.get("yardstick", {}).items()
+            for change, metrics in judged.get("yardstick", {}).items()
         },
         before=variants[-1],  # float, which every version holds
         after=variants[0],

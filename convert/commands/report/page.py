@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from convert.commands.report.facts import Facts, VariantFacts
 from convert.commands.report.pareto import plot_of
-from convert.fidelity.meanings import MEANINGS, describe_bound
+from convert.fidelity.meanings import MEANINGS, describe_bound, meanings_in
 
 TEMPLATE = "page.html.jinja"
 WARNINGS: Mapping[str, str] = {
@@ -24,6 +24,14 @@ CHANGES: Mapping[str, str] = {
     "jpeg": "as JPEG of quality 95",
     "noise": "with each sample one step of 16 bits up or down",
     "resampled": "resampled to another rate and back, in 16 bits",
+}
+# on INT8, by the name in manifests
+VERDICTS: Mapping[str, str] = {
+    "accepted": "INT8 is close enough.",
+    "refused": "INT8 is refused; float serves.",
+    "undecided": "INT8 is undecided; float serves.",
+    "unjudged": "INT8 is not judged.",
+    "untried": "INT8 was not tried.",
 }
 # not allowed in HTML, even escaped; tab and newline are
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -51,6 +59,7 @@ def render(facts: Facts) -> str:
         batch_costs=batch_costs,
         describe_bound=describe_bound,
         change_names=CHANGES,
+        verdicts=VERDICTS,
     )
     return html.lstrip()  # the lines between the macros
 
@@ -110,4 +119,5 @@ def _glossary(facts: Facts) -> dict[str, str]:
         for fidelity in (model.fidelity, *(c.get("fidelity", {}) for c in model.candidates))
         for name in fidelity
     )
-    return {name: MEANINGS[name] for name in names if name in MEANINGS}
+    told = meanings_in(model.sureness for model in facts.models)
+    return {**{name: MEANINGS[name] for name in names if name in MEANINGS}, **told}

@@ -1,5 +1,7 @@
 """Labelled media as the judge: what INT8 gets wrong that float gets right."""
 
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from convert.gate.labelled import (
 )
 from convert.gate.rule import Rule, rule_for
 from convert.gate.truth import TrueClasses, TrueMasks, TrueObjects
+from convert.gate.verdict import describe
 from convert.gate.yardstick import through_jpeg
 from convert.metrics import LABELLED_LOSS, LABELLED_LOSS_UPPER, Outputs, measure
 from convert.recipe import Tolerance
@@ -54,7 +57,7 @@ def test_a_loss_of_one_point_is_allowed_and_more_is_not() -> None:
     assert rule().violations({**metrics, LABELLED_LOSS: 0.01}) == []
     assert rule().violations({**metrics, LABELLED_LOSS: -0.2}) == []
     assert rule().violations({**metrics, LABELLED_LOSS: 0.02}) == ["labelled_loss 0.0200 > 0.01"]
-    assert rule().describe({**metrics, LABELLED_LOSS: 0.005, LABELLED_LOSS_UPPER: 0.0123}) == (
+    assert describe(rule(), {**metrics, LABELLED_LOSS: 0.005, LABELLED_LOSS_UPPER: 0.0123}) == (
         "judged by 200 labelled media: 0.50 points of right answers lost, with 95 % certainty at "
         "most 1.23"
     )
@@ -165,6 +168,38 @@ def test_media_are_read_by_folder_and_those_that_guide_are_left_out(tmp_path: Pa
         read_labelled_samples(find_media(tmp_path / "other", recipe), recipe, loaded, guides=())
 
 
+def test_media_that_are_left_out_are_told(tmp_path: Path) -> None:
+    loaded = nets.loaded(nets.convolutions(layers=2))
+    for number in range(4):
+        write(tmp_path / loaded.labels[number % 2] / f"{number}.png", number)
+    write(tmp_path / "unknown" / "4.png", 4)
+    write(tmp_path / "5.png", 5)
+    (tmp_path / loaded.labels[0] / "broken.png").write_bytes(b"no image")
+    path = tmp_path / loaded.labels[1] / "1.png"
+    copy = through_jpeg(decode_image(path.read_bytes()))
+    cv2.imwrite(str(path.with_name("6.png")), copy[..., ::-1])
+    recipe = nets.recipe(STRICT)
+    media = find_media(tmp_path, recipe)
+    guide = preprocess(
+        decode_image((tmp_path / loaded.labels[0] / "0.png").read_bytes()), loaded.preprocess
+    )
+    samples = read_labelled_samples(media, recipe, loaded, guides=({"image": guide[np.newaxis]},))
+    assert len(samples.samples) == 3
+    unlabelled, unreadable, guiding, alike = samples.notes
+    assert unlabelled == (
+        "2 images are left out: they are in folders that name no class of the model "
+        f"({tmp_path.name}, unknown)"
+    )
+    assert unreadable.startswith("1 images are left out: they cannot be read (broken.png: ")
+    assert guiding == "1 images are left out: they guide the search"
+    assert alike == "1 images are left out: they look like others, and are no evidence of their own"
+    for name in loaded.labels[:2]:
+        shutil.rmtree(tmp_path / name)
+    rest = find_media(tmp_path, recipe)
+    with pytest.raises(LabelsError, match=r"named as classes: .*; 2 images are left out: they are"):
+        read_labelled_samples(rest, recipe, loaded, guides=())
+
+
 def test_variants_of_media_that_guide_do_not_judge(tmp_path: Path) -> None:
     loaded = nets.loaded(nets.convolutions(layers=2))
     for number in range(3):
@@ -241,12 +276,24 @@ def test_boxes_of_files_lie_where_the_graph_answers(tmp_path: Path) -> None:
     (boxes,) = samples.truth.boxes
     np.testing.assert_allclose(boxes.boxes_xyxy, [[8, 8, 24, 24]])
     assert boxes.classes.tolist() == [1]
+    (note,) = samples.notes
+    assert note == (
+        "1 images are left out: they have no file of boxes (unlabelled.png); an empty one says "
+        "that an image shows nothing"
+    )
     before = labels_digest(media, "object-detection")
     file.write_text("0 0.5 0.5 0.5 1\n")
     assert labels_digest(media, "object-detection") != before
     file.write_text("9 0.5 0.5 0.5 1\n")
     with pytest.raises(LabelsError, match=r"a\.txt, line 1: the class is '9'"):
         read_labelled_samples(media, recipe, loaded, guides=())
+    os.truncate(file, 2**30)  # refused before a byte of it is read or hashed
+    for read in (
+        lambda: labels_digest(media, "object-detection"),
+        lambda: read_labelled_samples(media, recipe, loaded, guides=()),
+    ):
+        with pytest.raises(LabelsError, match="1073741824 bytes of labels; allowed: 1000000"):
+            read()
     file.unlink()
     with pytest.raises(LabelsError, match=r"no images, .* with boxes: images/NAME.jpg and labels/"):
         read_labelled_samples(media, recipe, loaded, guides=())
@@ -274,3 +321,16 @@ def test_masks_pass_the_steps_of_their_images(tmp_path: Path) -> None:
     before = labels_digest(media, "image-segmentation")
     cv2.imwrite(str(tmp_path / "masks/a.png"), 255 - mask)
     assert labels_digest(media, "image-segmentation") != before
+    os.truncate(tmp_path / "masks/a.png", 2**30)
+    for read in (
+        lambda: labels_digest(media, "image-segmentation"),
+        lambda: read_labelled_samples(media, recipe, loaded, guides=()),
+    ):
+        with pytest.raises(LabelsError, match="1073741824 bytes of labels; allowed: 100000000"):
+            read()
+    assert samples.notes == ()  # the mask is no medium without a mask
+    (tmp_path / "masks/a.png").unlink()
+    with pytest.raises(
+        LabelsError, match=r"no images, .* with masks: .*; 1 images are left out: they have no mask"
+    ):
+        read_labelled_samples(media, recipe, loaded, guides=())

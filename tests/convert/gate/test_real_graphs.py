@@ -254,6 +254,10 @@ CLASSIFIERS: Mapping[str, tuple[Break, str]] = {
         after("probabilities", ("Mul", "alive"), alive=ALIVE),
         "class_correlation",
     ),
+    "a class of half the probability": (
+        after("probabilities", ("Mul", "half"), half=np.array([1, 1, 1, 0.5], F32)),
+        "class_ratio",
+    ),
     "probabilities flattened": (
         after("probabilities", ("Mul", "half"), ("Add", "rest"), half=F32(0.8), rest=F32(0.05)),
         "confidence_shift",
@@ -279,6 +283,10 @@ DETECTORS: Mapping[str, tuple[Break, str]] = {
     "a class everywhere": (
         after(SCORES, ("Max", "high"), high=HIGH),
         "sure_precision",
+    ),
+    "a class of half the score": (
+        after(SCORES, ("Mul", "half"), half=np.array([1, 1, 1, 0.5], F32)),
+        "score_ratio",
     ),
     "scores scaled": (after(SCORES, ("Mul", "less"), less=F32(0.85)), "score_shift"),
     "scores flattened": (

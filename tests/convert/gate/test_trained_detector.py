@@ -15,6 +15,7 @@ from convert.architectures.yolov8_plan import plan_of
 from convert.authoring import ImageInput, load_strictly, read_ultralytics
 from convert.errors import VerificationError
 from convert.export.frameworks.torch_module import TorchNetwork
+from convert.fidelity.classes import MIN_OF_CLASS
 from convert.gate.rule import Rule, rule_for
 from convert.metrics import measure
 from convert.models.face_emotion_yolov8n import RECIPE
@@ -138,6 +139,21 @@ BROKEN: Mapping[str, tuple[Break, str]] = {
     ),
     "scores scaled": (after("scores", ("Mul", "less"), less=np.float32(0.85)), "score_shift"),
 }
+
+
+def test_halved_scores_of_a_rare_class_are_refused_by_their_ratio_alone(
+    trained: Trained, tmp_path: Path
+) -> None:
+    best = trained.reference["scores"].max(axis=1)
+    counts = (best >= 0.35).sum(axis=0)
+    rare = min(np.flatnonzero(counts >= MIN_OF_CLASS), key=lambda class_id: counts[class_id])
+    halves = np.ones(80, np.float32)
+    halves[rare] = 0.5
+    path = save(after("scores", ("Mul", "halves"), halves=halves)(trained.int8), tmp_path)
+    outputs = run_samples(path, trained.samples.test)
+    metrics = measure(trained.reference, outputs, trained.spec.suppression).metrics
+    (reason,) = trained.rule.violations(metrics)
+    assert reason.startswith("score_ratio ")
 
 
 @pytest.mark.parametrize("name", BROKEN)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from convert.errors import VerificationError
-from convert.gate.rule import Evidence, Rule
+from convert.gate.evidence import Evidence
+from convert.gate.rule import Rule
 from convert.gate.yardstick import Yardstick
 from convert.metrics import Outputs
 from convert.package.half_precision import write_float16

@@ -14,7 +14,8 @@ from onnx import helper, numpy_helper
 
 from convert.errors import ConvertError
 from convert.export.numerics import PREFIX, StretchedAlpha
-from convert.gate.rule import Evidence, Rule
+from convert.gate.evidence import Evidence
+from convert.gate.rule import Rule
 from convert.quantize import quantizer as quantizer_module
 from convert.quantize.choose import Choice, choose
 from convert.quantize.quantizer import QuantizationConfig, Quantizer, all_op_types
@@ -113,12 +114,25 @@ def test_the_bounds_of_the_task_decide_where_there_is_evidence(
     lenient = Tolerance(at_most={"probability_distance": 0.5})
     evidence = Evidence(sources=60, sure=120, sure_noun="sure inputs", sure_needed=100)
     accepting = Rule(IMPOSSIBLE, lenient, evidence)
-    assert choose(run, samples, rule=accepting).int8 is not None
+    accepted = choose(run, samples, rule=accepting)
+    assert accepted.int8 is not None
+    assert accepted.verdict["verdict"] == "accepted"
+    assert accepted.look == 1
     refused = choose(run, samples, rule=Rule(lenient, IMPOSSIBLE, evidence))
     assert refused.int8 is None
+    assert refused.verdict["verdict"] == "refused"
+    assert refused.verdict["sureness"].startswith("judged by the bounds of the task, on 60")
+    assert refused.verdict["nearest_bound"]["metric"] == "probability_distance"
     few = Evidence(sources=6, sure=0, sure_noun="sure inputs", sure_needed=100)
-    reason = choose(run, samples, rule=Rule(IMPOSSIBLE, None, few)).reason
-    assert "would decide with 44 more test media and 100 more sure inputs" in reason
+    undecided = choose(run, samples, rule=Rule(IMPOSSIBLE, None, few))
+    assert undecided.verdict["verdict"] == "undecided"
+    assert undecided.verdict["sureness"].endswith(
+        "need 44 more test media and 100 more sure inputs"
+    )
+    assert undecided.reason.endswith(undecided.verdict["advice"])
+    fix_timings(monkeypatch, 10, 10, 10)  # more media make no graph faster
+    assert choose(run, samples, rule=Rule(IMPOSSIBLE, None, few)).verdict["verdict"] == "refused"
+    assert choose(run, samples, rule=Rule(ANY)).verdict["verdict"] == "unjudged"
 
 
 def test_a_large_channel_is_repaired_by_equalization(

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from convert.gate.rule import MIN_SOURCES
+from convert.gate.evidence import MIN_SOURCES
 from convert.recipe import Tolerance
 from convert.samples.division import MIN_GUIDES, Division, in_turn, judges_first
 from convert.samples.origins import distinct_rows

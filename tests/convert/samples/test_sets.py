@@ -1,3 +1,4 @@
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -149,3 +150,46 @@ def test_same_shape_indices_are_repeated_up_to_the_count() -> None:
     assert same_shape_indices([equal, other], 3) == [0, 0, 0]
     texts = [{"attention_mask": np.ones((1, length), np.int64)} for length in (3, 5)]
     assert same_shape_indices(texts, 3) == [0, 1, 0]
+
+
+def test_a_folder_has_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = write_images(tmp_path / "images", 9)
+    (directory / "below").mkdir()
+    monkeypatch.setattr(sample_sets, "MAX_FOLDER_ENTRIES", 10)
+    assert len(find_media(directory, RECIPE).paths) == 9
+    monkeypatch.setattr(sample_sets, "MAX_FOLDER_ENTRIES", 9)
+    with pytest.raises(CalibrationError, match="images: more than 9 files and folders; name a"):
+        find_media(directory, RECIPE)
+    monkeypatch.undo()
+    monkeypatch.setattr(sample_sets, "MAX_FOLDER_BYTES", 200)
+    with pytest.raises(CalibrationError, match="images: more than 200 bytes of media"):
+        find_media(directory, RECIPE)
+    monkeypatch.undo()
+    huge = directory / "huge.png"
+    huge.touch()
+    os.truncate(huge, 2**31 + 1)  # no byte of it is on the disk, and none is read
+    with pytest.raises(CalibrationError, match=r"huge\.png: 2147483649 bytes; allowed: 2147483648"):
+        find_media(directory, RECIPE)
+
+
+def test_links_in_a_circle_end(tmp_path: Path) -> None:
+    directory = write_images(tmp_path / "images", 9)
+    (directory / "again").symlink_to(directory)
+    (directory / "itself.png").symlink_to(directory / "itself.png")
+    (directory / "nowhere.png").symlink_to(tmp_path / "nowhere")
+    (directory / "linked.png").symlink_to(write_images(tmp_path / "more", 12) / "011.png")
+    os.mkfifo(directory / "pipe.png")
+    assert len(find_media(directory, RECIPE).paths) == 10
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = write_images(tmp_path / "images", 9)
+
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(sample_sets, "sha256", refuse)
+    with pytest.raises(CalibrationError, match=r"0\.png: Permission denied"):
+        find_media(directory, RECIPE)

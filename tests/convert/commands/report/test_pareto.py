@@ -3,13 +3,14 @@
 import math
 import re
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from convert.commands.report import page
 from convert.commands.report.facts import Facts, ModelFacts, VariantFacts
 from convert.commands.report.pareto import Mark, front, place
+from convert.gate.verdict import Outcome
 from runtime.artifact.manifest import Weights
 
 FAST = Mark("fast", 2, 0.9, "quantized")
@@ -59,7 +60,7 @@ def facts(**fields: Any) -> ModelFacts:
         parity=0.0,
         precision="int8", reason="", fidelity={"iou_mean": 0.99}, judged=True, inputs=1,
         inputs_source="synthetic", before=one, after=one, variants=(one,), seven_bits="",
-        float16="", sureness="", division="", nearest_bound={}, yardstick={},
+        float16="", verdict="", advice="", sureness="", division="", nearest_bound={}, yardstick={},
         similarity=None, pairs={}, seconds=None, converted_at=None,
         float_nodes=("conv<1>", "relu"), float_reason="iou_mean 0.6 < 0.98", candidates=candidates,
     )  # fmt: skip
@@ -97,9 +98,17 @@ def test_the_page_tells_which_bound_decided_and_how_media_were_divided() -> None
     bound = {"metric": "sure_recall", "value": 0.9717, "at_least": 0.96}
     html = page.render(Facts(1, (facts(nearest_bound=bound, division="74 images judge"),), (), ()))
     text = " ".join(html.split())
-    assert "decided: sure_recall is 0.9717, at least 0.96 is allowed (share of boxes" in text
+    assert "least room: sure_recall is 0.9717, at least 0.96 is allowed (share of boxes" in text
     assert "74 images judge" in text
-    assert "decided: " not in page.render(Facts(1, (facts(),), (), ()))
+    assert "least room: " not in page.render(Facts(1, (facts(),), (), ()))
+
+
+@pytest.mark.parametrize("verdict", [*get_args(Outcome), "another"])
+def test_the_page_tells_the_verdict_and_what_would_settle_it(verdict: str) -> None:
+    advice = "about 40 more media would settle it" if verdict == "undecided" else ""
+    html = page.render(Facts(1, (facts(verdict=verdict, advice=advice),), (), ()))
+    assert f'<p class="verdict">{page.VERDICTS.get(verdict, "another")}</p>' in html
+    assert advice in html
 
 
 def test_the_page_explains_what_only_a_refused_candidate_shows() -> None:
