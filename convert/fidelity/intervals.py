@@ -23,7 +23,7 @@ def look_confidence(look: int) -> float:
     """Return the confidence of a bound for the graph that is judged as number `look`, from 1.
 
     The first graph errs in 4 %, the second in 0.5 %, each later one in half of that: 5 % together.
-    A graph is judged before what it is compared with is known, so the order is no choice.
+    This holds for an order that does not depend on what was seen.
     """
     rest = 1 - CONFIDENCE - FIRST_LOOK
     return 1 - (FIRST_LOOK if look == 1 else rest / 2 ** (look - 1))

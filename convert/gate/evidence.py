@@ -1,4 +1,4 @@
-"""What the test samples can prove, and what is lacking: counts on the float graph's answers."""
+"""Count what the test samples can prove, by the float graph's answers, and what is lacking."""
 
 import math
 from dataclasses import dataclass
