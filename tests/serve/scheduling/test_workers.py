@@ -2,7 +2,9 @@
 
 import gc
 import threading
+import time
 import weakref
+from collections import Counter
 from collections.abc import Callable
 
 from serve.scheduling.workers import Workers
@@ -96,4 +98,20 @@ def test_the_second_function_that_it_puts_wakes_another_thread() -> None:
 
     workers.put(lambda: workers.continue_with(put_two))
     together.wait(TIMEOUT_S)  # one thread alone would wait for itself
+    assert workers.close(TIMEOUT_S)
+
+
+def test_the_thread_that_became_free_last_is_woken_and_no_other() -> None:
+    workers, threads = Workers(4, name="test"), Counter[int]()
+    for _ in range(20):
+        done = threading.Event()
+
+        def count(done: threading.Event = done) -> None:
+            threads[threading.get_ident()] += 1
+            done.set()
+
+        workers.put(count)
+        assert done.wait(TIMEOUT_S)
+        time.sleep(0.005)  # it becomes free
+    assert threads.most_common(1)[0][1] >= 15  # in turn, each would have five
     assert workers.close(TIMEOUT_S)
