@@ -91,7 +91,7 @@ class Workers:
 
 
 class _Seat:
-    """Where a free thread waits for its function."""
+    """Hold the function of a free thread, and wake it."""
 
     __slots__ = ("function", "wake")
 
