@@ -16,7 +16,12 @@ ROW = 36  # of a bar with its label above it
 BARS_TOP = 40  # of the first label
 WHISKER = 1.4  # a whisker that reaches further than this beyond the longest bar is cut
 BARS_RIGHT = 250  # the value stands right of the bar
+DIGIT = 7.5  # width of a character, at most
+MOST_TICKS = 10
+LONGEST = 54  # characters of a line
 MARKS = ("circle", "square", "diamond", "ring")
+
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,19 @@ def logarithmic(title: str, values: Sequence[float]) -> Axis:
     """Return a logarithmic axis whose ticks are the values; they are positive."""
     ticks = sorted(set(values))
     return Axis(title, ticks[0], ticks[-1], ticks, is_log=True)
+
+
+def decades(title: str, values: Sequence[float]) -> Axis:
+    """Return a logarithmic axis with round ticks around some positive values."""
+    first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    powers = [10.0**power for power in range(first, last + 1)]
+    ticks = [factor * power for power in powers for factor in (1, 2, 5)]
+    low = max(tick for tick in ticks if tick <= min(values))
+    high = min(tick for tick in ticks if tick >= max(values))
+    between = [tick for tick in ticks if low <= tick <= high]
+    if len(between) > MOST_TICKS:
+        between = powers
+    return Axis(title, between[0], between[-1], between, is_log=True)
 
 
 def _round_step(step: float) -> float:
@@ -157,12 +175,13 @@ def dots(
         path = " ".join(f"{x(dot.x):.1f},{y(dot.y):.1f}" for dot in front)
         if len(front) > 1:
             yield f'<polyline class="front" points="{path}"/>'
+        places = [(x(dot.x), y(dot.y)) for dot in points]
+        labels = _labels(places, y_axis.title)
+        for number, (dot, place, label) in enumerate(zip(points, places, labels, strict=True), 1):
+            yield _mark(*place, dot.kind, MARKS[0])
+            yield _text(*label, str(number))
         for number, dot in enumerate(points, 1):
-            yield _mark(x(dot.x), y(dot.y), dot.kind, MARKS[0])
-            side = -10 if x(dot.x) > RIGHT - 20 else 7
-            yield _text(x(dot.x) + side, y(dot.y) + (-5 if number % 2 else 13), str(number))
-        for number, dot in enumerate(points, 1):
-            yield _text(8, HEIGHT + 12 + 16 * (number - 1), f"{number}  {dot.name}")
+            yield _text(8, HEIGHT + 12 + 16 * (number - 1), _fit(f"{number}  {dot.name}"))
 
     description = "; ".join(
         f"{dot.name}: {x_axis.title} {dot.x:.3g}, {y_axis.title} {dot.y:.4g}" for dot in points
@@ -188,13 +207,58 @@ def area(
         yield from _axes(x_axis, y_axis)
         for number, (second, name) in enumerate(events, 1):
             yield f'<path class="event" d="M{x(second):.1f} {TOP}V{BOTTOM}"/>'
-            yield _text(x(second) - 3, TOP + 10 + 12 * (number % 2), str(number), "end")
+            place = (x(second) - 3, "end") if x(second) > LEFT + DIGIT else (x(second) + 3, "")
+            yield _text(place[0], TOP + 10 + 12 * (number % 2), str(number), place[1])
             yield _text(8, HEIGHT + 12 + 16 * (number - 1), f"{number}  until here: {name}")
 
     most = max(value for _, value in points)
     parts = "; ".join(f"{name} until {second:.1f} s" for second, name in events)
     description = f"Highest {most:.0f} {unit}, at the end {points[-1][1]:.0f}. {parts}"
     return _svg(title, description, HEIGHT + 12 + 16 * len(events), body())
+
+
+def _labels(places: Sequence[tuple[float, float]], title: str) -> list[tuple[float, float]]:
+    """Return where the number of each point stands: beside it, and clear of what is there.
+
+    Args:
+        places: of the points.
+        title: of the vertical axis, which stands above it.
+    """
+    taken = [_box(8, TOP - 12, len(title))]
+    taken += [(x - 4, y - 4, x + 4, y + 4) for x, y in places]
+    labels = []
+    for number, (x, y) in enumerate(places, 1):
+        width = DIGIT * len(str(number))
+        around = [
+            (x + dx - (width if dx < 0 else width / 2 if dx == 0 else 0), y + 4 + dy)
+            for reach in (7, 15, 23, 31, 39, 47)
+            for dx, dy in ((reach, -6), (reach, 6), (-reach, -6), (-reach, 6), (0, -reach),
+                           (0, reach), (reach, 0), (-reach, 0))
+        ]  # fmt: skip
+        inside = [(a, b) for a, b in around if LEFT < a < WIDTH - width and TOP - 8 < b < BOTTOM]
+        free = (
+            place
+            for place in inside
+            if not any(_overlap(_box(*place, len(str(number))), one) for one in taken)
+        )
+        label = next(free, (x + 7, y - 5))
+        taken.append(_box(*label, len(str(number))))
+        labels.append(label)
+    return labels
+
+
+def _box(x: float, y: float, characters: int) -> Box:
+    """Return the edges of a text: left, top, right, bottom."""
+    return (x, y - 10, x + DIGIT * characters, y + 2)
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _fit(text: str) -> str:
+    """Return a text that fits into the width of a plot: its start and its end."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 27]}...{text[-24:]}"
 
 
 def _describe(line: Line, x_axis: Axis, y_axis: Axis) -> str:

@@ -38,7 +38,8 @@ def _plots(rows: Sequence[Json]) -> Iterator[str]:
         ]
         ranked = sorted(ones, key=lambda row: -row["requests_per_second"])
         if ranked:
-            yield bars(f"{model}, {concurrency} clients", [_bar(row) for row in ranked])
+            plural = "s" * (concurrency > 1)
+            yield bars(f"{model}, {concurrency} client{plural}", [_bar(row) for row in ranked])
 
 
 def _bar(row: Json) -> Bar:
@@ -172,6 +173,7 @@ def _engines(rows: Sequence[Json]) -> Table:
     )
     note = (
         "x ours: above 1 the engine is faster than the graph that Slipway serves, in one run. "
+        "The precision of OpenVINO's float is its own choice. "
         "Fidelity: against the float graph, on media that no calibration saw. Golden cosine: "
         "against the original framework, the lowest of all outputs of the golden samples. Memory: "
         "of a process that has loaded the graph and run it, RSS; ours has the decoders of images "

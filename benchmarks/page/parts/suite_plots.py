@@ -18,6 +18,7 @@ from benchmarks.page.svg import (
     Line,
     area,
     bars,
+    decades,
     dots,
     linear,
     lines,
@@ -25,9 +26,10 @@ from benchmarks.page.svg import (
 )
 
 THREADS = 1
-OWN = "slipway"  # measured again beside the originals
+OWN = "slipway"  # measured again beside the originals and the engines
 PACKAGES_SHOWN = 4
 GOLDEN = "golden cosine"
+FIDELITY_RANGE = 0.002  # of the vertical axis, at least
 LOWEST_FIDELITY = 0.8  # worse points are drawn at the lower edge
 
 
@@ -48,14 +50,20 @@ def _engines(report: Json, model: Json) -> Iterator[Bar]:
         if spread is not None:
             name = f"Slipway {variant_name(variant['name'])}{' *' * variant['served']}"
             yield _latency_bar(name, spread, "quantized" if variant["served"] else "float")
-    for row in of_model(report, "peers", "engines", model["id"]):
-        if row["threads"] == THREADS and row["latency"]:
+    for row in _others(report, model["id"]):
+        if row["latency"]:
             yield _latency_bar(f"{row['engine']} {row['precision']}", row["latency"], "peer")
 
 
 def of_model(report: Json, section: str, key: str, model: str) -> list[Json]:
     """Return the rows of a section that are of one model; none if the section is absent."""
     return [row for row in report.get(section, {}).get(key, ()) if row["model"] == model]
+
+
+def _others(report: Json, model: str) -> list[Json]:
+    """Return the rows of other engines; not ours, which took turns with them."""
+    rows = of_model(report, "peers", "engines", model)
+    return [r for r in rows if r["threads"] == THREADS and not r["engine"].lower().startswith(OWN)]
 
 
 def _originals(report: Json, model: str) -> list[Json]:
@@ -78,8 +86,10 @@ def pareto(report: Json) -> Figure:
         metric = next(iter(headlines(served(model)["fidelity"]["metrics"])), GOLDEN)
         points = list(_fidelities(report, model, metric))
         if len(points) > 1:
-            x_axis = linear("ms, 1 thread", [dot.x for dot in points])
-            y_axis = linear(metric, [dot.y for dot in points], low=None)
+            x_axis = decades("ms, 1 thread, logarithmic", [dot.x for dot in points])
+            lowest = min(dot.y for dot in points)
+            low = min(lowest, 1 - FIDELITY_RANGE)  # no picture makes much of a difference of 0.0001
+            y_axis = linear(metric, [low, *(dot.y for dot in points)], low=None)
             plots.append(dots(model["id"], x_axis, y_axis, points, front(points)))
     note = (
         "Upper left is best; the line joins the points that no other one beats. Measured on inputs "
@@ -98,9 +108,9 @@ def _fidelities(report: Json, model: Json, metric: str) -> Iterator[Dot]:
         if spread is not None and value is not None:
             kind = "quantized" if variant["served"] else "float"
             yield _dot(f"Slipway {variant_name(variant['name'])}", spread, value, kind)
-    for row in of_model(report, "peers", "engines", model["id"]):
+    for row in _others(report, model["id"]):
         value = _value({"metrics": row["fidelity"], **row}, metric)
-        if row["threads"] == THREADS and row["latency"] and value is not None:
+        if row["latency"] and value is not None:
             yield _dot(f"{row['engine']} {row['precision']}", row["latency"], value, "peer")
 
 

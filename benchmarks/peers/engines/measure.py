@@ -27,7 +27,7 @@ HELD_MODULE = "benchmarks.peers.engines.ours_held"
 OPENVINO_MODULE = "benchmarks.peers.engines.openvino_child"
 OPENVINO = "OpenVINO"
 PRECISIONS = {
-    "float": "float, in the precision that it chooses: {}",
+    "float": "float in {}",
     "float32": "float32",
     "int8": "int8 by NNCF {}",
 }

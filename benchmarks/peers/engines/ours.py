@@ -15,6 +15,7 @@ from benchmarks.peers.engines import wire
 from benchmarks.suite.fidelity import lowest_cosine
 from runtime import load
 from runtime.artifact.golden import read_golden
+from runtime.engine.allocator import tune_allocator
 from runtime.engine.session import SessionOptions
 
 # samples for NNCF: fewer where one takes long
@@ -86,6 +87,7 @@ class Ours:
 
 
 if __name__ == "__main__":
+    tune_allocator()  # as the server does
     ours = Ours(Path(sys.argv[1]), int(sys.argv[2]))
     wire.serve(
         {

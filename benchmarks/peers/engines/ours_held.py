@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.peers.engines import wire
 from runtime import load
+from runtime.engine.allocator import tune_allocator
 from runtime.engine.session import SessionOptions
 
 
@@ -22,5 +23,6 @@ def hold(directory: Path, threads: int, inputs: str) -> float:
 
 
 if __name__ == "__main__":
+    tune_allocator()  # as the server does
     place = (Path(sys.argv[1]), int(sys.argv[2]))
     wire.serve({"hold": lambda inputs: hold(*place, inputs)})

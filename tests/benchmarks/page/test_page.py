@@ -11,7 +11,7 @@ import pytest
 from benchmarks.page import html
 from benchmarks.page.__main__ import main
 from benchmarks.page.parts.suite_plots import front, pareto
-from benchmarks.page.svg import Axis, Bar, Dot, bars, linear
+from benchmarks.page.svg import Axis, Bar, Dot, bars, decades, dots, linear
 from tests.benchmarks.support.reports import MODEL, report, validator
 
 SVG = re.compile(r"<svg .*?</svg>", re.DOTALL)
@@ -57,6 +57,50 @@ def test_an_axis_has_round_ticks_around_its_values() -> None:
     assert axis.share(10) == 0.5
     assert linear("iou", [0.984, 1.0], low=None).low <= 0.984
     assert Axis("n", 1, 16, (1, 4, 16), is_log=True).share(4) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [([77, 339], [50, 100, 200, 500]), ([0.2, 3], [0.2, 0.5, 1, 2, 5]), ([1], [1]),
+     ([0.16, 60], [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]), ([0.1, 1e4], None)],
+)  # fmt: skip
+def test_a_logarithmic_axis_has_round_ticks(values: list[float], ticks: list[float] | None) -> None:
+    axis = decades("ms", values)
+    assert list(axis.ticks) == pytest.approx(ticks or [0.1, 1, 10, 100, 1000, 1e4])
+    assert axis.low <= min(values) <= max(values) <= axis.high
+
+
+def test_numbers_of_points_lie_on_no_point_and_on_no_other_number() -> None:
+    points = [Dot(f"engine {n}", 1 + n % 3 / 100, 1.0, "peer") for n in range(9)]
+    x_axis, y_axis = decades("ms", [1, 100]), linear("iou_mean", [0.99, 1.0], low=None)
+    plot = ET.fromstring(dots("t", x_axis, y_axis, points))
+    texts = [one for one in plot.iter() if str(one.text).isdigit() and one.get("class") is None]
+    boxes = [(float(str(t.get("x"))), float(str(t.get("y")))) for t in texts]
+    marks = [one for one in plot.iter() if one.tag.endswith("circle")]
+    places = [(float(str(one.get("cx"))), float(str(one.get("cy")))) for one in marks]
+    assert len(boxes) == len(places) == 9
+    for number, (x, y) in enumerate(boxes):
+        for a, b in boxes[:number]:
+            assert abs(x - a) >= 7 or abs(y - b) >= 10
+        for a, b in places:
+            assert not (x - 3 < a < x + 10 and y - 11 < b < y + 3)
+
+
+def test_a_long_name_of_a_legend_is_cut_in_its_middle() -> None:
+    long = f"OpenVINO {'float ' * 12}: 108 ms, 0.9522"
+    plot = dots("t", decades("ms", [1]), linear("f", [1.0]), [Dot(long, 1, 1, "peer")])
+    (line,) = (str(t.text) for t in ET.fromstring(plot).iter() if "..." in str(t.text))
+    assert line.startswith("1  OpenVINO")
+    assert line.endswith("108 ms, 0.9522")
+    assert len(line) <= 54
+
+
+def test_our_own_turns_beside_other_engines_are_no_point_of_their_own() -> None:
+    content = report()
+    ours = {**content["peers"]["engines"][0], "engine": "Slipway (onnxruntime)"}
+    content["peers"]["engines"].append(ours)
+    page = html.render(content)
+    assert page.count("Slipway (onnxruntime)") == 1  # in the table
 
 
 def test_the_front_holds_the_points_that_no_other_one_beats() -> None:
