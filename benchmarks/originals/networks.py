@@ -59,11 +59,12 @@ def load_original(model: str, origin: str) -> Original | None:
     loading = importlib.import_module("convert.pipeline.load")
     resolving = importlib.import_module("convert.weights.resolve")
     modes = ("seeded",) if origin == "seeded" else ("auto", "seeded")
+    framework_s = 0.0
     for mode in modes:
         if mode == "seeded" and recipe_file.recipe.seed is None:
             continue
         weights = resolving.find(recipe_file, mode, None)
-        framework_s = _import_framework(recipe_file, weights)
+        framework_s += _import_framework(recipe_file, weights)
         start = time.perf_counter()
         loaded = loading.load_network(recipe_file, weights)
         load_s = time.perf_counter() - start

@@ -32,7 +32,7 @@ def all_cases(workload: Workload) -> list[str]:
 def judge_times(
     sides: Sides, workload: Workload, thresholds: Thresholds, cases: Sequence[str]
 ) -> Outcome:
-    """Time cases once; those above their limit again, until the median of the repeats decides.
+    """Time cases once; those in doubt again, until the median of the repeats decides.
 
     Raises:
         BenchmarkError: a process of a side fails.
@@ -44,7 +44,7 @@ def judge_times(
         for case, pair in time_cases(sides, workload, todo, timing).items():
             measured[case].append(pair)
         verdicts = [_verdict(case, pairs, thresholds) for case, pairs in measured.items()]
-        todo = undecided(verdicts, timing.repeats)
+        todo = undecided(verdicts, timing.doubt, timing.repeats)
     other: Clock = "wall" if timing.clock == "cpu" else "cpu"
     firsts = {case: pairs[0].ratio(other) for case, pairs in measured.items()}
     return Outcome(tuple(verdicts), other_clock=firsts)

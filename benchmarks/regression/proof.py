@@ -7,6 +7,7 @@ takes a tenth of the time of that case; identical ones are equal files in two fo
 import argparse
 import json
 import shutil
+import statistics
 import sys
 import tempfile
 import time
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.regression.checkout import Checkout, checkout_at
 from benchmarks.regression.gate import Outcome, all_cases, judge_times
@@ -127,6 +129,37 @@ def trial(case: str | None, share: float, sides: Sides, workload: Workload) -> O
         shutil.copy2(HERE / file, sides.head.directory / file)
 
 
+def summary(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Return trials as Markdown: what was slowed, how many were right, and the ratios.
+
+    The ratio of a slowed trial is the median that was judged; those of identical ones are the first
+    of each case, before any was measured again.
+    """
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for line in lines:
+        case = line["slowed"]
+        kind = "identical" if case is None else f"slowed: {_kind(case)}"
+        groups.setdefault(kind, []).append(line)
+    rows = ["| | right | ratios |", "|---|---|---|"]
+    for kind, ones in sorted(groups.items()):
+        right = sum(one["right"] for one in ones)
+        ratios = [
+            statistics.median(repeats) if one["slowed"] else repeats[0]
+            for one in ones
+            for repeats in one["ratios"].values()
+        ]
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        rows.append(f"| {kind} | {right} of {len(ones)} | {spread} |")
+    return "\n".join(rows)
+
+
+def _kind(case: str) -> str:
+    if case == IMPORT:
+        return case
+    model, _, stage = case.partition(": ")
+    return "a request over HTTP" if model == "http" else stage
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run trials and print a line for each; return 1 if one went wrong."""
     options = _parser().parse_args(arguments)
@@ -134,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     slowed: list[str | None] = [
         names[(options.first + number) % len(names)] for number in range(options.slowed)
     ]
-    wrong = 0
+    wrong, lines = 0, list[Mapping[str, Any]]()
     with tempfile.TemporaryDirectory(prefix="slipway-proof-") as name:
         sides, workload = copies(Path(name)), write_workload(Path(name))
         for case in (*slowed, *[None] * options.identical):
@@ -153,6 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "other_clock": outcome.other_clock,
             }
             print(json.dumps(line), flush=True)
+            lines.append(line)
+    print(summary(lines), file=sys.stderr)
     print(f"{wrong} of {options.slowed + options.identical} trials were wrong", file=sys.stderr)
     return 1 if wrong else 0
 

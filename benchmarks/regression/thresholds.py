@@ -20,6 +20,7 @@ class Timing:
     """The measurement and the judgement of times."""
 
     ratio: float
+    doubt: float
     repeats: int
     clock: Clock
     starts: int
@@ -70,6 +71,9 @@ def read_thresholds(path: Path = PATH) -> Thresholds:
         raise BenchmarkError(f"{path}: time.clock is {timing.clock!r}; allowed: cpu, wall")
     if timing.runs < LEAST_RUNS:
         raise BenchmarkError(f"{path}: time.runs is {timing.runs}; allowed: {LEAST_RUNS} or more")
+    if not 1 <= timing.doubt <= timing.ratio:
+        allowed = f"allowed: 1 to time.ratio, {timing.ratio}"
+        raise BenchmarkError(f"{path}: time.doubt is {timing.doubt}; {allowed}")
     if timing.repeats < 1 or timing.repeats % 2 == 0:
         raise BenchmarkError(f"{path}: time.repeats is {timing.repeats}; allowed: 1, 3, 5, ...")
     exact = _section(Exact, content.get("exact", {}), f"{path}: exact")

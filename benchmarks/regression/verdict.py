@@ -42,14 +42,18 @@ class ExactVerdict:
         return self.head > max(self.base * self.ratio_limit, self.base + self.bytes_limit)
 
 
-def undecided(verdicts: Sequence[TimeVerdict], repeats: int) -> list[str]:
-    """Return the cases whose alarm may still be noise: first above the limit, not repeated enough.
+def undecided(verdicts: Sequence[TimeVerdict], doubt: float, repeats: int) -> list[str]:
+    """Return the cases that noise may have changed, and that are not repeated enough.
+
+    An alarm may be noise, and so may the ratio that is a little below it: a single measurement of
+    the same code may be a twentieth too low.
 
     Args:
         verdicts: so far.
+        doubt: ratio of the first measurement above which there are others.
         repeats: after which the median decides.
     """
-    return [v.case for v in verdicts if v.ratios[0] > v.limit and len(v.ratios) < repeats]
+    return [v.case for v in verdicts if v.ratios[0] > doubt and len(v.ratios) < repeats]
 
 
 def table(times: Sequence[TimeVerdict], exact: Sequence[ExactVerdict]) -> str:

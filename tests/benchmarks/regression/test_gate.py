@@ -43,8 +43,13 @@ def judged(
     return outcome.alarms, len(passes) - len(remaining)
 
 
-def test_a_case_within_the_limit_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert judged(monkeypatch, [1.05, 0.9]) == ((), 1)
+def test_a_case_without_doubt_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert judged(monkeypatch, [1.03, 0.9]) == ((), 1)
+
+
+def test_noise_does_not_hide_what_is_slower(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert judged(monkeypatch, [1.056, 1.0], [1.11, 1.0], [1.12, 1.0]) == (("case 0",), 3)
+    assert judged(monkeypatch, [1.056, 1.0], [1.11, 1.0], [1.01, 1.0]) == ((), 3)
 
 
 def test_an_alarm_that_does_not_repeat_is_noise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +62,8 @@ def test_an_alarm_that_repeats_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_case_may_have_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     thresholds = replace(THRESHOLDS, cases={"case 0": 1.2})
-    assert judged(monkeypatch, [1.19, 1.0], thresholds=thresholds) == ((), 1)
+    assert judged(monkeypatch, *[[1.19, 1.0]] * 3, thresholds=thresholds) == ((), 3)
+    assert judged(monkeypatch, *[[1.21, 1.0]] * 3, thresholds=thresholds) == (("case 0",), 3)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +89,7 @@ def test_the_table_marks_what_got_worse() -> None:
         ("runs = 210", "runs = 100", "time.runs is 100; allowed: 200 or more"),
         ('clock = "cpu"', 'clock = "sun"', "time.clock is 'sun'; allowed: cpu, wall"),
         ("repeats = 3", "repeats = 2", "time.repeats is 2; allowed: 1, 3, 5"),
+        ("doubt = 1.03", "doubt = 1.3", "time.doubt is 1.3; allowed: 1 to time.ratio, 1.06"),
         ("ratio = 1.06", "speed = 1.06", "time lacks ratio"),
         ("[cases]", "[case]", "section case is unknown"),
     ],

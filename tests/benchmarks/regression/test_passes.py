@@ -1,7 +1,7 @@
 """Both sides are really measured: by the code of each, in turns."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from benchmarks.regression import passes
 from benchmarks.regression.checkout import Checkout, checkout_at
 from benchmarks.regression.exact import sizes
 from benchmarks.regression.passes import Sides, time_cases
-from benchmarks.regression.proof import COPIED, SLOWDOWNS, slow_down
+from benchmarks.regression.proof import COPIED, SLOWDOWNS, slow_down, summary
 from benchmarks.regression.subjects import Durations, HttpServer, Worker
 from benchmarks.regression.thresholds import Timing, read_thresholds
 from benchmarks.regression.workload import Workload, names_of, write_workload
@@ -134,3 +134,19 @@ def test_sides_take_turns_with_the_same_number_of_calls(
     assert {turn[3] for turn in measured} == {3}  # calls of 100 us for 0.3 ms
     sides_of_a = [turn[0] for turn in measured if turn[1] == "a"]
     assert sides_of_a == ["base", "head", "head", "base", "head", "base", "base", "head"]
+
+
+def test_the_proof_counts_what_was_right_by_the_kind_of_the_case() -> None:
+    def line(slowed: str | None, *ratios: Sequence[float], right: bool = True) -> dict[str, object]:
+        cases = {slowed or f"case {number}": one for number, one in enumerate(ratios)}
+        return {"slowed": slowed, "right": right, "ratios": cases}
+
+    lines = [
+        line("a: answer", [1.2, 1.1, 1.0]), line("b: answer", [1.05], right=False),
+        line("http: live", [1.3, 1.1, 1.2]), line(None, [1.0], [1.09, 0.9, 0.9]), line(None, [0.9]),
+    ]  # fmt: skip
+    assert summary(lines).splitlines()[2:] == [
+        "| identical | 2 of 2 | 0.90 to 1.09 |",
+        "| slowed: a request over HTTP | 1 of 1 | 1.20 to 1.20 |",
+        "| slowed: answer | 1 of 2 | 1.05 to 1.10 |",
+    ]
