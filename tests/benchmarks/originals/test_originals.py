@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.errors import BenchmarkError
@@ -72,29 +73,30 @@ def test_torch_is_measured_with_every_number_of_threads_in_one_process(
     assert (own["model"], own["version"]) == (MASKS, "")
 
 
-def test_a_compiled_network_runs_every_input_before_it_is_timed(
+def test_a_compiled_network_is_measured_for_one_number_of_threads(
     measurable: Path, rows_of: RowsOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = fake(measurable / MASKS / "3", "torch")
-    samples = read_golden(measurable / MASKS / "3", read_manifest(measurable / MASKS / "3")).count
-    calls: list[object] = []
-    counts: list[int] = []
-
-    def forward(*arrays: object) -> object:
-        calls.append(arrays)
-        return arrays
-
-    def timed(*_: object) -> list[None]:
-        counts.append(len(calls))
-        return [None, None]
-
-    monkeypatch.setattr(child, "compiled", lambda _: forward)
-    monkeypatch.setattr(child, "interleaved", timed)
+    monkeypatch.setattr(child, "compiled", lambda _: network.loaded.network.forward)
     compiled, own = rows_of(measurable / MASKS / "3", network, "compiled")
     assert (compiled["engine"], compiled["threads"]) == ("torch.compile", 1)
     assert compiled["compile_seconds"] > 0
+    assert compiled["memory_mb"] > 10
     assert (own["engine"], own["threads"]) == ("slipway", 1)
-    assert counts[0] >= samples > 1
+
+
+def test_every_input_is_compiled_for() -> None:
+    calls: list[object] = []
+
+    def forward(*arrays: Any) -> Any:
+        calls.append(arrays)
+        return arrays
+
+    first, second = np.zeros((1, 3)), np.zeros((1, 5))
+    seconds, error = child._compile(forward, [(first,), (second,)])
+    assert len(calls) == 2
+    assert seconds is not None
+    assert error is None
 
 
 def test_an_engine_that_does_not_compile_has_a_row_with_the_reason(
