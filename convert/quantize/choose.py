@@ -98,9 +98,17 @@ def choose(
     comparison = _Comparison(float_run, samples, rule, suppression, files)
     budget = budget_for(effort, seconds)
 
+    learning = ""
+
     def observe(trials: Sequence[Trial]) -> None:
         if report is not None:
-            report(search_status(trials, budget.graphs, rule.search, comparison.float_ms))
+            float_ms = comparison.float_ms
+            report(search_status(trials, budget.graphs, rule.search, float_ms, learning))
+
+    def observe_learning(state: str) -> None:
+        nonlocal learning
+        learning = state
+        observe(search.trials)
 
     search = Search(
         comparison.evaluate,
@@ -109,7 +117,7 @@ def choose(
         budget=without_reserve(budget),
         observe=observe,
     )
-    results = find_candidates(search, quantizer, effort=effort)
+    results = find_candidates(search, quantizer, effort=effort, observe=observe_learning)
     graphs = [comparison.test(result) for result in results]
     float_record, candidates = measure_candidates(float_run.path, graphs, samples.validation[0])
     tested = [graph.trial for graph in graphs]
@@ -125,7 +133,8 @@ def choose(
         # None: its products never saturate, so CPUs without VNNI need no second file
         reduced = None if config.reduce_range else files.path(replace(config, reduce_range=True))
         reason = f"INT8 of {best.graph.name}, one of {comparison.tested} graphs that were judged"
-        settings, look = choice_fields(config), best.graph.look
+        reason += f"; {learning}" if learning else ""
+        settings, look = choice_fields(config, quantizer.learned), best.graph.look
         return Choice(best.graph.path, settings, records, reason, reduced, look, told)
     reason = "; ".join(
         f"INT8 of {candidate.graph.name}: {', '.join(candidate.objections)}"

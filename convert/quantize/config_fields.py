@@ -6,6 +6,7 @@ These names are an interface: renaming one would change the digest of every arti
 from collections.abc import Mapping
 from typing import Any
 
+from convert.quantize.learn.learned import Learned
 from convert.quantize.passes.matmul_nbits import ONNXRUNTIME_MINIMUM
 from convert.quantize.quantizer import QuantizationConfig
 from convert.quantize.search.candidates import operator_set_name
@@ -15,6 +16,7 @@ REFINEMENTS: Mapping[str, str] = {
     "corrected": "corrected",
     "equalised": "equalised",
     "smoothed": "smoothed",
+    "learned": "learned",
     "reduce_range": "weights that never saturate",
     "stored": "float layers stored in 8 bits",
 }
@@ -24,19 +26,26 @@ def config_fields(config: QuantizationConfig) -> dict[str, Any]:
     """Return the fields of a candidate in the manifest; `float_nodes` is a number there."""
     # absent where it is not done: the digests of earlier artifacts do not have it
     smoothed = {"smoothed": True} if config.smoothing else {}
+    learned = {"learned": True} if config.learned else {}
     return {
         "float_nodes": len(config.float_nodes),
         "ranges": config.ranges,
         "corrected": config.bias_correction,
         "equalised": config.cross_layer_equalization,
         **smoothed,
+        **learned,
         "reduce_range": config.reduce_range,
         "stored": config.weight_only_int8,
     }
 
 
-def choice_fields(config: QuantizationConfig) -> dict[str, Any]:
-    """Return the fields of the packaged configuration, which are part of the artifact's digest."""
+def choice_fields(config: QuantizationConfig, learned: Learned) -> dict[str, Any]:
+    """Return the fields of the packaged configuration, which are part of the artifact's digest.
+
+    Args:
+        config: of the packaged file.
+        learned: by the quantizer that made it.
+    """
     needs_nbits = config.matmul_mode in ("nbits", "mixed")
     requirement = {"onnxruntime_minimum": ONNXRUNTIME_MINIMUM} if needs_nbits else {}
     return {
@@ -44,6 +53,7 @@ def choice_fields(config: QuantizationConfig) -> dict[str, Any]:
         "operators": operator_set_name(config),
         **config_fields(config),
         "float_nodes": sorted(config.float_nodes),
+        **({"learned": learned.digest} if config.learned else {}),
         **requirement,
     }
 

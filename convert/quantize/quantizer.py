@@ -7,7 +7,7 @@ pairs, except for MatMul in the modes "dynamic", "nbits" and "mixed".
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -25,6 +25,7 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from convert.errors import ConvertError
 from convert.export.numerics import PREFIX
 from convert.quantize.calibrate import CalibrationStats, RangeMethod, calibrate
+from convert.quantize.learn.learned import Learned, round_as_learned
 from convert.quantize.passes.bias_correction import correct_biases
 from convert.quantize.passes.cross_layer_equalization import equalize_layers, layer_pairs
 from convert.quantize.passes.embedding_tables import quantize_embedding_tables
@@ -69,6 +70,7 @@ class QuantizationConfig:
     smoothing: bool = False  # of channels that MatMul reads; no effect in the mode "nbits"
     reduce_range: bool = False  # weights whose products never saturate without VNNI
     weight_only_int8: bool = False  # the file stores the weights of `float_nodes` in 8 bits
+    learned: bool = False  # ranges, biases and rounding, see `Quantizer.learn`
 
 
 class Quantizer:
@@ -79,6 +81,7 @@ class Quantizer:
         has_layer_pairs: True if cross-layer equalization can change the graph.
         small_tail: the last nodes, if they are little work: in float they cost no time.
         small_head: the first layers, if they are little work and floats follow them.
+        learned: what `learn` learned; nothing before.
     """
 
     def __init__(self, model: onnx.ModelProto, feeds: Sequence[Feeds]) -> None:
@@ -100,6 +103,7 @@ class Quantizer:
         self._stats = calibrate(self._model, feeds)
         self._feeds = feeds
         self._changed: dict[tuple[bool, bool], tuple[onnx.ModelProto, CalibrationStats]] = {}
+        self.learned = Learned()
         self.has_layer_pairs = bool(layer_pairs(self._model))
         self._float_nodes = frozenset(nodes_after_last_layer(self._model)) | silu_nodes(self._model)
         self.layer_groups = tuple(
@@ -132,6 +136,28 @@ class Quantizer:
         del quantized.graph.value_info[:]
         return fuse_silu(fuse_gelu(quantized))
 
+    def learn(
+        self, config: QuantizationConfig, *, seconds: float, observe: Callable[[str], None]
+    ) -> None:
+        """Learn ranges, biases and rounding of a configuration on the calibration samples.
+
+        Others of the same changes to the float graph can have them too, with `learned`.
+
+        Args:
+            config: without `learned`.
+            seconds: of computing, at most.
+            observe: receives the state, in words.
+
+        Raises:
+            LearningError: the graph has an operator through which nothing can be learned.
+        """
+        # torch takes seconds to import, and other efforts learn nothing
+        from convert.quantize.learn.learn import learn
+
+        model, _ = self._calibrated(config)
+        quantized = self._quantize_static(config, list(self._nodes_in_float(config)))
+        self.learned = learn(quantized, model, self._feeds, seconds=seconds, observe=observe)
+
     def _nodes_in_float(self, config: QuantizationConfig) -> Iterator[str]:
         """Yield the names of the nodes that stay in float."""
         constants = {tensor.name for tensor in self._model.graph.initializer}
@@ -162,7 +188,9 @@ class Quantizer:
             reduce_range=False,  # it would halve all weights, more than their pairs need
             weight_qType=QuantType.QInt8,
             activation_qType=QuantType.QUInt8,
-            tensors_range=_tensor_ranges(model, stats, config.ranges),
+            tensors_range=_tensor_ranges(
+                model, stats, config.ranges, self.learned.ranges if config.learned else {}
+            ),
             nodes_to_quantize=[],
             nodes_to_exclude=[*excluded, *by_blocks],
             op_types_to_quantize=[name for name in config.op_types if name not in later],
@@ -176,6 +204,8 @@ class Quantizer:
         quantized: onnx.ModelProto = quantizer.model.model
         if config.bias_correction:
             correct_biases(quantized, model, stats.channel_means)
+        if config.learned:
+            round_as_learned(quantized, model, self.learned.layers, stats.channel_means)
         if config.weight_only_int8:
             means = {
                 node.name: stats.channel_means[node.input[0]]
@@ -212,13 +242,17 @@ def all_op_types() -> tuple[str, ...]:
 
 
 def _tensor_ranges(
-    model: onnx.ModelProto, stats: CalibrationStats, method: RangeMethod
+    model: onnx.ModelProto,
+    stats: CalibrationStats,
+    method: RangeMethod,
+    learned: Mapping[str, tuple[float, float]],
 ) -> TensorsData:
     """Return the ranges for onnxruntime's quantizer, which changes the object that it receives.
 
-    Ranges of SiLU are clipped, and padded channels do not count.
+    Ranges of SiLU are clipped, and padded channels do not count; learned ranges are as learned.
     """
     ranges = unpadded_ranges(model, clip_silu_ranges(model, stats.ranges(method)))
+    ranges |= learned
     typed = {n: (np.float32(low), np.float32(high)) for n, (low, high) in ranges.items()}
     return TensorsData(CalibrationMethod.MinMax, typed)
 

@@ -1,10 +1,11 @@
 """The configurations to try, in order, and the best of each set of operators."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from convert.quantize.layers import WEIGHTED
+from convert.quantize.learn.errors import LearningError
 from convert.quantize.quantizer import QuantizationConfig, Quantizer, all_op_types
 from convert.quantize.search.float_layers import Budget, Search, Trial
 
@@ -13,6 +14,7 @@ Effort = Literal["quick", "default", "thorough"]
 QUICK = Budget(graphs=10, seconds=20)
 GRAPHS = 30  # measured at most by default
 THOROUGH = Budget(graphs=300, seconds=3600)
+LEARNING_SECONDS = 1500.0  # of processor time at most, for "thorough"; the search's own follow
 RESERVED_GRAPHS = 4  # of the budget, for the operator sets after the first
 # the names are in manifests, as `choice.operators`
 OPERATOR_SETS: Mapping[str, QuantizationConfig] = {
@@ -73,17 +75,28 @@ def without_reserve(budget: Budget) -> Budget:
     return replace(budget, graphs=budget.graphs - RESERVED_GRAPHS)
 
 
-def find_candidates(search: Search, quantizer: Quantizer, *, effort: Effort) -> list[SetResult]:
+def find_candidates(
+    search: Search,
+    quantizer: Quantizer,
+    *,
+    effort: Effort,
+    observe: Callable[[str], None] = lambda state: None,
+) -> list[SetResult]:
     """Search for the best configuration of each operator set.
 
     Args:
         search: without trials.
         quantizer: of the graph.
-        effort: "thorough" searches for float layers in every set, not only in the first.
+        effort: "thorough" learns ranges and rounding, and searches for float layers in every set,
+            not only in the first.
+        observe: receives what learning does, in words.
     """
     is_transformer = quantizer.matmul_share > TRANSFORMER_SHARE
     sets = TRANSFORMER_SETS if is_transformer else OPERATOR_SETS
     changes = _find_refinements(search, quantizer, next(iter(sets.values())))
+    if effort == "thorough":
+        first = next(iter(sets.values()))
+        changes |= _learn(search, quantizer, replace(first, **changes), observe)
     sets = {name: replace(config, **changes) for name, config in sets.items()}
     trials = _measure_without_float_layers(sets, search) if is_transformer else {}
     if not any(trial.qualifies for trial in trials.values()):
@@ -122,6 +135,28 @@ def _find_refinements(
         if trial.fidelity.loss < best.fidelity.loss * (1 - REFINEMENT_GAIN):
             best, changes = trial, {**changes, **change}
     return changes
+
+
+def _learn(
+    search: Search,
+    quantizer: Quantizer,
+    config: QuantizationConfig,
+    observe: Callable[[str], None],
+) -> dict[str, Any]:
+    """Learn ranges, biases and rounding; keep them if they pay.
+
+    Returns:
+        Fields of a configuration.
+    """
+    try:
+        quantizer.learn(config, seconds=LEARNING_SECONDS, observe=observe)
+    except LearningError as error:
+        observe(f"nothing learned: {error}")
+        return {}
+    before, after = (search.measure(trial) for trial in (config, replace(config, learned=True)))
+    pays = after.fidelity.loss < before.fidelity.loss * (1 - REFINEMENT_GAIN)
+    observe(f"learned, loss {before.fidelity.loss:.4f} to {after.fidelity.loss:.4f}")
+    return {"learned": True} if pays else {}
 
 
 def _measure_without_float_layers(

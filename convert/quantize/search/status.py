@@ -16,18 +16,24 @@ class SearchStatus:
     metric: str  # of the tolerance, such as "iou_mean 0.9871", of the best graph
     speedup: float  # of the best graph against float, by first estimates
     qualifies: bool  # whether it keeps the tolerance
+    learning: str = ""  # what learning does, or did
 
     def __str__(self) -> str:
-        """Return one line: counts, then fidelity and speed of the best graph."""
+        """Return one line: counts, fidelity and speed of the best graph, and what was learned."""
         accurate = "" if self.qualifies else ", not accurate enough yet"
         return (
             f"candidate {self.graphs} of at most {self.budget}; best: {self.metric}, "
             f"{self.speedup:.1f} x the speed of float{accurate}"
+            f"{f'; {self.learning}' if self.learning else ''}"
         )
 
 
 def search_status(
-    trials: Sequence[Trial], budget: int, tolerance: Tolerance, float_ms: float
+    trials: Sequence[Trial],
+    budget: int,
+    tolerance: Tolerance,
+    float_ms: float,
+    learning: str = "",
 ) -> SearchStatus:
     """Describe the trials of a search; the best has the least loss.
 
@@ -36,6 +42,7 @@ def search_status(
         budget: graphs at most.
         tolerance: names the metric to show.
         float_ms: milliseconds of the float graph, measured like those of the trials.
+        learning: what learning does, or did.
     """
     best = min(trials, key=lambda trial: (not trial.qualifies, trial.fidelity.loss))
     return SearchStatus(
@@ -44,6 +51,7 @@ def search_status(
         _metric(best.fidelity.metrics, tolerance),
         float_ms / best.measurement.milliseconds,
         best.qualifies,
+        learning,
     )
 
 

@@ -7,8 +7,14 @@ from typing import Any
 import pytest
 
 from convert.metrics import Fidelity
+from convert.quantize.learn.errors import LearningError
 from convert.quantize.quantizer import QuantizationConfig
-from convert.quantize.search.candidates import Effort, budget_for, find_candidates
+from convert.quantize.search.candidates import (
+    LEARNING_SECONDS,
+    Effort,
+    budget_for,
+    find_candidates,
+)
 from convert.quantize.search.float_layers import Budget, Measurement, Search, Trial
 from convert.quantize.search.layer_groups import LayerGroup
 from convert.recipe import Tolerance
@@ -181,3 +187,64 @@ def test_a_small_head_of_a_transformer_is_in_float_as_well(
     quantizer = quantizer_of(matmul_share=matmul_share, head=head, tail=tail)
     results = find_candidates(search, quantizer, effort="default")
     assert {result.trials[0].config.float_nodes for result in results} == {frozenset(expected)}
+
+
+class Learning:
+    """A stand-in for a quantizer that learns, or cannot."""
+
+    matmul_share, has_layer_pairs = 0.0, False
+    small_tail = small_head = frozenset[str]()
+
+    def __init__(self, error: LearningError | None = None) -> None:
+        self.error = error
+        self.configs: list[QuantizationConfig] = []
+
+    def learn(
+        self, config: QuantizationConfig, *, seconds: float, observe: Callable[[str], None]
+    ) -> None:
+        assert seconds == LEARNING_SECONDS
+        self.configs.append(config)
+        observe("learning, step 1 of 2")
+        if self.error is not None:
+            raise self.error
+
+
+def thorough(quantizer: Any, learned_loss: float) -> tuple[list[bool], list[str]]:
+    """Return whether the best trial of each set is learned, and what was observed."""
+
+    def evaluate(config: QuantizationConfig) -> Measurement:
+        return measurement(learned_loss if config.learned else 0.1)
+
+    tolerance = Tolerance(at_most={"mae": 1.0})
+    search = Search(evaluate, groups=GROUPS, tolerance=tolerance, budget=Budget(60))
+    states: list[str] = []
+    results = find_candidates(search, quantizer, effort="thorough", observe=states.append)
+    return [result.trials[0].config.learned for result in results], states
+
+
+@pytest.mark.parametrize(("loss", "is_learned"), [(0.05, True), (0.096, False), (0.2, False)])
+def test_what_was_learned_is_used_where_it_pays(loss: float, is_learned: bool) -> None:
+    quantizer = Learning()
+    learned, states = thorough(quantizer, loss)
+    assert learned == [is_learned] * 2
+    assert states == ["learning, step 1 of 2", f"learned, loss 0.1000 to {loss:.4f}"]
+    (config,) = quantizer.configs
+    assert not config.learned
+
+
+def test_the_search_goes_on_where_nothing_can_be_learned() -> None:
+    learned, states = thorough(Learning(LearningError("LRN")), 0.05)
+    assert learned == [False, False]
+    assert states[-1] == "nothing learned: LRN"
+
+
+def test_other_efforts_learn_nothing() -> None:
+    quantizer: Any = Learning()
+    search = Search(
+        lambda config: measurement(0.1),
+        groups=GROUPS,
+        tolerance=Tolerance(at_most={"mae": 1.0}),
+        budget=Budget(60),
+    )
+    find_candidates(search, quantizer, effort="default")
+    assert not quantizer.configs
