@@ -1,4 +1,4 @@
-"""Why nothing can be learned."""
+"""Reasons that keep a search from learning."""
 
 from convert.errors import ConvertError
 

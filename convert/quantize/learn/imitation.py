@@ -1,4 +1,4 @@
-"""What a quantized graph learns from: the float graph's tensors on the samples, and a loss."""
+"""The distance of a quantized graph from the float graph on the samples, as a loss."""
 
 from collections.abc import Mapping, Sequence
 

@@ -29,7 +29,7 @@ Observe = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """How far the first steps move each kind of parameter."""
+    """The learning rates of the first steps, by kind of parameter."""
 
     ranges: float = 0.003  # a bound, as a share of it
     biases: float = 0.005  # in steps of the tensor that the layer writes

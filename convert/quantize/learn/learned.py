@@ -1,4 +1,4 @@
-"""What a quantized graph learned, and how it gets into another quantization of the same graph."""
+"""Learned ranges and layers, and how they get into another quantization of the same graph."""
 
 import hashlib
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class LearnedLayer:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What a quantized graph learned."""
+    """Ranges of activations, and layers in steps of their rounding."""
 
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # by tensor
     layers: Mapping[str, LearnedLayer] = field(default_factory=dict)  # by node
