@@ -1,7 +1,9 @@
 """Equal requests at the same time: the first runs, the others wait for its answer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from starlette.requests import ClientDisconnect
@@ -10,7 +12,8 @@ from runtime.errors import UnavailableError
 from serve.errors import DeadlineError, OverloadedError
 
 T = TypeVar("T")
-Receive = Callable[[], Awaitable[Any]]  # of an ASGI request; its next message after the body
+# makes a context in which a function is called if the client leaves
+Leaving = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 # these belong to one request: the others try by themselves
 _OF_ONE = (UnavailableError, OverloadedError)
@@ -46,7 +49,7 @@ class Flights(Generic[T]):
         key: str,
         start: Callable[[Flight[T]], Coroutine[Any, Any, T]],
         *,
-        receive: Receive,
+        leaving: Leaving,
         timeout_s: float,
     ) -> tuple[T, bool]:
         """Return the result of the work with this key, and whether this call began it.
@@ -54,7 +57,7 @@ class Flights(Generic[T]):
         Args:
             key: equal for equal work.
             start: begins the work, if nobody has; sets `has_begun` when it leaves its queue.
-            receive: tells that the client left.
+            leaving: tells that the client left.
             timeout_s: to wait until the work of others has begun.
 
         Raises:
@@ -63,9 +66,9 @@ class Flights(Generic[T]):
             Exception: what the work raised. If that of others found no place, this call tries too.
         """
         loop = asyncio.get_running_loop()
-        left = loop.create_task(_until_left(receive))
+        left: asyncio.Future[None] = loop.create_future()
         end_s = loop.time() + timeout_s
-        try:
+        with leaving(partial(_set, left)):
             while True:
                 flight = self._flights.get(key)
                 if flight is None:
@@ -75,8 +78,6 @@ class Flights(Generic[T]):
                 except _OF_ONE:
                     if not flight.task.done():
                         raise
-        finally:
-            left.cancel()
 
     def _begin(self, key: str, start: Callable[[Flight[T]], Coroutine[Any, Any, T]]) -> Flight[T]:
         flight: Flight[T] = Flight(key)
@@ -94,9 +95,9 @@ class Flights(Generic[T]):
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
 
-    async def _wait(self, flight: Flight[T], left: asyncio.Task[None], end_s: float | None) -> T:
+    async def _wait(self, flight: Flight[T], left: asyncio.Future[None], end_s: float | None) -> T:
         loop = asyncio.get_running_loop()
-        tasks: tuple[asyncio.Task[Any], ...] = (flight.task, left)
+        tasks: tuple[asyncio.Future[Any], ...] = (flight.task, left)
         flight.waiting += 1
         try:
             timeout_s = None if end_s is None else max(0.0, end_s - loop.time())
@@ -116,8 +117,6 @@ class Flights(Generic[T]):
                 flight.task.cancel()
 
 
-async def _until_left(receive: Receive) -> None:
-    """Return when the client has left."""
-    message = await receive()
-    if message["type"] != "http.disconnect":
-        await asyncio.Event().wait()
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -15,6 +15,7 @@ from uvicorn.server import ServerState
 
 from serve.http.framing import body_bytes, is_chunked, refuse_head
 from serve.http.inbox import Inbox
+from serve.http.leaving import LEAVING, Act
 from serve.http.limits import Refusal
 from serve.http.log.requests import REQUEST_ID_FIELD, log_refusal, new_request_id
 from serve.http.overhead import Overhead
@@ -79,11 +80,26 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         self._refusal: Refusal | None = None
         self._measured_bytes = 0  # written when `unwritten` was measured
         self._delivery: Delivery | None = None  # while the client has bytes to take
+        self._act: Act | None = None  # when the client leaves
 
     @property
     def sent_bytes(self) -> int:
         """Return the bytes of the answers so far, with their heads."""
         return self.wire.written_bytes
+
+    @property
+    def has_left(self) -> bool:
+        """Return whether the client left before the end of its answer, or was refused."""
+        return self.cycle is not None and self.cycle.disconnected
+
+    def on_leaving(self, act: Act | None) -> None:
+        """Call a function, in place of an earlier one, when the client leaves."""
+        self._act = act
+
+    def _tell_leaving(self) -> None:
+        act, self._act = self._act, None
+        if act is not None and self.has_left:
+            act()
 
     @property
     def unread(self) -> int:
@@ -109,6 +125,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         self.registry.discard(self)
         self._inbox.clear()
         super().connection_lost(exc)
+        self._tell_leaving()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the next bytes go; one buffer serves all connections."""
@@ -218,7 +235,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         if self._is_replaying:
             return
         super().on_message_begin()
-        self.scope["extensions"] = {ABORT: {"abort": self.abort}}
+        self.scope["extensions"] = {ABORT: {"abort": self.abort}, LEAVING: {"client": self}}
         self._overhead.has_begun = True
         if self.phase is not Phase.HEAD:
             self._enter(Phase.HEAD)
@@ -323,6 +340,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         if phase is Phase.REQUEST:
             cycle.disconnected = True
             cycle.message_event.set()
+            self._tell_leaving()
             if cycle.response_started:
                 self.abort()
                 return

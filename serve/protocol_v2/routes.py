@@ -14,6 +14,7 @@ from runtime.artifact.manifest import VERSION, Task
 from serve.errors import STATUS_HEADERS, NotFoundError, json_response
 from serve.http.body import receive_body
 from serve.http.budget import client_of
+from serve.http.leaving import leaving_of
 from serve.http.log.notes import note_model, note_stages
 from serve.protocol_v2 import repository
 from serve.protocol_v2.compression import ENCODINGS, accepted, compress, encoding_of, inflate
@@ -240,7 +241,7 @@ async def _infer(request: Request[State], model_id: str, task: Task) -> tuple[Re
                 # the JSON of a compressed body is not known before a worker has inflated it
                 timeout_s = None if encoding else body_timeout(body, header_length)
                 return await scheduler.run(
-                    place, work, receive=request.receive, timeout_s=timeout_s
+                    place, work, leaving=leaving_of(request), timeout_s=timeout_s
                 )
 
 

@@ -12,6 +12,7 @@ from serve.cache.entry import Entry
 from serve.cache.flights import Flight
 from serve.cache.keys import answer_key
 from serve.cache.results import Computed, as_hit, identities
+from serve.http.leaving import leaving_of
 from serve.http.log.notes import note_stages
 from serve.routes.work import TaskRequest, Uploads
 from serve.scheduling.call import Call
@@ -36,7 +37,7 @@ async def answer_cached(
         place: of the scheduler.
         body: complete.
     """
-    state = request.state
+    state, leaving = request.state, leaving_of(request)
     cache, settings = state["cache"], state["settings"]
     control = control_of(",".join(request.headers.getlist("cache-control")))
     ids = task.repository.ids if task.by_all else (task.model_id,)
@@ -46,11 +47,11 @@ async def answer_cached(
 
     async def compute(flight: Flight[Computed] | None = None) -> Computed:
         runs = cache.runs(control)
-        work = task.work(uploads, settings, state["decoders"], runs)
-        receive = None if flight else request.receive
-        response, call = await state["scheduler"].run(
-            place, _marking(work, flight) if flight else work, receive=receive
-        )
+        work, scheduler = task.work(uploads, settings, state["decoders"], runs), state["scheduler"]
+        if flight:  # which knows who waits
+            response, call = await scheduler.run(place, _marking(work, flight))
+        else:
+            response, call = await scheduler.run(place, work, leaving=leaving)
         watch = call.stopwatch
         computed = Computed(Entry.of(response), watch.header(), watch.stages_s, runs.age_s)
         is_whole = response.status_code == 200 and not runs.is_batch
@@ -72,7 +73,7 @@ async def answer_cached(
         return stored
     timeout_s = min(place.timeout_s or settings.timeout_s, settings.timeout_s)
     computed, is_first = await cache.flights.join(
-        key, compute, receive=request.receive, timeout_s=timeout_s
+        key, compute, leaving=leaving, timeout_s=timeout_s
     )
     if is_first:
         cache.counters.misses += 1

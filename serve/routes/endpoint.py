@@ -11,6 +11,7 @@ from runtime import Model
 from runtime.artifact.manifest import Task
 from runtime.errors import UnavailableError
 from serve.http.body import receive_body
+from serve.http.leaving import leaving_of
 from serve.http.log.notes import note_model, note_stages
 from serve.jobs.headers import prefers_async
 from serve.repository.models import ModelRepository, wait_for_model
@@ -149,7 +150,7 @@ async def _respond(
             if state["cache"].covers(task.task):
                 return await answer_cached(request, task, place, body)
             work = task.work(partial(task.parse, body, settings), settings, state["decoders"])
-            response, call = await scheduler.run(place, work, receive=request.receive)
+            response, call = await scheduler.run(place, work, leaving=leaving_of(request))
     note_stages(request.scope, call.stopwatch.stages_s)
     response.headers["Server-Timing"] = call.stopwatch.header()
     return response

@@ -3,8 +3,8 @@
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -25,7 +25,8 @@ from serve.scheduling.stopwatch import Stopwatch
 from serve.scheduling.workers import Workers
 
 T = TypeVar("T")
-Receive = Callable[[], Awaitable[Any]]  # of an ASGI request; its next message after the body
+# makes a context in which a function is called if the client leaves
+Leaving = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 # Clips and sounds wait for decoder processes, not for a CPU: as many more as may hang at once.
 MORE_MEDIA_THREADS = 2
@@ -148,7 +149,7 @@ class Scheduler:
         place: Place,
         work: Callable[[Call], Turns[T]],
         *,
-        receive: Receive | None = None,
+        leaving: Leaving = lambda _: nullcontext(),
         timeout_s: float | None = None,
     ) -> tuple[T, Call]:
         """Run the work of a request whose body is complete.
@@ -156,7 +157,7 @@ class Scheduler:
         Args:
             place: from `admit`, or `background_place`.
             work: makes the generator that worker threads run, turn by turn.
-            receive: tells that the client left; the work then ends. None: nobody can leave.
+            leaving: tells that the client left; the work then ends.
             timeout_s: that the body asks for, from now on; None if it asks for none.
 
         Returns:
@@ -176,17 +177,15 @@ class Scheduler:
             self._check(pool, place.model, place.kind, left_s, slack=SLACK)
         job = self._start(pool, place, work)
         loop = asyncio.get_running_loop()
-        watch = loop.create_task(_watch(receive, job)) if receive else None
         timer = loop.call_later(left_s, _expire, job, left_s)
         try:
-            result = await job.result
+            with leaving(lambda: job.stop(ClientDisconnect())):
+                result = await job.result
         except asyncio.CancelledError:
             job.stop(ClientDisconnect())
             raise
         finally:
             timer.cancel()
-            if watch:
-                watch.cancel()
             self._forget(job)
         self._times.observe(place.kind, job.turn_s)
         self._ended(place, job.call.stopwatch)
@@ -304,10 +303,3 @@ def _expire(job: Job[Any], waited_s: float) -> None:
     """End a job that did not start in time."""
     message = f"the request waited {waited_s:.3g} s and did not start; try again later"
     job.expire(DeadlineError(message))
-
-
-async def _watch(receive: Receive, job: Job[Any]) -> None:
-    """End a job when its client leaves."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        job.stop(ClientDisconnect())

@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.errors import INTERNAL, REASON, REASONS, error_response
+from serve.http.leaving import has_left
 from serve.http.log.handler import log_request
 from serve.http.log.notes import model_of, stages_of
 from serve.http.log.record import RequestRecord
@@ -148,7 +149,7 @@ def _record_of(scope: Scope, exchange: _Exchange) -> RequestRecord:
         stages_ms=_stages_ms(scope, exchange),
         model=headers.get("x-model") or model.id,
         version=headers.get("x-model-version") or model.version,
-        left=exchange.left,
+        left=exchange.left or (not exchange.is_complete and has_left(scope)),
     )
 
 

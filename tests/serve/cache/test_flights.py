@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from runtime.errors import InputError, UnavailableError
 from serve.cache.flights import Flight, Flights
 from serve.errors import DeadlineError
+from serve.http.leaving import leaving_by
 
 Start = Callable[[Flight[str]], Coroutine[Any, Any, str]]
 
@@ -54,8 +56,8 @@ class Client:
 def join(
     flights: Flights[str], work: Start, client: Client | None = None, timeout_s: float = 20
 ) -> asyncio.Task[tuple[str, bool]]:
-    receive = (client or Client()).receive
-    return asyncio.ensure_future(flights.join("key", work, receive=receive, timeout_s=timeout_s))
+    leaving = partial(leaving_by, (client or Client()).receive)
+    return asyncio.ensure_future(flights.join("key", work, leaving=leaving, timeout_s=timeout_s))
 
 
 async def settle() -> None:

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from runtime.errors import UnavailableError
 from serve.errors import DeadlineError, OverloadedError
+from serve.http.leaving import leaving_by
 from serve.scheduling import arrivals
 from serve.scheduling.admission import Limits
 from serve.scheduling.call import Call
@@ -76,7 +77,8 @@ async def send(
     """Admit a request whose body is complete at once, and return its result."""
     with scheduler.admit(model, kind=kind, **options) as place:
         generator = work if turns else one_turn(work)
-        result, _ = await scheduler.run(place, generator, receive=(client or Client()).receive)
+        leaving = partial(leaving_by, (client or Client()).receive)
+        result, _ = await scheduler.run(place, generator, leaving=leaving)
         return result
 
 
@@ -224,7 +226,7 @@ def test_a_complete_body_is_refused_in_a_pile_up_only(monkeypatch: pytest.Monkey
                 places = [
                     heads.enter_context(scheduler.admit("model", kind="fast")) for _ in range(6)
                 ]
-                run = partial(scheduler.run, receive=Client().receive)
+                run = scheduler.run
                 running = asyncio.create_task(run(places[0], one_turn(gate)))
                 await gate.begun()
                 requests = [asyncio.create_task(run(one, one_turn(gate))) for one in places[1:]]
