@@ -57,7 +57,8 @@ def run_models(options: argparse.Namespace) -> int:
         print(f"convert: {sentence}", file=sys.stderr)
     refused = [outcome for outcome in outcomes if outcome.status == "refused"]
     for outcome in refused:
-        print(f"convert: {outcome.model} refused: {outcome.message}", file=sys.stderr)
+        reason = outcome.message.removeprefix(f"{outcome.model}: ")
+        print(f"convert: {outcome.model} refused: {reason}", file=sys.stderr)
     problem = _write_report(options.out, outcomes, datetime.now(UTC))
     if problem and not refused:  # a full disk refuses the models too, and is reported once
         print(f"convert: {problem}", file=sys.stderr)
@@ -131,28 +132,29 @@ def _write_report(out: Path, outcomes: Sequence[Outcome], now: datetime) -> str 
 
 
 def judgements(outcomes: Sequence[Outcome]) -> list[str]:
-    """Return the verdict on INT8, how it was found and how sure it is, for each model packaged."""
+    """Return the verdict on INT8 for each model packaged: how it was found, and how sure it is.
+
+    A verdict is a line that names it, and indented lines of details.
+    """
     return [
-        f"{outcome.model}: {_judgement(outcome.manifest)}"
+        "\n  ".join([f"{outcome.model}: {heading}", *details])
         for outcome in outcomes
         if outcome.manifest is not None
+        for heading, *details in [_judgement(outcome.manifest)]
     ]
 
 
-def _judgement(manifest: Manifest) -> str:
+def _judgement(manifest: Manifest) -> list[str]:
     choice, served = manifest.choice, manifest.variants[0]
-    facts = {**choice, **served.verification}
+    verdict, reason = str(choice.get("verdict", "")), str(choice["reason"])
+    sureness = str({**choice, **served.verification}.get("sureness", ""))
     if served.precision == "float":
-        heading = f"float, because INT8 is {choice.get('verdict', 'not packaged')}"
-        parts = [str(choice["reason"])]
-    else:
-        heading, parts = served.name, []
-    sureness = str(facts.get("sureness", ""))
-    if sureness and sureness not in parts:
-        parts.append(sureness)
-    if facts.get("nearest_bound"):
-        parts.append(f"least room: {describe_bound(facts['nearest_bound'], explained=False)}")
-    return f"{heading}: {'; '.join(parts)}" if parts else heading
+        lines = [f"float, because INT8 is {verdict or 'not packaged'}", reason]
+        return [*lines, sureness] if sureness not in ("", reason) else lines
+    lines = [f"{served.name}, {verdict}" if verdict else served.name, reason, sureness]
+    if bound := served.verification.get("nearest_bound"):
+        lines.append(f"least room: {describe_bound(bound, explained=False)}")
+    return [line for line in lines if line]
 
 
 def _gpu_remarks(outcomes: Sequence[Outcome]) -> list[str]:

@@ -1,13 +1,16 @@
 """From a job to its inputs: everything that a conversion reads, resolved and hashed once."""
 
+from pathlib import Path
+
 from convert import recipe
-from convert.errors import RecipeError
+from convert.errors import LabelsError, RecipeError
 from convert.gate.labelled import labels_digest
 from convert.pipeline.cache import content_hashes, fingerprint
 from convert.pipeline.job import LABELLED_TASKS, Inputs, Job
 from convert.pipeline.similarity.labelled_pairs import read_pairs
-from convert.recipe import RecipeFile
-from convert.samples.sets import find_media
+from convert.recipe import Recipe, RecipeFile
+from convert.samples.media import MODALITIES
+from convert.samples.sets import MediaFiles, find_media
 from convert.sources import AnySource
 from convert.weights import resolve as weights
 from convert.weights.resolve import Fetch
@@ -30,14 +33,14 @@ def resolve(job: Job, fetch: Fetch | None = None) -> Inputs:
         fetch: downloads published weights; None: only files on this machine are used.
 
     Raises:
-        ConvertError: the weights, the calibration folder or the pairs are missing or refused.
+        ConvertError: the weights, a folder of media or the pairs are missing or refused.
     """
     recipe_file = job.recipe_file
     _check_options(job)
     resolved = weights.find(recipe_file, job.weights, job.checkpoint, job.labels, fetch)
     pairs = read_pairs(job.pairs) if job.pairs else None
     media = find_media(job.calibration, recipe_file.recipe) if job.calibration else None
-    labelled = find_media(job.labelled, recipe_file.recipe) if job.labelled else None
+    labelled = _find_labelled(job.labelled, recipe_file.recipe) if job.labelled else None
     checkpoint_hashes = content_hashes(resolved.path)
     key = fingerprint(
         recipe_file,
@@ -68,6 +71,15 @@ def resolve(job: Job, fetch: Fetch | None = None) -> Inputs:
         options=job.options,
         key=key,
     )
+
+
+def _find_labelled(directory: Path, recipe: Recipe) -> MediaFiles:
+    media = find_media(directory, recipe)
+    if not media.paths:
+        modality = MODALITIES[recipe.media]
+        suffixes = ", ".join(sorted(modality.suffixes))
+        raise LabelsError(f"{directory}: no {modality.noun} ({suffixes})")
+    return media
 
 
 def _check_options(job: Job) -> None:
