@@ -155,9 +155,13 @@ class Detect(nn.Module):
         return boxes, torch.sigmoid(self._rows(self.cv3, maps, self.class_count))
 
     def _rows(self, branches: nn.ModuleList, maps: Maps, channels: int) -> torch.Tensor:
-        """Return each map through its branch, as (N, A, channels); all but N are constants."""
+        """Return each map through its branch, as (N, A, channels); all but N are constants.
+
+        Each map is transposed before they are joined: an integer convolution writes its channels
+        last anyway, and no other tensor is moved.
+        """
         rows = [
-            branch(x).reshape(-1, channels, count).transpose(1, 2)
+            branch(x).permute(0, 2, 3, 1).reshape(-1, count, channels)
             for branch, x, count in zip(branches, maps, self.counts, strict=True)
         ]
         return torch.cat(rows, 1)

@@ -17,6 +17,7 @@ REFINEMENTS: Mapping[str, str] = {
     "equalised": "equalised",
     "smoothed": "smoothed",
     "learned": "learned",
+    "shared": "one range for what is joined",
     "reduce_range": "weights that never saturate",
     "stored": "float layers stored in 8 bits",
 }
@@ -27,6 +28,7 @@ def config_fields(config: QuantizationConfig) -> dict[str, Any]:
     # absent where it is not done: the digests of earlier artifacts do not have it
     smoothed = {"smoothed": True} if config.smoothing else {}
     learned = {"learned": True} if config.learned else {}
+    shared = {"shared": True} if config.shared_ranges else {}
     return {
         "float_nodes": len(config.float_nodes),
         "ranges": config.ranges,
@@ -34,6 +36,7 @@ def config_fields(config: QuantizationConfig) -> dict[str, Any]:
         "equalised": config.cross_layer_equalization,
         **smoothed,
         **learned,
+        **shared,
         "reduce_range": config.reduce_range,
         "stored": config.weight_only_int8,
     }

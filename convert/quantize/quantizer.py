@@ -29,12 +29,16 @@ from convert.quantize.learn.learned import Learned, round_as_learned
 from convert.quantize.passes.bias_correction import correct_biases
 from convert.quantize.passes.cross_layer_equalization import equalize_layers, layer_pairs
 from convert.quantize.passes.embedding_tables import quantize_embedding_tables
+from convert.quantize.passes.fold_pixels import fold_pixels, pixel_ranges
 from convert.quantize.passes.fuse_gelu import fuse_gelu
 from convert.quantize.passes.fuse_group_norm import fuse_group_norm
 from convert.quantize.passes.fuse_silu import clip_silu_ranges, fuse_silu, silu_nodes
 from convert.quantize.passes.matmul_nbits import narrowing_products, pack_matmul_nbits
 from convert.quantize.passes.pad_channels import pad_channels, unpadded_ranges
+from convert.quantize.passes.repeat_pixels import repeat_pixels
+from convert.quantize.passes.shared_ranges import joined_ranges, moved_ranges
 from convert.quantize.passes.smooth_products import smooth_products
+from convert.quantize.passes.sum_of_products import sum_of_products
 from convert.quantize.passes.weight_only import store_weights_int8
 from convert.quantize.saturation.ranges import no_saturation_ranges
 from convert.quantize.search.layer_groups import (
@@ -43,7 +47,7 @@ from convert.quantize.search.layer_groups import (
     small_head,
     small_tail,
 )
-from convert.quantize.shapes import infer_shapes, tensor_sizes
+from convert.quantize.shapes import infer_shapes, tensor_shapes, tensor_sizes
 from runtime.engine.session import Feeds
 
 # How MatMul becomes integer:
@@ -67,6 +71,7 @@ class QuantizationConfig:
     ranges: RangeMethod = "minmax"  # of activations
     bias_correction: bool = False
     cross_layer_equalization: bool = False
+    shared_ranges: bool = False  # of all that a Concat joins
     smoothing: bool = False  # of channels that MatMul reads; no effect in the mode "nbits"
     reduce_range: bool = False  # weights whose products never saturate without VNNI
     weight_only_int8: bool = False  # the file stores the weights of `float_nodes` in 8 bits
@@ -79,6 +84,7 @@ class Quantizer:
     Attributes:
         layer_groups: the groups of nodes that may be integer, in graph order.
         has_layer_pairs: True if cross-layer equalization can change the graph.
+        has_joins: True if a Concat may be integer, so that its inputs can share a range.
         small_tail: the last nodes, if they are little work: in float they cost no time.
         small_head: the first layers, if they are little work and floats follow them.
         learned: what `learn` learned; nothing before.
@@ -100,6 +106,7 @@ class Quantizer:
         with_int8_tables = quantize_embedding_tables(fuse_group_norm(model))
         padded = pad_channels(with_int8_tables, tensor_sizes(with_int8_tables, feeds[0]))
         self._model = infer_shapes(padded)
+        self._shapes = tensor_shapes(self._model)
         self._stats = calibrate(self._model, feeds)
         self._feeds = feeds
         self._changed: dict[tuple[bool, bool], tuple[onnx.ModelProto, CalibrationStats]] = {}
@@ -109,6 +116,10 @@ class Quantizer:
         self.layer_groups = tuple(
             replace(group, nodes=tuple(n for n in group.nodes if n not in self._float_nodes))
             for group in layer_groups(self._model, feeds[0])
+        )
+        integer = {name for group in self.layer_groups for name in group.nodes}
+        self.has_joins = any(
+            node.op_type == "Concat" and node.name in integer for node in self._model.graph.node
         )
         self.small_tail = small_tail(self.layer_groups, self._model, feeds[0])
         self.small_head = small_head(self.layer_groups)
@@ -134,7 +145,8 @@ class Quantizer:
         # with these shapes onnxruntime fuses sums and norms to an operator that is slower than
         # both: wav2vec2 95 ms instead of 83
         del quantized.graph.value_info[:]
-        return fuse_silu(fuse_gelu(quantized))
+        quantized = repeat_pixels(sum_of_products(quantized, self._shapes), self._shapes)
+        return fold_pixels(fuse_silu(fuse_gelu(quantized)))
 
     def learn(
         self, config: QuantizationConfig, *, seconds: float, observe: Callable[[str], None]
@@ -189,7 +201,7 @@ class Quantizer:
             weight_qType=QuantType.QInt8,
             activation_qType=QuantType.QUInt8,
             tensors_range=_tensor_ranges(
-                model, stats, config.ranges, self.learned.ranges if config.learned else {}
+                model, stats, config, self.learned.ranges if config.learned else {}
             ),
             nodes_to_quantize=[],
             nodes_to_exclude=[*excluded, *by_blocks],
@@ -244,15 +256,18 @@ def all_op_types() -> tuple[str, ...]:
 def _tensor_ranges(
     model: onnx.ModelProto,
     stats: CalibrationStats,
-    method: RangeMethod,
+    config: QuantizationConfig,
     learned: Mapping[str, tuple[float, float]],
 ) -> TensorsData:
     """Return the ranges for onnxruntime's quantizer, which changes the object that it receives.
 
-    Ranges of SiLU are clipped, and padded channels do not count; learned ranges are as learned.
+    Ranges of SiLU are clipped, those of pixels are all levels, and padded channels do not count;
+    learned ranges are as learned, but those of what is moved or joined.
     """
-    ranges = unpadded_ranges(model, clip_silu_ranges(model, stats.ranges(method)))
+    ranges = unpadded_ranges(model, clip_silu_ranges(model, stats.ranges(config.ranges)))
     ranges |= learned
+    share = joined_ranges if config.shared_ranges else moved_ranges
+    ranges = pixel_ranges(model, share(model, ranges))
     typed = {n: (np.float32(low), np.float32(high)) for n, (low, high) in ranges.items()}
     return TensorsData(CalibrationMethod.MinMax, typed)
 

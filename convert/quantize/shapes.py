@@ -33,3 +33,16 @@ def tensor_sizes(model: onnx.ModelProto, feeds: Feeds) -> dict[str, int]:
         value.name: math.prod(dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim)
         for value in (*infer_shapes(fixed).graph.value_info, *model.graph.output)
     }
+
+
+def tensor_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Return the axes of each tensor of known shape, by its name; 0 is an axis of any size.
+
+    Args:
+        model: with the shapes that `infer_shapes` found.
+    """
+    values = (*model.graph.input, *model.graph.value_info, *model.graph.output)
+    return {
+        value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        for value in values
+    }

@@ -19,7 +19,8 @@ from runtime.artifact.manifest import (
 from runtime.errors import ArtifactError
 
 SCHEMA_VERSION = 1
-REFINEMENTS = ("ranges", "corrected", "equalised", "smoothed")  # fields of a candidate
+# fields of a candidate
+REFINEMENTS = ("ranges", "corrected", "equalised", "smoothed", "shared", "learned")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,19 @@ NOTHING: frozenset[str] = frozenset()
 
 
 def quantizer_of(
-    *, matmul_share: float = 0.0, head: frozenset[str] = NOTHING, tail: frozenset[str] = NOTHING
+    *,
+    matmul_share: float = 0.0,
+    head: frozenset[str] = NOTHING,
+    tail: frozenset[str] = NOTHING,
+    has_joins: bool = False,
 ) -> Any:
     """Return what stands for a quantizer."""
     return SimpleNamespace(
-        matmul_share=matmul_share, has_layer_pairs=False, small_head=head, small_tail=tail
+        matmul_share=matmul_share,
+        has_layer_pairs=False,
+        has_joins=has_joins,
+        small_head=head,
+        small_tail=tail,
     )
 
 
@@ -192,7 +200,7 @@ def test_a_small_head_of_a_transformer_is_in_float_as_well(
 class Learning:
     """A stand-in for a quantizer that learns, or cannot."""
 
-    matmul_share, has_layer_pairs = 0.0, False
+    matmul_share, has_layer_pairs, has_joins = 0.0, False, False
     small_tail = small_head = frozenset[str]()
 
     def __init__(self, error: LearningError | None = None) -> None:
@@ -248,3 +256,13 @@ def test_other_efforts_learn_nothing() -> None:
     )
     find_candidates(search, quantizer, effort="default")
     assert not quantizer.configs
+
+
+@pytest.mark.parametrize(("loss", "is_shared"), [(0.2, True), (0.19, True), (0.201, False)])
+def test_joins_share_a_range_where_they_lose_nothing_by_it(loss: float, is_shared: bool) -> None:
+    def evaluate(config: QuantizationConfig) -> Measurement:
+        return measurement(loss if config.shared_ranges else 0.2)
+
+    search = Search(evaluate, groups=GROUPS, tolerance=Tolerance(), budget=Budget(60))
+    results = find_candidates(search, quantizer_of(has_joins=True), effort="default")
+    assert {result.trials[0].config.shared_ranges for result in results} == {is_shared}
