@@ -39,6 +39,7 @@ from runtime.engine.session import Session, SessionOptions
 from runtime.model import choose_variant
 
 OWN = "slipway"
+OTHER_OUTPUTS = "weights of other classes: the same network but for the last layers"
 Row = dict[str, Any]
 Inputs = Sequence[tuple[Array, ...]]
 
@@ -129,13 +130,15 @@ def _facts(
 ) -> Row:
     """Return what a row has beside its latency; the memory is that of now."""
     memory = read_memory(os.getpid())
+    cosine = _cosine(original, forward, inputs, golden)
+    notes = (_note(original, manifest.weights.origin), OTHER_OUTPUTS if cosine is None else None)
     return {
         "version": original.version,
         "import_seconds": original.import_seconds,
         "memory_mb": memory.resident_mb,
         "peak_mb": memory.peak_mb,
-        "golden_cosine": _cosine(original, forward, inputs, golden),
-        "error": _note(original, manifest.weights.origin),
+        "golden_cosine": cosine,
+        "error": "; ".join(note for note in notes if note) or None,
     }
 
 
@@ -179,8 +182,16 @@ def _session(path: Path, manifest: Manifest, threads: int) -> Session:
     return Session(verify_file(path, variant.files[0]), SessionOptions(threads=threads))
 
 
-def _cosine(original: Original, forward: Forward, inputs: Inputs, golden: Golden) -> float:
+def _cosine(original: Original, forward: Forward, inputs: Inputs, golden: Golden) -> float | None:
+    """Return the lowest cosine to the golden outputs; None if there are others, or of other size.
+
+    The weights that a recipe finds may be of other classes than those of the artifact.
+    """
     answers: list[Mapping[str, Array]] = [original.answer(forward(*one)) for one in inputs]
+    for number, answer in enumerate(answers):
+        for name, expected in golden.outputs.items():
+            if name not in answer or answer[name].size != expected[number].size:
+                return None
     return min(lowest_cosine(one, golden.outputs, number) for number, one in enumerate(answers))
 
 

@@ -85,6 +85,20 @@ def test_a_compiled_network_is_measured_for_one_number_of_threads(
     assert (own["engine"], own["threads"]) == ("slipway", 1)
 
 
+def test_a_network_of_other_classes_has_a_note_in_place_of_a_cosine(
+    measurable: Path, rows_of: RowsOf
+) -> None:
+    directory = measurable / MASKS / "3"
+    network = fake(directory, "torch")
+    answer = network.loaded.head.apply()
+    doubled = {name: np.concatenate([array, array]) for name, array in answer.items()}
+    network.loaded.head.apply = lambda *_: doubled
+    row, *_ = rows_of(directory, network, "plain")
+    assert row["golden_cosine"] is None
+    assert row["latency"] is not None
+    assert row["error"] == "weights of other classes: the same network but for the last layers"
+
+
 def test_every_input_is_compiled_for() -> None:
     calls: list[object] = []
 
