@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from benchmarks.page.metrics import cell
-from benchmarks.page.model import Figure, Json, Part, Table, three_digits
+from benchmarks.page.model import Figure, Json, Part, Table, short, three_digits
 from benchmarks.page.svg import Bar, bars
 
 OWN = "slipway"
@@ -61,7 +61,7 @@ def _verdicts(rows: Sequence[Json]) -> Iterator[Table]:
     cells = []
     for pair in pairs:
         ones = [by_place.get((*pair, own)) for own in owns]
-        cells.append((pair[0], str(pair[1]), pair[2], *map(_verdict, ones)))
+        cells.append((short(pair[0]), str(pair[1]), pair[2], *map(_verdict, ones)))
     headings = ("model", "clients", "peer", *(f"x {own}" for own in owns))
     note = (
         "Answers of the peer over ours, round by round: the median, the lowest and the highest. "
@@ -95,7 +95,7 @@ def _shares(rows: Sequence[Json]) -> Iterator[Table]:
             else _spread(one["share"], one["share_minimum"], one["share_maximum"])
             for one in ones
         ]
-        cells.append((pair[0], str(pair[1]), pair[2], *texts))
+        cells.append((short(pair[0]), str(pair[1]), pair[2], *texts))
     headings = ("model", "clients", "server", *(f"of {limit}" for limit in limits))
     note = (
         "Answers over those of a limit, round by round: the median, the lowest and the highest. "

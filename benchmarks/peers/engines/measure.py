@@ -108,19 +108,20 @@ def measure_engines(
         turns: of each graph.
         count: runs of a graph in one turn.
     """
+    own_mb = deployed().installed_mb
     for model, directory in newest_versions(artifacts).items():
         if models and model not in models:
             continue
         print(f"engines: {model}", file=sys.stderr, flush=True)
         try:
-            yield from _measure_model(model, directory, openvino, turns, count)
+            yield from _measure_model(model, directory, openvino, turns, count, own_mb)
         except BenchmarkError as error:
             print(f"  {error}", file=sys.stderr, flush=True)
             yield error_row(model, OPENVINO, openvino, "", str(error))
 
 
 def _measure_model(
-    model: str, directory: Path, openvino: Environment, turns: int, count: int
+    model: str, directory: Path, openvino: Environment, turns: int, count: int, own_mb: float
 ) -> Iterator[EngineRow]:
     number, limit_s = str(THREADS), MODEL_TIMEOUT_S
     names = (OURS_MODULE, OPENVINO_MODULE)
@@ -147,7 +148,8 @@ def _measure_model(
         )
         with held as holder:
             facts |= {"memory_mb": holder.ask("hold", files["inputs"])}
-        yield _our_row(model, {**facts, **ours.ask("judge_served")}, timings)
+        facts |= {"installed_mb": own_mb, **ours.ask("judge_served")}
+        yield _our_row(model, facts, timings)
         for name in PRECISIONS:
             if name in failed:
                 yield error_row(model, OPENVINO, openvino, name, failed[name])
@@ -195,7 +197,7 @@ def _our_row(model: str, facts: Mapping[str, Any], timings: Timings) -> EngineRo
         golden_cosine=facts["golden_cosine"],
         size_mb=facts["bytes"] / 1e6,
         memory_mb=facts["memory_mb"],
-        installed_mb=deployed().installed_mb,
+        installed_mb=facts["installed_mb"],
         error=None,
     )
 
