@@ -35,6 +35,7 @@ from convert.quantize.passes.fuse_group_norm import fuse_group_norm
 from convert.quantize.passes.fuse_silu import clip_silu_ranges, fuse_silu, silu_nodes
 from convert.quantize.passes.matmul_nbits import narrowing_products, pack_matmul_nbits
 from convert.quantize.passes.pad_channels import pad_channels, unpadded_ranges
+from convert.quantize.passes.pad_depthwise import pad_depthwise
 from convert.quantize.passes.repeat_pixels import repeat_pixels
 from convert.quantize.passes.shared_ranges import joined_ranges, moved_ranges
 from convert.quantize.passes.smooth_products import smooth_products
@@ -104,7 +105,8 @@ class Quantizer:
         if not feeds:
             raise ConvertError("calibration failed: no inputs")
         with_int8_tables = quantize_embedding_tables(fuse_group_norm(model))
-        padded = pad_channels(with_int8_tables, tensor_sizes(with_int8_tables, feeds[0]))
+        sizes = tensor_sizes(with_int8_tables, feeds[0])
+        padded = pad_channels(pad_depthwise(with_int8_tables, sizes), sizes)
         self._model = infer_shapes(padded)
         self._shapes = tensor_shapes(self._model)
         self._stats = calibrate(self._model, feeds)
