@@ -99,12 +99,12 @@ class Tolerance:
         has no probabilities, say.
         """
         too_low = [
-            _violation(name, metrics[name], f"< {bound}")
+            _violation(name, metrics[name], f"< {bound:.4g}")
             for name, bound in self.at_least.items()
             if name in metrics and not metrics[name] >= bound
         ]
         too_high = [
-            _violation(name, metrics[name], f"> {bound}")
+            _violation(name, metrics[name], f"> {bound:.4g}")
             for name, bound in self.at_most.items()
             if name in metrics and not metrics[name] <= bound
         ]

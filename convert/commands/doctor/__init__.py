@@ -80,10 +80,14 @@ def _check_folders(options: argparse.Namespace) -> Iterator[Finding]:
     from convert.commands.doctor import machine
 
     yield machine.check_writable(options.out)
-    directory: Path | None = options.calibration
-    if directory is not None and not (directory.is_dir() and any(directory.iterdir())):
-        advice = "give --calibration DIR with media like those to be served, or leave it out"
-        yield Finding("missing", "calibration", f"{directory}: no directory with files; {advice}")
+    folders: dict[str, tuple[Path | None, str]] = {
+        "calibration": (options.calibration, "media like those to be served"),
+        "labelled": (options.labelled, "labelled media"),
+    }
+    for name, (directory, content) in folders.items():
+        if directory is not None and not (directory.is_dir() and any(directory.iterdir())):
+            advice = f"give --{name} DIR with {content}, or leave it out"
+            yield Finding("missing", name, f"{directory}: no directory with files; {advice}")
 
 
 def _check_pairs(path: Path | None) -> Iterator[Finding]:

@@ -279,11 +279,12 @@ def test_exit_code_and_one_line_per_finding(tiny_recipe: Path, tmp_path: Path) -
     assert done.returncode == 0, done.stdout
     assert {line.split()[0] for line in lines(done)} <= {"ok", "note"}
     assert done.stdout.endswith("\nnothing is missing\n")
-    done = doctor("--recipe", tiny_recipe, "--calibration", "nowhere", directory=tmp_path)
+    folders = ("--calibration", "nowhere", "--labelled", "nowhere")
+    done = doctor("--recipe", tiny_recipe, *folders, directory=tmp_path)
     assert done.returncode == 1
     subjects = [line.split()[1] for line in lines(done) if line.startswith("missing")]
-    assert subjects == [f"{ID}:", "calibration:"]
-    assert done.stdout.endswith("\n2 missing\n")
+    assert subjects == [f"{ID}:", "calibration:", "labelled:"]
+    assert done.stdout.endswith("\n3 missing\n")
     assert list(tmp_path.iterdir()) == []  # it writes nothing
     done = doctor("nobody", directory=tmp_path)
     assert "missing  models: model 'nobody' has no recipe; known: " in done.stdout

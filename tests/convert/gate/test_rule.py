@@ -287,6 +287,8 @@ def test_no_bound_is_tighter_than_floats_own_change_under_jpeg_up_to_twice_the_b
     rule = rule_for(STRICT, REFERENCE, yardstick=Yardstick({"jpeg": own}))
     assert rule.gate is not None
     assert rule.gate.at_most["regret_upper"] == 0.0134
+    third = Tolerance(at_most={"regret": 0.01 / 3})
+    assert third.violations({"regret": 0.5}) == ["regret 0.5000 > 0.003333"]
 
 
 DETECTED = detector()
