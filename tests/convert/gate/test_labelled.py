@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from convert.errors import LabelsError
-from convert.export.numerics import Boxes, StretchedAlpha, WaveformInput
+from convert.export.numerics import Boxes, FramesInput, StretchedAlpha, WaveformInput
 from convert.fidelity.average_precision import TrueBoxes
 from convert.gate.labelled import (
     Labelled,
@@ -26,9 +26,12 @@ from convert.gate.verdict import describe
 from convert.gate.yardstick import through_jpeg
 from convert.metrics import LABELLED_LOSS, LABELLED_LOSS_UPPER, Outputs, measure
 from convert.recipe import Tolerance
+from convert.samples.media import MODALITIES
+from convert.samples.media.walkers import GaitClip
 from convert.samples.sets import Samples, find_media
+from convert.samples.walkers import CALIBRATION, generate_clip
 from convert.verify.parity import run_samples
-from runtime.artifact.manifest import Letterbox, Resample
+from runtime.artifact.manifest import Letterbox, Resample, Resize, SampleFrames
 from runtime.media.images.decode import decode_image
 from runtime.media.images.preprocess import preprocess
 from tests.convert.gate.answers import SERVED, classes, detector, jittered, logits, noisy
@@ -234,6 +237,31 @@ def test_sounds_that_guide_do_not_judge(tmp_path: Path) -> None:
     assert len(everything.samples) == 3
     assert isinstance(rest.truth, TrueClasses)
     assert sorted(rest.truth.classes) == [0, 1]
+
+
+def test_clips_are_labelled_by_folder_and_have_conditions(tmp_path: Path) -> None:
+    frames, side = 16, 224
+    loaded = replace(
+        nets.loaded(nets.convolutions(layers=1)),
+        input=FramesInput(frames, side, side, condition=8),
+        preprocess=(SampleFrames(frames), Resize("linear", height=side, width=side)),
+        labels=("Healthy", "ataxic"),
+        task="video-classification",
+    )
+    recipe = replace(nets.recipe(STRICT), task="video-classification", media="walker")
+    for number, label in enumerate(loaded.labels):
+        clip = generate_clip(CALIBRATION, number).frames
+        path = tmp_path / label.lower() / f"{number}.avi"
+        path.parent.mkdir()
+        path.write_bytes(MODALITIES["walker"].encode(GaitClip(clip)))
+    (tmp_path / "healthy" / "broken.mp4").write_bytes(b"no clip")
+    media = find_media(tmp_path, recipe)
+    samples = read_labelled_samples(media, recipe, loaded, guides=())
+    assert isinstance(samples.truth, TrueClasses)
+    assert sorted(samples.truth.classes) == [0, 1]
+    assert samples.samples[0]["frames"].shape == (1, frames, side, side, 3)
+    (note,) = samples.notes
+    assert note.startswith("1 clips are left out: they cannot be read (broken.mp4: ")
 
 
 def test_a_graph_is_compared_with_float_and_with_the_labels(tmp_path: Path) -> None:
