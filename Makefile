@@ -124,14 +124,14 @@ bench-scaling: $(VENV)/.installed ## time and memory by size, batch, threads, cl
 # PEERS=DIR uses environments that are made already; those of missing peers are made.
 PEERS ?= .venv-peers
 
-bench-peers: $(VENV)/.installed $(VENV_CONVERT)/.installed ## other servers and engines with the same models, into the report: half an hour after the installs (4 GB)
+bench-peers: $(VENV)/.installed $(VENV_CONVERT)/.installed ## other servers and engines with the same models, into the report: 25 minutes after the installs (4 GB)
 	-@$(RUN) -m benchmarks.peers.environments $(PEERS)
 	@$(RUN) -m benchmarks.peers --artifacts $(ARTIFACTS) --environments $(PEERS) --report $(BENCH_REPORT)
 
 bench-limits: $(VENV)/.installed ## the server in cgroups of 512 MiB and 0.1 to 2 CPUs, as root, into the report: a quarter of an hour
 	@$(RUN) -m benchmarks.limits --artifacts $(ARTIFACTS) --report $(BENCH_REPORT)
 
-bench-report: ## renew the committed report, every section, and the figures of README.md: 100 minutes, as root
+bench-report: ## renew the committed report, every section, and the figures of README.md: about 65 minutes, as root
 	@$(MAKE) bench bench-originals bench-scaling bench-limits bench-peers BENCH_REPORT=benchmarks/report
 	@$(RUN) -m benchmarks.readme_figures --write
 

@@ -8,6 +8,7 @@ from benchmarks.page.svg import Bar, bars
 
 OWN = "slipway"
 LIMIT = "Bare HTTP"  # no server to use
+MORE = f"CPU ms more than {LIMIT}"
 
 
 def part(report: Json) -> Part:
@@ -22,7 +23,7 @@ def _content(section: Json) -> Iterator[Table | Figure]:
         yield from _verdicts(section.get("verdicts", ()))
         yield Figure("Servers: answers per second", list(_plots(section["servers"])))
         yield _servers(section)
-        yield from _shares(section.get("shares", ()))
+        yield from _shares(section.get("shares", ()), section["servers"])
     if section["engines"]:
         yield _engines(section["engines"])
 
@@ -79,7 +80,7 @@ def _verdict(row: Json | None) -> str:
     return f"{spread}: {word}"
 
 
-def _shares(rows: Sequence[Json]) -> Iterator[Table]:
+def _shares(rows: Sequence[Json], servers: Sequence[Json]) -> Iterator[Table]:
     """Yield what share of the limits each server reaches."""
     if not rows:
         return
@@ -95,17 +96,28 @@ def _shares(rows: Sequence[Json]) -> Iterator[Table]:
             else _spread(one["share"], one["share_minimum"], one["share_maximum"])
             for one in ones
         ]
-        cells.append((short(pair[0]), str(pair[1]), pair[2], *texts))
-    headings = ("model", "clients", "server", *(f"of {limit}" for limit in limits))
+        more = three_digits(_more_cpu_ms(pair, servers))
+        cells.append((short(pair[0]), str(pair[1]), pair[2], *texts, more))
+    headings = ("model", "clients", "server", *(f"of {limit}" for limit in limits), MORE)
     note = (
         "Answers over those of a limit, round by round: the median, the lowest and the highest. "
         "The bare loop decodes, preprocesses and runs in a thread per CPU, has the CPUs for "
         "itself, and moves no byte; for u2netp it ends at the mask, without a cut-out. Bare HTTP "
         "is the smallest server of the same answers, under the same load: what it lacks to the "
-        "bare loop is what HTTP, JSON and the load generator cost; what a server lacks to it is "
-        "that server's own."
+        "bare loop is what HTTP, JSON and the load generator cost; what a server lacks to it, and "
+        "the CPU time that it takes more, is that server's own."
     )
     yield Table("Shares of the limits", headings, cells, note, is_open=True)
+
+
+def _more_cpu_ms(pair: tuple[str, int, str], servers: Sequence[Json]) -> float | None:
+    """Return the CPU ms of a request that a server takes more than bare HTTP does."""
+    model, clients, peer = pair
+    ones = [one for one in servers if (one["model"], one["concurrency"]) == (model, clients)]
+    cpu_s = {one["peer"]: one["cpu_seconds_per_request"] for one in ones}
+    limit = next((s for name, s in cpu_s.items() if name.startswith(LIMIT) and s), None)
+    own = cpu_s.get(peer)
+    return None if limit is None or own is None else (own - limit) * 1000
 
 
 def _spread(median: float, low: float, high: float) -> str:

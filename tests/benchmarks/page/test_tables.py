@@ -94,8 +94,12 @@ def test_an_original_is_compared_with_the_packaged_graph_of_its_own_turns() -> N
 def test_a_peer_is_faster_by_its_verdict_and_each_server_has_its_shares() -> None:
     text = render(report())
     assert ["u2netp", "8", "Other", "1.05 (1.01 to 1.10): FASTER"] in rows(text, "u2netp")
-    assert ["u2netp", "8", "slipway", "0.90 (0.80 to 0.95)"] in rows(text, "u2netp")
+    assert ["u2netp", "8", "slipway", "0.90 (0.80 to 0.95)", "-"] in rows(text, "u2netp")
     content = report()
+    bare = {**content["peers"]["servers"][0], "peer": "Bare HTTP, 2 threads"}
+    content["peers"]["servers"].append({**bare, "cpu_seconds_per_request": 0.0175})
+    row = next(row for row in rows(render(content), "u2netp") if row[2] == "slipway")
+    assert row[-1] == "2.50"  # of 20 ms
     del content["peers"]["verdicts"], content["peers"]["shares"]  # of an earlier release
     assert "Peers against" not in render(content)
 
