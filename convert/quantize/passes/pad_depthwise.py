@@ -112,10 +112,9 @@ def _reach(node: onnx.NodeProto, name: str, region: _Region, graph: _Graph) -> I
     if node.name.startswith(PREFIX) or not node.op_type:
         return None  # numerics, or an output of the graph
     if node.op_type in CHANNELWISE:
-        # a constant of one value fits any number of channels
+        # a constant of one value fits any number of channels; any other ends the search
         others = [n for n in node.input if n and graph.constants.get(n, np.empty(2)).size != 1]
-        is_constant = any(n in graph.constants for n in others)
-        return None if is_constant else [*others, *node.output]
+        return [*others, *node.output]
     if node.op_type != "Conv" or not _has_own_weights(node, graph):
         return None
     weights = graph.constants[node.input[1]]
