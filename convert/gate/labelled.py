@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convert.errors import LabelsError
 from convert.fidelity.average_precision import TrueBoxes
-from convert.fidelity.intervals import CONFIDENCE, resamples
+from convert.fidelity.intervals import CONFIDENCE, resamples, share_lower
 from convert.files import sha256
 from convert.gate.label_files import (
     Shares,
@@ -75,10 +75,12 @@ class Labelled:
         """
         outputs = run_samples(path, self.labelled.samples)
         losses = self.quality - _quality(self.labelled, outputs)
+        # where no answer differs, no resample does: no surer than of so many trials without failure
+        least = 1 - share_lower(len(self), len(self))
         return {
             **measure(self.outputs, outputs, self.suppression).metrics,
             LABELLED_LOSS: float(losses[0]),
-            LABELLED_LOSS_UPPER: float(np.quantile(losses[1:], CONFIDENCE)),
+            LABELLED_LOSS_UPPER: max(least, float(np.quantile(losses[1:], CONFIDENCE))),
         }
 
 

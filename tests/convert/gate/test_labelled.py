@@ -274,7 +274,8 @@ def test_a_graph_is_compared_with_float_and_with_the_labels(tmp_path: Path) -> N
     truth = (answer,) * 8 + ((answer + 1) % 4,) * 4  # untrained: it answers one class always
     judge = with_float(LabelledSamples(tmp_path, samples, TrueClasses(truth)), float_path)
     same = judge.measure(float_path)
-    assert (same[LABELLED_LOSS], same[LABELLED_LOSS_UPPER], same["regret"]) == (0, 0, 0)
+    assert (same[LABELLED_LOSS], same["regret"]) == (0, 0)
+    assert same[LABELLED_LOSS_UPPER] == pytest.approx(1 - 0.05 ** (1 / 12))  # no failure in 12
     lost = judge.measure(other)
     right = run_samples(other, samples)["probabilities"].argmax(axis=1) == np.array(truth)
     assert lost[LABELLED_LOSS] == pytest.approx(8 / 12 - right.mean())
