@@ -33,6 +33,7 @@ PRECISIONS: Mapping[VariantName, Literal["int8", "float", "float16"]] = {
     "float": "float",
     "fp16": "float16",
 }
+LABELLED = "labelled"  # `inputs_source` where labelled media judge: the fidelity is that on them
 UNVERIFIED_SPEED = {"speed": "unverified: not measured on a GPU"}
 FLOAT16_PROVIDERS = ("tensorrt", "cuda")  # CPUs compute float16 in float32, between casts
 
@@ -102,7 +103,10 @@ def measure_variant(
     fidelity = measure(
         criteria.reference, run.outputs, criteria.spec.suppression, rows, criteria.confidence
     )
+    inputs, source = len(criteria.samples.test), criteria.samples.source
     if criteria.rule is not None and name != "float":
+        if criteria.rule.labelled is not None:
+            inputs, source = len(criteria.rule.labelled), LABELLED
         metrics = {**fidelity.metrics, **criteria.rule.labelled_metrics(path)}
         fidelity = Fidelity(metrics, fidelity.loss)
     operators = integer_operators(path)
@@ -122,8 +126,8 @@ def measure_variant(
         files=tuple(file_entry(file) for file in (path, data_path(path)) if file.exists()),
         cpu_features=cpu_features(name, path, saturating),
         verification={
-            "inputs": len(criteria.samples.test),
-            "inputs_source": criteria.samples.source,
+            "inputs": inputs,
+            "inputs_source": source,
             **({"division": criteria.samples.division} if criteria.samples.division else {}),
             "judged": criteria.rule is not None,
             "media": criteria.media_kind,

@@ -19,12 +19,15 @@ report.json, schema 1, UTF-8; a number that is not finite is null:
       fidelity        of the served variant to the reference: value by metric
       judged          false: fidelity is reported only, because the weights are untrained
       inputs          number of inputs that `fidelity` was measured on
-      inputs_source   "synthetic", or sha256 of their directory
-      sureness        by which bounds the quantized variant was judged, and how sure the verdict
-                      is; "" if float is served, or for artifacts of before
+      inputs_source   "synthetic", sha256 of their directory, or "labelled"
+      verdict         on INT8: "accepted", "refused", "undecided", "unjudged" or "untried"; "" for
+                      artifacts of before
+      advice          what would settle an undecided verdict; "" of others
+      sureness        by which bounds INT8 was judged, and how sure the verdict is; "" for
+                      artifacts of before
       division        how many media guided the search and how many judged; "" if not recorded
-      nearest_bound   the bound with the least room: "metric", "value", and the bound as
-                      "at_least" or "at_most"; empty if float is served
+      nearest_bound   the bound with the least room, of the graph that was accepted or came
+                      nearest to it: "metric", "value", and the bound as "at_least" or "at_most"
       yardstick       metrics of float against itself by the change of its media: photos and clips
                       one "grey_level" brighter and through "jpeg" (quality 95), sounds with
                       "noise" of one step of 16 bits and "resampled"; empty if not measured

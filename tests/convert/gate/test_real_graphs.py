@@ -143,6 +143,7 @@ def test_a_trained_classifier_is_packaged_by_the_bounds_of_its_task(
     (sentence,) = judgements([classifier.outcome])
     assert "judged by the bounds of the task, on 113 test media" in sentence
     assert "least room: " in sentence
+    assert sentence.startswith("squares_classifier: int8, accepted\n")
 
 
 def test_a_detector_is_packaged_by_the_bounds_of_its_task(detector: Conversion) -> None:
@@ -157,6 +158,9 @@ def test_masks_are_packaged_by_their_labels(masks: Conversion) -> None:
     assert facts["judged_by"] == "task"
     assert facts["evidence"] == {"sources": 60}
     assert facts["fidelity"]["labelled_loss"] <= 0.01
+    assert (facts["inputs"], facts["inputs_source"]) == (60, "labelled")
+    assert masks.outcome.manifest is not None
+    assert masks.outcome.manifest.choice["verdict"] == "accepted"
     assert facts["sureness"].startswith("judged by 60 labelled media: ")
 
 
