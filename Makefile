@@ -131,7 +131,7 @@ bench-peers: $(VENV)/.installed $(VENV_CONVERT)/.installed ## other servers and 
 bench-limits: $(VENV)/.installed ## the server in cgroups of 512 MiB and 0.1 to 2 CPUs, as root, into the report: a quarter of an hour
 	@$(RUN) -m benchmarks.limits --artifacts $(ARTIFACTS) --report $(BENCH_REPORT)
 
-bench-report: ## renew the committed report, every section, and the figures of README.md: about 65 minutes, as root
+bench-report: ## renew the committed report, every section, and the figures of README.md: about an hour, as root
 	@$(MAKE) bench bench-originals bench-scaling bench-limits bench-peers BENCH_REPORT=benchmarks/report
 	@$(RUN) -m benchmarks.readme_figures --write
 

@@ -78,12 +78,15 @@ def load_original(model: str, origin: str) -> Original | None:
 
 
 def _import_framework(recipe_file: Any, weights: Any) -> float:
-    """Import the framework of a checkpoint and return the seconds."""
+    """Import the framework of a checkpoint and return the seconds.
+
+    It is torch for ONNX and TFLite files too, in whose place the recipe's network is loaded.
+    """
     name = str(weights.path or "")
     start = time.perf_counter()
     if name.endswith((".h5", ".hdf5", ".keras")):
         importlib.import_module("convert.export.frameworks.keras_model").import_keras()
-    elif not name.endswith((".onnx", ".tflite")):
+    else:
         importlib.import_module("torch")
         if "wav2vec2" in recipe_file.id:
             importlib.import_module("convert.export.frameworks.hugging_face").import_transformers()

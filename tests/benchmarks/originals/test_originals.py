@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.originals import __main__ as command
-from benchmarks.originals import child
+from benchmarks.originals import child, networks
 from benchmarks.originals.__main__ import main, of_model
 from benchmarks.originals.installed import _size_bytes, installed_mb
 from benchmarks.originals.networks import Original
@@ -97,6 +97,25 @@ def test_a_network_of_other_classes_has_a_note_in_place_of_a_cosine(
     assert row["golden_cosine"] is None
     assert row["latency"] is not None
     assert row["error"] == "weights of other classes: the same network but for the last layers"
+
+
+@pytest.mark.parametrize(
+    ("file", "module"),
+    [("a.pt", "torch"), ("a.onnx", "torch"), ("", "torch"),
+     ("a.h5", "convert.export.frameworks.keras_model")],
+)  # fmt: skip
+def test_the_import_of_the_framework_is_timed_before_anything_else_imports_it(
+    file: str, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+
+    def import_module(name: str) -> object:
+        names.append(name)
+        return SimpleNamespace(import_keras=lambda: None)
+
+    monkeypatch.setattr(networks.importlib, "import_module", import_module)
+    assert networks._import_framework(SimpleNamespace(id="m"), SimpleNamespace(path=file)) >= 0
+    assert names == [module]
 
 
 def test_every_input_is_compiled_for() -> None:
