@@ -1,5 +1,6 @@
 """The originals: which process measures what, with networks in place of the frameworks."""
 
+import importlib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -113,7 +114,7 @@ def test_the_import_of_the_framework_is_timed_before_anything_else_imports_it(
         names.append(name)
         return SimpleNamespace(import_keras=lambda: None)
 
-    monkeypatch.setattr(networks.importlib, "import_module", import_module)
+    monkeypatch.setattr(importlib, "import_module", import_module)
     assert networks._import_framework(SimpleNamespace(id="m"), SimpleNamespace(path=file)) >= 0
     assert names == [module]
 
