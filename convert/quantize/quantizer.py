@@ -87,7 +87,7 @@ class Quantizer:
         has_layer_pairs: True if cross-layer equalization can change the graph.
         has_joins: True if a Concat may be integer, so that its inputs can share a range.
         small_tail: the last nodes, if they are little work: in float they cost no time.
-        small_head: the first layers, if they are little work and floats follow them.
+        small_head: the first layers, if they are little work: in a transformer they stay in float.
         learned: what `learn` learned; nothing before.
     """
 
@@ -174,6 +174,7 @@ class Quantizer:
 
     def _nodes_in_float(self, config: QuantizationConfig) -> Iterator[str]:
         """Yield the names of the nodes that stay in float."""
+        head = self.small_head
         constants = {tensor.name for tensor in self._model.graph.initializer}
         for node in self._model.graph.node:
             of_activations = node.op_type == "MatMul" and not constants.intersection(node.input)
@@ -181,7 +182,7 @@ class Quantizer:
                 node.name.startswith(PREFIX)
                 or node.name in self._float_nodes
                 or node.name in config.float_nodes
-                or (of_activations and config.matmul_mode != "static")
+                or (config.matmul_mode != "static" and (of_activations or node.name in head))
             ):
                 yield node.name
 

@@ -119,8 +119,6 @@ def _find_refinements(
             break
         if best.config.smoothing and "ranges" in change:
             continue  # they clip: MiniLM on other texts 0.985 or 0.993, unclipped 0.996
-        if "float_nodes" in change:
-            change = {"float_nodes": best.config.float_nodes | change["float_nodes"]}
         trial = search.measure(replace(best.config, **change))
         # a shared range saves time, so it has to gain nothing
         gain = 0.0 if "shared_ranges" in change else REFINEMENT_GAIN
@@ -138,8 +136,6 @@ def _refinements(quantizer: Quantizer, config: QuantizationConfig) -> list[dict[
         refinements.insert(0, {"float_nodes": quantizer.small_tail})
     if config.matmul_mode == "static_weight":
         refinements.insert(0, {"smoothing": True})
-        if quantizer.small_head:
-            refinements.insert(0, {"float_nodes": quantizer.small_head})
     if quantizer.has_layer_pairs:
         refinements.append({"cross_layer_equalization": True})
     refinements.append({"ranges": "entropy"})

@@ -1,7 +1,7 @@
 """Transformers: the ways in which their matrix products become integer, and the choice."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnx
@@ -21,6 +21,7 @@ from tests.convert.support.parity import run_and_choose, write_float_graph
 from tests.convert.support.quantized import count_quantizations, fix_timings
 
 WIDTH = 64
+MODES = get_args(MatmulMode)
 
 
 def mixer() -> Any:
@@ -61,6 +62,21 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("mixer") / "exported.onnx"
     write_float_graph(nets.loaded(mixer()), target)
     return target
+
+
+def test_small_layers_before_the_first_large_one_stay_in_float(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quantizer = Quantizer(onnx.load(path), nets.sample_sets().calibration)
+    assert not quantizer.small_head  # a tenth of this net's work
+    first = next(node for node in onnx.load(path).graph.node if node.op_type == "MatMul")
+    monkeypatch.setattr(quantizer, "small_head", frozenset({first.name}))
+    weights = {tensor.name for tensor in onnx.load(path).graph.initializer}
+    (weight,) = weights.intersection(first.input)
+    for mode in MODES:
+        model = quantizer.quantize(QuantizationConfig(WEIGHTED, matmul_mode=mode))
+        stays = any(tensor.name == weight for tensor in model.graph.initializer)
+        assert stays is (mode != "static"), mode
 
 
 @pytest.fixture(scope="module")

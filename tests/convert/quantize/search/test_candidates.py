@@ -25,7 +25,6 @@ NOTHING: frozenset[str] = frozenset()
 def quantizer_of(
     *,
     matmul_share: float = 0.0,
-    head: frozenset[str] = NOTHING,
     tail: frozenset[str] = NOTHING,
     has_joins: bool = False,
 ) -> Any:
@@ -34,7 +33,6 @@ def quantizer_of(
         matmul_share=matmul_share,
         has_layer_pairs=False,
         has_joins=has_joins,
-        small_head=head,
         small_tail=tail,
     )
 
@@ -180,28 +178,11 @@ def test_a_small_tail_is_in_float_in_every_set_where_it_lowers_the_loss(gain: fl
     assert chosen == {tail if gain else frozenset()}
 
 
-@pytest.mark.parametrize(
-    ("matmul_share", "expected"), [(1.0, {"conv0", "conv9"}), (0.0, {"conv9"})]
-)
-def test_a_small_head_of_a_transformer_is_in_float_as_well(
-    matmul_share: float, expected: set[str]
-) -> None:
-    head, tail = frozenset({"conv0"}), frozenset({"conv9"})
-
-    def evaluate(config: QuantizationConfig) -> Measurement:
-        return measurement(0.3 - 0.1 * len((head | tail) & config.float_nodes))
-
-    search = Search(evaluate, groups=GROUPS, tolerance=Tolerance(), budget=Budget(60))
-    quantizer = quantizer_of(matmul_share=matmul_share, head=head, tail=tail)
-    results = find_candidates(search, quantizer, effort="default")
-    assert {result.trials[0].config.float_nodes for result in results} == {frozenset(expected)}
-
-
 class Learning:
     """A stand-in for a quantizer that learns, or cannot."""
 
     matmul_share, has_layer_pairs, has_joins = 0.0, False, False
-    small_tail = small_head = frozenset[str]()
+    small_tail = frozenset[str]()
 
     def __init__(self, error: LearningError | None = None) -> None:
         self.error = error
