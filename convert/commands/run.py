@@ -19,6 +19,13 @@ from convert.weights.download import Store
 from runtime.artifact.manifest import Manifest
 from runtime.cli.table import align
 
+# by the verdict on INT8
+WHY_FLOAT = {
+    "refused": "is refused",
+    "undecided": "is undecided",
+    "unjudged": "is not judged",
+    "untried": "was not tried",
+}
 HEADINGS = ("model", "weights", "parity", "precision", "MB before", "MB after", "x faster", "s")
 
 
@@ -57,8 +64,7 @@ def run_models(options: argparse.Namespace) -> int:
         print(f"convert: {sentence}", file=sys.stderr)
     refused = [outcome for outcome in outcomes if outcome.status == "refused"]
     for outcome in refused:
-        reason = outcome.message.removeprefix(f"{outcome.model}: ")
-        print(f"convert: {outcome.model} refused: {reason}", file=sys.stderr)
+        print(f"convert: {outcome.model} refused: {outcome.message}", file=sys.stderr)
     problem = _write_report(options.out, outcomes, datetime.now(UTC))
     if problem and not refused:  # a full disk refuses the models too, and is reported once
         print(f"convert: {problem}", file=sys.stderr)
@@ -149,7 +155,7 @@ def _judgement(manifest: Manifest) -> list[str]:
     verdict, reason = str(choice.get("verdict", "")), str(choice["reason"])
     sureness = str({**choice, **served.verification}.get("sureness", ""))
     if served.precision == "float":
-        lines = [f"float, because INT8 is {verdict or 'not packaged'}", reason]
+        lines = [f"float, because INT8 {WHY_FLOAT.get(verdict, 'is not packaged')}", reason]
         return [*lines, sureness] if sureness not in ("", reason) else lines
     lines = [f"{served.name}, {verdict}" if verdict else served.name, reason, sureness]
     if bound := served.verification.get("nearest_bound"):
