@@ -134,21 +134,23 @@ def test_other_images_and_convolutions_stay(
     assert fold_pixels(before) is before
 
 
-def test_a_float_convolution_and_a_clipped_range_stay(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loaded = classifier(convolution(3, 2, 1))
-    first = "net/000_Conv"
+def test_a_float_convolution_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, first = classifier(convolution(3, 2, 1)), "net/000_Conv"
     in_float = quantized(loaded, tmp_path, monkeypatch, float_nodes=frozenset({first}))
     assert any(node.name == first for node in in_float.graph.node)
     assert fold_pixels(in_float) is in_float
-    clipped = quantized(loaded, tmp_path, monkeypatch)
-    for tensor in clipped.graph.initializer:
-        if tensor.name == "x_scale":
-            tensor.CopyFrom(
-                onnx.numpy_helper.from_array(np.array(0.9 / 255, np.float32), tensor.name)
-            )
-    assert fold_pixels(clipped) is clipped
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("x_scale", np.float32(0.9 / 255)), ("x_zero_point", np.uint8(1))]
+)
+def test_steps_that_are_no_levels_stay(
+    name: str, value: np.generic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = quantized(classifier(convolution(3, 2, 1)), tmp_path, monkeypatch)
+    (tensor,) = (tensor for tensor in model.graph.initializer if tensor.name == name)
+    tensor.CopyFrom(onnx.numpy_helper.from_array(np.asarray(value), name))
+    assert fold_pixels(model) is model
 
 
 def test_dark_photos_give_pixels_the_range_of_all_levels(tmp_path: Path) -> None:
