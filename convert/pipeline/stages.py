@@ -87,7 +87,7 @@ def _run(
     if reference.trial is not None:
         report(reference.trial)
     precision = recipe.precision if inputs.precision == "auto" else inputs.precision
-    for note in _labelled_notes(reference, precision):
+    for note in labelled_notes(reference, precision):
         report(f"labelled: {note}")
     labelled = similarity.read_labelled_images(inputs.pairs, recipe, reference.loaded)
     report("export")
@@ -121,7 +121,7 @@ def _run(
     return manifest, "packaged"
 
 
-def _labelled_notes(reference: Reference, precision: RequestedPrecision) -> Iterator[str]:
+def labelled_notes(reference: Reference, precision: RequestedPrecision) -> Iterator[str]:
     """Yield what becomes of labelled media, a sentence each."""
     labelled = reference.labelled
     if labelled is None:

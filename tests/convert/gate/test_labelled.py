@@ -25,6 +25,9 @@ from convert.gate.truth import TrueClasses, TrueMasks, TrueObjects
 from convert.gate.verdict import describe
 from convert.gate.yardstick import through_jpeg
 from convert.metrics import LABELLED_LOSS, LABELLED_LOSS_UPPER, Outputs, measure
+from convert.pipeline.load import Reference
+from convert.pipeline.stages import labelled_notes
+from convert.quantize.choose import RequestedPrecision
 from convert.recipe import Tolerance
 from convert.samples.media import MODALITIES
 from convert.samples.media.walkers import GaitClip
@@ -81,6 +84,27 @@ def test_too_few_labelled_media_judge_nothing() -> None:
     assert rule(49).labelled is None
     assert rule(50).labelled is not None
     assert LABELLED_LOSS not in rule().search.at_least  # the search cannot measure it
+
+
+@pytest.mark.parametrize(
+    ("count", "tolerance", "precision", "note"),
+    [
+        (60, STRICT, "auto", "60 media of different origin, enough to judge INT8"),
+        (49, STRICT, "int8", "49 media of different origin; needed to judge INT8: 50"),
+        (60, None, "auto", "they judge nothing: the weights are untrained"),
+        (60, STRICT, "float", "they judge nothing: INT8 is not tried"),
+    ],
+)
+def test_what_becomes_of_labelled_media_is_told(
+    count: int, tolerance: Tolerance | None, precision: RequestedPrecision, note: str
+) -> None:
+    samples = replace(labelled(count).labelled, notes=("2 images are left out: why",))
+    loaded = nets.loaded(nets.convolutions(layers=1))
+    reference = Reference(nets.recipe(STRICT), loaded, nets.sample_sets(), tolerance, samples)
+    first, last = labelled_notes(reference, precision)
+    assert first == "2 images are left out: why"
+    assert last.endswith(note)
+    assert list(labelled_notes(replace(reference, labelled=None), precision)) == []
 
 
 def test_labelled_boxes_and_masks_replace_what_estimates_them() -> None:
