@@ -27,7 +27,7 @@ def config_fields(config: QuantizationConfig) -> dict[str, Any]:
     """Return the fields of a candidate in the manifest; `float_nodes` is a number there."""
     # absent where it is not done: the digests of earlier artifacts do not have it
     smoothed = {"smoothed": True} if config.smoothing else {}
-    learned = {"learned": True} if config.learned else {}
+    learned = {"learned": config.learned} if config.learned else {}
     shared = {"shared": True} if config.shared_ranges else {}
     return {
         "float_nodes": len(config.float_nodes),
@@ -42,12 +42,12 @@ def config_fields(config: QuantizationConfig) -> dict[str, Any]:
     }
 
 
-def choice_fields(config: QuantizationConfig, learned: Learned) -> dict[str, Any]:
+def choice_fields(config: QuantizationConfig, learned: Learned | None) -> dict[str, Any]:
     """Return the fields of the packaged configuration, which are part of the artifact's digest.
 
     Args:
         config: of the packaged file.
-        learned: by the quantizer that made it.
+        learned: what is in the file; None: nothing.
     """
     needs_nbits = config.matmul_mode in ("nbits", "mixed")
     requirement = {"onnxruntime_minimum": ONNXRUNTIME_MINIMUM} if needs_nbits else {}
@@ -56,7 +56,7 @@ def choice_fields(config: QuantizationConfig, learned: Learned) -> dict[str, Any
         "operators": operator_set_name(config),
         **config_fields(config),
         "float_nodes": sorted(config.float_nodes),
-        **({"learned": learned.digest} if config.learned else {}),
+        **({"learned_digest": learned.digest} if learned else {}),
         **requirement,
     }
 

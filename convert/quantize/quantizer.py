@@ -25,7 +25,7 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from convert.errors import ConvertError
 from convert.export.numerics import PREFIX
 from convert.quantize.calibrate import CalibrationStats, RangeMethod, calibrate
-from convert.quantize.learn.learned import Learned, round_as_learned
+from convert.quantize.learn.learned import Learned, Stage, round_as_learned
 from convert.quantize.passes.bias_correction import correct_biases
 from convert.quantize.passes.cross_layer_equalization import equalize_layers, layer_pairs
 from convert.quantize.passes.embedding_tables import quantize_embedding_tables
@@ -76,7 +76,7 @@ class QuantizationConfig:
     smoothing: bool = False  # of channels that MatMul reads; no effect in the mode "nbits"
     reduce_range: bool = False  # weights whose products never saturate without VNNI
     weight_only_int8: bool = False  # the file stores the weights of `float_nodes` in 8 bits
-    learned: bool = False  # ranges, biases and rounding, see `Quantizer.learn`
+    learned: Stage | None = None  # what `Quantizer.learn` learned at this stage
 
 
 class Quantizer:
@@ -88,7 +88,7 @@ class Quantizer:
         has_joins: True if a Concat may be integer, so that its inputs can share a range.
         small_tail: the last nodes, if they are little work: in float they cost no time.
         small_head: the first layers, if they are little work: in a transformer they stay in float.
-        learned: what `learn` learned; nothing before.
+        learned: what `learn` learned, by stage.
     """
 
     def __init__(self, model: onnx.ModelProto, feeds: Sequence[Feeds]) -> None:
@@ -112,7 +112,7 @@ class Quantizer:
         self._stats = calibrate(self._model, feeds)
         self._feeds = feeds
         self._changed: dict[tuple[bool, bool], tuple[onnx.ModelProto, CalibrationStats]] = {}
-        self.learned = Learned()
+        self.learned: dict[Stage, Learned] = {}
         self.has_layer_pairs = bool(layer_pairs(self._model))
         self._float_nodes = frozenset(nodes_after_last_layer(self._model)) | silu_nodes(self._model)
         self.layer_groups = tuple(
@@ -151,26 +151,40 @@ class Quantizer:
         return fold_pixels(fuse_silu(fuse_gelu(quantized)))
 
     def learn(
-        self, config: QuantizationConfig, *, seconds: float, observe: Callable[[str], None]
+        self,
+        config: QuantizationConfig,
+        stage: Stage,
+        *,
+        seconds: float,
+        observe: Callable[[str], None],
     ) -> None:
-        """Learn ranges, biases and rounding of a configuration on the calibration samples.
+        """Learn from the float graph on the calibration samples.
 
-        Others of the same changes to the float graph can have them too, with `learned`.
+        What was learned is for all configurations of the same changes to the float graph.
 
         Args:
-            config: without `learned`.
-            seconds: of computing, at most.
+            config: to begin with.
+            stage: "layers": weights and biases, layer by layer; "gradients": these and the ranges
+                of activations, by the answers of the whole network.
+            seconds: of computing, at most; "layers" takes one or two runs of a few samples.
             observe: receives the state, in words.
 
         Raises:
             LearningError: the graph has an operator through which nothing can be learned.
         """
         # torch takes seconds to import, and other efforts learn nothing
-        from convert.quantize.learn.learn import learn
+        from convert.quantize.learn.gradients import follow_gradients
+        from convert.quantize.learn.layerwise import round_layers
 
         model, _ = self._calibrated(config)
         quantized = self._quantize_static(config, list(self._nodes_in_float(config)))
-        self.learned = learn(quantized, model, self._feeds, seconds=seconds, observe=observe)
+        if stage == "layers":
+            learned = round_layers(quantized, model, self._feeds, observe)
+        else:
+            learned = follow_gradients(
+                quantized, model, self._feeds, seconds=seconds, observe=observe
+            )
+        self.learned[stage] = learned
 
     def _nodes_in_float(self, config: QuantizationConfig) -> Iterator[str]:
         """Yield the names of the nodes that stay in float."""
@@ -203,9 +217,8 @@ class Quantizer:
             reduce_range=False,  # it would halve all weights, more than their pairs need
             weight_qType=QuantType.QInt8,
             activation_qType=QuantType.QUInt8,
-            tensors_range=_tensor_ranges(
-                model, stats, config, self.learned.ranges if config.learned else {}
-            ),
+        small_head: the first layers, if they are little work: in a transformer they stay in float.
+        learned: what `learn` learned, by stage.
             nodes_to_quantize=[],
             nodes_to_exclude=[*excluded, *by_blocks],
             op_types_to_quantize=[name for name in config.op_types if name not in later],
@@ -219,8 +232,7 @@ class Quantizer:
         quantized: onnx.ModelProto = quantizer.model.model
         if config.bias_correction:
             correct_biases(quantized, model, stats.channel_means)
-        if config.learned:
-            round_as_learned(quantized, model, self.learned.layers, stats.channel_means)
+        round_as_learned(quantized, model, self._learned(config).layers, stats.channel_means)
         if config.weight_only_int8:
             means = {
                 node.name: stats.channel_means[node.input[0]]
@@ -231,6 +243,9 @@ class Quantizer:
             }
             store_weights_int8(quantized, config.float_nodes, means)
         return quantized
+
+    def _learned(self, config: QuantizationConfig) -> Learned:
+        return self.learned[config.learned] if config.learned else Learned()
 
     def _calibrated(self, config: QuantizationConfig) -> tuple[onnx.ModelProto, CalibrationStats]:
         """Return the float graph and its statistics, equalized and smoothed if the config says so.

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -10,6 +11,9 @@ from onnx import numpy_helper
 
 from convert.quantize.layers import INT8_MAX, Array, attributes
 from convert.quantize.passes.bias_correction import INT32, mean_output
+
+Stage = Literal["layers", "gradients"]
+STAGES: tuple[Stage, ...] = ("layers", "gradients")  # in order: each begins where the last ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class Learned:
 
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # by tensor
     layers: Mapping[str, LearnedLayer] = field(default_factory=dict)  # by node
-    losses: tuple[float, ...] = ()  # mean over the samples, of each pass
+    losses: tuple[float, ...] = ()  # of each gradient step
 
     @property
     def digest(self) -> str:

@@ -112,7 +112,9 @@ def _multiply_general(options: Attributes, inputs: Inputs) -> Tensor:
     a = a.T if options.get("transA", 0) else a
     b = b.T if options.get("transB", 0) else b
     product = options.get("alpha", 1.0) * (a @ b)
-    return product + options.get("beta", 1.0) * rest[0] if rest else product
+    if not rest or rest[0] is None:
+        return product
+    return product + options.get("beta", 1.0) * rest[0]
 
 
 def _max_pool(options: Attributes, inputs: Inputs) -> Tensor:

@@ -1,6 +1,6 @@
 """An ONNX graph as a function in torch, through which gradients pass."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from graphlib import TopologicalSorter
@@ -17,6 +17,7 @@ from convert.quantize.learn.operators import OPERATORS, Inputs
 from runtime.engine.session import Feeds
 
 Function = Callable[[Inputs], Tensor | tuple[Tensor, ...]]
+Hook = Callable[[Sequence[Inputs]], Sequence[Inputs]]
 Binding = Callable[[onnx.NodeProto], Function]
 
 
@@ -58,7 +59,7 @@ class TorchGraph:
         self._steps = [
             _Step(
                 node.name,
-                bindings.get(node.op_type, _bind)(node),
+                bindings.get(node.op_type, bind)(node),
                 tuple(node.input),
                 tuple(node.output),
                 tuple({name for name in node.input if last[name] == index}),
@@ -72,22 +73,59 @@ class TorchGraph:
         Raises:
             UnknownOperatorError: a node has an option that is not known.
         """
-        values: dict[str, Tensor] = dict(self._constants)
-        values |= {name: torch.from_numpy(np.array(array)) for name, array in feeds.items()}
+        values = self._first_values(feeds)
         kept = {name: values[name] for name in names if name in values}
         for step in self._steps:
-            try:
-                results = step.function([values[n] if n else None for n in step.inputs])
-            except UnknownOperatorError as error:
-                raise UnknownOperatorError(f"{error} ({step.name})") from error
-            outputs = results if isinstance(results, tuple) else (results,)
-            for name in step.last_reads:
-                values.pop(name, None)
-            for name, value in zip(step.outputs, outputs, strict=False):
-                values[name] = value
-                if name in names:
-                    kept[name] = value
+            _take(step, values, [values[n] if n else None for n in step.inputs])
+            kept |= {name: values[name] for name in step.outputs if name in names}
         return kept
+
+    def walk(self, feeds: Sequence[Feeds], hooks: Mapping[str, Hook]) -> None:
+        """Take each step for all samples before the next step.
+
+        Args:
+            feeds: the samples.
+            hooks: by name of the node; each receives the node's inputs of every sample, and returns
+                what the node is to read instead.
+
+        Raises:
+            UnknownOperatorError: a node has an option that is not known.
+        """
+        values = [self._first_values(feed) for feed in feeds]
+        for step in self._steps:
+            inputs: Sequence[Inputs] = [
+                [sample[name] if name else None for name in step.inputs] for sample in values
+            ]
+            if step.name in hooks:
+                inputs = hooks[step.name](inputs)
+            for sample, read in zip(values, inputs, strict=True):
+                _take(step, sample, read)
+
+    def largest_bytes(self, feeds: Feeds) -> int:
+        """Run one sample; return the most bytes of its tensors at a time, without constants."""
+        values = self._first_values(feeds)
+        largest = 0
+        for step in self._steps:
+            _take(step, values, [values[n] if n else None for n in step.inputs])
+            tensors = (value for name, value in values.items() if name not in self._constants)
+            largest = max(largest, sum(value.numel() * value.element_size() for value in tensors))
+        return largest
+
+    def _first_values(self, feeds: Feeds) -> dict[str, Tensor]:
+        inputs = {name: torch.from_numpy(np.array(array)) for name, array in feeds.items()}
+        return {**self._constants, **inputs}
+
+
+def _take(step: _Step, values: dict[str, Tensor], inputs: Inputs) -> None:
+    """Compute a node; drop what nothing reads after it, and add what it writes."""
+    try:
+        results = step.function(inputs)
+    except UnknownOperatorError as error:
+        raise UnknownOperatorError(f"{error} ({step.name})") from error
+    outputs = results if isinstance(results, tuple) else (results,)
+    for name in step.last_reads:
+        values.pop(name, None)
+    values.update(zip(step.outputs, outputs, strict=False))
 
 
 def _in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
@@ -101,8 +139,11 @@ def _in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     return [nodes[output] for output in TopologicalSorter(sources).static_order()]
 
 
-def _bind(node: onnx.NodeProto) -> Function:
+def bind(node: onnx.NodeProto) -> Function:
+    """Return the function of a node, with its attributes."""
     options = attributes(node)
+    if options.get("auto_pad") == b"NOTSET":
+        del options["auto_pad"]
     if node.op_type == "Split":
         options["outputs"] = len(node.output)
     return partial(OPERATORS[node.op_type], options)

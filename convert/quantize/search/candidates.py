@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from convert.quantize.layers import WEIGHTED
 from convert.quantize.learn.errors import LearningError
+from convert.quantize.learn.learned import STAGES
 from convert.quantize.quantizer import QuantizationConfig, Quantizer, all_op_types
 from convert.quantize.search.float_layers import Budget, Search, Trial
 
@@ -14,7 +15,8 @@ Effort = Literal["quick", "default", "thorough"]
 QUICK = Budget(graphs=10, seconds=20)
 GRAPHS = 30  # measured at most by default
 THOROUGH = Budget(graphs=300, seconds=3600)
-LEARNING_SECONDS = 1500.0  # of processor time at most, for "thorough"; the search's own follow
+# of processor time at most, for the gradient steps of "thorough"
+LEARNING_SECONDS = 1500.0
 RESERVED_GRAPHS = 4  # of the budget, for the operator sets after the first
 # the names are in manifests, as `choice.operators`
 OPERATOR_SETS: Mapping[str, QuantizationConfig] = {
@@ -148,20 +150,23 @@ def _learn(
     config: QuantizationConfig,
     observe: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Learn ranges, biases and rounding; keep them if they pay.
+    """Learn rounding, biases and ranges, stage after stage; keep what pays.
 
     Returns:
         Fields of a configuration.
     """
+    best = search.measure(config)
     try:
-        quantizer.learn(config, seconds=LEARNING_SECONDS, observe=observe)
+        for stage in STAGES:
+            quantizer.learn(best.config, stage, seconds=LEARNING_SECONDS, observe=observe)
+            trial = search.measure(replace(best.config, learned=stage))
+            losses = f"{best.fidelity.loss:.4f} to {trial.fidelity.loss:.4f}"
+            observe(f"learned by {stage}, loss {losses}")
+            if trial.fidelity.loss < best.fidelity.loss * (1 - REFINEMENT_GAIN):
+                best = trial
     except LearningError as error:
         observe(f"nothing learned: {error}")
-        return {}
-    before, after = (search.measure(trial) for trial in (config, replace(config, learned=True)))
-    pays = after.fidelity.loss < before.fidelity.loss * (1 - REFINEMENT_GAIN)
-    observe(f"learned, loss {before.fidelity.loss:.4f} to {after.fidelity.loss:.4f}")
-    return {"learned": True} if pays else {}
+    return {"learned": best.config.learned}
 
 
 def _measure_without_float_layers(

@@ -14,7 +14,8 @@ from onnx import numpy_helper
 from convert.export.graph.surgery import initializers
 from convert.export.numerics import ImageInput
 from convert.quantize.learn.fake_quantize import fake_quantize
-from convert.quantize.learn.learn import Rates, learn
+from convert.quantize.learn.gradients import Rates, follow_gradients
+from convert.quantize.learn.layerwise import round_layers
 from convert.quantize.learn.learned import Learned, LearnedLayer, round_as_learned
 from convert.quantize.learn.simulation import Range, Simulation
 from convert.quantize.quantizer import QuantizationConfig, Quantizer, all_op_types
@@ -23,7 +24,7 @@ from tests.convert.support import nets
 from tests.convert.support.parity import write_float_graph
 
 NAIVE = QuantizationConfig(all_op_types())
-LEARNED = replace(NAIVE, learned=True)
+LEARNED = replace(NAIVE, learned="gradients")
 LEAST_EXACT = 0.98  # of the values: others lie so near between two steps that float sums decide
 FAST = Rates(ranges=0.01, biases=0.02, weights=0.01)  # for a small network and few steps
 SAMPLES = nets.sample_sets(calibration=8, validation=8)
@@ -156,9 +157,24 @@ def mean_error(quantized: Quantized, config: QuantizationConfig, directory: Path
     return float(np.abs(expected - actual).mean())
 
 
+def test_layers_that_answer_as_float_lower_the_error_on_samples_that_took_no_part(
+    quantized: Quantized, tmp_path: Path
+) -> None:
+    states: list[str] = []
+    quantizer = quantized.quantizer
+    learned = round_layers(quantized.pairs, quantizer._model, SAMPLES.calibration, states.append)
+    assert learned.layers.keys() == {layer.node for layer in quantized.simulation.layers}
+    assert states[-1] == "learning, layer 5 of 5"
+    quantizer.learned["layers"] = learned
+    before = mean_error(quantized, NAIVE, tmp_path)
+    assert mean_error(quantized, replace(NAIVE, learned="layers"), tmp_path) < 0.75 * before
+    again = round_layers(quantized.pairs, quantizer._model, SAMPLES.calibration)
+    assert again.digest == learned.digest
+
+
 def learn_all(quantized: Quantized, steps: int = 160) -> Learned:
     model = quantized.quantizer._model
-    return learn(quantized.pairs, model, SAMPLES.calibration, steps=steps, rates=FAST)
+    return follow_gradients(quantized.pairs, model, SAMPLES.calibration, steps=steps, rates=FAST)
 
 
 def test_learning_lowers_the_error_on_samples_that_took_no_part(
@@ -166,7 +182,7 @@ def test_learning_lowers_the_error_on_samples_that_took_no_part(
 ) -> None:
     before = mean_error(quantized, NAIVE, tmp_path)
     learned = learn_all(quantized)
-    quantized.quantizer.learned = learned
+    quantized.quantizer.learned["gradients"] = learned
     assert np.mean(learned.losses[-8:]) < 0.7 * np.mean(learned.losses[:8])
     assert mean_error(quantized, LEARNED, tmp_path) < 0.8 * before
 
@@ -179,7 +195,7 @@ def test_learning_repeats(quantized: Quantized) -> None:
 
 def test_learned_bytes_and_ranges_are_in_the_graph(quantized: Quantized) -> None:
     learned = learn_all(quantized, steps=20)
-    quantized.quantizer.learned = learned
+    quantized.quantizer.learned["gradients"] = learned
     after = with_pairs(quantized.quantizer, LEARNED)
     simulation = Simulation(after, quantized.quantizer._model)
     for name, (low, high) in learned.ranges.items():
@@ -239,7 +255,7 @@ def test_a_bound_of_seconds_makes_fewer_steps(
     quantized: Quantized, seconds: float, steps: int
 ) -> None:
     states: list[str] = []
-    learned = learn(
+    learned = follow_gradients(
         quantized.pairs,
         quantized.quantizer._model,
         SAMPLES.calibration,

@@ -1,6 +1,6 @@
 """The trials of an operator set that are worth a test on samples the search has not seen."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +8,7 @@ import pytest
 
 from convert.metrics import Fidelity
 from convert.quantize.learn.errors import LearningError
+from convert.quantize.learn.learned import Stage
 from convert.quantize.quantizer import QuantizationConfig
 from convert.quantize.search.candidates import (
     LEARNING_SECONDS,
@@ -189,20 +190,25 @@ class Learning:
         self.configs: list[QuantizationConfig] = []
 
     def learn(
-        self, config: QuantizationConfig, *, seconds: float, observe: Callable[[str], None]
+        self,
+        config: QuantizationConfig,
+        stage: Stage,
+        *,
+        seconds: float,
+        observe: Callable[[str], None],
     ) -> None:
         assert seconds == LEARNING_SECONDS
         self.configs.append(config)
-        observe("learning, step 1 of 2")
+        observe(f"learning by {stage}")
         if self.error is not None:
             raise self.error
 
 
-def thorough(quantizer: Any, learned_loss: float) -> tuple[list[bool], list[str]]:
-    """Return whether the best trial of each set is learned, and what was observed."""
+def thorough(quantizer: Any, losses: Mapping[Stage, float]) -> tuple[list[Stage | None], list[str]]:
+    """Return what the best trial of each set has learned, and what was observed."""
 
     def evaluate(config: QuantizationConfig) -> Measurement:
-        return measurement(learned_loss if config.learned else 0.1)
+        return measurement(losses[config.learned] if config.learned else 0.1)
 
     tolerance = Tolerance(at_most={"mae": 1.0})
     search = Search(evaluate, groups=GROUPS, tolerance=tolerance, budget=Budget(60))
@@ -211,19 +217,30 @@ def thorough(quantizer: Any, learned_loss: float) -> tuple[list[bool], list[str]
     return [result.trials[0].config.learned for result in results], states
 
 
-@pytest.mark.parametrize(("loss", "is_learned"), [(0.05, True), (0.096, False), (0.2, False)])
-def test_what_was_learned_is_used_where_it_pays(loss: float, is_learned: bool) -> None:
+@pytest.mark.parametrize(
+    ("layers", "gradients", "expected"),
+    [
+        (0.05, 0.02, "gradients"),
+        (0.05, 0.049, "layers"),  # less than a twentieth better
+        (0.2, 0.05, "gradients"),
+        (0.2, 0.096, None),
+    ],
+)
+def test_what_was_learned_is_used_where_it_pays(
+    layers: float, gradients: float, expected: Stage | None
+) -> None:
     quantizer = Learning()
-    learned, states = thorough(quantizer, loss)
-    assert learned == [is_learned] * 2
-    assert states == ["learning, step 1 of 2", f"learned, loss 0.1000 to {loss:.4f}"]
-    (config,) = quantizer.configs
-    assert not config.learned
+    learned, states = thorough(quantizer, {"layers": layers, "gradients": gradients})
+    assert learned == [expected] * 2
+    assert states[:2] == ["learning by layers", f"learned by layers, loss 0.1000 to {layers:.4f}"]
+    first, second = quantizer.configs
+    assert first.learned is None
+    assert second.learned == ("layers" if layers < 0.095 else None)
 
 
 def test_the_search_goes_on_where_nothing_can_be_learned() -> None:
-    learned, states = thorough(Learning(LearningError("LRN")), 0.05)
-    assert learned == [False, False]
+    learned, states = thorough(Learning(LearningError("LRN")), {})
+    assert learned == [None, None]
     assert states[-1] == "nothing learned: LRN"
 
 

@@ -1,4 +1,4 @@
-"""Learning: gradient steps on ranges, biases and rounding, so that a graph imitates float.
+"""Gradient steps on ranges, biases and rounding, so that a graph imitates float.
 
 The quantized graph runs in torch as onnxruntime computes it (`simulation.py`), and is compared with
 the float graph on the calibration samples (`imitation.py`). Validation and test samples take no
@@ -36,7 +36,7 @@ class Rates:
     weights: float = 0.0005  # in steps of their rounding
 
 
-def learn(
+def follow_gradients(
     quantized: onnx.ModelProto,
     model: onnx.ModelProto,
     feeds: Sequence[Feeds],

@@ -1,0 +1,133 @@
+"""Weights rounded in turn change a layer's answers less than weights rounded to the nearest."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from onnx import helper
+
+from convert.quantize.learn.moments import PlainMoments, input_count, input_rows, moments_of
+from convert.quantize.learn.rounding import answer_error, best_weights, round_in_turn
+
+RANDOM = np.random.default_rng(6)
+
+
+def alike(count: int) -> np.ndarray:
+    """Return the covariance of inputs that are alike, as neighbours in an image."""
+    distance = np.abs(np.subtract.outer(np.arange(count), np.arange(count)))
+    covariance: np.ndarray = 0.95**distance
+    return covariance
+
+
+def nearest(weights: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(weights / scale), -127, 127)
+
+
+def test_rounding_in_turn_makes_up_for_errors() -> None:
+    weights = RANDOM.normal(size=(8, 27))
+    scale = np.abs(weights).max(axis=1, keepdims=True) / 127
+    covariance = alike(27)
+    rounded = round_in_turn(weights, scale, covariance)
+    errors = [
+        answer_error(integers * scale - weights, covariance)
+        for integers in (nearest(weights, scale), rounded)
+    ]
+    assert errors[1] < 0.3 * errors[0]
+    assert np.array_equal(rounded, np.rint(rounded))
+    assert np.abs(rounded).max() <= 127
+
+
+def test_independent_inputs_are_rounded_to_the_nearest() -> None:
+    weights = RANDOM.normal(size=(4, 16))
+    scale = np.full((4, 1), 0.05)
+    rounded = round_in_turn(weights, scale, np.diag(RANDOM.uniform(1, 2, 16)))
+    assert np.array_equal(rounded, nearest(weights, scale))
+
+
+def test_an_output_without_weights_and_an_input_without_values_stay_zero() -> None:
+    weights = RANDOM.normal(size=(2, 6))
+    weights[1], weights[:, 2] = 0, 0
+    covariance = alike(6)
+    covariance[2], covariance[:, 2] = 0, 0
+    rounded = round_in_turn(weights, np.array([[0.01], [0.0]]), covariance)
+    assert not rounded[1].any()
+    assert not rounded[:, 2].any()
+    assert np.isfinite(rounded).all()
+
+
+@pytest.mark.parametrize(
+    ("kernel", "options"),
+    [
+        ((5, 4, 3, 3), {"pads": [1, 1, 1, 1]}),
+        ((5, 4, 3, 2), {"strides": [2, 1], "pads": [0, 1, 2, 0], "dilations": [1, 2]}),
+        ((4, 1, 3, 3), {"group": 4}),
+        ((6, 2, 1, 1), {"group": 2}),
+    ],
+)
+def test_moments_are_those_of_what_the_weights_multiply(
+    kernel: tuple[int, ...], options: dict[str, Any]
+) -> None:
+    """Means and covariances give the mean and the variance of the layer's own answers."""
+    weights = RANDOM.normal(size=kernel).astype(np.float32)
+    node = helper.make_node("Conv", ["x", "w"], ["y"], "layer", **options)
+    images = [RANDOM.normal(1, 2, (1, 4, 9, 8)).astype(np.float32) for _ in range(40)]
+    others = [image + RANDOM.normal(0.5, 1, image.shape).astype(np.float32) for image in images]
+    rows, other_rows = (
+        [input_rows(node, kernel, torch.from_numpy(image), 30, 7) for image in batch]
+        for batch in (images, others)
+    )
+    plain = PlainMoments(node, kernel, 60)
+    for image in images:
+        plain.add(torch.from_numpy(image))
+    moments = moments_of(plain, rows, other_rows)
+    answers, other_answers = (
+        np.concatenate([convolve(image, weights, options) for image in batch])
+        for batch in (images, others)
+    )
+    own = weights.reshape(len(moments.means), -1, moments.means.shape[1])
+    means = np.einsum("goi,gi->go", own, moments.means).reshape(-1)
+    mean_errors = np.einsum("goi,gi->go", own, moments.mean_errors).reshape(-1)
+    variances, lost = (
+        np.einsum("goi,gij,goj->go", own, matrices, own).reshape(-1)
+        for matrices in (moments.covariances, moments.lost)
+    )
+    assert input_count(node, kernel) == own.shape[2]
+    assert rows[0].shape == (len(own), 30, own.shape[2])
+    np.testing.assert_allclose(means, answers.mean((0, 2, 3)), atol=0.2 * answers.std())
+    errors = other_answers - answers
+    np.testing.assert_allclose(mean_errors, errors.mean((0, 2, 3)), atol=0.2 * errors.std())
+    np.testing.assert_allclose(variances, other_answers.var((0, 2, 3)), rtol=0.25)
+    # exact times rounded, less rounded times rounded: of independent noise its variance
+    np.testing.assert_allclose(-lost, errors.var((0, 2, 3)), rtol=0.4)
+
+
+def convolve(image: np.ndarray, weights: np.ndarray, options: dict[str, Any]) -> np.ndarray:
+    others: dict[str, Any] = dict(options)
+    top, left, bottom, right = others.pop("pads", [0, 0, 0, 0])
+    names = {"strides": "stride", "dilations": "dilation", "group": "groups"}
+    result: np.ndarray = torch.nn.functional.conv2d(
+        torch.nn.functional.pad(torch.from_numpy(image), [left, right, top, bottom]),
+        torch.from_numpy(weights),
+        **{names[name]: value for name, value in others.items()},
+    ).numpy()
+    return result
+
+
+def test_weights_make_up_for_what_is_wrong_with_their_inputs() -> None:
+    """Double the weights of an input that comes at half its size."""
+    exact = RANDOM.normal(size=(5000, 6))
+    rounded = exact * [0.5, 1, 1, 1, 1, 1]
+    covariance, lost = rounded.T @ rounded / 5000, (exact - rounded).T @ rounded / 5000
+    weights = RANDOM.normal(size=(3, 6))
+    best = best_weights(weights, covariance, lost)
+    before, after = (
+        float(np.square(exact @ weights.T - rounded @ own.T).mean()) for own in (weights, best)
+    )
+    assert after < 0.4 * before
+    np.testing.assert_allclose(best[:, 1:], weights[:, 1:], atol=0.1)
+
+
+def test_weights_stay_where_nothing_is_wrong_with_their_inputs() -> None:
+    weights = RANDOM.normal(size=(3, 6))
+    assert np.allclose(best_weights(weights, alike(6), np.zeros((6, 6))), weights)
