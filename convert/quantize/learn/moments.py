@@ -1,7 +1,6 @@
-"""The inputs of a layer in two graphs at once: their means, and how they vary together."""
+"""The inputs of a layer on the samples: their means, and how they go together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,24 +14,12 @@ from convert.quantize.layers import Array, attributes
 UNSET = b"NOTSET"
 
 
-@dataclass(frozen=True, slots=True)
 class Moments:
     """Means and covariances of what the weights of a layer multiply, by group of channels.
 
     An output value of a convolution has as inputs a patch of its group's channels, in the order of
     the weights.
     """
-
-    means: Array  # (groups, inputs) in the float graph
-    covariances: Array  # (groups, inputs, inputs) in the quantized graph
-    mean_errors: Array  # (groups, inputs) by which the quantized graph's are larger
-    # (groups, inputs, inputs) by which the covariances of the float graph's inputs, first, with the
-    # quantized graph's are larger than those of the quantized graph's with each other
-    lost: Array
-
-
-class PlainMoments:
-    """Means and covariances of a layer's inputs in the float graph, sample by sample."""
 
     def __init__(self, node: onnx.NodeProto, kernel: Sequence[int], rows: int) -> None:
         """Begin without samples.
@@ -43,12 +30,19 @@ class PlainMoments:
             rows: output values of a sample, at most.
         """
         self._node, self._kernel, self._rows = node, kernel, rows
-        self._count = 0
+        self._samples = self._count = 0
+        self._means: Any = 0
         self._sums: Any = 0
         self._products: Any = 0
 
     def add(self, x: Tensor) -> None:
-        """Add some of the output values of one sample; x is what the layer reads."""
+        """Add one sample; x is what the layer reads.
+
+        All of its output values count in the means, and some in the covariances: the bias has to
+        make up for the mean exactly.
+        """
+        self._samples += 1
+        self._means = self._means + _input_means(self._node, self._kernel, x)
         rows = input_rows(self._node, self._kernel, x, self._rows, self._count)
         self._count += rows.shape[1]
         self._sums = self._sums + rows.sum(1)
@@ -57,14 +51,16 @@ class PlainMoments:
     @property
     def means(self) -> Array:
         """Return (groups, inputs)."""
-        result: Array = (self._sums / self._count).numpy().astype(np.float64)
+        result: Array = (self._means / self._samples).numpy().astype(np.float64)
         return result
 
     @property
     def covariances(self) -> Array:
         """Return (groups, inputs, inputs)."""
-        means = self.means
-        products = (self._products / self._count).numpy().astype(np.float64)
+        means, products = (
+            (total / self._count).numpy().astype(np.float64)
+            for total in (self._sums, self._products)
+        )
         result: Array = products - means[:, :, None] * means[:, None, :]
         return result
 
@@ -96,56 +92,48 @@ def input_rows(
         kernel: the shape of its weights.
         x: what it reads.
         count: rows at most.
-        seed: decides which; equal for tensors of equal shape.
+        seed: decides which.
     """
     random = np.random.default_rng(seed)
     if node.op_type != "Conv":
         rows = x.reshape(-1, x.shape[-1])
         return rows[torch.from_numpy(random.permutation(len(rows))[:count])][None]
-    options = attributes(node)
-    size, pads = kernel[2:], options.get("pads", [0, 0, 0, 0])
-    strides, dilations = (options.get(name, [1, 1]) for name in ("strides", "dilations"))
-    x = functional.pad(x, [pads[1], pads[3], pads[0], pads[2]])
-    heights, widths = (
-        (length - (side - 1) * dilation - 1) // stride + 1
-        for length, side, dilation, stride in zip(
-            x.shape[2:], size, dilations, strides, strict=True
-        )
-    )
+    x, (heights, widths), strides, dilations = _padded(node, kernel, x)
     total = len(x) * heights * widths
     places = torch.from_numpy(random.integers(0, total, min(count, total)))
     image, position = places // (heights * widths), places % (heights * widths)
-    rows = (position // widths)[:, None] * strides[0] + torch.arange(size[0]) * dilations[0]
-    columns = (position % widths)[:, None] * strides[1] + torch.arange(size[1]) * dilations[1]
+    rows = (position // widths)[:, None] * strides[0] + torch.arange(kernel[2]) * dilations[0]
+    columns = (position % widths)[:, None] * strides[1] + torch.arange(kernel[3]) * dilations[1]
     patches = x[image[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-    groups = options.get("group", 1)
+    groups = attributes(node).get("group", 1)
     return patches.permute(0, 3, 1, 2).reshape(len(places), groups, -1).transpose(0, 1)
 
 
-def moments_of(
-    plain: PlainMoments, exact_rows: Sequence[Tensor], rounded_rows: Sequence[Tensor]
-) -> Moments:
-    """Return the moments of a layer.
-
-    The float graph's are those of all samples; errors need fewer, because both graphs have the same
-    ones.
-
-    Args:
-        plain: of all samples.
-        exact_rows: (groups, rows, inputs) of some samples in the float graph.
-        rounded_rows: the same rows in the quantized graph.
-    """
-    exact, rounded = (torch.cat(list(rows), 1) for rows in (exact_rows, rounded_rows))
-    mean_errors = (rounded - exact).mean(1)
-    exact, rounded = (rows - rows.mean(1, keepdim=True) for rows in (exact, rounded))
-    errors = rounded - exact
-    noise, lost = (
-        (errors.transpose(1, 2) @ rows / rows.shape[1]).numpy().astype(np.float64)
-        for rows in (errors, rounded)
+def _padded(
+    node: onnx.NodeProto, kernel: Sequence[int], x: Tensor
+) -> tuple[Tensor, tuple[int, int], Sequence[int], Sequence[int]]:
+    """Return the padded input of a Conv, height and width of its output, strides and dilations."""
+    options = attributes(node)
+    pads = options.get("pads", [0, 0, 0, 0])
+    strides, dilations = (options.get(name, [1, 1]) for name in ("strides", "dilations"))
+    x = functional.pad(x, [pads[1], pads[3], pads[0], pads[2]])
+    height, width = (
+        (x.shape[axis] - (kernel[axis] - 1) * dilations[axis - 2] - 1) // strides[axis - 2] + 1
+        for axis in (2, 3)
     )
-    return Moments(
-        plain.means,
-        plain.covariances + noise,
-        mean_errors.numpy().astype(np.float64),
-        -lost,
-    )
+    return x, (height, width), strides, dilations
+
+
+def _input_means(node: onnx.NodeProto, kernel: Sequence[int], x: Tensor) -> Tensor:
+    """Return (groups, inputs), the means over all output values of one sample."""
+    if node.op_type != "Conv":
+        return x.reshape(-1, x.shape[-1]).mean(0)[None]
+    x, (height, width), strides, dilations = _padded(node, kernel, x)
+    means = [
+        x[:, :, top : top + height * strides[0] : strides[0]][
+            ..., left : left + width * strides[1] : strides[1]
+        ].mean((0, 2, 3))
+        for top in (row * dilations[0] for row in range(kernel[2]))
+        for left in (column * dilations[1] for column in range(kernel[3]))
+    ]
+    return torch.stack(means, 1).reshape(attributes(node).get("group", 1), -1)

@@ -12,20 +12,6 @@ import numpy as np
 from convert.quantize.layers import INT8_MAX, Array
 
 DAMPING = 0.01  # of the mean variance, added to each: keeps the inverse finite
-CAUTION = 0.3  # likewise, where weights change: they must not fit some samples alone
-
-
-def best_weights(weights: Array, covariance: Array, lost: Array) -> Array:
-    """Return the weights that give the float graph's answers from the rounded inputs.
-
-    Args:
-        weights: (outputs, inputs), of the float graph.
-        covariance: (inputs, inputs) of the inputs.
-        lost: (inputs, inputs), see `Moments.lost`.
-    """
-    change = np.linalg.solve(_damped(covariance, CAUTION), (weights @ lost).T)
-    result: Array = weights + change.T
-    return result
 
 
 def round_in_turn(weights: Array, scale: Array, covariance: Array) -> Array:
@@ -38,7 +24,7 @@ def round_in_turn(weights: Array, scale: Array, covariance: Array) -> Array:
     """
     order = np.argsort(-np.diag(covariance), kind="stable")
     # the upper factor of the inverse holds how the weights to come make up for each one
-    factor = np.linalg.cholesky(np.linalg.inv(_damped(covariance[np.ix_(order, order)], DAMPING))).T
+    factor = np.linalg.cholesky(np.linalg.inv(_damped(covariance[np.ix_(order, order)]))).T
     steps = (weights / np.where(scale > 0, scale, 1))[:, order].astype(np.float64)
     integers = np.zeros_like(steps)
     for index in range(len(order)):
@@ -55,12 +41,12 @@ def answer_error(difference: Array, covariance: Array) -> float:
 
     Args:
         difference: (outputs, inputs).
-        covariance: (inputs, inputs).
+        covariance: (inputs, inputs) of what is multiplied.
     """
     return float(np.einsum("oi,ij,oj->", difference, covariance, difference))
 
 
-def _damped(covariance: Array, share: float) -> Array:
+def _damped(covariance: Array) -> Array:
     least = max(float(np.diag(covariance).mean()), float(np.finfo(np.float32).tiny))
-    result: Array = covariance + np.eye(len(covariance)) * (share * least)
+    result: Array = covariance + np.eye(len(covariance)) * (DAMPING * least)
     return result

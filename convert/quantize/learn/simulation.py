@@ -106,7 +106,6 @@ class Simulation:
         weights: of layers, by name of the dequantized tensor.
         biases: likewise.
         layers: every layer in integers.
-        graph: the graph in torch.
         written: what layers write: the name after rounding, and that in the float graph.
     """
 
@@ -136,7 +135,7 @@ class Simulation:
         for node in quantized.graph.node:
             if node.op_type in WEIGHTED and node.input[1] in sources:
                 self._add_layer(node, sources)
-        self.graph = TorchGraph(
+        self._graph = TorchGraph(
             quantized,
             {"QuantizeLinear": self._bind_quantize, "DequantizeLinear": self._bind_dequantize},
         )
@@ -145,7 +144,7 @@ class Simulation:
 
     def run(self, feeds: Feeds, names: Collection[str]) -> dict[str, Tensor]:
         """Return the named tensors of one sample."""
-        return self.graph.run(feeds, names)
+        return self._graph.run(feeds, names)
 
     def limit(self) -> None:
         """Keep each weight within a step of where it was."""

@@ -1,6 +1,6 @@
 """An ONNX graph as a function in torch, through which gradients pass."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from graphlib import TopologicalSorter
@@ -17,7 +17,6 @@ from convert.quantize.learn.operators import OPERATORS, Inputs
 from runtime.engine.session import Feeds
 
 Function = Callable[[Inputs], Tensor | tuple[Tensor, ...]]
-Hook = Callable[[Sequence[Inputs]], Sequence[Inputs]]
 Binding = Callable[[onnx.NodeProto], Function]
 
 
@@ -79,37 +78,6 @@ class TorchGraph:
             _take(step, values, [values[n] if n else None for n in step.inputs])
             kept |= {name: values[name] for name in step.outputs if name in names}
         return kept
-
-    def walk(self, feeds: Sequence[Feeds], hooks: Mapping[str, Hook]) -> None:
-        """Take each step for all samples before the next step.
-
-        Args:
-            feeds: the samples.
-            hooks: by name of the node; each receives the node's inputs of every sample, and returns
-                what the node is to read instead.
-
-        Raises:
-            UnknownOperatorError: a node has an option that is not known.
-        """
-        values = [self._first_values(feed) for feed in feeds]
-        for step in self._steps:
-            inputs: Sequence[Inputs] = [
-                [sample[name] if name else None for name in step.inputs] for sample in values
-            ]
-            if step.name in hooks:
-                inputs = hooks[step.name](inputs)
-            for sample, read in zip(values, inputs, strict=True):
-                _take(step, sample, read)
-
-    def largest_bytes(self, feeds: Feeds) -> int:
-        """Run one sample; return the most bytes of its tensors at a time, without constants."""
-        values = self._first_values(feeds)
-        largest = 0
-        for step in self._steps:
-            _take(step, values, [values[n] if n else None for n in step.inputs])
-            tensors = (value for name, value in values.items() if name not in self._constants)
-            largest = max(largest, sum(value.numel() * value.element_size() for value in tensors))
-        return largest
 
     def _first_values(self, feeds: Feeds) -> dict[str, Tensor]:
         inputs = {name: torch.from_numpy(np.array(array)) for name, array in feeds.items()}

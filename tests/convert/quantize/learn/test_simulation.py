@@ -112,6 +112,29 @@ def test_each_rounded_tensor_is_that_of_onnxruntime_within_a_step(quantized: Qua
         assert (np.abs(steps) < 0.01).mean() > LEAST_EXACT, name
 
 
+def test_a_moved_tensor_is_rounded_again_unless_its_scale_is_the_same(
+    quantized: Quantized,
+) -> None:
+    pairs = onnx.ModelProto()
+    pairs.CopyFrom(quantized.pairs)
+    pool = next(node for node in pairs.graph.node if node.op_type == "MaxPool")
+    quantize = next(node for node in pairs.graph.node if node.input[:1] == pool.output[:1])
+    producers = {node.output[0]: node for node in pairs.graph.node}
+    assert quantize.input[1:] == producers[pool.input[0]].input[1:]
+    scale = next(t for t in pairs.graph.initializer if t.name == quantize.input[1])
+    coarse = numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(16), "coarse_scale")
+    pairs.graph.initializer.append(coarse)
+    for node in pairs.graph.node:  # the pair behind the pool
+        if node is quantize or node.input[:1] == quantize.output[:1]:
+            node.input[1] = coarse.name
+    name = next(n.output[0] for n in pairs.graph.node if n.input[:1] == quantize.output[:1])
+    with torch.no_grad():
+        values = Simulation(pairs, quantized.quantizer._model).run(SAMPLES.validation[0], [name])
+    steps = values[name].numpy() / numpy_helper.to_array(coarse)
+    np.testing.assert_allclose(steps, np.rint(steps), atol=1e-3)
+    assert len(np.unique(np.rint(steps))) > 2
+
+
 def test_range_has_the_scale_and_zero_point_of_the_graph() -> None:
     with torch.no_grad():
         low, high = Range(0.1, 30).tensors()
@@ -164,7 +187,7 @@ def test_layers_that_answer_as_float_lower_the_error_on_samples_that_took_no_par
     quantizer = quantized.quantizer
     learned = round_layers(quantized.pairs, quantizer._model, SAMPLES.calibration, states.append)
     assert learned.layers.keys() == {layer.node for layer in quantized.simulation.layers}
-    assert states[-1] == "learning, layer 5 of 5"
+    assert states[-1] == "learning layers, sample 8 of 8"
     quantizer.learned["layers"] = learned
     before = mean_error(quantized, NAIVE, tmp_path)
     assert mean_error(quantized, replace(NAIVE, learned="layers"), tmp_path) < 0.75 * before
