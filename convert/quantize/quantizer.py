@@ -217,8 +217,7 @@ class Quantizer:
             reduce_range=False,  # it would halve all weights, more than their pairs need
             weight_qType=QuantType.QInt8,
             activation_qType=QuantType.QUInt8,
-        small_head: the first layers, if they are little work: in a transformer they stay in float.
-        learned: what `learn` learned, by stage.
+            tensors_range=_tensor_ranges(model, stats, config, self._learned(config).ranges),
             nodes_to_quantize=[],
             nodes_to_exclude=[*excluded, *by_blocks],
             op_types_to_quantize=[name for name in config.op_types if name not in later],

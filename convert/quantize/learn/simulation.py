@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from convert.export.graph.surgery import initializers
+from convert.export.numerics import PREFIX
 from convert.quantize.layers import INT8_MAX, WEIGHTED, Array, attributes
 from convert.quantize.learn.errors import UnknownOperatorError
 from convert.quantize.learn.fake_quantize import LEVELS, fake_quantize, round_through
@@ -184,7 +185,8 @@ class Simulation:
             return first
         learned = Range(float(scale), int(zero_point))
         writer = self._producers.get(node.input[0])
-        if writer is None or writer.op_type != "Softmax":  # it has a range of its own, 0 to 1
+        # pixels and the answers of Softmax have ranges that the quantizer knows
+        if writer is None or not (writer.op_type == "Softmax" or writer.name.startswith(PREFIX)):
             learned = self.ranges.setdefault(tensor, learned)
 
         def quantize(inputs: Inputs) -> Tensor:
@@ -200,7 +202,10 @@ class Simulation:
         source = self._producers.get(moved.input[0])
         if source is None or source.op_type != "DequantizeLinear":
             return False
-        return list(source.input[1:]) == list(node.input[1:])
+        return all(
+            np.array_equal(self._constants[before], self._constants[after])
+            for before, after in zip(source.input[1:], node.input[1:], strict=True)
+        )
 
     def _bind_dequantize(self, node: onnx.NodeProto) -> Function:
         if node.input[0] not in self._constants:
