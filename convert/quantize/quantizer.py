@@ -166,7 +166,7 @@ class Quantizer:
             config: to begin with.
             stage: "layers": weights and biases, layer by layer; "gradients": these and the ranges
                 of activations, by the answers of the whole network.
-            seconds: of computing, at most; "layers" takes one or two runs of a few samples.
+            seconds: of computing, at most; "layers" takes a run of float for each sample.
             observe: receives the state, in words.
 
         Raises:

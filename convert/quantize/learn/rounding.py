@@ -36,16 +36,6 @@ def round_in_turn(weights: Array, scale: Array, covariance: Array) -> Array:
     return result
 
 
-def answer_error(difference: Array, covariance: Array) -> float:
-    """Return the variance of a layer's answers that a difference of its weights causes.
-
-    Args:
-        difference: (outputs, inputs).
-        covariance: (inputs, inputs) of what is multiplied.
-    """
-    return float(np.einsum("oi,ij,oj->", difference, covariance, difference))
-
-
 def _damped(covariance: Array) -> Array:
     least = max(float(np.diag(covariance).mean()), float(np.finfo(np.float32).tiny))
     result: Array = covariance + np.eye(len(covariance)) * (DAMPING * least)

@@ -9,7 +9,7 @@ from onnx import helper
 
 from convert.quantize.learn.layerwise import _round_layer
 from convert.quantize.learn.moments import Moments, input_count
-from convert.quantize.learn.rounding import answer_error, round_in_turn
+from convert.quantize.learn.rounding import round_in_turn
 
 RANDOM = np.random.default_rng(6)
 
@@ -19,6 +19,11 @@ def alike(count: int) -> np.ndarray:
     distance = np.abs(np.subtract.outer(np.arange(count), np.arange(count)))
     covariance: np.ndarray = 0.95**distance
     return covariance
+
+
+def answer_error(difference: np.ndarray, covariance: np.ndarray) -> float:
+    """Return the variance of a layer's answers that a difference of its weights causes."""
+    return float(np.einsum("oi,ij,oj->", difference, covariance, difference))
 
 
 def nearest(weights: np.ndarray, scale: np.ndarray) -> np.ndarray:
