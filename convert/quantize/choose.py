@@ -127,7 +127,7 @@ def choose(
         *(trial_record(trial) for trial in search.trials if trial not in tested),
     )
     best = _fastest([candidate for candidate in candidates if not candidate.objections])
-    told = _verdict(rule, best, candidates, comparison.tested)
+    judgement = _verdict(rule, best, candidates, comparison.tested)
     if best is not None:
         config = best.graph.trial.config
         # None: its products never saturate, so CPUs without VNNI need no second file
@@ -136,16 +136,16 @@ def choose(
         reason += f"; {learning}" if learning else ""
         learned = quantizer.learned[config.learned] if config.learned else None
         settings, look = choice_fields(config, learned), best.graph.look
-        return Choice(best.graph.path, settings, records, reason, reduced, look, told)
+        return Choice(best.graph.path, settings, records, reason, reduced, look, judgement)
     reason = "; ".join(
         f"INT8 of {candidate.graph.name}: {', '.join(candidate.objections)}"
         for candidate in candidates
     )
-    if told.get("advice"):
-        reason += f"; {told['advice']}"
+    if judgement.get("advice"):
+        reason += f"; {judgement['advice']}"
     if precision == "int8":
         raise ConvertError(f"INT8 was asked for and does not qualify: {reason}")
-    return Choice(None, {"precision": "float"}, records, reason, verdict=told)
+    return Choice(None, {"precision": "float"}, records, reason, verdict=judgement)
 
 
 def _verdict(
@@ -208,7 +208,7 @@ class _Comparison:
         """Return the first graph of a result that keeps the bounds on the test samples.
 
         If none does, return the first graph with its violations. Each look at the test samples is
-        another chance to pass by luck, so the bounds of later ones are wider.
+        another chance to pass by luck, so later ones need more certainty.
         """
         graphs = []
         for trial in result.trials:

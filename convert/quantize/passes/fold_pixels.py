@@ -22,6 +22,7 @@ from convert.export.graph.surgery import initializers, prune, readers, replace_f
 from convert.export.numerics import PREFIX
 from convert.export.numerics.image import SCALE
 from convert.quantize.layers import attributes
+from convert.quantize.saturation.layers import in_product_order, may_saturate
 
 Array = NDArray[Any]
 FOLD = 4  # pixels of a row that become one: a multiple of four channels, however many they have
@@ -51,15 +52,20 @@ def fold_pixels(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model with a first convolution that reads the image; its answers stay the same.
 
     The model itself is returned unless an integer convolution alone reads pixels times one factor,
-    with one step for each level, and FOLD fits its stride and the width of the image.
+    with one step for each level, and FOLD fits its stride and the width of the image. It also stays
+    where folding makes neighbours of weights whose products saturate together without VNNI, if none
+    did before: weights of 7 bits fit only the neighbours that they were rounded for.
 
     Args:
-        model: quantized graph with numerics; the weights of its layers have one reader each.
+        model: quantized graph with numerics; its first convolution changes in place.
     """
     layer = _find_layer(model)
     if layer is None:
         return model
-    _write_weights(model, layer)
+    kernel, first = _folded_kernel(layer)
+    if _saturates(layer, kernel) and not _saturates(layer, layer.stored_kernel):
+        return model
+    _write_weights(model, layer, kernel, first)
     image = model.graph.input[0].name
     pixels, planes = f"{image}{SUFFIX}", f"{image}{SUFFIX}_planes"
     read, answer = f"{layer.node.name}{SUFFIX}", layer.quantize.output[0]
@@ -92,10 +98,15 @@ class _Layer:
     dequantize: onnx.NodeProto  # of what it reads
     quantize: onnx.NodeProto  # of its answer
     constants: tuple[onnx.NodeProto, ...]  # they dequantize its weights and its bias
-    kernel: Array  # int8, (O, C, kernel height, kernel width)
+    stored_kernel: Array  # int8, (O, C or more, kernel height, kernel width)
     image: tuple[int, int, int]  # height, width and channels
     height: int  # of its answer
     width: int  # of its answer
+
+    @property
+    def kernel(self) -> Array:
+        """Return the kernel without padded channels, (O, C, kernel height, kernel width)."""
+        return self.stored_kernel[:, : self.image[2]]
 
     @property
     def stride(self) -> int:
@@ -103,32 +114,47 @@ class _Layer:
         return self.image[1] // self.width
 
 
-def _write_weights(model: onnx.ModelProto, layer: _Layer) -> None:
-    """Fold the kernel, repeat scales and biases for each column, and set the attributes."""
+def _folded_kernel(layer: _Layer) -> tuple[Array, int]:
+    """Return the kernel for folded pixels, and the first of them that it reads, from 0 or below.
+
+    The kernel is int8, (FOLD / stride * O, FOLD * C, kernel height, folded pixels).
+    """
     out, channels, tall, wide = layer.kernel.shape
     columns = FOLD // layer.stride
-    top, left, bottom, _ = attributes(layer.node)["pads"]
+    left = attributes(layer.node)["pads"][1]
     reach = layer.stride * np.arange(columns)[:, None] - left + np.arange(wide)  # px of the image
     blocks, pixels = np.divmod(reach, FOLD)
     first, count = int(blocks.min()), int(blocks.max() - blocks.min() + 1)
     folded = np.zeros((columns, out, FOLD, channels, tall, count), np.int8)
     for (column, tap), pixel in np.ndenumerate(pixels):
         folded[column, :, pixel, :, :, blocks[column, tap] - first] = layer.kernel[..., tap]
-    kernel = folded.reshape(columns * out, FOLD * channels, tall, count)
+    return folded.reshape(columns * out, FOLD * channels, tall, count), first
+
+
+def _saturates(layer: _Layer, kernel: Array) -> bool:
+    """Return True if pairs of products with a kernel may saturate on CPUs without VNNI."""
+    groups = in_product_order(layer.node, kernel)
+    return groups is not None and any(may_saturate(group) for group in groups)
+
+
+def _write_weights(model: onnx.ModelProto, layer: _Layer, kernel: Array, first: int) -> None:
+    """Write the folded kernel, repeat scales and biases for each column, and set the attributes."""
+    tall, count = kernel.shape[2:]
+    top, _, bottom, _ = attributes(layer.node)["pads"]
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in layer.constants:
         for name in node.input:
             values = numpy_helper.to_array(tensors[name])
-            is_kernel = values.ndim == layer.kernel.ndim
-            repeated = kernel if is_kernel else np.tile(values, columns)
+            is_kernel = values.ndim == kernel.ndim
+            repeated = kernel if is_kernel else np.tile(values, FOLD // layer.stride)
             tensors[name].CopyFrom(numpy_helper.from_array(repeated, name))
     changes = {
         "kernel_shape": [tall, count],
         "strides": [attributes(layer.node)["strides"][0], 1],
         "pads": [top, -first, bottom, first + count - 1],
     }
-    kept = [item for item in layer.node.attribute if item.name not in changes]
-    replace_field(layer.node.attribute, kept)
+    others = [item for item in layer.node.attribute if item.name not in changes]
+    replace_field(layer.node.attribute, others)
     layer.node.attribute.extend(helper.make_attribute(k, v) for k, v in changes.items())
 
 
@@ -151,7 +177,7 @@ def _find_layer(model: onnx.ModelProto) -> _Layer | None:
     image = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim][1:]
     if not is_pixel or not is_integer or not _fits(node, image[1]):
         return None
-    kernel = constants[sources[0].input[0]][:, : image[2]]  # the others are padding
+    kernel = constants[sources[0].input[0]]
     columns, rows = (_answers(node, image[axis], kernel, axis) for axis in (1, 0))
     if columns * attributes(node)["strides"][1] != image[1]:
         return None

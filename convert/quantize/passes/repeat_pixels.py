@@ -58,9 +58,9 @@ def repeat_pixels(
     if not joins:
         return quantized
     replaced = {name for node in joins for name in node.output}
-    kept = [node for node in quantized.graph.node if not replaced.intersection(node.output)]
+    others = [node for node in quantized.graph.node if not replaced.intersection(node.output)]
     added = [numpy_helper.from_array(np.array(v, np.int64), f"{k}.1") for k, v in sizes.items()]
-    replace_nodes(quantized, [*kept, *joins], added)
+    replace_nodes(quantized, [*others, *joins], added)
     return prune(quantized, [output.name for output in quantized.graph.output])
 
 

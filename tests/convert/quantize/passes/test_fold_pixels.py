@@ -14,6 +14,7 @@ from convert.export.numerics import ImageInput
 from convert.quantize import quantizer as quantizer_module
 from convert.quantize.passes.fold_pixels import fold_pixels
 from convert.quantize.quantizer import QuantizationConfig, Quantizer, all_op_types
+from convert.quantize.saturation import integer_layers
 from convert.recipe import Loaded
 from convert.verify.parity import run_samples
 from runtime.engine.session import Session, SessionOptions
@@ -43,12 +44,20 @@ def classifier(first: Any, image: ImageInput = UNIT, *, activation: Any = None) 
     return replace(nets.loaded(nets.convolutions(layers=1)), network=network, input=image)
 
 
-def convolution(kernel: int, stride: int, padding: int, out: int = 16, channels: int = 3) -> Any:
+def convolution(kernel: int, stride: int, padding: int, *, saturates: bool = False) -> Any:
+    """Return a convolution of 16 channels.
+
+    Unless it saturates, one weight of each channel is twice as large as any other and has no
+    neighbours: no pair of products saturates, on whatever CPU, folded or not.
+    """
     import torch
     from torch import nn
 
-    layer = nn.Conv2d(channels, out, kernel, stride, padding)
+    layer = nn.Conv2d(3, 16, kernel, stride, padding)
     values = np.random.default_rng(kernel).standard_normal(tuple(layer.weight.shape)) / kernel
+    if not saturates:
+        values[:, :, 0, 0] = 0
+        values[:, 1, 0, 0] = 2.05 * np.abs(values).max(axis=(1, 2, 3))
     layer.weight.data = torch.from_numpy(values.astype(np.float32))
     return layer
 
@@ -104,12 +113,22 @@ def test_a_batch_and_an_activation_that_clips_are_folded_too(
     loaded = classifier(convolution(3, 2, 1), activation=nn.ReLU())
     before = quantized(loaded, tmp_path, monkeypatch, reduce_range=True)
     onnx.save(before, tmp_path / "before.onnx")
-    onnx.save(fold_pixels(before), tmp_path / "after.onnx")
-    assert len(onnx.load(tmp_path / "after.onnx").graph.node) != len(before.graph.node)
+    after = fold_pixels(before)
+    assert after is not before
+    onnx.save(after, tmp_path / "after.onnx")
     a, b = (
         Session(tmp_path / name).run({"image": IMAGES}) for name in ("before.onnx", "after.onnx")
     )
     np.testing.assert_array_equal(a["probabilities"], b["probabilities"])
+
+
+def test_folding_adds_no_saturation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = classifier(convolution(3, 2, 1, saturates=True))
+    reduced = quantized(loaded, tmp_path, monkeypatch, reduce_range=True)
+    assert not [layer.name for layer in integer_layers(reduced) if layer.may_saturate]
+    assert fold_pixels(reduced) is reduced
+    with_8_bits = quantized(loaded, tmp_path, monkeypatch)
+    assert fold_pixels(with_8_bits) is not with_8_bits  # it saturated before
 
 
 @pytest.mark.parametrize(

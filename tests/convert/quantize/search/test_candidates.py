@@ -256,6 +256,21 @@ def test_other_efforts_learn_nothing() -> None:
     assert not quantizer.configs
 
 
+def test_nothing_is_refined_where_nothing_is_lost() -> None:
+    search = Search(
+        lambda config: measurement(0.0),
+        groups=GROUPS,
+        tolerance=Tolerance(),
+        budget=Budget(60),
+    )
+    quantizer = quantizer_of(tail=frozenset({"last"}))
+    results = find_candidates(search, quantizer, effort="default")
+    configs = [result.trials[0].config for result in results]
+    assert {(c.ranges, c.bias_correction, c.float_nodes) for c in configs} == {
+        ("minmax", False, frozenset())
+    }
+
+
 @pytest.mark.parametrize(("loss", "is_shared"), [(0.2, True), (0.19, True), (0.201, False)])
 def test_joins_share_a_range_where_they_lose_nothing_by_it(loss: float, is_shared: bool) -> None:
     def evaluate(config: QuantizationConfig) -> Measurement:
