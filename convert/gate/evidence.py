@@ -58,7 +58,7 @@ class Evidence:
         return max(MIN_SOURCES, math.ceil(self.sure_needed * self.sources / self.sure))
 
     def to_have(self, sources: int | None) -> str:
-        """Return how to come to so many test samples, in a sentence; None: enough of them."""
+        """Return how to come to so many test samples, in a sentence; None: it cannot be told."""
         if self.is_generated:
             least = math.ceil(MIN_SOURCES / JUDGING_SHARE)
             enough = (

@@ -216,8 +216,8 @@ def _evidence(outputs: Outputs, nms: NmsConfig | None) -> Evidence:
     if "boxes_xyxy" in outputs:
         assert nms is not None  # a detector without these settings is refused
         boxes = sure_boxes(outputs, nms)
-        classes = [np.unique(of_image.classes) for of_image in boxes]
-        counts = np.unique(np.concatenate(classes), return_counts=True)[1]
+        classes = [class_id for of_image in boxes for class_id in np.unique(of_image.classes)]
+        counts = np.unique(classes, return_counts=True)[1]
         sure, noun, needed = sum(len(b.scores) for b in boxes), "sure boxes", MIN_SURE_BOXES
     else:
         probabilities = outputs["probabilities"]

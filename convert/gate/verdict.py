@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from convert.fidelity.classes import MIN_OF_CLASS
 from convert.gate.rule import STATISTICAL, Rule
 from convert.metrics import LABELLED_LOSS, LABELLED_LOSS_UPPER
 from convert.recipe import Tolerance
@@ -104,7 +105,8 @@ def _classes(rule: Rule) -> str:
     judged, seen = rule.evidence.classes or (0, 0)
     if judged == seen:
         return ""
-    return f" (of {seen} classes, {seen - judged} in fewer than 3 media: too few to judge alone)"
+    few = f"{seen - judged} in fewer than {MIN_OF_CLASS} media: too few to judge alone"
+    return f" (of {seen} classes, {few})"
 
 
 def _with_sureness(text: str, metrics: Mapping[str, float]) -> str:

@@ -148,6 +148,14 @@ def test_inputs_that_float_is_never_sure_of_are_no_evidence() -> None:
     assert rule.advice({}).startswith("float is sure of nothing in these media: give --labelled")
 
 
+@pytest.mark.parametrize("name", ["probabilities", "boxes"])
+def test_where_all_test_media_look_like_those_that_guide_nothing_is_evidence(name: str) -> None:
+    outputs = REFERENCE if name == "probabilities" else DETECTED
+    rule = rule_for(STRICT, outputs, rows=(), nms=SERVED)
+    assert rule.gate is None
+    assert "on 0 test media of different origin with 0 sure " in describe(rule, {})
+
+
 def test_a_photos_variants_add_no_evidence() -> None:
     many = {"probabilities": np.repeat(REFERENCE["probabilities"][:40], 5, axis=0)}
     assert rule_for(STRICT, many).gate is not None  # 200 rows
