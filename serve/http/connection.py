@@ -311,6 +311,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
             return
         self._overhead = Overhead()
         self._had_chunks = self._is_chunked
+        self.is_held = False  # who has the last part asks for none, and must hear of a client's end
         super().on_message_complete()
         if self.cycle.response_complete:
             self.cycle.more_body = False

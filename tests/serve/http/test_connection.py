@@ -67,7 +67,7 @@ def open_count(server: Running) -> int:
 async def application(scope: Any, receive: Any, send: Any, release: asyncio.Event) -> None:
     """Answer with the head and the size of the body; /refuse reads none, /big answers a lot.
 
-    /some answers 10 kB, /held waits to be released.
+    /some answers 10 kB, /held waits to be released, /work does so when it has the body.
     """
     path = scope["path"]
     size, more = 0, path not in ("/refuse", "/abort")
@@ -78,6 +78,8 @@ async def application(scope: Any, receive: Any, send: Any, release: asyncio.Even
         if message["type"] == "http.disconnect":
             return
         size, more = size + len(message["body"]), message["more_body"]
+    if path == "/work":
+        await release.wait()
     if path == "/abort":
         scope["extensions"][ABORT]["abort"]()
     headers = {name.decode(): value.decode() for name, value in scope["headers"]}
@@ -405,6 +407,24 @@ def test_a_body_waits_outside_until_the_application_asks(start: Serving) -> None
         server.call(server.release.set)
         assert answer(connection)[2]["bytes"] == 8_000_000
         sender.join()
+
+
+def test_a_client_that_leaves_is_seen_though_the_end_of_its_body_was_large(start: Serving) -> None:
+    server = start(unread_body_bytes=1000)
+    head = b"POST /work HTTP/1.1\r\nHost: x\r\nContent-Length: 5001\r\n\r\n"
+    sent_bytes = len(head) + 5001
+
+    def is_taken(size_bytes: int) -> bool:
+        connections = server.connections
+        return connections.received_bytes == size_bytes and not connections.unread_bytes
+
+    with server.connect() as connection:
+        connection.sendall(head + b"x")
+        server.until(lambda: is_taken(len(head) + 1))  # the application waits for the rest
+        connection.sendall(bytes(5000))
+        server.until(lambda: is_taken(sent_bytes))
+        assert open_count(server) == 1
+    server.until(lambda: open_count(server) == 0)
 
 
 def test_the_rest_of_a_refused_body_is_discarded(server: Running) -> None:
