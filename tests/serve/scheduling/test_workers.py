@@ -39,6 +39,13 @@ def test_closing_waits_for_what_was_put_and_says_if_it_does_not_end() -> None:
     gate.set()
 
 
+def until_free(workers: Workers, count: int) -> None:
+    end_s = time.monotonic() + TIMEOUT_S
+    while len(workers._free) < count:
+        assert time.monotonic() < end_s
+        time.sleep(0.001)
+
+
 class Request:
     """A large object that a function refers to."""
 
@@ -104,6 +111,7 @@ def test_the_second_function_that_it_puts_wakes_another_thread() -> None:
 def test_the_thread_that_became_free_last_is_woken_and_no_other() -> None:
     workers, threads = Workers(4, name="test"), Counter[int]()
     for _ in range(20):
+        until_free(workers, 4)
         done = threading.Event()
 
         def count(done: threading.Event = done) -> None:
@@ -112,6 +120,5 @@ def test_the_thread_that_became_free_last_is_woken_and_no_other() -> None:
 
         workers.put(count)
         assert done.wait(TIMEOUT_S)
-        time.sleep(0.005)  # it becomes free
-    assert threads.most_common(1)[0][1] >= 15  # in turn, each would have five
+    assert list(threads.values()) == [20]
     assert workers.close(TIMEOUT_S)
