@@ -83,8 +83,14 @@ class AnswerProvenance(Provenance):
     @classmethod
     def of(cls, provenance: Provenance, warnings: Sequence[str] = ()) -> "AnswerProvenance":
         """Return a provenance with the warnings about its answer."""
-        p = provenance
-        return cls(p.model, p.version, p.digest, p.variant, p.weights_origin, tuple(warnings))
+        return cls(
+            model=provenance.model,
+            version=provenance.version,
+            digest=provenance.digest,
+            variant=provenance.variant,
+            weights_origin=provenance.weights_origin,
+            warnings=tuple(warnings),
+        )
 
 
 def provenance_of(model: Model, warnings: Sequence[str] = ()) -> AnswerProvenance:
