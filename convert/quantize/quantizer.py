@@ -210,6 +210,8 @@ class Quantizer:
         copy = deepcopy(model)
         later = {"MatMul"} if config.matmul_mode in ("dynamic", "nbits") else set()
         float_outputs = ["MatMul"] if config.matmul_mode in ("static_weight", "mixed") else []
+        learned = self._learned(config)
+        weights = {name: layer.weight for name, layer in learned.layers.items()}
         by_blocks = narrowing_products(model) if config.matmul_mode == "mixed" else frozenset()
         quantizer = QDQQuantizer(
             copy,
@@ -217,13 +219,15 @@ class Quantizer:
             reduce_range=False,  # it would halve all weights, more than their pairs need
             weight_qType=QuantType.QInt8,
             activation_qType=QuantType.QUInt8,
-            tensors_range=_tensor_ranges(model, stats, config, self._learned(config).ranges),
+            tensors_range=_tensor_ranges(model, stats, config, learned.ranges),
             nodes_to_quantize=[],
             nodes_to_exclude=[*excluded, *by_blocks],
             op_types_to_quantize=[name for name in config.op_types if name not in later],
             extra_options={
                 "OpTypesToExcludeOutputQuantization": float_outputs,
-                "TensorQuantOverrides": no_saturation_ranges(copy) if config.reduce_range else {},
+                "TensorQuantOverrides": (
+                    no_saturation_ranges(copy, weights) if config.reduce_range else {}
+                ),
             },
         )
         with _without_warnings():
@@ -231,7 +235,7 @@ class Quantizer:
         quantized: onnx.ModelProto = quantizer.model.model
         if config.bias_correction:
             correct_biases(quantized, model, stats.channel_means)
-        round_as_learned(quantized, model, self._learned(config).layers, stats.channel_means)
+        round_as_learned(quantized, model, learned.layers, stats.channel_means)
         if config.weight_only_int8:
             means = {
                 node.name: stats.channel_means[node.input[0]]

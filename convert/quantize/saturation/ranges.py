@@ -6,6 +6,7 @@ real weights reduce_range leaves a centred cosine of 0.9865; ranges as wide as t
 0.9926, as full 8 bits do.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,14 @@ LARGEST_PAIR = 127
 Overrides = dict[str, list[dict[str, Any]]]
 
 
-def no_saturation_ranges(model: onnx.ModelProto) -> Overrides:
+def no_saturation_ranges(
+    model: onnx.ModelProto, learned: Mapping[str, NDArray[np.float32]]
+) -> Overrides:
     """Return the range of each output channel with which its pairs of products never saturate.
 
     Args:
         model: float graph. Depthwise convolutions are left out: they keep their full ranges.
+        learned: weights that will be rounded in place of the graph's, by name of the node.
 
     Returns:
         The `TensorQuantOverrides` option of onnxruntime's QDQQuantizer, by name of the weights.
@@ -38,6 +42,7 @@ def no_saturation_ranges(model: onnx.ModelProto) -> Overrides:
         array = weights.get(node.input[1]) if node.op_type in QDQ_PRODUCTS else None
         if array is None or array.dtype != np.float32:
             continue
+        array = learned.get(node.name, array)
         groups = in_product_order(node, array)
         if groups is not None and (node.op_type == "Conv" or array.ndim == 2):
             limits = np.concatenate([_channel_limits(group) for group in groups])
