@@ -80,7 +80,8 @@ def choose(
         effort: "thorough" searches longer, and in every operator set.
         seconds: limit of the search at the default effort, in processor seconds; calibration does
             not count.
-        report: called after each graph that the search measures; None: no report.
+        report: called after each graph that the search measures, and while it learns; None: no
+            report.
 
     Returns:
         The fastest candidate without an objection; or float, with the objections to all of them as

@@ -36,7 +36,7 @@ def tensor_sizes(model: onnx.ModelProto, feeds: Feeds) -> dict[str, int]:
 
 
 def tensor_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    """Return the axes of each tensor of known shape, by its name; 0 is an axis of any size.
+    """Return the shape of each tensor, by its name; 0 is an axis of any size, () also unknown.
 
     Args:
         model: with the shapes that `infer_shapes` found.
