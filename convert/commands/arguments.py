@@ -230,8 +230,8 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         choices=("quick", "default", "thorough"),
         default="default",
         help="effort of the INT8 search: quick (10 candidates, 20 seconds), default (30, 1 minute) "
-        "or thorough (300, 1 hour; first it learns rounding, biases and ranges from float on the "
-        "calibration samples: minutes for the layers, and at most 25 for gradient steps)",
+        "or thorough (300, 1 hour; first it learns rounding and biases from float on the "
+        "calibration samples, which takes minutes)",
     )
     run.add_argument(
         "--variants",

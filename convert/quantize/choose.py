@@ -135,7 +135,7 @@ def choose(
         reduced = None if config.reduce_range else files.path(replace(config, reduce_range=True))
         reason = f"INT8 of {best.graph.name}, one of {comparison.tested} graphs that were judged"
         reason += f"; {learning}" if learning else ""
-        learned = quantizer.learned[config.learned] if config.learned else None
+        learned = quantizer.learned if config.learned else None
         settings, look = choice_fields(config, learned), best.graph.look
         return Choice(best.graph.path, settings, records, reason, reduced, look, judgement)
     reason = "; ".join(

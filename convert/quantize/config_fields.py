@@ -27,7 +27,7 @@ def config_fields(config: QuantizationConfig) -> dict[str, Any]:
     """Return the fields of a candidate in the manifest; `float_nodes` is a number there."""
     # absent where it is not done: the digests of earlier artifacts do not have it
     smoothed = {"smoothed": True} if config.smoothing else {}
-    learned = {"learned": config.learned} if config.learned else {}
+    learned = {"learned": "layers"} if config.learned else {}
     shared = {"shared": True} if config.shared_ranges else {}
     return {
         "float_nodes": len(config.float_nodes),

@@ -7,7 +7,7 @@ pairs, except for MatMul in the modes "dynamic", "nbits" and "mixed".
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -25,7 +25,8 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from convert.errors import ConvertError
 from convert.export.numerics import PREFIX
 from convert.quantize.calibrate import CalibrationStats, RangeMethod, calibrate
-from convert.quantize.learn.learned import Learned, Stage, round_as_learned
+from convert.quantize.learn.layerwise import round_layers
+from convert.quantize.learn.learned import Learned, round_as_learned
 from convert.quantize.passes.bias_correction import correct_biases
 from convert.quantize.passes.cross_layer_equalization import equalize_layers, layer_pairs
 from convert.quantize.passes.embedding_tables import quantize_embedding_tables
@@ -76,7 +77,7 @@ class QuantizationConfig:
     smoothing: bool = False  # of channels that MatMul reads; no effect in the mode "nbits"
     reduce_range: bool = False  # weights whose products never saturate without VNNI
     weight_only_int8: bool = False  # the file stores the weights of `float_nodes` in 8 bits
-    learned: Stage | None = None  # what `Quantizer.learn` learned at this stage
+    learned: bool = False  # layers as `Quantizer.learn` learned them
 
 
 class Quantizer:
@@ -88,7 +89,7 @@ class Quantizer:
         has_joins: True if a Concat may be integer, so that its inputs can share a range.
         small_tail: the last nodes, if they are little work: in float they cost no time.
         small_head: the first layers, if they are little work: in a transformer they stay in float.
-        learned: what `learn` learned, by stage.
+        learned: what `learn` learned; without layers before.
     """
 
     def __init__(self, model: onnx.ModelProto, feeds: Sequence[Feeds]) -> None:
@@ -112,7 +113,7 @@ class Quantizer:
         self._stats = calibrate(self._model, feeds)
         self._feeds = feeds
         self._changed: dict[tuple[bool, bool], tuple[onnx.ModelProto, CalibrationStats]] = {}
-        self.learned: dict[Stage, Learned] = {}
+        self.learned = Learned({})
         self.has_layer_pairs = bool(layer_pairs(self._model))
         self._float_nodes = frozenset(nodes_after_last_layer(self._model)) | silu_nodes(self._model)
         self.layer_groups = tuple(
@@ -150,41 +151,21 @@ class Quantizer:
         quantized = repeat_pixels(sum_of_products(quantized, self._shapes), self._shapes)
         return fold_pixels(fuse_silu(fuse_gelu(quantized)))
 
-    def learn(
-        self,
-        config: QuantizationConfig,
-        stage: Stage,
-        *,
-        seconds: float,
-        observe: Callable[[str], None],
-    ) -> None:
-        """Learn from the float graph on the calibration samples.
+    def learn(self, config: QuantizationConfig, observe: Callable[[str], None]) -> None:
+        """Learn weights and biases from the float graph on the calibration samples.
 
         What was learned is for all configurations of the same changes to the float graph.
 
         Args:
-            config: to begin with.
-            stage: "layers": weights and biases, layer by layer; "gradients": these and the ranges
-                of activations, by the answers of the whole network.
-            seconds: of computing, at most; "layers" takes a run of float for each sample.
+            config: of the graph whose layers learn.
             observe: receives the state, in words.
 
         Raises:
-            LearningError: the graph has an operator through which nothing can be learned.
+            LearningError: nothing can be learned from the graph.
         """
-        # torch takes seconds to import, and other efforts learn nothing
-        from convert.quantize.learn.gradients import follow_gradients
-        from convert.quantize.learn.layerwise import round_layers
-
         model, _ = self._calibrated(config)
         quantized = self._quantize_static(config, list(self._nodes_in_float(config)))
-        if stage == "layers":
-            learned = round_layers(quantized, model, self._feeds, observe)
-        else:
-            learned = follow_gradients(
-                quantized, model, self._feeds, seconds=seconds, observe=observe
-            )
-        self.learned[stage] = learned
+        self.learned = round_layers(quantized, model, self._feeds, observe)
 
     def _nodes_in_float(self, config: QuantizationConfig) -> Iterator[str]:
         """Yield the names of the nodes that stay in float."""
@@ -210,7 +191,7 @@ class Quantizer:
         copy = deepcopy(model)
         later = {"MatMul"} if config.matmul_mode in ("dynamic", "nbits") else set()
         float_outputs = ["MatMul"] if config.matmul_mode in ("static_weight", "mixed") else []
-        learned = self._learned(config)
+        learned = self.learned if config.learned else Learned({})
         weights = {name: layer.weight for name, layer in learned.layers.items()}
         by_blocks = narrowing_products(model) if config.matmul_mode == "mixed" else frozenset()
         quantizer = QDQQuantizer(
@@ -219,7 +200,7 @@ class Quantizer:
             reduce_range=False,  # it would halve all weights, more than their pairs need
             weight_qType=QuantType.QInt8,
             activation_qType=QuantType.QUInt8,
-            tensors_range=_tensor_ranges(model, stats, config, learned.ranges),
+            tensors_range=_tensor_ranges(model, stats, config),
             nodes_to_quantize=[],
             nodes_to_exclude=[*excluded, *by_blocks],
             op_types_to_quantize=[name for name in config.op_types if name not in later],
@@ -247,9 +228,6 @@ class Quantizer:
             store_weights_int8(quantized, config.float_nodes, means)
         return quantized
 
-    def _learned(self, config: QuantizationConfig) -> Learned:
-        return self.learned[config.learned] if config.learned else Learned()
-
     def _calibrated(self, config: QuantizationConfig) -> tuple[onnx.ModelProto, CalibrationStats]:
         """Return the float graph and its statistics, equalized and smoothed if the config says so.
 
@@ -275,18 +253,13 @@ def all_op_types() -> tuple[str, ...]:
 
 
 def _tensor_ranges(
-    model: onnx.ModelProto,
-    stats: CalibrationStats,
-    config: QuantizationConfig,
-    learned: Mapping[str, tuple[float, float]],
+    model: onnx.ModelProto, stats: CalibrationStats, config: QuantizationConfig
 ) -> TensorsData:
     """Return the ranges for onnxruntime's quantizer, which changes the object that it receives.
 
-    Ranges of SiLU are clipped, those of pixels are all levels, and padded channels do not count;
-    learned ranges are as learned, but those of what is moved or joined.
+    Ranges of SiLU are clipped, those of pixels are all levels, and padded channels do not count.
     """
     ranges = unpadded_ranges(model, clip_silu_ranges(model, stats.ranges(config.ranges)))
-    ranges |= learned
     share = joined_ranges if config.shared_ranges else moved_ranges
     ranges = pixel_ranges(model, share(model, ranges))
     typed = {n: (np.float32(low), np.float32(high)) for n, (low, high) in ranges.items()}

@@ -5,7 +5,3 @@ from convert.errors import ConvertError
 
 class LearningError(ConvertError):
     """Nothing can be learned from a graph; the search goes on without."""
-
-
-class UnknownOperatorError(LearningError):
-    """An operator, or one of its options, is not known in torch."""

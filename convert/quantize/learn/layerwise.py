@@ -1,29 +1,33 @@
-"""Layer by layer: weights rounded so that each layer answers as it does in float.
+"""Layer by layer, from the first to the last: weights and biases that answer as float does.
 
-What a layer reads in the float graph decides how its weights are rounded; the bias makes up for the
-mean of what is left.
+All samples go through the quantized graph together. At each layer the weights are chosen, in whole
+steps, so that from the rounded inputs that it really gets it answers what the float layer answers
+from its own. The next layers get what this one answers then.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 
 import numpy as np
 import onnx
-import torch
-from torch import Tensor
+import onnxruntime as ort
 
 from convert.export.graph.surgery import initializers
-from convert.quantize.layers import Array, attributes, output_axis
-from convert.quantize.learn.learned import Learned, LearnedLayer
-from convert.quantize.learn.moments import Moments, input_count
-from convert.quantize.learn.operators import Inputs
-from convert.quantize.learn.rounding import round_in_turn
-from convert.quantize.learn.simulation import Simulation
-from convert.quantize.learn.torch_graph import Function, TorchGraph, bind
+from convert.quantize.layers import Array, output_axis
+from convert.quantize.learn.learned import (
+    LayerScale,
+    Learned,
+    LearnedLayer,
+    layer_scales,
+    round_as_learned,
+)
+from convert.quantize.learn.moments import Answers, Moments, input_count
+from convert.quantize.learn.pieces import PieceWalk
+from convert.quantize.learn.rounding import best_weights, round_in_turn
 from runtime.engine.session import Feeds
 
 MOST_INPUTS = 2400  # of an output value; a layer with more is rounded to the nearest
-MOST_BYTES = 2**29  # of the covariances of all layers
-FLOAT_BYTES = 4
+MOST_BYTES = 5 * 2**29  # of the tensors of all samples
 # output values of a layer whose inputs are looked at: of all samples, and of each at least
 ROWS, LEAST_ROWS = 24_000, 256
 
@@ -38,85 +42,102 @@ def round_layers(
 
     Args:
         quantized: graph with QDQ pairs.
-        model: the float graph, which runs once for each sample.
-        feeds: one sample each.
+        model: the float graph.
+        feeds: one sample each; as many of them as memory holds are used.
         observe: receives the state, in words.
 
     Raises:
-        UnknownOperatorError: an operator of a graph is not known in torch.
+        LearningError: nothing can be learned from the graph.
     """
-    simulation = Simulation(quantized, model)
+    pairs = deepcopy(quantized)
     weights = initializers(model)
-    nodes = {node.name: node for node in model.graph.node}
-    moments = _moments(model, feeds, [nodes[layer.node] for layer in simulation.layers], observe)
-    layers = {}
-    for layer in simulation.layers:
-        if layer.node in moments:
-            node = nodes[layer.node]
-            bias = weights[node.input[2]] if layer.bias is not None else None
-            scale = simulation.weights[layer.weight].scale.numpy()
-            layers[layer.node] = _round_layer(
-                node, weights[node.input[1]], bias, scale, moments.pop(layer.node)
-            )
-    return Learned(layers=layers)
+    scales = layer_scales(pairs)
+    layers = {
+        node.name: node
+        for node in model.graph.node
+        if node.name in scales
+        and 0 < input_count(node, weights[node.input[1]].shape) <= MOST_INPUTS
+    }
+    walk = PieceWalk(pairs, list(layers))
+    count = max(1, min(len(feeds), MOST_BYTES // max(walk.most_bytes(feeds[0]), 1)))
+    chosen = [feeds[i] for i in np.linspace(0, len(feeds) - 1, count).astype(int)]
+    rows = max(LEAST_ROWS, ROWS // count)
+    answers = _answers(model, layers, chosen, rows, observe)
+    inputs = {node.name: node.input[0] for node in pairs.graph.node if node.input}
+    samples = walk.start(chosen)
+    learned: dict[str, LearnedLayer] = {}
+    for piece in walk.pieces:
+        if piece.layer:
+            node = layers[piece.layer]
+            moments = Moments(node, weights[node.input[1]].shape, rows)
+            own = answers.pop(node.name)
+            for number, sample in enumerate(samples):
+                x = walk.read(inputs[node.name], sample)
+                moments.add(x, number, own.samples[number])
+            layer = _round_layer(node, weights, scales[node.name], moments, own.means)
+            learned[node.name] = layer
+            round_as_learned(pairs, model, {node.name: layer}, {})
+            observe(f"learning, layer {len(learned)} of {len(layers)}")
+        walk.run(piece, samples)
+    return Learned(learned)
 
 
-def _moments(
+def _answers(
     model: onnx.ModelProto,
+    layers: Mapping[str, onnx.NodeProto],
     feeds: Sequence[Feeds],
-    layers: Sequence[onnx.NodeProto],
+    rows: int,
     observe: Callable[[str], None],
-) -> dict[str, Moments]:
-    """Run the float graph on every sample; return the moments of layers by name of the node.
-
-    Layers of too many inputs are left out, and those of other kinds than `input_count` knows.
-    """
-    weights = initializers(model)
-    moments: dict[str, Moments] = {}
-    size = 0
-    for node in layers:
-        kernel = weights[node.input[1]].shape
-        count = input_count(node, kernel)
-        size += FLOAT_BYTES * count**2 * attributes(node).get("group", 1)
-        if 0 < count <= MOST_INPUTS and size <= MOST_BYTES:
-            moments[node.name] = Moments(node, kernel, max(LEAST_ROWS, ROWS // len(feeds)))
-
-    def bind_layer(node: onnx.NodeProto) -> Function:
-        function = bind(node)
-
-        def record(inputs: Inputs) -> Tensor | tuple[Tensor, ...]:
-            moments[node.name].add(inputs[0])
-            return function(inputs)
-
-        return record if node.name in moments else function
-
-    graph = TorchGraph(model, dict.fromkeys(("Conv", "Gemm", "MatMul"), bind_layer))
-    with torch.no_grad():
-        for number, sample in enumerate(feeds, 1):
-            graph.run(sample, ())
-            observe(f"learning layers, sample {number} of {len(feeds)}")
-    return moments
+) -> dict[str, Answers]:
+    """Run the float graph on every sample; return the answers of layers by name of the node."""
+    answers = {name: Answers(node, rows) for name, node in layers.items()}
+    copy = deepcopy(model)
+    del copy.graph.output[:]
+    names = [node.output[0] for node in layers.values()]
+    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.enable_cpu_mem_arena = False
+    session = ort.InferenceSession(copy.SerializeToString(), options, ["CPUExecutionProvider"])
+    for number, sample in enumerate(feeds, 1):
+        for own, y in zip(answers.values(), session.run(names, sample), strict=True):
+            own.add(y)
+        observe(f"learning, sample {number} of {len(feeds)} in float")
+    return answers
 
 
 def _round_layer(
-    node: onnx.NodeProto, weight: Array, bias: Array | None, scale: Array, moments: Moments
+    node: onnx.NodeProto,
+    weights: Mapping[str, Array],
+    scale: LayerScale,
+    moments: Moments,
+    answers: Array,
 ) -> LearnedLayer:
-    """Return the weights of a layer in whole steps, and a bias that keeps its mean answer."""
+    """Return the weights of a layer in whole steps, and a bias that keeps its mean answer.
+
+    Args:
+        node: of the float graph.
+        weights: the constants of that.
+        scale: of the integer layer.
+        moments: of what it reads.
+        answers: (outputs,) the means of the float layer's.
+    """
+    weight = weights[node.input[1]]
     is_transposed = node.op_type != "Conv" and output_axis(node, weight.ndim) == 1
     outputs_first = weight.T if is_transposed else weight
     rows = outputs_first.reshape(len(outputs_first), -1)
-    steps = np.broadcast_to(scale.reshape(-1, 1), (len(rows), 1))
-    means, covariances = moments.means, moments.covariances
-    matrices, errors = [], []
+    steps = np.broadcast_to(scale.steps.reshape(-1, 1), (len(rows), 1))
+    means = moments.means
+    covariances, crossed = moments.covariances(is_centred=scale.has_bias)
+    matrices, means_after = [], []
     for index, (own, own_steps) in enumerate(
         zip(np.split(rows, len(means)), np.split(steps, len(means)), strict=True)
     ):
-        rounded = round_in_turn(own, own_steps, covariances[index]) * own_steps
+        best = best_weights(own, covariances[index], crossed[index])
+        rounded = round_in_turn(best, own_steps, covariances[index]) * own_steps
         matrices.append(rounded)
-        errors.append((rounded - own) @ means[index])
+        means_after.append(rounded @ means[index])
     result = np.concatenate(matrices)
     result = (result.T if is_transposed else result).reshape(weight.shape)
-    return LearnedLayer(
-        np.ascontiguousarray(result, np.float32),
-        None if bias is None else (bias - np.concatenate(errors)).astype(np.float32),
-    )
+    bias = (answers - np.concatenate(means_after)).astype(np.float32) if scale.has_bias else None
+    return LearnedLayer(np.ascontiguousarray(result, np.float32), bias)

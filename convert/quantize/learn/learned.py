@@ -1,19 +1,15 @@
-"""Learned ranges and layers, and how they get into another quantization of the same graph."""
+"""Learned layers, and how they get into another quantization of the same graph."""
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from convert.quantize.layers import INT8_MAX, Array, attributes
+from convert.quantize.layers import INT8_MAX, WEIGHTED, Array, attributes
 from convert.quantize.passes.bias_correction import INT32, mean_output
-
-Stage = Literal["layers", "gradients"]
-STAGES: tuple[Stage, ...] = ("layers", "gradients")  # in order: each begins where the last ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +21,43 @@ class LearnedLayer:
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
-    """Ranges of activations, and layers in steps of their rounding."""
+class LayerScale:
+    """What an integer layer rounds its weights with."""
 
-    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # by tensor
-    layers: Mapping[str, LearnedLayer] = field(default_factory=dict)  # by node
-    losses: tuple[float, ...] = ()  # of each gradient step
+    steps: Array  # () or (outputs,)
+    has_bias: bool  # in integers
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """Layers in steps of their rounding."""
+
+    layers: Mapping[str, LearnedLayer]  # by node
 
     @property
     def digest(self) -> str:
         """Return "sha256:..." of everything that decides the answers."""
-        content = hashlib.sha256(repr(sorted(self.ranges.items())).encode())
+        content = hashlib.sha256()
         for name, layer in sorted(self.layers.items()):
             content.update(name.encode())
             content.update(layer.weight.tobytes())
             content.update(b"" if layer.bias is None else layer.bias.tobytes())
         return f"sha256:{content.hexdigest()}"
+
+
+def layer_scales(quantized: onnx.ModelProto) -> dict[str, LayerScale]:
+    """Return the scales of the layers whose weights are INT8, by name of the node."""
+    producers = {name: node for node in quantized.graph.node for name in node.output}
+    tensors = {tensor.name: tensor for tensor in quantized.graph.initializer}
+    scales = {}
+    for node in quantized.graph.node:
+        weight, bias = _weight_and_bias(node, producers, tensors)
+        if node.op_type not in WEIGHTED or weight is None:
+            continue
+        if tensors[weight.input[0]].data_type == onnx.TensorProto.INT8:
+            steps = numpy_helper.to_array(tensors[weight.input[1]])
+            scales[node.name] = LayerScale(steps, bias is not None)
+    return scales
 
 
 def round_as_learned(
@@ -65,10 +82,7 @@ def round_as_learned(
     tensors = {tensor.name: tensor for tensor in quantized.graph.initializer}
     inputs = {node.name: node.input[0] for node in model.graph.node if node.input}
     for node in quantized.graph.node:
-        weight, bias = (
-            _integer_constant(producers.get(name), tensors)
-            for name in (*node.input[1:3], "", "")[:2]
-        )
+        weight, bias = _weight_and_bias(node, producers, tensors)
         layer = layers.get(node.name)
         if layer is None or weight is None:
             continue
@@ -83,6 +97,17 @@ def round_as_learned(
             step = numpy_helper.to_array(tensors[bias.input[1]]).astype(np.float64)
             values = np.clip(np.rint((layer.bias - added) / step), INT32.min, INT32.max)
             _set(tensors[bias.input[0]], values.astype(np.int32))
+
+
+def _weight_and_bias(
+    node: onnx.NodeProto,
+    producers: Mapping[str, onnx.NodeProto],
+    tensors: Mapping[str, onnx.TensorProto],
+) -> tuple[onnx.NodeProto | None, onnx.NodeProto | None]:
+    """Return the nodes that make a layer's weights and bias of integers."""
+    names = (*node.input[1:3], "", "")[:2]
+    weight, bias = (_integer_constant(producers.get(name), tensors) for name in names)
+    return weight, bias
 
 
 def _integer_constant(

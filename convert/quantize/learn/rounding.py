@@ -11,7 +11,21 @@ import numpy as np
 
 from convert.quantize.layers import INT8_MAX, Array
 
-DAMPING = 0.01  # of the mean variance, added to each: keeps the inverse finite
+DAMPING = 0.1  # of the mean variance, added to each: samples to come differ a little
+CAUTION = 3.0  # likewise, where weights change: they must not fit the samples alone
+
+
+def best_weights(weights: Array, inputs: Array, answers: Array) -> Array:
+    """Return weights that answer from rounded inputs what the float layer does from its own.
+
+    Args:
+        weights: (outputs, inputs), of the float layer.
+        inputs: (inputs, inputs), the covariance of the rounded inputs.
+        answers: (outputs, inputs), that of the float layer's answers with them.
+    """
+    missing = answers - weights @ inputs
+    result: Array = weights + np.linalg.solve(_damped(inputs, CAUTION), missing.T).T
+    return result
 
 
 def round_in_turn(weights: Array, scale: Array, covariance: Array) -> Array:
@@ -24,7 +38,8 @@ def round_in_turn(weights: Array, scale: Array, covariance: Array) -> Array:
     """
     order = np.argsort(-np.diag(covariance), kind="stable")
     # the upper factor of the inverse holds how the weights to come make up for each one
-    factor = np.linalg.cholesky(np.linalg.inv(_damped(covariance[np.ix_(order, order)]))).T
+    damped = _damped(covariance[np.ix_(order, order)], DAMPING)
+    factor = np.linalg.cholesky(np.linalg.inv(damped)).T
     steps = (weights / np.where(scale > 0, scale, 1))[:, order].astype(np.float64)
     integers = np.zeros_like(steps)
     for index in range(len(order)):
@@ -36,7 +51,7 @@ def round_in_turn(weights: Array, scale: Array, covariance: Array) -> Array:
     return result
 
 
-def _damped(covariance: Array) -> Array:
+def _damped(covariance: Array, share: float) -> Array:
     least = max(float(np.diag(covariance).mean()), float(np.finfo(np.float32).tiny))
-    result: Array = covariance + np.eye(len(covariance)) * (DAMPING * least)
+    result: Array = covariance + np.eye(len(covariance)) * (share * least)
     return result

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from convert.quantize.layers import WEIGHTED
 from convert.quantize.learn.errors import LearningError
-from convert.quantize.learn.learned import STAGES
 from convert.quantize.quantizer import QuantizationConfig, Quantizer, all_op_types
 from convert.quantize.search.float_layers import Budget, Search, Trial
 
@@ -15,8 +14,6 @@ Effort = Literal["quick", "default", "thorough"]
 QUICK = Budget(graphs=10, seconds=20)
 GRAPHS = 30  # measured at most by default
 THOROUGH = Budget(graphs=300, seconds=3600)
-# of processor time at most, for the gradient steps of "thorough"
-LEARNING_SECONDS = 1500.0
 RESERVED_GRAPHS = 4  # of the budget, for the operator sets after the first
 # the names are in manifests, as `choice.operators`
 OPERATOR_SETS: Mapping[str, QuantizationConfig] = {
@@ -89,7 +86,7 @@ def find_candidates(
     Args:
         search: without trials.
         quantizer: of the graph.
-        effort: "thorough" learns ranges and rounding, and searches for float layers in every set,
+        effort: "thorough" learns rounding and biases, and searches for float layers in every set,
             not only in the first.
         observe: receives what learning does, in words.
     """
@@ -152,23 +149,21 @@ def _learn(
     config: QuantizationConfig,
     observe: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Learn rounding, biases and ranges, stage after stage; keep what pays.
+    """Learn rounding and biases; keep them if that pays.
 
     Returns:
         Fields of a configuration.
     """
-    best = search.measure(config)
+    before = search.measure(config)
     try:
-        for stage in STAGES:
-            quantizer.learn(best.config, stage, seconds=LEARNING_SECONDS, observe=observe)
-            trial = search.measure(replace(best.config, learned=stage))
-            losses = f"{best.fidelity.loss:.4f} to {trial.fidelity.loss:.4f}"
-            observe(f"learned by {stage}, loss {losses}")
-            if trial.fidelity.loss < best.fidelity.loss * (1 - REFINEMENT_GAIN):
-                best = trial
+        quantizer.learn(config, observe)
     except LearningError as error:
         observe(f"nothing learned: {error}")
-    return {"learned": best.config.learned}
+        return {}
+    after = search.measure(replace(config, learned=True))
+    observe(f"learned layers, loss {before.fidelity.loss:.4f} to {after.fidelity.loss:.4f}")
+    pays = after.fidelity.loss < before.fidelity.loss * (1 - REFINEMENT_GAIN)
+    return {"learned": True} if pays else {}
 
 
 def _measure_without_float_layers(

@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from onnx import helper
 
 from convert.quantize.learn.layerwise import _round_layer
-from convert.quantize.learn.moments import Moments, input_count
-from convert.quantize.learn.rounding import round_in_turn
+from convert.quantize.learn.learned import LayerScale
+from convert.quantize.learn.moments import Answers, Moments, input_count
+from convert.quantize.learn.pieces import Rounded
+from convert.quantize.learn.rounding import best_weights, round_in_turn
 
 RANDOM = np.random.default_rng(6)
 
@@ -77,20 +78,65 @@ def test_moments_are_those_of_what_the_weights_multiply(
     """Means and covariances give the mean and the variance of the layer's own answers."""
     weights = RANDOM.normal(size=kernel).astype(np.float32)
     node = helper.make_node("Conv", ["x", "w"], ["y"], "layer", **options)
-    images = [RANDOM.normal(1, 2, (1, 4, 9, 8)).astype(np.float32) for _ in range(40)]
-    moments = Moments(node, kernel, 60)
-    for image in images:
-        moments.add(torch.from_numpy(image))
-    answers = np.concatenate([convolve(image, weights, options) for image in images])
-    own = weights.reshape(len(moments.means), -1, moments.means.shape[1])
-    means = np.einsum("goi,gi->go", own, moments.means).reshape(-1)
-    variances = np.einsum("goi,gij,goj->go", own, moments.covariances, own).reshape(-1)
-    assert input_count(node, kernel) == own.shape[2]
-    np.testing.assert_allclose(means, answers.mean((0, 2, 3)), atol=1e-4)
-    np.testing.assert_allclose(variances, answers.var((0, 2, 3)), rtol=0.25)
+    images = [RANDOM.integers(0, 256, (1, 4, 9, 8)).astype(np.uint8) for _ in range(40)]
+    moments, own = Moments(node, kernel, 60), Answers(node, 60)
+    answers = []
+    for number, image in enumerate(images):
+        x = Rounded(image, 0.01, 100)
+        answers.append(convolve((image.astype(np.float32) - 100) * 0.01, weights, options))
+        own.add(answers[-1])
+        moments.add(x, number, own.samples[number])
+    y = np.concatenate(answers)
+    rows = weights.reshape(len(moments.means), -1, moments.means.shape[1])
+    means = np.einsum("goi,gi->go", rows, moments.means).reshape(-1)
+    assert input_count(node, kernel) == rows.shape[2]
+    np.testing.assert_allclose(means, y.mean((0, 2, 3)), atol=1e-4)
+    np.testing.assert_allclose(own.means, y.mean((0, 2, 3)), atol=1e-4)
+    for is_centred, expected in ((True, y.var((0, 2, 3))), (False, (y**2).mean((0, 2, 3)))):
+        covariances, crossed = moments.covariances(is_centred=is_centred)
+        variances = np.einsum("goi,gij,goj->go", rows, covariances, rows).reshape(-1)
+        np.testing.assert_allclose(variances, expected, rtol=0.25)
+        # answers that are these weights' own go together with the inputs as those do
+        np.testing.assert_allclose(crossed, rows @ covariances, atol=1e-3)
+
+
+@pytest.mark.parametrize("operator", ["MatMul", "Gemm"])
+def test_moments_of_a_product(operator: str) -> None:
+    weights = RANDOM.normal(size=(5, 3)).astype(np.float32)
+    node = helper.make_node(operator, ["x", "w"], ["y"], "layer")
+    moments, own = Moments(node, weights.shape, 100), Answers(node, 100)
+    values = RANDOM.integers(0, 256, (4, 6, 5)).astype(np.uint8)
+    for number, sample in enumerate(values):
+        x = (sample.astype(np.float32) - 7) * 0.5
+        own.add(x @ weights)
+        moments.add(Rounded(sample, 0.5, 7), number, own.samples[number])
+    floats = ((values.astype(np.float64) - 7) * 0.5).reshape(-1, 5)
+    covariances, crossed = moments.covariances(is_centred=True)
+    np.testing.assert_allclose(moments.means[0], floats.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(covariances[0], np.cov(floats.T, bias=True), rtol=1e-3, atol=1e-2)
+    np.testing.assert_allclose(crossed[0], weights.T @ covariances[0], rtol=1e-3, atol=0.1)
+    assert input_count(node, weights.shape) == 5
+
+
+def test_the_best_weights_make_up_for_errors_of_the_inputs() -> None:
+    """An input that rounding halved is weighted twice, as far as caution lets it."""
+    weights = RANDOM.normal(size=(4, 6))
+    halves = np.array([1, 1, 0.5, 1, 1, 1])
+    inputs = alike(6)  # of the float layer
+    rounded = inputs * np.outer(halves, halves)
+    crossed = weights @ (inputs * halves)
+    best = best_weights(weights, rounded, crossed)
+
+    def lost(candidate: np.ndarray) -> float:
+        return answer_error(candidate * halves - weights, inputs)
+
+    assert lost(best) < 0.3 * lost(weights)
+    np.testing.assert_allclose(best_weights(weights, inputs, weights @ inputs), weights)
 
 
 def convolve(image: np.ndarray, weights: np.ndarray, options: dict[str, Any]) -> np.ndarray:
+    import torch
+
     others: dict[str, Any] = dict(options)
     top, left, bottom, right = others.pop("pads", [0, 0, 0, 0])
     names = {"strides": "stride", "dilations": "dilation", "group": "groups"}
@@ -102,21 +148,25 @@ def convolve(image: np.ndarray, weights: np.ndarray, options: dict[str, Any]) ->
     return result
 
 
-def test_the_bias_keeps_the_mean_answer_of_a_layer() -> None:
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_the_bias_keeps_the_mean_answer_of_a_layer(has_bias: bool) -> None:
     node = helper.make_node("Conv", ["x", "w", "b"], ["y"], "layer", group=2)
     weights = RANDOM.normal(size=(6, 2, 3, 3)).astype(np.float32)
-    bias = RANDOM.normal(size=6).astype(np.float32)
-    moments = Moments(node, weights.shape, 50)
-    for _ in range(10):
-        moments.add(torch.from_numpy(RANDOM.normal(3, 1, (1, 4, 9, 9)).astype(np.float32)))
-    scale = np.full((6, 1, 1, 1), 0.2, np.float32)
-    layer = _round_layer(node, weights, bias, scale, moments)
-    assert layer.bias is not None
-    before, after = (
-        np.einsum("goi,gi->go", own.reshape(2, 3, -1), moments.means).reshape(-1)
-        for own in (weights, layer.weight)
-    )
-    np.testing.assert_allclose(after + layer.bias, before + bias, atol=1e-4)
-    assert np.abs(after - before).max() > 1e-3
-    steps = layer.weight / scale
+    moments, own = Moments(node, weights.shape, 50), Answers(node, 50)
+    for number in range(10):
+        image = RANDOM.integers(0, 256, (1, 4, 9, 9)).astype(np.uint8)
+        exact = image * 0.02 + RANDOM.normal(0.3, 0.1, image.shape)  # before rounding
+        own.add(convolve(exact.astype(np.float32), weights, {"group": 2}) + 0.7)
+        moments.add(Rounded(image, 0.02, 0), number, own.samples[number])
+    scale = np.full(6, 0.2, np.float32)
+    layer = _round_layer(node, {"w": weights}, LayerScale(scale, has_bias), moments, own.means)
+    steps = layer.weight / 0.2
     np.testing.assert_allclose(steps, np.rint(steps), atol=1e-3)
+    means = np.einsum(
+        "goi,gi->go", layer.weight.reshape(2, 3, -1).astype(np.float64), moments.means
+    ).reshape(-1)
+    if has_bias:
+        assert layer.bias is not None
+        np.testing.assert_allclose(means + layer.bias, own.means, atol=1e-4)
+    else:
+        assert layer.bias is None

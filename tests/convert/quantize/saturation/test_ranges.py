@@ -55,14 +55,14 @@ def test_depthwise_convolutions_keep_their_full_ranges() -> None:
 def test_learned_weights_never_saturate(tmp_path: Path) -> None:
     model = write_float_graph(nets.loaded(nets.convolutions(layers=2)), tmp_path / "float.onnx")
     quantizer = Quantizer(model, nets.sample_sets().calibration[:4])
-    config = QuantizationConfig(all_op_types(), learned="layers")
+    config = QuantizationConfig(all_op_types(), learned=True)
     # a tenth larger than the graph's: in the ranges of those their pairs would saturate
     larger = {
         node.name: LearnedLayer(1.1 * initializers(model)[node.input[1]], None)
         for node in model.graph.node
         if node.op_type == "Conv"
     }
-    quantizer.learned["layers"] = Learned(layers=larger)
+    quantizer.learned = Learned(larger)
     saturating, reduced = (
         [layer.may_saturate for layer in integer_layers(quantizer.quantize(settings))]
         for settings in (config, replace(config, reduce_range=True))

@@ -1,6 +1,6 @@
 """The trials of an operator set that are worth a test on samples the search has not seen."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,10 +8,8 @@ import pytest
 
 from convert.metrics import Fidelity
 from convert.quantize.learn.errors import LearningError
-from convert.quantize.learn.learned import Stage
 from convert.quantize.quantizer import QuantizationConfig
 from convert.quantize.search.candidates import (
-    LEARNING_SECONDS,
     Effort,
     budget_for,
     find_candidates,
@@ -189,26 +187,23 @@ class Learning:
         self.error = error
         self.configs: list[QuantizationConfig] = []
 
-    def learn(
-        self,
-        config: QuantizationConfig,
-        stage: Stage,
-        *,
-        seconds: float,
-        observe: Callable[[str], None],
-    ) -> None:
-        assert seconds == LEARNING_SECONDS
+    def learn(self, config: QuantizationConfig, observe: Callable[[str], None]) -> None:
         self.configs.append(config)
-        observe(f"learning by {stage}")
+        observe("learning")
         if self.error is not None:
             raise self.error
 
 
-def thorough(quantizer: Any, losses: Mapping[Stage, float]) -> tuple[list[Stage | None], list[str]]:
-    """Return what the best trial of each set has learned, and what was observed."""
+def thorough(quantizer: Any, loss: float) -> tuple[list[bool], list[str]]:
+    """Return whether the best trial of each set is a learned one, and what was observed.
+
+    Args:
+        quantizer: of the search.
+        loss: of what was learned; 0.1 without.
+    """
 
     def evaluate(config: QuantizationConfig) -> Measurement:
-        return measurement(losses[config.learned] if config.learned else 0.1)
+        return measurement(loss if config.learned else 0.1)
 
     tolerance = Tolerance(at_most={"mae": 1.0})
     search = Search(evaluate, groups=GROUPS, tolerance=tolerance, budget=Budget(60))
@@ -218,29 +213,20 @@ def thorough(quantizer: Any, losses: Mapping[Stage, float]) -> tuple[list[Stage 
 
 
 @pytest.mark.parametrize(
-    ("layers", "gradients", "expected"),
-    [
-        (0.05, 0.02, "gradients"),
-        (0.05, 0.049, "layers"),  # less than a twentieth better
-        (0.2, 0.05, "gradients"),
-        (0.2, 0.096, None),
-    ],
+    ("loss", "pays"),
+    [(0.05, True), (0.094, True), (0.096, False), (0.2, False)],  # a twentieth better
 )
-def test_what_was_learned_is_used_where_it_pays(
-    layers: float, gradients: float, expected: Stage | None
-) -> None:
+def test_what_was_learned_is_used_where_it_pays(loss: float, pays: bool) -> None:
     quantizer = Learning()
-    learned, states = thorough(quantizer, {"layers": layers, "gradients": gradients})
-    assert learned == [expected] * 2
-    assert states[:2] == ["learning by layers", f"learned by layers, loss 0.1000 to {layers:.4f}"]
-    first, second = quantizer.configs
-    assert first.learned is None
-    assert second.learned == ("layers" if layers < 0.095 else None)
+    learned, states = thorough(quantizer, loss)
+    assert learned == [pays] * 2
+    assert states == ["learning", f"learned layers, loss 0.1000 to {loss:.4f}"]
+    assert [config.learned for config in quantizer.configs] == [False]
 
 
 def test_the_search_goes_on_where_nothing_can_be_learned() -> None:
-    learned, states = thorough(Learning(LearningError("LRN")), {})
-    assert learned == [None, None]
+    learned, states = thorough(Learning(LearningError("LRN")), 0.0)
+    assert learned == [False, False]
     assert states[-1] == "nothing learned: LRN"
 
 
