@@ -162,6 +162,29 @@ def test_learning_lowers_the_error_on_samples_that_took_no_part(
         np.testing.assert_allclose(bias, layer.bias, atol=1e-3 * np.abs(bias).max())
 
 
+def test_each_layer_keeps_its_mean_answer_behind_the_learned_ones(quantized: Quantized) -> None:
+    """The last layer's bias fits the inputs that all learned layers before it make."""
+    model = quantized.quantizer._model
+    learned = round_layers(quantized.pairs, model, SAMPLES.calibration)
+    pairs = onnx.ModelProto()
+    pairs.CopyFrom(quantized.pairs)
+    round_as_learned(pairs, model, learned.layers, {})
+    last = quantized.layers[-1]
+    node = next(node for node in model.graph.node if node.name == last)
+    reader = next(node for node in pairs.graph.node if node.name == last)
+    walk = PieceWalk(pairs, quantized.layers)
+    samples = walk.start(SAMPLES.calibration)
+    for piece in walk.pieces[:-1]:
+        walk.run(piece, samples)
+    own = (walk.read(reader.input[0], sample) for sample in samples)
+    x = np.concatenate([(r.values.astype(np.float64) - r.zero_point) * r.scale for r in own])
+    layer = learned.layers[last]
+    weights = layer.weight.T if node.attribute else layer.weight
+    answers = layerwise._answers(model, {last: node}, SAMPLES.calibration, 8, print)
+    assert layer.bias is not None
+    np.testing.assert_allclose(x.mean(0) @ weights + layer.bias, answers[last].means, atol=1e-4)
+
+
 def test_samples_that_memory_does_not_hold_are_left_out(
     quantized: Quantized, monkeypatch: pytest.MonkeyPatch
 ) -> None:
