@@ -22,7 +22,7 @@ class LearnedLayer:
 
 @dataclass(frozen=True, slots=True)
 class LayerScale:
-    """What an integer layer rounds its weights with."""
+    """The steps of an integer layer's weights, and whether it has a bias."""
 
     steps: Array  # () or (outputs,)
     has_bias: bool  # in integers

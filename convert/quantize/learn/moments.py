@@ -1,4 +1,4 @@
-"""What a layer reads as rounded, and what it answers in float: means, and how they go together."""
+"""Inputs of a layer as rounded, and its answers in float: means, and how they go together."""
 
 from collections.abc import Sequence
 

@@ -163,7 +163,7 @@ def test_learning_lowers_the_error_on_samples_that_took_no_part(
 
 
 def test_each_layer_keeps_its_mean_answer_behind_the_learned_ones(quantized: Quantized) -> None:
-    """The last layer's bias fits the inputs that all learned layers before it make."""
+    # the last layer's bias fits the inputs that all learned layers before it make
     model = quantized.quantizer._model
     learned = round_layers(quantized.pairs, model, SAMPLES.calibration)
     pairs = onnx.ModelProto()

@@ -119,7 +119,7 @@ def test_moments_of_a_product(operator: str) -> None:
 
 
 def test_the_best_weights_make_up_for_errors_of_the_inputs() -> None:
-    """An input that rounding halved is weighted twice, as far as caution lets it."""
+    # an input that rounding halved is weighted twice, as far as caution lets it
     weights = RANDOM.normal(size=(4, 6))
     halves = np.array([1, 1, 0.5, 1, 1, 1])
     inputs = alike(6)  # of the float layer
