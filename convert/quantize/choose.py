@@ -35,7 +35,7 @@ from convert.quantize.search.candidates import (
 from convert.quantize.search.float_layers import Measurement, Search, Trial
 from convert.quantize.search.status import SearchStatus, search_status
 from convert.recipe import SEARCH_SECONDS, Tolerance
-from convert.samples.sets import SampleSets
+from convert.samples.sets import SYNTHETIC, SampleSets
 from convert.verify.latency import run_and_time
 from convert.verify.parity import GraphRun, run_samples
 from runtime.artifact.manifest import NmsConfig
@@ -118,7 +118,10 @@ def choose(
         budget=without_reserve(budget),
         observe=observe,
     )
-    results = find_candidates(search, quantizer, effort=effort, observe=observe_learning)
+    has_media = samples.source != SYNTHETIC
+    results = find_candidates(
+        search, quantizer, effort=effort, has_media=has_media, observe=observe_learning
+    )
     graphs = [comparison.test(result) for result in results]
     float_record, candidates = measure_candidates(float_run.path, graphs, samples.validation[0])
     tested = [graph.trial for graph in graphs]

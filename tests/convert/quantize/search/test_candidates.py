@@ -257,11 +257,17 @@ def test_nothing_is_refined_where_nothing_is_lost() -> None:
     }
 
 
-@pytest.mark.parametrize(("loss", "is_shared"), [(0.2, True), (0.19, True), (0.201, False)])
-def test_joins_share_a_range_where_they_lose_nothing_by_it(loss: float, is_shared: bool) -> None:
+@pytest.mark.parametrize(
+    ("loss", "has_media", "is_shared"),
+    [(0.2, True, True), (0.19, True, True), (0.201, True, False), (0.1, False, False)],
+)
+def test_joins_share_a_range_where_media_lose_nothing_by_it(
+    loss: float, has_media: bool, is_shared: bool
+) -> None:
     def evaluate(config: QuantizationConfig) -> Measurement:
         return measurement(loss if config.shared_ranges else 0.2)
 
     search = Search(evaluate, groups=GROUPS, tolerance=Tolerance(), budget=Budget(60))
-    results = find_candidates(search, quantizer_of(has_joins=True), effort="default")
+    quantizer = quantizer_of(has_joins=True)
+    results = find_candidates(search, quantizer, effort="default", has_media=has_media)
     assert {result.trials[0].config.shared_ranges for result in results} == {is_shared}
