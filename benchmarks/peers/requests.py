@@ -11,6 +11,7 @@ from benchmarks.peers.answers import check_cut_out, check_embedding
 from benchmarks.peers.process import Request
 from benchmarks.peers.table import U2NETP, Body, Peer
 from runtime import load
+from runtime.artifact.steps import Resize
 from runtime.engine.session import SessionOptions
 
 BOUNDARY = "a-boundary-that-no-photo-holds"
@@ -21,6 +22,12 @@ def model_file(artifact: Path) -> Path:
     loaded = load(artifact)
     version = artifact / str(loaded.manifest.version)
     return version / loaded.variant.files[0].name
+
+
+def interpolation(artifact: Path) -> str:
+    """Return how an artifact resizes photos; "" if its first step is another one."""
+    step = load(artifact).spec.preprocess[0]
+    return step.interpolation if isinstance(step, Resize) else ""
 
 
 def request_of(peer: Peer, artifacts: Path, data: bytes) -> Request:

@@ -12,7 +12,7 @@ from benchmarks.peers import environments
 from benchmarks.peers.environments import Environment
 from benchmarks.peers.measure import Effort, Start, Turns, measure
 from benchmarks.peers.process import Request
-from benchmarks.peers.requests import model_file, request_of
+from benchmarks.peers.requests import interpolation, model_file, request_of
 from benchmarks.peers.section import BareRow, ServerRow, bare_row, server_rows
 from benchmarks.peers.table import ARTIFACTS, OWN, PYTHON, Peer
 from benchmarks.peers.verdicts import Share, Verdict, sentences, shares, verdicts
@@ -118,6 +118,7 @@ def _start(
         **peer.variables,
         "PYTHONPATH": str(PROJECT),
         "PEER_MODEL": str(model_file(artifact).resolve()),
+        "PEER_INTERPOLATION": interpolation(artifact),
         "U2NET_HOME": str(folder),
         "ORT_DISABLE_TELEMETRY": "1",
     }
