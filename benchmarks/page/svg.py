@@ -224,8 +224,8 @@ def _labels(places: Sequence[tuple[float, float]], title: str) -> list[tuple[flo
         places: of the points.
         title: of the vertical axis, which stands above it.
     """
-    taken = [_box(8, TOP - 12, len(title))]
-    taken += [(x - 4, y - 4, x + 4, y + 4) for x, y in places]
+    occupied = [_box(8, TOP - 12, len(title))]
+    occupied += [(x - 4, y - 4, x + 4, y + 4) for x, y in places]
     labels = []
     for number, (x, y) in enumerate(places, 1):
         width = DIGIT * len(str(number))
@@ -239,10 +239,10 @@ def _labels(places: Sequence[tuple[float, float]], title: str) -> list[tuple[flo
         free = (
             place
             for place in inside
-            if not any(_overlap(_box(*place, len(str(number))), one) for one in taken)
+            if not any(_overlap(_box(*place, len(str(number))), one) for one in occupied)
         )
         label = next(free, (x + 7, y - 5))
-        taken.append(_box(*label, len(str(number))))
+        occupied.append(_box(*label, len(str(number))))
         labels.append(label)
     return labels
 

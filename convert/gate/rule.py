@@ -230,8 +230,8 @@ def _evidence(outputs: Outputs, nms: NmsConfig | None) -> Evidence:
 
 def _by_labels(bounds: Tolerance) -> Tolerance:
     """Return the bounds with the loss on labelled media in place of what estimates it."""
-    kept = _select(bounds, lambda name: name not in LABELLED_INSTEAD_OF)
-    return Tolerance(kept.at_least, {**kept.at_most, LABELLED_LOSS: LARGEST_LABELLED_LOSS})
+    others = _select(bounds, lambda name: name not in LABELLED_INSTEAD_OF)
+    return Tolerance(others.at_least, {**others.at_most, LABELLED_LOSS: LARGEST_LABELLED_LOSS})
 
 
 def ease(bounds: Tolerance, own: Mapping[str, float]) -> Tolerance:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -10,10 +9,9 @@ from starlette.requests import ClientDisconnect
 
 from runtime.errors import UnavailableError
 from serve.errors import DeadlineError, OverloadedError
+from serve.http.leaving import Leaving
 
 T = TypeVar("T")
-# makes a context in which a function is called if the client leaves
-Leaving = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 # these belong to one request: the others try by themselves
 _OF_ONE = (UnavailableError, OverloadedError)

@@ -12,7 +12,7 @@ from starlette.types import Scope
 LEAVING = "slipway.leaving"  # the ASGI extension of `Connection`, whose "client" is a `Client`
 
 Act = Callable[[], None]
-Leaving = Callable[[Act], AbstractContextManager[None]]
+Leaving = Callable[[Act], AbstractContextManager[None]]  # as `Scheduler.run` takes it
 Receive = Callable[[], Awaitable[Any]]  # of an ASGI request; its next message after the body
 
 

@@ -119,5 +119,5 @@ def _glossary(facts: Facts) -> dict[str, str]:
         for fidelity in (model.fidelity, *(c.get("fidelity", {}) for c in model.candidates))
         for name in fidelity
     )
-    told = meanings_in(model.sureness for model in facts.models)
-    return {**{name: MEANINGS[name] for name in names if name in MEANINGS}, **told}
+    terms = meanings_in(model.sureness for model in facts.models)
+    return {**{name: MEANINGS[name] for name in names if name in MEANINGS}, **terms}

@@ -176,9 +176,9 @@ def test_what_the_bounds_leave_in_doubt_is_decided_by_the_recipe() -> None:
     assert any(reason.startswith("regret_upper 0.0130 > 0.01") for reason in reasons)
     assert any(reason.startswith("top1_agreement") for reason in reasons)
     assert rule.sources_needed(doubtful) == 282  # 125 * ((13 - 4) / (10 - 4)) ** 2
-    told = verdict("undecided", rule, doubtful, looks=3)
-    assert told["advice"] == "about 210 more media like these in --calibration would settle it"
-    assert (told["verdict"], told["graphs_judged"]) == ("undecided", 3)
+    record = verdict("undecided", rule, doubtful, looks=3)
+    assert record["advice"] == "about 210 more media like these in --calibration would settle it"
+    assert (record["verdict"], record["graphs_judged"]) == ("undecided", 3)
     assert rule.violations({**doubtful, "top1_agreement": 1.0}) == []
     assert "leave the task's in doubt" in describe(rule, {**doubtful, "top1_agreement": 1.0})
     far = {**doubtful, "regret": 0.02, "regret_upper": 0.04}
